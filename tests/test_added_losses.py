@@ -259,10 +259,6 @@ def test_what_is_refused(x):
         vae.add_loss(1.0)
     with pytest.raises(NotBuiltError):
         Subclass().add_loss(1.0)
-    with pytest.raises(NotImplementedError, match=r"add_metric is not there.*further output"):
-        vae.add_metric(1.0, name="kl")
-    with pytest.raises(NotImplementedError, match="add_metric is not there"):
-        Sampling().add_metric(1.0, name="kl")
     with pytest.raises(RuntimeError, match="add_loss of layer 'mine' belongs into its call"):
         Sampling(name="mine").add_loss(1.0)
     mean = K.mean(mc.Input((3,)))

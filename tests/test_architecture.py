@@ -218,7 +218,7 @@ FLOORS = {
         ("last_call", "sources", "device_shortcuts"),
         ("arrays", "batches", "streams", "totals", "compiled"),
         ("outputs", "weighting"),
-        ("class_weights", "data_advice", "lazy", "non_finite", "passes"),
+        ("added_metrics", "class_weights", "data_advice", "lazy", "non_finite", "passes"),
     ),
     "minicnn.visualization": (("*",), ("saliency",), ("heat",), ("asked", "rows"), ("figures", "layout")),
 }

@@ -107,3 +107,48 @@ def test_a_frozen_kernel_is_divided_as_in_keras():
         found = inner.get_weights() if each is keras else found  # noqa: F821
     for mine, expected in zip(inner.get_weights(), found, strict=True):
         np.testing.assert_allclose(mine, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"interpolation": "nearest"}, {"fill_value": 7.0, "scale": 0.4}])
+def test_perspective(options):
+    images = RNG.uniform(0, 255, (3, 9, 8, 3)).astype("float32")
+    mine = ours.layers.RandomPerspective(**options)
+    transformation = mine.get_random_transformation(images, seed=3) | {
+        "apply_perspective": np.array([True, False, True])
+    }
+    of_keras = {n: v.astype("float32") if "points" in n else v for n, v in transformation.items()}
+    expected = keras.layers.RandomPerspective(**options).transform_images(images, of_keras)
+    made = mine.transform_images(images, transformation)
+    differs = np.abs(made - np.asarray(expected)) > 0.05  # a pixel on the border between two may be either
+    assert differs.mean() < 0.02
+
+
+OFF = (0.0, 0.0)  # strengths with which nothing is drawn but the change itself
+
+
+def changed_images():
+    """An image, and what each of our layers makes of it that is no identity for a strength of 0."""
+    layers, image = ours.layers, np.round(RNG.uniform(20, 200, (1, 6, 5, 3))).astype("float32")
+    changes = [layers.RandomPosterization(1), layers.Solarization(OFF, OFF), layers.AutoContrast()]
+    changes += [layers.Equalization(), layers.RandomSharpness(OFF)]
+    return image, [image, *(np.asarray(change(image, training=True)) for change in changes)]
+
+
+def test_what_keras_makes_at_random_is_one_of_ours():
+    image, candidates = changed_images()
+    for seed in range(40):
+        made = np.asarray(keras.layers.RandAugment(num_ops=1, factor=OFF, seed=seed)(image, training=True))
+        assert min(np.abs(made - each).max() for each in candidates) < 1e-2
+
+
+def test_what_keras_mixes_is_a_mixture_of_ours():
+    """With one weight from 0 to 1 for all pixels."""
+    image, candidates = changed_images()
+    for seed in range(20):
+        layer = keras.layers.AugMix(num_chains=1, chain_depth=1, factor=OFF, all_ops=False, seed=seed)
+        made, errors = np.asarray(layer(image, training=True)), []
+        for each in candidates:
+            moved = np.square(image - each).sum()
+            weight = ((made - each) * (image - each)).sum() / moved if moved else 1.0
+            errors.append(np.abs(weight * image + (1 - weight) * each - made).max() + 9 * (not -1e-4 < weight < 1.0001))
+        assert min(errors) < 2e-2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -30,15 +31,19 @@ from minicnn.data.elements import (
     generated,
     is_true,
     map_leaves,
+    numbers_of,
     read_only,
     stacked,
     without_second,
+    zipped,
 )
 from minicnn.data.further import FurtherSteps
 from minicnn.data.making import Batches, Each, Part, Slices
-from minicnn.data.reading import NumpyIterator, mapped, read_ahead
+from minicnn.data.reading import EagerIterator, NumpyIterator, mapped, read_ahead
+from minicnn.data.signatures import as_told
 from minicnn.own_parts import function_of
 from minicnn.processors import default_threads
+from minicnn.user_warnings import warn_user
 
 AUTOTUNE = -1  # as a number of threads or of elements to read ahead: what suits the machine
 _AHEAD = 2  # elements that prefetch(AUTOTUNE) reads ahead
@@ -140,7 +145,7 @@ class Dataset(FurtherSteps):
         generator : callable
             Gives an iterable of elements.
         output_types, output_shapes, output_signature : optional
-            Not needed: arrays know their types.
+            What the elements are cast to, and shapes that they must have; see `signatures`. Not needed.
         args : tuple, optional
 
         Raises
@@ -149,7 +154,8 @@ class Dataset(FurtherSteps):
             For a generator itself, which could be read only once; for a function that takes other arguments; when
             somebody iterates, for one that gives no iterable.
         """
-        return Dataset(generated(generator, args))
+        given = as_told(generated(generator, args), output_signature, output_types, output_shapes)
+        return Dataset(lambda: map(arrays_of, given()))
 
     @staticmethod
     def range(*args: int, output_type: object = np.int64, name: str | None = None) -> Dataset:
@@ -158,17 +164,13 @@ class Dataset(FurtherSteps):
         return Dataset(lambda: iter(numbers), len(numbers), Each(lambda n: np.asarray(n, output_type)))
 
     @staticmethod
-    def zip(*datasets: Dataset, name: str | None = None) -> Dataset:
-        """Tuples of the elements of several data sets, or tuples of such, as many as the shortest has.
+    def zip(*args: Any, datasets: Any = None, name: str | None = None) -> Dataset:
+        """Tuples of the elements of data sets, or tuples and dictionaries of such, as many as the shortest has.
 
         Anything else is a TypeError.
         """
-        given = datasets[0] if len(datasets) == 1 and isinstance(datasets[0], tuple | list) else datasets
-        parts = [Dataset.zip(part) if isinstance(part, tuple) else part for part in given]
-        if not parts or not all(isinstance(part, Dataset) for part in parts):
-            raise TypeError(f"zip takes data sets. Received: {[type(part).__name__ for part in parts]}")
-        counts = [part._cardinality for part in parts]
-        return Dataset(lambda: zip(*(part._elements() for part in parts), strict=False), shortest(counts))
+        elements, counts = zipped((args[0] if len(args) == 1 else args) if datasets is None else datasets)
+        return Dataset(elements, shortest(counts))
 
     # --------------------------------------------------------------------------------------------------- steps
 
@@ -263,13 +265,14 @@ class Dataset(FurtherSteps):
         Parameters
         ----------
         buffer_size : int
-            For a perfect shuffle, the number of elements at least. They are kept in memory.
+            For a perfect shuffle, the number of elements at least, or UNKNOWN_CARDINALITY. They are kept in memory.
         seed : int, optional
             Default: drawn when this is called, see `minicnn.utils.set_random_seed`.
         reshuffle_each_iteration : bool, default True
             Whether each pass has an order of its own.
         """
-        size = check_positive_int("buffer_size", buffer_size)
+        is_all = buffer_size == UNKNOWN_CARDINALITY
+        size = sys.maxsize if is_all else check_positive_int("buffer_size", buffer_size)
         seed = random.next_seed() if seed is None else abs(counted(seed))
         passes = itertools.count()
 
@@ -287,20 +290,9 @@ class Dataset(FurtherSteps):
         return self._reordered(shuffled, self._cardinality)
 
     def cache(self, filename: str = "", name: str | None = None) -> Dataset:
-        """Keep all elements in memory from the first complete pass on.
-
-        Parameters
-        ----------
-        filename : str, default ""
-            Files are not supported.
-
-        Raises
-        ------
-        ValueError
-            If there is a file name.
-        """
+        """Keep all elements in memory from the first complete pass on; a file of this name is not made: a warning."""
         if filename:
-            raise ValueError(f"cache() keeps elements in memory only. Received: filename={filename!r}; leave it out")
+            warn_user(f"cache keeps elements in memory, and no file: leave out {filename!r}")
         kept: list[list[Element]] = []
 
         def cached():
@@ -396,11 +388,11 @@ class Dataset(FurtherSteps):
     # -------------------------------------------------------------------------------------------------- reading
 
     def __iter__(self) -> Iterator[Element]:
-        return map(eager, self._elements())
+        return EagerIterator(map(eager, self._elements()))
 
     def as_numpy_iterator(self) -> Iterator[Element]:
-        """An iterator of plain NumPy arrays."""
-        return NumpyIterator(self._elements())
+        """An iterator of plain NumPy arrays, and numbers where they have no axes."""
+        return NumpyIterator(map(numbers_of, self._elements()))
 
     def cardinality(self, name: str | None = None) -> EagerCount:
         """How many elements there are; INFINITE_CARDINALITY or UNKNOWN_CARDINALITY where that is so."""

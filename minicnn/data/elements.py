@@ -127,7 +127,7 @@ def without_second(tensors: Any, name: Any) -> Any:
 
 
 def generated(generator: Any, args: Any) -> Callable[[], Iterator[Element]]:
-    """A function that begins a pass over what ``generator(*args)`` gives.
+    """A function that begins a pass over what ``generator(*args)`` gives, as it gives it.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def generated(generator: Any, args: Any) -> Callable[[], Iterator[Element]]:
                 "the function of from_generator gives the elements one after the other: write yield, or return a "
                 f"list. Received: {made!r}"
             ) from None
-        return map(arrays_of, steps)
+        return steps
 
     return elements
 
@@ -201,7 +201,7 @@ def arrays_from(function: Callable[..., Any], element: Element) -> Element:
     DataError
         If that is no array.
     """
-    return arrays_of(applied(function, element))
+    return arrays_of(_with_tuples(applied(function, element)))
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -230,6 +230,33 @@ def stacked(elements: Sequence[Element]) -> Element:
 def eager(element: Element) -> Element:
     """The element with `EagerArray` leaves."""
     return map_leaves(lambda leaf: leaf if is_dataset(leaf) else np.asarray(leaf).view(EagerArray), element)
+
+
+def numbers_of(element: Element) -> Element:
+    """The element with numbers for arrays without axes; text is as it is."""
+    return map_leaves(lambda leaf: leaf[()] if isinstance(leaf, np.ndarray) else leaf, element)
+
+
+def zipped(structure: Any) -> tuple[Callable[[], Iterator[Element]], list[int]]:
+    """What begins a pass over the elements of data sets in tuples and dictionaries, and how many each has.
+
+    Raises
+    ------
+    TypeError
+        If there is anything else.
+    """
+    structure = tuple(structure) if isinstance(structure, list) else structure
+    parts = [] if is_dataset(structure) else leaves(structure)
+    if not parts or not all(map(is_dataset, parts)):
+        found = [type(part).__name__ for part in parts or [structure]]
+        raise TypeError(f"zip takes data sets, in a tuple or a dictionary. Received: {found}")
+
+    def elements():
+        for found in zip(*(part._elements() for part in parts), strict=False):
+            each = iter(found)
+            yield map_leaves(lambda _, each=each: next(each), structure)
+
+    return elements, [part._cardinality for part in parts]
 
 
 def is_dataset(leaf: Any) -> bool:
@@ -271,6 +298,14 @@ def _without_lists(element):
     if isinstance(element, list) and len({np.shape(part) for part in element}) > 1:
         return tuple(element)  # what a function returned as ``return [image, label]``
     return element
+
+
+def _with_tuples(element):
+    """What a function returned, with tuples for lists of arrays, as in ``return [image, mask]``; numbers stay lists."""
+    if isinstance(element, dict):
+        return {key: _with_tuples(part) for key, part in element.items()}
+    is_list = isinstance(element, list) and any(isinstance(part, np.ndarray | dict | tuple) for part in element)
+    return tuple(map(_with_tuples, element)) if is_list or isinstance(element, tuple) else element
 
 
 def _stack(*arrays):

@@ -12,7 +12,25 @@ from minicnn.data.dataset import AUTOTUNE, INFINITE_CARDINALITY, UNKNOWN_CARDINA
 from minicnn.data.elements import EagerCount
 
 __all__ = ["AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "Counter", "cardinality", "map_and_batch"]
-__all__ += ["assert_cardinality", "shuffle_and_repeat"]
+__all__ += ["AutoShardPolicy", "RandomDataset", "assert_cardinality", "choose_from_datasets", "copy_to_device"]
+__all__ += [
+    "enumerate_dataset",
+    "get_single_element",
+    "group_by_window",
+    "ignore_errors",
+    "load",
+    "parallel_interleave",
+]
+__all__ += [
+    "prefetch_to_device",
+    "sample_from_datasets",
+    "save",
+    "scan",
+    "shuffle_and_repeat",
+    "snapshot",
+    "take_while",
+]
+__all__ += ["unbatch", "unique"]
 
 
 def cardinality(dataset: Dataset) -> EagerCount:
@@ -79,3 +97,106 @@ def map_and_batch(
     num_parallel_calls : int, optional
     """
     return lambda dataset: dataset.map(map_func, num_parallel_calls).batch(batch_size, drop_remainder)
+
+
+def _applying(method: str) -> Callable[..., Callable[[Dataset], Any]]:
+    """For ``dataset.apply(…)``: what the method of this name does."""
+
+    def transformation(*args: Any, **options: Any) -> Callable[[Dataset], Any]:
+        return lambda dataset: getattr(dataset, method)(*args, **options)
+
+    transformation.__name__ = method
+    transformation.__doc__ = f"For ``dataset.apply(…)``: ``dataset.{method}(…)``."
+    return transformation
+
+
+enumerate_dataset = _applying("enumerate")
+group_by_window = _applying("group_by_window")
+ignore_errors = _applying("ignore_errors")
+scan = _applying("scan")
+snapshot = _applying("snapshot")
+take_while = _applying("take_while")
+unbatch = _applying("unbatch")
+unique = _applying("unique")
+
+
+def parallel_interleave(
+    map_func: Callable[..., Dataset], cycle_length: int = 1, block_length: int = 1, **options: Any
+) -> Callable[[Dataset], Dataset]:
+    """For ``dataset.apply(…)``: ``interleave(map_func, cycle_length, block_length)``.
+
+    Parameters
+    ----------
+    map_func : callable
+    cycle_length, block_length : int, default 1
+    **options
+        Change nothing.
+    """
+    return lambda dataset: dataset.interleave(map_func, cycle_length, block_length)
+
+
+def prefetch_to_device(device: str, buffer_size: int | None = None) -> Callable[[Dataset], Dataset]:
+    """For ``dataset.apply(…)``: ``prefetch``; models take data to their device by themselves.
+
+    Parameters
+    ----------
+    device : str
+        Changes nothing.
+    buffer_size : int, optional
+    """
+    return lambda dataset: dataset.prefetch(AUTOTUNE if buffer_size is None else buffer_size)
+
+
+def copy_to_device(target_device: str, source_device: str = "/cpu:0") -> Callable[[Dataset], Dataset]:
+    """For ``dataset.apply(…)``: the data set, as models take data to their device by themselves.
+
+    Parameters
+    ----------
+    target_device, source_device : str
+        Change nothing.
+    """
+    return lambda dataset: dataset
+
+
+def get_single_element(dataset: Dataset) -> Any:
+    """``dataset.get_single_element()``.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    """
+    return dataset.get_single_element()
+
+
+sample_from_datasets = Dataset.sample_from_datasets
+choose_from_datasets = Dataset.choose_from_datasets
+load = Dataset.load
+
+
+def save(dataset: Dataset, path: Any, **options: Any) -> None:
+    """``dataset.save(path)``.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    path : str or path-like
+    **options
+        As of `Dataset.save`.
+    """
+    dataset.save(path, **options)
+
+
+def RandomDataset(seed: int | None = None) -> Dataset:
+    """``Dataset.random(seed)``.
+
+    Parameters
+    ----------
+    seed : int, optional
+    """
+    return Dataset.random(seed)
+
+
+class AutoShardPolicy:
+    """How several workers share a data set; it changes nothing here."""
+
+    OFF, AUTO, FILE, DATA, HINT = -1, 0, 1, 2, 3

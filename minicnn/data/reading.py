@@ -74,6 +74,23 @@ def read_ahead(items: Callable[[], Iterator[Any]], count: int) -> Iterator[Any]:
         abandoned.set()
 
 
+class EagerIterator:
+    """An iterator that has ``get_next`` too, as TensorFlow's has."""
+
+    def __init__(self, elements: Iterator[Any]) -> None:
+        self._elements = elements
+
+    def __iter__(self) -> EagerIterator:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._elements)
+
+    def get_next(self, name: str | None = None) -> Any:
+        """The next element; StopIteration behind the last one."""
+        return next(self._elements)
+
+
 class NumpyIterator:
     """An iterator that has TensorFlow's method ``next`` too."""
 

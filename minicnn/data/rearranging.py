@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count, islice, repeat
+from itertools import count, cycle, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from minicnn import random
 from minicnn.checks import check_positive_int
 from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, counted, together
-from minicnn.data.elements import Element, arrays_of, eager, is_dataset, is_true, map_leaves, unwritable
+from minicnn.data.elements import Element, arrays_of, eager, is_dataset, is_true, map_leaves, stacked, unwritable
 from minicnn.errors import DataError
 from minicnn.own_parts import function_of
 from minicnn.user_warnings import warn_user
@@ -113,16 +113,30 @@ class Rearranging:
         total = self._cardinality
         return self._of(batches, total if total < 0 else total // size if drop_remainder else -(-total // size))
 
-    def rebatch(self, batch_size: int, drop_remainder: bool = False, name: str | None = None) -> Dataset:
+    def rebatch(self, batch_size: Any, drop_remainder: bool = False, name: str | None = None) -> Dataset:
         """Batches of another size, of the samples of the batches.
 
         Parameters
         ----------
-        batch_size : int
+        batch_size : int, or list of int
+            Of a list, each batch has the next one, from its start again behind the last.
         drop_remainder : bool, default False
             Whether a last batch that is too short is left out.
         """
-        return self.unbatch().batch(batch_size, drop_remainder)  # type: ignore[attr-defined]
+        samples = self.unbatch()  # type: ignore[attr-defined]
+        if np.ndim(batch_size) == 0:
+            return samples.batch(batch_size, drop_remainder)
+        sizes = [check_positive_int("batch_size", size) for size in batch_size]
+
+        def batches():
+            items = samples._elements()
+            for size in cycle(sizes):
+                group = list(islice(items, size))
+                if len(group) < (size if drop_remainder else 1):
+                    return
+                yield stacked(group)
+
+        return self._of(batches)
 
     def unique(self, name: str | None = None) -> Dataset:
         """Each element once, where it first stands. Those that were met are kept in memory."""

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 def check_losses(compiled: Compiled, layers: Iterable[Layer]) -> None:
     """Raise `ValueError` for a loss that is no mean over samples: a shard does not know what it counts in the batch."""
     for layer in layers:
+        if getattr(layer, "measured", None):
+            raise ValueError(
+                "DataParallel shows metrics of compile alone, as a worker sees no more than its shards: leave out "
+                f"add_metric. Received: layer '{layer.name}' measures {sorted(layer.measured)}"
+            )
         if isinstance(layer, AddLoss) and layer.reduction == "sum":
             raise ValueError(
                 "DataParallel adds the means of shards, so what add_loss adds must be a mean over samples. Received: "

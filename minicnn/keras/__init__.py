@@ -27,7 +27,7 @@ _FROM = {
     "Metric": "minicnn.keras.metrics",
     "Optimizer": "minicnn.optimizers",
     "Regularizer": "minicnn.regularizers",
-    "Variable": "minicnn.keras._variables",
+    "Variable": "minicnn.keras._variables.KerasVariable",
 }
 
 _paths.install()

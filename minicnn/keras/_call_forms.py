@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import BoundArguments, Parameter, signature
 from typing import Any
@@ -140,3 +140,25 @@ def _filled(part, values):
     if isinstance(part, dict):
         return {key: _filled(entry, values) for key, entry in part.items()}
     return type(part)(_filled(entry, values) for entry in part) if type(part) in (list, tuple) else part
+
+
+def _is_shape(form):
+    return isinstance(form, tuple) and all(isinstance(n, int) for n in form)
+
+
+def shapes_in(form: Any) -> list[tuple[int, ...]]:
+    """The shapes in a form, in the order of `minicnn.nested.leaves`."""
+    if _is_shape(form):
+        return [form]
+    entries = [form[key] for key in sorted(form)] if isinstance(form, dict) else form
+    return [shape for entry in entries for shape in shapes_in(entry)]
+
+
+def with_parts(form: Any, parts: Iterator[Any]) -> Any:
+    """The form with the next of `parts` in the place of each shape."""
+    if _is_shape(form):
+        return next(parts)
+    if isinstance(form, dict):
+        made = {key: with_parts(form[key], parts) for key in sorted(form)}
+        return {key: made[key] for key in form}
+    return type(form)(with_parts(entry, parts) for entry in form)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from inspect import signature
 from typing import Any
 
 import numpy as np
 
-from minicnn.differentiation import Recorded, gradients
+from minicnn.differentiation import Recorded, gradients, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras._state import recorded
 from minicnn.keras._taped import weights_as
+from minicnn.layers.added_loss import Measured, ToMeasure
 from minicnn.layers.function_numbers import numbers_of
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
+from minicnn.metrics import Metric
 from minicnn.nested import leaves, packed
 from minicnn.on_host import assign, on_host
 from minicnn.parameters import Weight
@@ -58,7 +61,8 @@ class Called(Step):
             with suppress(NotImplementedError):
                 spec = self.layer.apply([Input(shape) for shape in input_shapes], by=self.layer.compute_output_spec)
                 return tuple(spec.shape[1:])
-        result, *_, losses = self._run(xs, weights, False)
+        with _metrics_kept(self.layer):
+            result, *_, losses = self._run(xs, weights, False)
         shape, self.layer.adds_loss = result.shape, bool(losses)
         if len(shape) == 0 or shape[0] != 2:
             raise ShapeError(
@@ -84,7 +88,7 @@ class Called(Step):
             )
         return shape
 
-    def _run(self, xs, weights, training):
+    def _run(self, xs, weights, training, place=None):
         """(result, recorded inputs, recorded weights by name, what `add_loss` was given)."""
         inputs = [_as_recorded(x) for x in xs]
         given = {w: weights[w.name] for w in self.weights}
@@ -96,6 +100,7 @@ class Called(Step):
             vars(self.layer).update({name: _recorded(value, by_weight) for name, value in mine.items()})
             with self.layer.collecting() as losses, weights_as(None):
                 result = self.layer.apply(inputs, **options)
+            losses = take_measured(self.layer, losses, place)
         finally:
             vars(self.layer).update(mine)
         result = self._as_one(result)
@@ -128,7 +133,7 @@ class Called(Step):
         if ws.training:
             self._check_owned()
         with numbers_of(ws):
-            ws.record = self._run(xs, ws.params, ws.training)
+            ws.record = self._run(xs, ws.params, ws.training, ws.stream)
         assign(ws.y, ws.record[0].value)
 
     def of_recorded(self, xs: Sequence[Any], weights: Mapping[str, Any], training: bool) -> tuple[Any, list[Any]]:
@@ -159,6 +164,40 @@ class Called(Step):
         for name, part in zip(names, parts[len(inputs) :], strict=True):
             if ws.grads.get(name) is not None:
                 assign(ws.grads[name], part)
+
+
+def take_measured(layer: Any, added: Sequence[Any], place: int | None) -> list[Any]:
+    """What `call` has added to the loss; what it has measured is kept for the logs.
+
+    Parameters
+    ----------
+    layer : Layer
+    added : list
+        What `add_loss` and `add_metric` were given.
+    place : int or None
+        The number of the layer's place; None: it was tried out, and nothing counts.
+    """
+    for part in added:
+        if isinstance(part, ToMeasure):
+            if part.name not in layer.measured:
+                layer.measured = {**layer.measured, part.name: Measured()}
+            measured = layer.measured[part.name]
+            measured.metric = part.metric
+            if place is not None and part.metric is None:
+                measured.put(place, np.asarray(value_of(met(part.value))))
+    return [part for part in added if not isinstance(part, ToMeasure)]
+
+
+@contextmanager
+def _metrics_kept(layer) -> Iterator[None]:
+    """Inside, what metrics in a layer's attributes are told is forgotten afterwards."""
+    states = [(metric, metric.get_state()) for metric in vars(layer).values() if isinstance(metric, Metric)]
+    copies = copy.deepcopy([state for _, state in states])
+    try:
+        yield
+    finally:
+        for (metric, _), state in zip(states, copies, strict=True):
+            metric.set_state(state)
 
 
 def _as_recorded(value):

@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
+from minicnn.keras._initial_weights import taking_initial_weights
 from minicnn.keras._taped import inside_a_layer, is_recording
 from minicnn.keras._taped_calls import (
     belongs_to_a_function,
@@ -111,8 +112,15 @@ def get_config(self: layers.Layer) -> dict[str, Any]:
     return {name: to_plain(getattr(self, name)) for name in names if hasattr(self, name)} | config
 
 
+@taking_initial_weights
+def build_for(self: layers.Layer, input_shapes: Any) -> Any:
+    """As of any layer, with the weights that the constructor was given."""
+    return core_of(self).build_for(self, input_shapes)
+
+
 METHODS: dict[str, Any] = {
     "__setattr__": set_attribute,
+    "build_for": build_for,
     "call": call,
     "calls_layers": True,
     "call_symbolically": call_symbolically,

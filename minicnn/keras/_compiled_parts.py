@@ -9,8 +9,10 @@ import numpy as np
 
 from minicnn import metrics
 from minicnn.differentiation import met, value_of
+from minicnn.keras._taped_calls import within
 from minicnn.losses.no_loss import NoLoss
 from minicnn.nested import leaves
+from minicnn.training.added_metrics import Added, by_name, measured_in
 from minicnn.training.compiled import Compiled
 
 
@@ -161,7 +163,9 @@ class CompiledMetrics:
                     label = f"{names[number]}_{metric.name}" if len(outputs) > 1 else metric.name
                     label = f"weighted_{label}" if is_weighted and label in found else label
                     found[label] = number, is_weighted, metric
-        return found
+        graph = self._model.graph
+        measured = by_name([self._model, *within(self._model)]) if graph is None else measured_in(graph)
+        return found | {name: (0, False, Added(name, places)) for name, places in measured.items()}
 
     def reset_state(self) -> None:
         """Forget all batches."""

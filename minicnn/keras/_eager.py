@@ -30,6 +30,7 @@ class EagerNumber(float):
     shape: tuple[()] = ()
     ndim: int = 0
     dtype: np.dtype = np.dtype(np.float32)
+    metric: Any = None  # whose result it is
 
     def numpy(self) -> np.float32:
         """The number as NumPy has it."""
@@ -141,8 +142,21 @@ def eager_part(part: Any, module: str) -> Any:
     if issubclass(part, Loss):
         own = {"__call__": called(loss_call(part.__call__)), "call": PerSample()}
         return translated(part, _as_given, module, OnBuiltIn, **own)
-    own = {"result": eagerly(part.result), "update_state": _unrecorded(part.update_state)}
+    own = {"result": _of_metric(eagerly(part.result)), "update_state": _unrecorded(part.update_state)}
     return translated(part, _as_given, module, **own, variables=property(_named_variables))
+
+
+def _of_metric(result):
+    """The method, whose number knows the metric that it is of, for `add_metric`."""
+
+    @wraps(result)
+    def of_metric(self):
+        value = result(self)
+        if isinstance(value, EagerNumber):
+            value.metric = self
+        return value
+
+    return of_metric
 
 
 def _unrecorded(update_state):

@@ -7,14 +7,15 @@ from minicnn.user_warnings import warn_user
 _SEQUENCES = "it is for convolutional networks on images, and has no layers for sequences of words or time"
 _AUGMENTATION = (
     "of the layers that change images at random there are those that flip, turn, move, shear, crop, blur, erase and "
-    "mix them and change their colours; others go into Dataset.map or a layer of your own"
+    "mix them and change their colours, and RandAugment and AugMix of them; others go into Dataset.map or a layer of "
+    "your own"
 )
 _TABLES = "it is for images, and has no layers for tables and categories"
 _OTHERS = "it computes by itself and wraps no models of other libraries"
 _GROUPS = {
     _AUGMENTATION: (
-        *("AugMix", "ContrastLimitedAdaptiveHistogramEqualization", "MaxNumBoundingBoxes", "RandAugment"),
-        *("RandomElasticTransform", "RandomPerspective"),
+        *("ContrastLimitedAdaptiveHistogramEqualization", "MaxNumBoundingBoxes"),
+        "RandomElasticTransform",
     ),
     _TABLES: ("CategoryEncoding", "Discretization", "HashedCrossing", "FeatureSpace"),
     _OTHERS: (*("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "OrbaxCheckpoint"),),

@@ -16,12 +16,12 @@ from minicnn.keras import _calls
 from minicnn.keras._called import Called
 from minicnn.keras._calls import core_of, library_class_of
 from minicnn.keras._deferred import Deferred
+from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._own_parts import Layer
 from minicnn.keras._own_weights import OfWeights, weights_in_graph
 from minicnn.keras._phase import phase_unsaid, unsaid
 from minicnn.keras._stepwise import through_steps
-from minicnn.keras._translation import Translated
 from minicnn.layers import contract
 from minicnn.layers.base import Layer as LayerOfCore
 from minicnn.layers.input import Input
@@ -32,7 +32,7 @@ from minicnn.parameters import Weight
 from minicnn.step import Shape, Shapes, Step
 
 
-class OfLayers(Translated):
+class OfLayers(WithInitialWeights):
     """Metaclass of the library's layers: a subclass that writes `call` or `build` is one of `OnBuiltIn`, too."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
@@ -173,6 +173,7 @@ class OnBuiltIn(Layer):
         own = {name: w.name for name, w in vars(self).items() if any(w is mine for mine in self._weights.values())}
         self._called_otherwise = {name: other for name, other in own.items() if name != other}
 
+    @taking_initial_weights
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         if self.has_call or is_of_package(type(self).build):
             return super().build_for(input_shapes)

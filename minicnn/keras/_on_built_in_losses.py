@@ -33,17 +33,18 @@ class OnBuiltIn(Translated):
 
 
 class PerSample:
-    """``super().call(y_true, y_pred)``, the losses of samples, for a subclass that writes `call` or `__call__`."""
+    """``loss.call(y_true, y_pred)``: the losses of samples; ``super().call`` in a subclass that writes `call`.
+
+    The class itself has no `call`: so `minicnn.losses` tells losses that users write.
+    """
 
     def __get__(self, loss: Any, owner: type | None = None) -> Any:
-        if loss is None or next(vars(c)["call"] for c in type(loss).__mro__ if "call" in vars(c)) is self:
-            raise AttributeError(
-                f"{type(loss).__name__}.call is there in subclasses alone: call the loss itself, made with "
-                "reduction=None for the losses of samples"
-            )
-        single = plain(loss)
+        if loss is None:
+            raise AttributeError("a loss of the library has no `call` but as an object")
+        is_super = next(vars(c)["call"] for c in type(loss).__mro__ if "call" in vars(c)) is not self
+        single = plain(loss) if is_super else copy(loss)
         single.reduction = None
-        return single
+        return single if is_super else single.__call__
 
 
 def plain(loss: Any) -> Any:

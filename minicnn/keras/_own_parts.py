@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
 from inspect import Parameter, signature
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ import numpy as np
 from minicnn import constraints, layers, models
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
-from minicnn.keras._call_forms import Form, form_of, is_usual, usual_form
-from minicnn.keras._called import Called, attributes_with_weights
+from minicnn.keras._call_forms import Form, form_of, is_usual, shapes_in, usual_form, with_parts
+from minicnn.keras._called import Called, attributes_with_weights, take_measured
 from minicnn.keras._eager import eager
 from minicnn.keras._given import Remembering, given
+from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._own_weights import MAKERS, standing_in, weight_arguments, weights_in_graph
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import held
@@ -30,10 +32,9 @@ from minicnn.keras._taped_calls import (
     on_tapes,
     through_a_tape,
 )
-from minicnn.keras._translation import Translated
 from minicnn.keras._variables import Variable
 from minicnn.layers import function_numbers
-from minicnn.layers.added_loss import with_losses
+from minicnn.layers.added_loss import Measured, ToMeasure, with_losses
 from minicnn.layers.input import Input
 from minicnn.nested import leaves
 from minicnn.parameters import Weight
@@ -82,7 +83,7 @@ def _penalized(layer, given):
     return call
 
 
-class Layer(Remembering, layers.Layer, metaclass=Translated):
+class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
     """Base of layers of one's own: minicnn's `Layer`, which has `forward` and `backward`, or Keras's, which has `call`.
 
     `call` may be made of other layers, which are attributes; or it computes with weights of its own, operators, NumPy's
@@ -93,6 +94,7 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
     input_count: int | None = None
     adds_loss: bool = False  # whether `call` does, on arrays
     _added_losses: list[Any] | None = None  # while `call` runs
+    measured: Mapping[str, Measured] = MappingProxyType({})  # what `call` has measured on arrays, by name
     output_form: Any = None  # shapes of samples in tuples, lists and dicts, where `call` gives several
     _form: Form | None = None  # of the first call, which all places of the layer have
 
@@ -100,6 +102,8 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         for name in ("dynamic", "autocast"):
             kwargs.pop(name, None)
         super().__init__(*args, **kwargs)
+        for name, value in list(vars(self).items()):  # which were there before
+            self._adopt(name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._adopt(name, value)
@@ -161,7 +165,7 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         """What `call` gave, in its form, of an array or tensor that has all numbers of a sample in a row."""
         if self.output_form is None:
             return made
-        shapes, parts, start = _shapes_in(self.output_form), [], 0
+        shapes, parts, start = shapes_in(self.output_form), [], 0
         for shape in shapes:
             end = start + math.prod(shape)
             part = made[:, start:end] if shape else made[:, start]
@@ -170,7 +174,7 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
                 part = layers.Reshape(shape)(part) if is_tensor else np.reshape(part, (-1, *shape))
             parts.append(part)
             start = end
-        return _with_parts(self.output_form, iter(parts))
+        return with_parts(self.output_form, iter(parts))
 
     def check_single_input(self) -> None:
         """Raise ValueError if `call` needs more than one input, or an option, which a stack of layers does not give."""
@@ -217,16 +221,28 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         RuntimeError
             Outside of `call`.
         """
+        self._add(losses, "add_loss")
+
+    def _add(self, parts, method):
         if self._added_losses is None:
             raise RuntimeError(
-                f"add_loss of layer '{self.name}' belongs into its call, which computes the loss; penalties on weights "
-                f"are the regularizer= of add_weight. Received: {losses!r}"
+                f"{method} of layer '{self.name}' belongs into its call, which computes it; penalties on weights are "
+                f"the regularizer= of add_weight. Received: {parts!r}"
             )
-        self._added_losses.extend(losses if isinstance(losses, list | tuple) else [losses])
+        self._added_losses.extend(parts if isinstance(parts, list | tuple) else [parts])
 
     def add_metric(self, value: Any, *args: Any, **options: Any) -> None:
-        """Keras 2's method, which is not there; the error says what is."""
-        models.Model.add_metric(self, value)
+        """In `call`: have what was computed averaged in the logs, as Keras 2 did; see `minicnn.Model.add_metric`.
+
+        Of an array each number counts, and a single number once for each batch; what a metric of the layer's gave when
+        it was called stands for that metric.
+
+        Raises
+        ------
+        RuntimeError
+            Outside of `call`.
+        """
+        self._add(ToMeasure.of(value, *args, **options), "add_metric")
 
     @contextmanager
     def collecting(self) -> Iterator[list[Any]]:
@@ -257,6 +273,7 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         values = [v for name, v in vars(self).items() if name not in others]
         return list(dict.fromkeys(v for value in values for v in leaves(value) if isinstance(v, layers.Layer)))
 
+    @taking_initial_weights
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         if not self.has_call:
             return super().build_for(input_shapes)
@@ -266,6 +283,7 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         self._built = True
         return [Called(self).shape_behind(input_shapes)]
 
+    @taking_initial_weights
     def _build_once(self, input_shapes):
         """Call `build` with the inputs' shapes, as they stand in the form of the call."""
         for name, value in list(vars(self).items()):  # lists that have grown
@@ -337,8 +355,10 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         options = {"training": training} if "training" in signature(self.call).parameters else {}
         try:
             vars(self).update({name: held(value) for name, value in mine.items()})
-            with self.collecting(), function_numbers.in_phase(training):
-                return self.noting_penalty(value_of(self.apply([eager(a) for a in arrays], **options)))
+            with self.collecting() as added, function_numbers.in_phase(training):
+                made = self.noting_penalty(value_of(self.apply([eager(a) for a in arrays], **options)))
+            take_measured(self, added, 0)
+            return made
         finally:
             vars(self).update(mine)
 
@@ -364,28 +384,6 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
         config = super().get_config()
         missing = {name: to_plain(value) for name, value in given(self).items() if name not in config}
         return config | {name: value for name, value in missing.items() if _is_written_down(value)}
-
-
-def _is_shape(form):
-    return isinstance(form, tuple) and all(isinstance(n, int) for n in form)
-
-
-def _shapes_in(form):
-    """The shapes in a form, in the order of `minicnn.nested.leaves`."""
-    if _is_shape(form):
-        return [form]
-    entries = [form[key] for key in sorted(form)] if isinstance(form, dict) else form
-    return [shape for entry in entries for shape in _shapes_in(entry)]
-
-
-def _with_parts(form, parts):
-    """The form with the next of `parts` in the place of each shape."""
-    if _is_shape(form):
-        return next(parts)
-    if isinstance(form, dict):
-        made = {key: _with_parts(form[key], parts) for key in sorted(form)}
-        return {key: made[key] for key in form}
-    return type(form)(_with_parts(entry, parts) for entry in form)
 
 
 class _Using(Layer):

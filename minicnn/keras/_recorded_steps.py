@@ -20,7 +20,7 @@ from minicnn.keras._formulas import OF_RECORDED, by_slope
 from minicnn.keras._multilinear import RESULT, multilinear
 from minicnn.keras._windows import maximum_in
 from minicnn.layers.activity import ActivityPenalty
-from minicnn.layers.added_loss import AddLoss
+from minicnn.layers.added_loss import AddLoss, AddMetric
 from minicnn.layers.arithmetic import Arithmetic, Power
 from minicnn.layers.channel_order import MoveAxis
 from minicnn.layers.conv_parts import PartConv2D
@@ -316,6 +316,7 @@ _FORMULAS: dict[type, Formula] = {
     **dict.fromkeys((layers.Conv2D, layers.Conv2DTranspose, PartConv2D), _with_kernel),
     ActivityPenalty: _activity,
     AddLoss: _added_loss,
+    AddMetric: lambda step, xs, at: xs[0],
     Arithmetic: lambda step, xs, at: _merged(getattr(np, step.operation))(step, xs, at),
     Called: _called,
     Clip: _of(lambda step, x: np.clip(x, step.minimum, step.maximum)),

@@ -294,7 +294,7 @@ def forget_added(layer: Any) -> None:
 
 def added_losses(owner: Any) -> list[Taped]:
     """What layers of a model, or of those in its attributes, added to the loss in their last calls."""
-    found = (vars(layer).get("_runs") for layer in _within(owner))
+    found = (vars(layer).get("_runs") for layer in within(owner))
     return [loss for runs in found if runs is not None for loss in runs.added]
 
 
@@ -304,7 +304,7 @@ def _penalty_on(weight):
     return made if isinstance(made, Recorded) else np.asarray(made, weight.dtype)
 
 
-def _within(owner):
+def within(owner: Any) -> list[Any]:
     """A model, its layers and those in its attributes, each once."""
     found, waiting = [], [owner]
     while waiting:

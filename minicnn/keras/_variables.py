@@ -186,6 +186,36 @@ class Variable(Weight):
         return f"<Variable {self.name} {self.shape} {self.dtype}: {self.numpy()}>"
 
 
+class KerasVariable(Variable):
+    """``keras.Variable``: as `Variable`, with Keras's order of arguments, and the dtype of models for numbers.
+
+    Parameters
+    ----------
+    initializer : array-like, str or callable
+    shape : sequence of int, optional
+    dtype : optional
+        Default: float32 of any floats.
+    trainable : bool, default True
+    name : str, optional
+    **options
+        Keras's further arguments, which change nothing.
+    """
+
+    def __init__(
+        self,
+        initializer: Any = None,
+        shape: Sequence[int] | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        name: str | None = None,
+        **options: Any,
+    ) -> None:
+        first = options.pop("initial_value", initializer)
+        if dtype is None and getattr(first, "dtype", None) == np.float64:
+            dtype = floatx()
+        super().__init__(first, trainable, name, dtype, shape, **options)
+
+
 def _with_values(values):
     made = Variable.__new__(Variable)
     made.value = np.array(values).view(_Value)

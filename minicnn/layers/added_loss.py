@@ -1,8 +1,9 @@
-"""`add_loss`: numbers that a model computes itself, as parts of its loss."""
+"""`add_loss`, `add_metric`: numbers that a model computes itself, as parts of its loss, or to be shown in logs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 import numpy as np
@@ -12,12 +13,13 @@ from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.reducing import Reduce
+from minicnn.on_host import on_host
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
 
-__all__ = ["AddLoss"]
+__all__ = ["AddLoss", "AddMetric"]
 
 
 class AddLoss(Layer):
@@ -60,6 +62,132 @@ class AddLoss(Layer):
     def examples(cls) -> Examples:
         yield cls(), [(4, 3), (2,)]
         yield cls("sum"), [(4,), (3, 2)]
+
+
+class Measured:
+    """What places of a model have found for one name in the logs, until it is counted.
+
+    Attributes
+    ----------
+    found : dict
+        Number of the place → (sum of its numbers in the last batch, how many there were).
+    metric : object
+        What keeps the value itself, with `result` and `reset_state`; None: `found` is counted.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[int, tuple[float, int]] = {}
+        self.metric: Any = None
+
+    def put(self, place: int, numbers: Any) -> None:
+        """Have an array's numbers counted with the batch; a single number counts once, whatever the batch's size."""
+        numbers = on_host(numbers)
+        self.found[place] = float(numbers.sum(dtype=np.float64)), numbers.size
+
+
+class AddMetric(AddLoss):
+    """Passes its first input on, and has the second one's numbers averaged in the logs, under a name.
+
+    Parameters
+    ----------
+    metric_name : str
+        The name in the logs of `fit` and `evaluate`.
+    reduction : {"mean", "sum", None}, default None
+        None: each number counts. Otherwise each batch counts once, with the mean or the sum of its numbers.
+
+    Attributes
+    ----------
+    measured : dict
+        The name → `Measured`.
+    """
+
+    has_penalty = False
+
+    def __init__(self, metric_name: str, reduction: str | None = None, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(reduction or "mean", **kwargs)
+        self.reduction: str | None = reduction
+        self.metric_name: str = check_metric_name(metric_name)
+        self.measured: dict[str, Measured] = {metric_name: Measured()}
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        ws.y[...] = xs[0]
+        numbers = getattr(xs[1], self.reduction)(dtype=np.float64) if self.reduction else xs[1]
+        self.measured[self.metric_name].put(ws.stream, numbers)
+
+    def penalty(self, ws: Workspace) -> float:
+        return 0.0
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        if ws.dxs[0] is not None:
+            ws.dxs[0][...] = dy
+        if ws.dxs[1] is not None:
+            ws.dxs[1].fill(0)
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls("mine"), [(4, 3), (2,)]
+        yield cls("mine", "sum"), [(4,), (3, 2)]
+
+
+def check_metric_name(name: object) -> str:
+    """The name, if it is one for the logs.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"add_metric(value, name=…) needs a name for the logs, such as 'kl'. Received: name={name!r}")
+    return name
+
+
+@dataclass(frozen=True, eq=False)
+class ToMeasure:
+    """A value that is no part of the loss: it is averaged in the logs.
+
+    Attributes
+    ----------
+    value : Tensor, BatchScalar or array
+    name : str
+    metric : object
+        What keeps the average itself, or None.
+    """
+
+    value: Any
+    name: str
+    metric: Any
+
+    @classmethod
+    def of(cls, value: Any, *arguments: Any, **options: Any) -> ToMeasure:
+        """What Keras 2's ``add_metric(value, name=…, aggregation=…)`` was given; TensorFlow 1's order is understood.
+
+        Raises
+        ------
+        ValueError
+            Without a name, and for another aggregation than the mean.
+        TypeError
+            For an argument that is not known.
+        """
+        order = ("aggregation", "name") if len(arguments) > 1 or arguments in (("mean",), (None,)) else ("name",)
+        given = {**dict(zip(order, arguments, strict=False)), **options}
+        check_choice("aggregation", given.pop("aggregation", "mean"), ("mean", None))
+        metric = getattr(value, "metric", None)  # which has given it
+        name = check_metric_name(given.pop("name", None) or getattr(metric, "name", None))
+        if given:
+            raise TypeError(f"add_metric takes value, name and aggregation. Received: {sorted(given)}")
+        return cls(value, name, metric)
+
+    def beside(self, output: Tensor) -> Tensor:
+        """A model's output, with the layer that measures."""
+        is_number = isinstance(self.value, BatchScalar)
+        reduction, tensor = (self.value.reduction, self.value.tensor) if is_number else (None, self.value)
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                "add_metric takes what is computed of the model's tensors, e.g. keras.ops.mean(x), outside of the "
+                f"call of a layer that runs on arrays. Received: {self.value!r}"
+            )
+        return AddMetric(self.name, reduction)([output, tensor])
 
 
 class BatchScalar:
@@ -138,8 +266,8 @@ def with_losses(output: Tensor, losses: Sequence[Any]) -> Tensor:
     Parameters
     ----------
     output : Tensor
-    losses : sequence of Tensor, or BatchScalar
-        A tensor counts as its mean.
+    losses : sequence of Tensor, BatchScalar, or ToMeasure
+        A tensor counts as its mean; what is to be measured is no part of the loss.
 
     Raises
     ------
@@ -147,6 +275,9 @@ def with_losses(output: Tensor, losses: Sequence[Any]) -> Tensor:
         For anything else.
     """
     for loss in losses:
+        if isinstance(loss, ToMeasure):
+            output = loss.beside(output)
+            continue
         part = loss if isinstance(loss, BatchScalar) else BatchScalar(loss, "mean")
         if not isinstance(part.tensor, Tensor):
             raise TypeError(

@@ -59,6 +59,7 @@ class Embedding(Layer):
     keras_only: Mapping[str, object] = MappingProxyType(
         {"mask_zero": (False,), "lora_rank": (None,), "lora_alpha": ANY, "quantization_config": (None,)}
     )
+    shape_for_any: Any = (None, 1)
     embeddings: Weight
 
     def __init__(

@@ -29,7 +29,9 @@ from minicnn.layers import (
     random_filters,
     random_flip,
     random_mixing,
+    random_perspective,
     random_pixels,
+    random_policies,
     random_tones,
     rearranging,
     reducing,
@@ -69,7 +71,9 @@ from minicnn.layers.random_erasing import *  # noqa: F403
 from minicnn.layers.random_filters import *  # noqa: F403
 from minicnn.layers.random_flip import *  # noqa: F403
 from minicnn.layers.random_mixing import *  # noqa: F403
+from minicnn.layers.random_perspective import *  # noqa: F403
 from minicnn.layers.random_pixels import *  # noqa: F403
+from minicnn.layers.random_policies import *  # noqa: F403
 from minicnn.layers.random_tones import *  # noqa: F403
 from minicnn.layers.rearranging import *  # noqa: F403
 from minicnn.layers.reducing import *  # noqa: F403
@@ -110,7 +114,9 @@ __all__ += random_filters.__all__
 __all__ += random_flip.__all__
 __all__ += random_mixing.__all__
 __all__ += random_colors.__all__
+__all__ += random_perspective.__all__
 __all__ += random_pixels.__all__
+__all__ += random_policies.__all__
 __all__ += random_tones.__all__
 __all__ += rearranging.__all__
 __all__ += reducing.__all__

@@ -26,6 +26,7 @@ class Standalone:
     output_penalty: float | None = None  # of the last call on arrays, where there is an `activity_regularizer`
     is_flat = False  # whether a sample is one number, which has no order
     axis_is_of_channels = False  # whether the argument `axis` says where the channels are
+    shape_for_any: BatchShape | None = None  # a batch's, where the weights are the same for all
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let `build` take Keras's ``(None, 8)`` too, beside the shapes of samples that a graph gives it."""
@@ -79,7 +80,7 @@ def sample_shapes(input_shape: BatchShape | Sequence[BatchShape]) -> tuple[tuple
     ShapeError
         If a size is neither a positive integer nor None.
     """
-    sizes = items_of(input_shape)
+    sizes = () if input_shape is None else items_of(input_shape)
     if not sizes:
         raise ShapeError(_no_batch_shape(input_shape))
     several = [items_of(shape) for shape in sizes]
@@ -100,7 +101,11 @@ def _by_hand(build: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(build)
     def wrapped(self: Any, input_shapes: Any = None, *, input_shape: Any = None) -> Any:
         input_shapes = input_shapes if input_shape is None else input_shape  # Keras's name
-        if not _has_batch_axis(input_shapes):
+        if input_shapes is None:
+            if self.built:
+                return None
+            input_shapes = self.shape_for_any
+        if input_shapes is not None and not _has_batch_axis(input_shapes):
             return build(self, input_shapes)
         (shape,) = self.build_for(sample_shapes(input_shapes))
         return shape

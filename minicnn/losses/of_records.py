@@ -41,7 +41,7 @@ def recorded_values(loss: Loss, y_true: Any, y_pred: Recorded, is_reduced: bool)
     """
     prediction = np.ascontiguousarray(y_pred.value)
     target = loss.check_target(value_of(y_true), prediction.shape[1:])
-    if hasattr(loss, "call"):
+    if hasattr(type(loss), "call"):
         return loss.call(like(target, prediction), y_pred), target
     values = loss.values(prediction, target)
     if np.shape(values) == (prediction.shape[:-1] or prediction.shape):

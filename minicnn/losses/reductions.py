@@ -86,7 +86,7 @@ class Reduced:
 
         Here: of each sample, for a class that says only how to compute that of a batch.
         """
-        if hasattr(self, "call"):  # as Keras's subclasses write it
+        if hasattr(type(self), "call"):  # as Keras's subclasses write it
             return np.asarray(self.call(like(target, prediction), lent(prediction)))
         pairs = ((prediction[i : i + 1], target[i : i + 1]) for i in range(len(prediction)))
         return np.array([float(self.compute(p, t, None, None, reference)) for p, t in pairs])

@@ -356,6 +356,8 @@ def load_model(
     OSError
         If the file cannot be read.
     """
+    if not isinstance(compile, bool | np.bool_ | int | None):
+        raise TypeError(f"compile is True or False. Received: compile={compile!r}")
     if safe_mode is not True:
         raise ValueError(f"files are never trusted: safe_mode=True. Received: safe_mode={safe_mode!r}")
     with custom_object_scope(custom_objects), saving.open_file(filepath) as file, named_in_errors(filepath):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from inspect import signature
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from minicnn.errors import ContractError
 from minicnn.graph import Graph, Tensor
-from minicnn.layers.added_loss import with_losses
+from minicnn.layers.added_loss import ToMeasure, with_losses
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input
 from minicnn.layers.names import unique_name
@@ -191,12 +191,24 @@ class Written(OfPictures, Differentiable):
         first = leaves(outputs)[0]
         return self._graph_of(inputs, mapped(lambda t: with_losses(t, losses) if t is first else t, outputs))
 
-    def add_metric(self, value: Any, *args: Any, **options: Any) -> NoReturn:
-        """Keras 2's method, which is not there."""
-        raise NotImplementedError(
-            "add_metric is not there, as in Keras 3: make the value a further output of the model, and give compile a "
-            f"metric or a loss with loss_weights=0 for it. Received: {value!r}"
-        )
+    def add_metric(self, value: Any, *args: Any, **options: Any) -> None:
+        """Have what the model computes averaged in the logs, as Keras 2 did: in `call`, or of a model that is built.
+
+        Parameters
+        ----------
+        value : Tensor, or what `keras.ops.mean` or `sum` gave for one
+            Of a tensor each number counts; a mean or a sum counts once for each batch.
+        *args, **options
+            ``name="kl"``, the name in the logs; ``aggregation="mean"`` is what there is.
+
+        Raises
+        ------
+        NotBuiltError
+            Before the model is built, other than in `call`.
+        TypeError, ValueError
+            If it is not computed of the model's tensors, or has no name.
+        """
+        self.add_loss(ToMeasure.of(value, *args, **options))
 
     def _own_layers(self) -> list[Layer]:
         """The layers there are, also before the model is built: those in attributes, lists and dicts."""

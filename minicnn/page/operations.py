@@ -133,7 +133,7 @@ def _wrapped(step, shapes, numbers):
 # ------------------------------------------------------------------------------------------- numbers that only move
 
 
-@_of(View, ActivityPenalty, layers.AddLoss)
+@_of(View, ActivityPenalty, layers.AddLoss, layers.AddMetric)
 def _view(step, shapes, numbers):
     return {"op": "view"}
 

@@ -14,6 +14,7 @@ from minicnn.data.elements import lent
 from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import Metric
 from minicnn.own_parts import is_of_package
+from minicnn.training.added_metrics import Added, measured_in
 
 if TYPE_CHECKING:
     from minicnn.models.compilable import CompilableNetwork
@@ -114,7 +115,7 @@ def _known(shape, target):
 
 
 def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> list[tuple[str, int, Metric | Weighted]]:
-    """(name in the logs, index of the output, copy of the metric) of all that `compile` was told.
+    """(name in the logs, index of the output, copy of the metric) of all that `compile` and `add_metric` were told.
 
     Parameters
     ----------
@@ -143,4 +144,8 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
                     raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
                 copied = copy.deepcopy(metric)
                 found[label] = (label, index, Weighted(copied) if is_weighted else copied)
+    for name, places in measured_in(model.graph).items():
+        if name == "loss" or name in found:
+            raise ValueError(f"add_metric needs a name that no other metric has. Received: {name!r}")
+        found[name] = (name, 0, Added(name, places))
     return list(found.values())

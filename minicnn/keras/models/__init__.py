@@ -15,7 +15,7 @@ from weakref import ref
 import numpy as np
 
 from minicnn import models as core
-from minicnn.errors import ShapeError
+from minicnn.errors import ShapeError, unknown_name
 from minicnn.graph import Tensor
 from minicnn.keras import layers, optimizers
 from minicnn.keras._applied import compiled_with
@@ -364,9 +364,10 @@ def load_model(
     filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, **kwargs: Any
 ) -> Any:
     """`minicnn.load_model`, whose result has the methods of older Kerases as well."""
-    for name in ("safe_mode", "options"):
-        kwargs.pop(name, None)
-    return _with_old_methods(core.load_model(filepath, with_registered(custom_objects), compile, **kwargs))
+    if unknown := kwargs.keys() - {"safe_mode", "options"}:  # which change nothing
+        known = ["filepath", "custom_objects", "compile", "safe_mode"]
+        raise TypeError(str(unknown_name("argument of load_model", min(unknown), known)))
+    return _with_old_methods(core.load_model(filepath, with_registered(custom_objects), compile))
 
 
 def save_model(model: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:

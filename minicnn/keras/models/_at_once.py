@@ -6,17 +6,21 @@ step that is written for models with steps of their own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import signature
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from minicnn.errors import ContractError
 from minicnn.graph import Tensor
+from minicnn.keras._called import take_measured
 from minicnn.keras._eager import eager
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._taped import as_numbers, nothing_recorded
 from minicnn.keras.tensorflow._functions import as_tensor
+from minicnn.layers.added_loss import Measured
 from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves, mapped
 from minicnn.settings import floatx
@@ -37,6 +41,7 @@ class AtOnce:
 
     runs_at_once: bool = False
     _losses_at_once: tuple[Any, ...] = ()
+    measured: Mapping[str, Measured] = MappingProxyType({})  # what `call` has measured on arrays, by name
     _is_running: bool = False  # `call`, on arrays
     _is_in_training: bool = False  # while a model that runs at once, of which this is a part, does so in training
 
@@ -106,7 +111,8 @@ class AtOnce:
     def add_loss(self, losses: Any, **options: Any) -> None:
         """Make what the model computes a part of its loss; see `minicnn.Model.add_loss`."""
         if self._is_running:
-            self._losses_at_once += tuple(losses) if isinstance(losses, list | tuple) else (losses,)
+            added = list(losses) if isinstance(losses, list | tuple) else [losses]
+            self._losses_at_once += tuple(take_measured(self, added, 0))
         else:
             super().add_loss(losses, **options)  # type: ignore[misc]
 

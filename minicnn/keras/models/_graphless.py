@@ -14,6 +14,7 @@ from minicnn.layers.augmentation import ImageLayer
 from minicnn.metrics import get as metric_of
 from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves
+from minicnn.training.added_metrics import measured_in
 
 _PICTURES = (ImageLayer, Rescaling, Resizing, CenterCrop)
 
@@ -76,7 +77,7 @@ class Graphless:
         names = [f"{path}_loss" for path, _ in outputs] if several else []
         for (_, own), metrics in zip(outputs, told.metrics, strict=True):
             names += [f"{own}_{name}" if several else name for name in map(_name_of, metrics)]
-        return ["loss", *names]
+        return ["loss", *names, *measured_in(self.graph)]  # type: ignore[attr-defined]
 
     def summary(self, *args: Any, **kwargs: Any) -> None:
         """Print the layers; without a graph, those in attributes, with their number of weights."""

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.backends.reference.warp import extended
 from minicnn.checks import check_choice, check_number
 from minicnn.differentiation import value_of
 from minicnn.keras.ops._further import of_tensors_too
 from minicnn.keras.tensorflow._patches import patches_of
 from minicnn.keras.tensorflow._patches import sobel_edges as _sobel_edges
+from minicnn.layers.random_perspective import homographies, read_elsewhere
 
 __all__ = ["affine_transform", "extract_patches", "gaussian_blur", "perspective_transform", "sobel_edges"]
 
@@ -172,47 +172,9 @@ def perspective_transform(
     start, end = (np.asarray(points, np.float64) for points in (start_points, end_points))
     if start.shape != end.shape or start.shape[-2:] != (4, 2) or start.ndim not in (2, 3):
         raise ValueError(f"points are (4, 2) or (N, 4, 2) both times. Received: shapes {start.shape} and {end.shape}")
-    matrices = _homographies(start.reshape(-1, 4, 2), end.reshape(-1, 4, 2))
+    matrices = homographies(start.reshape(-1, 4, 2), end.reshape(-1, 4, 2))
     options = {"interpolation": interpolation, "fill_mode": "constant", "fill_value": fill_value}
     return _read_elsewhere(images, matrices, data_format=data_format, **options)
 
 
-def _homographies(start, end):
-    """The transforms (N, 8) that read, at each end point, the start point."""
-    one, zero = np.ones(end.shape[:2]), np.zeros(end.shape[:2])
-    x, y = end[..., 0], end[..., 1]  # (N, 4)
-    across = np.stack([x, y, one, zero, zero, zero, -start[..., 0] * x, -start[..., 0] * y], axis=-1)
-    down = np.stack([zero, zero, zero, x, y, one, -start[..., 1] * x, -start[..., 1] * y], axis=-1)  # (N, 4, 8)
-    equations = np.concatenate([across, down], axis=1)  # (N, 8, 8)
-    wanted = np.concatenate([start[..., 0], start[..., 1]], axis=1)  # (N, 8)
-    return np.linalg.solve(equations, wanted[..., None])[..., 0].astype(np.float32)
-
-
-@_batched
-def _read_elsewhere(x, matrices, interpolation, fill_mode, fill_value):
-    count, height, width, _ = np.shape(value_of(x))
-    if len(matrices) not in (1, count):
-        raise ValueError(f"one transform is for all images, or one for each of {count}. Received: {len(matrices)}")
-    dtype = value_of(x).dtype
-    j, i = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    a0, a1, a2, b0, b1, b2, c0, c1 = matrices.T[..., None, None]  # (N, 1, 1) each
-    k = c0 * j + c1 * i + 1  # (N, H, W)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        column, row = (a0 * j + a1 * i + a2) / k, (b0 * j + b1 * i + b2) / k
-    is_nowhere = k == 0  # there Keras has the fill value
-    column, row = (np.clip(np.where(is_nowhere, -9, at), -1e6, 1e6) for at in (column, row))
-    images = np.arange(len(x))[:, None, None]
-
-    def pixels(rows, columns):
-        rows, columns = extended(rows.astype(int), height, fill_mode), extended(columns.astype(int), width, fill_mode)
-        is_filled = ((rows < 0) | (columns < 0) | is_nowhere)[..., None]
-        return np.where(is_filled, np.asarray(fill_value, dtype), x[images, rows, columns])  # (N, H, W, C)
-
-    if interpolation == "nearest":
-        return pixels(*(np.where(at < 0, np.ceil(at - 0.5), np.floor(at + 0.5)) for at in (row, column)))
-    top, left = np.floor(row), np.floor(column)
-    down, right = (row - top)[..., None], (column - left)[..., None]
-    above = (1 - right) * pixels(top, left) + right * pixels(top, left + 1)
-    below = (1 - right) * pixels(top + 1, left) + right * pixels(top + 1, left + 1)
-    made = (1 - down) * above + down * below
-    return made.astype(dtype)
+_read_elsewhere = _batched(read_elsewhere)

@@ -16,7 +16,7 @@ from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._names import lookup
 from minicnn.keras.tensorflow._records import TFRecordDataset
 
-__all__ = ["Options", "TFRecordDataset", "TextLineDataset", *minicnn.data.__all__]
+__all__ = ["Options", "TFRecordDataset", "TextLineDataset", "make_one_shot_iterator", *minicnn.data.__all__]
 
 if TYPE_CHECKING:  # for checkers, which do not see what is found at run time
     from minicnn.data import *  # noqa: F403
@@ -82,6 +82,18 @@ def _assert_cardinality(self: Any, expected_cardinality: int, name: str | None =
     return self.apply(experimental.assert_cardinality(expected_cardinality))
 
 
+def make_one_shot_iterator(dataset: minicnn.data.Dataset) -> Any:
+    """TensorFlow 1's name of ``iter(dataset)``, whose ``get_next`` gives an element each time it is called.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    """
+    return iter(dataset)
+
+
+minicnn.data.Dataset.make_one_shot_iterator = make_one_shot_iterator  # type: ignore[attr-defined]
+minicnn.data.Dataset.options = lambda dataset: Options()  # type: ignore[attr-defined]
 for _name, _why in _ABSENT.items():
     setattr(minicnn.data.Dataset, _name, _refusal(_name, _why))
 minicnn.data.Dataset.assert_cardinality = _assert_cardinality  # type: ignore[attr-defined]

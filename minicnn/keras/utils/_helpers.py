@@ -201,7 +201,8 @@ def get_custom_objects() -> MutableMapping[str, Any]:
 
 def with_registered(custom_objects: Mapping[str, Any] | None) -> Any:
     """`custom_objects`, and what is registered beside them."""
-    return {**_OBJECTS, **({} if custom_objects is None else custom_objects)}
+    own = {} if custom_objects is None else custom_objects
+    return {**_OBJECTS, **own} if isinstance(own, Mapping) else own  # whatever takes it says what is wrong
 
 
 def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:

@@ -59,9 +59,7 @@ VALUES = {"tf": "channels_last", "th": "channels_first", "default": None}
 INITIALIZERS = {"normal": "random_normal", "one": "ones", "uniform": "random_uniform", "zero": "zeros"}
 MERGES = {"ave": "Average", "concat": "Concatenate", "max": "Maximum", "mul": "Multiply", "sum": "Add"}
 
-ONLY_IN_TRAINING = (
-    *("AugMix", "RandAugment", "RandomElasticTransform", "RandomHeight", "RandomPerspective", "RandomWidth"),
-)
+ONLY_IN_TRAINING = (*("RandomElasticTransform", "RandomHeight", "RandomWidth"),)
 """Augmentation that is not here; it passes images through unless the model trains."""
 
 HARD_SIGMOID = {"class_name": "Elementary", "config": {"function": "hard_sigmoid_2"}}

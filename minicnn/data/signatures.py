@@ -1,0 +1,91 @@
+"""What ``from_generator`` is told of its elements, and gives them: dtypes, and shapes that are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minicnn.data.elements import Element
+from minicnn.errors import DataError
+
+
+def as_told(
+    elements: Callable[[], Iterator[Any]], signature: Any, types: Any, shapes: Any
+) -> Callable[[], Iterator[Element]]:
+    """A function that begins a pass over the elements as the arguments of `from_generator` describe them.
+
+    Parameters
+    ----------
+    elements : callable
+    signature : TensorSpec, or tuple or dictionary of them, optional
+    types, shapes : optional
+        The same apart.
+
+    Raises
+    ------
+    DataError
+        When somebody iterates, if an element has another structure or shape.
+    """
+    told = _described(types, shapes) if signature is None else _specs(signature)
+    return elements if told is None else lambda: (_fitted(element, told) for element in elements())
+
+
+def _specs(signature):
+    """The signature with a list [dtype, shape] for each leaf."""
+    if isinstance(signature, dict):
+        return {name: _specs(part) for name, part in signature.items()}
+    if hasattr(signature, "dtype"):
+        return [signature.dtype, signature.shape]
+    if isinstance(signature, tuple | list):
+        return tuple(map(_specs, signature))
+    raise TypeError(f"output_signature is made of TensorSpec(shape, dtype). Received: {signature!r}")
+
+
+def _described(types, shapes):
+    """The same of types and shapes; None if there are none."""
+    if types is None:
+        return None
+    if isinstance(types, dict):
+        return {name: _described(part, None if shapes is None else shapes[name]) for name, part in types.items()}
+    if isinstance(types, tuple | list):
+        each = [None] * len(types) if shapes is None else shapes
+        return tuple(_described(*pair) for pair in zip(types, each, strict=True))
+    return [types, shapes]
+
+
+def _fitted(element, told):
+    if isinstance(told, list):
+        return _leaf(element, *told)
+    is_dict = isinstance(told, dict)
+    has_form = isinstance(element, dict) and element.keys() == told.keys() if is_dict else _is_row(element, len(told))
+    if not has_form:
+        form = sorted(told) if is_dict else f"a tuple of {len(told)}"
+        raise DataError(
+            f"the generator gives what output_signature says: {form}. Received: an element of type "
+            f"{type(element).__name__}{f' of {len(element)}' if hasattr(element, '__len__') else ''}"
+        )
+    if is_dict:
+        return {name: _fitted(element[name], part) for name, part in told.items()}
+    return tuple(_fitted(part, each) for part, each in zip(element, told, strict=True))
+
+
+def _is_row(element, count):
+    is_row = isinstance(element, tuple | list) or (isinstance(element, np.ndarray) and element.ndim > 0)
+    return is_row and len(element) == count
+
+
+def _leaf(value, dtype, shape):
+    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    wanted = np.dtype(dtype)
+    if (wanted.kind in "OSU") != (array.dtype.kind in "OSU"):
+        raise DataError(f"the generator gives numbers of {wanted}, as it was told. Received: dtype {array.dtype}")
+    sizes = None if shape is None else tuple(getattr(shape, "as_list", lambda: shape)())
+    if sizes is not None and not _fits(array.shape, sizes):
+        raise DataError(f"the generator gives arrays of shape {sizes}, as it was told. Received: shape {array.shape}")
+    return array if wanted.kind in "OSU" else array.astype(wanted, copy=False)
+
+
+def _fits(shape, sizes):
+    return len(shape) == len(sizes) and all(size in (None, n) for n, size in zip(shape, sizes, strict=True))

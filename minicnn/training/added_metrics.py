@@ -1,0 +1,65 @@
+"""What models measure themselves, as `add_metric` tells them: shown in logs beside the metrics of `compile`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from minicnn.graph import Graph
+from minicnn.layers.added_loss import Measured
+from minicnn.metrics import Metric
+from minicnn.plan.program import lower
+
+
+def measured_in(graph: Graph) -> dict[str, list[Measured]]:
+    """Name in the logs → what the layers of a graph, and of models inside it, measure by this name."""
+    steps = [place.step for place in lower(graph).places]
+    return by_name(getattr(step, "layer", step) for step in steps)
+
+
+def by_name(parts: Iterable[Any]) -> dict[str, list[Measured]]:
+    """The same of layers."""
+    found: dict[str, list[Measured]] = {}
+    for part in dict.fromkeys(parts):
+        for name, measured in getattr(part, "measured", {}).items():
+            found.setdefault(name, []).append(measured)
+    return found
+
+
+class Added(Metric):
+    """The mean of what places of a model have measured: targets and outputs are left alone.
+
+    Parameters
+    ----------
+    name : str
+    places : sequence of Measured
+        Where it is found when a batch has been computed.
+    """
+
+    on_device = False
+
+    def __init__(self, name: str, places: Sequence[Measured]) -> None:
+        self.places: list[Measured] = list(places)
+        super().__init__(name)
+
+    def __repr__(self) -> str:
+        return f"Added({self.name!r})"
+
+    def reset_state(self) -> None:
+        """Forget all batches; so does a metric of the model's that keeps the value itself."""
+        super().reset_state()
+        for place in self.places:
+            if place.metric is not None:
+                place.metric.reset_state()
+
+    def update_state(self, *arrays: Any) -> None:
+        """Count what the last batch has left."""
+        for place in self.places:
+            for total, count in place.found.values():
+                self._sum, self._count = self._sum + total, self._count + count
+            place.found.clear()
+
+    def result(self) -> float:
+        """The mean so far, or what the metric says that keeps the value itself."""
+        kept = [place.metric for place in self.places if place.metric is not None]
+        return float(kept[0].result()) if kept else super().result()

@@ -195,11 +195,14 @@ stands_for(relu)
 _find = lookup(
     __name__,
     ["minicnn.keras._older_functions", "minicnn.keras.backend._windows", "minicnn.keras.ops"],
-    names={name: f"minicnn.keras.ops.{other}" for name, other in _OPS_OF_OTHER_NAMES.items()},
+    names={name: f"minicnn.keras.ops.{other}" for name, other in _OPS_OF_OTHER_NAMES.items()}
+    | {"normalize_data_format": "minicnn.keras.utils.conv_utils"},
 )
 
 
 def __getattr__(name: str) -> Any:
+    if name == "common":  # where Keras 2 has floatx, epsilon, normalize_data_format
+        return import_module(__name__)
     return import_module("minicnn.keras.tensorflow") if name == "tf" else _find(name)
 
 

@@ -325,6 +325,104 @@ def test_sums_of_means_before_a_gradient(rng):
     assert (up - down) / 2 == pytest.approx((gradient * step).sum(), rel=1e-2)
 
 
+def test_a_loss_against_given_targets_has_a_gradient(rng):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "softmax")])
+    x, y = rng.normal(size=(5, 3)), np.eye(2)[[0, 1, 1, 0, 1]]
+    for loss in (keras.metrics.mean_squared_error, keras.losses.categorical_crossentropy):
+        order = (K.variable(y), model.output) if loss.__name__ == "categorical_crossentropy" else (model.output, y)
+        get = K.function([model.input], [loss(*order), K.gradients(loss(*order), model.input)[0]])
+        losses, gradient = get([x])
+        assert losses.shape == (5,)
+        step = 1e-2 * rng.normal(size=x.shape)
+        up, down = (get([x + sign * step])[0].sum() for sign in (1, -1))
+        assert (up - down) / 2 == pytest.approx((gradient * step).sum(), rel=1e-2, abs=1e-5)
+
+
+def test_style_of_one_picture_and_content_of_another(rng):
+    """As the examples of Keras 1 and 2 have it: pictures and a placeholder, one after the other, are the input."""
+    pictures = rng.normal(size=(2, 1, 6, 5, 3)).astype("float32")
+    combination = K.placeholder((1, 6, 5, 3))
+    given = K.concatenate([K.variable(pictures[0]), K.constant(pictures[1]), combination], axis=0)
+    features = keras.layers.Conv2D(4, 3, activation="tanh", name="conv")(given)
+    model = keras.Model(given, keras.layers.BatchNormalization()(features))
+
+    def gram(x):
+        rows = K.batch_flatten(K.permute_dimensions(x, (2, 0, 1)))
+        return K.dot(rows, K.transpose(rows))
+
+    loss = K.variable(0.0)
+    loss += 0.5 * K.sum(K.square(features[2, :, :, :] - features[0, :, :, :]))
+    loss += K.sum(K.square(gram(features[2]) - gram(features[1]))) / 4.0
+    loss += 0.1 * K.sum(K.pow(K.square(combination[:, :5, :, :] - combination[:, 1:, :, :]), 1.25))
+    gradients = K.gradients(loss, combination)
+    get = K.function([combination], [loss, *gradients])
+    x = rng.normal(size=(1, 6, 5, 3)).astype("float32")
+    value, gradient = get([x])
+
+    maps = keras.Model(given, features).predict(np.concatenate([*pictures, x]), verbose=0).astype("float64")
+    grams = [m.reshape(-1, 4).T @ m.reshape(-1, 4) for m in maps]
+    smooth = (np.square(x[:, :5] - x[:, 1:]).astype("float64") ** 1.25).sum()
+    wanted = 0.5 * np.square(maps[2] - maps[0]).sum() + np.square(grams[2] - grams[1]).sum() / 4 + 0.1 * smooth
+    assert value == pytest.approx(wanted, rel=1e-4)
+    step = 1e-2 * rng.normal(size=x.shape)
+    up, down = (get([x + sign * step])[0] for sign in (1, -1))
+    assert (up - down) / 2 == pytest.approx((gradient * step).sum(), rel=2e-2)
+    assert model.predict(np.concatenate([*pictures, x]), verbose=0).shape == (3, 4, 3, 4)
+    with pytest.raises(ImportError, match="of gradients"):
+        K.function([combination], K.gradients(K.sum(K.square(gradients[0])), combination))([x])
+
+
+def test_a_placeholder_is_an_input():
+    assert K.placeholder(shape=(None, 4, 4, 1)).shape == (None, 4, 4, 1)
+    assert K.placeholder(ndim=3).shape == (None, None, None)
+    x = K.placeholder((2, 3), name="given")
+    assert keras.Model(x, keras.layers.Dense(1)(x)).predict(np.zeros((2, 3)), verbose=0).shape == (2, 1)
+
+
+@pytest.mark.parametrize("of", [0, 1])
+def test_a_loss_of_zeros_leaves_the_training_to_added_ones(of, rng):
+    x = keras.Input((3,))
+    y = keras.layers.Dense(1, kernel_initializer="ones")(x)
+    model = keras.Model(x, y)
+    model.add_loss(K.mean(K.square(y)))
+    model.compile("sgd", loss=lambda *both: K.zeros_like(both[of]))
+    data = rng.normal(size=(8, 3)).astype("float32")
+    losses = model.fit(data, data[:, :1], batch_size=8, epochs=3, verbose=0).history["loss"]
+    assert losses[0] == pytest.approx(np.square(data.sum(axis=1)).mean(), rel=1e-5)
+    assert losses[2] < losses[0]
+    model.compile("sgd", loss=lambda y_true, y_pred: K.ones_like(y_true))
+    with pytest.raises(TypeError, match="does not depend on y_pred"):
+        model.train_on_batch(data, data[:, :1])
+
+
+def test_a_layer_adds_updates_in_training(rng):
+    class Averaging(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.calls, self.largest = K.variable(0.0), K.variable(0.0)
+
+        def build(self, input_shape):
+            self.average = self.add_weight("average", (input_shape[-1],), initializer="zeros", trainable=False)
+            super().build(input_shape)
+
+        def call(self, x):
+            self.add_update((self.calls, self.calls + 1.0), x)
+            self.add_update([K.moving_average_update(self.average, K.mean(x, axis=0), 0.9)], x)
+            self.add_update([(self.largest, K.max(K.abs(x)))])
+            return x * 2.0
+
+    layer = Averaging()
+    model = keras.Sequential([keras.Input((3,)), layer, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = rng.normal(size=(8, 3)).astype("float32")
+    model.predict(x, verbose=0)
+    assert float(layer.calls) == 0
+    model.fit(x, x[:, 0], batch_size=8, epochs=2, verbose=0)
+    assert float(layer.calls) == 2
+    assert float(layer.largest) == pytest.approx(np.abs(x).max())
+    np.testing.assert_allclose(layer.average.numpy(), x.mean(axis=0) * (1 - 0.9**2), rtol=1e-4, atol=1e-6)
+
+
 def test_imports_of_older_scripts_are_quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

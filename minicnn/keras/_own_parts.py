@@ -20,7 +20,7 @@ from minicnn.keras._eager import eager
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._own_weights import MAKERS, standing_in, weight_arguments, weights_in_graph
 from minicnn.keras._shapes import TensorShape
-from minicnn.keras._state import held
+from minicnn.keras._state import add_update, held
 from minicnn.keras._taped import inside_a_layer
 from minicnn.keras._taped_calls import (
     belongs_to_a_function,
@@ -223,6 +223,8 @@ class Layer(Remembering, layers.Layer, metaclass=Translated):
                 f"are the regularizer= of add_weight. Received: {losses!r}"
             )
         self._added_losses.extend(losses if isinstance(losses, list | tuple) else [losses])
+
+    add_update = add_update
 
     def add_metric(self, value: Any, *args: Any, **options: Any) -> None:
         """Keras 2's method, which is not there; the error says what is."""

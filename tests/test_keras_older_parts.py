@@ -290,6 +290,27 @@ def test_options_of_the_command_line(monkeypatch):
         _ = found.rate
 
 
+def test_layers_are_found_by_the_names_that_keras_1_and_2_gave():
+    keras.backend.clear_session()
+    model = keras.Sequential([keras.Input((12, 12, 1))])
+    for _ in range(2):
+        model.add(keras.layers.Conv2D(2, 3))
+        model.add(keras.layers.MaxPooling2D())
+        model.add(keras.layers.BatchNormalization())
+    assert model.get_layer("conv2d_1") is model.layers[3]  # today's names come first
+    names = {"conv2d_2": 3, "convolution2d_1": 0, "maxpooling2d_2": 4, "batchnormalization_1": 2, "max_pooling2d_2": 4}
+    for name, index in names.items():
+        with pytest.warns(UserWarning, match="they counted from 1"):
+            assert model.get_layer(name) is model.layers[index]
+    for name in ("conv2d_3", "dense_1", "dense"):
+        with pytest.raises(ValueError, match="Unknown layer"):
+            model.get_layer(name)
+
+
+def test_one_hot_rows_of_keras_1():
+    np.testing.assert_array_equal(keras.utils.np_utils.to_categorical([1, 0], nb_classes=3), np.eye(3)[[1, 0]])
+
+
 def test_nadam_of_keras_2():
     assert keras.optimizers.nadam(lr=0.1, schedule_decay=0.004).get_config()["learning_rate"] == pytest.approx(0.1)
     with pytest.raises(TypeError, match="schedule_decay"):

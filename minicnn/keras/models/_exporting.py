@@ -10,12 +10,13 @@ from typing import Any
 from minicnn.graph import Tensor
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._warning import warn_once
+from minicnn.keras.models._older_names import OlderNames
 from minicnn.keras.optimizers._updating import own_rule
 from minicnn.layers.added_loss import source_of
 from minicnn.user_warnings import warn_user
 
 
-class Exporting:
+class Exporting(OlderNames):
     """Methods of the models of Keras 2 and 3."""
 
     functional: Callable[[list[Tensor], list[Tensor]], Any]  # inputs and outputs → a model

@@ -12,6 +12,7 @@ from minicnn.foreign import items_of
 from minicnn.hints import Config, Shape
 from minicnn.initializers import Constant, Initializer, register, registry
 from minicnn.own_parts import check_takes
+from minicnn.registry import custom_object
 
 
 def checked(shape: Any, dtype: Any) -> tuple[Shape, np.dtype[Any]]:
@@ -171,6 +172,8 @@ class FunctionInitializer(Initializer):
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """An initializer that says, if it is ever called, that a file does not hold the function itself."""
         name = config["function"]
+        if (known := custom_object(name)) is not None:
+            return cls(known)
 
         def missing(shape):
             raise ValueError(

@@ -110,7 +110,6 @@ def test_attributes_are_found_without_importing_modules():
         ("applications", "VGG16", "no pretrained VGG16, and downloads none"),
         ("layers", "Desne", "Did you mean 'Dense'"),
         ("layers", "Merge", "Concatenate"),
-        ("models", "model_from_yaml", "to_json"),
         ("wrappers", "SKLearnTransformer", "KerasClassifier"),
     ],
 )

@@ -282,7 +282,7 @@ class ImageDataGenerator:
         """
         transforms = [self._drawn(images.shape[1:], generator) for _ in images]
         images = self._transformed(images, transforms, self.interpolation_order)
-        return np.stack([self.standardize(image) for image in images])
+        return np.stack([x[0] if np.ndim(x) == 4 else x for x in map(self.standardize, images)])
 
     def _transformed(self, images, transforms, order):
         """Images in `data_format`, each changed by its own transform."""

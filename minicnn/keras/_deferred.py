@@ -45,6 +45,10 @@ class Deferred:
         )
 
 
+# ``LATER[0](compute, needs)`` is what a function of `keras.backend.function` is to compute: its `Later`.
+LATER: list[Callable[..., Any]] = []
+
+
 def tensors_in(args: Any, kwargs: Any) -> list[Tensor]:
     """The tensors of a model among arguments, and in lists of them, each once."""
     return list(dict.fromkeys(part for part in parts_of((*args, *kwargs.values())) if isinstance(part, Tensor)))

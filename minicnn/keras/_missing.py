@@ -34,7 +34,7 @@ _GROUPS = {
         *("Config", "deserialize_keras_object", "get_registered_name", "get_registered_object", "get_source_inputs"),
         *("disable_interactive_logging", "enable_interactive_logging", "is_interactive_logging_enabled"),
         *("standardize_dtype", "weighted_objective", "make_batches", "slice_arrays", "slice_X", "batch_shuffle"),
-        *("standardize_input_data", "Container", "GraphExecutor", "interfaces", "tf_utils"),
+        *("standardize_input_data", "Container", "GraphExecutor", "tf_utils"),
     ),
     _SEQUENCES: (
         *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D", "Masking"),
@@ -56,11 +56,9 @@ _GROUPS = {
     "every worker has all weights, and a part of each batch: keras.distribution.DataParallel()": (
         *("DeviceMesh", "LayoutMap", "ModelParallel", "TensorLayout", "distribute_tensor"),
     ),
-    "arrays in HDF5 files are read with h5py": ("HDF5Matrix",),
     "its estimators for scikit-learn are Keras 2's: KerasClassifier and KerasRegressor": (
         *("SKLearnClassifier", "SKLearnRegressor", "SKLearnTransformer"),
     ),
-    "models are not written as YAML, as Keras stopped to: use to_json": ("model_from_yaml",),
     "it loads data sets of images: mnist, fashion_mnist, cifar10 and cifar100": (
         *("imdb", "reuters", "boston_housing", "california_housing"),
     ),

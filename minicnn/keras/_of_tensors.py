@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.differentiation import Recorded, met
 from minicnn.graph import Tensor
 from minicnn.keras import _operations
+from minicnn.keras._deferred import LATER, applied, tensors_in
 from minicnn.keras._own_parts import Layer
 from minicnn.layers.function_numbers import generator, note_count
 from minicnn.random import generator as seeded
@@ -170,4 +171,9 @@ class _LossFunction:
             return formula(y_true, y_pred, *args, **options)
         if isinstance(y_true, Tensor) and isinstance(y_pred, Tensor):
             return Computed(lambda a, b: formula(a, b, *args, **options))([y_true, y_pred])
+        if isinstance(y_true, Tensor) or isinstance(y_pred, Tensor):  # and the other an array, of so many samples
+            given = [x if isinstance(x, Tensor) else np.asarray(x) for x in (y_true, y_pred)]
+            return LATER[0](lambda values: formula(*map(values.of, given), *args, **options), tensors_in(given, {}))
+        if (later := applied(self, (y_true, y_pred, *args), options)) is not None:
+            return later
         return self._on_arrays(y_true, y_pred, *args, **options)

@@ -20,6 +20,7 @@ from minicnn.keras._data_format import or_current
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._own_metrics import Variable
+from minicnn.keras._updates import made_once, updated
 from minicnn.keras._warning import warn_once
 from minicnn.layers import function_numbers
 from minicnn.settings import floatx
@@ -78,12 +79,12 @@ def random_uniform_variable(
 
 def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
     """An array of zeros, by default of `floatx`."""
-    return np.zeros(shape, dtype or floatx())
+    return made_once(np.zeros(shape, dtype or floatx()))
 
 
 def ones(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
     """An array of ones, by default of `floatx`."""
-    return np.ones(shape, dtype or floatx())
+    return made_once(np.ones(shape, dtype or floatx()))
 
 
 def eye(size: int | Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
@@ -93,12 +94,12 @@ def eye(size: int | Sequence[int], dtype: Any = None, name: str | None = None) -
 
 def zeros_like(x: Any, dtype: Any = None, name: str | None = None) -> Any:
     """Zeros in the shape of an array or of a model's tensor."""
-    return ops.zeros_like(x, dtype=dtype)
+    return made_once(ops.zeros_like(x, dtype=dtype))
 
 
 def ones_like(x: Any, dtype: Any = None, name: str | None = None) -> Any:
     """Ones in the shape of an array or of a model's tensor."""
-    return ops.ones_like(x, dtype=dtype)
+    return made_once(ops.ones_like(x, dtype=dtype))
 
 
 def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, name: str | None = None) -> np.ndarray:
@@ -109,13 +110,12 @@ def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, 
 
 def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: None = None) -> Variable:
     """A number or an array that `set_value` changes."""
-    return Variable(value)
+    return made_once(Variable(value))
 
 
 def update(x: Any, new_x: Any) -> Any:
     """Set a variable."""
-    x.assign(value_of(new_x))
-    return x
+    return updated(x, new_x)
 
 
 def update_add(x: Any, increment: Any) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import wraps
+from functools import reduce, wraps
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -134,8 +135,8 @@ def either(name: str) -> Callable[..., Any]:
     on_arrays = getattr(np, _RENAMED.get(name, name), None) or _activation_of_arrays(name)
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        if name == "mean" and args and isinstance(args[0], BatchScalar):
-            return args[0]
+        if name in ("mean", "sum") and (of_scalars := _of_scalars(name, args)) is not None:
+            return of_scalars
         if (later := applied(function, args, kwargs)) is not None:
             return later
         if any(is_symbolic(a) for a in (*args, *kwargs.values())):
@@ -166,6 +167,15 @@ def _activation_of_arrays(name):
 
 
 @as_operands
+def _of_scalars(name, args):
+    """The mean or sum of means over all samples, of one or of a list of them; None for other arguments."""
+    listed = args[0] if args and isinstance(args[0], list | tuple) else args[:1]
+    if not listed or not all(isinstance(each, BatchScalar) for each in listed):
+        return None
+    total = reduce(add, listed)
+    return total / len(listed) if name == "mean" and len(listed) > 1 else total
+
+
 def _of_tensors(name, *args, **kwargs):
     if name in _MERGES and len(args) == 2 and (name in _OPERATORS or all(map(is_symbolic, args))):
         return _merged(name, *args)

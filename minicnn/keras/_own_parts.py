@@ -22,7 +22,7 @@ from minicnn.keras._given import Remembering, given
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._own_weights import MAKERS, standing_in, weight_arguments, weights_in_graph
 from minicnn.keras._shapes import TensorShape
-from minicnn.keras._state import held
+from minicnn.keras._state import add_update, held
 from minicnn.keras._taped import inside_a_layer
 from minicnn.keras._taped_calls import (
     belongs_to_a_function,
@@ -230,6 +230,8 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
                 f"the regularizer= of add_weight. Received: {parts!r}"
             )
         self._added_losses.extend(parts if isinstance(parts, list | tuple) else [parts])
+
+    add_update = add_update
 
     def add_metric(self, value: Any, *args: Any, **options: Any) -> None:
         """In `call`: have what was computed averaged in the logs, as Keras 2 did; see `minicnn.Model.add_metric`.

@@ -24,6 +24,9 @@ _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
     "engine": "models",
     "engine.topology": "layers",
     "engine.training": "models",
+    "engine.saving": "models",
+    "engine.network": "models",
+    "engine.input_layer": "layers",
     "engine.base_layer": "layers",
     "engine.sequential": "models",
     "engine.functional": "models",
@@ -97,6 +100,8 @@ def _inside(parts):
     """Where the names of a file of Keras's own are; None for a module that it does not have."""
     while parts[:1] in (["keras"], ["_v1"], ["_v2"], ["legacy"]):
         parts = parts[1:]
+    if (today := _OLD_PATHS.get(".".join(parts))) is not None:
+        return f"keras.{today}"
     if parts and parts[0] not in (*_MODULES, "preprocessing"):
         return None
     is_deep = parts[:1] in (["datasets"], ["preprocessing"], ["applications"]) or tuple(parts[:2]) in _DEEP

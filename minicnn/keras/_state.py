@@ -9,6 +9,9 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
+from minicnn.keras._phase import is_unsaid
+from minicnn.keras._updates import Update, run
+from minicnn.layers import function_numbers
 from minicnn.on_host import assign, on_host
 from minicnn.parameters import Weight
 
@@ -115,6 +118,21 @@ def held(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(held, value))
     return {key: held(part) for key, part in value.items()} if type(value) is dict else value
+
+
+def add_update(layer: Any, updates: Any, inputs: Any = None) -> None:
+    """In the `call` of a layer, in training: assign to variables, as Keras 1 and 2 had it.
+
+    Parameters
+    ----------
+    layer : Layer
+    updates : pair (variable, value), `minicnn.keras._updates.Update`, or list of them
+    inputs : optional
+        Not used.
+    """
+    if function_numbers.training() and not is_unsaid():
+        is_pair = isinstance(updates, tuple) and len(updates) == 2 and not isinstance(updates[0], tuple | Update)
+        run(updates if isinstance(updates, list | tuple) and not is_pair else [updates])
 
 
 _assign = Weight.assign

@@ -44,13 +44,16 @@ def compute(
         )
     factor = _factor(loss, values, weight)  # the loss is Σ factor · values
     if gradient is not None:
-        if not isinstance(result, Recorded):
+        if isinstance(result, Recorded):
+            (part,) = gradients(result, np.broadcast_to(factor, values.shape).astype(prediction.dtype), [recorded])
+            assign(gradient, part)
+        elif not values.any():
+            assign(gradient, 0.0)  # zeros, whatever the output: the model trains by losses of its own
+        else:
             raise TypeError(
                 f"loss '{name_of(loss)}' does not depend on y_pred in a way that can be differentiated: use operators "
                 f"and NumPy's functions on it. Received: a result of type {type(result).__name__}"
             )
-        (part,) = gradients(result, np.broadcast_to(factor, values.shape).astype(prediction.dtype), [recorded])
-        assign(gradient, part)
     return float((factor * values).sum())
 
 

@@ -12,13 +12,15 @@ from minicnn import utils
 from minicnn.console import say
 from minicnn.differentiation import value_of
 from minicnn.keras import _data_format, ops
+from minicnn.keras._deferred import applied
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._warning import warn_once
 from minicnn.keras.backend._functions import function as function
 from minicnn.keras.backend._functions import gradients as gradients
 from minicnn.keras.backend._functions import learning_phase as learning_phase
-from minicnn.keras.backend._functions import set_phase
+from minicnn.keras.backend._functions import placeholder as placeholder
+from minicnn.keras.backend._functions import set_phase, stacked_input
 from minicnn.layers.activations import stands_for
 
 _EPSILON = [1e-7]
@@ -164,6 +166,8 @@ def flatten(x: Any) -> Any:
 
 def batch_flatten(x: Any) -> Any:
     """All numbers of each sample in one axis."""
+    if (later := applied(batch_flatten, (x,), {})) is not None:
+        return later
     return ops.reshape(x, (ops.shape(x)[0], -1))
 
 
@@ -172,6 +176,8 @@ def _along(name, default):
     of_ops = getattr(ops, name)
 
     def along(x: Any, axis: int | None = default, **kwargs: Any) -> Any:
+        if name == "concatenate" and (stacked := stacked_input(x, axis)) is not None:
+            return stacked
         return of_ops(x, axis=axis, **kwargs)
 
     along.__name__, along.__doc__ = name, f"``{name}``, along axis {default} unless told."
@@ -200,8 +206,10 @@ _find = lookup(
 
 
 def __getattr__(name: str) -> Any:
+    if name == "common":  # where Keras 2 has floatx, epsilon, normalize_data_format
+        return import_module(__name__)
     return import_module("minicnn.keras.tensorflow") if name == "tf" else _find(name)
 
 
-_NOT_ITS_OWN = ("import_module", "lookup", "say", "set_phase", "value_of")
+_NOT_ITS_OWN = ("applied", "stacked_input", "import_module", "lookup", "say", "set_phase", "value_of")
 __all__ = [n for n in globals() if not n.startswith("_") and callable(globals()[n]) and n not in _NOT_ITS_OWN]

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
-from minicnn.keras._deferred import Deferred, parts_of, with_parts
+from minicnn.keras import ops
+from minicnn.keras._deferred import LATER, Deferred, parts_of, with_parts
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._phase import is_unsaid, unsaid
 from minicnn.keras._tape import GradientTape
@@ -47,19 +48,22 @@ class Later(Deferred):
     ----------
     compute : callable
         Takes the `_Values` of one call.
-    needs : sequence of Tensor or BatchScalar
-        What it takes the values of.
+    needs : sequence of Tensor, BatchScalar or Later
+        What it takes the values of; a `Later` is one whose gradient is asked for.
     """
 
-    def __init__(self, compute: Callable[[_Values], Any], needs: Sequence[Tensor | BatchScalar]) -> None:
+    def __init__(self, compute: Callable[[_Values], Any], needs: Sequence[Tensor | BatchScalar | Later]) -> None:
         self.compute = compute
-        self.needs: list[Tensor | BatchScalar] = list(needs)
+        self.needs: list[Tensor | BatchScalar | Later] = list(dict.fromkeys(needs))
 
     def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """The function of what there will be; a model's tensors are arrays by then, too."""
         kwargs = {name: value for name, value in kwargs.items() if name != "out"}  # of gradient /= length
         needs = [t for part in parts_of((*args, *kwargs.values())) for t in _needed(part)]
         return Later(lambda values: with_parts(function, args, kwargs, values.of), needs)
+
+
+LATER.append(Later)
 
 
 class _Values:
@@ -77,17 +81,40 @@ class _Values:
 
     def of(self, part: Any) -> Any:
         """The array that there is instead of something; a number, or an array, as it is."""
-        if isinstance(part, Later):
+        if isinstance(part, Later) and part not in self._on_tape:
             return part.compute(self)
-        return np.asarray(value_of(met(self._on_tape[part]))) if isinstance(part, Tensor | BatchScalar) else part
+        return (
+            np.asarray(value_of(met(self._on_tape[part]))) if isinstance(part, Tensor | BatchScalar | Later) else part
+        )
 
-    def gradient(self, loss: Tensor | BatchScalar, variable: Any) -> np.ndarray:
+    def gradient(self, loss: Tensor | BatchScalar | Later, variable: Any) -> np.ndarray:
         """The gradient of the sum of `loss`; zeros where it does not depend on the variable."""
         source = self._on_tape[variable] if isinstance(variable, Tensor) else variable
         return np.asarray(self._tape.gradient(self._on_tape[loss], source, unconnected_gradients="zero"))
 
 
-def _needed(part) -> list[Tensor | BatchScalar]:
+class _OnTape(_Values):
+    """The values while the tape records: what is computed of them can be gone back through."""
+
+    def __init__(self, on_tape: dict[Any, Any]) -> None:
+        self._on_tape = on_tape
+
+    def of(self, part: Any) -> Any:
+        """The value on the tape; a number, or an array, as it is."""
+        if isinstance(part, Later):
+            return part.compute(self)
+        return self._on_tape[part] if isinstance(part, Tensor | BatchScalar) else part
+
+    def gradient(self, loss: Tensor | BatchScalar | Later, variable: Any) -> NoReturn:
+        raise NotInMinicnn(
+            "keras.backend.gradients of gradients is not there: gradient penalties are written with tf.GradientTape of "
+            "minicnn.keras.tensorflow, in the train_step of a model (docs/keras.md). Received: a loss with a gradient "
+            "in it",
+            name="gradients",
+        )
+
+
+def _needed(part) -> list[Tensor | BatchScalar | Later]:
     """What a value is computed of."""
     if isinstance(part, Later):
         return part.needs
@@ -112,7 +139,7 @@ def gradients(loss: Any, variables: Any) -> Any:
     NotInMinicnn
         For what is no tensor of a model, or a gradient itself.
     """
-    if not isinstance(loss, Tensor | BatchScalar):
+    if not isinstance(loss, Tensor | BatchScalar | Later):
         raise NotInMinicnn(
             "keras.backend.gradients is of a model's tensor here, such as K.mean(model.output[:, 0]); of arrays, and "
             "for gradients of gradients, as gradient penalties need them, there is tf.GradientTape in "
@@ -121,7 +148,64 @@ def gradients(loss: Any, variables: Any) -> Any:
             name="gradients",
         )
     listed = variables if isinstance(variables, list | tuple) else [variables]
-    return [Later(lambda values, v=v: values.gradient(loss, v), [*_needed(loss), *_needed(v)]) for v in listed]
+    needs = [*_needed(loss), *([loss] if isinstance(loss, Later) else ())]
+    return [Later(lambda values, v=v: values.gradient(loss, v), [*needs, *_needed(v)]) for v in listed]
+
+
+def placeholder(
+    shape: Sequence[int | None] | None = None,
+    ndim: int | None = None,
+    dtype: Any = None,
+    sparse: bool = False,
+    name: str | None = None,
+) -> Tensor:
+    """An input of `function`, and of a model: ``Input(batch_shape=shape)``.
+
+    Parameters
+    ----------
+    shape : tuple
+        With the batch axis.
+    ndim : int, optional
+        How many axes, all of them open, instead of `shape`.
+    dtype, sparse : optional
+        Not used.
+    name : str, optional
+    """
+    from minicnn.keras.layers import Input
+
+    return Input(batch_shape=tuple([None] * (ndim or 2) if shape is None else shape), name=name)
+
+
+def stacked_input(parts: Sequence[Any], axis: int) -> Tensor | None:
+    """The input of a model whose samples are those of arrays, variables and inputs, one after the other.
+
+    Parameters
+    ----------
+    parts : sequence
+    axis : int
+
+    Returns
+    -------
+    Tensor or None
+        None for what is no such list, of one input or more along axis 0.
+    """
+    if axis != 0 or not isinstance(parts, list | tuple) or not any(isinstance(part, Tensor) for part in parts):
+        return None
+    if not all(not part.node.inputs if isinstance(part, Tensor) else hasattr(part, "shape") for part in parts):
+        return None
+    made = placeholder((None, *parts[0].shape[1:]))
+    vars(made)["parts"] = list(parts)
+    return made
+
+
+def _stacked_before(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The inputs made by `stacked_input` that some tensors are computed of."""
+    seen, pending = set(tensors), list(tensors)
+    for tensor in pending:  # which grows
+        new = [t for t in tensor.node.inputs if t not in seen]
+        seen.update(new)
+        pending += new
+    return [t for t in pending if "parts" in vars(t)]
 
 
 def function(inputs: Any, outputs: Any, updates: Any = None, **kwargs: Any) -> Callable[[Any], Any]:
@@ -154,11 +238,16 @@ class _Function:
         self._inputs = [x for x in inputs if isinstance(x, Tensor)]
         self._outputs = outputs
         needed = [t for output in _listed(outputs) for t in _needed(output)]
+        self._losses = [t for t in dict.fromkeys(needed) if isinstance(t, Later)]
         self._scalars = [t for t in needed if isinstance(t, BatchScalar)]
-        tensors = dict.fromkeys(t.tensor if isinstance(t, BatchScalar) else t for t in needed)
-        self._tensors = [t for t in tensors if t not in self._inputs]
+        found = [t.tensor if isinstance(t, BatchScalar) else t for t in needed if not isinstance(t, Later)]
+        self._stacked = _stacked_before(list(dict.fromkeys(found)))
+        tensors = [t for t in dict.fromkeys(found) if t not in (*self._inputs, *self._stacked)]
+        of_stacked = [t for t in tensors if _stacked_before([t])]  # which have samples of their own
+        self._tensors = [t for t in tensors if t not in of_stacked]
         behind = _Behind(self._inputs)
         self._model = Model(self._inputs, [behind.of(t) for t in self._tensors] or self._inputs)
+        self._further = (of_stacked, Model(self._stacked, of_stacked)) if of_stacked else None
 
     def __call__(self, arrays: Any) -> Any:
         arrays = _listed(arrays)[: len(self._is_input)]
@@ -169,18 +258,30 @@ class _Function:
 
     def _computed(self, given, training):
         """The outputs, as arrays; numbers for those of shape ()."""
-        if not training and all(isinstance(output, Tensor) for output in _listed(self._outputs)):
+        only_tensors = all(isinstance(output, Tensor) for output in _listed(self._outputs))
+        if not training and only_tensors and not self._stacked:
             found = _listed(self._model.predict(given if len(given) > 1 else given[0], verbose=0))
             arrays = dict(zip(self._tensors or self._inputs, found, strict=True)) | dict(
                 zip(self._inputs, given, strict=True)
             )
             return [arrays[output] for output in _listed(self._outputs)]
         given = [np.array(x, floatx()).view(EagerArray) for x in given]
-        with _kept(self._model), GradientTape(persistent=True) as tape:
+        models = [self._model, *([] if self._further is None else self._further[1:])]
+        with _kept(models), GradientTape(persistent=True) as tape:
             tape.watch(given)
+            on_tape = dict(zip(self._inputs, given, strict=True))
+            for t in self._stacked:
+                parts = [on_tape[p] if isinstance(p, Tensor) else np.array(p, floatx()) for p in vars(t)["parts"]]
+                on_tape[t] = ops.concatenate([met(part) for part in parts], axis=0)
+            if self._further is not None:
+                tensors, model = self._further
+                into = [on_tape[t] for t in self._stacked]
+                made = _listed(model(into if len(into) > 1 else into[0], training=training))
+                on_tape |= dict(zip(tensors, made, strict=True))
             found = _listed(self._model(given if len(given) > 1 else given[0], training=training))
-            on_tape = dict(zip(self._tensors, found, strict=False)) | dict(zip(self._inputs, given, strict=True))
+            on_tape |= dict(zip(self._tensors, found, strict=False))
             on_tape |= {s: getattr(np, s.reduction)(on_tape[s.tensor]) for s in self._scalars}
+            on_tape |= {loss: loss.compute(_OnTape(on_tape)) for loss in self._losses}
         values = _Values(on_tape, tape)
         return [np.asarray(values.of(output))[()] for output in _listed(self._outputs)]
 
@@ -231,9 +332,10 @@ class _Behind:
 
 
 @contextmanager
-def _kept(model) -> Iterator[None]:
-    """What calls of the model inside do to its moving averages is undone."""
-    state: list[tuple[Weight, np.ndarray]] = [(w, w.numpy().copy()) for w in model.non_trainable_weights]
+def _kept(models) -> Iterator[None]:
+    """What calls of models inside do to their moving averages is undone."""
+    weights = dict.fromkeys(w for model in models for w in model.non_trainable_weights)
+    state: list[tuple[Weight, np.ndarray]] = [(w, w.numpy().copy()) for w in weights]
     try:
         yield
     finally:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minicnn.differentiation import met, value_of
 from minicnn.keras import ops
+from minicnn.keras._state import Held, RecordedState
+from minicnn.keras._updates import Update
 from minicnn.keras.tensorflow import _elements, _nn_images
 from minicnn.keras.utils.conv_utils import normalize_data_format as normalize_data_format
 from minicnn.keras.utils.conv_utils import normalize_tuple
@@ -78,9 +81,11 @@ def get_variable_shape(x: Any) -> tuple[int | None, ...]:
 
 
 def moving_average_update(x: Any, value: Any, momentum: float) -> Any:
-    """Set a variable to x · momentum + value · (1 - momentum)."""
-    made = x.assign(x * momentum + value * (1 - momentum))
-    return x if made is None else made
+    """Set a variable to x · momentum + value · (1 - momentum); of a layer's weight, what its `add_update` is given."""
+    made = Update(x, value_of(met(x)) * momentum + value_of(met(value)) * (1 - momentum))
+    if not isinstance(x, Held | RecordedState):
+        made.run()
+    return made
 
 
 __all__ = ["conv2d_transpose", "depthwise_conv2d", "get_variable_shape", "map_fn", "moving_average_update"]

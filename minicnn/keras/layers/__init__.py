@@ -21,7 +21,14 @@ from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._lambdas import LAMBDA
-from minicnn.keras.layers._of_keras_1 import OLD_WEIGHTS, WEIGHTS, MaxoutDense, of_an_embedding
+from minicnn.keras.layers._of_keras_1 import (
+    OLD_WEIGHTS,
+    WEIGHTS,
+    MaxoutDense,
+    of_an_embedding,
+    output_shape_last,
+    to_output_shape,
+)
 from minicnn.keras.layers._of_keras_1 import _Merge as _Merge
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
 from minicnn.layers import InputLayer as InputLayerOfCore
@@ -233,7 +240,7 @@ def _kernel_size(name, args, kwargs):
         kwargs = {**kwargs, "kernel_size": (kwargs["nb_row"], kwargs["nb_col"])}
         del kwargs["nb_row"], kwargs["nb_col"]
     if name == "Conv2DTranspose":
-        args, kwargs = _without_output_shape(args, kwargs)
+        args, kwargs = output_shape_last(args, kwargs)
     if "kernel_size" in kwargs:
         return args, kwargs
     if len(args) == 3 and all(isinstance(a, int) for a in args):
@@ -245,15 +252,6 @@ def _kernel_size(name, args, kwargs):
                 f"strides={args[2]}: write {name}({args[0]}, {args[1:]}) or strides={args[2]}"
             )
             return args[:1], {**kwargs, "kernel_size": args[1:]}
-    return args, kwargs
-
-
-def _without_output_shape(args, kwargs):
-    """Keras 1 was told the size behind a transposed convolution, which it might have known: (32, 3, 3, (None, …))."""
-    if "output_shape" in kwargs or (len(args) > 3 and isinstance(args[3], list | tuple)):
-        warn_once("Deconvolution2D(output_shape=…) was Keras 1's: today it is computed, and output_padding= adds to it")
-        kwargs = {n: v for n, v in kwargs.items() if n != "output_shape"}
-        return args[:3], kwargs | dict(zip(("init", "activation", "weights"), args[4:], strict=False))
     return args, kwargs
 
 
@@ -336,6 +334,8 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
         setattr(_class, _old, _today)  # of a model that was loaded, too
     if _name == "InputLayer":
         _more |= _INPUT
+    if _name == "Conv2DTranspose":
+        _more |= to_output_shape(_class)
     if _name == "Lambda":
         _more |= LAMBDA
     globals()[_name] = translated(
@@ -409,6 +409,7 @@ def ThresholdedReLU(theta: float = 1.0, **kwargs: Any) -> core.Layer:
 
 _NAMES = {
     "InputSpec": "minicnn.keras.layers._input_spec",
+    "interfaces": "minicnn.keras._interfaces",
     "serialize": "minicnn.registry.to_plain",
     "deserialize": "minicnn.layers.get",
 }

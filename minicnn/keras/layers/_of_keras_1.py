@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from minicnn import constraints, initializers, regularizers
 from minicnn import layers as core
+from minicnn.errors import ShapeError
 from minicnn.keras._own_metrics import Variable as BackendVariable
 from minicnn.keras._own_parts import Layer
 from minicnn.keras._variables import Variable
@@ -116,6 +118,55 @@ def of_an_embedding(input_length: Any = None, **kwargs: Any) -> dict[str, Any]:
         length = tuple(input_length) if isinstance(input_length, list | tuple) else (input_length,)
         kwargs = {"input_shape": length} | kwargs
     return kwargs
+
+
+def output_shape_last(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of a transposed convolution, of which Keras 1 was told the shape behind it: (32, 3, 3, (None, …))."""
+    if "output_shape" in kwargs or (len(args) > 3 and isinstance(args[3], list | tuple)):
+        warn_once("Deconvolution2D(output_shape=…) was Keras 1's: today it is computed, and output_padding= adds to it")
+        more = dict(zip(("output_shape", "init", "activation", "weights"), args[3:], strict=False))
+        return args[:3], kwargs | more
+    return args, kwargs
+
+
+def to_output_shape(core_class: Any) -> dict[str, Callable[..., Any]]:
+    """Constructor and `build` of a transposed convolution with an `output_shape`, whose sizes padding makes."""
+    constructor = core_class.__init__
+
+    @wraps(constructor)
+    def __init__(self: Any, *args: Any, output_shape: Any = None, **kwargs: Any) -> None:
+        constructor(self, *args, **kwargs)
+        if output_shape is not None:
+            vars(self)["_wanted"] = tuple(output_shape)
+
+    def build(self: Any, input_shapes: Any) -> Any:
+        wanted = vars(self).pop("_wanted", None)
+        if wanted is not None and self.output_padding is None:
+            is_first = self.data_format == "channels_first"
+            sizes, given = (wanted[2:], input_shapes[0][1:]) if is_first else (wanted[1:-1], input_shapes[0][:-1])
+            self.output_padding = _padding_to(self, given, sizes)
+        return core_class.build(self, input_shapes)
+
+    return {"__init__": __init__, "build": build}
+
+
+def _padding_to(layer, given, sizes):
+    """The `output_padding` with which a layer makes these sizes of the given ones; None if it makes them without."""
+    makes = layer.window((*given, 1))
+    if None in (*sizes, *given) or tuple(sizes) == (makes.in_height, makes.in_width):
+        return None
+    least = [
+        (n - 1) * stride + (kernel if layer.padding == "valid" else kernel % 2)
+        for n, stride, kernel in zip(given, layer.strides, layer.kernel_size, strict=True)
+    ]
+    more = tuple(int(size) - low for size, low in zip(sizes, least, strict=True))
+    if all(0 <= n < stride for n, stride in zip(more, layer.strides, strict=True)):
+        return more
+    raise ShapeError(
+        f"layer '{layer.name}' (Conv2DTranspose) makes sizes from {tuple(least)} to before "
+        f"{tuple(low + stride for low, stride in zip(least, layer.strides, strict=True))} of {tuple(given)}. "
+        f"Received: output_shape with {tuple(sizes)}"
+    )
 
 
 class _Initial:

@@ -346,7 +346,7 @@ def _methods():
 _as_in_keras = type("Model", (WithClosures, _OldMethods, _Functional, core.Model), {})
 Model = translated(_as_in_keras, _translate_model, __name__, saved_as=core.Model.saved_as)
 Sequential = translated(type("Sequential", (_OldMethods, _Stack, core.Sequential), {}), _unchanged, __name__)
-WithClosures.functional = staticmethod(Model)
+WithClosures.functional = Exporting.functional = staticmethod(Model)
 Model.core_class, Sequential.core_class = core.Model, core.Sequential
 
 
@@ -414,7 +414,8 @@ def _compile_like(clone, model):
 __getattr__ = lookup(
     __name__,
     ["minicnn.models"],
-    names=dict.fromkeys(("Layer", "Input", "InputLayer", "InputSpec", "merge"), "minicnn.keras.layers"),
+    names=dict.fromkeys(("Layer", "Input", "InputLayer", "InputSpec", "merge"), "minicnn.keras.layers")
+    | {"model_from_yaml": "minicnn.keras.models._exporting"},
     old={"Functional": "Model", "Graph": "Model"},
 )
 __all__ = ["Input", "InputLayer", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
+from operator import is_
 from typing import Any
 
+from minicnn.graph import Tensor
 from minicnn.keras._missing import NotInMinicnn
+from minicnn.keras._warning import warn_once
+from minicnn.keras.models._older_names import OlderNames
+from minicnn.keras.optimizers._updating import own_rule
+from minicnn.layers.added_loss import source_of
+from minicnn.user_warnings import warn_user
 
 
-class Exporting:
-    """A method of Keras 3's models."""
+class Exporting(OlderNames):
+    """Methods of the models of Keras 2 and 3."""
+
+    functional: Callable[[list[Tensor], list[Tensor]], Any]  # inputs and outputs → a model
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the model, with an optimizer of one's own, without added losses that files cannot hold."""
+        with own_rule(self.optimizer if self.compiled is not None else None):  # type: ignore[attr-defined]
+            bare = _without_code(self)
+            super(Exporting, bare).save(*args, **kwargs)  # type: ignore[misc]
+
+    def to_yaml(self, **kwargs: Any) -> str:
+        """The text of `to_json`, which is YAML as well, as Keras 1 and 2 wrote it."""
+        warn_once("to_yaml was dropped by Keras: the text of to_json, which YAML's readers take, is in its place")
+        return self.to_json()  # type: ignore[attr-defined]
 
     def export(self, filepath: Any, format: str = "tf_saved_model", verbose: Any = None, **kwargs: Any) -> None:
         """Write the model for other programs.
@@ -35,3 +57,35 @@ class Exporting:
         from minicnn.onnx import export_onnx
 
         export_onnx(self, filepath)  # type: ignore[arg-type]
+
+
+def _without_code(model):
+    """The model itself, or without losses added to it that are code, if then a file can hold it."""
+    sources = [source_of(tensor) for tensor in model.outputs]
+    if all(map(is_, sources, model.outputs)) or not any(layer.holds_code for layer in model.graph.layers):
+        return model
+    bare = model.functional(model.inputs, sources)
+    if any(layer.holds_code for layer in bare.graph.layers):
+        return model
+    bare.name = model.name
+    warn_user(
+        f"the losses that were added to model '{model.name}' are code, which no file holds: the file has the model "
+        "without them, not compiled"
+    )
+    return bare
+
+
+def model_from_yaml(yaml_string: str, custom_objects: Any = None) -> Any:
+    """A model from what `to_yaml` gives; of other YAML, which needs a reader of its own, JSON has to be made first.
+
+    Raises
+    ------
+    ValueError
+        If the text is no JSON.
+    """
+    if not yaml_string.lstrip().startswith("{"):
+        raise ValueError(
+            "model_from_yaml reads what to_yaml of minicnn.keras writes, which is JSON: "
+            f"json.dumps(yaml.safe_load(text)) makes it of other YAML. Received: {yaml_string[:40]!r}"
+        )
+    return import_module("minicnn.keras.models").model_from_json(yaml_string, custom_objects)

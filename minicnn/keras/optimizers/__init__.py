@@ -6,13 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-import numpy as np
-
 from minicnn import optimizers as core
 from minicnn.keras import _applied, _optimizer_variables
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
+from minicnn.keras.optimizers._updating import Optimizer as Optimizer
+from minicnn.keras.optimizers._updating import check_rule
+from minicnn.keras.optimizers._variables import Iterations, LearningRate
 from minicnn.layers.names import unique_name
 from minicnn.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
 from minicnn.registry import custom_object_scope
@@ -22,51 +23,6 @@ _CLASSES = {
     for name in core.__all__
     if isinstance(getattr(core, name), type) and issubclass(getattr(core, name), core.Optimizer)
 }
-
-
-class LearningRate(float):
-    """An optimizer's learning rate as older code reads and writes it: ``K.set_value(model.optimizer.lr, 1e-4)``."""
-
-    optimizer: core.Optimizer
-
-    def assign(self, value: float) -> None:
-        """Change the optimizer's learning rate."""
-        self.optimizer.learning_rate = value
-
-    def numpy(self) -> np.float32:
-        """The number, as Keras has it."""
-        return np.float32(self)
-
-    read_value = get_value = numpy
-    set_value = assign
-
-    @property
-    def value(self) -> _Value:
-        """The number: an attribute in today's Keras, a method in Keras 2."""
-        return _Value(self)
-
-
-class _Value(np.float32):
-    """A number that is the result of a call, too."""
-
-    def __call__(self) -> np.float32:
-        return np.float32(self)
-
-
-class Iterations(int):
-    """How many iterations an optimizer has done, as a variable is read and written."""
-
-    optimizer: core.Optimizer
-
-    def assign(self, value: int) -> None:
-        """Change the optimizer's number."""
-        self.optimizer.iterations = int(value)
-
-    def numpy(self) -> np.int64:
-        """The number, as TensorFlow has it."""
-        return np.int64(self)
-
-    read_value = value = numpy
 
 
 def _iterations(optimizer):
@@ -130,6 +86,8 @@ def _translate(name, args, kwargs):
             del kwargs[old]
     if kwargs.get("name") is None:
         kwargs["name"] = unique_name(name)
+    if kwargs.get("schedule_decay") == 0.004:  # Keras 2's argument of Nadam: today it is always that
+        del kwargs["schedule_decay"]
     decay = kwargs.pop("decay", 0.0) or 0.0
     if decay:
         warn_once(
@@ -161,12 +119,11 @@ for _name, _class in _CLASSES.items():
         _own["iterations"] = property(_iterations, _set_iterations)
         _own |= {**_optimizer_variables.METHODS, **_applied.METHODS, "apply": _applied.with_apply(_class)}
         globals()[_name] = translated(_class, partial(_translate, _name), __name__, **_own)
-Optimizer = core.Optimizer
 
 
 def get(identifier: Any) -> Any:
     """An optimizer from a name, a class, an instance or a config; None for None."""
-    return None if identifier is None else translate(core.get(identifier))
+    return None if identifier is None else check_rule(translate(core.get(identifier)))
 
 
 def deserialize(config: Any, custom_objects: Any = None) -> core.Optimizer:

@@ -21,10 +21,10 @@ from minicnn.keras.tensorflow import _arrays, _functions, _gradients
 _KERAS = ("initializers", "losses", "metrics", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
 _MODULES = (
-    *("compat", "config", "distribute", "gfile", "image", "io", "linalg", "math", "nn", "random"),
+    *("app", "compat", "config", "distribute", "gfile", "image", "io", "linalg", "math", "nn", "random"),
     *("data", "sparse", "strings", "summary", "test", "train"),
 )
-_OF_MODULES = {"add_n": "math", "ceil": "math", "SparseTensor": "sparse"}  # names of a module that ``tf`` has too
+_OF_MODULES = {"add_n": "math", "ceil": "math", "SparseTensor": "sparse", "flags": "app"}  # that ``tf`` has too
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1
 
 __version__ = "2.21.0"  # of the TensorFlow whose names these are

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib import import_module
+from operator import add, sub
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from minicnn.console import say
+from minicnn.differentiation import met, value_of
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras._updates import updated
 from minicnn.keras._warning import warn_once
 
 # TensorFlow 1's name → today's, as a path below ``tf``.
@@ -94,11 +97,11 @@ def list_local_devices(*args: Any, **kwargs: Any) -> list[Any]:
 
 
 def _update(method: str) -> Callable[..., Any]:
-    """``tf.assign(ref, value)`` and its like: the method of the variable."""
+    """``tf.assign(ref, value)`` and its like, which are `updated`."""
+    combine: Callable[..., Any] = {"assign": lambda old, new: new, "assign_add": add, "assign_sub": sub}[method]
 
     def update(ref: Any, value: Any, validate_shape: Any = None, use_locking: Any = None, name: Any = None) -> Any:
-        made = getattr(ref, method)(value)
-        return ref if made is None else made
+        return updated(ref, combine(np.asarray(ref), value_of(met(value))))
 
     update.__name__ = update.__qualname__ = method
     update.__doc__ = f"``variable.{method}(value)``."

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.keras._updates import after
+
 __all__ = [
     "assert_equal",
     "timestamp",
@@ -44,7 +46,8 @@ def timestamp(name: str | None = None) -> float:
     return time.time()
 
 
-variable_scope = control_dependencies = name_scope
+variable_scope = name_scope
+control_dependencies = after
 enable_eager_execution = disable_eager_execution = enable_v2_behavior = disable_v2_behavior = nothing
 reset_default_graph = global_variables_initializer = no_op = nothing
 _LEVELS = {name: getattr(_logging, name) for name in ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL")}

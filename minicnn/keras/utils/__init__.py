@@ -9,6 +9,7 @@ _NAMES = {
     "PyDataset": "minicnn.utils.Sequence",
     "model_to_dot": "minicnn.keras.utils._drawing",
     "normalize": "minicnn.keras.utils._normalizing",
+    "HDF5Matrix": "minicnn.keras.utils._hdf5",
     "custom_object_scope": "minicnn.registry",
     "CustomObjectScope": "minicnn.registry.custom_object_scope",
     **dict.fromkeys(

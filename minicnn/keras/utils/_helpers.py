@@ -16,7 +16,9 @@ from minicnn.layers.base import register as register_layer
 from minicnn.user_warnings import warn_user
 
 
-def to_categorical(y: Any, num_classes: int | None = None, dtype: Any = None) -> np.ndarray:
+def to_categorical(
+    y: Any, num_classes: int | None = None, dtype: Any = None, nb_classes: int | None = None
+) -> np.ndarray:
     """`minicnn.utils.to_categorical`; numbers with a fraction are cut off, as Keras does, with a warning.
 
     Parameters
@@ -25,8 +27,10 @@ def to_categorical(y: Any, num_classes: int | None = None, dtype: Any = None) ->
     num_classes : int, optional
     dtype : optional
         Default: float32.
+    nb_classes : int, optional
+        Keras 1's name for `num_classes`.
     """
-    numbers = np.asarray(y)
+    numbers, num_classes = np.asarray(y), num_classes if nb_classes is None else nb_classes
     if numbers.dtype.kind == "f" and np.isfinite(numbers).all() and (numbers != np.trunc(numbers)).any():
         place = np.flatnonzero(numbers != np.trunc(numbers))[0]
         warn_user(f"to_categorical cuts class numbers off to integers. Received: {numbers.reshape(-1)[place]}")

@@ -61,8 +61,8 @@ def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     config, state = snapshot.compile["optimizer"]["config"], snapshot.optimizer
     optimizer = optimizers.get(snapshot.compile["optimizer"])
     yield "iteration", np.int64(0 if state is None else state["iterations"])
-    if not isinstance(config["learning_rate"], dict):
-        yield "learning_rate", np.float32(config["learning_rate"])
+    if not isinstance(rate := config.get("learning_rate"), dict | None):
+        yield "learning_rate", np.float32(rate)
     frozen = frozen_names(snapshot.config, snapshot.weights)
     trained = [name for name in snapshot.weights if name not in frozen]
     for slot, name in _in_groups(optimizer, trained):

@@ -9,6 +9,8 @@ from minicnn import images as _core
 from minicnn.keras import _data_format
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
+from minicnn.keras.preprocessing.image._generators import NumpyArrayIterator as NumpyArrayIterator
+from minicnn.keras.preprocessing.image._generators import augmented
 
 
 def _translate(args, kwargs):
@@ -25,7 +27,7 @@ def _in_current_format(function):
     return in_format
 
 
-ImageDataGenerator = translated(_core.ImageDataGenerator, _translate, __name__)
+ImageDataGenerator = translated(_core.ImageDataGenerator, _translate, __name__, augmented=augmented)
 img_to_array, array_to_img = map(_in_current_format, (_core.img_to_array, _core.array_to_img))
 
 

@@ -1,0 +1,197 @@
+"""``keras.optimizers.Optimizer``, the base of optimizers of one's own, also of those with ``get_updates``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from inspect import signature
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from minicnn import optimizers as core
+from minicnn.keras._own_metrics import Variable
+from minicnn.keras._translation import Translated
+from minicnn.keras._updates import gathering, run
+from minicnn.keras.optimizers._variables import Iterations
+from minicnn.on_host import on_host
+from minicnn.optimizers.by_weight import ByWeight
+from minicnn.parameters import Weight
+from minicnn.registry import custom_object_scope, is_config
+
+_OF_OTHERS = ("get_updates", "get_gradients", "_resource_apply_dense", "update_step")
+
+
+class Optimizer(core.Optimizer, metaclass=Translated):
+    """Base of optimizers of one's own: of those of minicnn, with ``apply``, and of Keras 2's, with ``get_updates``.
+
+    ``get_updates(loss, params)`` is called in every iteration, where `get_gradients` gives the gradients; variables
+    that it makes, ``K.zeros(…)``, are made once, and what it returns is assigned after all that it reads. They are kept
+    by the object, and are not in files: a training that is continued begins them anew.
+
+    Parameters
+    ----------
+    *args, **options
+        Those of `minicnn.optimizers.Optimizer`; of a class with ``get_updates`` `clipnorm` (here of all gradients
+        together), `clipvalue` and `name`.
+    """
+
+    core_class = core.Optimizer
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__new__(cls)
+        if made._has_updates:  # whose constructor may call no other, and sets what it likes
+            core.Optimizer.__init__(made, 0.01)
+            vars(made)["_made"] = []
+        return made
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        if not self._has_updates:
+            super().__init__(*args, **options)
+        elif args or (unknown := options.keys() - {"clipnorm", "clipvalue", "name"}):
+            raise TypeError(
+                f"the base of an optimizer with get_updates takes clipnorm, clipvalue and name. Received: "
+                f"{args or sorted(unknown)}"
+            )
+        else:
+            vars(self).update(options)
+
+    @property
+    def _has_updates(self) -> bool:
+        return hasattr(type(self), "get_updates")
+
+    @property
+    def learning_rate(self) -> Any:
+        """What the constructor has set; of a class with ``get_updates`` a variable stays one."""
+        return vars(self)["_rate"] if "_rate" in vars(self) else core.Optimizer.learning_rate.fget(self)  # type: ignore[attr-defined]
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if not self._has_updates:
+            core.Optimizer.learning_rate.fset(self, value)  # type: ignore[attr-defined]
+        elif isinstance(vars(self).get("_rate"), Variable) and not isinstance(value, Variable):
+            vars(self)["_rate"].assign(value)
+        else:
+            vars(self)["_rate"] = value
+
+    lr = learning_rate
+
+    @property
+    def current_learning_rate(self) -> float:
+        """The learning rate as a number."""
+        return float(self.learning_rate) if self._has_updates else super().current_learning_rate
+
+    @property
+    def iterations(self) -> Any:
+        """How many there were: a number that can be assigned to."""
+        done = Iterations(vars(self).get("_done", 0))
+        done.optimizer = self
+        return done
+
+    @iterations.setter
+    def iterations(self, value: Any) -> None:
+        vars(self)["_done"] = int(np.asarray(value))
+
+    @property
+    def updates(self) -> Any:
+        """What ``get_updates`` has listed; of other classes, how often the weights moved."""
+        return vars(self)["_listed"] if "_listed" in vars(self) else super().updates
+
+    @updates.setter
+    def updates(self, value: Any) -> None:
+        vars(self)["_listed"] = value
+
+    def get_gradients(self, loss: Any, params: Sequence[Weight]) -> list[np.ndarray]:
+        """The gradients of the parameters in this iteration, clipped as the optimizer was told: for ``get_updates``."""
+        found: dict[Weight, np.ndarray] = vars(self).get("_gradients") or {}
+        if not all(p in found for p in params):
+            raise TypeError(
+                "get_gradients gives the gradients of the model's weights while get_updates runs; others are those of "
+                f"a tf.GradientTape. Received: {[getattr(p, 'path', p) for p in params][:3]} and "
+                f"{len(found)} gradients"
+            )
+        gradients = [found[p] for p in params]
+        if (limit := vars(self).get("clipnorm")) is not None:
+            norm = np.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients))
+            gradients = [g * (limit / norm) for g in gradients] if norm > limit > 0 else gradients
+        if (limit := vars(self).get("clipvalue")) is not None:
+            gradients = [np.clip(g, -limit, limit) for g in gradients]
+        return gradients
+
+    def update(
+        self,
+        theta: np.ndarray,
+        grad: np.ndarray,
+        state: dict[str, np.ndarray],
+        segments: Sequence[slice],
+        ops: SimpleNamespace,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        if not self._has_updates:
+            super().update(theta, grad, state, segments, ops, *args, **kwargs)
+            return
+        self._segments = segments
+        weights: list[Weight] = ByWeight._weights(self)  # type: ignore[arg-type]
+        parts = [(w, grad[segment]) for w, segment in zip(weights, segments, strict=True)]
+        vars(self)["_gradients"] = {w: on_host(g).reshape(w.shape).copy() for w, g in parts}
+        before = self.iterations
+        with gathering(vars(self)["_made"]):
+            listed = self.get_updates(None, weights)
+        run(listed)
+        vars(self)["_gradients"] = None
+        if self.iterations == before:  # masks of dropout go by the number
+            self.iterations = before + 1
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments; of a class with ``get_updates`` those of this base."""
+        if not self._has_updates:
+            return super().get_config()
+        return {n: vars(self)[n] for n in ("clipnorm", "clipvalue") if vars(self).get(n) is not None}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """An optimizer from what `get_config` gave, in the words of today or in those of a file of Keras 2."""
+        if not hasattr(cls, "get_updates"):
+            return super().from_config(config)
+        config = {name: value for name, value in config.items() if value is not None}
+        if "lr" in signature(cls.__init__).parameters and "learning_rate" in config:
+            rate = config.pop("learning_rate")
+            if is_config(rate):
+                rate, config["decay"] = (rate["config"][n] for n in ("initial_learning_rate", "decay_rate"))
+            config["lr"] = rate
+        return cls(**config)
+
+
+def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
+    """The optimizer, if its class has no rule of its own that would not be asked.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+
+    Raises
+    ------
+    TypeError
+        For a subclass of Adam and the like with a method of Keras 2's or 3's.
+    """
+    names = [n for n in _OF_OTHERS if hasattr(type(optimizer), n)]
+    if names and not (Optimizer in type(optimizer).__mro__ and optimizer._has_updates):  # type: ignore[attr-defined]
+        raise TypeError(
+            f"a subclass of minicnn's {type(optimizer).__name__} with {names[0]} would train by the library's rule: "
+            "write a subclass of keras.optimizers.Optimizer with get_updates(loss, params), or with "
+            f"apply(ops, theta, grad, slots, learning_rate) (docs/own_parts.md). Received: {type(optimizer).__name__}"
+        )
+    return optimizer
+
+
+def own_rule(optimizer: core.Optimizer | None) -> AbstractContextManager[None]:
+    """Inside, an optimizer of one's own is found by its name, which may be one of the library's, as AdamW.
+
+    Parameters
+    ----------
+    optimizer : Optimizer or None
+    """
+    is_own = isinstance(optimizer, core.Optimizer) and Optimizer in type(optimizer).__mro__
+    return custom_object_scope({type(optimizer).__name__: type(optimizer)} if is_own else None)

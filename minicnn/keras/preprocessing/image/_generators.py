@@ -1,0 +1,82 @@
+"""Generators of one's own: subclasses of `ImageDataGenerator` with other changes, and objects that stand for one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import images as core
+from minicnn.keras._data_format import or_current
+from minicnn.keras._translation import renamed
+
+_CHANGES = ("random_transform", "get_random_transform", "apply_transform")
+
+
+def augmented(generator: Any, images: np.ndarray, numbers: np.random.Generator) -> np.ndarray:
+    """Images changed at random and standardized, one by one where a class has written its own changes.
+
+    Parameters
+    ----------
+    generator : ImageDataGenerator, or an object with its methods
+    images : array (N, H, W, C)
+    numbers : numpy.random.Generator
+        For the changes of the library.
+
+    Returns
+    -------
+    array (N, H, W, C), float32
+    """
+    own = core.ImageDataGenerator
+    if isinstance(generator, own) and all(getattr(type(generator), n) is getattr(own, n) for n in _CHANGES):
+        return own.augmented(generator, images, numbers)
+    made = [np.asarray(generator.standardize(generator.random_transform(np.array(x)))) for x in images]
+    return np.stack([image.reshape(image.shape[-3:]) for image in made]).astype(np.float32, copy=False)
+
+
+class _StandsFor:
+    """An object with ``random_transform`` and ``standardize``, as an iterator asks a generator."""
+
+    def __init__(self, generator: Any, data_format: str) -> None:
+        self._generator, self.data_format = generator, data_format
+
+    def augmented(self, images: np.ndarray, numbers: np.random.Generator) -> np.ndarray:
+        return augmented(self._generator, images, numbers)
+
+
+class NumpyArrayIterator(core.NumpyArrayIterator):
+    """Batches of an array of images, with Keras's arguments.
+
+    Parameters
+    ----------
+    x : array (N, H, W, C)
+    y : array (N, …) or None
+    image_data_generator : ImageDataGenerator, or an object with ``random_transform`` and ``standardize``
+    batch_size, shuffle, sample_weight, seed, save_to_dir, save_prefix, save_format : optional
+        As for `ImageDataGenerator.flow`.
+    data_format : {"channels_last", "channels_first"}, optional
+        That of the images; `dim_ordering` in Keras 1.
+    **options
+        Keras's further arguments, which change nothing.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        image_data_generator: Any,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        sample_weight: Any = None,
+        seed: int | None = None,
+        data_format: str | None = None,
+        save_to_dir: str | None = None,
+        save_prefix: str = "",
+        **options: Any,
+    ) -> None:
+        options = renamed("NumpyArrayIterator", options, {"dim_ordering": "data_format"})
+        data_format = or_current(options.get("data_format", data_format))
+        if not isinstance(image_data_generator, core.ImageDataGenerator):
+            image_data_generator = _StandsFor(image_data_generator, data_format)
+        save = (save_to_dir, save_prefix, options.get("save_format", "png"))
+        super().__init__(x, y, image_data_generator, batch_size, shuffle, sample_weight, seed, save)

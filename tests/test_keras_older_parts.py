@@ -1,0 +1,452 @@
+"""What scripts of Keras 1 and 2 bring along: optimizers with ``get_updates``, generators, files, and options."""
+
+import json
+import sys
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import keras
+from minicnn.keras import backend as K
+from minicnn.keras import tensorflow as tf
+from minicnn.keras.models import load_model, model_from_json
+from minicnn.keras.preprocessing.image import ImageDataGenerator, NumpyArrayIterator
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+# ------------------------------------------------------------------------------------- optimizers with get_updates
+
+
+class AdamOfKeras2(keras.optimizers.Optimizer):
+    """Adam as Keras 2 wrote it: the number of the iteration is read before it is counted up."""
+
+    def __init__(self, lr=0.01, decay=0.0, **kwargs):
+        super().__init__(**kwargs)
+        with K.name_scope(type(self).__name__):
+            self.iterations = K.variable(0, dtype="int64", name="iterations")
+            self.lr = K.variable(lr, name="lr")
+            self.decay = K.variable(decay, name="decay")
+
+    def get_updates(self, loss, params):
+        grads = self.get_gradients(loss, params)
+        self.updates = [K.update_add(self.iterations, 1)]
+        t = K.cast(self.iterations, K.floatx()) + 1
+        lr_t = self.lr / (1.0 + self.decay * K.cast(self.iterations, "float32"))
+        lr_t = lr_t * (K.sqrt(1.0 - K.pow(0.999, t)) / (1.0 - K.pow(0.9, t)))
+        ms = [K.zeros(K.int_shape(p), dtype=K.dtype(p)) for p in params]
+        vs = [K.zeros(K.int_shape(p), dtype=K.dtype(p)) for p in params]
+        self.weights = [self.iterations, *ms, *vs]
+        for p, g, m, v in zip(params, grads, ms, vs, strict=True):
+            m_t, v_t = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * K.square(g)
+            self.updates += [K.update(m, m_t), (v, v_t)]
+            new_p = p - lr_t * m_t / (K.sqrt(v_t) + 1e-7)
+            self.updates.append(tf.assign(p, new_p if p.constraint is None else p.constraint(new_p)))
+        return self.updates
+
+    def get_config(self):
+        return {**super().get_config(), "lr": float(K.get_value(self.lr)), "decay": float(K.get_value(self.decay))}
+
+
+def _trained(optimizer, rng):
+    x = rng.normal(size=(32, 5)).astype("float32")
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(1)])
+    weights = [np.random.default_rng(i).normal(size=w.shape) for i, w in enumerate(model.get_weights())]
+    model.set_weights(weights)
+    model.compile(optimizer, "mse")
+    model.fit(x, x.sum(axis=1), batch_size=8, epochs=3, shuffle=False, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_get_updates_is_the_rule(decay):
+    own = _trained(AdamOfKeras2(0.02, decay), np.random.default_rng(1))
+    of_library = _trained(keras.optimizers.Adam(lr=0.02, decay=decay), np.random.default_rng(1))
+    for a, b in zip(own.get_weights(), of_library.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+    assert int(own.optimizer.iterations) == 12
+
+
+@pytest.mark.parametrize("clip", [{"clipnorm": 0.5}, {"clipvalue": 0.05}])
+def test_gradients_for_get_updates_are_clipped(clip, rng):
+    seen = []
+
+    class Watching(AdamOfKeras2):
+        def get_updates(self, loss, params):
+            seen.append(self.get_gradients(loss, params))
+            return super().get_updates(loss, params)
+
+    _trained(Watching(**clip), rng)
+    norms = [np.sqrt(sum(np.square(g).sum() for g in grads)) for grads in seen]
+    largest = [max(np.abs(g).max() for g in grads) for grads in seen]
+    assert max(norms if "clipnorm" in clip else largest) <= next(iter(clip.values())) * 1.0001
+    with pytest.raises(TypeError, match="while get_updates runs"):
+        Watching().get_gradients(None, [keras.layers.Dense(1)])
+
+
+def test_an_own_rate_is_a_variable_that_callbacks_set(rng):
+    model = _trained(AdamOfKeras2(0.02), rng)
+    K.set_value(model.optimizer.lr, 0.5)
+    model.optimizer.learning_rate = 0.25
+    assert float(K.get_value(model.optimizer.lr)) == 0.25
+    before = model.get_weights()
+    x, y = np.zeros((8, 5), "float32"), np.zeros(8)
+    model.fit(x, y, epochs=1, verbose=0, callbacks=[keras.callbacks.LearningRateScheduler(lambda epoch: 0.0)])
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class AdamW(AdamOfKeras2):
+    """Has a name of the library's."""
+
+
+@pytest.mark.parametrize("name", ["m.h5", "m.keras", "m.safetensors"])
+def test_an_optimizer_with_get_updates_goes_into_files(name, rng, tmp_path):
+    model = _trained(AdamW(0.02), rng)
+    model.save(tmp_path / name)
+    loaded = load_model(tmp_path / name, custom_objects={"AdamW": AdamW})
+    assert isinstance(loaded.optimizer, AdamW)
+    assert float(K.get_value(loaded.optimizer.lr)) == pytest.approx(0.02)
+    loaded.train_on_batch(np.zeros((2, 5)), np.zeros(2))
+
+
+def test_a_constructor_may_call_no_other():
+    class Plain(keras.optimizers.Optimizer):
+        def __init__(self, lr):
+            self.lr = lr
+
+        def get_updates(self, loss, params):
+            return [K.update_sub(p, self.lr * g) for p, g in zip(params, self.get_gradients(loss, params), strict=True)]
+
+    own = _trained(Plain(0.1), np.random.default_rng(1))
+    of_library = _trained(keras.optimizers.SGD(0.1), np.random.default_rng(1))
+    for a, b in zip(own.get_weights(), of_library.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert int(own.optimizer.iterations) == 12  # which masks of dropout go by
+
+
+def test_rules_that_would_not_be_asked_are_refused():
+    class Centralized(keras.optimizers.Adam):
+        def get_gradients(self, loss, params):
+            return []
+
+    with pytest.raises(TypeError, match="would train by the library's rule"):
+        keras.Sequential([keras.layers.Dense(1)]).compile(Centralized(), "mse")
+
+
+def test_dependencies_come_first():
+    class Counting(keras.optimizers.Optimizer):
+        seen = ()
+
+        def __init__(self):
+            self.count = K.variable(0.0)
+
+        def get_updates(self, loss, params):
+            count = tf.assign_add(self.count, 1.0)
+            with tf.control_dependencies([count]):
+                self.seen = (*self.seen, float(self.count))
+            return [count]  # is run once
+
+    optimizer = Counting()
+    _trained(optimizer, np.random.default_rng(1))
+    assert optimizer.seen[:3] == (1.0, 2.0, 3.0)
+
+
+def test_decorators_of_older_classes():
+    from minicnn.keras.legacy import interfaces
+
+    assert interfaces.legacy_get_updates_support(len) is len
+
+
+# ------------------------------------------------------------------------------------------------------- generators
+
+
+class Darker(ImageDataGenerator):
+    def random_transform(self, x, seed=None):
+        return x - 5
+
+
+class OfOnesOwn:
+    """No `ImageDataGenerator`, as scripts of Keras 1 have them; an image with a batch axis fits, as there."""
+
+    def random_transform(self, x):
+        return (x * 2)[None]
+
+    def standardize(self, x):
+        return x + 1
+
+
+def test_changes_of_ones_own(rng):
+    x = rng.normal(size=(6, 4, 4, 1)).astype("float32")
+    np.testing.assert_allclose(next(Darker(rescale=2).flow(x, batch_size=6, shuffle=False)), (x - 5) * 2, rtol=1e-6)
+    batches = NumpyArrayIterator(x, np.arange(6), OfOnesOwn(), batch_size=4, dim_ordering="tf", save_to_dir=None)
+    images, targets = next(batches)
+    np.testing.assert_allclose(images, x[:4] * 2 + 1, rtol=1e-6)
+    assert targets.tolist() == [0, 1, 2, 3]
+
+
+def test_a_preprocessing_function_may_add_the_batch_axis(rng):
+    x = rng.normal(size=(3, 4, 5, 3)).astype("float32")
+    batch = next(ImageDataGenerator(preprocessing_function=lambda image: image[None] + 1).flow(x, shuffle=False))
+    np.testing.assert_allclose(batch, x + 1, rtol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------------------ files
+
+
+def test_rows_of_an_hdf5_file(rng, tmp_path):
+    x = rng.normal(size=(20, 3)).astype("float32")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = x
+    rows = keras.utils.HDF5Matrix(str(tmp_path / "x.h5"), "x", start=2, end=18, normalizer=lambda a: a * 2)
+    own = x[2:18] * 2
+    assert (len(rows), rows.shape, rows.dtype, rows.ndim, rows.size) == (16, (16, 3), np.float32, 2, 48)
+    for key in (slice(3, 9), slice(None, None, -3), slice(9, 3), 5, -1, [4, 1, 4, -2], np.array([[0], [7]])):
+        np.testing.assert_array_equal(rows[key], own[key])
+    np.testing.assert_array_equal(np.asarray(rows), own)
+    with pytest.raises(IndexError, match="16 rows"):
+        rows[16]
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(rows, own.sum(axis=1), batch_size=4, shuffle="batch", verbose=0)
+    np.testing.assert_array_equal(model.predict(rows, verbose=0), model.predict(own, verbose=0))
+
+
+def test_a_function_that_first_values_come_from_is_found_again(tmp_path):
+    def my_init(shape, dtype=None):
+        return np.full(shape, 0.5)
+
+    model = keras.Sequential([keras.layers.Dense(2, init=my_init, input_dim=3)])
+    again = model_from_json(model.to_json(), custom_objects={"my_init": my_init})
+    np.testing.assert_array_equal(again.get_weights()[0], np.full((3, 2), 0.5))
+    with pytest.raises(mc.errors.FileFormatError, match="my_init"):
+        model_from_json(model.to_json())
+
+
+def test_yaml_is_json():
+    model = keras.Sequential([keras.layers.Dense(2, input_dim=3)])
+    text = model.to_yaml()
+    assert json.loads(text) == json.loads(model.to_json())
+    assert keras.models.model_from_yaml(text).output_shape == (None, 2)
+    with pytest.raises(ValueError, match="safe_load"):
+        keras.models.model_from_yaml("class_name: Sequential\n")
+
+
+def test_a_model_is_saved_without_added_losses_that_are_code(tmp_path, rng):
+    x = keras.Input((4,))
+    y = keras.layers.Dense(4, "sigmoid")(keras.layers.Dense(2)(x))
+    model = keras.Model(x, y, name="vae")
+    model.add_loss(K.mean(4 * keras.metrics.binary_crossentropy(K.flatten(x), K.flatten(y))))
+    model.compile("adam")
+    data = rng.random((8, 4)).astype("float32")
+    model.fit(data, verbose=0)
+    with pytest.warns(UserWarning, match="losses that were added to model 'vae' are code"):
+        model.save(tmp_path / "vae.h5")
+    np.testing.assert_array_equal(
+        load_model(tmp_path / "vae.h5").predict(data, verbose=0), model.predict(data, verbose=0)
+    )
+
+
+# -------------------------------------------------------------------------------------------------- names, arguments
+
+
+def test_paths_of_tensorflow_python():
+    from minicnn.keras.tensorflow.python.keras.engine.saving import load_model as found
+
+    assert found is load_model
+    assert K.common.normalize_data_format(None) == "channels_last"
+
+
+def test_options_of_the_command_line(monkeypatch):
+    flags = tf.app.flags
+    flags.DEFINE_string("folder", "./data", "where 100% of the data are")
+    flags.DEFINE_integer("epochs", 2, "how many")
+    flags.DEFINE_boolean("augment", False, "whether")
+    flags.DEFINE_integer("epochs", 3, "a cell that runs again")
+    flags.DEFINE_float("rate", 0.1, "a number")
+    flags.DEFINE_bool("shuffle", True, "whether")
+    words = ["train.py", "--epochs=7", "--augment", "rest", "--rate", "0.5", "--noshuffle"]
+    monkeypatch.setattr(sys, "argv", words)
+    found = tf.flags.FLAGS
+    assert (found.folder, found.epochs, found.augment, found.rate, found.shuffle) == ("./data", 7, True, 0.5, False)
+    found.epochs = 1
+    assert flags.FLAGS.epochs == 1
+    with pytest.raises(AttributeError, match="DEFINE_string"):
+        _ = flags.FLAGS.unknown
+    seen = []
+    with pytest.raises(SystemExit):
+        tf.app.run(seen.append)
+    assert seen == [["train.py", "rest"]]
+    monkeypatch.setattr(sys, "argv", ["train.py", "--rate=much"])
+    with pytest.raises(SystemExit, match="--rate takes a value of its kind"):
+        _ = found.rate
+
+
+def test_layers_are_found_by_the_names_that_keras_1_and_2_gave():
+    keras.backend.clear_session()
+    model = keras.Sequential([keras.Input((12, 12, 1))])
+    for _ in range(2):
+        model.add(keras.layers.Conv2D(2, 3))
+        model.add(keras.layers.MaxPooling2D())
+        model.add(keras.layers.BatchNormalization())
+    assert model.get_layer("conv2d_1") is model.layers[3]  # today's names come first
+    names = {"conv2d_2": 3, "convolution2d_1": 0, "maxpooling2d_2": 4, "batchnormalization_1": 2, "max_pooling2d_2": 4}
+    for name, index in names.items():
+        with pytest.warns(UserWarning, match="they counted from 1"):
+            assert model.get_layer(name) is model.layers[index]
+    for name in ("conv2d_3", "dense_1", "dense"):
+        with pytest.raises(ValueError, match="Unknown layer"):
+            model.get_layer(name)
+
+
+def test_one_hot_rows_of_keras_1():
+    np.testing.assert_array_equal(keras.utils.np_utils.to_categorical([1, 0], nb_classes=3), np.eye(3)[[1, 0]])
+
+
+def test_nadam_of_keras_2():
+    assert keras.optimizers.nadam(lr=0.1, schedule_decay=0.004).get_config()["learning_rate"] == pytest.approx(0.1)
+    with pytest.raises(TypeError, match="schedule_decay"):
+        keras.optimizers.Nadam(schedule_decay=0.1)
+
+
+@pytest.mark.parametrize("size", [64, 65])
+@pytest.mark.parametrize("ordering", ["tf", "th"])
+def test_the_size_behind_a_deconvolution_is_what_keras_1_was_told(size, ordering):
+    shape = (None, size, size, 4) if ordering == "tf" else (None, 4, size, size)
+    layer = keras.layers.Deconvolution2D(4, 2, 2, shape, subsample=(2, 2), dim_ordering=ordering)
+    assert layer(keras.Input((32, 32, 3) if ordering == "tf" else (3, 32, 32))).shape == shape
+    with pytest.raises(mc.errors.ShapeError, match="output_shape with"):
+        keras.layers.Deconvolution2D(4, 2, 2, (None, 70, 70, 4), subsample=(2, 2))(keras.Input((32, 32, 3)))
+
+
+def test_sums_of_means_before_a_gradient(rng):
+    x = keras.Input((6, 6, 1))
+    h = keras.layers.Conv2D(3, 3, activation="tanh")(x)
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.Flatten()(h)))
+    parts = [K.mean(h[..., i]) for i in range(3)]
+    loss = K.mean(K.mean(model.output[..., 1]) + 0.5 * K.sum(parts))
+    get = K.function([x], [*parts, loss, K.gradients(loss, x)[0]])
+    image = rng.normal(size=(1, 6, 6, 1)).astype("float32")
+    *means, total, gradient = get([image])
+    maps = keras.Model(x, h).predict(image, verbose=0)
+    np.testing.assert_allclose(means, maps.mean(axis=(0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(
+        total, model.predict(image, verbose=0)[0, 1] + 0.5 * maps.mean(axis=(0, 1, 2)).sum(), rtol=1e-5
+    )
+    step = 1e-2 * rng.normal(size=image.shape)
+    up, down = (get([image + sign * step])[3] for sign in (1, -1))
+    assert (up - down) / 2 == pytest.approx((gradient * step).sum(), rel=1e-2)
+
+
+def test_a_loss_against_given_targets_has_a_gradient(rng):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "softmax")])
+    x, y = rng.normal(size=(5, 3)), np.eye(2)[[0, 1, 1, 0, 1]]
+    for loss in (keras.metrics.mean_squared_error, keras.losses.categorical_crossentropy):
+        order = (K.variable(y), model.output) if loss.__name__ == "categorical_crossentropy" else (model.output, y)
+        get = K.function([model.input], [loss(*order), K.gradients(loss(*order), model.input)[0]])
+        losses, gradient = get([x])
+        assert losses.shape == (5,)
+        step = 1e-2 * rng.normal(size=x.shape)
+        up, down = (get([x + sign * step])[0].sum() for sign in (1, -1))
+        assert (up - down) / 2 == pytest.approx((gradient * step).sum(), rel=1e-2, abs=1e-5)
+
+
+def test_style_of_one_picture_and_content_of_another(rng):
+    """As the examples of Keras 1 and 2 have it: pictures and a placeholder, one after the other, are the input."""
+    pictures = rng.normal(size=(2, 1, 6, 5, 3)).astype("float32")
+    combination = K.placeholder((1, 6, 5, 3))
+    given = K.concatenate([K.variable(pictures[0]), K.constant(pictures[1]), combination], axis=0)
+    features = keras.layers.Conv2D(4, 3, activation="tanh", name="conv")(given)
+    model = keras.Model(given, keras.layers.BatchNormalization()(features))
+
+    def gram(x):
+        rows = K.batch_flatten(K.permute_dimensions(x, (2, 0, 1)))
+        return K.dot(rows, K.transpose(rows))
+
+    loss = K.variable(0.0)
+    loss += 0.5 * K.sum(K.square(features[2, :, :, :] - features[0, :, :, :]))
+    loss += K.sum(K.square(gram(features[2]) - gram(features[1]))) / 4.0
+    loss += 0.1 * K.sum(K.pow(K.square(combination[:, :5, :, :] - combination[:, 1:, :, :]), 1.25))
+    gradients = K.gradients(loss, combination)
+    get = K.function([combination], [loss, *gradients])
+    x = rng.normal(size=(1, 6, 5, 3)).astype("float32")
+    value, gradient = get([x])
+
+    maps = keras.Model(given, features).predict(np.concatenate([*pictures, x]), verbose=0).astype("float64")
+    grams = [m.reshape(-1, 4).T @ m.reshape(-1, 4) for m in maps]
+    smooth = (np.square(x[:, :5] - x[:, 1:]).astype("float64") ** 1.25).sum()
+    wanted = 0.5 * np.square(maps[2] - maps[0]).sum() + np.square(grams[2] - grams[1]).sum() / 4 + 0.1 * smooth
+    assert value == pytest.approx(wanted, rel=1e-4)
+    step = 1e-2 * rng.normal(size=x.shape)
+    up, down = (get([x + sign * step])[0] for sign in (1, -1))
+    assert (up - down) / 2 == pytest.approx((gradient * step).sum(), rel=2e-2)
+    assert model.predict(np.concatenate([*pictures, x]), verbose=0).shape == (3, 4, 3, 4)
+    with pytest.raises(ImportError, match="of gradients"):
+        K.function([combination], K.gradients(K.sum(K.square(gradients[0])), combination))([x])
+
+
+def test_a_placeholder_is_an_input():
+    assert K.placeholder(shape=(None, 4, 4, 1)).shape == (None, 4, 4, 1)
+    assert K.placeholder(ndim=3).shape == (None, None, None)
+    x = K.placeholder((2, 3), name="given")
+    assert keras.Model(x, keras.layers.Dense(1)(x)).predict(np.zeros((2, 3)), verbose=0).shape == (2, 1)
+
+
+@pytest.mark.parametrize("of", [0, 1])
+def test_a_loss_of_zeros_leaves_the_training_to_added_ones(of, rng):
+    x = keras.Input((3,))
+    y = keras.layers.Dense(1, kernel_initializer="ones")(x)
+    model = keras.Model(x, y)
+    model.add_loss(K.mean(K.square(y)))
+    model.compile("sgd", loss=lambda *both: K.zeros_like(both[of]))
+    data = rng.normal(size=(8, 3)).astype("float32")
+    losses = model.fit(data, data[:, :1], batch_size=8, epochs=3, verbose=0).history["loss"]
+    assert losses[0] == pytest.approx(np.square(data.sum(axis=1)).mean(), rel=1e-5)
+    assert losses[2] < losses[0]
+    model.compile("sgd", loss=lambda y_true, y_pred: K.ones_like(y_true))
+    with pytest.raises(TypeError, match="does not depend on y_pred"):
+        model.train_on_batch(data, data[:, :1])
+
+
+def test_a_layer_adds_updates_in_training(rng):
+    class Averaging(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.calls, self.largest = K.variable(0.0), K.variable(0.0)
+
+        def build(self, input_shape):
+            self.average = self.add_weight("average", (input_shape[-1],), initializer="zeros", trainable=False)
+            super().build(input_shape)
+
+        def call(self, x):
+            self.add_update((self.calls, self.calls + 1.0), x)
+            self.add_update([K.moving_average_update(self.average, K.mean(x, axis=0), 0.9)], x)
+            self.add_update([(self.largest, K.max(K.abs(x)))])
+            return x * 2.0
+
+    layer = Averaging()
+    model = keras.Sequential([keras.Input((3,)), layer, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = rng.normal(size=(8, 3)).astype("float32")
+    model.predict(x, verbose=0)
+    assert float(layer.calls) == 0
+    model.fit(x, x[:, 0], batch_size=8, epochs=2, verbose=0)
+    assert float(layer.calls) == 2
+    assert float(layer.largest) == pytest.approx(np.abs(x).max())
+    np.testing.assert_allclose(layer.average.numpy(), x.mean(axis=0) * (1 - 0.9**2), rtol=1e-4, atol=1e-6)
+
+
+def test_imports_of_older_scripts_are_quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        from minicnn.keras.legacy import interfaces  # noqa: F401
+
+        from minicnn.keras.utils import HDF5Matrix  # noqa: F401

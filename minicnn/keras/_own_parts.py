@@ -18,7 +18,7 @@ from minicnn.keras._call_forms import Form, form_of, is_usual, usual_form
 from minicnn.keras._called import Called, attributes_with_weights
 from minicnn.keras._eager import eager
 from minicnn.keras._given import Remembering, given
-from minicnn.keras._own_weights import MAKERS, standing_in, weight_arguments, weights_in_graph
+from minicnn.keras._own_weights import standing_in, weight_arguments, weights_in_graph
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import held
 from minicnn.keras._taped import inside_a_layer
@@ -386,29 +386,6 @@ def _with_parts(form, parts):
         made = {key: _with_parts(form[key], parts) for key in sorted(form)}
         return {key: made[key] for key in form}
     return type(form)(_with_parts(entry, parts) for entry in form)
-
-
-class _Using(Layer):
-    """A function of weights of another layer's, and of tensors.
-
-    Parameters
-    ----------
-    weights : dict of Weight
-        By name.
-    function : callable
-        Of a dict of arrays in place of the weights, and a list of the tensors' arrays.
-    """
-
-    def __init__(self, weights: Any, function: Any) -> None:
-        super().__init__()
-        self._weights, self.own, self.function = weights, dict(weights), function
-
-    def call(self, inputs: Any) -> Any:
-        """The function's value."""
-        return self.function(self.own, inputs if isinstance(inputs, list) else [inputs])
-
-
-MAKERS.append(_Using)
 
 
 def _is_written_down(value):

@@ -23,6 +23,7 @@ from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._lambdas import LAMBDA
 from minicnn.keras.layers._of_keras_1 import OLD_WEIGHTS, WEIGHTS, MaxoutDense, of_an_embedding
 from minicnn.keras.layers._of_keras_1 import _Merge as _Merge
+from minicnn.keras.layers._of_weights import Using as Using
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
 from minicnn.layers import InputLayer as InputLayerOfCore
 from minicnn.settings import floatx
@@ -401,14 +402,9 @@ for _old in _STILL_THERE:
         globals()[_old] = globals()[_OLD_NAMES[_old]]
 
 
-def ThresholdedReLU(theta: float = 1.0, **kwargs: Any) -> core.Layer:
-    """Keras 2's layer: numbers above theta, else 0; today it is ``ReLU(threshold=theta)``."""
-    warn_once("keras.layers.ThresholdedReLU is a name of an older Keras: today it is ReLU(threshold=theta)")
-    return globals()["ReLU"](threshold=float(theta), **kwargs)
-
-
 _NAMES = {
     "InputSpec": "minicnn.keras.layers._input_spec",
+    **dict.fromkeys(("RandomHeight", "RandomWidth", "ThresholdedReLU"), "minicnn.keras.layers._of_keras_2"),
     "serialize": "minicnn.registry.to_plain",
     "deserialize": "minicnn.layers.get",
 }

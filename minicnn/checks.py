@@ -134,7 +134,7 @@ def check_range(
     """
     value = plain(value)
     is_number = isinstance(value, Real)
-    limits = (value,) if is_number else value
+    limits = (value,) if is_number else tuple(map(plain, value)) if isinstance(value, list | tuple) else value
     is_plain = isinstance(limits, Sequence) and not isinstance(limits, str) and len(limits) == (1 if is_number else 2)
     lowest = 0 if is_number and not allows_negative else -1
     if not is_plain or not all(

@@ -253,6 +253,33 @@ def test_copies_and_files(x, tmp_path):
         assert other.evaluate(x, verbose=0) == vae.evaluate(x, verbose=0)
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_variable_that_weighs_a_part(is_first, x, tmp_path):
+    """The warm-up of a variational autoencoder: the part follows what the variable is assigned."""
+
+    class Weighing(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.share = layers.Dense(6), keras.Variable(2.0, trainable=False)
+
+        def call(self, inputs):
+            y = self.dense(inputs)
+            part = keras.ops.mean(keras.ops.square(y))
+            self.add_loss(self.share * part + keras.ops.mean(y) if is_first else keras.ops.mean(y) + part * self.share)
+            return y
+
+    model = Weighing()
+    model.compile("sgd", "mse")
+    y = model.predict(x, verbose=0)
+    for share in (2.0, 0.0, 0.5):
+        model.share.assign(share)
+        total = np.mean((y - x) ** 2) + share * np.mean(y**2) + np.mean(y)
+        assert model.evaluate(x, x, verbose=0) == pytest.approx(total, rel=1e-4)
+    with pytest.raises(TypeError, match=r"weight or variable of its own, which no file holds.*save the weights alone"):
+        model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+
+
 def test_what_is_refused(x):
     vae, _ = functional()
     with pytest.raises(TypeError, match=r"add_loss takes what is computed of the model's tensors.*Received: 1.0"):

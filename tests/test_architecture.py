@@ -296,6 +296,7 @@ BESIDE_THE_CORE = {
     "layers.shapes": {"foreign"},  # shapes that are no tuples
     "layers.one_off": {"layers.contract"},
     "plan.plan": {"layers.contract", "plan.casting", "plan.works"},  # mixed precision; what a backend remembers
+    "layers.pooling": {"layers.large_windows"},
     "plan.wiring": {"plan.casting"},
     "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},
     "registry": {"keywords", "own_parts"},  # losses and the like of one's own

@@ -118,6 +118,35 @@ def test_transposed_convolution_against_loops(kernel, stride, padding, size, bac
     assert_close(layer(x), expected, 1e-5)
 
 
+@pytest.mark.parametrize(
+    ("layer", "padding"),
+    [
+        (layers.MaxPooling2D((16, 17), (3, 1)), ((0, 0), (0, 0))),
+        (layers.MaxPooling2D(64, 2, "same"), ((31, 31), (31, 32))),
+        (layers.MaxPooling2D((3, 600), 1, "same"), ((1, 1), (299, 300))),
+        (layers.PaddedMaxPooling2D((17, 16), 4, ((5, 0), (3, 7))), ((5, 0), (3, 7))),
+    ],
+)
+@pytest.mark.parametrize("backend", oracles.BACKENDS)
+def test_windows_of_more_than_255_pixels_against_loops(layer, padding, backend, rng):
+    """The maxima, and the gradient of the first of equal ones."""
+    x = rng.integers(0, 4, (2, 20, 19, 3)).astype(np.float32)
+    mc.set_backend(backend)
+    model = mc.Sequential([layers.Input(x.shape[1:]), type(layer).from_config(layer.get_config())])
+    weights = rng.normal(size=(2, *model.output_shape[1:])).astype(np.float32)
+    padded = np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-np.inf)
+    maxima, gradient = np.empty_like(weights), np.zeros_like(padded)
+    (height, width), (down, right) = layer.pool_size, layer.strides
+    for n, i, j, c in np.ndindex(weights.shape):
+        window = padded[n, i * down : i * down + height, j * right : j * right + width, c]
+        row, column = np.unravel_index(window.argmax(), window.shape)
+        maxima[n, i, j, c] = window[row, column]
+        gradient[n, i * down + row, j * right + column, c] += weights[n, i, j, c]
+    np.testing.assert_array_equal(model.predict(x), maxima)
+    (top, _), (left, _) = padding
+    assert_close(model.input_gradients(x, weights), gradient[:, top : top + 20, left : left + 19], 1e-5)
+
+
 def test_depthwise_and_separable_convolution_against_loops(rng):
     x = rng.normal(size=(2, 5, 6, 3)).astype(np.float32)
     depthwise = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2, use_bias=False)

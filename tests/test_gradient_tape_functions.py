@@ -200,3 +200,47 @@ def test_what_is_not_there_says_so():
     for module in (tf.nn, tf.math, tf.image, tf.linalg, tf.random):
         with pytest.raises(AttributeError, match=r"Unknown name in keras\.tensorflow.*Received: 'momentos'"):
             module.momentos  # noqa: B018
+
+
+IMAGES = {
+    "rgb_to_grayscale": lambda x: tf.image.rgb_to_grayscale(x),
+    "grayscale_to_rgb": lambda x: tf.image.grayscale_to_rgb(x[..., :1]),
+    "flip_left_right": lambda x: tf.image.flip_left_right(x),
+    "flip_up_down": lambda x: tf.image.flip_up_down(x),
+    "rot90": lambda x: tf.image.rot90(x),
+    "convert_image_dtype": lambda x: tf.image.convert_image_dtype(x, tf.float32),
+    "adjust_brightness": lambda x: tf.image.adjust_brightness(x, 0.1),
+    "adjust_contrast": lambda x: tf.image.adjust_contrast(x, 1.3),
+    "per_image_standardization": lambda x: tf.image.per_image_standardization(x),
+    "central_crop": lambda x: tf.image.central_crop(x, 0.5),
+    "crop_to_bounding_box": lambda x: tf.image.crop_to_bounding_box(x, 1, 2, 3, 4),
+    "pad_to_bounding_box": lambda x: tf.image.pad_to_bounding_box(x, 1, 2, 9, 9),
+    "resize_with_crop_or_pad": lambda x: tf.image.resize_with_crop_or_pad(x, 4, 9),
+    "resize_with_pad": lambda x: tf.image.resize_with_pad(x, 9, 5),
+    "psnr": lambda x: tf.image.psnr(x, x[::-1] * 0.5, 1.0),
+    "antialias": lambda x: tf.image.resize(x, (3, 4), antialias=True),
+    **{
+        method: (lambda x, method=method: tf.image.resize(x, (9, 5), method=method))
+        for method in ("bilinear", "nearest", "bicubic", "area", "lanczos3")
+    },
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_functions_of_pictures(name, rng):
+    """Against differences, on a tape and in a loss; the values are those without one."""
+    x, direction = rng.random((2, 6, 7, 3)).astype(np.float32), rng.normal(size=(2, 6, 7, 3)).astype(np.float32)
+    watched, function = tf.constant(x), IMAGES[name]
+    plain = np.asarray(function(tf.constant(x)), np.float64)
+    weights = rng.normal(size=plain.shape)
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        made = function(watched)
+        total = tf.reduce_sum(made * weights.astype(np.float32))
+    gradient = tape.gradient(total, watched)
+    np.testing.assert_allclose(made, plain, rtol=1e-5, atol=1e-5)
+    ends = [np.sum(np.asarray(function(tf.constant(x + h * direction)), np.float64) * weights) for h in (1e-2, -1e-2)]
+    assert np.sum(gradient * direction) == pytest.approx((ends[0] - ends[1]) / 2e-2, rel=2e-2, abs=1e-2)
+    model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Conv2D(3, 1)])
+    model.compile("sgd", lambda y_true, y_pred: tf.reduce_mean(function(y_pred)))
+    model.fit(x, x, verbose=0)

@@ -96,6 +96,27 @@ def test_targets_that_are_sources():
         tape.gradient(float(tf.reduce_sum(y)), x)
 
 
+def test_numbers_that_were_drawn_before_the_tape_are_constants():
+    """And what was computed of such alone, as the pictures in between of a gradient penalty."""
+    drawn = tf.random.normal((2, 3))
+    between = tf.constant([[1.0, 2.0, 3.0]]) + drawn * 2.0
+    layer = layers.Dense(1)
+    with tf.GradientTape() as outer:
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(between)
+            cubes = tf.reduce_sum(between**3)
+            score = layer(between)
+        slopes = tape.gradient(cubes, between)
+        norm = tf.reduce_sum(tape.gradient(score, between) ** 2)
+    x = between.numpy()
+    np.testing.assert_allclose(slopes, 3 * x**2, rtol=1e-5)
+    np.testing.assert_allclose(outer.gradient(norm, layer.kernel), 4 * layer.kernel.numpy(), rtol=1e-5)
+    with tf.GradientTape() as tape:
+        tape.watch(drawn)
+        product = drawn * between
+    np.testing.assert_array_equal(tape.gradient(product, drawn), x)
+
+
 def test_each_tape_watches_for_itself():
     x = tf.constant(3.0)
     with tf.GradientTape() as first:

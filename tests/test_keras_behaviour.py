@@ -497,3 +497,16 @@ def test_inputs_in_the_models_form_are_not_warned_of(rng, recwarn):
     model(data), model.predict(data, verbose=0), model.predict_on_batch(data)
     model.fit(data, targets, validation_data=(data, targets), verbose=0)
     assert not [w for w in recwarn if "structure" in str(w.message)]
+
+
+@pytest.mark.parametrize("name", ["RandomHeight", "RandomWidth"])
+def test_layers_that_changed_the_size_stretch_what_is_in_it(name):
+    x = np.zeros((2, 40, 40, 1), np.float32)
+    x[:, 10:30, 10:30] = 1
+    with pytest.warns(UserWarning, match=f"{name} changed the size.*RandomZoom"):
+        stretching = getattr(keras.layers, name)((0.5, 0.5))
+    made = np.asarray(stretching(x, training=True))[0, ..., 0] > 0.5
+    assert made.shape == (40, 40)
+    across = made if name == "RandomWidth" else made.T  # row, column of the axis that is stretched
+    assert across[20].sum() == 30 and across[:, 20].sum() == 20
+    np.testing.assert_array_equal(stretching(x, training=False), x)

@@ -306,8 +306,14 @@ def test_an_hdf5_file_of_any_name(tmp_path):
     model = network()
     model.save(tmp_path / "model", save_format="h5")
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
-    with pytest.raises(ValueError, match=r"SavedModel.*\.keras"):
-        model.save(str(tmp_path / "other"), save_format="tf")
+    for name in ("folder/other", "weights.ckpt"):  # TensorFlow's SavedModel and checkpoint, which no one else reads
+        with pytest.warns(UserWarning, match=r"save_format='tf'\): minicnn reads this file, and TensorFlow does not"):
+            model.save(str(tmp_path / name), save_format="tf")
+        again = keras.models.load_model(str(tmp_path / name))
+        assert all(map(np.array_equal, again.get_weights(), model.get_weights()))
+    with pytest.warns(UserWarning, match="TensorFlow does not"):
+        model.save_weights(str(tmp_path / "of/weights.ckpt"), save_format="tf")
+    again.load_weights(str(tmp_path / "of/weights.ckpt"))
 
 
 def test_a_call_leaves_the_arguments_of_a_layer_as_they_are(tmp_path):

@@ -322,3 +322,79 @@ def test_writers_have_a_step(monkeypatch):
         summary.scalar("a", 2.0, step=7)
     summary.flush(writer)
     assert calls == [("a", 1.0, 5), ("a", 2.0, 7)] and len(flushed) == 1
+
+
+def test_a_gradient_that_a_function_says_itself():
+    """The slopes of guided backpropagation, on a tape and in an activation."""
+
+    @tf.custom_gradient
+    def guided(x):
+        return tf.nn.relu(x), lambda dy: dy * tf.cast(x > 0, dy.dtype) * tf.cast(dy > 0, dy.dtype)
+
+    @tf.custom_gradient
+    def product(a, b):
+        return a * b, lambda dy: (10 * dy * b, None)
+
+    x = tf.constant([-1.0, 2.0, 3.0])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(guided(x) * tf.constant([1.0, -1.0, 2.0]))
+        both = product(x, x * 2.0)
+    assert tape.gradient(total, x).tolist() == [0, 0, 2] and guided(x).numpy().tolist() == [0, 2, 3]
+    assert tape.gradient(both, x).tolist() == [-20, 40, 60]
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Activation(guided)(inputs))
+    assert model.predict(np.float32([[-1, 2, 3]]), verbose=0).tolist() == [[0, 2, 3]]
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = guided(x)
+        slopes = tape.gradient(y, x)
+    with pytest.raises(NotImplementedError, match=r"gradients of gradients do not go through.*guided"):
+        outer.gradient(slopes, x)
+    with pytest.raises(NotImplementedError, match=r"functions of one value.*2 values"):
+        tf.custom_gradient(lambda x: ((x, x), None))(x)
+
+
+def test_activations_are_told_by_their_functions_and_replaced():
+    """As guided backpropagation does: not to see that one is relu would leave it as it was, in silence."""
+    relu, softmax = keras.activations.relu, keras.activations.softmax
+    dense, plain = keras.layers.Dense(2, activation="relu"), keras.layers.Dense(2)
+    assert dense.activation == relu and relu == dense.activation and dense.activation != softmax
+    assert dense.activation.__name__ == "relu" and plain.activation != relu
+    assert keras.layers.Activation("softmax").activation == softmax
+    assert keras.layers.Dense(2, activation=keras.layers.ReLU(max_value=6)).activation != relu
+    assert len({dense.activation, keras.layers.Dense(2, activation="relu").activation}) == 2
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, dense(inputs))
+    x = np.float32([[1, -2, 3]])
+    before = x @ dense.kernel.numpy()
+    assert np.allclose(model.predict(x, verbose=0), np.maximum(before, 0))
+    dense.activation = lambda z: z * 2.0
+    assert np.allclose(model.predict(x, verbose=0), before * 2, rtol=1e-5)
+    dense.activation = keras.activations.linear
+    assert dense.activation is None and np.allclose(model.predict(x, verbose=0), before, rtol=1e-5)
+    dense.activation = relu
+    assert np.allclose(model.predict(x, verbose=0), np.maximum(before, 0))
+
+
+def test_smaller_things_of_scripts():
+    assert (
+        tf.eye(2, batch_shape=[3, 1]).shape == (3, 1, 2, 2) and tf.eye(2, 3).numpy().tolist() == np.eye(2, 3).tolist()
+    )
+    assert tf.as_dtype("float32") == tf.float32
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    y = np.float32([[0.5, -2.0], [0.25, 3.0]])
+    for target in (1.0, -1.0, 1):
+        assert keras.losses.Hinge()(target, y) == pytest.approx(np.maximum(1 - target * y, 0).mean())
+    assert keras.layers.RandomZoom((tf.constant(-0.5), 0.0)).height_factor is not None
+
+    @keras.saving.register_keras_serializable("mine")
+    class Registered:
+        pass
+
+    assert keras.saving.get_registered_name(Registered) == "mine>Registered"
+    assert keras.saving.get_registered_object("mine>Registered") is Registered
+    assert keras.saving.get_registered_object("nothing") is None and keras.saving.get_registered_name(dict) == "dict"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.graph import Tensor
+from minicnn.layers.added_loss import BatchScalar
 
 
 class Deferred:
@@ -87,9 +88,12 @@ def applied(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 
 def _binary(function, reflected):
-    if reflected:
-        return lambda own, other: own.apply(function, (other, own), {})
-    return lambda own, other: own.apply(function, (own, other), {})
+    def operate(own, other):
+        if isinstance(other, BatchScalar):  # which knows what it may be multiplied with
+            return NotImplemented
+        return own.apply(function, (other, own) if reflected else (own, other), {})
+
+    return operate
 
 
 for _name in ("add", "sub", "mul", "truediv", "pow", "matmul"):

@@ -20,7 +20,7 @@ from minicnn.keras._called import Called, attributes_with_weights, take_measured
 from minicnn.keras._eager import eager
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
-from minicnn.keras._own_weights import MAKERS, standing_in, weight_arguments, weights_in_graph
+from minicnn.keras._own_weights import standing_in, weight_arguments, weights_in_graph
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import add_update, held
 from minicnn.keras._taped import inside_a_layer
@@ -386,29 +386,6 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
         config = super().get_config()
         missing = {name: to_plain(value) for name, value in given(self).items() if name not in config}
         return config | {name: value for name, value in missing.items() if _is_written_down(value)}
-
-
-class _Using(Layer):
-    """A function of weights of another layer's, and of tensors.
-
-    Parameters
-    ----------
-    weights : dict of Weight
-        By name.
-    function : callable
-        Of a dict of arrays in place of the weights, and a list of the tensors' arrays.
-    """
-
-    def __init__(self, weights: Any, function: Any) -> None:
-        super().__init__()
-        self._weights, self.own, self.function = weights, dict(weights), function
-
-    def call(self, inputs: Any) -> Any:
-        """The function's value."""
-        return self.function(self.own, inputs if isinstance(inputs, list) else [inputs])
-
-
-MAKERS.append(_Using)
 
 
 def _is_written_down(value):

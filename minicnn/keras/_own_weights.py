@@ -28,6 +28,8 @@ class OfWeights(Deferred):
         Gives the value for a dict of arrays in place of the weights.
     """
 
+    meets_tensors: bool = True
+
     def __init__(self, weights: Mapping[str, Weight], function: Callable[..., Any]) -> None:
         self._weights, self._function = weights, function
         example = function({name: w.numpy() for name, w in weights.items()})

@@ -220,6 +220,8 @@ class GradientTape:
 
     def _parents(self, node):
         """What a node was computed of, while this tape recorded."""
+        if not isinstance(node, Taped):  # numbers that were drawn
+            return ()
         return node.parents if any(first <= node.serial < end for first, end in self._spans) else ()
 
     def _parents_again(self, node):

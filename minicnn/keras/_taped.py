@@ -306,8 +306,8 @@ def watched_leaf(x: Any) -> Taped:
     """
     if isinstance(x, Weight):
         return leaf_of(x)
-    if type(x) is Recorded:  # numbers that were drawn
-        vars(x).update(has_gradient=True, serial=next(serials))
+    if type(x) is Recorded:  # numbers that were drawn, or computed of such alone, on no tape
+        vars(x).update(has_gradient=True, serial=next(serials), parents=[])
         x.__class__ = Taped
     if isinstance(x, Taped):
         return x

@@ -256,8 +256,9 @@ class BatchScalar:
 
 
 def _is_number(value):
-    """Whether it is one, or a variable that holds one, and tells the layer that takes it when it is assigned to."""
-    return isinstance(value, int | float | np.number) or (hasattr(value, "follow") and value.shape == ())
+    """Whether it is one, or what holds one for the layer that takes it: a variable or a weight, which may change."""
+    is_held = hasattr(value, "follow") or hasattr(value, "meets_tensors")
+    return isinstance(value, int | float | np.number) or (is_held and value.shape == ())
 
 
 def with_losses(output: Tensor, losses: Sequence[Any]) -> Tensor:

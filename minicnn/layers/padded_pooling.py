@@ -63,7 +63,6 @@ class PaddedMaxPooling2D(_Padded, MaxPooling2D):
     Parameters
     ----------
     pool_size : int or (int, int), default 2
-        At most 255 pixels.
     strides : int or (int, int), optional
         Default: the pool size.
     padding : int, (int, int) or ((int, int), (int, int)), default 0

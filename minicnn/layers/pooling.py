@@ -10,8 +10,9 @@ from minicnn.checks import check_choice, check_pair
 from minicnn.geometry import MAX_TAPS, Window, make_window
 from minicnn.hints import DataFormat, LayerOptions, Padding, Pair
 from minicnn.layers.base import Examples, Layer
+from minicnn.layers.large_windows import in_parts
 from minicnn.layers.shapes import check_data_format, check_rank
-from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
+from minicnn.step import Arrays, Buffer, Shape, Shapes, Step, Workspace
 
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
@@ -25,7 +26,6 @@ class _Pooling2D(Layer):
     only_ops = True
     uses_input = False
     onnx_name: str
-    max_taps: int | None = None
 
     def __init__(
         self,
@@ -40,8 +40,6 @@ class _Pooling2D(Layer):
         self.strides: tuple[int, int] = self.pool_size if strides is None else check_pair("strides", strides)
         self.padding: Padding = check_choice("padding", str(padding).lower(), ("valid", "same"))
         self.data_format: DataFormat = check_data_format(data_format)
-        if self.max_taps is not None and self.pool_size[0] * self.pool_size[1] > self.max_taps:
-            raise ValueError(f"a pooling window has at most {self.max_taps} pixels. Received: pool_size={pool_size}")
 
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
@@ -75,7 +73,6 @@ class MaxPooling2D(_Pooling2D):
     Parameters
     ----------
     pool_size : int or (int, int), default 2
-        At most 255 pixels.
     strides : int or (int, int), optional
         Default: the pool size.
     padding : {"valid", "same"}, default "valid"
@@ -84,12 +81,14 @@ class MaxPooling2D(_Pooling2D):
 
     Notes
     -----
-    Input (N, H, W, C), output (N, OH, OW, C).
+    Input (N, H, W, C), output (N, OH, OW, C). A window of more than 255 pixels is run as several, one row high and
+    one column wide: the same maxima and winners.
     """
 
     onnx_name = "MaxPool"
 
-    max_taps: int | None = MAX_TAPS
+    def lower(self) -> list[Step]:
+        return in_parts(self) if self.pool_size[0] * self.pool_size[1] > MAX_TAPS else super().lower()
 
     def buffers(self, input_shapes: Shapes, output_shape: Shape, training: bool) -> dict[str, Buffer]:
         return {"winner": Buffer(output_shape, "uint8")} if training else {}

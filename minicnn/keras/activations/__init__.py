@@ -1,5 +1,6 @@
 """``keras.activations``: functions of arrays, and of a model's tensors."""
 
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -9,7 +10,8 @@ from minicnn.keras import _operations
 from minicnn.keras._eager import eager
 from minicnn.keras._names import lookup, public_names
 from minicnn.layers import Activation
-from minicnn.layers.activations import stands_for
+from minicnn.layers.activations import Elementwise, stands_for
+from minicnn.layers.activations import get as get_layer
 
 
 def _either(function):
@@ -40,6 +42,38 @@ stands_for(linear)
 __all__ = sorted(public_names(_core))
 for _name in {*__all__} - {"get", "linear"}:
     globals()[_name] = _either(getattr(_core, _name))
+
+
+def _stands_for(layer, function):
+    """Whether a layer does what a function of this module does: ``layer.activation == keras.activations.relu``."""
+    if layer is function or not callable(function) or function not in _LAYERS:
+        return layer is function
+    meant = _LAYERS[function]
+    return type(meant) is type(layer) and {**meant.get_config(), "name": None} == {**layer.get_config(), "name": None}
+
+
+def _name_of(layer):
+    """The name of the function that a layer stands for; its own otherwise."""
+    return next((function.__name__ for function in _LAYERS if _stands_for(layer, function)), layer.name)
+
+
+_LAYERS: dict[Any, Any] = {}
+for _name in {*__all__} - {"get", "linear"}:
+    with suppress(ValueError):  # a function that is no layer
+        _LAYERS[globals()[_name]] = get_layer(globals()[_name])
+_explain = getattr(Elementwise, "__getattr__", None)
+
+
+def _missing(layer, name):
+    """What a layer has no attribute for, but a function has: its name."""
+    if name == "__name__":
+        return _name_of(layer)
+    return object.__getattribute__(layer, name) if _explain is None else _explain(layer, name)
+
+
+Elementwise.__eq__ = _stands_for  # type: ignore[method-assign, assignment]
+Elementwise.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
+Elementwise.__getattr__ = _missing  # type: ignore[attr-defined]
 _NAMES = {
     "serialize": "minicnn.registry.to_plain",
     "deserialize": "minicnn.activations.get",

@@ -107,7 +107,13 @@ class _Checkpoint(core.ModelCheckpoint):
 
     def on_train_begin(self, logs=None):
         if not self.save_weights_only:
-            unwritten = [layer.name for layer in layers_within(self.model) if layer.holds_code]
+            model = self.model
+            is_graphless = getattr(model, "is_graphless", False)
+            unwritten = [
+                layer.name
+                for layer in ([model] if is_graphless else layers_within(model))
+                if is_graphless or layer.holds_code
+            ]
             if unwritten:
                 warn_user(
                     f"the model has layers with code or arguments that no file holds, {unwritten}: {self.filepath} "

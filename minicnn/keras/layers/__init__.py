@@ -15,7 +15,7 @@ from minicnn.graph import Tensor
 from minicnn.keras import _calls, _own_parts
 from minicnn.keras._data_format import or_current
 from minicnn.keras._eager import eagerly
-from minicnn.keras._function_activations import activation
+from minicnn.keras._function_activations import activation, set_attribute
 from minicnn.keras._names import lookup
 from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._translation import renamed, translated
@@ -30,6 +30,7 @@ from minicnn.keras.layers._of_keras_1 import (
     to_output_shape,
 )
 from minicnn.keras.layers._of_keras_1 import _Merge as _Merge
+from minicnn.keras.layers._of_weights import Using as Using
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
 from minicnn.layers import InputLayer as InputLayerOfCore
 from minicnn.settings import floatx
@@ -336,6 +337,8 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
         _more |= _INPUT
     if _name == "Conv2DTranspose":
         _more |= to_output_shape(_class)
+    if "activation" in signature(_class.__init__).parameters:
+        _more |= {"__setattr__": set_attribute}
     if _name == "Lambda":
         _more |= LAMBDA
     globals()[_name] = translated(
@@ -401,15 +404,10 @@ for _old in _STILL_THERE:
         globals()[_old] = globals()[_OLD_NAMES[_old]]
 
 
-def ThresholdedReLU(theta: float = 1.0, **kwargs: Any) -> core.Layer:
-    """Keras 2's layer: numbers above theta, else 0; today it is ``ReLU(threshold=theta)``."""
-    warn_once("keras.layers.ThresholdedReLU is a name of an older Keras: today it is ReLU(threshold=theta)")
-    return globals()["ReLU"](threshold=float(theta), **kwargs)
-
-
 _NAMES = {
     "InputSpec": "minicnn.keras.layers._input_spec",
     "interfaces": "minicnn.keras._interfaces",
+    **dict.fromkeys(("RandomHeight", "RandomWidth", "ThresholdedReLU"), "minicnn.keras.layers._of_keras_2"),
     "serialize": "minicnn.registry.to_plain",
     "deserialize": "minicnn.layers.get",
 }

@@ -50,6 +50,7 @@ from minicnn.models.arguments import check_model
 from minicnn.nested import leaves
 from minicnn.saving.formats import formats
 from minicnn.training.streams import peek
+from minicnn.user_warnings import warn_user
 
 _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
 
@@ -224,13 +225,10 @@ def with_suffix(filepath: Any) -> str:
 def _write(write, filepath, save_format, args, kwargs):
     """Call `write`; an HDF5 file may have any name, as in Keras 2."""
     path = os.fspath(filepath).rstrip("/")
-    if save_format in ("tf", "tensorflow"):
-        raise ValueError(
-            "minicnn does not write TensorFlow's SavedModel: give a name that ends with .keras, .h5 or .safetensors. "
-            f"Received: {path!r}, save_format={save_format!r}"
-        )
     is_nameless = with_suffix(path) != path
-    if is_nameless:
+    if save_format in ("tf", "tensorflow"):
+        warn_user(f"save({path!r}, save_format={save_format!r}): minicnn reads this file, and TensorFlow does not")
+    elif is_nameless:
         warn_once(f"save({path!r}): a name without .keras, .h5 or .safetensors is written as HDF5, as Keras 2 did")
     if is_nameless or (save_format in ("h5", "hdf5") and not path.endswith((".h5", ".hdf5"))):
         folder, name = os.path.split(path)

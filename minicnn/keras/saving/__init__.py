@@ -3,7 +3,7 @@
 from minicnn.keras._names import lookup
 from minicnn.keras.models import load_model, save_model
 
-_HELPERS = ("get_custom_objects", "register_keras_serializable")
+_HELPERS = ("get_custom_objects", "get_registered_name", "get_registered_object", "register_keras_serializable")
 
 __getattr__ = lookup(
     __name__,

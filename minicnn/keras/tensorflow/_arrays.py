@@ -162,9 +162,13 @@ def meshgrid(*args: Any, indexing: str = "xy", name: str | None = None) -> list[
     return [of_tensorflow(part) for part in np.meshgrid(*map(np.asarray, args), indexing=indexing)]
 
 
-def eye(num_rows: int, num_columns: int | None = None, dtype: Any = None, name: str | None = None) -> EagerArray:
-    """Ones on the diagonal, zeros elsewhere; float32 unless told."""
-    return as_tensor(np.eye(num_rows, num_columns), dtype or floatx())
+def eye(
+    num_rows: int, num_columns: int | None = None, batch_shape: Any = None, dtype: Any = None, name: str | None = None
+) -> EagerArray:
+    """Ones on the diagonal, zeros elsewhere, (*batch_shape, rows, columns); float32 unless told."""
+    ones = np.eye(int(num_rows), None if num_columns is None else int(num_columns))
+    several = () if batch_shape is None else tuple(int(n) for n in np.ravel(np.asarray(batch_shape)))
+    return as_tensor(np.broadcast_to(ones, (*several, *ones.shape)), dtype or floatx())
 
 
 def rank(input: Any, name: str | None = None) -> EagerArray:

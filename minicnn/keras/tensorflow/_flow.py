@@ -16,6 +16,7 @@ from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.nested import leaves, mapped, packed
 
 __all__ = ["Module", "TensorArray", "case", "cond", "errors", "group", "identity_n", "nest", "scan"]
+__all__ += ["DType", "as_dtype"]
 __all__ += ["dtypes", "scatter_nd", "searchsorted", "switch_case", "tensor_scatter_nd_add", "tensor_scatter_nd_update"]
 __all__ += ["histogram_fixed_width", "while_loop"]
 
@@ -240,7 +241,8 @@ errors = SimpleNamespace(
     FailedPreconditionError=_raised("FailedPreconditionError", RuntimeError),
     InternalError=_raised("InternalError", RuntimeError),
 )
-dtypes = SimpleNamespace(as_dtype=np.dtype, DType=np.dtype)
+as_dtype = DType = np.dtype
+dtypes = SimpleNamespace(as_dtype=as_dtype, DType=DType)
 
 
 # --------------------------------------------------------------------------------------------------------- arrays

@@ -68,6 +68,14 @@ def of_tensorflow(result: Any) -> Any:
     return result
 
 
+def pixels_of(images: Any, dtype: Any = None) -> Any:
+    """Pictures as an array, or as they are recorded, to be computed with by what is differentiated."""
+    images = met(images)
+    if isinstance(images, Recorded) and images.has_gradient:
+        return images if dtype is None else images.astype(np.dtype(dtype))
+    return np.asarray(value_of(images), dtype)
+
+
 def as_tensor(value: Any, dtype: Any = None) -> Any:
     """What TensorFlow makes of a number or list: float32 and int32, unless told; arrays keep their dtype."""
     value = stacked(met(value))

@@ -8,14 +8,14 @@ import numpy as np
 
 from minicnn.differentiation import Recorded
 from minicnn.keras import ops
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, pixels_of
 
 __all__ = ["psnr", "ssim", "total_variation"]
 
 
 def psnr(a: Any, b: Any, max_val: float, name: str | None = None) -> Any:
     """10 · log₁₀(max_val² / mean (a - b)²) of each picture: (…,)."""
-    first, second = (np.asarray(each, np.float32) for each in (a, b))
+    first, second = (pixels_of(each, np.float32) for each in (a, b))
     error = np.mean(np.square(first - second), axis=(-3, -2, -1))
     with np.errstate(divide="ignore"):
         return of_tensorflow(10 * np.log10(np.float32(max_val) ** 2 / error))

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from minicnn.keras import random as numbers
-from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras.tensorflow._functions import of_tensorflow, pixels_of
 
 __all__ = ["adjust_brightness", "adjust_contrast", "adjust_saturation", "central_crop", "crop_to_bounding_box"]
 __all__ += ["pad_to_bounding_box", "per_image_standardization", "random_brightness", "random_contrast", "random_crop"]
 __all__ += ["random_flip_up_down", "random_saturation", "resize_with_crop_or_pad", "rot90"]
 
 
-def as_floats(pixels: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
+def as_floats(pixels: Any) -> tuple[Any, Callable[[Any], Any]]:
     """Numbers from 0 to 1 for whole ones, and what makes numbers of the old kind of them."""
-    pixels = np.asarray(pixels)
+    pixels = pixels_of(pixels)
     if pixels.dtype.kind == "f":
         return pixels, lambda made: of_tensorflow(made.astype(pixels.dtype))
     most = np.iinfo(pixels.dtype).max
@@ -46,7 +46,7 @@ def random_brightness(image: Any, max_delta: float, seed: int | None = None) -> 
 def adjust_contrast(images: Any, contrast_factor: float) -> Any:
     """(x - mean) · factor + mean, with the mean of each channel of each picture."""
     pixels, back = as_floats(images)
-    mean = pixels.mean(axis=(-3, -2), keepdims=True)
+    mean = np.mean(pixels, axis=(-3, -2), keepdims=True)
     return back((pixels - mean) * np.float32(contrast_factor) + mean)
 
 
@@ -57,7 +57,7 @@ def random_contrast(image: Any, lower: float, upper: float, seed: int | None = N
 
 def adjust_saturation(image: Any, saturation_factor: float, name: str | None = None) -> Any:
     """Colours with their saturation (of hue, saturation and value) times a factor, 1 at most."""
-    pixels, back = as_floats(image)
+    pixels, back = as_floats(np.asarray(image))
     value = pixels.max(axis=-1, keepdims=True)  # (…, 1)
     spread = value - pixels.min(axis=-1, keepdims=True)
     saturation = np.divide(spread, value, out=np.zeros_like(spread), where=value > 0)
@@ -73,23 +73,23 @@ def random_saturation(image: Any, lower: float, upper: float, seed: int | None =
 
 def random_flip_up_down(image: Any, seed: int | None = None) -> Any:
     """Upside down, half of the times; each picture of a batch by itself."""
-    pixels = np.asarray(image)
+    pixels = pixels_of(image)
     drawn = np.asarray(numbers.uniform(pixels.shape[:-3], seed=seed)) < 0.5
     return of_tensorflow(np.where(drawn[..., None, None, None], np.flip(pixels, axis=-3), pixels))
 
 
 def rot90(image: Any, k: int = 1, name: str | None = None) -> Any:
     """Turned by k quarters, counter-clockwise."""
-    return of_tensorflow(np.rot90(np.asarray(image), k, axes=(-3, -2)))
+    return of_tensorflow(np.rot90(pixels_of(image), k, axes=(-3, -2)))
 
 
 def per_image_standardization(image: Any) -> Any:
     """(x - mean) / max(deviation, 1/√n), with those of all n numbers of each picture; float32."""
-    pixels = np.asarray(image, np.float32)
+    pixels = pixels_of(image, np.float32)
     axes = (-3, -2, -1)
     count = np.prod(pixels.shape[-3:])
-    deviation = np.maximum(pixels.std(axis=axes, keepdims=True), np.float32(1 / np.sqrt(count)))
-    return of_tensorflow((pixels - pixels.mean(axis=axes, keepdims=True)) / deviation)
+    deviation = np.maximum(np.std(pixels, axis=axes, keepdims=True), np.float32(1 / np.sqrt(count)))
+    return of_tensorflow((pixels - np.mean(pixels, axis=axes, keepdims=True)) / deviation)
 
 
 def crop_to_bounding_box(
@@ -102,7 +102,7 @@ def crop_to_bounding_box(
     ValueError
         If it does not lie inside.
     """
-    pixels = np.asarray(image)
+    pixels = pixels_of(image)
     height, width = pixels.shape[-3:-1]
     if min(offset_height, offset_width) < 0 or offset_height + target_height > height:
         raise ValueError(f"the part lies inside {(height, width)}. Received: {offset_height} + {target_height} rows")
@@ -122,7 +122,7 @@ def pad_to_bounding_box(
     ValueError
         If it does not fit.
     """
-    pixels = np.asarray(image)
+    pixels = pixels_of(image)
     height, width = pixels.shape[-3:-1]
     below, right = target_height - offset_height - height, target_width - offset_width - width
     if min(offset_height, offset_width, below, right) < 0:
@@ -136,7 +136,7 @@ def pad_to_bounding_box(
 
 def resize_with_crop_or_pad(image: Any, target_height: int, target_width: int) -> Any:
     """The middle of each picture, or the picture in the middle of black."""
-    pixels = np.asarray(image)
+    pixels = pixels_of(image)
     height, width = pixels.shape[-3:-1]
     rows, columns = min(height, target_height), min(width, target_width)
     middle = crop_to_bounding_box(pixels, (height - rows) // 2, (width - columns) // 2, rows, columns)
@@ -149,7 +149,7 @@ resize_image_with_crop_or_pad = resize_with_crop_or_pad  # TensorFlow 1's name
 
 def central_crop(image: Any, central_fraction: float) -> Any:
     """The middle part of each picture, of this share of its height and width."""
-    pixels = np.asarray(image)
+    pixels = pixels_of(image)
     height, width = pixels.shape[-3:-1]
     top, left = (int((n - n * central_fraction) / 2) for n in (height, width))
     return crop_to_bounding_box(pixels, top, left, height - 2 * top, width - 2 * left)
@@ -163,7 +163,7 @@ def random_crop(value: Any, size: Sequence[int], seed: int | None = None, name: 
     ValueError
         If `value` is smaller.
     """
-    array, size = np.asarray(value), [int(n) for n in size]
+    array, size = pixels_of(value), [int(n) for n in size]
     if len(size) != array.ndim or any(n > length for n, length in zip(size, array.shape, strict=True)):
         raise ValueError(f"the part of {array.shape} has a size for each axis, at most as large. Received: {size}")
     drawn = np.asarray(numbers.uniform((array.ndim,), seed=seed), np.float64)

@@ -31,6 +31,10 @@ class Options:
         inner = self.__dict__[name] = Options()
         return inner
 
+    def __call__(self) -> Options:
+        """Others of the kind."""
+        return Options()
+
 
 def TextLineDataset(filenames: Any, compression_type: str | None = None, **options: Any) -> minicnn.data.Dataset:
     """The lines of text files, one after the other, without the ends of lines; as lists of labels in .csv files.
@@ -97,5 +101,8 @@ minicnn.data.Dataset.options = lambda dataset: Options()  # type: ignore[attr-de
 for _name, _why in _ABSENT.items():
     setattr(minicnn.data.Dataset, _name, _refusal(_name, _why))
 minicnn.data.Dataset.assert_cardinality = _assert_cardinality  # type: ignore[attr-defined]
+
+for _name in ("AutoShardPolicy", "DistributeOptions", "OptimizationOptions", "ThreadingOptions"):
+    setattr(experimental, _name, Options())  # settings, whose names scripts take from there
 
 __getattr__ = lookup(__name__, sources=("minicnn.data",))

@@ -9,13 +9,14 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.checks import check_choice
+from minicnn.differentiation import Recorded
 from minicnn.images.resizing import INTERPOLATIONS, resized
 from minicnn.keras import random as numbers
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.tensorflow import _boxes, _likeness, _patches, _pictures, _resizing, _stateless
 from minicnn.keras.tensorflow._boxes import *  # noqa: F403
-from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras.tensorflow._functions import of_tensorflow, pixels_of
 from minicnn.keras.tensorflow._likeness import *  # noqa: F403
 from minicnn.keras.tensorflow._patches import *  # noqa: F403
 from minicnn.keras.tensorflow._pictures import *  # noqa: F403
@@ -44,7 +45,7 @@ __all__ += _resizing.__all__
 __all__ += _boxes.__all__
 __all__ += _likeness.__all__  # all of which take what a tape watches, or refuse it: see the end
 
-_GREY = np.array([0.2989, 0.5870, 0.1140], np.float32)  # how much of red, green and blue is light (ITU-R BT.601)
+_GREY = np.array([[0.2989], [0.5870], [0.1140]], np.float32)  # how much of red, green and blue is light (ITU-R BT.601)
 
 
 class ResizeMethod:
@@ -84,19 +85,31 @@ def resize(
     height, width = (int(n) for n in size)
     if is_symbolic(images):
         return layers.Resizing(height, width, interpolation=method, antialias=antialias)(images)
-    pixels = np.asarray(images)
+    pixels = pixels_of(images)
     if pixels.ndim not in (3, 4):
         raise ValueError(f"tf.image.resize takes (H, W, C) or (N, H, W, C). Received: shape {pixels.shape}")
     if preserve_aspect_ratio:
         share = min(height / pixels.shape[-3], width / pixels.shape[-2])
         height, width = (max(1, round(share * n)) for n in pixels.shape[-3:-1])
     batch = pixels if pixels.ndim == 4 else pixels[None]  # (N, H, W, C)
+    if isinstance(batch, Recorded):
+        made = _resized_by_products(batch, (height, width), method, antialias)
+        return made if pixels.ndim == 4 else made[0]
     if antialias:
         made = np.asarray(layers.Resizing(height, width, interpolation=method, antialias=True)(batch))
     else:
         made = np.stack([resized(picture, (height, width), method) for picture in batch])
     made = made.astype(pixels.dtype) if method == "nearest" else made
     return of_tensorflow(made if pixels.ndim == 4 else made[0])
+
+
+def _resized_by_products(batch, sizes, method, antialias):
+    """The same for recorded pictures (N, H, W, C): a product with the weights of pixels, along each axis."""
+    for axis, size in zip((1, 2), sizes, strict=True):
+        ones = np.eye(batch.shape[axis], dtype=np.float32)[:, None]  # (n, 1, n): a picture for each pixel, as a channel
+        weights = np.asarray(resize(ones, (size, 1), method, antialias=antialias))[:, 0]  # (size, n)
+        batch = np.moveaxis(np.moveaxis(batch, axis, -1) @ weights.T, -1, axis)
+    return batch
 
 
 def resize_with_pad(image: Any, target_height: int, target_width: int, method: str = "bilinear") -> Any:
@@ -107,7 +120,7 @@ def resize_with_pad(image: Any, target_height: int, target_width: int, method: s
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
     """Whole numbers as floats from 0 to 1, and the reverse."""
-    pixels, dtype = np.asarray(image), np.dtype(dtype)
+    pixels, dtype = pixels_of(image), np.dtype(dtype)
     if pixels.dtype.kind in "iu" and dtype.kind == "f":
         return of_tensorflow(pixels.astype(dtype) / dtype.type(np.iinfo(pixels.dtype).max))
     if pixels.dtype.kind == "f" and dtype.kind in "iu":
@@ -119,27 +132,27 @@ def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
 def rgb_to_grayscale(images: Any, name: str | None = None) -> Any:
     """0.2989 · red + 0.5870 · green + 0.1140 · blue, (…, 1)."""
     pixels, back = _pictures.as_floats(images)
-    return back((pixels.astype(np.float32) @ _GREY)[..., None])
+    return back(pixels.astype(np.float32) @ _GREY)
 
 
 def grayscale_to_rgb(images: Any, name: str | None = None) -> Any:
     """The one channel three times."""
-    return of_tensorflow(np.repeat(np.asarray(images), 3, axis=-1))
+    return of_tensorflow(np.repeat(pixels_of(images), 3, axis=-1))
 
 
 def flip_left_right(image: Any) -> Any:
     """Mirrored, right to left."""
-    return of_tensorflow(np.flip(np.asarray(image), axis=-2))
+    return of_tensorflow(np.flip(pixels_of(image), axis=-2))
 
 
 def flip_up_down(image: Any) -> Any:
     """Upside down."""
-    return of_tensorflow(np.flip(np.asarray(image), axis=-3))
+    return of_tensorflow(np.flip(pixels_of(image), axis=-3))
 
 
 def random_flip_left_right(image: Any, seed: int | None = None) -> Any:
     """Mirrored, half of the times; each picture of a batch by itself."""
-    pixels = np.asarray(image)
+    pixels = pixels_of(image)
     drawn = np.asarray(numbers.uniform(pixels.shape[:-3], seed=seed)) < 0.5
     return of_tensorflow(np.where(drawn[..., None, None, None], np.flip(pixels, axis=-2), pixels))
 

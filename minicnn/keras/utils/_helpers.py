@@ -220,9 +220,26 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
             if isinstance(thing, type) and isinstance(base, type) and issubclass(thing, base):
                 getattr(home, "register", register_layer)(thing)
         _OBJECTS._own[name or thing.__name__] = thing
+        _REGISTERED[f"{package}>{name or thing.__name__}"] = thing
         return thing
 
     return decorate
+
+
+_REGISTERED: dict[str, Any] = {}
+
+
+def get_registered_name(obj: Any) -> str:
+    """ "package>name" of a class or function that was registered; its own name otherwise."""
+    return next((name for name, thing in _REGISTERED.items() if thing is obj), obj.__name__)
+
+
+def get_registered_object(
+    name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Mapping[str, Any] | None = None
+) -> Any:
+    """What was registered as "package>name", or is in one of these dicts; None where there is nothing."""
+    places = (get_custom_objects(), custom_objects or {}, module_objects or {}, _REGISTERED)
+    return next((place[name] for place in places if name in place), None)
 
 
 def convert_kernel(kernel: Any) -> np.ndarray:

@@ -88,3 +88,61 @@ def test_stacks_of_stacks_as_teachable_machine_exports_them(load, backend):
     for start, loss in zip(range(0, len(x), 4), expected["losses"], strict=True):
         found = model.train_on_batch(x[start : start + 4], y[start : start + 4])[0]
         assert found == pytest.approx(loss, abs=1e-4)
+
+
+def call(names, is_keras_3):
+    """What a layer that is called with a list of tensors, or with one, has among its arguments in a Keras file."""
+    if not is_keras_3:
+        return [[[name, 0, 0, {}] for name in names]]
+    tensors = [
+        {"class_name": "__keras_tensor__", "config": {"shape": [None, 4, 4, 3], "keras_history": [name, 0, 0]}}
+        for name in names
+    ]
+    return [{"args": [tensors if len(names) > 1 else tensors[0]], "kwargs": {}}]
+
+
+def model_with(class_name, config, names, is_keras_3):
+    """The description of a model with a layer of one of Keras's applications, of two inputs or the first of these."""
+    layers = [
+        ("InputLayer", "a", {"batch_shape": [None, 4, 4, 3]}, []),
+        ("InputLayer", "b", {"batch_shape": [None, 4, 4, 3]}, []),
+    ]
+    layers += [(class_name, "own", config, call(names, is_keras_3)), ("ReLU", "r", {}, call(["own"], is_keras_3))]
+    ends = {"input_layers": [["a", 0, 0], ["b", 0, 0]], "output_layers": [["r", 0, 0]]}
+    entries = [
+        {"class_name": kind, "name": name, "config": {"name": name, **more}, "inbound_nodes": nodes}
+        for kind, name, more, nodes in layers
+    ]
+    return json.dumps({"class_name": "Functional", "config": {"name": "m", "layers": entries, **ends}})
+
+
+@pytest.mark.parametrize("is_keras_3", [True, False])
+def test_scaled_sums_of_inception_resnets(is_keras_3, rng):
+    """Keras's InceptionResNetV2 has a layer of its own for x + scale · y."""
+    config = {"scale": 0.25, "trainable": True, "dtype": "float32"}
+    model = mc.models.model_from_json(model_with("CustomScaleLayer", config, ["b", "a"], is_keras_3))
+    assert [layer.name for layer in model.layers] == ["a", "b", "own_scaled", "own", "r"]
+    a, b = rng.normal(size=(2, 5, 4, 4, 3)).astype(np.float32)
+    np.testing.assert_allclose(model.predict([a, b]), np.maximum(b + 0.25 * a, 0), atol=1e-6)
+
+
+@pytest.mark.parametrize("is_keras_3", [True, False])
+def test_stochastic_depth_of_convnexts(is_keras_3, rng):
+    model = mc.models.model_from_json(model_with("StochasticDepth", {"drop_path_rate": 0.5}, ["a"], is_keras_3))
+    (depth,) = [layer for layer in model.layers if layer.name == "own"]
+    a = np.ones((64, 4, 4, 3), np.float32)
+    np.testing.assert_array_equal(model.predict([a, a]), a)
+    dropped = depth(a, training=True)  # whole samples, the others twice as large
+    assert set(np.unique(dropped)) == {0.0, 2.0}
+    assert (dropped == dropped[:, :1, :1, :1]).all()
+
+
+def test_a_class_of_ones_own_comes_before_that_of_an_application():
+    class CustomScaleLayer(mc.layers.Add):
+        def __init__(self, scale=1.0, **kwargs):
+            super().__init__(**kwargs)
+            self.scale = scale
+
+    text = model_with("CustomScaleLayer", {"scale": 0.25}, ["a", "b"], True)
+    model = mc.models.model_from_json(text, custom_objects={"CustomScaleLayer": CustomScaleLayer})
+    assert [type(layer).__name__ for layer in model.layers if layer.name == "own"] == ["CustomScaleLayer"]

@@ -82,6 +82,33 @@ def without_operations(entry: Config) -> Config:
     return entry | own | {"module": "keras.layers", "inbound_nodes": [{"args": tensors, "kwargs": {}}]}
 
 
+def taken_apart(entry: Config) -> list[Config]:
+    """The entry of a layer, or those of layers that do what one of Keras's applications alone does.
+
+    StochasticDepth of ConvNeXt leaves out whole samples; CustomScaleLayer of InceptionResNetV2 is x + scale · y.
+    """
+    class_name, calls, config = entry.get("class_name"), entry.get("inbound_nodes"), entry.get("config")
+    if class_name not in ("CustomScaleLayer", "StochasticDepth") or not isinstance(config, dict) or _is_own(class_name):
+        return [entry]
+    own = {name: config[name] for name in ("name", "trainable", "dtype") if name in config}
+    if class_name == "StochasticDepth":
+        dropout = own | {"rate": config.get("drop_path_rate"), "noise_shape": [None, 1, 1, 1]}
+        return [entry | {"class_name": "Dropout", "config": dropout}]
+    call = calls[0] if isinstance(calls, list) and len(calls) == 1 else None
+    tensors = call.get("args", [None])[0] if isinstance(call, dict) else call
+    if not isinstance(tensors, list) or len(tensors) != 2:
+        return [entry]
+    name = f"{entry.get('name')}_scaled"
+    if isinstance(call, dict):  # of Keras 3
+        scaled = {"class_name": "__keras_tensor__", "config": _config(tensors[1]) | {"keras_history": [name, 0, 0]}}
+        nodes = [{"args": [tensors[1]], "kwargs": {}}], [{"args": [[tensors[0], scaled]], "kwargs": {}}]
+    else:
+        nodes = [[tensors[1]]], [[tensors[0], [name, 0, 0, {}]]]
+    scaling = {"class_name": "Rescaling", "config": own | {"name": name, "scale": config.get("scale"), "offset": 0.0}}
+    adding = {"class_name": "Add", "config": own, "inbound_nodes": nodes[1]}
+    return [scaling | {"name": name, "inbound_nodes": nodes[0]}, entry | adding]
+
+
 def _is_operation(entry, config) -> bool:
     """Whether an entry is a function's; .h5 files do not say the module, but every layer whether it is trainable.
 

@@ -88,3 +88,162 @@ def test_stacks_of_stacks_as_teachable_machine_exports_them(load, backend):
     for start, loss in zip(range(0, len(x), 4), expected["losses"], strict=True):
         found = model.train_on_batch(x[start : start + 4], y[start : start + 4])[0]
         assert found == pytest.approx(loss, abs=1e-4)
+
+
+def call(names, is_keras_3):
+    """What a layer that is called with a list of tensors, or with one, has among its arguments in a Keras file."""
+    if not is_keras_3:
+        return [[[name, 0, 0, {}] for name in names]]
+    tensors = [
+        {"class_name": "__keras_tensor__", "config": {"shape": [None, 4, 4, 3], "keras_history": [name, 0, 0]}}
+        for name in names
+    ]
+    return [{"args": [tensors if len(names) > 1 else tensors[0]], "kwargs": {}}]
+
+
+def model_with(class_name, config, names, is_keras_3):
+    """The description of a model with a layer of one of Keras's applications, of two inputs or the first of these."""
+    layers = [
+        ("InputLayer", "a", {"batch_shape": [None, 4, 4, 3]}, []),
+        ("InputLayer", "b", {"batch_shape": [None, 4, 4, 3]}, []),
+    ]
+    layers += [(class_name, "own", config, call(names, is_keras_3)), ("ReLU", "r", {}, call(["own"], is_keras_3))]
+    ends = {"input_layers": [["a", 0, 0], ["b", 0, 0]], "output_layers": [["r", 0, 0]]}
+    entries = [
+        {"class_name": kind, "name": name, "config": {"name": name, **more}, "inbound_nodes": nodes}
+        for kind, name, more, nodes in layers
+    ]
+    return json.dumps({"class_name": "Functional", "config": {"name": "m", "layers": entries, **ends}})
+
+
+@pytest.mark.parametrize("is_keras_3", [True, False])
+def test_scaled_sums_of_inception_resnets(is_keras_3, rng):
+    """Keras's InceptionResNetV2 has a layer of its own for x + scale · y."""
+    config = {"scale": 0.25, "trainable": True, "dtype": "float32"}
+    model = mc.models.model_from_json(model_with("CustomScaleLayer", config, ["b", "a"], is_keras_3))
+    assert [layer.name for layer in model.layers] == ["a", "b", "own_scaled", "own", "r"]
+    a, b = rng.normal(size=(2, 5, 4, 4, 3)).astype(np.float32)
+    np.testing.assert_allclose(model.predict([a, b]), np.maximum(b + 0.25 * a, 0), atol=1e-6)
+
+
+@pytest.mark.parametrize("is_keras_3", [True, False])
+def test_stochastic_depth_of_convnexts(is_keras_3, rng):
+    model = mc.models.model_from_json(model_with("StochasticDepth", {"drop_path_rate": 0.5}, ["a"], is_keras_3))
+    (depth,) = [layer for layer in model.layers if layer.name == "own"]
+    a = np.ones((64, 4, 4, 3), np.float32)
+    np.testing.assert_array_equal(model.predict([a, a]), a)
+    dropped = depth(a, training=True)  # whole samples, the others twice as large
+    assert set(np.unique(dropped)) == {0.0, 2.0}
+    assert (dropped == dropped[:, :1, :1, :1]).all()
+
+
+def test_a_class_of_ones_own_comes_before_that_of_an_application():
+    class CustomScaleLayer(mc.layers.Add):
+        def __init__(self, scale=1.0, **kwargs):
+            super().__init__(**kwargs)
+            self.scale = scale
+
+    text = model_with("CustomScaleLayer", {"scale": 0.25}, ["a", "b"], True)
+    model = mc.models.model_from_json(text, custom_objects={"CustomScaleLayer": CustomScaleLayer})
+    assert [type(layer).__name__ for layer in model.layers if layer.name == "own"] == ["CustomScaleLayer"]
+
+
+# Function of TensorFlow, its further arguments in the call, the number that stands first, what it computes.
+TF_FUNCTIONS = {
+    "x / 255": ("math.truediv", {"y": 255.0}, None, lambda x: x / 255),
+    "x - [1, 2, 3]": ("math.subtract", {"y": [1, 2.5, 3]}, None, lambda x: x - [1, 2.5, 3]),
+    "2 - x": ("math.subtract", {}, 2, lambda x: 2 - x),
+    "x + 1": ("__operators__.add", {"y": 1}, None, lambda x: x + 1),
+    "x * 2": ("math.multiply", {"y": 2}, None, lambda x: x * 2),
+    "x ** 2": ("math.pow", {"y": 2}, None, lambda x: x**2),
+    "maximum": ("math.maximum", {"y": 0.25}, None, lambda x: np.maximum(x, 0.25)),
+    "bias_add": ("nn.bias_add", {"bias": [1, 2, 3], "data_format": "channels_last"}, None, lambda x: x + np.r_[1:4]),
+    "sigmoid": ("math.sigmoid", {}, None, lambda x: 1 / (1 + np.exp(-x))),
+    "relu6": ("nn.relu6", {}, None, lambda x: np.clip(x, 0, 6)),
+    "cast": ("cast", {"dtype": "float32"}, None, lambda x: x),
+    "clip": ("clip_by_value", {"clip_value_min": -0.5, "clip_value_max": 0.5}, None, lambda x: np.clip(x, -0.5, 0.5)),
+    "mean": ("math.reduce_mean", {"axis": [1, 2]}, None, lambda x: x.mean((1, 2))),
+    "max": ("math.reduce_max", {"axis": [1, 2], "keepdims": True}, None, lambda x: x.max((1, 2), keepdims=True)),
+    "reshape": ("reshape", {"shape": [-1, 8, 6]}, None, lambda x: x.reshape(-1, 8, 6)),
+    "transpose": ("transpose", {"perm": [0, 3, 1, 2]}, None, lambda x: x.transpose(0, 3, 1, 2)),
+}
+
+
+def tf_model(function, class_name="TFOpLambda", first=None, input_dtype="float32", **arguments):
+    """The description of a model that computes a function of TensorFlow of its input (N, 4, 4, 3)."""
+    node = ["x", 0, 0, arguments] if first is None else ["_CONSTANT_VALUE", -1, first, {"y": ["x", 0, 0], **arguments}]
+    layers = [
+        ("InputLayer", "x", {"batch_input_shape": [None, 4, 4, 3], "dtype": input_dtype}, []),
+        (class_name, "tf.f", {"function": function, "trainable": True, "dtype": "float32"}, [node]),
+        ("Activation", "y", {"activation": "linear"}, [[["tf.f", 0, 0, {}]]]),
+    ]
+    entries = [
+        {"class_name": kind, "name": name, "config": {"name": name, **more}, "inbound_nodes": nodes}
+        for kind, name, more, nodes in layers
+    ]
+    ends = {"input_layers": [["x", 0, 0]], "output_layers": [["y", 0, 0]]}
+    return json.dumps({"class_name": "Functional", "config": {"name": "m", "layers": entries, **ends}})
+
+
+@pytest.mark.parametrize("name", TF_FUNCTIONS)
+def test_functions_of_tensorflow(name, rng):
+    function, arguments, first, expected = TF_FUNCTIONS[name]
+    model = mc.models.model_from_json(tf_model(function, first=first, name=None, **arguments))
+    x = rng.normal(size=(5, 4, 4, 3)).astype(np.float32)
+    np.testing.assert_allclose(model.predict(x), expected(x.astype(np.float64)), rtol=1e-5, atol=1e-5)
+
+
+WHOLE = {"start": None, "stop": None, "step": None}
+
+
+@pytest.mark.parametrize(
+    ("spec", "key"),
+    [
+        ([{"class_name": "__ellipsis__"}, WHOLE | {"step": -1}], np.s_[..., ::-1]),
+        ([WHOLE, WHOLE | {"start": 1}, 2], np.s_[:, 1:, 2]),
+        ([WHOLE, {"class_name": "__ellipsis__"}, 0], np.s_[:, ..., 0]),
+        ([{"class_name": "__ellipsis__"}, WHOLE, WHOLE, WHOLE, WHOLE | {"stop": 2}], np.s_[:, :, :, :2]),
+    ],
+    ids=str,
+)
+def test_parts_of_tensorflow(spec, key, rng):
+    text = tf_model("__operators__.getitem", "SlicingOpLambda", slice_spec=spec)
+    x = rng.normal(size=(5, 4, 4, 3)).astype(np.float32)
+    np.testing.assert_array_equal(mc.models.model_from_json(text).predict(x), x[key])
+
+
+def test_two_tensors_of_tensorflow(rng):
+    description = json.loads(tf_model("math.subtract"))
+    nodes = description["config"]["layers"][1]["inbound_nodes"]
+    nodes[0] = ["x", 0, 0, {"y": ["r", 0, 0]}]
+    relu = {"class_name": "ReLU", "name": "r", "config": {"name": "r"}, "inbound_nodes": [[["x", 0, 0, {}]]]}
+    description["config"]["layers"].insert(1, relu)
+    x = rng.normal(size=(5, 4, 4, 3)).astype(np.float32)
+    model = mc.models.model_from_json(json.dumps(description))
+    np.testing.assert_array_equal(model.predict(x), np.minimum(x, 0))
+    nodes[0] = [["x", 0, 0, {"axis": -1}], ["r", 0, 0, {"axis": -1}]]
+    description["config"]["layers"][2]["config"]["function"] = "concat"
+    model = mc.models.model_from_json(json.dumps(description))
+    np.testing.assert_array_equal(model.predict(x), np.concatenate([x, np.maximum(x, 0)], -1))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"function": "math.special.bessel_i0"},
+        {"function": ["math.add"], "y": 1},
+        {"function": "math.truediv", "y": 0},
+        {"function": "math.multiply", "y": 10**400},
+        {"function": "math.multiply", "y": "2"},
+        {"function": "math.add", "y": 1, "input_dtype": "uint8"},  # which wraps around there
+        {"function": "math.truediv", "y": ["x", 0, 0]},
+        {"function": "nn.softmax", "axis": -1, "z": 1},
+        {"function": "cast", "dtype": "int32"},
+        {"function": "reshape", "shape": [2, 3]},
+        {"function": "__operators__.getitem", "slice_spec": [0]},  # one of the samples
+    ],
+    ids=str,
+)
+def test_functions_of_tensorflow_that_no_layer_is(options):
+    with pytest.raises(FileFormatError, match=r"layer 'tf.f' \(TFOpLambda\): there is no layer here that does what"):
+        mc.models.model_from_json(tf_model(**options))

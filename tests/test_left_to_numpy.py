@@ -135,6 +135,7 @@ LEFT = {
     "GetItem": "copies a part: NumPy's memory copy",
     "LayerNormalization": "over other axes than the last ones; rare",
     "CutMix": "pictures on their way in",
+    "LayerScale": "of ConvNeXt alone: a product",
     "MatrixProduct": "NumPy's products of many small matrices; in files of attention",
     "MixUp": "pictures on their way in",
     "Normalizing": "a few products of a matrix and a vector, no longer than the kernel",

@@ -635,16 +635,6 @@ REFUSED = {
         arrays(w=(60, 1), v=(1, 1)),
         r"\(MatMul\): it works on vectors",
     ),
-    "rounding to float16": (
-        "h = Cast<to=10>(x) y = Cast<to=1>(h)",
-        {},
-        r"\(Cast\): numbers are not rounded to float16",
-    ),
-    "rounding to float16 before a ReLU": (
-        "h = Cast<to=10>(x) r = Relu(h) y = Cast<to=1>(r)",
-        {},
-        r"\(Cast\): numbers are not rounded to float16",
-    ),
     "no samples": (
         "s = Constant<value_ints=[0,60]>() y = Reshape<allowzero=1>(x, s)",
         {},
@@ -721,7 +711,7 @@ HOSTILE = {
         lambda p: setattr(p.graph.output[0], "name", "q"),
         r"no node gives .* Received: 'q'",
     ),
-    "a newer opset": (lambda p: setattr(p.opset_import[0], "version", 99), r"7 to 28\. Received: \[99\]"),
+    "a newer opset": (lambda p: setattr(p.opset_import[0], "version", 99), r"1 to 28\. Received: \[99\]"),
     "another domain": (lambda p: setattr(p.graph.node[0], "domain", "my.own"), r"only ONNX's own operators .*'my.own'"),
     "channels without a number": (no_dimension, r"node number 0 \(Conv\)"),
     "a size of 0": (

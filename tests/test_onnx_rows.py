@@ -131,11 +131,6 @@ REFUSED = {
         {"w": np.ones((4, 3, 3, 3), "f4")},
         "divides the channels",
     ),
-    "8 bits": (
-        "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) y = Relu(d)",
-        {"s": np.float32(0.1), "z": np.uint8(0)},
-        r"\(QuantizeLinear\): the file is quantized to 8 bits, .* write it before that",
-    ),
 }
 
 

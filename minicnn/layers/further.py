@@ -16,6 +16,7 @@ from minicnn.layers import (
     further_activations,
     global_pooling,
     lambda_layer,
+    layer_scale,
     merge,
     merging,
     noise,
@@ -58,6 +59,7 @@ from minicnn.layers.feature_normalization import *  # noqa: F403
 from minicnn.layers.further_activations import *  # noqa: F403
 from minicnn.layers.global_pooling import *  # noqa: F403
 from minicnn.layers.lambda_layer import *  # noqa: F403
+from minicnn.layers.layer_scale import *  # noqa: F403
 from minicnn.layers.merge import *  # noqa: F403
 from minicnn.layers.merging import *  # noqa: F403
 from minicnn.layers.noise import *  # noqa: F403
@@ -101,6 +103,7 @@ __all__ += feature_normalization.__all__
 __all__ += further_activations.__all__
 __all__ += global_pooling.__all__
 __all__ += lambda_layer.__all__
+__all__ += layer_scale.__all__
 __all__ += merge.__all__
 __all__ += merging.__all__
 __all__ += noise.__all__

@@ -6,6 +6,6 @@ each into layers. The package `onnx` is imported when the first file is written 
 """
 
 from minicnn.onnx.exporter import export_onnx
-from minicnn.onnx.importer import import_onnx
+from minicnn.onnx.files import import_onnx
 
 __all__ = ["export_onnx", "import_onnx"]

@@ -52,8 +52,9 @@ def elementwise(
     node: FileNode, graph: Importer, layer_class: type[layers.Layer], is_nonnegative: bool = False, **arguments: object
 ) -> None:
     """A layer that does the same to every number, in whatever order they are."""
-    x = graph.value(node, 0)
-    graph.give(node, Value(graph.call(node, layer_class, x.tensor, **arguments), x.positions, is_nonnegative))
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
+    y = graph.call(node, layer_class, x.tensor, **arguments)
+    graph.give(node, replace(x, tensor=y, is_nonnegative=is_nonnegative, is_whole=False))
 
 
 @operator("LeakyRelu", kind=ELEMENTWISE_OPERATORS)
@@ -186,6 +187,7 @@ def _prelu(node, graph):
     slope = graph.constant(node, 1)
     if slope is None or slope.dtype.kind != "f":
         raise node.error("its slopes are an array in the file")
+    graph.budget.charge(x, node.error)
     slope = np.broadcast_to(slope, (1, *x.shape)) if slope.ndim > len(x.shape) else np.broadcast_to(slope, x.shape)
     slope = slope.reshape(x.shape)
     alphas = np.empty(slope.size, slope.dtype)

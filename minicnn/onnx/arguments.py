@@ -137,7 +137,7 @@ def number_at(node: FileNode, graph: Importer, index: int, default: float) -> fl
     array = graph.constant(node, index)
     if array is None:
         return default
-    if array.size != 1 or array.dtype.kind not in "fib":
+    if array.size != 1 or array.dtype.kind not in "fiub":
         raise node.error(f"input {index} is one number. Received: an array of {array.dtype} of shape {array.shape}")
     return float(array.item())
 

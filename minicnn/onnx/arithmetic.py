@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,10 @@ from minicnn import layers
 from minicnn.onnx.activating import clip, elementwise
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, number_at, operator
 from minicnn.onnx.constants import LARGEST, as_value, is_read_by_softmax, operands
-from minicnn.onnx.values import Value
+from minicnn.onnx.values import Value, layout_of, same_order
 
 if TYPE_CHECKING:
+    from minicnn.onnx.importer import Importer
     from minicnn.onnx.reader import FileNode
 
 
@@ -38,12 +40,16 @@ def _sum(node, graph):
 def _add(node, graph):
     values = operands(node, graph)
     first = values[0]
-    if all(v.tensor.shape == first.tensor.shape and np.array_equal(v.positions, first.positions) for v in values):
+    if all(v.tensor.shape == first.tensor.shape and _lie_alike(v.positions, first.positions) for v in values):
         tensors = [v.tensor for v in values]
         y = graph.call(node, layers.Add, tensors) if len(tensors) > 1 else tensors[0]
         graph.give(node, Value(y, first.positions, all(v.is_nonnegative for v in values)))
     else:
         _merge(node, graph, layers.Add, all(v.is_nonnegative for v in values))
+
+
+def _lie_alike(a, b):
+    return a is b or np.array_equal(a, b)
 
 
 def _divide(node, graph):
@@ -165,14 +171,16 @@ def _aligned(node, graph):
 
 def _rescale(node, graph, index):
     """x · scale + offset, with one number for all or one a channel; False if its constant holds others."""
-    x, array = graph.value(node, 1 - index), graph.constant(node, index)
-    if array.size == 1 and array.dtype.kind in "iub":
+    array = graph.constant(node, index)
+    is_number = array.size == 1  # does the same to all, whatever the axes are
+    x = graph.value(node, 1 - index, any_batch_axis=is_number, may_be_folded=is_number)
+    if is_number and array.dtype.kind in "iub":
         array = array.astype(np.float32)
     if np.isneginf(array).any() and array.size > 1:
         return False
     if array.dtype.kind != "f" or not np.isfinite(array).all() or array.size == 0:
         raise node.error(f"its constant holds finite floating-point numbers. Received: dtype {array.dtype}")
-    numbers, tensor = _by_channel(node, x, array.astype(np.float64)), x.tensor
+    numbers, tensor = _by_channel(node, graph, x, array.astype(np.float64)), x.tensor
     if numbers is None:
         return False
     if node.operator == "Div" and index == 0:
@@ -189,16 +197,26 @@ def _rescale(node, graph, index):
     }[node.operator]
     scale, offset = (np.asarray(part).tolist() for part in (scale, offset))
     y = graph.call(node, layers.Rescaling, tensor, scale=scale, offset=offset)
-    graph.give(node, Value(y, x.positions))
+    graph.give(node, replace(x, tensor=y, is_nonnegative=False, is_whole=False))
     return True
 
 
-def _by_channel(node: FileNode, x: Value, numbers: np.ndarray) -> np.ndarray | None:
+def _by_channel(node: FileNode, graph: Importer, x: Value, numbers: np.ndarray) -> np.ndarray | None:
     """One number, (), or one for each of the last axis of the model's tensor, (C,); None if it is neither."""
-    if numbers.size == 1 and numbers.ndim <= len(x.shape) + 1:
+    if numbers.size == 1 and numbers.ndim <= len(x.shape) + 1 - x.folded:
         return numbers.reshape(())
+    if x.batch_axis or x.folded:
+        return None
     if numbers.ndim > len(x.shape) and numbers.shape[0] == 1:
         numbers = numbers[0]
+    axis = -1 if layout_of(x.positions) is same_order else -len(x.shape)
+    if (
+        layout_of(x.positions)
+        and numbers.shape[axis:][:1] == (x.tensor.shape[-1],)
+        and numbers.size == numbers.shape[axis]
+    ):
+        return numbers.ravel()  # as nearly always: nothing has to be gone through
+    graph.budget.charge(x, node.error)
     try:
         spread = np.broadcast_to(numbers, x.shape)
     except ValueError:  # it would make it larger

@@ -21,17 +21,24 @@ if TYPE_CHECKING:
 def operands(node: FileNode, graph: Importer) -> list[Value]:
     """All inputs of a node, one of which depends on the graph's at least; arrays are the same for every sample.
 
+    What is joined to others may be empty; then it is left out.
+
     Raises
     ------
     FileFormatError
         If an array holds other than finite numbers, or different ones for the samples.
     """
     count = range(len(node.inputs))
+    if node.operator == "Concat":
+        count = [n for n in count if not graph.is_constant(node, n) or graph.constant(node, n).size]
     known = [graph.is_constant(node, index) for index in count]
     if all(known):
         raise node.error("one of its inputs at least depends on the graph's")
-    like = graph.value(node, known.index(False))
-    return [as_value(node, graph, index, like) if known[index] else graph.value(node, index) for index in count]
+    like = graph.value(node, count[known.index(False)])
+    return [
+        as_value(node, graph, index, like) if is_known else graph.value(node, index)
+        for index, is_known in zip(count, known, strict=True)
+    ]
 
 
 def as_value(node: FileNode, graph: Importer, index: int, like: Value) -> Value:

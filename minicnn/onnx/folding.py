@@ -76,7 +76,7 @@ def fold(node: FileNode, graph: Importer) -> bool:
     _check_size(node, size)
     with np.errstate(all="ignore"):
         result = np.asarray(FOLDED[node.operator](node, arrays))
-    _check_size(node, result.size)
+    _check_size(node, 0 if node.operator == "DequantizeLinear" else result.size)  # as many as the file holds
     graph.give(node, result)
     return True
 
@@ -184,6 +184,33 @@ def _shape(node, arrays):
     return np.array(arrays[0].shape[node.get("start", 0) : node.get("end", arrays[0].ndim)], np.int64)
 
 
+def _along(node, rank, numbers):
+    """One number, or one for each index of the axis that a node names, with as many axes as what it is to scale."""
+    if node.get("block_size", 0):
+        raise node.error("a scale is for a tensor, or for each index of an axis, not for blocks: block_size=0")
+    if numbers.size == 1:
+        return numbers.reshape(())
+    return numbers.reshape([-1 if axis == checked_axis(node, node.get("axis", 1), rank) else 1 for axis in range(rank)])
+
+
+def _dequantize(node, arrays):
+    node.get("output_dtype", 0)
+    x, scale, zero = (*arrays, None)[:3]
+    rank, dtype = x.ndim, scale.dtype
+    y = x.astype(dtype) if zero is None else x.astype(dtype) - _along(node, rank, zero).astype(dtype)
+    return y * _along(node, rank, scale)
+
+
+def _quantize(node, arrays):
+    for name in ("output_dtype", "precision", "saturate"):
+        node.get(name, 0)
+    x, scale, zero = (*arrays, None)[:3]
+    zero = np.zeros((), np.uint8) if zero is None else zero
+    bounds = np.iinfo(zero.dtype)
+    y = np.rint(x / _along(node, x.ndim, scale)) + _along(node, x.ndim, zero).astype(np.float64)
+    return np.clip(y, bounds.min, bounds.max).astype(zero.dtype)
+
+
 def _cast_like(node, arrays):
     node.get("saturate", 1)
     return arrays[0].astype(arrays[1].dtype)
@@ -196,8 +223,10 @@ FOLDED: dict[str, Callable[[FileNode, Sequence[Any]], Any]] = {
     "CastLike": _cast_like,
     "Concat": _concat,
     "ConstantOfShape": _constant_of_shape,
+    "DequantizeLinear": _dequantize,
     "Expand": _expand,
     "Gather": _gather,
+    "QuantizeLinear": _quantize,
     "Range": _range,
     "Shape": _shape,
     "Size": _size,

@@ -1,86 +1,39 @@
 """Making a model from an ONNX file."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from minicnn.dtype_policies import floatx_of
 from minicnn.errors import FileFormatError
 from minicnn.graph import Tensor
-from minicnn.hints import FilePath, Shape
+from minicnn.hints import Shape
 from minicnn.layers import Flatten, Input, Permute, Reshape
 from minicnn.layers.base import Layer
 from minicnn.models import Model
 from minicnn.onnx import operators  # noqa: F401, fills the table
 from minicnn.onnx.arguments import OPERATORS, are_read_as_images, gives_images
+from minicnn.onnx.budget import MAX_NUMBERS, Budget
 from minicnn.onnx.folding import fold
 from minicnn.onnx.naming import layer_name
-from minicnn.onnx.open_sizes import import_for_all_sizes
-from minicnn.onnx.properties import PRODUCER, put_properties
-from minicnn.onnx.reader import FileGraph, FileNode, read_graph
-from minicnn.onnx.values import Layout, Value, channels_first, is_last_axis, same_order, transposition
+from minicnn.onnx.older import modernized
+from minicnn.onnx.properties import PRODUCER
+from minicnn.onnx.reader import FileGraph, FileNode
+from minicnn.onnx.unsupported import check_operators, unknown
+from minicnn.onnx.values import (
+    Layout,
+    Value,
+    channels_first,
+    is_last_axis,
+    layout_of,
+    same_order,
+    transposition,
+)
 from minicnn.onnx.windows import Sides
-from minicnn.parameters import weights_from_file
-from minicnn.saving.files import checked_path, named_in_errors
-from minicnn.settings import floatx
 
-MAX_NUMBERS = 2**23  # in one tensor, for one sample; the importer keeps 4 bytes for each
-MAX_KEPT = 2**24  # in the tensors that later nodes read
-MAX_TOTAL = 2**27  # in all tensors, once as they are written and once as they are read
-QUANTIZED = {"ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear"}
-QUANTIZED |= {"QLinearConv", "QLinearMatMul"}
-WEIGHT_COPIES = 4  # an array of the file may become the weights of so many layers, on average
-
-
-def import_onnx(path: FilePath) -> Model:
-    """Make a model from an ONNX file.
-
-    Parameters
-    ----------
-    path : str or path
-        Written by `export_onnx`, PyTorch, or any other program. It may come from anywhere: nothing in it is run, and no
-        other file is opened.
-
-    Returns
-    -------
-    Model
-        Not compiled. Dropout and batch normalization act in training as they do in models made here.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is damaged or not an ONNX file, or if it holds what this library has no layers for; the message
-        names the node, its operator and what is not supported.
-    FileNotFoundError
-        If there is no such file.
-    ImportError
-        If the package `onnx` is not installed.
-
-    Notes
-    -----
-    Images are (N, H, W, C) here. An input or output that the file has as images (N, C, H, W), read or given by a
-    convolution, pooling or batch normalization, is (N, H, W, C) in the model; any other has the file's axes.
-    Weights are rearranged so that the numbers are the same. Sizes of inputs that the file leaves open are None.
-
-    Operators of opset 7 to 28: see ``docs/files.md`` for the list.
-    """
-    with named_in_errors(checked_path(path)):
-        graph = read_graph(path)
-        model = import_for_all_sizes(graph, _made) if graph.open_sizes else _made(graph)
-        put_properties(model, graph.properties)
-    return model
-
-
-def _made(graph):
-    with weights_from_file(WEIGHT_COPIES * graph.count_numbers()), floatx_of(floatx()):  # such files are float32
-        return Importer(graph).run()
-
-
-def _unknown(node, graph):
-    if node.operator in QUANTIZED:
-        raise node.error("the file is quantized to 8 bits, and layers compute in floating point: write it before that")
-    raise node.error(f"this operator is not supported. Supported: {', '.join(sorted(OPERATORS))}")
+MAX_MOVED = 2**23  # numbers of a tensor that a layer brings into another order
+MAX_SPARE = 2**24  # numbers in arrays that become tensors
 
 
 class Importer:
@@ -99,6 +52,7 @@ class Importer:
     borders : dict
         Name in the file → ((top, bottom), (left, right)), pixels of -inf around what the name stands for, which the
         MaxPool that reads it adds.
+    budget : Budget
     spare : int
         How many numbers further arrays may have that become tensors: they may be computed, so that the file's own
         numbers are no bound.
@@ -109,7 +63,8 @@ class Importer:
         self.batch_size: int | None = graph.batch_size
         self.has_open_sizes: bool = bool(graph.open_sizes)
         self.borders: dict[str, Sides] = {}
-        self.spare: int = MAX_KEPT
+        self.budget: Budget = Budget()
+        self.spare: int = MAX_SPARE
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
         self._readers, self._shapes = {}, {name: array.shape for name, array in graph.constants.items()}
@@ -120,10 +75,11 @@ class Importer:
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
         self._done, self._layers, self._views, self._layer_names = set(), {}, {}, set()
-        self._kept = self._total = 0
+        self._further = itertools.count()
 
     def run(self) -> Model:
         """The model."""
+        check_operators(self._graph.nodes)
         inputs = [self._input(name, shape) for name, shape in self._graph.inputs.items()]
         for node in self._graph.nodes:
             found = gives_images(node, self._images, self._shapes)
@@ -135,11 +91,17 @@ class Importer:
         outputs = [self._output(name) for name in self._graph.outputs]
         return Model(inputs, outputs, name=self._layer_name(self._graph.name or "onnx"))
 
+    def takes_images(self, name: str) -> bool:
+        """Whether the file reads an input as channels-first images; those that minicnn wrote have channels last."""
+        rank = len(self._graph.inputs[name]) + 1
+        is_ours = self._graph.producer == PRODUCER
+        return rank > 2 and not is_ours and are_read_as_images(name, rank, self._readers, self._shapes)
+
     def _input(self, name, shape):
         """The model's input, its channels last if the file reads it as channels-first images."""
-        self._count(shape, FileFormatError)
-        is_ours = self._graph.producer == PRODUCER  # its inputs have their channels last
-        if len(shape) > 1 and not is_ours and are_read_as_images(name, len(shape) + 1, self._readers, self._shapes):
+        if math.prod(shape) > MAX_NUMBERS:
+            raise FileFormatError(f"the input '{name}' is too large, above {MAX_NUMBERS} numbers. Received: {shape}")
+        if self.takes_images(name):
             shape = (*shape[1:], shape[0])
             order = channels_first(shape)
             self._images[name] = True
@@ -147,6 +109,7 @@ class Importer:
             order = same_order(shape)
         tensor = Input(shape, name=self._layer_name(name))
         self._known[name] = Value(tensor, order)
+        self.budget.hold(self._known[name], FileFormatError)
         return tensor
 
     def _forget_inputs(self, node):
@@ -154,13 +117,17 @@ class Importer:
         for name in set(node.inputs):
             if self._readers[name][-1] is node and name not in self._graph.outputs:
                 value = self._known.pop(name, None)
-                self._kept -= value.positions.size if isinstance(value, Value) else 0
+                if isinstance(value, Value):
+                    self.budget.let_go(value)
 
     def _translate(self, node):
-        translate = OPERATORS.get(node.operator, _unknown)
         self._charge(node)
         try:
+            node = modernized(node, self) if self.opset < 7 else node
             if not fold(node, self):
+                translate = OPERATORS.get(node.operator)
+                if translate is None:  # of what is computed, while constants are
+                    raise unknown(node)
                 translate(node, self)
         except FileFormatError:
             raise
@@ -235,8 +202,10 @@ class Importer:
 
     def give(self, node: FileNode, result: Value | np.ndarray, output: int = 0) -> None:
         """Say what a node's output is, the first one unless told: a `Value` or an array."""
-        size = result.shape if isinstance(result, Value) else (result.size if len(node.inputs) else 0,)
-        self._count(size, node.error)
+        if isinstance(result, Value):
+            self.budget.hold(result, node.error)
+        else:
+            self.budget.count(result.size if len(node.inputs) else 0, node.error)
         self._known[node.outputs[output]] = result
 
     def give_images(self, node: FileNode, tensor: Tensor, is_nonnegative: bool = False, axes: int = 2) -> None:
@@ -248,6 +217,14 @@ class Importer:
         self._images[node.outputs[0]] = True
         tensor = self._view(tensor, Reshape, tensor.shape[2:]) if axes == 1 else tensor
         self.give(node, Value(tensor, channels_first(tensor.shape[1:]), is_nonnegative))
+
+    def give_name(self, known: Value | np.ndarray) -> str:
+        """The name under which a node may read what the file has no name for."""
+        name = f"\0{next(self._further)}"  # which no file has by accident
+        self._known[name] = known
+        if isinstance(known, Value):
+            self.budget.hold(known, FileFormatError)
+        return name
 
     def readers(self, node: FileNode) -> list[FileNode]:
         """The nodes that read a node's output; none if the graph gives it out."""
@@ -347,6 +324,7 @@ class Importer:
 
     def with_axis_last(self, node: FileNode, value: Value, axis: int) -> tuple[Tensor, Value]:
         """(tensor, value): a tensor whose last axis is the sample's `axis`, and the value as its numbers."""
+        self.budget.charge(value, node.error)
         if is_last_axis(value, axis):
             return value.tensor, value
         rows = np.moveaxis(value.positions, axis, -1)
@@ -376,11 +354,11 @@ class Importer:
         if layout is channels_first and shape:
             shape = (*shape[1:], shape[0])
         positions = layout(shape) if shape else same_order(shape)
-        if np.array_equal(value.positions, positions):
+        if value.positions is positions or np.array_equal(value.positions, positions):
             if value.tensor.shape[1:] == shape:
                 return value.tensor
             return None if how == "as it is" else self._view(value.tensor, Reshape, shape)
-        if how != "reordered":
+        if how != "reordered" or positions.size > MAX_MOVED:
             return None
         order = np.empty_like(value.positions).ravel()
         order[positions.ravel()] = value.positions.ravel()  # for each number in the layout: where it is
@@ -403,13 +381,7 @@ class Importer:
         return layer_name(wanted, otherwise, self._layer_names)
 
     def _charge(self, node):
-        """Count what a node reads, for the time that it takes."""
-        values = [self._known.get(name) for name in node.inputs]
-        self._total += sum(value.positions.size for value in values if isinstance(value, Value))
-
-    def _count(self, shape, error):
-        size = math.prod(shape)
-        self._kept, self._total = self._kept + size, self._total + size
-        for count, limit in ((size, MAX_NUMBERS), (self._kept, MAX_KEPT), (self._total, MAX_TOTAL)):
-            if count > limit:
-                raise error(f"its tensors are too large. Received: {count} numbers for one sample; at most {limit} fit")
+        """Count what a node goes through; the few arrays that most tensors share are recognized at once."""
+        for value in map(self._known.get, node.inputs):
+            if isinstance(value, Value) and layout_of(value.positions) is None:
+                self.budget.charge(value, node.error)

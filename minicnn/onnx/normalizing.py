@@ -105,6 +105,7 @@ def _layer_normalization(node, graph):
         (tensor,), layout = graph.aligned(node, [x])
         x = Value(tensor, layout(tensor.shape[1:]))
     if axis == 1:
+        graph.budget.charge(x, node.error)
         weights = [_reordered(weight.ravel(), x.positions.ravel()).reshape(tensor.shape[1:]) for weight in weights]
     elif axis < len(x.shape) and layout is not same_order:
         raise node.error(f"it goes over the last axis or all. Received: axis={axis} of a sample {x.shape}")

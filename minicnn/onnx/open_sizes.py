@@ -89,8 +89,9 @@ def _merged_configs(first, second) -> dict[str, Any]:
 
 def _refused(name, received):
     return FileFormatError(
-        f"'{name}' depends on a size that the file leaves open, and no layer here does: write the file for inputs "
-        f"whose sizes are known. Received: {received}"
+        f"'{name}' depends on a size that the file leaves open, and no layer here does: say which sizes "
+        "the inputs have, import_onnx(path, input_shape=(320, 320, 3)), or write the file for them. "
+        f"Received: {received}"
     )
 
 

@@ -4,6 +4,16 @@ A function takes a node and the `Importer`, and says with `graph.give` what the 
 are those of https://onnx.ai/onnx/operators, which says what they mean.
 """
 
-from minicnn.onnx import activating, arithmetic, kernels, normalizing, parts, pooling, rearranging, resizing
+from minicnn.onnx import activating, arithmetic, kernels, normalizing, parts, pooling, quantized, rearranging, resizing
 
-__all__ = ["activating", "arithmetic", "kernels", "normalizing", "parts", "pooling", "rearranging", "resizing"]
+__all__ = [
+    "activating",
+    "arithmetic",
+    "kernels",
+    "normalizing",
+    "parts",
+    "pooling",
+    "quantized",
+    "rearranging",
+    "resizing",
+]

@@ -27,7 +27,7 @@ MOST_SHIFT = 16.0  # by which numbers may be moved for a while: they lose digits
 
 @operator("Slice")
 def _slice(node, graph):
-    x = graph.value(node, 0)
+    x = graph.value(node, 0, any_batch_axis=True)
     if graph.opset < 10:
         starts, ends, axes = (node.get(name, None, list) for name in ("starts", "ends", "axes"))
         steps = None
@@ -39,12 +39,14 @@ def _slice(node, graph):
     if not starts or not len(starts) == len(ends or ()) == len(axes) == len(steps) or 0 in steps:
         raise node.error("a part begins and ends once on each axis")
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        if axis == 0:
+        if axis == x.batch_axis:
             if start in (0, None) and end >= 2**31 - 1 and step == 1:
                 continue
-            raise node.error("samples stay apart: the batch axis, axis=0, is not cut")
+            raise node.error(f"samples stay apart: the batch axis, axis={axis}, is not cut")
         end = None if step < 0 and end <= -(2**31) else end
-        x = _taken(node, graph, x, axis, list(range(x.shape[axis - 1]))[start:end:step])
+        own = x.sample_axis(axis)
+        part = _taken(node, graph, x, own + 1, list(range(x.shape[own]))[start:end:step])
+        x = replace(part, batch_axis=x.batch_axis)
     graph.give(node, x)
 
 

@@ -27,7 +27,7 @@ MAX_BYTES = 2**30  # of a file; memory takes a few times as much while it is rea
 MAX_NODES = 5000
 MAX_ENDS = 100  # inputs and outputs of the graph, or of a node
 MAX_AXES = 8  # of a tensor
-OPSETS = range(7, 29)
+OPSETS = range(1, 29)
 """Versions of ONNX's operators that the table of operators has been written for."""
 
 DTYPES: dict[int, tuple[str, str | None]] = {

@@ -16,6 +16,7 @@ from minicnn.onnx.adaptive import adaptive_pooling
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
 from minicnn.onnx.reader import DTYPES, FLOAT16, FLOATS
 from minicnn.onnx.values import Value
+from minicnn.user_warnings import warn_user
 
 if TYPE_CHECKING:
     pass
@@ -65,9 +66,9 @@ def _cast(node, graph):
         graph.give(node, graph.value(node, 0))
     elif to not in FLOATS:
         raise node.error(f"numbers stay floating-point numbers. Received: to={to}")
-    elif to == FLOAT16 and _is_rounding(node, graph):
-        raise node.error("numbers are not rounded to float16 here: leave this node out when the file is written")
     else:
+        if to == FLOAT16 and _is_rounding(node, graph):
+            warn_user(f"node '{node.name}' rounds numbers to float16 in the file; here they keep all their digits")
         graph.give(node, graph.value(node, 0))
 
 

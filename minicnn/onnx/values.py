@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -56,14 +57,35 @@ class Value:
         return self.positions.shape
 
 
+_LAYOUTS: WeakValueDictionary[tuple[bool, Shape], np.ndarray] = WeakValueDictionary()
+"""(whether channels come first, shape in the model) → the positions, as long as somebody has them: most tensors of a
+network share a few, and that two are the same array is seen at once."""
+
+
 def same_order(shape: Shape) -> np.ndarray:
-    """Positions of a tensor that has the same axes in the file."""
-    return np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
+    """Positions of a tensor that has the same axes in the file: read-only, one array for all who have it."""
+    found = _LAYOUTS.get((False, tuple(shape)))
+    if found is None:
+        found = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
+        found.flags.writeable = False
+        _LAYOUTS[False, tuple(shape)] = found
+    return found
 
 
 def channels_first(shape: Shape) -> np.ndarray:
-    """Positions of a tensor (…, C) whose channels come first in the file: (C, …)."""
-    return np.moveaxis(same_order(shape), -1, 0)
+    """Positions of a tensor (…, C) whose channels come first in the file, (C, …): shared as those of `same_order`."""
+    found = _LAYOUTS.get((True, tuple(shape)))
+    if found is None:
+        found = _LAYOUTS[True, tuple(shape)] = np.moveaxis(same_order(shape), -1, 0)
+    return found
+
+
+def layout_of(positions: np.ndarray) -> Layout | None:
+    """`same_order` or `channels_first` if that has given the array; None of any other."""
+    shape = positions.shape
+    if _LAYOUTS.get((False, shape)) is positions:
+        return same_order
+    return channels_first if shape and _LAYOUTS.get((True, (*shape[1:], shape[0]))) is positions else None
 
 
 def is_last_axis(value: Value, axis: int) -> bool:

@@ -209,6 +209,11 @@ def _rescaling(step, shapes, numbers):
     return _affine(numbers, shapes[0], None, np.asarray(step.scale), np.asarray(step.offset))
 
 
+@_of(layers.LayerScale)
+def _layer_scale(step, shapes, numbers):
+    return _affine(numbers, shapes[0], None, step.gamma.numpy(), None)
+
+
 @_of(layers.Normalization)
 def _normalization(step, shapes, numbers):
     moments = step.input_mean, step.input_variance

@@ -60,10 +60,16 @@ UNKNOWN_TO_KERAS = {
 }
 """Class → arguments of all layers that this one of Keras 3 does not take."""
 
+MODULES = {"LayerScale": "keras.src.applications.convnext"}
+"""Class → where Keras has it, if not in ``keras.layers``."""
+
 DEFAULTS = (("synchronized", False),)
 """Arguments that Kerases before 2.12 do not know, with the values they may be left out for."""
 
-CODE = ("TFOpLambda", "SlicingOpLambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+OPERATIONS = ("TFOpLambda", "SlicingOpLambda")
+"""Functions of TensorFlow; `tf_operations` makes layers of those that it knows."""
+
+CODE = ("TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers that hold a program, or the place of one: never read."""
 
 POLICIES = {"float32": "float32", "float64": "float64", "mixed_float16": "float32", "mixed_bfloat16": "mixed_bfloat16"}
@@ -94,6 +100,11 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
         Naming layer and argument, if minicnn cannot do what it says; naming the layer, if it holds code.
     """
     label = f"layer {brief(config.get('name'))} ({class_name})"
+    if class_name in OPERATIONS:
+        raise FileFormatError(
+            f"{label}: there is no layer here that does what TensorFlow's function {brief(config.get('function'))} "
+            "does with these arguments; write it as a layer of your own"
+        )
     if class_name in CODE:
         raise FileFormatError(
             f"{label} holds code, which is never run from a file; write it as a layer of your own and give "
@@ -268,7 +279,7 @@ def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
     }
     if "dtype" not in UNKNOWN_TO_KERAS.get(class_name, ()):
         arguments["dtype"] = policy_to_keras(config.get("dtype", dtype))
-    return keras_object("keras.layers", keras_class_name(class_name), arguments)
+    return keras_object(MODULES.get(class_name, "keras.layers"), keras_class_name(class_name), arguments)
 
 
 def _argument_to_keras(name, value, dtype):

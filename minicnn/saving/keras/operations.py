@@ -82,6 +82,33 @@ def without_operations(entry: Config) -> Config:
     return entry | own | {"module": "keras.layers", "inbound_nodes": [{"args": tensors, "kwargs": {}}]}
 
 
+def taken_apart(entry: Config) -> list[Config]:
+    """The entry of a layer, or those of layers that do what one of Keras's applications alone does.
+
+    StochasticDepth of ConvNeXt leaves out whole samples; CustomScaleLayer of InceptionResNetV2 is x + scale · y.
+    """
+    class_name, calls, config = entry.get("class_name"), entry.get("inbound_nodes"), entry.get("config")
+    if class_name not in ("CustomScaleLayer", "StochasticDepth") or not isinstance(config, dict) or _is_own(class_name):
+        return [entry]
+    own = {name: config[name] for name in ("name", "trainable", "dtype") if name in config}
+    if class_name == "StochasticDepth":
+        dropout = own | {"rate": config.get("drop_path_rate"), "noise_shape": [None, 1, 1, 1]}
+        return [entry | {"class_name": "Dropout", "config": dropout}]
+    call = calls[0] if isinstance(calls, list) and len(calls) == 1 else None
+    tensors = call.get("args", [None])[0] if isinstance(call, dict) else call
+    if not isinstance(tensors, list) or len(tensors) != 2:
+        return [entry]
+    name = f"{entry.get('name')}_scaled"
+    if isinstance(call, dict):  # of Keras 3
+        scaled = {"class_name": "__keras_tensor__", "config": _config(tensors[1]) | {"keras_history": [name, 0, 0]}}
+        nodes = [{"args": [tensors[1]], "kwargs": {}}], [{"args": [[tensors[0], scaled]], "kwargs": {}}]
+    else:
+        nodes = [[tensors[1]]], [[tensors[0], [name, 0, 0, {}]]]
+    scaling = {"class_name": "Rescaling", "config": own | {"name": name, "scale": config.get("scale"), "offset": 0.0}}
+    adding = {"class_name": "Add", "config": own, "inbound_nodes": nodes[1]}
+    return [scaling | {"name": name, "inbound_nodes": nodes[0]}, entry | adding]
+
+
 def _is_operation(entry, config) -> bool:
     """Whether an entry is a function's; .h5 files do not say the module, but every layer whether it is trainable.
 
@@ -123,11 +150,11 @@ def _layer(name, config, args) -> Made:
     if any(abs(value) > sys.float_info.max for value in numbers):  # JSON has integers of any length
         return None
     if len(args) == 2 and len(numbers) == 1:
-        return _with_number(name, float(numbers[0]), comes_first=isinstance(args[0], Real))
+        return with_number(name, float(numbers[0]), comes_first=isinstance(args[0], Real))
     if len(args) != 1 or numbers:
         return None
     if name in _FUNCTIONS:
-        return _FUNCTIONS[name]
+        return known_function(name)
     if name in _WITH_ARGUMENTS:
         class_name, names = _WITH_ARGUMENTS[name]
         given = {new: config[old] for old, new in names.items() if old in config}
@@ -137,10 +164,15 @@ def _layer(name, config, args) -> Made:
                 f"arguments that are null. Received: {given}"
             )
         return class_name, _DEFAULTS.get(name, {}) | given
-    return _rearranging(name, config) or _reducing(name, config, args[0])
+    return rearranged(name, config) or of_axes(name, config, _config(args[0]).get("shape"))
 
 
-def _with_number(name, number, comes_first) -> Made:
+def known_function(name: str) -> Made:
+    """A function of one tensor without arguments."""
+    return _FUNCTIONS.get(name)
+
+
+def with_number(name: str, number: float, comes_first: bool) -> Made:
     """An operation on a tensor and a number."""
     scaled = {
         "Add": (1.0, number),
@@ -158,7 +190,7 @@ def _with_number(name, number, comes_first) -> Made:
     return {"Maximum": ("Clip", {"minimum": number}), "Minimum": ("Clip", {"maximum": number})}.get(name)
 
 
-def _rearranging(name, config) -> Made:
+def rearranged(name: str, config: Config) -> Made:
     """What moves numbers, and keeps samples apart."""
     shape = config.get("newshape" if name == "Reshape" else "axes")
     if not isinstance(shape, list) or len(shape) < 2 or not all(map(is_integer, shape[1:])):
@@ -168,15 +200,14 @@ def _rearranging(name, config) -> Made:
     return ("Permute", {"dims": shape[1:]}) if name == "Transpose" and shape[0] == 0 else None
 
 
-def _reducing(name, config, tensor) -> Made:
-    """Sums, means and maxima over axes of each sample."""
+def of_axes(name: str, config: Config, shape: object) -> Made:
+    """Sums, means and maxima over axes of each sample; `shape` is the tensor's, with the batch axis, if it is known."""
     axis, keepdims = config.get("axis"), bool(config.get("keepdims", False))
     axes = axis if isinstance(axis, list) else [axis]
     if not all(map(is_integer, axes)):
         return None
     if name in ("Mean", "Sum"):
         return "Reduce", {"operation": name.lower(), "axis": axis, "keepdims": keepdims}
-    shape = _config(tensor).get("shape")
     if name != "Max" or config.get("initial") is not None or not isinstance(shape, list):
         return None
     whole = {3: ([1], "GlobalMaxPooling1D"), 4: ([1, 2], "GlobalMaxPooling2D")}.get(len(shape))

@@ -167,6 +167,7 @@ FLOORS = {
         ("parts",),
         ("activating", "pooling"),
         ("adaptive", "constants", "folding", "padding"),
+        ("computed",),
         ("arguments", "windows"),
         ("naming", "properties", "reader", "values"),
         ("package",),

@@ -226,8 +226,9 @@ class Resizing(Resampled, ImageLayer):
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         size = self.height, self.width
         changes_ratio = self.crop_to_aspect_ratio or self.pad_to_aspect_ratio
-        if changes_ratio or (self.antialias and (size[0] < xs[0].shape[0] or size[1] < xs[0].shape[1])):
-            return super().to_onnx(xs, graph)
+        is_rare = self.antialias or (self.interpolation == "bicubic" and not has_open([xs[0].shape]))
+        if changes_ratio or (is_rare and (size[0] < xs[0].shape[0] or size[1] < xs[0].shape[1])):
+            return super().to_onnx(xs, graph)  # onnxruntime moves the axes of cubic Resize, and then refuses it
         return resize_to_onnx(xs[0], graph, self.interpolation, size)
 
     @classmethod

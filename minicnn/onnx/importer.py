@@ -19,7 +19,7 @@ from minicnn.onnx.naming import layer_name
 from minicnn.onnx.open_sizes import import_for_all_sizes
 from minicnn.onnx.properties import PRODUCER, put_properties
 from minicnn.onnx.reader import FileGraph, FileNode, read_graph
-from minicnn.onnx.values import Layout, Value, channels_first, is_last_axis, same_order, transposition
+from minicnn.onnx.values import Layout, Value, channels_first, is_last_axis, permutation, same_order, transposition
 from minicnn.onnx.windows import Sides
 from minicnn.parameters import weights_from_file
 from minicnn.saving.files import checked_path, named_in_errors
@@ -99,6 +99,8 @@ class Importer:
     borders : dict
         Name in the file → ((top, bottom), (left, right)), pixels of -inf around what the name stands for, which the
         MaxPool that reads it adds.
+    stacks : dict
+        Name in the file → values that a Concat puts side by side before the batch axis, over which its reader goes.
     spare : int
         How many numbers further arrays may have that become tensors: they may be computed, so that the file's own
         numbers are no bound.
@@ -109,6 +111,7 @@ class Importer:
         self.batch_size: int | None = graph.batch_size
         self.has_open_sizes: bool = bool(graph.open_sizes)
         self.borders: dict[str, Sides] = {}
+        self.stacks: dict[str, list[Value]] = {}
         self.spare: int = MAX_KEPT
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
@@ -384,6 +387,9 @@ class Importer:
             return None
         order = np.empty_like(value.positions).ravel()
         order[positions.ravel()] = value.positions.ravel()  # for each number in the layout: where it is
+        axes = permutation(order.reshape(shape), value.tensor.shape[1:])
+        if axes is not None:
+            return self._view(value.tensor, Permute, axes)
         found = transposition(order)
         if found is None or order.size != math.prod(value.tensor.shape[1:]):
             return None

@@ -19,12 +19,16 @@ from minicnn.layers import (
     Conv2D,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAveragePooling2D,
     Layer,
     MaxPooling2D,
+    Multiply,
     ReLU,
     Reshape,
+    Resizing,
+    UpSampling2D,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -155,6 +159,26 @@ def test_inputs_and_values_as_outputs(path, rng):
     check_round_trip(model, path, rng)
     proto = exported(mc.Model(x, x), path)
     assert (proto.graph.input[0].name, proto.graph.output[0].name) == ("x", "x_1")
+
+
+@pytest.mark.parametrize("layer", [UpSampling2D((2, 3), interpolation="bicubic"), Resizing(7, 3, "bicubic")])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_cubic_images_are_products(layer, is_first, path, rng):
+    """Of ONNX's Resize, OpenVINO leaves out `exclude_outside`, and onnxruntime stops where it has moved the axes."""
+    model = mc.Sequential([mc.Input((5, 6, 3)), *([] if is_first else [Conv2D(2, 1)]), layer])
+    assert "Resize" not in operators(check_export(model, path, rng))
+    check_round_trip(model, path, rng)
+
+
+def test_conditional_networks_are_read_again(path, rng):
+    noise, condition = mc.Input((4,)), mc.Input((1,))
+    rows = Flatten()(Embedding(5, 4)(condition))
+    model = mc.Model([noise, condition], Dense(3)(Multiply()([noise, rows])))
+    mc.export_onnx(model, path)
+    copy = mc.import_onnx(path)
+    assert sum(isinstance(layer, Embedding) for layer in copy.layers) == 1
+    xs = [rng.normal(size=(5, 4)).astype(np.float32), np.arange(5.0, dtype=np.float32)[:, None]]
+    assert_close(copy.predict(xs), model.predict(xs), TOLERANCE)
 
 
 def test_training_only_layers_are_left_out_whatever_their_class(path, rng):

@@ -13,7 +13,7 @@ from oracles import assert_close
 
 import minicnn as mc
 from minicnn.errors import FileFormatError
-from minicnn.layers import Conv2D, Dense, Dropout, ReLU
+from minicnn.layers import Conv2D, Dense, Dropout, Embedding, ReLU
 from minicnn.onnx.importer import OPERATORS
 from minicnn.onnx.reader import OPSETS
 from minicnn.onnx.values import Value, is_last_axis
@@ -83,6 +83,10 @@ OF_IMAGES = {
     "one number a column": (
         "c = Conv(x, w) d = Sub(a, c) e = Max(a, d) y = Sum(e, b, c)",
         arrays(w=(3, 2, 1, 1), a=5, b=(6, 1)),
+    ),
+    "nothing beside a tensor": (
+        "c = Concat<axis=1>(x, a, x) y = Conv(c, w)",
+        {"a": np.zeros((1, 0, 6, 5), "f4")} | arrays(w=(1, 4, 1, 1)),
     ),
     "a constant channel": (
         "c = Concat<axis=1>(x, a) y = Conv(c, w)",
@@ -190,6 +194,57 @@ OF_IMAGES = {
 }
 
 # The same where nothing says that axis 1 is the channels': the model has the file's axes, before and behind.
+OF_IMAGES |= {
+    "a kernel that is standardized": (
+        "n, m1, v1, m2, v2 = BatchNormalization(r, s, b, m, v) k = Reshape(n, t) y = Conv(x, k)",
+        arrays(s=4, b=4)
+        | {"r": (r := arrays(r=(1, 4, 18))["r"]), "m": r.mean((0, 2)), "v": r.var((0, 2)), "t": np.array([4, 2, 3, 3])},
+        11,
+    ),
+    "a kernel that is standardized by itself": (
+        "i = InstanceNormalization(r, s, b) k = Reshape(i, t) y = Conv(x, k)",
+        arrays(r=(1, 4, 18), s=4, b=4) | {"t": np.array([4, 2, 3, 3])},
+    ),
+    "a kernel of length one": (
+        "n = ReduceL2<axes=[1,2,3]>(w) k = Div(w, n) q = Relu(k) y = Conv(x, q)",
+        arrays(w=(3, 2, 2, 2)),
+    ),
+    "a kernel with computed padding": (
+        "zero = Constant<value_int=0>() n = Clip(s, zero) k = Pad(w, n) y = Conv(x, k)",
+        {"s": np.array([-1, 0, 1, 0, -2, 0, 0, 2])} | arrays(w=(3, 2, 2, 1)),
+    ),
+    "a kernel of pieces that are multiplied": (
+        "a, b = Split<axis=1>(p) m = MatMul(q, a) k = Reshape(m, t) y = Conv(x, k)",
+        arrays(p=(3, 8), q=(4, 3)) | {"t": np.array([4, 2, 1, 2])},
+        13,
+    ),
+    "like a tensor": ("l = CastLike(a, x) m = Mul(x, l) y = Conv(m, w)", {"a": 2.5} | arrays(w=(3, 2, 1, 1))),
+    "as it is, over no axes": (
+        "r = ReduceSum<noop_with_empty_axes=1, keepdims=0>(x, a) y = Conv(r, w)",
+        {"a": np.zeros(0, np.int64)} | arrays(w=(3, 2, 1, 1)),
+    ),
+    "nothing near zero": (
+        "c = Conv(x, w) s = Shrink<lambd=0.3, bias=0.1>(c) h = Shrink(s) y = Shrink<bias=0.5>(c)",
+        arrays(w=(3, 2, 1, 1)),
+    ),
+    "nothing near zero, other bounds": (
+        "c = Conv(x, w) s = Shrink<lambd=0.3, bias=0.1>(c) y = Shrink<lambd=0.4>(s)",
+        arrays(w=(3, 2, 1, 1)),
+    ),
+}
+OF_IMAGES |= {
+    f"{operator} of a stack": (
+        f"c = Conv(x, w) a = Unsqueeze(c, z) b = Unsqueeze(x, z) s = Concat<axis=0>(a, b, a) r = {node} y = Relu(r)",
+        {"z": np.array([0])} | arrays(w=(2, 2, 1, 1)),
+    )
+    for operator, node in {
+        "sum": "ReduceSum<keepdims=0>(s, z)",
+        "mean": "ReduceMean<axes=[0], keepdims=0>(s)",
+        "maximum": "ReduceMax<axes=[0], keepdims=0>(s)",
+        "minimum": "ReduceMin<axes=[0], keepdims=0>(s)",
+    }.items()
+}
+
 OF_ANY_AXES = {
     "sine": ("y = Sin(x)", {}),
     "reflected padding": ('p = Constant<value_ints=[0,0,1,1,0,0,1,1]>() y = Pad<mode="reflect">(x, p)', {}),
@@ -229,6 +284,11 @@ OF_VECTORS = {
     "a bound in front": ("m = Constant<value_float=0.5>() y = Max(m, x)", {}),
     "minimum of what ReLU gives": ("m = Constant<value_float=0.5>() r = Relu(x) y = Min(r, m)", {}),
     "softmax, opset 11": ("y = Softmax(x)", {}, 11),
+    "layer normalization of what pooling leaves": (
+        "s = Constant<value_ints=[-1,1,2,3]>() i = Reshape(x, s) c = Conv(i, w) g = GlobalAveragePool(c) "
+        "f = Flatten(g) y = LayerNormalization(f, a, b)",
+        arrays(w=(4, 1, 2, 2), a=4, b=4),
+    ),
     "batch normalization": ("y = BatchNormalization(x, s, b, m, v)", arrays(s=6, b=6, m=6, v=6)),
     "concatenation": ("a = Gemm(x, w) y = Concat<axis=-1>(a, x, a)", arrays(w=(6, 2))),
     "as an image of one channel": (
@@ -337,6 +397,23 @@ def test_inputs_of_small_integers(kind, path, rng):
     x = rng.integers(0, 200, (3, 2, 6, 5)).astype(kind)
     (expected,) = session(path).run(None, {"x": x})
     assert_close(mc.import_onnx(path).predict(np.moveaxis(x, 1, -1)), np.moveaxis(expected, 1, -1), 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["int64", "int32", "float"])
+@pytest.mark.parametrize("length", [(), (7,)])
+def test_rows_of_a_table(length, kind, path, rng):
+    """Conditions of a network, and words: a number a sample, or several."""
+    shape, nodes = ",".join(["N", *map(str, length)]), "g = Gather(t, x)"
+    if kind == "float":
+        nodes = "i = Cast<to=7>(x) g = Gather(t, i)"
+    make_file(
+        path, f"g ({kind}[{shape}] x) => (float[N,m] y) {{ {nodes} y = Relu(g) }}", checked=False, **arrays(t=(5, 3))
+    )
+    x = rng.integers(0, 5, (4, *length))
+    (expected,) = session(path).run(None, {"x": x.astype(kind.replace("float", "float32"))})
+    model = mc.import_onnx(path)
+    assert [type(layer) for layer in model.layers[1:2]] == [Embedding]
+    np.testing.assert_array_equal(model.predict(x), expected)
 
 
 def test_integers_that_are_indices_are_refused(path):
@@ -644,6 +721,21 @@ REFUSED = {
         "s = Constant<value_ints=[-1,2,2,3,5]>() r = Reshape(x, s) y = Conv(r, w)",
         arrays(w=(1, 2, 1, 1, 1)),
         r"it works on \(N, C, H, W\) or \(N, C, L\). Received: a sample of shape \(2, 2, 3, 5\)",
+    ),
+    "training, as it was said before opset 14": (
+        "y, a, b, c, d = BatchNormalization(x, s, s, s, s)",
+        arrays(s=2),
+        r"\(BatchNormalization\): only its form for inference",
+    ),
+    "a table of images": (
+        "i = Cast<to=7>(x) y = Gather(t, i)",
+        arrays(t=(4, 2, 2)),
+        r"\(Gather\): input 0 is an array of floating-point numbers, 2 axes",
+    ),
+    "a stack over other axes": (
+        "z = Constant<value_ints=[0]>() a = Unsqueeze(x, z) s = Concat<axis=0>(a, a) y = ReduceMax<axes=[0,2]>(s)",
+        {},
+        r"\(ReduceMax\): of tensors that are put side by side, it goes over axis 0. Received: axes=\[0, 2\]",
     ),
     "weights that are not finite": ("y = Conv(x, w)", {"w": np.full((1, 2, 1, 1), np.nan, np.float32)}, "not finite"),
     "kernel for other images": (

@@ -68,7 +68,7 @@ def test_every_layer(name, number, path, rng):
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, (2, 5)])
 def test_padding_that_depends_on_the_size(kernel_size, strides, path, rng):
     stack = [L.Conv2D(2, kernel_size, strides, "same"), L.AveragePooling2D(3, strides, "same")]
-    model = mc.Sequential([mc.Input((None, None, 3)), *stack, L.MaxPooling2D(2, strides, "same")])
+    model = mc.Sequential([mc.Input((None, None, 3)), *stack, L.MaxPooling2D(max(2, strides), strides, "same")])
     mc.export_onnx(model, path)
     for size in range(7, 13):
         x = rng.normal(size=(2, size, 20 - size, 3)).astype(np.float32)
@@ -136,6 +136,39 @@ def test_padding_in_files(operator, span, options, path, rng):
     model = mc.import_onnx(path)
     assert model.input_shape == (None, None, None, 3)
     check_sizes(path, model, rng, [(6, 7), (9, 8), (12, 13)])
+
+
+def test_parts_of_channels(path, rng):
+    """As ShuffleNet and MixNet take them; of rows and columns, borders are cut."""
+    nodes = (
+        "c = Conv(x, w) a, b = Split<axis=1>(c) g = Gather<axis=1>(c, i) j = Concat<axis=1>(b, g, a) "
+        "y = Slice(j, one, last, rows)"
+    )
+    numbers = {"i": [2, 0, 1], "one": [1, 2], "last": [-1, 2**62], "rows": [2, 3]}
+    integers = {name: np.array(values, np.int64) for name, values in numbers.items()}
+    make_file(path, f"{OPEN} {{ {nodes} }}", 13, **integers, w=rng.normal(size=(6, 3, 1, 1)).astype(np.float32))
+    check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)])
+
+
+def test_axes_that_are_reordered(path, rng):
+    """One Permute, whatever the sizes are."""
+    model = mc.Sequential([mc.Input((3, None, None)), L.Conv2D(2, 3, data_format="channels_first")])
+    mc.export_onnx(model, path)
+    copy = mc.import_onnx(path)
+    assert [type(layer).__name__ for layer in copy.layers[1:]] == ["Permute", "Conv2D", "Permute"]
+    for size in [(6, 7), (9, 8)]:
+        x = rng.normal(size=(2, 3, *size)).astype(np.float32)
+        assert_close(copy.predict(x), model.predict(x), TOLERANCE)
+
+
+@pytest.mark.parametrize("layer", [L.MaxPooling2D, L.AveragePooling2D])
+def test_windows_that_leave_out_pixels_are_refused(layer, path):
+    """onnxruntime counts padding of less than nothing for some sizes, and stops."""
+    model = mc.Sequential([mc.Input((None, None, 3)), layer(2, 3, "same", name="pool")])
+    with pytest.raises(ValueError, match=r"layer 'pool': padding='same' with strides wider than the window"):
+        mc.export_onnx(model, path)
+    known = mc.Sequential([mc.Input((9, 10, 3)), layer(2, 3, "same")])
+    exported(known, path)
 
 
 @pytest.mark.parametrize("operator", ["MaxPool", "AveragePool", "AveragePool, zeros count"])

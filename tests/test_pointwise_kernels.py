@@ -150,6 +150,16 @@ def test_softmax(dtype, shape, axis, log):
 
 
 @DTYPES
+def test_large_numbers_keep_their_digits_in_a_logarithm(dtype):
+    """The logarithm of the sum is subtracted from differences, not from the large numbers themselves."""
+    x = aligned((1e4 + np.arange(4.0) + np.zeros((3, 1))).astype(dtype))
+    y = np.zeros_like(x)
+    fast.softmax(x, y, log=True)
+    expected = np.arange(4) - 3 - np.log(np.exp(np.arange(4.0) - 3).sum())
+    np.testing.assert_allclose(y, np.broadcast_to(expected, x.shape), rtol=1e-6)
+
+
+@DTYPES
 def test_softmax_of_what_is_not_finite(dtype):
     rows = [[np.nan, 0, 1], [0, np.nan, 1], [-np.inf, 0, 1], [np.inf, 0, 1], [-np.inf] * 3]
     x = aligned(np.array(rows, dtype))

@@ -71,6 +71,8 @@ class Resampled(Layer):
         rows, columns = (t.matrix(size) for t, size in zip(taps, sizes, strict=True))  # (H, OH), (W, OW)
         y = graph.add("MatMul", [graph.constant(rows.T.astype(np.float32)), graph.channels_first(xs[0])], True)
         y = graph.add("MatMul", [y, graph.constant(columns.astype(np.float32))])
+        if not self.fill_value:
+            return y
         outside = 1 - taps[0].totals()[:, None] * taps[1].totals()  # (OH, OW)
         return graph.add("Add", [y, graph.constant((self.fill_value * outside).astype(np.float32))])
 
@@ -146,6 +148,8 @@ class UpSampling2D(Resampled):
         return rows, columns
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        if self.interpolation == "bicubic" and not has_open([xs[0].shape]):  # runtimes differ at borders, or refuse it
+            return super().to_onnx(xs, graph)
         height, width, _ = shape_behind(self.build, (xs[0].shape,))
         return resize_to_onnx(xs[0], graph, self.interpolation, (height, width), self.size)
 
@@ -226,7 +230,8 @@ class Resizing(Resampled, ImageLayer):
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         size = self.height, self.width
         changes_ratio = self.crop_to_aspect_ratio or self.pad_to_aspect_ratio
-        if changes_ratio or (self.antialias and (size[0] < xs[0].shape[0] or size[1] < xs[0].shape[1])):
+        is_cubic = self.interpolation == "bicubic" and not has_open([xs[0].shape])  # see UpSampling2D
+        if changes_ratio or is_cubic or (self.antialias and (size[0] < xs[0].shape[0] or size[1] < xs[0].shape[1])):
             return super().to_onnx(xs, graph)
         return resize_to_onnx(xs[0], graph, self.interpolation, size)
 

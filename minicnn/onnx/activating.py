@@ -121,6 +121,25 @@ def _argmax(node, graph):
     graph.give(node, Value(y, positions, True, is_whole=True))
 
 
+@operator("Shrink", kind=ELEMENTWISE_OPERATORS)
+def _shrink(node, graph):
+    """x + bias where x < -lambd, x - bias where x > lambd, else 0"""
+    bound, bias = node.get("lambd", 0.5, float), node.get("bias", 0.0, float)
+    names = {(0.5, 0.0): "hard_shrink", (0.5, 0.5): "soft_shrink"}
+    if (bound, bias) in names:
+        elementwise(node, graph, layers.Pointwise, function=names[bound, bias])
+        return
+    if bound < 0:
+        raise node.error(f"what is near 0 becomes 0. Received: lambd={bound}")
+    x, parts = graph.value(node, 0), []
+    for side, sign in (("above", 1.0), ("below", -1.0)):
+        mask = graph.call(node, layers.Rescaling, x.tensor, f"_far_{side}", scale=sign, offset=-bound)
+        mask = graph.call(node, layers.Elementary, mask, f"_mask_{side}", function="positive")
+        y = graph.call(node, layers.Rescaling, x.tensor, f"_less_{side}", scale=1.0, offset=-sign * bias)
+        parts.append(graph.call(node, layers.Multiply, [y, mask], f"_part_{side}"))
+    graph.give(node, Value(graph.call(node, layers.Add, parts), x.positions))
+
+
 @operator("Selu", kind=ELEMENTWISE_OPERATORS)
 def _selu(node, graph):
     """gamma · ELU(x)"""
@@ -144,9 +163,15 @@ def _celu(node, graph):
 
 @operator("Swish", kind=ELEMENTWISE_OPERATORS)
 def _swish(node, graph):
-    if node.get("alpha", 1.0, float) != 1:
-        raise node.error(f"only alpha=1 is supported. Received: alpha={node.get('alpha', 1.0, float)}")
-    elementwise(node, graph, layers.Pointwise, function="silu")
+    """x · sigmoid(alpha · x)"""
+    alpha = node.get("alpha", 1.0, float)
+    if alpha == 1:
+        elementwise(node, graph, layers.Pointwise, function="silu")
+        return
+    x = graph.value(node, 0)
+    gate = graph.call(node, layers.Rescaling, x.tensor, "_in", scale=alpha)
+    gate = graph.call(node, layers.Sigmoid, gate, "_gate")
+    graph.give(node, Value(graph.call(node, layers.Multiply, [x.tensor, gate]), x.positions))
 
 
 @operator("Gelu", kind=ELEMENTWISE_OPERATORS)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.onnx.arguments import BATCH, checked_axis, integers
+from minicnn.onnx.computed import COMPUTED, SEVERAL_OUTPUTS, check_computed
 
 if TYPE_CHECKING:
     from minicnn.onnx.importer import Importer
     from minicnn.onnx.reader import FileNode
-
-MAX_FOLDED = 2**22  # numbers in an array that is computed
 
 
 # ------------------------------------------------------------------------------------------ constants from constants
@@ -30,6 +29,7 @@ CALCULATIONS: dict[str, Callable[..., Any]] = {
     "Add": np.add,
     "And": np.logical_and,
     "Ceil": np.ceil,
+    "Cos": np.cos,
     "Div": _divide,
     "Equal": np.equal,
     "Exp": np.exp,
@@ -46,17 +46,44 @@ CALCULATIONS: dict[str, Callable[..., Any]] = {
     "Or": np.logical_or,
     "Pow": lambda a, b: np.power(a, b).astype(a.dtype),
     "Reciprocal": lambda a: (1 / a).astype(a.dtype),
+    "Relu": lambda a: np.maximum(a, 0),
     "Round": np.rint,
+    "Sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "Sign": np.sign,
+    "Sin": np.sin,
+    "Softplus": lambda a: np.logaddexp(a, 0),
     "Sqrt": np.sqrt,
     "Sub": np.subtract,
     "Tanh": np.tanh,
 }
 """Operators without attributes → the function of arrays that each one is."""
 
-EXTREMES: dict[str, Callable[[Any, Any], Any]] = {"Max": np.maximum, "Min": np.minimum}
-SUMS: dict[str, str] = {"ReduceMax": "max", "ReduceMean": "mean", "ReduceMin": "min", "ReduceProd": "prod"} | {
-    "ReduceSum": "sum"
+OF_SEVERAL: dict[str, Callable[[Any, Any], Any]] = {"Max": np.maximum, "Min": np.minimum, "Sum": np.add}
+REDUCTIONS: dict[str, Callable[..., Any]] = {
+    "ReduceL1": lambda a, **over: np.abs(a).sum(**over),
+    "ReduceL2": lambda a, **over: np.sqrt(np.square(a).sum(**over)),
+    "ReduceMax": np.max,
+    "ReduceMean": np.mean,
+    "ReduceMin": np.min,
+    "ReduceProd": np.prod,
+    "ReduceSum": np.sum,
+    "ReduceSumSquare": lambda a, **over: np.square(a).sum(**over),
 }
+MOVING = {
+    "CastLike",
+    "Concat",
+    "ConstantOfShape",
+    "Expand",
+    "Gather",
+    "Shape",
+    "Size",
+    "Slice",
+    "Split",
+    "Tile",
+    "Where",
+}
+MOVING.add("Equal")  # whether a size is -1, say: the number of samples is none of those that are written
+"""What an array that holds the number of samples may go through."""
 
 
 def fold(node: FileNode, graph: Importer) -> bool:
@@ -68,29 +95,25 @@ def fold(node: FileNode, graph: Importer) -> bool:
         If it calculates with the number of samples, which may be any, or gives too much.
     """
     arrays = graph.known_arrays(node)
-    if arrays is None or node.operator not in FOLDED or len(node.outputs) != 1:
+    if arrays is None or node.operator not in FOLDED:
         return False
-    if node.operator in CALCULATIONS or node.operator in EXTREMES or node.operator in SUMS:
+    if len(node.outputs) != 1 and node.operator not in SEVERAL_OUTPUTS:
+        return False
+    if node.operator not in MOVING:
         _check_no_batch(node, arrays)
     size = np.prod(np.broadcast_shapes(*(a.shape for a in arrays)), dtype=float) if node.operator in CALCULATIONS else 0
-    _check_size(node, size)
+    check_computed(node, size)
     with np.errstate(all="ignore"):
-        result = np.asarray(FOLDED[node.operator](node, arrays))
-    _check_size(node, 0 if node.operator == "DequantizeLinear" else result.size)  # as many as the file holds
-    graph.give(node, result)
+        results = FOLDED[node.operator](node, arrays)
+    for output, result in enumerate(results if isinstance(results, list) else [results]):
+        check_computed(node, 0 if node.operator == "DequantizeLinear" else np.size(result))  # as many as the file holds
+        graph.give(node, np.asarray(result), output)
     return True
 
 
 def _check_no_batch(node, arrays):
-    if node.operator == "Equal":  # whether a size is -1, say; the number of samples is none of those that are written
-        return
-    if any(a is not None and a.dtype.kind == "i" and (a == BATCH).any() for a in arrays):
+    if any(a is not None and a.dtype.kind in "if" and (a == BATCH).any() for a in arrays):
         raise node.error("it calculates with the number of samples, which may be any number here")
-
-
-def _check_size(node, size):
-    if size > MAX_FOLDED:
-        raise node.error(f"it makes an array of more than {MAX_FOLDED} numbers. Received: {int(size)}")
 
 
 def _calculation(node, arrays):
@@ -99,64 +122,64 @@ def _calculation(node, arrays):
     return CALCULATIONS[node.operator](*arrays)
 
 
-def _extreme(node, arrays):
+def _of_several(node, arrays):
     result, *others = arrays
     for array in others:
-        result = EXTREMES[node.operator](result, array)
-        _check_size(node, result.size)
+        result = OF_SEVERAL[node.operator](result, array)
+        check_computed(node, result.size)
     return result
 
 
 def _where(node, arrays):
-    _check_size(node, np.prod(np.broadcast_shapes(*(a.shape for a in arrays)), dtype=float))
+    check_computed(node, np.prod(np.broadcast_shapes(*(a.shape for a in arrays)), dtype=float))
     return np.where(*arrays)
 
 
-def _sum(node, arrays):
+def _reduced(node, arrays):
     axes = node.get("axes", None, list)
     if len(arrays) > 1 and arrays[1] is not None:
         axes = integers(node, arrays[1])
     if not axes and node.get("noop_with_empty_axes", 0):
         return arrays[0]
     axes = tuple(axes) if axes else None
-    result = getattr(arrays[0], SUMS[node.operator])(axis=axes, keepdims=bool(node.get("keepdims", 1)))
+    result = REDUCTIONS[node.operator](arrays[0], axis=axes, keepdims=bool(node.get("keepdims", 1)))
     return np.asarray(result, arrays[0].dtype)
 
 
 def _range(node, arrays):
     start, stop, step = (a.item() for a in arrays)
-    _check_size(node, (stop - start) / step)
+    check_computed(node, (stop - start) / step)
     return np.arange(start, stop, step, arrays[0].dtype)
 
 
 def _expand(node, arrays):
     shape = [1 if n == BATCH else n for n in integers(node, arrays[1])]  # one row stands for all samples
     shape = np.broadcast_shapes(arrays[0].shape, tuple(shape))
-    _check_size(node, np.prod(shape, dtype=float))
+    check_computed(node, np.prod(shape, dtype=float))
     return np.broadcast_to(arrays[0], shape)
 
 
 def _constant_of_shape(node, arrays):
     shape = [1 if n == BATCH else n for n in integers(node, arrays[0])]
-    _check_size(node, np.prod(shape, dtype=float))
+    check_computed(node, np.prod(shape, dtype=float))
     value = node.get("value", None, np.ndarray)
     return np.zeros(shape, np.float32) if value is None else np.full(shape, value.item(), value.dtype)
 
 
 def _tile(node, arrays):
-    _check_size(node, arrays[0].size * np.prod(arrays[1], dtype=float))
+    check_computed(node, arrays[0].size * np.prod(arrays[1], dtype=float))
     return np.tile(arrays[0], integers(node, arrays[1]))
 
 
 def _concat(node, arrays):
-    _check_size(node, sum(array.size for array in arrays))
+    check_computed(node, sum(array.size for array in arrays))
     return np.concatenate(arrays, axis=node.get("axis", None))
 
 
 def _gather(node, arrays):
     axis = checked_axis(node, node.get("axis", 0), arrays[0].ndim)
     size = arrays[0].size / max(arrays[0].shape[axis], 1) * arrays[1].size
-    _check_size(node, size)
+    check_computed(node, size)
     return np.take(arrays[0], arrays[1], axis=axis)
 
 
@@ -218,8 +241,9 @@ def _cast_like(node, arrays):
 
 FOLDED: dict[str, Callable[[FileNode, Sequence[Any]], Any]] = {
     **dict.fromkeys(CALCULATIONS, _calculation),
-    **dict.fromkeys(EXTREMES, _extreme),
-    **dict.fromkeys(SUMS, _sum),
+    **dict.fromkeys(OF_SEVERAL, _of_several),
+    **dict.fromkeys(REDUCTIONS, _reduced),
+    **COMPUTED,
     "CastLike": _cast_like,
     "Concat": _concat,
     "ConstantOfShape": _constant_of_shape,

@@ -27,6 +27,7 @@ from minicnn.onnx.values import (
     channels_first,
     is_last_axis,
     layout_of,
+    permutation,
     same_order,
     transposition,
 )
@@ -53,6 +54,8 @@ class Importer:
         Name in the file → ((top, bottom), (left, right)), pixels of -inf around what the name stands for, which the
         MaxPool that reads it adds.
     budget : Budget
+    stacks : dict
+        Name in the file → values that a Concat puts side by side before the batch axis, over which its reader goes.
     spare : int
         How many numbers further arrays may have that become tensors: they may be computed, so that the file's own
         numbers are no bound.
@@ -64,6 +67,7 @@ class Importer:
         self.has_open_sizes: bool = bool(graph.open_sizes)
         self.borders: dict[str, Sides] = {}
         self.budget: Budget = Budget()
+        self.stacks: dict[str, list[Value]] = {}
         self.spare: int = MAX_SPARE
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
@@ -362,6 +366,9 @@ class Importer:
             return None
         order = np.empty_like(value.positions).ravel()
         order[positions.ravel()] = value.positions.ravel()  # for each number in the layout: where it is
+        axes = permutation(order.reshape(shape), value.tensor.shape[1:])
+        if axes is not None:
+            return self._view(value.tensor, Permute, axes)
         found = transposition(order)
         if found is None or order.size != math.prod(value.tensor.shape[1:]):
             return None

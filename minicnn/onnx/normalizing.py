@@ -6,6 +6,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, checked_axis, operator
+from minicnn.onnx.computed import is_training
 from minicnn.onnx.folding import absorb
 from minicnn.onnx.values import Value, channels_first, same_order
 
@@ -13,7 +14,7 @@ from minicnn.onnx.values import Value, channels_first, same_order
 @operator("BatchNormalization", kind=CHANNEL_OPERATORS)
 def _batch_normalization(node, graph):
     x = graph.value(node, 0)
-    if node.get("training_mode", 0) or node.get("spatial", 1) != 1:
+    if is_training(node) or node.get("spatial", 1) != 1:
         raise node.error("only its form for inference is supported: export the model in evaluation mode")
     weights = [graph.weight(node, index, rank=1) for index in range(1, 5)]  # scale, bias, mean, variance
     order = None
@@ -104,7 +105,7 @@ def _layer_normalization(node, graph):
     else:
         (tensor,), layout = graph.aligned(node, [x])
         x = Value(tensor, layout(tensor.shape[1:]))
-    if axis == 1:
+    if 1 == axis < len(x.shape):
         graph.budget.charge(x, node.error)
         weights = [_reordered(weight.ravel(), x.positions.ravel()).reshape(tensor.shape[1:]) for weight in weights]
     elif axis < len(x.shape) and layout is not same_order:

@@ -54,11 +54,24 @@ def take(
     runs = np.split(np.asarray(indices), np.flatnonzero(np.diff(indices) != 1) + 1)
     if len(runs) > MAX_RUNS:
         raise node.error(f"it takes a tensor apart into more than {MAX_RUNS} pieces. Received: {len(runs)}")
-    flat = reshaped(node, graph, tensor, (before, size, behind), f"{suffix}_rows")
-    parts = [flat] * len(runs)
-    for number, run in enumerate(runs):
-        sides = ((0, 0), (int(run[0]), size - 1 - int(run[-1])))
-        if any(sides[1]):
-            parts[number] = graph.call(node, layers.Cropping2D, flat, f"{suffix}_part", cropping=sides)
-    y = parts[0] if len(parts) == 1 else graph.call(node, layers.Concatenate, parts, f"{suffix}_joined", axis=2)
+    if len(tensor.shape) != 4 or (axis == 3 and not graph.has_open_sizes):
+        tensor, axis = reshaped(node, graph, tensor, (before, size, behind), f"{suffix}_rows"), 2
+    parts = [_run(node, graph, tensor, axis, (int(run[0]), size - 1 - int(run[-1])), suffix) for run in runs]
+    y = parts[0] if len(parts) == 1 else graph.call(node, layers.Concatenate, parts, f"{suffix}_joined", axis=axis)
     return reshaped(node, graph, y, shape, suffix)
+
+
+def _run(node, graph, tensor, axis, outside, suffix):
+    """A tensor (H, W, C) without so many numbers before and behind, along an axis: where rows are as many as they are.
+
+    Channels are taken by an index: to bring them to an axis that Cropping2D cuts, the sizes have to be known.
+    """
+    if not any(outside):
+        return tensor
+    if axis == 3:
+        before, behind = outside
+        key = [[None] * 3, [None] * 3, [before or None, -behind or None, None]]
+        return graph.call(node, layers.GetItem, tensor, f"{suffix}_part", key=key)
+    cropping = [(0, 0), (0, 0)]
+    cropping[axis - 1] = outside
+    return graph.call(node, layers.Cropping2D, tensor, f"{suffix}_part", cropping=tuple(cropping))

@@ -19,7 +19,7 @@ from minicnn.onnx.arguments import (
 )
 from minicnn.onnx.constants import LARGEST, constant_tensor, operands
 from minicnn.onnx.padding import MAX_RUNS, padded, reshaped, split_shape, take
-from minicnn.onnx.pooling import give_border, model_axis
+from minicnn.onnx.pooling import give_border, give_stack, model_axis
 from minicnn.onnx.values import Value
 
 MOST_SHIFT = 16.0  # by which numbers may be moved for a while: they lose digits
@@ -94,6 +94,9 @@ def _split(node, graph):
 @operator("Gather", "GatherND")
 def _gather(node, graph):
     """GatherND only where it is a Gather of a list along the first axis."""
+    if node.operator == "Gather" and graph.is_constant(node, 0):
+        _rows_of_a_table(node, graph)
+        return
     x, indices = graph.value(node, 0, any_batch_axis=True), graph.constant(node, 1)
     axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1) if node.operator == "Gather" else 0
     if axis == x.batch_axis or indices.dtype.kind != "i" or indices.size == 0:
@@ -110,8 +113,25 @@ def _gather(node, graph):
     graph.give(node, Value(taken.tensor, positions, x.is_nonnegative, batch_axis=batch_axis))
 
 
+def _rows_of_a_table(node, graph):
+    """The rows of a matrix of the file that the numbers of a tensor say."""
+    table, x = graph.weight(node, 0, rank=2), graph.value(node, 1)
+    if checked_axis(node, node.get("axis", 0), 2) != 0:
+        raise node.error("of a table, rows are taken: axis=0")
+    rows, size = table.shape
+    graph.check_size(node, (*x.shape, size))
+    y = graph.call_with_weights(
+        node, layers.Embedding, x.tensor, [table], node.inputs[:1], input_dim=rows, output_dim=size
+    )
+    graph.give(node, Value(y, x.positions[..., None] * size + np.arange(size, dtype=np.int32)))
+
+
 @operator("Concat", kind=ELEMENTWISE_OPERATORS)
 def _concat(node, graph):
+    is_empty = [graph.is_constant(node, n) and graph.constant(node, n).size == 0 for n in range(len(node.inputs))]
+    node.inputs = [name for name, nothing in zip(node.inputs, is_empty, strict=True) if not nothing]
+    if give_stack(node, graph):
+        return
     values = operands(node, graph)
     rank = len(values[0].shape) + 1
     axis = checked_axis(node, node.get("axis", None), rank)

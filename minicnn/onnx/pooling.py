@@ -157,6 +157,14 @@ def _global_pool(node, graph):
     graph.give_images(node, y, graph.value(node, 0).is_nonnegative, len(graph.value(node, 0).shape) - 1)
 
 
+MERGED: dict[str, type[layers.Layer]] = {
+    "ReduceMax": layers.Maximum,
+    "ReduceMean": layers.Average,
+    "ReduceMin": layers.Minimum,
+    "ReduceSum": layers.Add,
+}
+"""What goes over tensors side by side → the layer that does so."""
+
 OF_EACH = {"ReduceL1": ("abs", None), "ReduceL2": ("power", 2.0), "ReduceSumSquare": ("power", 2.0)}
 """Sums of a function of each number → that function, and its exponent."""
 
@@ -164,9 +172,12 @@ OF_EACH = {"ReduceL1": ("abs", None), "ReduceL2": ("power", 2.0), "ReduceSumSqua
 @operator("ReduceMax", "ReduceMean", "ReduceSum", "ReduceMin", *OF_EACH, kind=CHANNEL_OPERATORS)
 def _reduce(node, graph):
     """Over axes that lie side by side in the model: a pooling."""
+    if node.inputs[0] in graph.stacks:
+        _reduce_stack(node, graph, graph.stacks.pop(node.inputs[0]))
+        return
     x = graph.value(node, 0)
     rank = len(x.shape) + 1
-    axes = axes_of(node, graph, rank) or []
+    axes, keeps = axes_of(node, graph, rank) or [], bool(node.get("keepdims", 1))
     if node.get("noop_with_empty_axes", 0) and not axes:
         if node.operator in OF_EACH:
             raise node.error("it names the axes that it goes over")
@@ -180,7 +191,6 @@ def _reduce(node, graph):
     axes = sorted(axes or range(rank))
     if axes[0] == 0:
         raise node.error(f"samples stay apart: axis 0 is the batch axis. Received: axes={axes}")
-    keeps = bool(node.get("keepdims", 1))
     if len(axes) == rank - 1:  # the order of the numbers does not matter
         tensor, layout, own = x.tensor, same_order, list(range(1, len(x.tensor.shape)))
     else:
@@ -195,8 +205,36 @@ def _reduce(node, graph):
     positions = layout(y.shape[1:])
     if not keeps:
         positions = positions.squeeze(tuple(axis - 1 for axis in axes))
-    is_nonnegative = x.is_nonnegative
-    graph.give(node, Value(y, positions, is_nonnegative))
+    graph.give(node, Value(y, positions, x.is_nonnegative))
+
+
+def give_stack(node: FileNode, graph: Importer) -> bool:
+    """Leave tensors, put side by side before the batch axis, to the Reduce that alone reads them; False if none does.
+
+    PyTorch's ``torch.stack(xs).sum(0)``.
+    """
+    reader = graph.only_reader(node)
+    if reader is None or reader.operator not in MERGED or node.get("axis", None) != 0:
+        return False
+    values = [graph.value(node, index, any_batch_axis=True) for index in range(len(node.inputs))]
+    if any(value.batch_axis != 1 or value.shape[0] != 1 for value in values):
+        return False
+    graph.stacks[node.outputs[0]] = values
+    graph.give(node, values[0])
+    return True
+
+
+def _reduce_stack(node, graph, values):
+    """A layer of several inputs for what goes over an axis along which tensors were put side by side."""
+    axes = axes_of(node, graph, len(values[0].shape) + 1)
+    if axes != [0]:
+        raise node.error(f"of tensors that are put side by side, it goes over axis 0. Received: axes={axes}")
+    keeps = bool(node.get("keepdims", 1))
+    node.get("noop_with_empty_axes", 0)
+    tensors, layout = graph.aligned(node, [Value(value.tensor, value.positions[0]) for value in values])
+    y = graph.call(node, MERGED[node.operator], tensors) if len(tensors) > 1 else tensors[0]
+    positions = layout(y.shape[1:])
+    graph.give(node, Value(y, positions[None] if keeps else positions, batch_axis=int(keeps)))
 
 
 def model_axis(layout, axis: int, rank: int) -> int:

@@ -41,11 +41,13 @@ DTYPES: dict[int, tuple[str, str | None]] = {
     11: ("<f8", "double_data"),
 }
 """TensorProto.DataType → (dtype, field that holds the numbers if they are not raw)."""
-FLOAT16 = 10
-FLOATS = {1, FLOAT16, 11}
+FLOAT, FLOAT16 = 1, 10
+FLOATS = {FLOAT, FLOAT16, 11}
 """Numbers of the floating-point types."""
 SMALL_INTEGERS = {2, 3, 4, 5}
 """Those of integers of 8 and 16 bits, which float32 holds exactly."""
+INTEGERS = SMALL_INTEGERS | {6, 7}
+"""These and those of 32 and 64 bits, which number the rows of a table."""
 
 _ATTRIBUTES = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType → field
 
@@ -170,7 +172,7 @@ def read_graph(path: FilePath) -> FileGraph:
         if not value.name or value.name in inputs:
             raise FileFormatError(f"inputs have names of their own. Received: {value.name!r}")
         readers = [node for node in graph.node if value.name in node.input]
-        batch, inputs[value.name] = _input_shape(value, _are_casts(readers))
+        batch, inputs[value.name] = _input_shape(value, _kinds_of_input(value.name, readers, constants))
         batch_sizes.add(batch)
     if not inputs or len(batch_sizes) != 1:
         raise FileFormatError(
@@ -254,17 +256,24 @@ def _check_sizes(graph):
         )
 
 
-def _are_casts(nodes):
-    """Whether there are nodes, and all make floating-point numbers of what they read."""
+def _kinds_of_input(name, nodes, constants):
+    """The types that an input may have, by the nodes that read it.
+
+    Small integers where all make floating-point numbers of them; any where all look up rows of a table by them.
+    """
     types = [a.i for node in nodes for a in node.attribute if node.op_type == "Cast" and a.name == "to"]
-    return 0 < len(types) == len(nodes) and set(types) <= set(FLOATS)
+    if 0 < len(types) == len(nodes) and set(types) <= FLOATS:
+        return FLOATS | SMALL_INTEGERS
+    if nodes and all(n.op_type == "Gather" and n.input[0] in constants and n.input[1] == name for n in nodes):
+        return FLOATS | INTEGERS
+    return FLOATS
 
 
-def _input_shape(value, is_cast):
-    """(batch size or None, shape of one sample) of a graph's input; if `is_cast`, it may be one of small integers."""
+def _input_shape(value, kinds):
+    """(batch size or None, shape of one sample) of a graph's input, which is of one of these types."""
     tensor = value.type.tensor_type
     dims = tensor.shape.dim
-    if tensor.elem_type not in (*FLOATS, *(SMALL_INTEGERS if is_cast else ())) or not dims:
+    if tensor.elem_type not in kinds or not dims:
         raise FileFormatError(f"input '{value.name}' should be a tensor of floating-point numbers with a batch axis")
     batch, *shape = (dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
     if len(shape) >= MAX_AXES or not all(n is None or n > 0 for n in shape):

@@ -14,7 +14,7 @@ from minicnn import layers
 from minicnn.onnx import arguments
 from minicnn.onnx.adaptive import adaptive_pooling
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
-from minicnn.onnx.reader import DTYPES, FLOAT16, FLOATS
+from minicnn.onnx.reader import DTYPES, FLOAT, FLOAT16, FLOATS, INTEGERS
 from minicnn.onnx.values import Value
 from minicnn.user_warnings import warn_user
 
@@ -56,14 +56,14 @@ def _dropout(node, graph):
 
 @operator("Cast", "CastLike", kind=ELEMENTWISE_OPERATORS)
 def _cast(node, graph):
-    to = node.get("to", None) if node.operator == "Cast" else _type_of(graph.constant(node, 1))
+    to = node.get("to", None) if node.operator == "Cast" else _type_of(node, graph)
     node.get("saturate", 1)
     if graph.is_constant(node, 0):
         if to not in DTYPES:
             raise node.error(f"constants become numbers of 8 to 64 bits only. Received: to={to}")
         graph.give(node, graph.constant(node, 0).astype(DTYPES[to][0]))
-    elif graph.value(node, 0).is_whole and to in DTYPES:
-        graph.give(node, graph.value(node, 0))
+    elif (graph.value(node, 0).is_whole and to in DTYPES) or (to in INTEGERS and _is_index(node, graph)):
+        graph.give(node, graph.value(node, 0))  # Embedding cuts off fractions as Cast does
     elif to not in FLOATS:
         raise node.error(f"numbers stay floating-point numbers. Received: to={to}")
     else:
@@ -72,8 +72,19 @@ def _cast(node, graph):
         graph.give(node, graph.value(node, 0))
 
 
-def _type_of(array):
+def _type_of(node, graph):
+    """The type of what CastLike makes its numbers like; a tensor of the model is one of floating-point numbers."""
+    if not graph.is_constant(node, 1):
+        graph.value(node, 1, any_batch_axis=True, may_be_folded=True)
+        return FLOAT
+    array = graph.constant(node, 1)
     return next((kind for kind, (dtype, _) in DTYPES.items() if np.dtype(dtype) == array.dtype), None)
+
+
+def _is_index(node, graph):
+    """Whether a node's output is read as the numbers of rows of tables, and as nothing else."""
+    readers, (name,) = graph.readers(node), node.outputs
+    return bool(readers) and all(r.operator == "Gather" and r.inputs.index(name) == 1 for r in readers)
 
 
 def _is_rounding(node, graph):

@@ -1,5 +1,6 @@
 """What a tensor of an ONNX file is in the model that is made from it."""
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from minicnn.hints import Shape
 
 Layout: TypeAlias = Callable[[Shape], np.ndarray]
 """Positions of a tensor from its shape in the model: `same_order` or `channels_first`."""
+
+
+MOST_PERMUTED = 4  # axes whose orders are tried, one after the other
 
 
 @dataclass
@@ -102,6 +106,23 @@ def with_last_axis(value: Value, axis: int, size: int) -> np.ndarray:
     """Positions after a layer that gave the tensor's last axis, which is `axis` in the file, another size."""
     rows = np.moveaxis(value.positions, axis, -1)[..., :1] // value.tensor.shape[-1]
     return np.moveaxis(rows * size + np.arange(size, dtype=np.int32), -1, axis)
+
+
+def permutation(order: np.ndarray, shape: Shape) -> Shape | None:
+    """The order of the axes in which a sample of `shape` has to be to give an array of positions in it.
+
+    Returns
+    -------
+    tuple or None
+        Counted from 1, as `Permute` takes them; None if there is none, or if there are many axes.
+    """
+    if order.ndim != len(shape) or not 1 < len(shape) <= MOST_PERMUTED:
+        return None
+    own = same_order(shape)
+    for axes in itertools.permutations(range(len(shape))):
+        if tuple(shape[axis] for axis in axes) == order.shape and np.array_equal(own.transpose(axes), order):
+            return tuple(axis + 1 for axis in axes)
+    return None
 
 
 def transposition(order: np.ndarray) -> tuple[Shape, Shape] | None:

@@ -100,6 +100,8 @@ class GraphWriter:
         Value
             Its shape is the first input's; that of a step's last value is not looked at.
         """
+        if operator.endswith("Pool") and "auto_pad" in attributes:
+            self._check_pool(attributes["kernel_shape"], attributes["strides"])
         name = self.unique_name(f"{self.prefix}/{operator}")
         self._nodes.append(_Node(operator, [x.name for x in inputs], name, attributes))
         first = inputs[0]
@@ -172,6 +174,14 @@ class GraphWriter:
                 f"model whose Input has all its sizes. Received: an input of shape {(None, *shape)}"
             )
         return attributes | {"auto_pad": "SAME_UPPER"}
+
+    def _check_pool(self, pool_size, strides):
+        if any(stride > span for stride, span in zip(strides, pool_size, strict=True)):
+            raise ValueError(
+                f"layer '{self.prefix}': padding='same' with strides wider than the window depends on the size, and "
+                "runtimes stop at some: export a model whose Input has all its sizes. "
+                f"Received: pool_size={tuple(pool_size)}, strides={tuple(strides)}"
+            )
 
     def _ordered(self, x, channels_first):
         rank = len(x.shape) + 1

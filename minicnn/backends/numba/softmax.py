@@ -93,9 +93,11 @@ def _softmax_chunk(chunk, x, y, log, chunks):
         highest = _highest(row)
         if log:
             _exp_row(x, n * size, size, highest, own, 0)
-            logarithm = highest + math.log(_total(own))
+            for i in range(size):  # two loops: large numbers lose their digits if the logarithm is added to them
+                result[i] = row[i] - highest
+            logarithm = math.log(_total(own))
             for i in range(size):
-                result[i] = row[i] - logarithm
+                result[i] -= logarithm
         else:
             _exp_row(x, n * size, size, highest, y, n * size)
             total = _total(result)

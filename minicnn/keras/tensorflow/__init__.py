@@ -22,7 +22,7 @@ _KERAS = ("initializers", "losses", "metrics", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
 _MODULES = (
     *("compat", "config", "distribute", "gfile", "image", "io", "linalg", "math", "nn", "random"),
-    *("data", "sparse", "strings", "summary", "test", "train"),
+    *("app", "data", "sparse", "strings", "summary", "test", "train"),
 )
 _OF_MODULES = {"add_n": "math", "ceil": "math", "SparseTensor": "sparse"}  # names of a module that ``tf`` has too
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1

@@ -1,0 +1,86 @@
+"""``tf.app``, and ``tf.compat.v1.app``: the flags of a script's command line, and what runs it."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+__all__ = ["flags", "run"]
+
+
+class _Flags:
+    """The values of the flags: those of the command line, ``--name=value``, else the first ones."""
+
+    def __init__(self) -> None:
+        self._parser = ArgumentParser(allow_abbrev=False)
+        self._values: Namespace | None = None
+
+    def define(self, name: str, default: Any, kind: Callable[[str], Any], help: str | None) -> None:
+        """Add a flag; a second one of a name is the first one."""
+        if any(action.dest == name for action in self._parser._actions):
+            return
+        if kind is _truth:
+            self._parser.add_argument(f"--no{name}", dest=name, action="store_false", help=help)
+            options: dict[str, Any] = {"nargs": "?", "const": True}
+        else:
+            options = {}
+        self._parser.add_argument(f"--{name}", default=default, type=kind, help=help, **options)
+        self._values = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if self._values is None:
+            self._values = self._parser.parse_known_args(sys.argv[1:])[0]
+        return getattr(self._values, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            getattr(self, name)  # there is such a flag
+            setattr(self._values, name, value)
+        else:
+            super().__setattr__(name, value)
+
+
+def _truth(text):
+    if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
+        raise ValueError(f"a flag is true or false. Received: {text!r}")
+    return text.lower() in ("true", "1", "yes")
+
+
+def _parts(text):
+    return text.split(",")
+
+
+FLAGS = _Flags()
+
+
+def _definer(kind: Callable[[str], Any]) -> Callable[..., None]:
+    def define(name: str, default: Any, help: str | None = None, *args: Any, **options: Any) -> None:
+        FLAGS.define(name, default, kind, help)
+
+    return define
+
+
+def _enum(name: str, default: Any, enum_values: Sequence[str], help: str | None = None, **options: Any) -> None:
+    def one_of(text: str) -> str:
+        if text not in enum_values:
+            raise ValueError(f"{name} is one of {list(enum_values)}. Received: {text!r}")
+        return text
+
+    FLAGS.define(name, default, one_of, help)
+
+
+_KINDS = {"string": str, "integer": int, "float": float, "bool": _truth, "boolean": _truth, "list": _parts}
+flags = SimpleNamespace(
+    FLAGS=FLAGS, DEFINE_enum=_enum, **{f"DEFINE_{name}": _definer(kind) for name, kind in _KINDS.items()}
+)
+
+
+def run(main: Callable[[list[str]], Any] | None = None, argv: list[str] | None = None) -> NoReturn:
+    """Call ``main``, of the script unless told, with the command line, and end the program with what it returns."""
+    main = main or sys.modules["__main__"].main  # type: ignore[attr-defined]
+    sys.exit(main(sys.argv if argv is None else argv))

@@ -379,6 +379,14 @@ def test_activations_are_told_by_their_functions_and_replaced():
     assert np.allclose(model.predict(x, verbose=0), np.maximum(before, 0))
 
 
+def test_a_folder_of_tensorflows_checkpoints(tmp_path):
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "ckpt-2"\nall_model_checkpoint_paths: "ckpt-2"\n')
+    manager = tf.train.CheckpointManager(tf.train.Checkpoint(step=tf.Variable(1)), tmp_path, max_to_keep=3)
+    for asked in (lambda: manager.latest_checkpoint, lambda: tf.train.latest_checkpoint(tmp_path)):
+        with pytest.raises(ValueError, match="TensorFlow's checkpoints are not read: choose another folder"):
+            asked()
+
+
 def test_smaller_things_of_scripts():
     assert (
         tf.eye(2, batch_shape=[3, 1]).shape == (3, 1, 2, 2) and tf.eye(2, 3).numpy().tolist() == np.eye(2, 3).tolist()
@@ -398,3 +406,23 @@ def test_smaller_things_of_scripts():
     assert keras.saving.get_registered_name(Registered) == "mine>Registered"
     assert keras.saving.get_registered_object("mine>Registered") is Registered
     assert keras.saving.get_registered_object("nothing") is None and keras.saving.get_registered_name(dict) == "dict"
+
+
+def test_flags_of_the_command_line(monkeypatch):
+    flags = tf.compat.v1.app.flags
+    assert flags is tf.app.flags
+    monkeypatch.setattr("sys.argv", ["script.py", "--rows=7", "--norich", "--kind", "b", "--unknown=1"])
+    flags.DEFINE_integer("rows", 3, "How many.")
+    flags.DEFINE_float("rate", 0.5, "How fast.")
+    flags.DEFINE_bool("rich", True, "Whether.")
+    flags.DEFINE_enum("kind", "a", ["a", "b"], "Which.")
+    flags.DEFINE_list("names", ["x"], "Which ones.")
+    found = flags.FLAGS
+    assert (found.rows, found.rate, found.rich, found.kind, found.names) == (7, 0.5, False, "b", ["x"])
+    found.rate = 2.0
+    assert flags.FLAGS.rate == 2.0
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = found.nothing
+    with pytest.raises(SystemExit) as ending:
+        tf.app.run(main=lambda argv: len(argv), argv=["script.py"])
+    assert ending.value.code == 1

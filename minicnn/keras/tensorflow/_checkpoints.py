@@ -131,7 +131,12 @@ def latest_checkpoint(checkpoint_dir: Any, latest_filename: str | None = None) -
 
 def _listed(folder) -> list[str]:
     index = folder / _INDEX
-    return index.read_text(encoding="utf-8").split("\n")[:-1] if index.exists() else []
+    names = index.read_text(encoding="utf-8").split("\n")[:-1] if index.exists() else []
+    if names and names[0].startswith("model_checkpoint_path:"):
+        raise ValueError(
+            f"TensorFlow's checkpoints are not read: choose another folder for minicnn's. Received: {str(folder)!r}"
+        )
+    return names
 
 
 def _list(folder, names):

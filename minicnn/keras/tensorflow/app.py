@@ -1,91 +1,92 @@
-"""``tf.app`` and ``tf.flags`` of TensorFlow 1: options of a script's command line."""
+"""``tf.app`` and ``tf.flags``, also of ``tf.compat.v1``: the flags of a script's command line, and what runs it."""
 
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["flags", "run"]
 
-_KINDS: dict[str, Callable[[str], Any]] = {}  # of the options that were defined
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "t", "1", "false", "f", "0"):
-        raise ValueError("expected true or false")
-    return text.lower() in ("true", "t", "1")
-
-
-def _parsed(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """The options' values, ``--name=value``, ``--name value``, of a boolean ``--name`` or ``--noname``; the rest."""
-    found: dict[str, Any] = {}
-    rest: list[str] = []
-    pending = list(arguments)
-    while pending:
-        word = pending.pop(0)
-        name, equals, text = word.lstrip("-").partition("=")
-        if not word.startswith("-") or name not in _KINDS:
-            is_no = word.startswith("-") and name.startswith("no") and _KINDS.get(name[2:]) is _boolean
-            rest += [] if is_no else [word]
-            found |= {name[2:]: False} if is_no else {}
-            continue
-        if not equals:
-            text = "true" if _KINDS[name] is _boolean else pending.pop(0) if pending else ""
-        try:
-            found[name] = _KINDS[name](text)
-        except ValueError as error:
-            raise SystemExit(f"--{name} takes a value of its kind. Received: {text!r} ({error})") from None
-    return found, rest
-
 
 class _Flags:
-    """``FLAGS``: the options' values, as the command line says, or their defaults; they may be set, too."""
+    """The values of the flags: those of the command line, ``--name=value``, else the first ones."""
 
     def __init__(self) -> None:
-        vars(self)["_defaults"] = {}
+        self._parser = ArgumentParser(allow_abbrev=False)
+        self._values: Namespace | None = None
+
+    def define(self, name: str, default: Any, kind: Callable[[str], Any], help: str | None) -> None:
+        """Add a flag; one that is defined again, as in a cell that runs again, begins anew."""
+        self._values = None
+        if any(action.dest == name for action in self._parser._actions):
+            self._parser.set_defaults(**{name: default})
+            return
+        if kind is _truth:
+            self._parser.add_argument(f"--no{name}", dest=name, action="store_false", help=help)
+            options: dict[str, Any] = {"nargs": "?", "const": True}
+        else:
+            options = {}
+        self._parser.add_argument(f"--{name}", default=default, type=kind, help=help, **options)
+
+    def rest(self, arguments: Sequence[str]) -> list[str]:
+        """What of a command line's words are no flags."""
+        return self._parser.parse_known_args(arguments)[1]
 
     def __getattr__(self, name: str) -> Any:
-        if name not in _KINDS:
-            raise AttributeError(f"no option is called so: flags.DEFINE_string({name!r}, …) first. Received: {name}")
-        found, _ = _parsed(sys.argv[1:])
-        return found.get(name, vars(self)["_defaults"][name])
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if self._values is None:
+            self._values = self._parser.parse_known_args(sys.argv[1:])[0]
+        return getattr(self._values, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            getattr(self, name)  # there is such a flag
+            setattr(self._values, name, value)
+        else:
+            super().__setattr__(name, value)
+
+
+def _truth(text):
+    if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
+        raise ValueError(f"a flag is true or false. Received: {text!r}")
+    return text.lower() in ("true", "1", "yes")
+
+
+def _parts(text):
+    return text.split(",")
 
 
 FLAGS = _Flags()
 
 
-def _define(kind: Callable[[str], Any]) -> Callable[..., None]:
-    """``DEFINE_string`` and its like; an option that is defined again, as in a cell that runs again, begins anew."""
-
-    def define(name: str, default: Any = None, help: str = "", *args: Any, **kwargs: Any) -> None:
-        _KINDS[name] = kind
-        vars(FLAGS)["_defaults"][name] = default
-        vars(FLAGS).pop(name, None)
+def _definer(kind: Callable[[str], Any]) -> Callable[..., None]:
+    def define(name: str, default: Any = None, help: str | None = None, *args: Any, **options: Any) -> None:
+        FLAGS.define(name, default, kind, help)
 
     return define
 
 
-def run(main: Callable[[list[str]], Any] | None = None, argv: Sequence[str] | None = None) -> None:
-    """Call `main`, by default that of the script, with what the options have left of the command line, and exit.
+def _enum(name: str, default: Any, enum_values: Sequence[str], help: str | None = None, **options: Any) -> None:
+    def one_of(text: str) -> str:
+        if text not in enum_values:
+            raise ValueError(f"{name} is one of {list(enum_values)}. Received: {text!r}")
+        return text
 
-    Parameters
-    ----------
-    main : callable, optional
-    argv : list of str, optional
-        Default: the command line.
-    """
-    main = sys.modules["__main__"].main if main is None else main
-    program, *arguments = sys.argv if argv is None else argv
-    sys.exit(main([program, *_parsed(arguments)[1]]))
+    FLAGS.define(name, default, one_of, help)
 
 
+_KINDS = {"string": str, "integer": int, "float": float, "bool": _truth, "boolean": _truth, "list": _parts}
 flags = SimpleNamespace(
-    FLAGS=FLAGS,
-    DEFINE_string=_define(str),
-    DEFINE_integer=_define(int),
-    DEFINE_float=_define(float),
-    DEFINE_boolean=_define(_boolean),
-    DEFINE_bool=_define(_boolean),
+    FLAGS=FLAGS, DEFINE_enum=_enum, **{f"DEFINE_{name}": _definer(kind) for name, kind in _KINDS.items()}
 )
+
+
+def run(main: Callable[[list[str]], Any] | None = None, argv: Sequence[str] | None = None) -> NoReturn:
+    """Call `main`, of the script unless told, with what flags leave of the command line, and end the program."""
+    main = main or sys.modules["__main__"].main  # type: ignore[attr-defined]
+    program, *arguments = sys.argv if argv is None else argv
+    sys.exit(main([program, *FLAGS.rest(arguments)]))

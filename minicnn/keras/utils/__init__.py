@@ -19,6 +19,8 @@ _NAMES = {
                 "convert_all_kernels_in_model",
                 "convert_kernel",
                 "get_custom_objects",
+                "get_registered_name",
+                "get_registered_object",
                 "multi_gpu_model",
                 "print_summary",
                 "register_keras_serializable",

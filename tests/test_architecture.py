@@ -207,7 +207,7 @@ FLOORS = {
         ("groups",),
         ("state",),
         ("config", "compiled"),
-        ("layers", "older"),
+        ("layers", "older", "tf_operations"),
         ("names", "operations", "structure"),
     ),
     "minicnn.testing": (("check",), ("contracts",), ("running",)),

@@ -10,6 +10,7 @@ from minicnn.onnx.importer import Importer
 from minicnn.onnx.open_sizes import import_for_all_sizes
 from minicnn.onnx.properties import put_properties
 from minicnn.onnx.reader import FileGraph, read_graph
+from minicnn.onnx.unsupported import check_operators
 from minicnn.parameters import weights_from_file
 from minicnn.saving.files import checked_path, named_in_errors
 from minicnn.settings import floatx
@@ -58,6 +59,7 @@ def import_onnx(path: FilePath, input_shape: OpenShape | Mapping[str, OpenShape]
     """
     with named_in_errors(checked_path(path)):
         graph = read_graph(path)
+        check_operators(graph.nodes)
     if input_shape is not None:
         graph = _with_sizes(graph, input_shape)
     with named_in_errors(checked_path(path)):

@@ -20,7 +20,7 @@ from minicnn.onnx.naming import layer_name
 from minicnn.onnx.older import modernized
 from minicnn.onnx.properties import PRODUCER
 from minicnn.onnx.reader import FileGraph, FileNode
-from minicnn.onnx.unsupported import check_operators, unknown
+from minicnn.onnx.unsupported import unknown
 from minicnn.onnx.values import (
     Layout,
     Value,
@@ -83,7 +83,6 @@ class Importer:
 
     def run(self) -> Model:
         """The model."""
-        check_operators(self._graph.nodes)
         inputs = [self._input(name, shape) for name, shape in self._graph.inputs.items()]
         for node in self._graph.nodes:
             found = gives_images(node, self._images, self._shapes)

@@ -57,7 +57,10 @@ def _made(graph, make):
                 return first, second, make(_with_numbers(graph, step, 3, more=1))
             except FileFormatError:  # many networks take multiples of a size
                 return first, second, None
-    raise error
+    raise FileFormatError(
+        f"{error}. The file leaves sizes open, of which some were tried; if it is for certain sizes, say which: "
+        "import_onnx(path, input_shape=(48, None, 3))"
+    )
 
 
 def _with_numbers(graph, step, base, more=0):

@@ -78,7 +78,7 @@ def conv2d(
             f"for groups={groups}. Received: kernel of shape {kernel.shape[:2] if planar else kernel.shape}"
         )
     if bias is not None:
-        bias = engine.asarray(np.broadcast_to(real_array(bias, "bias"), kernel.shape[3:]), images.dtype)
+        bias = engine.asarray(_bias(bias, kernel.shape[3]), images.dtype)
     window = _window(images, kernel.shape[:2], strides, padding, dilation)
     y = _empty(images, window, kernel.shape[3], engine)
     with compute_threads(engine):
@@ -130,6 +130,16 @@ def _pool(compute, x, pool_size, strides, padding, backend):
     with compute_threads(engine):
         compute(engine.ops, images, y, window)
     return _like_input(engine.to_host(y), rank, rank == 2)
+
+
+def _bias(bias, filters):
+    """A number for each filter, (F,)."""
+    bias = real_array(bias, "bias")
+    if bias.shape not in ((), (1,), (filters,)):
+        raise ShapeError(
+            f"a kernel of {filters} filter(s) needs a bias ({filters},). Received: bias of shape {bias.shape}"
+        )
+    return np.broadcast_to(bias, (filters,))
 
 
 def im2col(

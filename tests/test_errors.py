@@ -91,7 +91,7 @@ BAD_X = {
     "no samples": (np.zeros((0, 28, 28, 1)), DataError, "empty.*0 samples"),
     "an empty list": ([], (ShapeError, DataError), "Received"),
     "None": (None, TypeError, "real numbers.*Received: None$"),
-    "objects": (np.full((6, 28, 28, 1), None), TypeError, "dtype object.*asarray"),
+    "objects": (np.full((6, 28, 28, 1), None), TypeError, "dtype object, with None at position"),
     "strings": (np.full((6, 28, 28, 1), "a"), TypeError, "real numbers.*<U1"),
     "complex": (np.zeros((6, 28, 28, 1), complex), TypeError, "complex128"),
     "dates": (np.zeros((6, 28, 28, 1), "datetime64[s]"), TypeError, "datetime64"),
@@ -498,6 +498,15 @@ def test_nan_in_the_data(backend, rng):
     assert model.optimizer.iterations == 2
     with Unchanged(model), pytest.raises(NonFiniteError, match="epoch 1, batch 1"):
         model.train_on_batch(x[8:], y[8:])
+
+
+def test_a_loss_that_is_not_finite_though_the_outputs_are():
+    """The user's own loss makes it, here by its arguments in the wrong order."""
+    model = mc.Sequential([mc.Input((3,)), mc.layers.Dense(2)])
+    model.compile("sgd", lambda y_pred, y_true: -np.mean(y_true * np.log(y_pred)), backend="numpy")
+    advice = r"all layers' outputs are finite.*logarithms, roots and quotients.*the order \(y_true, y_pred\)"
+    with Unchanged(model), pytest.raises(NonFiniteError, match=advice), np.errstate(all="ignore"):
+        model.train_on_batch(np.ones((4, 3)), -np.ones((4, 2)))
 
 
 @every_backend

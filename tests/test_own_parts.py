@@ -123,6 +123,11 @@ def two_weights(self, shapes):
     return shapes[0]
 
 
+def one_weight(self, shapes):
+    self.add_weight("gamma", shape=(6,))
+    return shapes[0]
+
+
 def nothing(self, xs, ws):
     pass
 
@@ -152,6 +157,18 @@ MISTAKES = {
     "one name twice": ({"build": two_weights}, "declares two weights of one name"),
     "input changed": ({"forward": changes_input}, "reads xs and never changes it"),
     "wrong shape": ({"forward": narrower}, r"could not broadcast.*ws\.y is \(N, \*what build returned\)"),
+    "unknown weight": (
+        {"build": one_weight, "forward": lambda self, xs, ws: ws.params["gama"]},
+        r"there is no 'gama'\. Received: xs \[.*ws\.params \{'gamma': \(6,\)\}",
+    ),
+    "unknown buffer": (
+        {"backward": lambda self, dy, ws: ws.buffers["m"]},
+        r"backward of .*there is no 'm'",
+    ),
+    "unknown input": (
+        {"forward": lambda self, xs, ws: xs[1]},
+        r"forward of .*tuple index out of range\. Received: xs \[",
+    ),
     "entry assigned": ({"backward": assigns_entry}, r"write `if ws\.dxs\[0\] is not None: ws\.dxs\[0\]\[\.\.\.\] = …`"),
     "gradient unwritten": ({"backward": nothing}, r"every element of ws\.dxs\[0\].*nothing was written"),
     "gradient half written": ({"backward": half}, r"every element of ws\.dxs\[0\].*some elements"),

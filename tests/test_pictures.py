@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -63,6 +64,7 @@ def test_a_prediction_is_that_of_the_pixels(named_model, photo):
     assert list(found.probabilities.values()) == sorted(found.probabilities.values(), reverse=True)
     assert named_model.predict_image(pixels) == found
     assert named_model.predict_image(Image.open(photo)) == found
+    assert named_model.predict_image(photo.read_bytes()) == found  # what a server gets
 
 
 @pytest.mark.parametrize("units", [1, 3])
@@ -140,6 +142,22 @@ def test_what_does_not_fit_is_refused(named_model, photo, break_it, error, text)
     with pytest.raises(error, match=text):
         break_it(named_model)
         named_model.predict_image(photo)
+
+
+def test_an_array_of_numbers_up_to_1_is_warned_of(named_model, photo):
+    pixels = np.asarray(Image.open(photo))
+    with pytest.warns(UserWarning, match=r"pixels from 0 to 255: give x \* 255"):
+        named_model.predict_image(pixels / 255)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for plain in (pixels.astype(float), np.zeros_like(pixels, float), np.ones_like(pixels, float), pixels > 99):
+            named_model.predict_image(plain)
+
+
+def test_pictures_are_recognised_one_at_a_time(named_model, photo):
+    for several in ([photo, photo], np.zeros((2, 12, 16, 3), np.uint8)):
+        with pytest.raises(DataError, match="one at a time"):
+            named_model.predict_image(several)
 
 
 def test_a_file_that_is_no_picture_is_named(named_model, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -13,6 +14,7 @@ from minicnn.checks import check_choice, check_number, check_pair
 from minicnn.errors import DataError, ShapeError
 from minicnn.images.files import CHANNELS, read_image
 from minicnn.images.resizing import INTERPOLATIONS, cropped_to_ratio, resized
+from minicnn.user_warnings import warn_user
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,13 @@ class Preprocessing:
             )
         return Preprocessing(**(self.get_config() | {"image_size": size, "color_mode": mode}))
 
-    def __call__(self, picture: str | os.PathLike[str] | ArrayLike) -> np.ndarray:
+    def __call__(self, picture: str | os.PathLike[str] | bytes | ArrayLike) -> np.ndarray:
         """One picture as a model takes it.
 
         Parameters
         ----------
-        picture : str, path-like, file object, or array (H, W) or (H, W, C) of pixels from 0 to 255
-            Pictures of Pillow are such arrays.
+        picture : str, path-like, file object, bytes of a file, or array (H, W) or (H, W, C) of pixels from 0 to 255
+            Pictures of Pillow are such arrays. Numbers from 0 to 1 are warned of.
 
         Returns
         -------
@@ -111,6 +113,7 @@ class Preprocessing:
             If there is no such file.
         """
         mode = self.color_mode or "rgb"
+        picture = io.BytesIO(picture) if isinstance(picture, bytes | bytearray) else picture
         if isinstance(picture, str | os.PathLike) or hasattr(picture, "read"):
             crop, pad = self.crop_to_aspect_ratio, self.pad_to_aspect_ratio
             pixels = read_image(picture, mode, self.image_size, self.interpolation, crop, pad, self.upright)
@@ -122,9 +125,11 @@ class Preprocessing:
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         if pixels.ndim != 3 or pixels.shape[2] != channels or pixels.dtype.kind not in "uifb":
             raise DataError(
-                f"a picture is a file, or an array (H, W, {channels}) of pixels from 0 to 255. Received: shape "
-                f"{pixels.shape}, dtype {pixels.dtype}"
+                f"a picture is a file, or an array (H, W, {channels}) of pixels from 0 to 255, one at a time. "
+                f"Received: shape {pixels.shape}, dtype {pixels.dtype}"
             )
+        if pixels.dtype.kind == "f" and 0 < pixels.max(initial=0) <= 1 and (pixels != np.round(pixels)).any():
+            warn_user("a picture has pixels from 0 to 255: give x * 255. Received: an array of numbers up to 1")
         if self.image_size is None:
             return pixels.astype(np.float32)
         pixels = cropped_to_ratio(pixels, self.image_size) if self.crop_to_aspect_ratio else pixels

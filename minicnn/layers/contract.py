@@ -326,13 +326,15 @@ class Watched(Step):
                 f"{self._who} has no {method}: write {method}({'xs' if method == 'forward' else 'dy'}, ws); {PAGE}. "
                 f"Received: a class without {method}"
             ) from None
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, LookupError) as error:
             shapes = f"xs {[x.shape for x in ws.xs]}, ws.y {ws.y.shape}"
+            shapes += f", ws.params { ({name: p.shape for name, p in ws.params.items()}) }" if ws.params else ""
+            shapes += f", ws.buffers {sorted(ws.buffers)}" if ws.buffers else ""
             if method == "backward":
                 shapes += f", ws.dxs {[None if d is None else d.shape for d in ws.dxs]}, ws.grads "
                 shapes += str({name: None if g is None else g.shape for name, g in ws.grads.items()})
             raise ContractError(
-                f"{method} of {self._who}: {error}{_hint(str(error), method)}. Received: {shapes}"
+                f"{method} of {self._who}: {_worded(error)}{_hint(str(error), method)}. Received: {shapes}"
             ) from error
 
     def _check_unchanged(self, method, pairs, name):
@@ -348,6 +350,11 @@ class Watched(Step):
             f"{method} of {self._who} must write its result into {target}, as in `{example}`, and returns nothing; "
             f"{PAGE}. Received: {received}"
         )
+
+
+def _worded(error):
+    """The error in words; of a name or a number that is not there, Python gives no more than that."""
+    return f"there is no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _hint(message, method):

@@ -78,13 +78,13 @@ class OfPictures:
             value = Preprocessing.from_config(value)
         self._preprocessing: Preprocessing | None = value
 
-    def predict_image(self, image: str | os.PathLike[str] | ArrayLike) -> ImagePrediction:
+    def predict_image(self, image: str | os.PathLike[str] | bytes | ArrayLike) -> ImagePrediction:
         """What one picture is taken for.
 
         Parameters
         ----------
-        image : str or path-like, or array (H, W) or (H, W, C) of pixels from 0 to 255
-            A file of any size and kind; the model's `preprocessing` says what becomes of it.
+        image : str, path-like, file object, bytes of a file, or array (H, W) or (H, W, C) of pixels from 0 to 255
+            A picture of any size and kind; the model's `preprocessing` says what becomes of it.
 
         Returns
         -------
@@ -111,7 +111,7 @@ class OfPictures:
         return ImagePrediction(names[order[0]], ranked[names[order[0]]], ranked)
 
 
-def image_pixels(model: Any, image: str | os.PathLike[str] | ArrayLike) -> np.ndarray:
+def image_pixels(model: Any, image: str | os.PathLike[str] | bytes | ArrayLike) -> np.ndarray:
     """A picture as a model takes it, (H, W, C) or (H, W); errors as for `OfPictures.predict_image`."""
     if model.preprocessing is None:
         raise ValueError(

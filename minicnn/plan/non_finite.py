@@ -26,7 +26,10 @@ def explain_non_finite(loss: float, bound: BoundPlan, epoch: int, batch: int) ->
         with unchanged(bound):
             layer = first_non_finite(bound)
         where = (
-            f"the first layer whose output is not finite is '{layer}'" if layer else "all layers' outputs are finite"
+            f"the first layer whose output is not finite is '{layer}'"
+            if layer
+            else "all layers' outputs are finite, and the loss of them is not (in a loss of your own, look for "
+            "logarithms, roots and quotients, and at the order (y_true, y_pred))"
         )
         cause = f"{where}; try a smaller learning rate, scaled inputs, or clipnorm=1.0 in the optimizer"
     return f"the loss became {loss} in epoch {epoch + 1}, batch {batch + 1}: {cause}"

@@ -135,6 +135,7 @@ PLAIN = {
     "few filters": (Window(9, 8, 3, 3, pad_top=1, pad_bottom=1, pad_left=1), 6, 2, (FEW, FEW_GRADIENT)),
     "Winograd": (Window(9, 7, 3, 3, pad_top=1, pad_bottom=1, pad_left=1, pad_right=1), 17, 18, (WINOGRAD,)),
     "Winograd, valid": (make_window((10, 11), (3, 3), (1, 1), "valid"), 3, 33, (WINOGRAD,)),
+    "Winograd, 5 x 5": (make_window((8, 9), (5, 5), (1, 1), "same"), 17, 18, (WINOGRAD,)),
     "chosen": (make_window((12, 12), (3, 3), (1, 1), "same"), 32, 32, None),
 }
 POOLED = {
@@ -142,6 +143,7 @@ POOLED = {
     "pairs": (make_window((8, 10), (5, 5), (1, 1), "valid"), 1, 6, (PAIRS,)),
     "spread": (make_window((9, 9), (3, 3), (1, 1), "valid"), 1, 18, (SPREAD,)),
     "Winograd": (make_window((9, 8), (3, 3), (1, 1), "same"), 6, 16, (POOLED_WINOGRAD, GRADIENT)),
+    "Winograd, 5 x 5": (make_window((9, 8), (5, 5), (1, 1), "same"), 6, 16, (POOLED_WINOGRAD, GRADIENT)),
     "Winograd, pooled only": (make_window((9, 9), (3, 3), (1, 1), "valid"), 16, 32, (POOLED_WINOGRAD,)),
 }
 

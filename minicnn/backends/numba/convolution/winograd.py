@@ -1,8 +1,9 @@
-"""Convolution with 3 x 3 taps by Winograd's algorithm: a quarter of the multiplications.
+"""Convolution by Winograd's algorithm: with 3 x 3 taps a quarter of the multiplications, with 5 x 5 about a third.
 
-The output is cut into tiles of 4 x 4 pixels. A few dozen tiles at a time are transformed into 36 numbers each, for
-every channel; for each of the 36 a matrix product over the channels follows; then the transform back, with bias, ReLU
-and pooling while the tile is in registers. `winograd_transforms.py` says why this gives the convolution.
+The output is cut into tiles of 4 x 4 pixels, for 5 x 5 taps of 2 x 2. A few dozen tiles at a time are transformed into
+36 numbers each, for every channel; for each of the 36 a matrix product over the channels follows; then the transform
+back, with bias, ReLU and pooling while the tile is in registers. `winograd_transforms.py` says why this gives the
+convolution.
 
 The gradient of the input is the same convolution of the outputs' gradient with the kernel turned around.
 
@@ -26,10 +27,10 @@ from minicnn.backends.numba.convolution.winograd_kernels import transformed_kern
 from minicnn.backends.numba.convolution.winograd_transforms import (
     TILE_INPUTS,
     TILE_NUMBERS,
-    TILE_OUTPUTS,
     Extent,
     cells_of,
     outputs_of,
+    tile_outputs,
     tiles_along,
     transform_inputs,
 )
@@ -116,8 +117,8 @@ def _launch(source, kernel, bias, out, relu, tables):
     chunks = parts_of_images(images, -(-tiles.count // ROWS), time, most)
     bias = zero_row(tiles.filters, kernel.dtype) if bias is None else bias
     weights = weights_of(kernel, bias, sizes.factor_stride, images * tiles.count, tiles.turned)
-    arrays = kernel.reshape(-1), weights, source, out
-    is_finite = _conv2d.launch(time, *arrays, relu, chunks, frame, tiles, sizes, chunks=chunks.count)
+    arrays = kernel.reshape(-1), tiles, weights, source, out
+    is_finite = _conv2d.launch(time, *arrays, relu, chunks, frame, sizes, chunks=chunks.count)
     return () if is_finite else images_not_finite(out.y, images)
 
 
@@ -137,8 +138,9 @@ def _source(x, y=None, winner=None):
 
 
 class Tiles(NamedTuple):
-    """The tiles of an image: TILE_OUTPUTS x TILE_OUTPUTS outputs each, the last ones partly outside."""
+    """The tiles of an image: `tile_outputs` along each axis, the last ones partly outside."""
 
+    taps: tuple[int, ...]  # along an axis: their number is a part of the type, for which kernels are compiled
     channels: int
     filters: int
     pooled: bool
@@ -162,17 +164,18 @@ def tiles_of(
     window: Window, channels: int, filters: int, pooled: bool = False, turned: bool = False
 ) -> tuple[Frame, Tiles]:
     """The frame of the input and the `Tiles` for the outputs of an image, or for its cells of 2 x 2 outputs."""
-    size, edge = (TILE_OUTPUTS // 2, 2) if pooled else (TILE_OUTPUTS, 1)  # of a tile; of a cell
+    size, edge = tile_outputs(window.kernel_height), 2 if pooled else 1  # of a tile; of a cell
     height, width, dilation = (
         window.out_height // edge,
         window.out_width // edge,
         (window.dilation_y, window.dilation_x),
     )
-    rows, heights = np.array(tiles_along(height, dilation[0], size)).T
-    columns, widths = np.array(tiles_along(width, dilation[1], size)).T
+    rows, heights = np.array(tiles_along(height, dilation[0], size // edge)).T
+    columns, widths = np.array(tiles_along(width, dilation[1], size // edge)).T
     x_frame = _frame(window, edge * rows.max(), edge * columns.max(), channels)
     cell_rows = strides(window.in_height // 2, 2 * x_frame.padded_row)
     return x_frame, Tiles(
+        taps=tuple(range(window.kernel_height)),
         channels=channels,
         filters=filters,
         pooled=pooled,
@@ -337,7 +340,7 @@ def _store_tiles(products, bias, relu, source, out, first, tile_range, tiles, si
         fetch(source.x, x_at + n * sizes.x_ahead, sizes.x_ahead)
         for filter in range(0, tiles.filters, lanes_of(products)):
             slot, stride = n * sizes.filter_slots + filter, sizes.product_stride
-            extent = Extent(tiles.y_row, tiles.y_pixel, height, width, tiles.filters - filter)
+            extent = Extent(tiles.y_row, tiles.y_pixel, height, width, tiles.filters - filter, tiles.taps)
             if tiles.pooled:
                 is_finite = cells_of(products, slot, stride, bias, filter, relu, out, start + filter, extent)
             else:
@@ -374,8 +377,8 @@ def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes)
     return all_are
 
 
-@parallel_kernel(uses=[MULTIPLY])
-def _conv2d(pool, kernel, weights, source, out, relu, chunks, frame, tiles, sizes):
+@parallel_kernel(typed=2, uses=[MULTIPLY])
+def _conv2d(pool, kernel, tiles, weights, source, out, relu, chunks, frame, sizes):
     """Returns whether all outputs are finite."""
     factors = transformed_kernel(pool, kernel, weights, tiles, sizes)
     data = source, factors, weights.bias, out, relu, chunks, frame, tiles, sizes

@@ -1,8 +1,9 @@
 """Kernels of convolutions, transformed for Winograd's algorithm; and kept where there are few tiles.
 
-A kernel becomes four times as many numbers, which some threads write and others read: where there are few tiles, that
-takes about as long as all the rest. So a call that is recorded (`minicnn.backends.numba.machine.recording`) keeps them.
-The next time it compares the kernel with the one that they belong to, byte by byte: weights may be changed by anybody.
+A kernel of 3 x 3 taps becomes four times as many numbers, which some threads write and others read: where there are
+few tiles, that takes about as long as all the rest. So a call that is recorded
+(`minicnn.backends.numba.machine.recording`) keeps them. The next time it compares the kernel with the one that they
+belong to, byte by byte: weights may be changed by anybody.
 """
 
 from typing import NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution import choice
-from minicnn.backends.numba.convolution.winograd_transforms import TILE_KERNEL, TILE_NUMBERS, transform_kernel
+from minicnn.backends.numba.convolution.winograd_transforms import TILE_NUMBERS, transform_kernel
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.memory import copy, scratch, transpose
 from minicnn.backends.numba.machine.parallel import in_parallel
@@ -36,7 +37,7 @@ def weights_of(kernel: np.ndarray, bias: np.ndarray, factor_stride: int, tiles: 
 
     Parameters
     ----------
-    kernel : array (3, 3, channels, filters)
+    kernel : array (taps, taps, channels, filters)
     bias : array (filters,)
     factor_stride : int
         Elements from one of the 36 numbers to the next.
@@ -54,7 +55,7 @@ def weights_of(kernel: np.ndarray, bias: np.ndarray, factor_stride: int, tiles: 
 
 @inline
 def transformed_kernel(pool, kernel, weights, tiles, sizes):
-    """The factors of a kernel (9, channels, filters); `tiles` and `sizes` as in `winograd`."""
+    """The factors of a kernel (taps, taps, channels, filters), flat; `tiles` and `sizes` as in `winograd`."""
     is_kept = len(weights.factors) > 0
     factors = weights.factors if is_kept else scratch(TILE_NUMBERS * sizes.factor_stride, kernel)
     if is_kept and weights.is_there[0] == 1 and _are_same(weights.kernel, weights.kept_bytes):
@@ -87,14 +88,15 @@ def _factors_of(channel, kernel, tiles, sizes, factors):
     tap = tiles.channels * tiles.filters
     for filter in range(0, tiles.filters, lanes_of(kernel)):
         start, at = channel * tiles.filters + filter, channel * sizes.filter_slots + filter
-        transform_kernel(kernel, start, TILE_KERNEL * tap, tap, factors, at, sizes.factor_stride)
+        row = len(tiles.taps) * tap
+        transform_kernel(kernel, start, row, tap, factors, at, sizes.factor_stride, tiles.taps)
 
 
 @inline
 def _turned_around(kernel, tiles):
-    """The kernel (9, filters, channels) with its taps in reverse order, as (9, channels, filters)."""
+    """The kernel (taps, filters, channels) with its taps in reverse order, as (taps, channels, filters)."""
     size, channels, filters = tiles.channels * tiles.filters, tiles.channels, tiles.filters
-    turned = scratch(len(kernel), kernel)
-    for tap in range(9):
-        transpose(kernel, (8 - tap) * size, channels, filters, channels, turned, tap * size, filters)
+    turned, last = scratch(len(kernel), kernel), len(tiles.taps) * len(tiles.taps) - 1
+    for tap in range(last + 1):
+        transpose(kernel, (last - tap) * size, channels, filters, channels, turned, tap * size, filters)
     return turned

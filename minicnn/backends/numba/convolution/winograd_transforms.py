@@ -2,14 +2,17 @@
 
 A tile of 4 x 4 outputs of a 3 x 3 convolution is a product of polynomials in disguise: transform the 6 x 6 inputs and
 the 3 x 3 kernel, multiply number by number, transform back. That is 36 products in place of 144. (Winograd: "Arithmetic
-Complexity of Computations", 1980; Lavin and Gray: "Fast Algorithms for Convolutional Neural Networks", 2016.)
+Complexity of Computations", 1980; Lavin and Gray: "Fast Algorithms for Convolutional Neural Networks", 2016.) So is a
+tile of 2 x 2 outputs of a 5 x 5 convolution, with the same transform of the 6 x 6 inputs: 36 products in place of 100.
+
+How many taps there are along an axis is the length of a tuple, `taps`: numba knows it when it compiles.
 
 Along one axis the transforms evaluate polynomials at 0, ±a, ±b and infinity. With a = 3/4 and b = 3/2 all constants of
 `_inputs` are exact, and rounding errors are about half of those at the usual 1 and 2 (bounds are in
 `tests/test_convolution_kernels.py`).
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from numba.core import types
@@ -22,6 +25,11 @@ from minicnn.backends.numba.pooling import emit_cell
 TILE_OUTPUTS, TILE_KERNEL = 4, 3  # along each axis of a tile
 TILE_INPUTS = TILE_OUTPUTS + TILE_KERNEL - 1
 TILE_NUMBERS = TILE_INPUTS * TILE_INPUTS  # of a transformed tile
+
+
+def tile_outputs(taps: int) -> int:
+    """Outputs along each axis of a tile, for so many taps along it: `TILE_OUTPUTS` for `TILE_KERNEL`."""
+    return TILE_INPUTS - taps + 1
 
 
 @lru_cache
@@ -68,7 +76,7 @@ def _inputs(emit, d):
 
 
 def _factors(emit, g):
-    """The 3 taps of a kernel to 6 numbers."""
+    """The taps of a kernel to 6 numbers."""
 
     def at(point, divisor, first):
         terms = [(point**power / divisor, g[power]) for power in range(first, len(g), 2)]
@@ -82,15 +90,15 @@ def _factors(emit, g):
     ]
 
 
-def _outputs(emit, m):
-    """6 numbers to 4 outputs."""
+def _outputs(emit, m, count):
+    """6 numbers to so many outputs."""
     at_a, at_b = _plus_minus(emit, m[1], m[2]), _plus_minus(emit, m[3], m[4])
     results = []
-    for power in range(TILE_OUTPUTS):
+    for power in range(count):
         terms = [(_A**power, at_a[power % 2]), (_B**power, at_b[power % 2])]
         if power == 0:
             terms.append((1, m[0]))
-        if power == TILE_OUTPUTS - 1:
+        if power == count - 1:
             terms.append((1, m[5]))
         results.append(_sum_of(emit, *terms))
     return results
@@ -114,6 +122,7 @@ class Extent(NamedTuple):
     height: int  # pixels
     width: int
     count: int  # filters from here on
+    taps: tuple[int, ...]  # of the kernel, along an axis
 
 
 def _offset(emit, row_stride, stride, i, j):
@@ -142,7 +151,7 @@ def _transforms(transform, size):
 
     def emit_body(context, builder, signature, args):
         emit = Emitter(context, builder, signature.args[0])
-        source, start, row_stride, stride, numbers, at, number_stride = emit.plain(signature.args, args)
+        source, start, row_stride, stride, numbers, at, number_stride, *_ = emit.plain(signature.args, args)
         grid = _along_both(emit, transform, size, _tile_loader(emit, emit.moved(source, start), row_stride, stride))
         _store_numbers(emit, grid, emit.moved(numbers, at), number_stride)
         return context.get_dummy_value()
@@ -150,9 +159,9 @@ def _transforms(transform, size):
     return emit_body
 
 
-def _transform_type(source, target):
+def _transform_type(source, target, *further):
     index = types.int64
-    return types.void(source, index, index, index, target, index, index)
+    return types.void(source, index, index, index, target, index, index, *further)
 
 
 @intrinsic
@@ -162,14 +171,20 @@ def transform_inputs(typingctx, x, start, row_stride, stride, numbers, at, numbe
 
 
 @intrinsic
-def transform_kernel(typingctx, kernel, start, row_stride, stride, numbers, at, number_stride):
-    """numbers[at + number_stride · (6 i + j)] = the transform of 3 x 3 taps."""
-    return _transform_type(kernel, numbers), _transforms(_factors, TILE_KERNEL)
+def transform_kernel(typingctx, kernel, start, row_stride, stride, numbers, at, number_stride, taps):
+    """numbers[at + number_stride · (6 i + j)] = the transform of the taps."""
+    return _transform_type(kernel, numbers, taps), _transforms(_factors, len(taps))
+
+
+def _output_grid(emit, numbers, stride, taps):
+    """Rows of a tile's outputs, from its numbers."""
+    transform = partial(_outputs, count=tile_outputs(taps))
+    return _along_both(emit, transform, TILE_INPUTS, _number_loader(emit, numbers, stride))
 
 
 @intrinsic
 def outputs_of(typingctx, numbers, start, stride, bias, column, floor, y, at, extent):
-    """y = max(floor, bias + outputs): up to 4 x 4 pixels, from one vector of filters of transformed numbers.
+    """y = max(floor, bias + outputs): up to a tile of them, from one vector of filters of transformed numbers.
 
     Returns whether all outputs are finite: if not, whatever was not has spread over the tile.
     """
@@ -180,7 +195,7 @@ def outputs_of(typingctx, numbers, start, stride, bias, column, floor, y, at, ex
 def _emit_outputs(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     numbers, start, stride, bias, column, floor, y, at, extent = emit.plain(signature.args, args)
-    grid = _along_both(emit, _outputs, TILE_INPUTS, _number_loader(emit, emit.moved(numbers, start), stride))
+    grid = _output_grid(emit, emit.moved(numbers, start), stride, len(extent.taps))
     biases, floors, y = emit.load(emit.moved(bias, column)), emit.splat(floor), emit.moved(y, at)
     for i, row in enumerate(grid):
         with builder.if_then(builder.icmp_signed(">", extent.height, emit.index(i))):
@@ -193,7 +208,7 @@ def _emit_outputs(context, builder, signature, args):
 
 @intrinsic
 def cells_of(typingctx, numbers, start, stride, bias, column, relu, out, at, extent):
-    """out = bias + the maximum of each 2 x 2 outputs: up to 2 x 2 cells of a `Pooled`.
+    """out = bias + the maximum of each 2 x 2 outputs: up to a tile's cells of a `Pooled`.
 
     Returns what `outputs_of` does.
     """
@@ -204,11 +219,11 @@ def cells_of(typingctx, numbers, start, stride, bias, column, relu, out, at, ext
 def _emit_cells(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     numbers, start, stride, bias, column, relu, out, at, extent = emit.plain(signature.args, args)
-    grid = _along_both(emit, _outputs, TILE_INPUTS, _number_loader(emit, emit.moved(numbers, start), stride))
+    grid = _output_grid(emit, emit.moved(numbers, start), stride, len(extent.taps))
     biases = emit.load(emit.moved(bias, column))
-    for i in range(TILE_OUTPUTS // 2):
+    for i in range(len(grid) // 2):
         with builder.if_then(builder.icmp_signed(">", extent.height, emit.index(i))):
-            for j in range(TILE_OUTPUTS // 2):
+            for j in range(len(grid) // 2):
                 with builder.if_then(builder.icmp_signed(">", extent.width, emit.index(j))):
                     taps = [grid[2 * i + k // 2][2 * j + k % 2] for k in range(4)]
                     cell = builder.add(at, _offset(emit, extent.row_stride, extent.stride, i, j))

@@ -36,7 +36,8 @@ class Kernel:
     function : callable
         Takes arrays, ints, floats, and named tuples of arrays and ints; if `parallel`, before them the pool.
     typed : int
-        The types of so many leading array arguments select the specialisation; all others have a fixed type.
+        So many leading arguments select the specialisation, by the types of arrays, and of named tuples by the lengths
+        of the tuples in them; all others have a fixed type.
     parallel : bool
         Whether it has loops for several threads, see `in_parallel`.
     uses : sequence of SharedCode
@@ -87,7 +88,7 @@ class Kernel:
         first = arguments[0]
         key = first.dtype.char, first.ndim
         if self._typed > 1:
-            key += tuple([(a.dtype.char, a.ndim) for a in arguments[1 : self._typed]])
+            key += tuple([_kind_of(a) for a in arguments[1 : self._typed]])
         return key
 
     def _kinds(self, arguments) -> tuple[types.Type, ...]:
@@ -145,6 +146,13 @@ def serial_kernel(function: Callable | None = None, *, typed: int = 1) -> Any:
 def parallel_kernel(function: Callable | None = None, *, typed: int = 1, uses: Sequence[SharedCode] = ()) -> Any:
     """Decorator: a kernel with loops that run on several threads; its first parameter is the pool."""
     return Kernel(function, typed, uses=uses) if function else lambda f: Kernel(f, typed, uses=uses)
+
+
+def _kind_of(argument):
+    """What of a further argument selects the specialisation."""
+    if isinstance(argument, tuple):
+        return tuple([len(part) for part in argument if type(part) is tuple])
+    return argument.dtype.char, argument.ndim
 
 
 def _plain_type(kind):

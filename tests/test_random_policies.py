@@ -1,4 +1,4 @@
-"""RandAugment and AugMix, with strengths of 0, for which layers of the library make each change alone; RandomPerspective."""
+"""RandAugment and AugMix with strengths of 0, for which other layers make each change alone; RandomPerspective."""
 
 import numpy as np
 import pytest

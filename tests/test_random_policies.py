@@ -1,4 +1,4 @@
-"""RandAugment and AugMix, with strengths of 0, beside layers that make each change alone; RandomPerspective."""
+"""RandAugment and AugMix with strengths of 0, for which other layers make each change alone; RandomPerspective."""
 
 import numpy as np
 import pytest
@@ -109,6 +109,8 @@ def test_perspective_by_hand(rng):
             below = (1 - right) * pixel(top + 1, left) + right * pixel(top + 1, left + 1)
             assert made[0, i, j, 0] == pytest.approx((1 - down) * above + down * below, abs=0.6)
     assert layer.get_random_transformation(images, training=False) is None
+    alone = layer.get_random_transformation(images[0], seed=4)
+    np.testing.assert_array_equal(layer.transform_images(images[0], alone), made[0])
 
 
 def test_how_often_the_perspective_changes():

@@ -73,6 +73,7 @@ class RandomPerspective(ImageLayer):
         if not training:
             return None
         images = np.asarray(data["images"] if isinstance(data, Mapping) else data)
+        images = images[None] if self.is_image(images) else images
         seed = self.seed if seed is None else check_seed("seed", seed)
         numbers = random.uniform(random.next_seed() if seed is None else seed, 0, 0, len(images) * NUMBERS)
         sizes = images.shape[2:] if self.data_format == "channels_first" else images.shape[1:3]
@@ -96,7 +97,7 @@ class RandomPerspective(ImageLayer):
 
         Parameters
         ----------
-        images : array (N, H, W, C), or (N, C, H, W) with ``data_format="channels_first"``
+        images : array (N, H, W, C), or (N, C, H, W) with ``data_format="channels_first"``; or a single image
         transformation : dict, optional
             apply_perspective (N,) bool; start_points and end_points (N, 4, 2), of four points (column, row).
         training : bool, default True
@@ -105,6 +106,8 @@ class RandomPerspective(ImageLayer):
         images = np.asarray(images, floatx())
         if not training or transformation is None:
             return images
+        if self.is_image(images):
+            return self.transform_images(images[None], transformation)[0]
         channels = 1 if self.data_format == "channels_first" else -1
         return np.moveaxis(self._changed(np.moveaxis(images, channels, -1), transformation), -1, channels)
 

@@ -103,9 +103,24 @@ def _split(node, arrays):
     return np.split(arrays[0], ends[:-1], axis)
 
 
+def _dequantized(node, arrays):
+    """(x - zero point) · scale, of one number, or one for each entry of an axis."""
+    x, scale = arrays[:2]
+    zero = arrays[2] if len(arrays) > 2 and arrays[2] is not None else np.zeros(scale.shape, x.dtype)
+    axis, (scale, zero) = node.get("axis", 1), (a.reshape(()) if a.size == 1 else a for a in (scale, zero))
+    if node.get("block_size", 0) or scale.ndim > 1 or scale.shape != zero.shape:
+        raise node.error(f"it has one scale, or one for each entry of an axis. Received: scales of shape {scale.shape}")
+    if scale.ndim:
+        along = [1] * x.ndim
+        along[checked_axis(node, axis, x.ndim)] = -1
+        scale, zero = scale.reshape(along), zero.reshape(along)
+    return (x.astype(np.float32) - zero.astype(np.float32)) * scale.astype(np.float32)
+
+
 COMPUTED: dict[str, Callable[[FileNode, Sequence[Any]], Any]] = {
     "BatchNormalization": _batch_normalization,
     "Clip": _clip,
+    "DequantizeLinear": _dequantized,
     "InstanceNormalization": _instance_normalization,
     "MatMul": _matmul,
     "Pad": _pad,

@@ -28,8 +28,7 @@ from minicnn.settings import floatx
 MAX_NUMBERS = 2**23  # in one tensor, for one sample; the importer keeps 4 bytes for each
 MAX_KEPT = 2**24  # in the tensors that later nodes read
 MAX_TOTAL = 2**27  # in all tensors, once as they are written and once as they are read
-QUANTIZED = {"ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear"}
-QUANTIZED |= {"QLinearConv", "QLinearMatMul"}
+QUANTIZED = ("Integer", "Linear")  # in the names of operators: ConvInteger, QuantizeLinear, QLinearConv
 WEIGHT_COPIES = 4  # an array of the file may become the weights of so many layers, on average
 
 
@@ -78,7 +77,7 @@ def _made(graph):
 
 
 def _unknown(node, graph):
-    if node.operator in QUANTIZED:
+    if any(part in node.operator for part in QUANTIZED):
         raise node.error("the file is quantized to 8 bits, and layers compute in floating point: write it before that")
     raise node.error(f"this operator is not supported. Supported: {', '.join(sorted(OPERATORS))}")
 
@@ -100,7 +99,7 @@ class Importer:
         Name in the file → ((top, bottom), (left, right)), pixels of -inf around what the name stands for, which the
         MaxPool that reads it adds.
     stacks : dict
-        Name in the file → values that a Concat puts side by side before the batch axis, over which its reader goes.
+        Name → values that a Concat puts side by side before the batch axis, over which its reader goes.
     spare : int
         How many numbers further arrays may have that become tensors: they may be computed, so that the file's own
         numbers are no bound.

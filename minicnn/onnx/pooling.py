@@ -205,8 +205,7 @@ def _reduce(node, graph):
     positions = layout(y.shape[1:])
     if not keeps:
         positions = positions.squeeze(tuple(axis - 1 for axis in axes))
-    is_nonnegative = x.is_nonnegative
-    graph.give(node, Value(y, positions, is_nonnegative))
+    graph.give(node, Value(y, positions, x.is_nonnegative))
 
 
 def give_stack(node: FileNode, graph: Importer) -> bool:

@@ -209,6 +209,12 @@ OF_IMAGES |= {
         "n = ReduceL2<axes=[1,2,3]>(w) k = Div(w, n) q = Relu(k) y = Conv(x, q)",
         arrays(w=(3, 2, 2, 2)),
     ),
+    "a kernel of 8 bits": (
+        "k = DequantizeLinear<axis=0>(q, s, z) b = DequantizeLinear(p, r) y = Conv(x, k, b)",
+        {"q": np.arange(-12, 12, dtype=np.int8).reshape(3, 2, 2, 2), "z": np.array([1, -2, 0], np.int8)}
+        | {"p": np.arange(3, dtype=np.int32), "r": np.full(1, 0.1, "f4")}
+        | arrays(s=3),
+    ),
     "a kernel with computed padding": (
         "zero = Constant<value_int=0>() n = Clip(s, zero) k = Pad(w, n) y = Conv(x, k)",
         {"s": np.array([-1, 0, 1, 0, -2, 0, 0, 2])} | arrays(w=(3, 2, 2, 1)),

@@ -113,6 +113,14 @@ def safetensors(path, arrays):
     return path
 
 
+def test_weights_of_pytorch_are_called_so(tmp_path):
+    arrays = {"first.weight": np.ones((5, 6)), "first.bias": np.ones(5)}
+    with pytest.raises(
+        FileFormatError, match=r"not in the model: first\.bias, first\.weight.*PyTorch's names.*by ONNX"
+    ):
+        net(3).load_weights(safetensors(tmp_path / "w.safetensors", arrays))
+
+
 @pytest.mark.parametrize("units", [[6] * 12, [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]])
 @pytest.mark.parametrize("start", [None, 1, 7])
 @pytest.mark.parametrize("kinds", [("kernel", "bias"), ("kernel",)])

@@ -55,7 +55,7 @@ class Importer:
         MaxPool that reads it adds.
     budget : Budget
     stacks : dict
-        Name in the file → values that a Concat puts side by side before the batch axis, over which its reader goes.
+        Name → values that a Concat puts side by side before the batch axis, over which its reader goes.
     spare : int
         How many numbers further arrays may have that become tensors: they may be computed, so that the file's own
         numbers are no bound.

@@ -179,4 +179,6 @@ def check_arrays(found: dict[str, Shape], expected: dict[str, Shape]) -> None:
         if names
     ]
     if problems:
+        if any(name.endswith(".weight") for name in extra):
+            problems.append("PyTorch's names: its weights come by ONNX, see 'Weights of PyTorch' in docs/files.md")
         raise FileFormatError(f"the weights are not those of the model. Received: {'; '.join(problems)}")

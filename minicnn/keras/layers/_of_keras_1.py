@@ -10,13 +10,13 @@ import numpy as np
 
 from minicnn import constraints, initializers, regularizers
 from minicnn import layers as core
-from minicnn.errors import ShapeError
 from minicnn.keras._own_metrics import Variable as BackendVariable
 from minicnn.keras._own_parts import Layer
 from minicnn.keras._variables import Variable
 from minicnn.keras._warning import warn_once
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
+from minicnn.user_warnings import warn_user
 
 
 class MaxoutDense(Layer):
@@ -162,11 +162,11 @@ def _padding_to(layer, given, sizes):
     more = tuple(int(size) - low for size, low in zip(sizes, least, strict=True))
     if all(0 <= n < stride for n, stride in zip(more, layer.strides, strict=True)):
         return more
-    raise ShapeError(
-        f"layer '{layer.name}' (Conv2DTranspose) makes sizes from {tuple(least)} to before "
-        f"{tuple(low + stride for low, stride in zip(least, layer.strides, strict=True))} of {tuple(given)}. "
-        f"Received: output_shape with {tuple(sizes)}"
+    warn_user(
+        f"layer '{layer.name}' (Conv2DTranspose) makes {(makes.in_height, makes.in_width)} of {tuple(given)}, whatever "
+        f"output_shape says. Received: output_shape with {tuple(sizes)}"
     )
+    return None
 
 
 class _Initial:

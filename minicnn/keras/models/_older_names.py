@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
+from minicnn.keras._warning import is_older, warn_once
 from minicnn.user_warnings import warn_user
 
 _OF_KERAS_1 = {"convolution": "conv", "separableconvolution": "separableconv", "deconvolution2d": "conv2dtranspose"}
@@ -18,20 +20,44 @@ def _parts(name):
     return _OF_KERAS_1.get(old, "") + kind[len(old) :], int(number or 0)
 
 
+def _tensors_at(name: str) -> Callable[[Any, int], Any]:
+    """``get_input_at(n)`` and ``get_output_at(n)`` of a model: 0 is the model itself, the rest are calls of it."""
+
+    def tensors_at(model: Any, node_index: int) -> Any:
+        if not 0 <= node_index <= len(model.nodes):
+            raise ValueError(
+                f"model '{model.name}' was called {len(model.nodes)} times, so that its places are 0 to "
+                f"{len(model.nodes)}, of which 0 is the model itself. Received: {node_index}"
+            )
+        tensors = getattr(model.nodes[node_index - 1] if node_index else model, name)
+        return tensors[0] if len(tensors) == 1 else list(tensors)
+
+    return tensors_at
+
+
 class OlderNames:
     """Mixin of Keras's models."""
 
+    get_input_at, get_output_at = map(_tensors_at, ("inputs", "outputs"))
+
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer of that name, or at that position; of a name that none has, what it was in Keras 1 and 2."""
+        kind, number = _parts(name) if isinstance(name, str) else ("", 0)
+        alike = [layer for layer in self.layers if type(layer).__name__.lower() == kind]  # type: ignore[attr-defined]
+        before = next((layer for layer in alike if _parts(layer.name) == (kind, number - 1)), None)
         try:
-            return super().get_layer(name, index)  # type: ignore[misc]
+            found = super().get_layer(name, index)  # type: ignore[misc]
+            if before is not None and is_older():
+                warn_once(
+                    f"get_layer({name!r}): what is called so today was number {number + 1} in Keras 1 and 2, which "
+                    f"counted from 1; what they called {name!r} is '{before.name}'"
+                )
+            return found
         except ValueError:
-            kind, number = _parts(name) if isinstance(name, str) else ("", 0)
-            for layer in self.layers if number else ():  # type: ignore[attr-defined]
-                if _parts(layer.name) == (kind, number - 1):
-                    warn_user(
-                        f"no layer is called {name!r}, so that '{layer.name}' is taken, as Keras 1 and 2 called it: "
-                        "they counted from 1, and today the first has no number. Give layers names of your own"
-                    )
-                    return layer
-            raise
+            if before is None:
+                raise
+            warn_user(
+                f"no layer is called {name!r}, so that '{before.name}' is taken, as Keras 1 and 2 called it: they "
+                "counted from 1, and today the first has no number. Give layers names of your own"
+            )
+            return before

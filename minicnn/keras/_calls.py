@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
+from minicnn.keras._function_activations import activation
 from minicnn.keras._initial_weights import taking_initial_weights
 from minicnn.keras._taped import inside_a_layer, is_recording
 from minicnn.keras._taped_calls import (
@@ -57,7 +58,7 @@ def _called(layer, inputs, training):
 
 
 def set_attribute(self: layers.Layer, name: str, value: Any) -> None:
-    """As of any layer; a weight is not replaced by a value on a tape, which its calls would not compute with.
+    """As of any layer; another activation may be a function; no value on a tape takes the place of a weight.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def set_attribute(self: layers.Layer, name: str, value: Any) -> None:
             "where weights are computed on a tape (MAML), write the layers as functions, tf.matmul(x, kernel) + bias, "
             f"tf.nn.conv2d(x, kernel, …). Received: a value on a tape as '{name}' of layer '{self.name}'"
         )
-    core_of(self).__setattr__(self, name, value)
+    core_of(self).__setattr__(self, name, activation(value) if name == "activation" else value)
 
 
 def call_symbolically(self: layers.Layer, tensors: Sequence[Tensor], training: bool | None = None) -> Node:

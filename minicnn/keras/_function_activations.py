@@ -63,8 +63,3 @@ def activation(value: Any) -> Any:
         return activations.get(value)
     except (TypeError, ValueError):
         return FunctionActivation(value)
-
-
-def set_attribute(layer: layers.Layer, name: str, value: Any) -> None:
-    """Set an attribute of a layer; another activation may be a function."""
-    layers.Layer.__setattr__(layer, name, activation(value) if name == "activation" else value)

@@ -15,7 +15,7 @@ from minicnn.graph import Tensor
 from minicnn.keras import _calls, _own_parts
 from minicnn.keras._data_format import or_current
 from minicnn.keras._eager import eagerly
-from minicnn.keras._function_activations import activation, set_attribute
+from minicnn.keras._function_activations import activation
 from minicnn.keras._names import lookup
 from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._translation import renamed, translated
@@ -337,8 +337,6 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
         _more |= _INPUT
     if _name == "Conv2DTranspose":
         _more |= to_output_shape(_class)
-    if "activation" in signature(_class.__init__).parameters:
-        _more |= {"__setattr__": set_attribute}
     if _name == "Lambda":
         _more |= LAMBDA
     globals()[_name] = translated(

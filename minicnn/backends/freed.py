@@ -11,7 +11,7 @@ LEAST = 256 << 20  # bytes: as long as large arrays take less than that together
 
 _LARGE = 1 << 20  # bytes of an array that is counted
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_KEPT, _FROM_THERE = 32 << 20, 8 << 20  # bytes
+_KEPT, _FROM_THERE = 64 << 20, 32 << 20  # bytes; glibc takes no more for the second
 _sizes: dict[int, int] = {}  # number of a large array that is in memory → its bytes
 _numbers = itertools.count()
 _left = {"bytes": 0}  # by the last search
@@ -40,7 +40,7 @@ def _taken() -> int:
 
 
 def keep_freed() -> None:
-    """Let the C library keep up to 32 MB of freed memory per thread, and hand out less than 8 MB from there.
+    """Let the C library keep up to 64 MB of freed memory per thread, and hand out less than 32 MB from there.
 
     Kernels ask for the same scratch memory in every step. By default glibc may give it back to the system each time,
     and then the first touch of every page is a fault.

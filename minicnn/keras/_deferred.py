@@ -13,7 +13,15 @@ from minicnn.layers.added_loss import BatchScalar
 
 
 class Deferred:
-    """Base of such values: operators, and NumPy's functions of them, are handed to `apply`."""
+    """Base of such values: operators, and NumPy's functions of them, are handed to `apply`.
+
+    Attributes
+    ----------
+    meets_tensors : bool
+        Whether a layer may be made of it and of a model's tensors.
+    """
+
+    meets_tensors: bool = False
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return self.apply(getattr(ufunc, method), inputs, kwargs)
@@ -89,7 +97,7 @@ def applied(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 def _binary(function, reflected):
     def operate(own, other):
-        if isinstance(other, BatchScalar):  # which knows what it may be multiplied with
+        if own.meets_tensors and isinstance(other, BatchScalar):  # which knows what it may be multiplied with
             return NotImplemented
         return own.apply(function, (other, own) if reflected else (own, other), {})
 

@@ -257,7 +257,7 @@ class BatchScalar:
 
 def _is_number(value):
     """Whether it is one, or what holds one for the layer that takes it: a variable or a weight, which may change."""
-    is_held = hasattr(value, "follow") or hasattr(value, "meets_tensors")
+    is_held = hasattr(value, "follow") or getattr(value, "meets_tensors", False)
     return isinstance(value, int | float | np.number) or (is_held and value.shape == ())
 
 

@@ -16,6 +16,7 @@ class _Flags:
 
     def __init__(self) -> None:
         self._parser = ArgumentParser(allow_abbrev=False)
+        self._alone: set[str] = set()  # of what is true or false: the word alone says true
         self._values: Namespace | None = None
 
     def define(self, name: str, default: Any, kind: Callable[[str], Any], help: str | None) -> None:
@@ -25,21 +26,21 @@ class _Flags:
             self._parser.set_defaults(**{name: default})
             return
         if kind is _truth:
-            self._parser.add_argument(f"--no{name}", dest=name, action="store_false", help=help)
-            options: dict[str, Any] = {"nargs": "?", "const": True}
-        else:
-            options = {}
-        self._parser.add_argument(f"--{name}", default=default, type=kind, help=help, **options)
+            self._parser.add_argument(f"--no{name}", dest=name, action="store_false")
+            self._alone.add(f"--{name}")
+        self._parser.add_argument(f"--{name}", default=default, type=kind, help=(help or "").replace("%", "%%"))
 
-    def rest(self, arguments: Sequence[str]) -> list[str]:
-        """What of a command line's words are no flags."""
-        return self._parser.parse_known_args(arguments)[1]
+    def parsed(self, words: Sequence[str]) -> tuple[Namespace, list[str]]:
+        """The flags' values in a command line, and what of it are no flags."""
+        return self._parser.parse_known_args([f"{word}=true" if word in self._alone else word for word in words])
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         if self._values is None:
-            self._values = self._parser.parse_known_args(sys.argv[1:])[0]
+            self._values = self.parsed(sys.argv[1:])[0]
+        if not hasattr(self._values, name):
+            raise AttributeError(f"no flag is called so: flags.DEFINE_string({name!r}, …) first. Received: {name}")
         return getattr(self._values, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -89,4 +90,4 @@ def run(main: Callable[[list[str]], Any] | None = None, argv: Sequence[str] | No
     """Call `main`, of the script unless told, with what flags leave of the command line, and end the program."""
     main = main or sys.modules["__main__"].main  # type: ignore[attr-defined]
     program, *arguments = sys.argv if argv is None else argv
-    sys.exit(main([program, *FLAGS.rest(arguments)]))
+    sys.exit(main([program, *FLAGS.parsed(arguments)[1]]))

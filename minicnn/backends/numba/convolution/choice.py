@@ -52,8 +52,8 @@ _KERNEL_TRANSFORM, _KEPT_SHARE, _MOST_KEPT_BYTES = 1200, 0.1, 4 << 20
 # For groups, whose channels and filters are copied side by side, and whose kernels are many: margin, tiles of a batch.
 _COPIED_MARGIN, _LEAST_COPIED_TILES = 1.8, 64
 # Bytes of the kernel gradient before it is transformed back: for each chunk of images; for all at once.
-_MOST_CHUNK_SUM_BYTES, _MOST_SUM_BYTES = 1 << 20, 4 << 20
-MOST_ROUND_BYTES = 3 << 20  # of the transformed x of a round, and of its dy: the C library keeps what is below 8 MB
+_MOST_CHUNK_SUM_BYTES, _MOST_SUM_BYTES = 1 << 20, 24 << 20  # what the C library keeps, for all at once
+MOST_ROUND_BYTES = 3 << 20  # of the transformed x of a round, and of its dy: 6 and 12 MB are slower
 _SPREAD = 3.5  # adding to memory, measured in multiply-adds
 _FEW_OUTPUTS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
 _COLUMNS_MARGIN, _MOST_COLUMN_BYTES = 1.4, 3 << 20  # more than an estimate errs; columns of an image that caches hold

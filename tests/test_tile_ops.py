@@ -107,7 +107,8 @@ def test_few_channels_are_left_to_float32():
         ((1, 1, 64, 64), None, False, True),
         ((3, 1, 32, 64), None, False, False),  # Winograd's
         ((3, 1, 32, 64), POOL, False, False),
-        ((5, 1, 32, 64), POOL, False, True),
+        ((5, 1, 32, 64), POOL, False, False),
+        ((7, 1, 32, 64), POOL, False, True),
         ((5, 1, 32, 64), POOL, True, True),
         ((5, 1, 16, 64), POOL, True, False),  # live winners are few
         ((5, 1, 3, 64), None, False, False),  # patches of few numbers

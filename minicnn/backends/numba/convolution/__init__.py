@@ -49,7 +49,7 @@ def conv2d(
         grouped.conv2d(conv2d, x, kernel, bias, y, window, groups, relu)
     elif choice.few_filters_are_best(window, *kernel.shape[2:], x.itemsize) and _may_leave_out_padding(kernel, window):
         few_filters.conv2d(x, kernel, bias, y, window, relu)
-    elif choice.winograd_is_best(window, *_size(kernel, x)) and choice.has_tiles_enough(len(x), window):
+    elif choice.winograd_is_best(window, *kernel.shape[2:], x.itemsize) and choice.has_tiles_enough(len(x), window):
         for image in winograd.conv2d(x, kernel, bias, y, window, relu):
             again.conv2d(x[image], kernel, bias, y[image], window, relu=relu)
     else:
@@ -100,11 +100,6 @@ def _backward_in_groups(arrays, out, window, groups, relu):
         again.backward(again.conv2d_backward, *arrays, (out[0], None, None), window, groups, relu)
 
 
-def _size(kernel, x):
-    """What `choice` asks about Winograd beside the geometry: channels, filters, bytes of a number, taps."""
-    return *kernel.shape[2:], x.itemsize, choice.winograd_taps(x.dtype)
-
-
 def _may_leave_out_padding(kernel, window):
     """Whether padding meets no weight that is not finite; a single tap meets none, and needs nothing of Python's."""
     return window.taps == 1 or call(_all_finite, kernel)
@@ -121,7 +116,7 @@ def _special_input_gradient(arrays, incoming, dx, window, relu):
     if choice.input_columns_are_best(window, channels, filters, x.itemsize):
         columns.conv2d_backward(x, kernel, incoming, wanted(dx, None, None, x.dtype), window)
         return True
-    if not choice.winograd_is_best(window.turned_around, filters, channels, *_size(kernel, x)[2:]):
+    if not choice.winograd_is_best(window.turned_around, filters, channels, x.itemsize):
         return False
     for image in winograd.input_gradient(kernel, y if relu else None, dy, dx, window):
         own = x[image], kernel, again.part(y, image), dy[image], dx[image]
@@ -161,7 +156,7 @@ def conv2d_pool(
     if is_bfloat16(x, y):
         return in_float32(conv2d_pool, x, kernel, bias, y, winner, window, pool, relu)
     out = outputs(y, winner)
-    if choice.pooled_winograd_is_best(window, pool, *_size(kernel, x)):
+    if choice.pooled_winograd_is_best(window, pool, *kernel.shape[2:], x.itemsize):
         bad_images = winograd.conv2d_pool(x, kernel, bias, out, window, relu)
     else:
         bad_images = pooled.conv2d_pool(x, kernel, bias, out, window, pool, relu)
@@ -189,7 +184,7 @@ def conv2d_pool_backward(
     if is_bfloat16(x, dy):
         return in_float32(conv2d_pool_backward, x, kernel, winner, dy, dx, dkernel, dbias, window, pool)
     channels, filters = kernel.shape[2:]
-    if dx is not None and choice.winograd_gradient_is_best(window, pool, *_size(kernel, x)):
+    if dx is not None and choice.winograd_gradient_is_best(window, pool, channels, filters, x.itemsize):
         for image in winograd.pool_input_gradient(kernel, winner, dy, dx, window):
             own = x[image], kernel, winner[image], dy[image], dx[image]
             again.conv2d_pool_backward(*own, None, None, window, pool)

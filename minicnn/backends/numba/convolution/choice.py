@@ -10,8 +10,7 @@ tiles by vectors  bfloat16 and "medium" where the direct product    twice its mu
                   would serve float32, with enough channels
 Winograd          3 x 3 taps, strides of 1, any dilation, enough    a quarter of the multiplications; the
                   channels, filters, pixels; pooling by 2 x 2       transforms cost less than that saves
-the same          5 x 5 taps, of float32 at lower precision than    36 of 100 multiplications; "highest" keeps the
-                  "highest"; not the kernel's gradient              bits of the direct product
+the same          5 x 5 taps; not the kernel's gradient             36 of 100 multiplications
 direct, in pairs  few filters, strides of 1, pooling by 2 x 2       two pixels side by side fill a vector
 direct            all other convolutions                            no copy of the input, any geometry
 columns           gradients where outputs are much fewer than       a convolution of the framed gradient would
@@ -32,20 +31,16 @@ The estimates are in vector instructions of one core, for one image; their facto
 `benchmarks/algorithms.py` forces each kernel in turn and shows whether the right one is chosen.
 """
 
-import numpy as np
-from numpy.typing import DTypeLike
-
 from minicnn.backends.numba.convolution.winograd_transforms import TILE_KERNEL, TILE_NUMBERS, tile_outputs, tiles_along
 from minicnn.backends.numba.machine.offsets import table_cache
 from minicnn.backends.numba.machine.target import VECTORS_PER_NANOSECOND, lanes, vectors
 from minicnn.backends.numba.tiles.serving import PIECES
 from minicnn.geometry import MAX_TAPS, Window
-from minicnn.precision import get_float32_precision
 
-SMALL, LARGE = TILE_KERNEL, 5  # taps along an axis of Winograd's kernels: at any precision, and below "highest"
 _TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
 _PRODUCT = 1.4  # a multiply-add of the 36 short products, measured in those of one long product
-_MARGIN = {SMALL: 1.5, LARGE: 1.2}  # by which Winograd must be better: transforming the kernel is not counted
+# Taps along an axis → by which Winograd must be better: transforming the kernel is not counted.
+_MARGIN = {TILE_KERNEL: 1.5, 5: 1.2}
 _LEAST_TILES = 16  # of a batch
 # Of a vector of the kernel, in memory that is not in the first cache; what it must be of the tiles' work to be kept.
 _KERNEL_TRANSFORM, _KEPT_SHARE, _MOST_KEPT_BYTES = 1200, 0.1, 4 << 20
@@ -102,7 +97,7 @@ def pieces_on_tiles(
 def gains_by_vectors(
     window: Window, pool: Window | None, channels: int, filters: int, is_gradient: bool = False
 ) -> bool:
-    """Whether twice the multiply-adds are more than what float32 saves: not Winograd's three quarters."""
+    """Whether twice the multiply-adds are more than what float32 saves: not Winograd's three quarters, or 64 of 100."""
     size = channels, filters, 4
     if pool is None:
         is_direct = not winograd_is_best(window, *size)
@@ -121,21 +116,12 @@ def is_left_to_reference(pool: Window) -> bool:
     return pool.taps > MAX_TAPS or pool.dilation_y > 1 or pool.dilation_x > 1
 
 
-def winograd_taps(dtype: DTypeLike) -> int:
-    """How many taps along an axis kernels of this type may have for Winograd: `SMALL`, or up to `LARGE`.
-
-    At "highest" 5 x 5 taps keep the direct product, and its bits.
-    """
-    return LARGE if dtype == np.float32 and get_float32_precision() != "highest" else SMALL
-
-
-def winograd_serves(window: Window, most_taps: int = SMALL) -> bool:
-    """Whether the geometry is Winograd's at all, where `winograd_taps` are as many."""
+def winograd_serves(window: Window) -> bool:
+    """Whether the geometry is Winograd's at all."""
     pads, taps = (window.pad_top, window.pad_bottom, window.pad_left, window.pad_right), window.kernel_height
     return (
         window.kernel_width == taps
-        and taps in (SMALL, LARGE)
-        and taps <= most_taps
+        and taps in _MARGIN
         and window.stride_y == window.stride_x == 1
         and min(pads) >= 0
         and max(pads[:2]) <= (taps - 1) * window.dilation_y
@@ -144,12 +130,9 @@ def winograd_serves(window: Window, most_taps: int = SMALL) -> bool:
 
 
 @table_cache
-def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int, most_taps: int = SMALL) -> bool:
-    """Whether a convolution, or an input gradient without pooling, is a case for Winograd.
-
-    Here and below `most_taps` are `winograd_taps`.
-    """
-    if not winograd_serves(window, most_taps):
+def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
+    """Whether a convolution, or an input gradient without pooling, is a case for Winograd."""
+    if not winograd_serves(window):
         return False
     direct = _direct(window, channels, filters, itemsize)
     winograd = _winograd(window.out_height, window.out_width, window, channels, filters, itemsize)
@@ -185,11 +168,12 @@ def groups_are_copied(images: int, window: Window, channels: int, filters: int, 
 def winograd_kernel_gradient_is_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether the kernel gradient of a convolution without pooling is a case for Winograd.
 
-    Not of 5 x 5 taps: sums over all tiles of a large batch would err by more than "high" permits.
+    Not of 5 x 5 taps: its sums over all tiles of a large batch would err by more than a plain sum does.
     """
     is_cheap = _sum_bytes(channels, filters, itemsize) <= _MOST_CHUNK_SUM_BYTES
     serves = is_cheap or winograd_works_in_rounds(window, channels, filters, itemsize)
-    return serves and winograd_serves(window) and winograd_is_best(window, channels, filters, itemsize)
+    is_small = window.kernel_height == TILE_KERNEL
+    return serves and is_small and winograd_is_best(window, channels, filters, itemsize)
 
 
 @table_cache
@@ -212,21 +196,17 @@ def is_pooled_by_two(pool: Window) -> bool:
 
 
 @table_cache
-def pooled_winograd_is_best(
-    window: Window, pool: Window, channels: int, filters: int, itemsize: int, most_taps: int = SMALL
-) -> bool:
+def pooled_winograd_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether a convolution with pooling is a case for Winograd."""
     is_dilated = window.dilation_y > 1 or window.dilation_x > 1  # the pixels of a tile are no neighbours
     serves = is_pooled_by_two(pool) and not is_dilated
-    return serves and winograd_is_best(window, channels, filters, itemsize, most_taps)
+    return serves and winograd_is_best(window, channels, filters, itemsize)
 
 
 @table_cache
-def winograd_gradient_is_best(
-    window: Window, pool: Window, channels: int, filters: int, itemsize: int, most_taps: int = SMALL
-) -> bool:
+def winograd_gradient_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether the input gradient behind pooling is a case for Winograd rather than for sums over live winners."""
-    if not (winograd_serves(window, most_taps) and is_pooled_by_two(pool)) or filters % lanes(itemsize):
+    if not (winograd_serves(window) and is_pooled_by_two(pool)) or filters % lanes(itemsize):
         return False
     winners = pool.out_height * pool.out_width * filters * _LIVE
     sparse = winners * _SPREAD * window.taps * vectors(channels, itemsize)

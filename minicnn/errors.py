@@ -63,8 +63,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     known : iterable of str
         All valid names.
     """
-    if name in CLASSES:
-        return ValueError(f"Unknown {kind}. PyTorch's {name} is {CLASSES[name]} here; {PAGE}. Received: {name!r}")
+    if name in CLASSES and "of model" not in kind:
+        return ValueError(
+            f"Unknown {kind}. If PyTorch's is meant, {name} is {CLASSES[name]} here; {PAGE}. Received: {name!r}"
+        )
     by_folded = {fold_name(k): k for k in known}
     close = difflib.get_close_matches(fold_name(str(name)), by_folded, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(repr(by_folded[c]) for c in close)}?" if close else ""

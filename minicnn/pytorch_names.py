@@ -118,6 +118,6 @@ def attribute_advice(cls: type, name: str) -> str:
 
 def explain_missing(thing: object, name: str) -> object:
     """A ``__getattr__``: the usual error, or that of a property, with what to write where PyTorch has the name."""
-    if advice := attribute_advice(type(thing), name):
+    if not hasattr(type(thing), name) and (advice := attribute_advice(type(thing), name)):
         raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}{advice}")
     return object.__getattribute__(thing, name)

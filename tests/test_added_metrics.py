@@ -221,5 +221,23 @@ def test_what_is_refused(x):
         layers.Layer(name="mine").add_metric(hidden, name="h")
     model.add_metric(hidden, "mean", "mae")  # the order of TensorFlow 1
     model.compile("sgd", "mse", metrics=["mae"])
-    with pytest.raises(ValueError, match=r"add_metric needs a name that no other metric has. Received: 'mae'"):
+    with pytest.raises(
+        ValueError, match=r"add_metric needs a name that no loss and no other metric has. Received: 'mae'"
+    ):
         model.evaluate(x, np.zeros((10, 3)), verbose=0)
+
+
+def test_what_another_model_leaves_is_not_counted(x):
+    """A layer that measures may be part of two models: what it finds in the other one stays out of this one's logs."""
+    a = mc.Input((6,))
+    base = keras.Model(a, mc.layers.Dense(3, kernel_initializer="ones")(a))
+    base.add_metric(base.output, name="z")
+    b, c = mc.Input((6,)), mc.Input((6,))
+    shallow = keras.Model(b, mc.layers.Dense(1)(base(b)))
+    deep = keras.Model(c, mc.layers.Dense(1)(base(mc.layers.Dense(6)(c))))
+    shallow.compile("sgd", "mse")
+    y = np.zeros((len(x), 1))
+    expected = shallow.evaluate(x, y, verbose=0, return_dict=True)["z"]
+    assert expected == pytest.approx(np.repeat(x.sum(axis=1), 3).mean(), rel=1e-5, abs=1e-6)
+    deep.predict(np.full_like(x, 1e4), verbose=0)
+    assert shallow.evaluate(x, y, verbose=0, return_dict=True)["z"] == expected

@@ -181,3 +181,35 @@ def test_how_many_elements_several_data_sets_give():
     assert choose([few, endless], endless, stop_on_empty_dataset=False).cardinality() == -1
     with pytest.raises(TypeError, match="list of numbers"):
         sample([few, few], few)
+
+
+@pytest.mark.parametrize("told", [{}, {"output_types": (np.float32, np.int64)}])
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_a_generator_may_fill_one_array_again_and_again(kind, told):
+    def elements():
+        image = np.zeros((2, 3), np.float32)
+        for number in range(4):
+            image[:] = number
+            yield kind((image, number))
+
+    ((images, numbers),) = Dataset.from_generator(elements, **told).cache().batch(4)
+    assert images[:, 0, 0].tolist() == np.asarray(numbers).tolist() == [0, 1, 2, 3]
+
+
+def test_a_generator_that_gives_more_than_it_was_said_to():
+    dataset = Dataset.from_generator(lambda: iter([(np.zeros((2, 2)), 1)]), np.float32)
+    with pytest.raises(DataError, match=r"gives one array, as it was told. Received: an element of type tuple"):
+        list(dataset)
+
+
+def test_lists_inside_what_map_returns_are_arrays():
+    first, second = next(iter(Dataset.from_tensor_slices(np.arange(4.0)).map(lambda x: [x, [x, x]])))
+    assert np.shape(first) == ()
+    assert np.asarray(second).tolist() == [0.0, 0.0]
+
+
+def test_a_data_set_without_end_is_not_shuffled_whole():
+    with pytest.raises(ValueError, match=r"does not fit into memory: shuffle\(buffer_size\)"):
+        Dataset.from_tensor_slices(np.arange(4)).repeat().shuffle(
+            Dataset.from_tensor_slices([1]).filter(bool).cardinality()
+        )

@@ -37,10 +37,10 @@ def test_names_of_the_package(name):
 @pytest.mark.parametrize("name", sorted(pytorch_names.CLASSES))
 def test_names_of_classes(name):
     for module in (layers, losses, optimizers, mc.metrics):
-        with pytest.raises(AttributeError, match=f"PyTorch's {name} is .* here; see docs/pytorch.md"):
+        with pytest.raises(AttributeError, match=f"If PyTorch's is meant, {name} is .* here; see docs/pytorch.md"):
             getattr(module, name)
     if name not in ("Conv1d", "Conv2d"):  # as texts, they are Conv1D and Conv2D
-        with pytest.raises(ValueError, match=f"PyTorch's {name} is"):
+        with pytest.raises(ValueError, match=f"If PyTorch's is meant, {name} is"):
             layers.get(name)
 
 

@@ -29,7 +29,9 @@ def count(array: np.ndarray) -> None:
     number = next(_numbers)
     _sizes[number] = array.nbytes
     weakref.finalize(array, _sizes.pop, number, None).atexit = False
-    if gc.isenabled() and _taken() > max(LEAST, 2 * _left["bytes"]):
+    taken = _taken()
+    _left["bytes"] = min(_left["bytes"], taken)
+    if gc.isenabled() and taken > max(LEAST, 2 * _left["bytes"]):
         gc.collect()
         _left["bytes"] = _taken()
 

@@ -272,6 +272,8 @@ class Dataset(FurtherSteps):
             Whether each pass has an order of its own.
         """
         is_all = buffer_size == UNKNOWN_CARDINALITY
+        if is_all and self._cardinality == INFINITE_CARDINALITY:
+            raise ValueError("a data set without end does not fit into memory: shuffle(buffer_size) with a number")
         size = sys.maxsize if is_all else check_positive_int("buffer_size", buffer_size)
         seed = random.next_seed() if seed is None else abs(counted(seed))
         passes = itertools.count()

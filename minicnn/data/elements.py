@@ -201,7 +201,7 @@ def arrays_from(function: Callable[..., Any], element: Element) -> Element:
     DataError
         If that is no array.
     """
-    return arrays_of(_with_tuples(applied(function, element)))
+    return arrays_of(_with_tuple(applied(function, element)))
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -300,12 +300,10 @@ def _without_lists(element):
     return element
 
 
-def _with_tuples(element):
-    """What a function returned, with tuples for lists of arrays, as in ``return [image, mask]``; numbers stay lists."""
-    if isinstance(element, dict):
-        return {key: _with_tuples(part) for key, part in element.items()}
+def _with_tuple(element):
+    """What a function returned: a list of arrays, ``return [image, mask]``, is a tuple; one inside is an array."""
     is_list = isinstance(element, list) and any(isinstance(part, np.ndarray | dict | tuple) for part in element)
-    return tuple(map(_with_tuples, element)) if is_list or isinstance(element, tuple) else element
+    return tuple(element) if is_list else element
 
 
 def _stack(*arrays):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.data.elements import Element
+from minicnn.data.elements import Element, map_leaves
 from minicnn.errors import DataError
 
 
@@ -29,7 +29,16 @@ def as_told(
         When somebody iterates, if an element has another structure or shape.
     """
     told = _described(types, shapes) if signature is None else _specs(signature)
-    return elements if told is None else lambda: (_fitted(element, told) for element in elements())
+    if told is None:
+        return lambda: (map_leaves(_own, element) for element in elements())
+    return lambda: (_fitted(element, told) for element in elements())
+
+
+def _own(leaf):
+    """A copy: generators fill one array again and again."""
+    if isinstance(leaf, list):
+        return [_own(part) for part in leaf]
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 
 
 def _specs(signature):
@@ -50,7 +59,7 @@ def _described(types, shapes):
     if isinstance(types, dict):
         return {name: _described(part, None if shapes is None else shapes[name]) for name, part in types.items()}
     if isinstance(types, tuple | list):
-        each = [None] * len(types) if shapes is None else shapes
+        each = shapes if isinstance(shapes, tuple | list) else [None] * len(types)
         return tuple(_described(*pair) for pair in zip(types, each, strict=True))
     return [types, shapes]
 
@@ -63,7 +72,7 @@ def _fitted(element, told):
     if not has_form:
         form = sorted(told) if is_dict else f"a tuple of {len(told)}"
         raise DataError(
-            f"the generator gives what output_signature says: {form}. Received: an element of type "
+            f"the generator gives what it was told: {form}. Received: an element of type "
             f"{type(element).__name__}{f' of {len(element)}' if hasattr(element, '__len__') else ''}"
         )
     if is_dict:
@@ -77,7 +86,12 @@ def _is_row(element, count):
 
 
 def _leaf(value, dtype, shape):
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    try:
+        array = np.asarray(_own(value))
+    except ValueError:
+        raise DataError(
+            f"the generator gives one array, as it was told. Received: an element of type {type(value).__name__}"
+        ) from None
     wanted = np.dtype(dtype)
     if (wanted.kind in "OSU") != (array.dtype.kind in "OSU"):
         raise DataError(f"the generator gives numbers of {wanted}, as it was told. Received: dtype {array.dtype}")

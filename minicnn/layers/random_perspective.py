@@ -112,6 +112,8 @@ class RandomPerspective(ImageLayer):
         return np.moveaxis(self._changed(np.moveaxis(images, channels, -1), transformation), -1, channels)
 
     def _changed(self, x, drawn):
+        if min(x.shape[1:3]) < 2:
+            return x  # a line of pixels has no perspective
         matrices = homographies(*(np.asarray(drawn[f"{end}_points"], np.float64) for end in ("start", "end")))
         elsewhere = read_elsewhere(x, matrices, self.interpolation, "constant", self.fill_value)
         return np.where(np.reshape(drawn["apply_perspective"], (-1, 1, 1, 1)), elsewhere, x)

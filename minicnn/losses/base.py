@@ -48,7 +48,7 @@ class Loss(reductions.Reduced, Configurable):
     @property
     def goes_by_rows(self) -> bool:
         """Whether each row of the last axis has a loss of its own: then weights of pixels are those of such samples."""
-        return not hasattr(type(self), "call")
+        return not of_calls.has_call(self)
 
     def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
         """Check the targets of a whole data set, once, before training or evaluation starts.
@@ -72,7 +72,7 @@ class Loss(reductions.Reduced, Configurable):
         TypeError
             If it does not hold real numbers.
         """
-        if hasattr(type(self), "call"):
+        if of_calls.has_call(self):
             return of_calls.check_target(target)
         target, output_shape = real_targets(target), tuple(output_shape)
         if target.shape[1:] not in element_shapes(output_shape):
@@ -125,7 +125,7 @@ class Loss(reductions.Reduced, Configurable):
             Σ weight · loss / N, or what `reduction` says, added up in float64 (on a GPU: a 0-d array, so that nothing
             waits for it).
         """
-        if hasattr(type(self), "call"):
+        if of_calls.has_call(self):
             return of_calls.compute(self, prediction, target, weight, gradient)
         is_logits = self.from_logits if from_logits is None else from_logits
         mean = self._compute(prediction, target, weight, gradient, ops, is_logits)

@@ -28,7 +28,7 @@ def labels_advice(target: np.ndarray, classes: int) -> str:
 def binary_advice(target: np.ndarray) -> str:
     """How to mend whole numbers that should be from 0 to 1, to stand behind "; "."""
     lowest, highest = target.min(), target.max()
-    if lowest >= 0 and 100 < highest <= 255:
+    if lowest >= 0 and 100 < highest <= 255 and target[0].size > 1:
         return "pixels are scaled first: y / 255"
     if lowest == 1 and highest == 2:
         return "labels 1 and 2 become 0 and 1 by y - 1"

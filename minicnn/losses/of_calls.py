@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from minicnn.losses.base import Loss
 
 
+def has_call(loss: object) -> bool:
+    """Whether it is such a loss: by its class, or by a function that it holds as `call`."""
+    return hasattr(type(loss), "call") or "call" in vars(loss)
+
+
 def check_target(target: ArrayLike) -> np.ndarray:
     """Targets of any shape, finite: what they mean, the function knows."""
     checked = real_targets(target)

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.backends.reference import ops as reference
 from minicnn.differentiation import Recorded, value_of
-from minicnn.losses.of_calls import like, name_of
+from minicnn.losses.of_calls import has_call, like, name_of
 from minicnn.reverse_mode import pulled_back
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def recorded_values(loss: Loss, y_true: Any, y_pred: Recorded, is_reduced: bool)
     """
     prediction = np.ascontiguousarray(y_pred.value)
     target = loss.check_target(value_of(y_true), prediction.shape[1:])
-    if hasattr(type(loss), "call"):
+    if has_call(loss):
         return loss.call(like(target, prediction), y_pred), target
     values = loss.values(prediction, target)
     if np.shape(values) == (prediction.shape[:-1] or prediction.shape):

@@ -13,7 +13,7 @@ from minicnn.checks import is_real
 from minicnn.data.elements import lent
 from minicnn.differentiation import Recorded
 from minicnn.hints import Config, Shape
-from minicnn.losses.of_calls import like
+from minicnn.losses.of_calls import has_call, like
 from minicnn.losses.of_records import recorded_values
 from minicnn.losses.targets import real_targets
 from minicnn.own_parts import unwritten
@@ -86,7 +86,7 @@ class Reduced:
 
         Here: of each sample, for a class that says only how to compute that of a batch.
         """
-        if hasattr(type(self), "call"):  # as Keras's subclasses write it
+        if has_call(self):  # as Keras's subclasses write it
             return np.asarray(self.call(like(target, prediction), lent(prediction)))
         pairs = ((prediction[i : i + 1], target[i : i + 1]) for i in range(len(prediction)))
         return np.array([float(self.compute(p, t, None, None, reference)) for p, t in pairs])

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from minicnn.graph import Graph
 from minicnn.layers.added_loss import Measured
 from minicnn.metrics import Metric
 from minicnn.plan.program import lower
+from minicnn.step import Changes
+
+# Of each graph, what measures, as long as no attribute of any layer was set.
+_parts: WeakKeyDictionary[Graph, tuple[int, list[Any]]] = WeakKeyDictionary()
 
 
 def measured_in(graph: Graph) -> dict[str, list[Measured]]:
     """Name in the logs → what the layers of a graph, and of models inside it, measure by this name."""
-    steps = [place.step for place in lower(graph).places]
-    return by_name(getattr(step, "layer", step) for step in steps)
+    known = _parts.get(graph)
+    if known is None or known[0] != Changes.count:
+        parts = (getattr(place.step, "layer", place.step) for place in lower(graph).places)
+        known = _parts[graph] = (Changes.count, [part for part in parts if hasattr(part, "measured")])
+    return by_name(known[1])
 
 
 def by_name(parts: Iterable[Any]) -> dict[str, list[Measured]]:
@@ -46,9 +54,10 @@ class Added(Metric):
         return f"Added({self.name!r})"
 
     def reset_state(self) -> None:
-        """Forget all batches; so does a metric of the model's that keeps the value itself."""
+        """Forget all batches, and what another model has left; so does a metric that keeps the value itself."""
         super().reset_state()
         for place in self.places:
+            place.found.clear()
             if place.metric is not None:
                 place.metric.reset_state()
 

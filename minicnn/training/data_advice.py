@@ -64,6 +64,9 @@ def shape_advice(shape: Shape, expected: Shape) -> str:
 
 def _channel_advice(shape, expected):
     """How to bring images of the right size to another number of channels; empty where they are none."""
+    is_one = len(expected) == 3 == len(shape) and shape[0] == expected[2] and fits(shape[1:], expected[:2])
+    if is_one and expected[2] > 1:
+        return "; a single picture whose channels come first: x.transpose(1, 2, 0)[None]"
     if len(expected) != 3 or len(shape) not in (3, 4) or not fits(shape[1:3], expected[:2]):
         return ""
     channels = shape[3] if len(shape) == 4 else None

@@ -145,7 +145,7 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
                 copied = copy.deepcopy(metric)
                 found[label] = (label, index, Weighted(copied) if is_weighted else copied)
     for name, places in measured_in(model.graph).items():
-        if name == "loss" or name in found:
-            raise ValueError(f"add_metric needs a name that no other metric has. Received: {name!r}")
+        if name == "loss" or name in found or name in (f"{own}_loss" for _, own in names):
+            raise ValueError(f"add_metric needs a name that no loss and no other metric has. Received: {name!r}")
         found[name] = (name, 0, Added(name, places))
     return list(found.values())

@@ -149,8 +149,10 @@ def test_names_count_as_in_keras():
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3), layers.Conv2D(2, 3), layers.PReLU()])
     assert [layer.name for layer in model.layers] == ["conv2d", "conv2d_1", "p_re_lu"]
     assert model.name == "sequential"
-    with pytest.raises(ValueError, match=r"Did you mean 'conv2d' or 'conv2d_1'\?.*Received: 'conv2d_2'"):
-        model.get_layer("conv2d_2")
+    with pytest.warns(UserWarning, match="conv2d_2"):  # as Keras 1 and 2 counted
+        assert model.get_layer("conv2d_2") is model.layers[1]
+    with pytest.raises(ValueError, match=r"Did you mean 'conv2d' or 'conv2d_1'\?.*Received: 'conv2d_7'"):
+        model.get_layer("conv2d_7")
     assert layers.Conv2D(2, 3).name == "conv2d_2"
     keras.backend.clear_session()
     assert layers.Conv2D(2, 3).name == "conv2d"

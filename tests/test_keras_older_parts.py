@@ -468,3 +468,95 @@ def test_imports_of_older_scripts_are_quiet():
         from minicnn.keras.legacy import interfaces  # noqa: F401
 
         from minicnn.keras.utils import HDF5Matrix  # noqa: F401
+
+
+def test_what_an_optimizer_knew_of_another_model_is_forgotten(rng):
+    """With the same weights and data, the first loss and the second are those of the first model."""
+
+    class Momentum(keras.optimizers.Optimizer):
+        def __init__(self, rate=0.1, **kwargs):
+            super().__init__(**kwargs)
+            self.rate = rate
+
+        def get_updates(self, loss, params):
+            self.updates = []
+            for p, g in zip(params, self.get_gradients(loss, params), strict=True):
+                v = K.zeros(K.int_shape(p))
+                new = 0.9 * v - self.rate * g
+                self.updates += [K.update(v, new), K.update(p, p + new)]
+            return self.updates
+
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    rule, seen = Momentum(), []
+    start = [rng.normal(size=(3, 2)), np.zeros(2)]
+    for _ in range(3):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.set_weights(start)
+        model.compile(rule, "mse")
+        seen.append([model.train_on_batch(x, y) for _ in range(3)])
+        del model
+    assert seen[0] == seen[1] == seen[2]
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5), keras.layers.Dense(2)])
+    model.compile(rule, "mse")
+    model.fit(x, y, epochs=1, verbose=0)
+    model.layers[0].trainable = False
+    model.compile(rule, "mse")
+    model.fit(x, y, epochs=1, verbose=0)
+
+
+def test_an_optimizer_of_ones_own_with_apply(rng):
+    class Plain(keras.optimizers.Optimizer):
+        def apply(self, ops, theta, grad, slots, learning_rate):
+            theta -= learning_rate * grad
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    other = keras.models.clone_model(model)
+    other.set_weights(model.get_weights())
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    rule = Plain(0.1)
+    for each, how in ((model, rule), (other, keras.optimizers.SGD(0.1))):
+        each.compile(how, "mse")
+        each.fit(x, y, epochs=3, batch_size=8, verbose=0)
+    for ours, right in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, right, rtol=1e-5)
+    second = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    second.compile(rule, "mse")  # gets a copy
+    assert second.optimizer.learning_rate == pytest.approx(0.1)
+
+
+def test_pictures_and_masks_are_changed_alike(rng):
+    """Generators of one's own go by the seed of `flow`, whoever draws the numbers; pictures come as float32."""
+
+    class Own(keras.preprocessing.image.ImageDataGenerator):
+        def random_transform(self, x, seed=None):
+            assert x.dtype == np.float32
+            x = super().random_transform(x, seed)
+            return x[:, ::-1] if np.random.rand() < 0.5 else x
+
+    pictures = rng.integers(0, 255, (6, 8, 8, 1)).astype(np.uint8)
+    state = np.random.get_state()[1].copy()
+    flows = [Own(rotation_range=40, width_shift_range=0.2).flow(pictures, batch_size=4, seed=1) for _ in range(2)]
+    for _ in range(3):
+        first, second = (next(flow) for flow in flows)
+        assert np.array_equal(first, second)
+    assert np.array_equal(state, np.random.get_state()[1])
+
+
+def test_a_moving_average_in_a_call_of_a_layer_moves(rng):
+    class Counting(keras.layers.Layer):
+        def build(self, shape):
+            self.m = self.add_weight(shape=(), initializer="zeros", trainable=False, name="m")
+            super().build(shape)
+
+        def call(self, x, training=None):
+            K.moving_average_update(self.m, K.mean(x), 0.9)
+            return x
+
+    layer = Counting()
+    model = keras.Sequential([keras.Input((3,)), layer, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.ones((4, 3))
+    model.fit(x, np.zeros((4, 1)), epochs=2, verbose=0)
+    assert float(np.asarray(layer.m)) == pytest.approx(0.19, rel=1e-5)
+    model.predict(x, verbose=0)
+    assert float(np.asarray(layer.m)) == pytest.approx(0.19, rel=1e-5)

@@ -306,7 +306,8 @@ class ImageDataGenerator:
         return self._transformed(_one_image(x), [transform_parameters], self.interpolation_order)[0]
 
     def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
-        """The image x (H, W, C), changed at random."""
+        """The image x (H, W, C), changed at random; without a seed by NumPy's own random numbers, as in Keras."""
+        seed = int(np.random.randint(2**31)) if seed is None else seed
         return self.apply_transform(x, self.get_random_transform(np.shape(x), seed))
 
     def standardize(self, x: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ def _listed(name, arrays):
         )
     if name != "Embedding":  # which has it in today's Keras
         warn_once(f"{name}(weights=[…]) is an argument of Keras 2: today it is layer.set_weights, once it is built")
-    return list(arrays)
+    return [np.array(array) for array in arrays]
 
 
 def taking_initial_weights(build: Callable[..., Any]) -> Callable[..., Any]:

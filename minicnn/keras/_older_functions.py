@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn import random as seeds
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
 from minicnn.keras._data_format import or_current
@@ -120,12 +120,12 @@ def update(x: Any, new_x: Any) -> Any:
 
 def update_add(x: Any, increment: Any) -> Any:
     """Add to a variable."""
-    return update(x, np.asarray(x) + value_of(increment))
+    return update(x, np.asarray(value_of(met(x))) + value_of(met(increment)))
 
 
 def update_sub(x: Any, decrement: Any) -> Any:
     """Subtract from a variable."""
-    return update(x, np.asarray(x) - value_of(decrement))
+    return update(x, np.asarray(value_of(met(x))) - value_of(met(decrement)))
 
 
 def batch_set_value(tuples: Sequence[tuple[Any, Any]]) -> None:

@@ -166,7 +166,6 @@ def _activation_of_arrays(name):
     return lambda x, *args, **kwargs: getattr(activations, name)(np.asarray(x), *args, **kwargs)
 
 
-@as_operands
 def _of_scalars(name, args):
     """The mean or sum of means over all samples, of one or of a list of them; None for other arguments."""
     listed = args[0] if args and isinstance(args[0], list | tuple) else args[:1]
@@ -176,6 +175,7 @@ def _of_scalars(name, args):
     return total / len(listed) if name == "mean" and len(listed) > 1 else total
 
 
+@as_operands
 def _of_tensors(name, *args, **kwargs):
     if name in _MERGES and len(args) == 2 and (name in _OPERATORS or all(map(is_symbolic, args))):
         return _merged(name, *args)

@@ -338,6 +338,7 @@ _FORMULAS: dict[type, Formula] = {
     layers.Embedding: lambda step, xs, at: at.weight("embeddings")[np.asarray(value_of(xs[0])).astype(np.int64)],
     layers.GlobalMaxPooling2D: _of(_first_maximum),
     layers.Lambda: _lambda,
+    layers.LayerScale: lambda step, xs, at: xs[0] * at.weight("gamma"),
     layers.LeakyReLU: _of(lambda step, x: OF_RECORDED["leaky_relu"](x, step.negative_slope)),
     layers.LogSoftmax: _of(lambda step, x: OF_RECORDED["log_softmax"](x)),
     layers.MaxPooling2D: _of(_pooled),

@@ -30,7 +30,8 @@ def with_targets_on_tape(
     *args, **options
         The loss's further ones.
     """
-    if isinstance(y_true, int | float | np.number) and np.ndim(value_of(y_pred)):  # one target for all
+    is_number = isinstance(y_true, int | float | np.number) and np.ndim(value_of(y_pred)) > 0
+    if is_number and "sparse" not in _owner(loss).lower():  # one target for all
         y_true = np.full(np.shape(value_of(y_pred)), y_true, np.float32)
     if not isinstance(y_true, Taped):
         return loss(y_true, y_pred, *args, **options)

@@ -7,6 +7,7 @@ one that the first call made, and an assignment waits.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -49,7 +50,14 @@ class _Gathering:
         self.variables, self.count = variables, 0
 
 
-_OPEN: list[_Gathering] = []
+class _Here(threading.local):
+    """What is gathered in this thread: another one, which prepares data, may make variables meanwhile."""
+
+    def __init__(self) -> None:
+        self.open: list[_Gathering] = []
+
+
+_HERE = _Here()
 
 
 @contextmanager
@@ -61,18 +69,18 @@ def gathering(variables: list[Variable]) -> Iterator[None]:
     variables : list of Variable
         In the order in which they are made; the same list each time.
     """
-    _OPEN.append(_Gathering(variables))
+    _HERE.open.append(_Gathering(variables))
     try:
         yield
     finally:
-        _OPEN.pop()
+        _HERE.open.pop()
 
 
 def made_once(value: Any) -> Any:
     """A variable that begins with `value`, the same one in each call that is gathered; else `value` as it is."""
-    if not _OPEN:
+    if not _HERE.open:
         return value
-    here = _OPEN[-1]
+    here = _HERE.open[-1]
     if here.count == len(here.variables):
         here.variables.append(value if isinstance(value, Variable) else Variable(value))
     here.count += 1
@@ -81,7 +89,7 @@ def made_once(value: Any) -> Any:
 
 def updated(variable: Any, value: Any) -> Any:
     """The variable, after it was assigned to; inside of `gathering`, the `Update` that does it."""
-    if _OPEN:
+    if _HERE.open:
         return Update(variable, value)
     variable.assign(value_of(value))
     return variable

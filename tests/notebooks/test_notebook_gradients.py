@@ -133,7 +133,9 @@ def test_gradients_that_are_not_there(dense):
     with pytest.raises(TypeError, match=r"for K\.function alone"):
         layers.Dense(2)(model.output[0])
     with pytest.raises(ImportError, match="gradients of gradients"):
-        K.gradients(K.gradients(model.output, model.input)[0], model.input)
+        K.function([model.input], K.gradients(K.gradients(model.output, model.input)[0], model.input))(
+            [np.ones((1, 4))]
+        )
     with pytest.raises(ImportError, match=r"GradientTape.*Received: ndarray"):
         K.gradients(np.ones(3), model.input)
 

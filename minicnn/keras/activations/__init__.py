@@ -1,5 +1,6 @@
 """``keras.activations``: functions of arrays, and of a model's tensors."""
 
+from collections.abc import Hashable
 from contextlib import suppress
 from functools import wraps
 from typing import Any
@@ -46,9 +47,9 @@ for _name in {*__all__} - {"get", "linear"}:
 
 def _stands_for(layer, function):
     """Whether a layer does what a function of this module does: ``layer.activation == keras.activations.relu``."""
-    if layer is function or not callable(function) or function not in _LAYERS:
+    meant = _LAYERS.get(function) if callable(function) and isinstance(function, Hashable) else None
+    if layer is function or meant is None:
         return layer is function
-    meant = _LAYERS[function]
     return type(meant) is type(layer) and {**meant.get_config(), "name": None} == {**layer.get_config(), "name": None}
 
 

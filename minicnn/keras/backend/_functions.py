@@ -189,7 +189,7 @@ def stacked_input(parts: Sequence[Any], axis: int) -> Tensor | None:
     Tensor or None
         None for what is no such list, of one input or more along axis 0.
     """
-    if axis != 0 or not isinstance(parts, list | tuple) or not any(isinstance(part, Tensor) for part in parts):
+    if axis != 0 or not isinstance(parts, list | tuple) or len({isinstance(part, Tensor) for part in parts}) != 2:
         return None
     if not all(not part.node.inputs if isinstance(part, Tensor) else hasattr(part, "shape") for part in parts):
         return None

@@ -7,11 +7,13 @@ from typing import Any
 
 from minicnn.differentiation import met, value_of
 from minicnn.keras import ops
+from minicnn.keras._phase import is_unsaid
 from minicnn.keras._state import Held, RecordedState
 from minicnn.keras._updates import Update
 from minicnn.keras.tensorflow import _elements, _nn_images
 from minicnn.keras.utils.conv_utils import normalize_data_format as normalize_data_format
 from minicnn.keras.utils.conv_utils import normalize_tuple
+from minicnn.layers import function_numbers
 
 _LAYOUTS = {"channels_last": "NHWC", "channels_first": "NCHW"}
 
@@ -83,7 +85,8 @@ def get_variable_shape(x: Any) -> tuple[int | None, ...]:
 def moving_average_update(x: Any, value: Any, momentum: float) -> Any:
     """Set a variable to x · momentum + value · (1 - momentum); of a layer's weight, what its `add_update` is given."""
     made = Update(x, value_of(met(x)) * momentum + value_of(met(value)) * (1 - momentum))
-    if not isinstance(x, Held | RecordedState):
+    in_training = function_numbers.training() and not is_unsaid()
+    if in_training or not isinstance(x, Held | RecordedState):
         made.run()
     return made
 

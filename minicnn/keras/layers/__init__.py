@@ -110,7 +110,7 @@ _STILL_THERE = {  # second names that today's Keras has too
 _WITH_WEIGHTS = {
     *("BatchNormalization", "ConstantTensor", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense"),
     *("DepthwiseConv1D", "DepthwiseConv2D", "GroupNormalization", "LayerNormalization", "Normalization", "PReLU"),
-    *("Embedding", "RMSNormalization", "SeparableConv1D", "SeparableConv2D", "SpectralNormalization"),
+    *("Embedding", "LayerScale", "RMSNormalization", "SeparableConv1D", "SeparableConv2D", "SpectralNormalization"),
 }
 _FUNCTIONS = {  # layers that are called at once: add([a, b])
     "add": "Add",

@@ -143,11 +143,20 @@ def to_output_shape(core_class: Any) -> dict[str, Callable[..., Any]]:
         wanted = vars(self).pop("_wanted", None)
         if wanted is not None and self.output_padding is None:
             is_first = self.data_format == "channels_first"
-            sizes, given = (wanted[2:], input_shapes[0][1:]) if is_first else (wanted[1:-1], input_shapes[0][:-1])
-            self.output_padding = _padding_to(self, given, sizes)
+            given = input_shapes[0][1:] if is_first else input_shapes[0][:-1]
+            self.output_padding = _padding_to(self, given, _sizes_in(wanted, is_first))
         return core_class.build(self, input_shapes)
 
     return {"__init__": __init__, "build": build}
+
+
+def _sizes_in(shape, is_first):
+    """(H, W) in the shape of a batch or of a sample, with channels, or as they are."""
+    if len(shape) not in (2, 3, 4):
+        raise ValueError(f"output_shape has the sizes (height, width) of what is made. Received: {shape}")
+    if len(shape) == 4:
+        return shape[2:] if is_first else shape[1:-1]
+    return shape[-2:]
 
 
 def _padding_to(layer, given, sizes):

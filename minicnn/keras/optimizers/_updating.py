@@ -136,6 +136,9 @@ class Optimizer(core.Optimizer, metaclass=Translated):
         weights: list[Weight] = ByWeight._weights(self)  # type: ignore[arg-type]
         parts = [(w, grad[segment]) for w, segment in zip(weights, segments, strict=True)]
         vars(self)["_gradients"] = {w: on_host(g).reshape(w.shape).copy() for w, g in parts}
+        of = [(w.path, w.shape) for w in weights]
+        if of != vars(self).get("_of"):  # other weights, or fewer, as some are frozen
+            vars(self).update(_made=[], _of=of)
         before = self.iterations
         with gathering(vars(self)["_made"]):
             listed = self.get_updates(None, weights)
@@ -165,7 +168,7 @@ class Optimizer(core.Optimizer, metaclass=Translated):
 
 
 def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
-    """The optimizer, if its class has no rule of its own that would not be asked.
+    """The optimizer, if its class has no rule of its own that would not be asked; without what it knew of a model.
 
     Parameters
     ----------
@@ -176,13 +179,14 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
     TypeError
         For a subclass of Adam and the like with a method of Keras 2's or 3's.
     """
-    names = [n for n in _OF_OTHERS if hasattr(type(optimizer), n)]
+    names = [n for n in _OF_OTHERS if getattr(type(optimizer), n, None) not in (None, getattr(Optimizer, n, None))]
     if names and not (Optimizer in type(optimizer).__mro__ and optimizer._has_updates):  # type: ignore[attr-defined]
         raise TypeError(
             f"a subclass of minicnn's {type(optimizer).__name__} with {names[0]} would train by the library's rule: "
             "write a subclass of keras.optimizers.Optimizer with get_updates(loss, params), or with "
             f"apply(ops, theta, grad, slots, learning_rate) (docs/own_parts.md). Received: {type(optimizer).__name__}"
         )
+    vars(optimizer).pop("_of", None)
     return optimizer
 
 
@@ -195,3 +199,6 @@ def own_rule(optimizer: core.Optimizer | None) -> AbstractContextManager[None]:
     """
     is_own = isinstance(optimizer, core.Optimizer) and Optimizer in type(optimizer).__mro__
     return custom_object_scope({type(optimizer).__name__: type(optimizer)} if is_own else None)
+
+
+Optimizer.__init__.__signature__ = signature(core.Optimizer.__init__)  # type: ignore[attr-defined]  # for get_config

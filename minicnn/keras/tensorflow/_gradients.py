@@ -72,6 +72,10 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
             return Computed(partial(call, **kwargs))(list(args) if len(args) > 1 else args[0])
         given = [met(x) for x in args]
         made, back = f(*(of_tensorflow(np.asarray(value_of(x))) for x in given), **kwargs)
+        if isinstance(made, Recorded) and made.has_gradient:
+            raise NotImplementedError(
+                "tf.custom_gradient: variables that the function uses have to be arguments of it, as f(x, w)"
+            )
         if isinstance(made, list | tuple):
             raise NotImplementedError(
                 "tf.custom_gradient takes functions of one value: join them. "

@@ -101,7 +101,7 @@ def _update(method: str) -> Callable[..., Any]:
     combine: Callable[..., Any] = {"assign": lambda old, new: new, "assign_add": add, "assign_sub": sub}[method]
 
     def update(ref: Any, value: Any, validate_shape: Any = None, use_locking: Any = None, name: Any = None) -> Any:
-        return updated(ref, combine(np.asarray(ref), value_of(met(value))))
+        return updated(ref, combine(np.asarray(value_of(met(ref))), value_of(met(value))))
 
     update.__name__ = update.__qualname__ = method
     update.__doc__ = f"``variable.{method}(value)``."

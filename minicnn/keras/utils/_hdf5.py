@@ -71,14 +71,19 @@ class HDF5Matrix:
             rows = self.data[self.start + first : self.start + max(first, last)][::step] if step > 0 else None
             rows = self[np.arange(first, last, step)] if rows is None else self._normalized(rows)
             return rows
-        numbers, back = np.unique(np.asarray(key), return_inverse=True)  # h5py reads them in order, each once
+        if isinstance(key, tuple):
+            raise TypeError(f"HDF5Matrix has an index for rows alone: matrix[rows][:, …]. Received: {key}")
+        rows = np.asarray(key)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp, copy=False)
+        numbers, back = np.unique(rows, return_inverse=True)  # h5py reads them in order, each once
         if len(numbers) and (numbers[0] < -len(self) or numbers[-1] >= len(self)):
             raise IndexError(f"there are {len(self)} rows. Received: {key}")
         places = np.where(numbers < 0, numbers + len(self), numbers) + self.start
         order = np.argsort(places)
-        rows = np.empty((len(places), *self.data.shape[1:]), self.data.dtype)
-        rows[order] = self.data[places[order]]
-        return self._normalized(rows[back.reshape(np.shape(key))])
+        found = np.empty((len(places), *self.data.shape[1:]), self.data.dtype)
+        if len(places):
+            found[order] = self.data[places[order]]
+        return self._normalized(found[back.reshape(rows.shape)])
 
     def _normalized(self, rows):
         return rows if self.normalizer is None else np.asarray(self.normalizer(rows))

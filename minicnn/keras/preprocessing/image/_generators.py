@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,20 @@ def augmented(generator: Any, images: np.ndarray, numbers: np.random.Generator) 
     own = core.ImageDataGenerator
     if isinstance(generator, own) and all(getattr(type(generator), n) is getattr(own, n) for n in _CHANGES):
         return own.augmented(generator, images, numbers)
-    made = [np.asarray(generator.standardize(generator.random_transform(np.array(x)))) for x in images]
+    with _seeded(numbers):
+        made = [np.asarray(generator.standardize(generator.random_transform(np.array(x, np.float32)))) for x in images]
     return np.stack([image.reshape(image.shape[-3:]) for image in made]).astype(np.float32, copy=False)
+
+
+@contextmanager
+def _seeded(numbers):
+    """As in Keras, a batch's changes go by NumPy's own random numbers, which go by the seed of `flow`."""
+    before = np.random.get_state()
+    np.random.seed(int(numbers.integers(2**32)))
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
 
 
 class _StandsFor:

@@ -506,3 +506,15 @@ def test_further_layers_to_onnx_and_back(make, rng, tmp_path):
     randomize(model.layers, rng)
     check_export(model, tmp_path / "model.onnx", rng)
     check_round_trip(model, tmp_path / "model.onnx", rng)
+
+
+@pytest.mark.parametrize("size", [(396, 1), (1, 260), (257, 258)])
+def test_large_windows_over_the_whole_image(size, rng):
+    """As networks of texts have them: one maximum of each column, row or channel."""
+    x = rng.normal(size=(2, *(max(n, 3) for n in size), 4)).astype(np.float32)
+    model = mc.Sequential([layers.Input(x.shape[1:]), layers.MaxPooling2D(size)])
+    axes = tuple(axis for axis, n in enumerate(size, 1) if n > 1)
+    expected = x.max(axis=axes, keepdims=True)
+    if 1 in size:
+        assert model.predict(x).shape == expected.shape
+    np.testing.assert_array_equal(model.predict(x), expected)

@@ -518,7 +518,7 @@ def test_an_optimizer_of_ones_own_with_apply(rng):
         each.compile(how, "mse")
         each.fit(x, y, epochs=3, batch_size=8, verbose=0)
     for ours, right in zip(model.get_weights(), other.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, right, rtol=1e-5)
+        np.testing.assert_allclose(ours, right, rtol=1e-5, atol=1e-6)
     second = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     second.compile(rule, "mse")  # gets a copy
     assert second.optimizer.learning_rate == pytest.approx(0.1)

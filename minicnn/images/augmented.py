@@ -411,10 +411,9 @@ def _range(name, value):
 
 
 def _one_image(x):
-    x = np.asarray(x)
-    if x.ndim != 3:
-        raise ShapeError(f"expected one image (H, W, C). Received: shape {x.shape}")
-    return x[None]
+    if np.ndim(x) != 3:
+        raise ShapeError(f"expected one image (H, W, C). Received: shape {np.shape(x)}")
+    return np.asarray(x)[None]
 
 
 def _generator(seed):

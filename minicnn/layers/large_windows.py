@@ -41,9 +41,11 @@ def _step(axis, layer, size, stride, is_first):
         return tuple(value if k == axis else 1 for k in (0, 1))
 
     def window(input_shape):
-        whole = layer.window(tuple(input_shape[k] if k == axis else _WIDE for k in (0, 1)))
         sides = ("pad_top", "pad_bottom") if axis == 0 else ("pad_left", "pad_right")
-        padding = {side: getattr(whole, side) if is_first else 0 for side in sides}
+        padding = dict.fromkeys(sides, 0)
+        if is_first:  # of the layer's own input; later ones are shorter already
+            whole = layer.window(tuple(input_shape[k] if k == axis else _WIDE for k in (0, 1)))
+            padding = {side: getattr(whole, side) for side in sides}
         around = [n + (sum(padding.values()) if k == axis else 0) for k, n in enumerate(input_shape[:2])]
         made = make_window(around, along(size), along(stride), "valid")
         return replace(made, in_height=input_shape[0], in_width=input_shape[1], **padding)

@@ -210,11 +210,7 @@ def _by_channel(node: FileNode, graph: Importer, x: Value, numbers: np.ndarray) 
     if numbers.ndim > len(x.shape) and numbers.shape[0] == 1:
         numbers = numbers[0]
     axis = -1 if layout_of(x.positions) is same_order else -len(x.shape)
-    if (
-        layout_of(x.positions)
-        and numbers.shape[axis:][:1] == (x.tensor.shape[-1],)
-        and numbers.size == numbers.shape[axis]
-    ):
+    if layout_of(x.positions) and numbers.ndim >= -axis and numbers.shape[axis] == numbers.size == x.tensor.shape[-1]:
         return numbers.ravel()  # as nearly always: nothing has to be gone through
     graph.budget.charge(x, node.error)
     try:

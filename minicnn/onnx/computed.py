@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.onnx.arguments import checked_axis, integers
+from minicnn.onnx.reader import DTYPES
 
 if TYPE_CHECKING:
     from minicnn.onnx.reader import FileNode
@@ -22,12 +23,23 @@ def check_computed(node: FileNode, size: float) -> None:
         raise node.error(f"it makes an array of more than {MAX_COMPUTED} numbers. Received: {int(size)}")
 
 
+def integer_type(node: FileNode) -> np.dtype:
+    """What a QuantizeLinear without a zero point makes: bytes from 0 on, unless it says another type."""
+    kind = node.get("output_dtype", 0) or 2
+    dtype = np.dtype(DTYPES.get(kind, ("<f4", None))[0])
+    if dtype.kind not in "iu":
+        raise node.error(f"it makes integers of 8 to 32 bits. Received: output_dtype={kind}")
+    return dtype
+
+
 def _clip(node, arrays):
     low, high = (node.get(name, None, float) for name in ("min", "max"))  # before opset 11
     low, high = (given if array is None else array for given, array in zip((low, high), _two(arrays[1:]), strict=True))
     result = arrays[0]
     for bound, function in ((low, np.maximum), (high, np.minimum)):
-        result = result if bound is None else function(result, np.asarray(bound, result.dtype))
+        if bound is not None and np.size(bound) != 1:
+            raise node.error(f"its bounds are numbers. Received: an array of {np.size(bound)}")
+        result = result if bound is None else function(result, np.asarray(bound, result.dtype).reshape(()))
     check_computed(node, result.size)
     return result
 
@@ -47,7 +59,7 @@ def _batch_normalization(node, arrays):
     if is_training(node):
         axes = tuple(axis for axis in range(x.ndim) if axis != 1)
         mean, variance = x.mean(axes), x.var(axes)
-    return _normalized(node, arrays[0].dtype, x, scale, bias, *(_by_channel(x, a) for a in (mean, variance)))
+    return _normalized(node, arrays[0].dtype, x, scale, bias, *(_by_channel(node, x, a) for a in (mean, variance)))
 
 
 def _instance_normalization(node, arrays):
@@ -57,14 +69,16 @@ def _instance_normalization(node, arrays):
     return _normalized(node, arrays[0].dtype, x, scale, bias, *moments)
 
 
-def _by_channel(x, numbers):
+def _by_channel(node, x, numbers):
     """One number for each entry of axis 1, with the other axes of x."""
+    if numbers.size != x.shape[1]:
+        raise node.error(f"it has a number for each of {x.shape[1]} channels. Received: {numbers.size}")
     return numbers.reshape(-1, *[1] * (x.ndim - 2))
 
 
 def _normalized(node, dtype, x, scale, bias, mean, variance):
     y = (x - mean) / np.sqrt(variance + node.get("epsilon", 1e-5, float))
-    return (y * _by_channel(x, scale) + _by_channel(x, bias)).astype(dtype)
+    return (y * _by_channel(node, x, scale) + _by_channel(node, x, bias)).astype(dtype)
 
 
 def _matmul(node, arrays):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from minicnn.checks import is_integer
 from minicnn.dtype_policies import floatx_of
 from minicnn.hints import FilePath
 from minicnn.models import Model
@@ -83,6 +84,7 @@ def _with_sizes(graph: FileGraph, given: OpenShape | Mapping[str, OpenShape]) ->
     for name, shape in given.items():
         if not isinstance(shape, tuple | list):
             raise ValueError(f"input_shape is a tuple of sizes. Received: {shape!r}")
+        shape = tuple(int(n) if is_integer(n) else n for n in shape)
         if name not in graph.inputs:
             raise ValueError(f"input_shape has names of the inputs, {list(graph.inputs)}. Received: {name!r}")
         own, is_images = graph.inputs[name], importer.takes_images(name)
@@ -94,6 +96,8 @@ def _with_sizes(graph: FileGraph, given: OpenShape | Mapping[str, OpenShape]) ->
             known = [None if isinstance(n, str) else n for n in own]
             known = (*known[1:], known[0]) if is_images else tuple(known)
             raise ValueError(f"input_shape of {name!r} fits the file's, {known}, without the batch. Received: {shape}")
-        sizes |= {n: m for m, n in zip(wanted, own, strict=True) if isinstance(n, str) and m is not None}
+        for m, n in zip(wanted, own, strict=True):
+            if isinstance(n, str) and m is not None and sizes.setdefault(n, m) != m:
+                raise ValueError(f"the file has one size '{n}' in several places: {sizes[n]} and {m} are given for it")
     inputs = {name: tuple(sizes.get(n, n) for n in shape) for name, shape in graph.inputs.items()}
     return replace(graph, inputs=inputs, open_sizes=tuple(n for n in graph.open_sizes if n not in sizes))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.onnx.arguments import BATCH, checked_axis, integers
-from minicnn.onnx.computed import COMPUTED, SEVERAL_OUTPUTS, check_computed
+from minicnn.onnx.computed import COMPUTED, SEVERAL_OUTPUTS, check_computed, integer_type
 
 if TYPE_CHECKING:
     from minicnn.onnx.importer import Importer
@@ -207,30 +207,33 @@ def _shape(node, arrays):
     return np.array(arrays[0].shape[node.get("start", 0) : node.get("end", arrays[0].ndim)], np.int64)
 
 
-def _along(node, rank, numbers):
+def _along(node, shape, numbers):
     """One number, or one for each index of the axis that a node names, with as many axes as what it is to scale."""
     if node.get("block_size", 0):
         raise node.error("a scale is for a tensor, or for each index of an axis, not for blocks: block_size=0")
     if numbers.size == 1:
         return numbers.reshape(())
-    return numbers.reshape([-1 if axis == checked_axis(node, node.get("axis", 1), rank) else 1 for axis in range(rank)])
+    axis = checked_axis(node, node.get("axis", 1), len(shape))
+    if numbers.size != shape[axis]:
+        raise node.error(f"it has one scale for each index of axis {axis}. Received: {numbers.size} for {shape}")
+    return numbers.reshape([-1 if n == axis else 1 for n in range(len(shape))])
 
 
 def _dequantize(node, arrays):
     node.get("output_dtype", 0)
     x, scale, zero = (*arrays, None)[:3]
-    rank, dtype = x.ndim, scale.dtype
-    y = x.astype(dtype) if zero is None else x.astype(dtype) - _along(node, rank, zero).astype(dtype)
-    return y * _along(node, rank, scale)
+    shape, dtype = x.shape, scale.dtype
+    y = x.astype(dtype) if zero is None else x.astype(dtype) - _along(node, shape, zero).astype(dtype)
+    return y * _along(node, shape, scale)
 
 
 def _quantize(node, arrays):
-    for name in ("output_dtype", "precision", "saturate"):
+    for name in ("precision", "saturate"):
         node.get(name, 0)
     x, scale, zero = (*arrays, None)[:3]
-    zero = np.zeros((), np.uint8) if zero is None else zero
+    zero = np.zeros((), integer_type(node)) if zero is None else zero
     bounds = np.iinfo(zero.dtype)
-    y = np.rint(x / _along(node, x.ndim, scale)) + _along(node, x.ndim, zero).astype(np.float64)
+    y = np.rint(x / _along(node, x.shape, scale)) + _along(node, x.shape, zero).astype(np.float64)
     return np.clip(y, bounds.min, bounds.max).astype(zero.dtype)
 
 

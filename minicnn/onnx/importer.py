@@ -24,6 +24,7 @@ from minicnn.onnx.unsupported import unknown
 from minicnn.onnx.values import (
     Layout,
     Value,
+    are_same,
     channels_first,
     is_last_axis,
     layout_of,
@@ -79,7 +80,7 @@ class Importer:
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
         self._done, self._layers, self._views, self._layer_names = set(), {}, {}, set()
-        self._further = itertools.count()
+        self._further, self._packed = itertools.count(), graph.count_numbers()
 
     def run(self) -> Model:
         """The model."""
@@ -207,6 +208,8 @@ class Importer:
         """Say what a node's output is, the first one unless told: a `Value` or an array."""
         if isinstance(result, Value):
             self.budget.hold(result, node.error)
+        elif node.operator == "DequantizeLinear" and result.size <= self._packed:
+            self._packed -= result.size  # numbers of the file, each once: as many as it holds
         else:
             self.budget.count(result.size if len(node.inputs) else 0, node.error)
         self._known[node.outputs[output]] = result
@@ -357,7 +360,7 @@ class Importer:
         if layout is channels_first and shape:
             shape = (*shape[1:], shape[0])
         positions = layout(shape) if shape else same_order(shape)
-        if value.positions is positions or np.array_equal(value.positions, positions):
+        if are_same(value.positions, positions):
             if value.tensor.shape[1:] == shape:
                 return value.tensor
             return None if how == "as it is" else self._view(value.tensor, Reshape, shape)

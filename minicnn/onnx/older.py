@@ -30,6 +30,7 @@ def modernized(node: FileNode, graph: Importer) -> FileNode:
         If an input is spread in a way that no later opset has.
     """
     attributes = {name: value for name, value in node.attributes.items() if name not in DROPPED}
+    is_test = node.attributes.get("is_test")
     node = replace(node, attributes=attributes, inputs=list(node.inputs))
     if node.operator == "Pad" and "paddings" in attributes:
         attributes["pads"] = attributes.pop("paddings")
@@ -37,6 +38,10 @@ def modernized(node: FileNode, graph: Importer) -> FileNode:
         attributes.setdefault("axis", 1)
     if node.operator == "Cast" and attributes.get("to") in TYPES:
         attributes["to"] = TYPES[attributes["to"]]
+    if node.operator == "BatchNormalization" and is_test:
+        node = replace(node, outputs=node.outputs[:1])  # further ones are for training
+    if node.operator == "Tile" and len(node.inputs) == 3 and graph.opset < 6:
+        raise node.error("opset 6 or newer is needed: before that, it repeats one axis")
     if node.operator == "Upsample" and {"height_scale", "width_scale"} <= attributes.keys():
         attributes["scales"] = [1.0, 1.0, attributes.pop("height_scale"), attributes.pop("width_scale")]
     if node.operator == "Reshape" and "shape" in attributes:

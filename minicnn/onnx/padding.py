@@ -49,7 +49,7 @@ def take(
     before, size, behind = split_shape(tensor, axis)
     shape = (*tensor.shape[1:axis], len(indices), *tensor.shape[axis + 1 :])
     graph.check_size(node, shape)
-    if list(indices) == list(range(size)):
+    if len(indices) == size and list(indices) == list(range(size)):
         return tensor
     runs = np.split(np.asarray(indices), np.flatnonzero(np.diff(indices) != 1) + 1)
     if len(runs) > MAX_RUNS:

@@ -45,16 +45,16 @@ def _slice(node, graph):
             raise node.error(f"samples stay apart: the batch axis, axis={axis}, is not cut")
         end = None if step < 0 and end <= -(2**31) else end
         own = x.sample_axis(axis)
-        part = _taken(node, graph, x, own + 1, list(range(x.shape[own]))[start:end:step])
+        part = _taken(node, graph, x, own + 1, range(x.shape[own])[start:end:step])
         x = replace(part, batch_axis=x.batch_axis)
     graph.give(node, x)
 
 
 def _taken(node, graph, x, axis, indices):
     """The part of a value at `indices` of an axis of the file."""
-    if indices == list(range(x.shape[axis - 1])):
+    if len(indices) == x.shape[axis - 1] and list(indices) == list(range(len(indices))):
         return x
-    if not indices:
+    if not len(indices):
         raise node.error(f"it leaves nothing of axis {axis} of a sample {x.shape}")
     (tensor,), layout = graph.aligned(node, [x])
     rank, own = len(x.shape) + 1, model_axis(layout, axis, len(x.shape) + 1)

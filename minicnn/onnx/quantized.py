@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, number_at, operator
+from minicnn.onnx.computed import integer_type
 
 if TYPE_CHECKING:
     from minicnn.onnx.importer import Importer
@@ -41,7 +42,10 @@ def _scale_and_zero(node: FileNode, graph: Importer) -> tuple[float, float, np.d
     for name in ("axis", "block_size", "output_dtype", "saturate", "precision"):
         node.get(name, 0)
     scale, zero = number_at(node, graph, 1, 0.0), graph.constant(node, 2)
-    dtype = np.dtype(np.uint8) if zero is None else zero.dtype
+    if zero is not None:
+        dtype = zero.dtype
+    else:
+        dtype = integer_type(node) if node.operator == "QuantizeLinear" else np.dtype(np.uint8)
     if not 0 < scale < np.inf or dtype.kind not in "iu":
         raise node.error(f"its scale is a positive number, its zero point an integer. Received: {scale}, {dtype}")
     return scale, number_at(node, graph, 2, 0.0), dtype

@@ -92,6 +92,15 @@ def layout_of(positions: np.ndarray) -> Layout | None:
     return channels_first if shape and _LAYOUTS.get((True, (*shape[1:], shape[0]))) is positions else None
 
 
+def are_same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays of positions are equal; of the two layouts, that is known without going through them."""
+    if a is b or a.shape != b.shape:
+        return a is b
+    if layout_of(a) and layout_of(b):  # one of each
+        return a.shape[0] in (1, a.size)
+    return np.array_equal(a, b)
+
+
 def is_last_axis(value: Value, axis: int) -> bool:
     """Whether the sample's `axis` in the file is the last axis of the model's tensor."""
     channels = value.tensor.shape[-1]

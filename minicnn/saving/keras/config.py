@@ -27,7 +27,7 @@ from minicnn.saving.keras.structure import (
     structure_of,
     without_earlier_calls,
 )
-from minicnn.saving.keras.tf_operations import without_tf_operations
+from minicnn.saving.keras.tf_operations import inputs_of, without_tf_operations
 from minicnn.user_warnings import brief
 
 SHARED = ("name", "trainable", "dtype", "layers", "input_layers", "output_layers", "build_input_shape")
@@ -102,7 +102,8 @@ def _model(entry, dtypes, depth):
     found = config.get("layers")
     if not isinstance(found, list) or not all(isinstance(layer, dict) for layer in found):
         raise FileFormatError(f"a model has a list of layers. Received: {brief(found)}")
-    found = [without_operations(without_tf_operations(layer, found)) for layer in found]
+    inputs = inputs_of(found)
+    found = [without_operations(without_tf_operations(layer, inputs)) for layer in found]
     found = [part for layer in found for part in taken_apart(layer)]
     read = own | {"name": config.get("name"), "trainable": config.get("trainable", True)}
     if policy_from_keras(config, f"model {brief(read['name'])}") == MIXED:

@@ -92,10 +92,12 @@ def taken_apart(entry: Config) -> list[Config]:
         return [entry]
     own = {name: config[name] for name in ("name", "trainable", "dtype") if name in config}
     if class_name == "StochasticDepth":
+        if "drop_path_rate" not in config:  # another package's layer of this name
+            return [entry]
         dropout = own | {"rate": config.get("drop_path_rate"), "noise_shape": [None, 1, 1, 1]}
         return [entry | {"class_name": "Dropout", "config": dropout}]
     call = calls[0] if isinstance(calls, list) and len(calls) == 1 else None
-    tensors = call.get("args", [None])[0] if isinstance(call, dict) else call
+    tensors = (call.get("args") or [None])[0] if isinstance(call, dict) else call
     if not isinstance(tensors, list) or len(tensors) != 2:
         return [entry]
     name = f"{entry.get('name')}_scaled"

@@ -63,10 +63,10 @@ _REDUCING = {"math.reduce_max": "Max", "math.reduce_mean": "Mean", "math.reduce_
 _CONSTANT = "_CONSTANT_VALUE"  # in the place of the first tensor's layer, where a number stands there
 
 
-def without_tf_operations(entry: Config, found: list[Config]) -> Config:
+def without_tf_operations(entry: Config, inputs: dict[str, Config]) -> Config:
     """The entry of a layer; that of a function of TensorFlow as a layer's, where there is one that does the same.
 
-    `found` is all of the model's: of its inputs, shapes are known.
+    `inputs` is `inputs_of` all of the model's: of these, shapes are known.
     """
     config, calls = entry.get("config"), entry.get("inbound_nodes")
     if entry.get("class_name") not in ("TFOpLambda", "SlicingOpLambda") or not isinstance(config, dict):
@@ -76,7 +76,7 @@ def without_tf_operations(entry: Config, found: list[Config]) -> Config:
     if not isinstance(nodes, list) or not nodes or not all(_is_call(node) for node in nodes):
         return entry
     arguments = {name: value for name, value in nodes[0][3].items() if name != "name" and value is not None}
-    function, source = config.get("function"), _input(nodes[0][0], found)
+    function, source = config.get("function"), _source(nodes[0], inputs)
     if not isinstance(function, str) or (function in _WRAPPING and source.get("dtype", "float32") not in _FLOATING):
         return entry
     built = entry.get("build_config")
@@ -92,13 +92,22 @@ def without_tf_operations(entry: Config, found: list[Config]) -> Config:
     }
 
 
-def _input(name, found) -> Config:
-    """What the file says of the input of this name; nothing of other layers, whose shapes are not in it."""
-    for layer in found:
-        config = layer.get("config")
-        if layer.get("name") == name and layer.get("class_name") == "InputLayer" and isinstance(config, dict):
-            return config
-    return {}
+def inputs_of(found: list[Config]) -> dict[str, Config]:
+    """Name → what the file says of an input; nothing of other layers, whose shapes are not in it."""
+    return {
+        layer["name"]: layer["config"]
+        for layer in found
+        if layer.get("class_name") == "InputLayer"
+        and isinstance(layer.get("name"), str)
+        and isinstance(layer.get("config"), dict)
+    }
+
+
+def _source(call, inputs) -> Config:
+    """What is known of a call's first tensor, which stands behind a number, if there is one before it."""
+    tensor = call[3].get("y") if call[0] == _CONSTANT else call
+    name = tensor[0] if isinstance(tensor, list) and tensor else None
+    return inputs.get(name, {}) if isinstance(name, str) else {}
 
 
 def _is_call(node) -> bool:

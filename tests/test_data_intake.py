@@ -859,7 +859,8 @@ def test_validation_inputs_that_do_not_fit(model):
         (2, "mse", Y + 0.5, r"of shape \(N, 2\)\. Received"),
         (1, "binary_crossentropy", Y, "for 3 classes use 3 units, activation='softmax'"),
         (1, "binary_crossentropy", Y // 2 + 1, "labels 1 and 2 become 0 and 1 by y - 1"),
-        (1, "binary_crossentropy", Y * 100, "pixels are scaled first: y / 255"),
+        (4, "binary_crossentropy", np.stack([Y * 100] * 4, axis=1), "pixels are scaled first: y / 255"),
+        (1, "binary_crossentropy", Y * 100, "for 201 classes use 201 units"),
         (1, "binary_crossentropy", Y // 2 * 2 - 1, r"-1 and 1 by \(y \+ 1\) / 2"),
     ],
 )

@@ -99,18 +99,18 @@ def map_and_batch(
     return lambda dataset: dataset.map(map_func, num_parallel_calls).batch(batch_size, drop_remainder)
 
 
-def _applying(method: str) -> Callable[..., Callable[[Dataset], Any]]:
-    """For ``dataset.apply(…)``: what the method of this name does."""
+def _applying(method: str, name: str = "") -> Callable[..., Callable[[Dataset], Any]]:
+    """For ``dataset.apply(…)``: what the method does, under its name unless told another one."""
 
     def transformation(*args: Any, **options: Any) -> Callable[[Dataset], Any]:
         return lambda dataset: getattr(dataset, method)(*args, **options)
 
-    transformation.__name__ = method
+    transformation.__name__ = name or method
     transformation.__doc__ = f"For ``dataset.apply(…)``: ``dataset.{method}(…)``."
     return transformation
 
 
-enumerate_dataset = _applying("enumerate")
+enumerate_dataset = _applying("enumerate", "enumerate_dataset")
 group_by_window = _applying("group_by_window")
 ignore_errors = _applying("ignore_errors")
 scan = _applying("scan")

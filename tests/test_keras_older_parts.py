@@ -1,5 +1,6 @@
 """What scripts of Keras 1 and 2 bring along: optimizers with ``get_updates``, generators, files, and options."""
 
+import gc
 import json
 import sys
 import warnings
@@ -490,11 +491,12 @@ def test_what_an_optimizer_knew_of_another_model_is_forgotten(rng):
     rule, seen = Momentum(), []
     start = [rng.normal(size=(3, 2)), np.zeros(2)]
     for _ in range(3):
-        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="one_name")])
         model.set_weights(start)
         model.compile(rule, "mse")
         seen.append([model.train_on_batch(x, y) for _ in range(3)])
         del model
+        gc.collect()  # while a model has the optimizer, another one gets a copy
     assert seen[0] == seen[1] == seen[2]
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5), keras.layers.Dense(2)])
     model.compile(rule, "mse")

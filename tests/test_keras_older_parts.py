@@ -562,3 +562,45 @@ def test_a_moving_average_in_a_call_of_a_layer_moves(rng):
     assert float(np.asarray(layer.m)) == pytest.approx(0.19, rel=1e-5)
     model.predict(x, verbose=0)
     assert float(np.asarray(layer.m)) == pytest.approx(0.19, rel=1e-5)
+
+
+# -------------------------------------------------------------- what scripts that classify pictures brought along
+
+
+def test_variables_in_place_give_arrays():
+    rate = kept = K.variable(0.5)
+    rate *= 1.0 / (1.0 + K.variable(1.0))
+    assert float(rate) == 0.25 and float(kept.value) == 0.5
+    rate = kept
+    rate += 1
+    assert float(rate) == 1.5 and float(kept.value) == 0.5
+
+
+def test_small_functions_of_keras_1(rng):
+    from minicnn.keras.utils import np_utils
+
+    np.testing.assert_array_equal(np_utils.to_categorical(["2", "0"], 4), np.eye(4)[[2, 0]])
+    with pytest.raises(ValueError, match="b"):
+        np_utils.to_categorical(["b"])
+    p = rng.random((5, 3))
+    np.testing.assert_array_equal(np_utils.categorical_probas_to_classes(p), p.argmax(1))
+    np.testing.assert_array_equal(np_utils.probas_to_classes(p), p.argmax(1))
+    np.testing.assert_array_equal(np_utils.probas_to_classes([[0.2], [0.7]]), [0, 1])
+    with pytest.warns(UserWarning, match="LRN2D"):
+        from minicnn.keras.layers import LRN2D
+    with pytest.raises(ImportError, match="LRN2D"):
+        LRN2D()
+
+
+def test_what_servers_and_keras_0_ask_of_a_model(rng):
+    x, y = rng.random((8, 3)), np.eye(2)[np.arange(8) % 2]
+    model = keras.Sequential([keras.layers.Dense(2, activation="softmax", input_shape=(3,))])
+    model._make_predict_function()
+    model.compile("sgd", "categorical_crossentropy")
+    for use in (model.fit, model.evaluate):
+        with pytest.warns(UserWarning, match="metrics="):
+            use(x, y, show_accuracy=True, verbose=0)
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert len(model.evaluate(x, y, show_accuracy=True, verbose=0)) == 2

@@ -51,7 +51,7 @@ _GROUPS = {
     ),
     "this layer was dropped by Keras 2: write Add()([a, b]), Concatenate()([a, b]) and their like": ("Merge",),
     "this layer was dropped by later Kerases": (
-        *("LocallyConnected1D", "LocallyConnected2D", "Highway", "ParametricSoftplus", "SReLU"),
+        *("LocallyConnected1D", "LocallyConnected2D", "Highway", "ParametricSoftplus", "SReLU", "LRN2D"),
     ),
     "every worker has all weights, and a part of each batch: keras.distribution.DataParallel()": (
         *("DeviceMesh", "LayoutMap", "ModelParallel", "TensorLayout", "distribute_tensor"),

@@ -40,6 +40,7 @@ from minicnn.keras.models._compiling import (
     losses_today,
     numbers_of,
     today,
+    without_accuracy,
 )
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
@@ -97,7 +98,7 @@ class _OldMethods(Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping)
         return eager(super().__call__(*args, **kwargs))
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        kwargs.pop("show_accuracy", None)
+        without_accuracy(self, kwargs)
         kwargs = whole_steps(renamed("fit", without("fit", kwargs, LOADING), _FIT))
         if kwargs.get("class_weight") == "auto":
             warn_once("fit(class_weight='auto') was no more than None in Keras 1 and 2; class_weight='balanced' is")
@@ -112,7 +113,7 @@ class _OldMethods(Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping)
         return history
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        kwargs.pop("show_accuracy", None)
+        without_accuracy(self, kwargs)
         return super().evaluate(*args, **whole_steps(without("evaluate", kwargs, LOADING)))
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:

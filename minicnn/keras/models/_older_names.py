@@ -38,6 +38,11 @@ def _tensors_at(name: str) -> Callable[[Any, int], Any]:
 class OlderNames:
     """Mixin of Keras's models."""
 
+    def _make_predict_function(self) -> None:
+        """What scripts of Keras 2 call before threads of a server predict: nothing is to be made."""
+
+    _make_train_function = _make_test_function = make_predict_function = _make_predict_function
+
     get_input_at, get_output_at = map(_tensors_at, ("inputs", "outputs"))
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:

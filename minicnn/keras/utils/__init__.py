@@ -15,6 +15,7 @@ _NAMES = {
     **dict.fromkeys(
         (
             *("Progbar", "get_file", "split_dataset", "pack_x_y_sample_weight", "unpack_x_y_sample_weight"),
+            *("categorical_probas_to_classes", "probas_to_classes"),
             *(
                 "convert_all_kernels_in_model",
                 "convert_kernel",

@@ -23,7 +23,7 @@ def to_categorical(
 
     Parameters
     ----------
-    y : array-like of numbers, (N,) or (N, 1)
+    y : array-like of numbers, or of whole numbers as text, such as parts of names of files, (N,) or (N, 1)
     num_classes : int, optional
     dtype : optional
         Default: float32.
@@ -31,12 +31,25 @@ def to_categorical(
         Keras 1's name for `num_classes`.
     """
     numbers, num_classes = np.asarray(y), num_classes if nb_classes is None else nb_classes
+    if numbers.dtype.kind in "US":
+        numbers = numbers.astype(np.int64)
     if numbers.dtype.kind == "f" and np.isfinite(numbers).all() and (numbers != np.trunc(numbers)).any():
         place = np.flatnonzero(numbers != np.trunc(numbers))[0]
         warn_user(f"to_categorical cuts class numbers off to integers. Received: {numbers.reshape(-1)[place]}")
         numbers = np.trunc(numbers)
     rows = core.to_categorical(numbers, num_classes)
     return rows if dtype is None else rows.astype(dtype)
+
+
+def probas_to_classes(y_pred: Any) -> np.ndarray:
+    """Class numbers (N,) of probabilities (N, C), or (N, 1) of the second of two classes: Keras 1's function."""
+    y_pred = np.asarray(y_pred)
+    return categorical_probas_to_classes(y_pred) if y_pred[0].size > 1 else (y_pred.reshape(-1) > 0.5).astype(int)
+
+
+def categorical_probas_to_classes(p: Any) -> np.ndarray:
+    """Class numbers (N,) of probabilities or one-hot rows (N, C): Keras 1's function."""
+    return np.argmax(p, axis=1)
 
 
 class Progbar:

@@ -125,6 +125,14 @@ def _plain(option):
 
 
 globals().update({name: renamed(name, *how) for name, how in _BY_NAME.items()})
+_joined = globals()["concat"]
+
+
+def concat(values: Any, axis: Any, name: str | None = None) -> Any:
+    """Tensors one after the other along an axis; one that is in no list is joined to nothing, as in TensorFlow."""
+    return _joined(values if isinstance(values, list | tuple) else [values], axis)
+
+
 truediv, floordiv = globals()["divide"], renamed("floordiv", "floor_divide", "x y", "")
 atan, atan2, sinh, cosh = (
     renamed(name, ours, args, "")

@@ -443,3 +443,9 @@ def test_a_single_result_of_a_function_whose_types_are_a_list(made_by):
     assert image.shape == (4, 5)
     with pytest.raises(ValueError, match="each of Tout"):
         made_by(lambda x: np.ones((2, 3)), [1.0], [tf.float32, tf.float32])
+
+
+def test_the_name_of_an_operation_may_stand_in_its_place():
+    assert tf.round(1.6, 2) == 2 and tf.add(1.0, 2.0, "sum") == 3
+    with pytest.raises(TypeError, match=r"tf\.add takes the arguments x, y"):
+        tf.add(1.0, 2.0, "sum", 3)

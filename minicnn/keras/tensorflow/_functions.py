@@ -109,6 +109,7 @@ def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., 
     def call(*args: Any, **kwargs: Any) -> Any:
         known = [*places, *words]
         kwargs.pop("name", None)
+        args = args[: len(known)] if len(args) == len(known) + 1 and not words else args  # the last one is the name
         given = {**dict(zip(known, args, strict=False)), **kwargs}
         if len(args) > len(known) or not set(places) <= set(given) <= set(known):
             raise TypeError(f"tf.{name} takes the arguments {', '.join(known)}. Received: {', '.join(given) or 'none'}")

@@ -315,6 +315,22 @@ def test_flow_from_directory(folder, mode, capsys):
         assert batch[1].tolist() == flow.classes.tolist()
 
 
+def test_the_files_and_classes_of_an_iterator_can_be_replaced(folder):
+    """As scripts did before there was `flow_from_dataframe`."""
+    flow = ImageDataGenerator().flow_from_directory(
+        folder, target_size=(4, 5), batch_size=3, class_mode="sparse", shuffle=False
+    )
+    wanted = [flow.filepaths[i] for i in (7, 1, 13, 4)]
+    expected = np.stack([flow[i // 3][0][i % 3] for i in (7, 1, 13, 4)])
+    flow.filenames, flow.classes = np.array(wanted), np.array([0.5, 1.5, 2.5, 3.5])
+    flow.samples = flow.n = 4
+    flow._set_index_array()
+    flow.directory = ""
+    (x, y), (rest, last) = next(flow), next(flow)
+    assert len(flow) == 2 and np.array_equal(np.concatenate([x, rest]), expected)
+    assert [*y, *last] == [0.5, 1.5, 2.5, 3.5] and np.array_equal(flow.labels, flow.classes)
+
+
 def test_subsets_of_directories_have_the_same_part_of_each_class(folder):
     generator = ImageDataGenerator(validation_split=0.34)
     train = generator.flow_from_directory(folder, subset="training")

@@ -316,6 +316,26 @@ def test_an_hdf5_file_of_any_name(tmp_path):
     again.load_weights(str(tmp_path / "of/weights.ckpt"))
 
 
+def test_a_model_written_into_a_folder_that_is_there(tmp_path):
+    """As TensorFlow's SavedModel and checkpoints were, both into one folder; what else is in it stays."""
+    pytest.importorskip("h5py")
+    (tmp_path / "log.csv").write_text("a")
+    model = network()
+    model.save(tmp_path)
+    weights = model.get_weights()
+    model.set_weights([w + 1 for w in weights])
+    model.save_weights(f"{tmp_path}/")
+    again = keras.models.load_model(str(tmp_path))
+    assert all(map(np.array_equal, again.get_weights(), weights))
+    again.load_weights(f"{tmp_path}/")
+    assert all(map(np.array_equal, again.get_weights(), [w + 1 for w in weights]))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.h5", "log.csv", "saved_model.h5"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises((OSError, ValueError)):
+        keras.models.load_model(empty)
+
+
 def test_a_call_leaves_the_arguments_of_a_layer_as_they_are(tmp_path):
     """`input_shape` is an argument, and the name of what a layer was called with."""
     shapes = {1: [(4,)], 2: [(4,), (4,)]}

@@ -426,3 +426,26 @@ def test_flags_of_the_command_line(monkeypatch):
     with pytest.raises(SystemExit) as ending:
         tf.app.run(main=lambda argv: len(argv), argv=["script.py"])
     assert ending.value.code == 1
+
+
+def test_one_tensor_is_joined_to_nothing():
+    rows = np.arange(6.0).reshape(2, 3)
+    for values in (rows, tf.constant(rows), [rows], (rows,)):
+        assert np.array_equal(tf.concat(values, axis=0), rows)
+    assert np.array_equal(tf.concat([rows, rows], 1), np.hstack([rows, rows]))
+
+
+@pytest.mark.parametrize("made_by", [tf.py_function, tf.numpy_function])
+def test_a_single_result_of_a_function_whose_types_are_a_list(made_by):
+    (image,) = made_by(lambda x: np.asarray(x) * 2, [np.ones((4, 5))], [tf.float32])
+    assert image.shape == (4, 5) and image.dtype == np.float32 and np.all(image == 2)
+    (image,) = made_by(lambda x: [np.asarray(x) * 2], [np.ones((4, 5))], [tf.float32])
+    assert image.shape == (4, 5)
+    with pytest.raises(ValueError, match="each of Tout"):
+        made_by(lambda x: np.ones((2, 3)), [1.0], [tf.float32, tf.float32])
+
+
+def test_the_name_of_an_operation_may_stand_in_its_place():
+    assert tf.round(1.6, 2) == 2 and tf.add(1.0, 2.0, "sum") == 3
+    with pytest.raises(TypeError, match=r"tf\.add takes the arguments x, y"):
+        tf.add(1.0, 2.0, "sum", 3)

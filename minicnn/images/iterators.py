@@ -53,6 +53,10 @@ class BatchIterator:
         chosen = self.index_array[index * self.batch_size : (index + 1) * self.batch_size]
         return self._batch(chosen, random.generator(self.seed, "transform", self._pass, index))
 
+    def _set_index_array(self) -> None:
+        """Draw the order again, as Keras's users do after a change of `n`."""
+        self._draw_order()
+
     def on_epoch_end(self) -> None:
         """Draw the order of the next pass."""
         self._pass += 1
@@ -194,13 +198,12 @@ class FileIterator(BatchIterator):
         if unknown := sorted(options.keys() - _OPTIONS):
             raise TypeError(f"unknown arguments. Known are {sorted(_OPTIONS)}. Received: {unknown}")
         self.sample_weight: np.ndarray | None = None
-        self.filepaths: list[str] = list(filepaths)
         self.directory: str = directory
-        self.filenames: list[str] = [os.path.relpath(path, directory) for path in self.filepaths]
+        self.filenames: list[str] = [os.path.relpath(path, directory) for path in filepaths]
+        self.filepaths: list[str] = list(filepaths)
         self.class_indices: dict[str, int] = class_indices
         self.num_classes: int = len(class_indices)
         self.classes: np.ndarray | None = targets
-        self.labels: np.ndarray | None = targets
         self.class_mode: str | None = class_mode
         self.image_data_generator: ImageDataGenerator = image_data_generator
         self.target_size: tuple[int, int] = check_pair("target_size", options.get("target_size", (256, 256)))
@@ -215,10 +218,19 @@ class FileIterator(BatchIterator):
             len(self.filepaths), options.get("batch_size", 32), options.get("shuffle", True), options.get("seed")
         )
 
+    @property
+    def labels(self) -> np.ndarray | None:
+        """The class numbers, or targets: `classes`, which a user may replace."""
+        return self.classes
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in ("filenames", "directory") and hasattr(self, "filepaths"):  # a user's, read from then on
+            self.filepaths = [os.path.join(self.directory, file) for file in self.filenames]
+
     def _read(self, index):
-        image = load_img(
-            self.filepaths[index], self.color_mode, self.target_size, self._interpolation, self._keeps_ratio
-        )
+        path = self.filepaths[index]
+        image = load_img(path, self.color_mode, self.target_size, self._interpolation, self._keeps_ratio)
         return img_to_array(image, self.image_data_generator.data_format)
 
     def _batch(self, indices, generator):

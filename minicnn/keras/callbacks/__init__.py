@@ -8,7 +8,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._old_logs import with_old_names
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
-from minicnn.keras.models import with_suffix
+from minicnn.keras.models._places import with_suffix
 from minicnn.models.forms import layers_within
 from minicnn.user_warnings import warn_user
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import reduce
@@ -45,13 +43,12 @@ from minicnn.keras.models._compiling import (
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
 from minicnn.keras.models._graphless import Graphless
+from minicnn.keras.models._places import file_at, write_to
 from minicnn.keras.utils._helpers import with_registered
 from minicnn.layers.open_sizes import all_fit
 from minicnn.models.arguments import check_model
 from minicnn.nested import leaves
-from minicnn.saving.formats import formats
 from minicnn.training.streams import peek
-from minicnn.user_warnings import warn_user
 
 _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
 
@@ -194,17 +191,17 @@ class _OldMethods(Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping)
         for name in ("signatures", "options", "save_traces", "zipped"):
             kwargs.pop(name, None)
         self._need_graph("save")
-        _write(super().save, filepath, save_format, args, kwargs)
+        write_to(super().save, filepath, save_format, args, kwargs)
 
     def save_weights(self, filepath: Any, *args: Any, save_format: str | None = None, **kwargs: Any) -> None:
         kwargs.pop("options", None)
         if self.is_graphless:
             super().save_weights(filepath)
         else:
-            _write(super().save_weights, filepath, save_format, args, kwargs)
+            write_to(super().save_weights, filepath, save_format, args, kwargs)
 
     def load_weights(self, filepath: Any, *args: Any, by_name: bool = False, **kwargs: Any) -> None:
-        super().load_weights(filepath, *args, by_name=by_name, **kwargs)
+        super().load_weights(file_at(filepath, "save_weights"), *args, by_name=by_name, **kwargs)
 
 
 def _of_one_model(optimizer, model):
@@ -215,31 +212,6 @@ def _of_one_model(optimizer, model):
         optimizer = optimizers.get(type(optimizer).from_config(optimizer.get_config()))
     compiled_with[optimizer] = ref(model)
     return optimizer
-
-
-def with_suffix(filepath: Any) -> str:
-    """The path, with .h5 where its name is of no format: such a name was one of an HDF5 file in Keras 2."""
-    path = os.fspath(filepath).rstrip("/")
-    return path if path.lower().endswith((*formats(), ".onnx")) else f"{path}.h5"
-
-
-def _write(write, filepath, save_format, args, kwargs):
-    """Call `write`; an HDF5 file may have any name, as in Keras 2."""
-    path = os.fspath(filepath).rstrip("/")
-    is_nameless = with_suffix(path) != path
-    if save_format in ("tf", "tensorflow"):
-        warn_user(f"save({path!r}, save_format={save_format!r}): minicnn reads this file, and TensorFlow does not")
-    elif is_nameless:
-        warn_once(f"save({path!r}): a name without .keras, .h5 or .safetensors is written as HDF5, as Keras 2 did")
-    if is_nameless or (save_format in ("h5", "hdf5") and not path.endswith((".h5", ".hdf5"))):
-        folder, name = os.path.split(path)
-        if is_nameless and folder:  # which TensorFlow made for a SavedModel or a checkpoint
-            os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".minicnn-", dir=folder or ".") as own:
-            write(os.path.join(own, f"{name}.h5"), *args, **kwargs)
-            os.replace(os.path.join(own, f"{name}.h5"), path)
-    else:
-        write(filepath, *args, **kwargs)
 
 
 def _translate_model(args, kwargs):
@@ -366,7 +338,7 @@ def load_model(
     if unknown := kwargs.keys() - {"safe_mode", "options"}:  # which change nothing
         known = ["filepath", "custom_objects", "compile", "safe_mode"]
         raise TypeError(str(unknown_name("argument of load_model", min(unknown), known)))
-    return _with_old_methods(core.load_model(filepath, with_registered(custom_objects), compile))
+    return _with_old_methods(core.load_model(file_at(filepath, "save"), with_registered(custom_objects), compile))
 
 
 def save_model(model: Any, filepath: Any, *args: Any, **kwargs: Any) -> None:

@@ -34,7 +34,10 @@ def TensorShape(dims: Any) -> tuple[int | None, ...]:
 
 def _typed(made, types):
     if isinstance(types, list | tuple):
-        return tuple(_typed(part, kind) for part, kind in zip(made, types, strict=True))
+        parts = made if isinstance(made, list | tuple) else [made]
+        if len(parts) != len(types):
+            raise ValueError(f"expected a result of the function for each of Tout={types}. Received: {len(parts)}")
+        return tuple(map(_typed, parts, types))
     array = np.asarray(made)
     return (array if types is None or array.dtype.kind in "SUO" else array.astype(types)).view(EagerArray)
 

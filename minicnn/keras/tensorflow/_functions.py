@@ -109,6 +109,7 @@ def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., 
     def call(*args: Any, **kwargs: Any) -> Any:
         known = [*places, *words]
         kwargs.pop("name", None)
+        args = args[: len(known)] if len(args) == len(known) + 1 and not words else args  # the last one is the name
         given = {**dict(zip(known, args, strict=False)), **kwargs}
         if len(args) > len(known) or not set(places) <= set(given) <= set(known):
             raise TypeError(f"tf.{name} takes the arguments {', '.join(known)}. Received: {', '.join(given) or 'none'}")
@@ -125,6 +126,14 @@ def _plain(option):
 
 
 globals().update({name: renamed(name, *how) for name, how in _BY_NAME.items()})
+_joined = globals()["concat"]
+
+
+def concat(values: Any, axis: Any, name: str | None = None) -> Any:
+    """Tensors one after the other along an axis; one that is in no list is joined to nothing, as in TensorFlow."""
+    return _joined(values if isinstance(values, list | tuple) else [values], axis)
+
+
 truediv, floordiv = globals()["divide"], renamed("floordiv", "floor_divide", "x y", "")
 atan, atan2, sinh, cosh = (
     renamed(name, ours, args, "")

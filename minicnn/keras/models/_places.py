@@ -1,0 +1,51 @@
+"""Where files go that have no suffix, and those that Keras 2 wrote as folders."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from minicnn.keras._warning import warn_once
+from minicnn.saving.formats import formats
+from minicnn.user_warnings import warn_user
+
+_NAMES = {"save": "saved_model", "save_weights": "checkpoint"}  # of files in a folder that is there already
+
+
+def with_suffix(filepath: Any) -> str:
+    """The path, with .h5 where its name is of no format: such a name was one of an HDF5 file in Keras 2."""
+    path = os.fspath(filepath).rstrip("/")
+    return path if path.lower().endswith((*formats(), ".onnx")) else f"{path}.h5"
+
+
+def file_at(filepath: Any, written_by: str) -> Any:
+    """The file in a folder that `write_to` was told to write to; a path that is no such folder as it is.
+
+    Of a model's file and one of weights, that of the method `written_by` comes first.
+    """
+    names = sorted(_NAMES, key=written_by.__ne__) if os.path.isdir(filepath) else ()
+    inside = [os.path.join(filepath, f"{_NAMES[name]}.h5") for name in names]
+    return next(filter(os.path.isfile, inside), filepath)
+
+
+def write_to(write: Callable[..., Any], filepath: Any, save_format: Any, args: Any, kwargs: Any) -> None:
+    """Call `write`; an HDF5 file may have any name, as in Keras 2, and a folder gets one inside."""
+    path = os.fspath(filepath).rstrip("/")
+    if os.path.isdir(path):
+        path = filepath = os.path.join(path, f"{_NAMES[write.__name__]}.h5")
+    is_nameless = with_suffix(path) != path
+    if save_format in ("tf", "tensorflow"):
+        warn_user(f"save({path!r}, save_format={save_format!r}): minicnn reads this file, and TensorFlow does not")
+    elif is_nameless:
+        warn_once(f"save({path!r}): a name without .keras, .h5 or .safetensors is written as HDF5, as Keras 2 did")
+    if is_nameless or (save_format in ("h5", "hdf5") and not path.endswith((".h5", ".hdf5"))):
+        folder, name = os.path.split(path)
+        if is_nameless and folder:  # which TensorFlow made for a SavedModel or a checkpoint
+            os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".minicnn-", dir=folder or ".") as own:
+            write(os.path.join(own, f"{name}.h5"), *args, **kwargs)
+            os.replace(os.path.join(own, f"{name}.h5"), path)
+    else:
+        write(filepath, *args, **kwargs)

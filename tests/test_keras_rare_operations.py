@@ -134,3 +134,12 @@ def test_devices_by_their_experimental_names():
     config.set_visible_devices(config.list_physical_devices("GPU")[2:], "GPU")
     assert config.get_visible_devices() == tf.config.get_visible_devices()
     assert config.list_logical_devices("CPU") == tf.config.list_logical_devices("CPU")
+
+
+def test_names_of_tensorflows_generated_files():
+    """Editors complete imports by them."""
+    from minicnn.keras.tensorflow._api.v2.image import ResizeMethod
+    from minicnn.keras.tensorflow._api.v2.keras.layers import Dense
+
+    assert ResizeMethod.BILINEAR == tf.image.ResizeMethod.BILINEAR
+    assert Dense is keras.layers.Dense

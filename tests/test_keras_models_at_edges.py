@@ -174,3 +174,32 @@ def test_a_loss_of_ones_own_weighs_what_is_on_a_tape(rng, reduction):
     np.testing.assert_allclose(made, expected, rtol=1e-5)
     scale = 4 if reduction == "sum_over_batch_size" else 1
     np.testing.assert_allclose(gradient, 2 / 3 * (target.numpy() - y) * weights[:, None] / scale, rtol=1e-4, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------ what was frozen when it was compiled
+
+
+@pytest.mark.filterwarnings("ignore:layer .* was frozen", "ignore:a model that was frozen:FutureWarning")
+def test_each_half_of_a_gan_is_trained_by_the_model_that_was_compiled_for_it():
+    """WGAN's scripts: the critic's model is compiled with the generator frozen, then the generator's the other way."""
+    generator = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    critic = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    noise, real, further = (keras.Input((n,)) for n in (4, 3, 4))
+    generator.trainable = False
+    of_critic = keras.Model([real, noise], [critic(real), critic(generator(noise))])
+    of_critic.compile("sgd", ["mse", "mse"])
+    critic.trainable, generator.trainable = False, True
+    of_generator = keras.Model(further, critic(generator(further)))
+    of_generator.compile("sgd", "mse")
+
+    def kept(model, before):
+        return all(np.array_equal(w, b) for w, b in zip(model.get_weights(), before, strict=True))
+
+    z, images, y = np.ones((8, 4)), np.ones((8, 3)), np.full((8, 1), 3.0)
+    before = generator.get_weights(), critic.get_weights()
+    of_critic.train_on_batch([images, z], [y, -y])
+    assert kept(generator, before[0]) and not kept(critic, before[1])
+    before = generator.get_weights(), critic.get_weights()
+    of_generator.train_on_batch(z, y)
+    assert kept(critic, before[1]) and not kept(generator, before[0])
+    assert (generator.trainable, critic.trainable) == (True, False)

@@ -354,3 +354,27 @@ def test_a_call_made_of_layers_assigns_nothing():
 
     with pytest.raises(TypeError, match=r"put the state \['count'\] into a layer of its own"):
         Wrong()(keras.Input((3,)))
+
+
+class WithFirstWeights(keras.layers.Layer):
+    """An argument called as what every layer has, as the layers of Keras 1 had it."""
+
+    def __init__(self, units, weights=None, **kwargs):
+        self.units, self.initial_weights = units, weights
+        super().__init__(**kwargs)
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), name="kernel")
+
+    def call(self, x):
+        return keras.backend.dot(x, self.kernel)
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_an_argument_called_weights_in_a_file(tmp_path, suffix, rng):
+    model = keras.Sequential([keras.Input((3,)), WithFirstWeights(2)])
+    x, path = rng.normal(size=(4, 3)).astype("float32"), tmp_path / f"model.{suffix}"
+    model.save(path)
+    loaded = keras.models.load_model(path, custom_objects={"WithFirstWeights": WithFirstWeights})
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    assert loaded.layers[-1].get_config().get("weights") is None

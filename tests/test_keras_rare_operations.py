@@ -90,3 +90,56 @@ def test_of_a_models_tensor():
         made, (np.vectorize(math.erf)(A), np.where(A > 0, A, np.expm1(A)), VALUES["glu"][1](A)), strict=True
     ):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mean", "sum", "max", "min", "std", "var", "prod", "any", "all"])
+@pytest.mark.parametrize("axes", [[1, 2], np.arange(1, 4)])
+def test_axes_are_a_list_or_an_array(name, axes, rng):
+    x = rng.normal(size=(2, 3, 4, 5))
+    expected = getattr(np, name)(x, axis=tuple(axes))
+    function = getattr(keras.backend, name)
+    np.testing.assert_allclose(function(x, axis=axes), expected)
+    np.testing.assert_allclose(function(x, axes), expected)
+
+
+def test_a_loss_that_averages_over_a_list_of_axes(rng):
+    x, y = (rng.normal(size=(4, 2, 3, 1)).astype("float32") for _ in range(2))
+    model = keras.Sequential([keras.Input((2, 3, 1)), keras.layers.Rescaling(1.0)])
+
+    def apart(y_true, y_pred):
+        return keras.backend.mean(keras.backend.square(y_true - y_pred), axis=[1, 2, 3])
+
+    model.compile("sgd", apart, metrics=[apart])
+    np.testing.assert_allclose(model.evaluate(x, y, verbose=0), [np.mean((x - y) ** 2)] * 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("left", "right"), [((4, 3), (5, 3, 2)), ((2, 4, 3), (2, 5, 3, 2)), ((3,), (4, 3, 2))])
+def test_dot_with_more_than_two_axes(left, right, rng):
+    """As minibatch discrimination has it: ``K.dot(x, self.W)`` sums over the last axis but one."""
+    a, b, seed = rng.normal(size=left), rng.normal(size=right), rng.normal(size=(*left[:-1], *right[:-2], right[-1]))
+    x, w = tf.Variable(a.astype("float32")), tf.Variable(b.astype("float32"))
+    with tf.GradientTape() as tape:
+        made = keras.backend.dot(x, w)
+        loss = tf.reduce_sum(made * seed.astype("float32"))
+    np.testing.assert_allclose(made.numpy(), np.dot(a, b), rtol=1e-4, atol=1e-5)
+    flat = np.moveaxis(b, -2, 0).reshape(left[-1], -1)  # (C, F)
+    rows, seeds = a.reshape(-1, left[-1]), seed.reshape(-1, flat.shape[1])  # (N, C), (N, F)
+    of_b = np.moveaxis((rows.T @ seeds).reshape(left[-1], *right[:-2], right[-1]), 0, -2)
+    for found, expected in zip(tape.gradient(loss, [x, w]), [(seeds @ flat.T).reshape(left), of_b], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_devices_by_their_experimental_names():
+    config = tf.config.experimental
+    config.set_visible_devices(config.list_physical_devices("GPU")[2:], "GPU")
+    assert config.get_visible_devices() == tf.config.get_visible_devices()
+    assert config.list_logical_devices("CPU") == tf.config.list_logical_devices("CPU")
+
+
+def test_names_of_tensorflows_generated_files():
+    """Editors complete imports by them."""
+    from minicnn.keras.tensorflow._api.v2.image import ResizeMethod
+    from minicnn.keras.tensorflow._api.v2.keras.layers import Dense
+
+    assert ResizeMethod.BILINEAR == tf.image.ResizeMethod.BILINEAR
+    assert Dense is keras.layers.Dense

@@ -1,4 +1,4 @@
-"""Activations of recorded arrays, through which gradients go back."""
+"""Activations of recorded arrays, and their products, through which gradients go back."""
 
 from __future__ import annotations
 
@@ -74,8 +74,19 @@ def _sparsemax(x, axis=-1):
     return Recorded(y, [(x, back)])
 
 
+def _dot(a, b):
+    """``np.dot``, also where the second array has more than two axes: it sums over the last one but one."""
+    if np.ndim(value_of(b)) < 3 or not np.ndim(value_of(a)):
+        return np.dot(a, b)
+    last = b.ndim - 1
+    rows = np.transpose(b, (last - 1, *range(last - 1), last))
+    made = a @ np.reshape(rows, (rows.shape[0], -1))
+    return np.reshape(made, (*made.shape[:-1], *rows.shape[1:]))
+
+
 OF_RECORDED: dict[str, Callable[..., Any]] = {
     **{name: by_slope(name) for name in FORMULAS if name != "erf"},
+    "dot": _dot,
     "relu": _relu,
     "leaky_relu": lambda x, negative_slope=0.2: _relu(x, negative_slope),
     "relu6": lambda x: _relu(x, max_value=6.0),

@@ -87,6 +87,7 @@ _POOLINGS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
 _OF_LISTS = ("concatenate", "stack")
 _ARRAYS = ("condition", "x", "xs", "x1", "x2", "x_min", "x_max")
 _REDUCTIONS = ("mean", "max", "min", "sum", "var", "std")
+_OVER_AXES = (*_REDUCTIONS, "all", "any", "count_nonzero", "logsumexp", "prod")
 
 
 def entering(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -152,7 +153,10 @@ def either(name: str) -> Callable[..., Any]:
             args = tuple(map(stacked, args))
         if name in _REDUCTIONS and len(args) == 3:  # where NumPy has the dtype
             args, kwargs = args[:2], {"keepdims": args[2], **kwargs}
-        if name in OF_RECORDED and args and isinstance(args[0], Recorded):
+        if name in _OVER_AXES:
+            args = (*args[:1], *map(_in_tuple, args[1:]))
+            kwargs |= {"axis": _in_tuple(kwargs["axis"])} if "axis" in kwargs else {}
+        if name in OF_RECORDED and any(isinstance(a, Recorded) for a in args):
             return OF_RECORDED[name](*args, **kwargs)
         made = function(*args, **kwargs)
         return made.view(EagerArray) if type(made) is np.ndarray else made
@@ -160,6 +164,11 @@ def either(name: str) -> Callable[..., Any]:
     function_.__name__ = function.__name__ = name
     function_.__doc__ = function.__doc__ = f"``{name}`` of arrays, as NumPy computes it, or of a model's tensors."
     return function_
+
+
+def _in_tuple(x):
+    """A list of axes, or an array of them (``np.arange(1, 4)``), as the tuple that NumPy takes; others as they are."""
+    return tuple(map(int, x)) if isinstance(x, list | np.ndarray) and np.ndim(x) == 1 else x
 
 
 def _activation_of_arrays(name):

@@ -383,9 +383,13 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
                 "holds: make them arguments of its constructor, or save the weights alone. "
                 f"Received: {self._form.arguments}"
             )
-        config = super().get_config()
+        config = {name: value for name, value in super().get_config().items() if name not in _OF_ANY_LAYER}
         missing = {name: to_plain(value) for name, value in given(self).items() if name not in config}
         return config | {name: value for name, value in missing.items() if _is_written_down(value)}
+
+
+# What an attribute of these names says is no argument of the constructor, which may have one of them (`weights`).
+_OF_ANY_LAYER = ("input", "losses", "metrics", "output", "output_shape", "weights")
 
 
 def _is_written_down(value):

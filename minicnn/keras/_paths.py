@@ -59,6 +59,7 @@ _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
 _INSIDE = ("src", "api", "_tf_keras")
 _DEEP = (("optimizers", "schedules"), ("ops", "image"))
 _PYTHON = "tensorflow.python"  # where TensorFlow has its own
+_GENERATED = "tensorflow._api"  # whose files are those of the public names, by version
 _ROOMS = {"image_ops": ".image", "linalg_ops": ".linalg", "nn": ".nn", "nn_ops": ".nn", "random_ops": ".random"}
 _MODULES = (
     *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution"),
@@ -85,6 +86,9 @@ def old_path(path: str) -> str | None:
         return _inside(path.split(".")[1:])
     if f"{path}.".startswith(f"{_PYTHON}."):
         return _below_python(path.split(".")[2:])
+    if f"{path}.".startswith(f"{_GENERATED}."):
+        parts = [part for part in path.split(".")[2:] if part not in ("v1", "v2", "compat")]
+        return _inside(parts[1:]) if parts[:1] == ["keras"] else ".".join(["keras.tensorflow", *parts])
     today = _OLD_PATHS.get(path)
     return None if today is None else f"keras.{today}"
 
@@ -113,7 +117,8 @@ class _OldModule(ModuleType):
 
     def __getattr__(self, name):
         path = f"{self.__name__.removeprefix('minicnn.')}.{name}"
-        if old_path(path) and path.split(".")[1] not in _INSIDE and _PYTHON not in path:
+        is_of_tensorflow = _PYTHON in path or _GENERATED in path
+        if old_path(path) and path.split(".")[1] not in _INSIDE and not is_of_tensorflow:
             return import_module(f"minicnn.{path}")
         return getattr(self._today(), name)
 

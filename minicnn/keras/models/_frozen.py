@@ -52,7 +52,8 @@ class Freezing:
         thawed = [layer for layer in changed if layer.trainable]
         if thawed:
             self._say_what_stays(thawed[0])
-        if not changed or any(w.trainable for w in self.weights):  # type: ignore[attr-defined]
+        again_frozen = {w for layer in thawed for w in layer.weights}  # the other half of a GAN
+        if not changed or any(w.trainable and w not in again_frozen for w in self.weights):  # type: ignore[attr-defined]
             return {layer: flag for layer, flag in flags.items() if not flag}
         warn_once(
             "a model that was frozen after compile is trained all the same, as in Keras 1 and 2, where compile says "

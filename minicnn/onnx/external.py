@@ -7,7 +7,6 @@ import stat
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import FilePath
 
@@ -22,7 +21,8 @@ class External:
     """The files of numbers beside a model.
 
     A file is one in the model's own folder, and no link: whatever else a name says is refused before anything is
-    opened. All tensors together hold no more bytes than the files do, so that a few bytes are not named a thousand times.
+    opened. All tensors together hold no more bytes than the files do, so that a few bytes are not named a thousand
+    times.
 
     Parameters
     ----------

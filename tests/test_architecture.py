@@ -174,7 +174,7 @@ FLOORS = {
         ("arguments", "windows"),
         ("budget",),
         ("naming", "properties", "reader", "values"),
-        ("package",),
+        ("external", "package"),
     ),
     "minicnn.optimizers": (
         ("by_weight",),

@@ -1,6 +1,7 @@
 """Models from ONNX files that are written by hand: onnxruntime says what they should compute."""
 
 import itertools
+import os
 import re
 from pathlib import Path
 
@@ -769,9 +770,12 @@ def rename(messages, field, old, new):
         names[:] = [new if name == old else name for name in names]
 
 
-def external(proto):
-    proto.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
-    proto.graph.initializer[0].external_data.add(key="location", value="/dev/zero")
+def external(proto, location="/dev/zero", **keys):
+    tensor = proto.graph.initializer[0]
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.ClearField("raw_data")
+    for key, value in {"location": location, **keys}.items():
+        tensor.external_data.add(key=key, value=str(value))
 
 
 def doubled(proto):
@@ -794,7 +798,7 @@ def no_dimension(proto):
 
 
 HOSTILE = {
-    "external data": (external, "'w' lies in another file, which is not opened"),
+    "external data": (external, "'w' lies in another file, which is only opened beside the model.*'/dev/zero'"),
     "tensors that double": (doubled, "too large"),
     "a kernel used without end": (repeated, "the layers need more numbers than the file holds"),
     "a cycle": (
@@ -842,6 +846,68 @@ def test_hostile_files_are_refused(name, path):
     edit(proto)
     path.write_bytes(proto.SerializeToString())
     with pytest.raises(FileFormatError, match=rf"model\.onnx: .*{message}"):
+        mc.import_onnx(path)
+
+
+@pytest.mark.parametrize("is_one_file", [True, False])
+def test_numbers_in_a_file_beside_the_model(is_one_file, path, rng):
+    make_file(path, f"{IMAGES} {{ c = Conv<pads=[1,1,1,1]>(x, w, b) y = Relu(c) }}", **arrays(w=(4, 2, 3, 3), b=4))
+    options = {
+        "all_tensors_to_one_file": is_one_file,
+        "size_threshold": 0,
+        "location": "numbers" if is_one_file else None,
+    }
+    onnx.save(onnx.load(path), path, save_as_external_data=True, **options)
+    assert len(list(path.parent.iterdir())) == (2 if is_one_file else 3)
+    check_import(path, (2, 6, 5), rng=rng)
+
+
+def link(path):
+    path.symlink_to(path.parent / "numbers")
+
+
+BESIDE = {
+    "above": ({"location": "../numbers"}, r"a name without folders.*'\.\./numbers'"),
+    "below": ({"location": "folder/numbers"}, "a name without folders"),
+    "of another system": ({"location": r"C:\numbers"}, "a name without folders"),
+    "a drive": ({"location": "C:numbers"}, "a name without folders"),
+    "the folder": ({"location": ".."}, "a name without folders"),
+    "without a name": ({"location": ""}, "a name without folders"),
+    "missing": ({"location": "others"}, "'others', which is not beside this one: put both into one folder"),
+    "a link": ({"location": "link"}, "'link', which is no file but a link"),
+    "a pipe": ({"location": "pipe"}, "'pipe', which is no file but a link, a folder or a pipe"),
+    "too late": ({"offset": 8}, "takes 144 bytes of 'numbers', which has 144. Received: offset=8, length=136"),
+    "too late, with a length": ({"offset": 8, "length": 144}, "Received: offset=8, length=144"),
+    "too short": ({"length": 8}, "Received: offset=0, length=8"),
+    "before the start": ({"offset": -8}, "offset is a number of bytes. Received: '-8'"),
+    "no number": ({"length": "9" * 30}, "length is a number of bytes"),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_numbers_elsewhere_are_refused(case, path):
+    keys, message = BESIDE[case]
+    make_file(path, f"{IMAGES} {{ c = Conv<pads=[1,1,1,1]>(x, w) y = Relu(c) }}", **arrays(w=(2, 2, 3, 3)))
+    proto = onnx.load(path)
+    (path.parent / "numbers").write_bytes(proto.graph.initializer[0].raw_data)
+    link(path.parent / "link")
+    os.mkfifo(path.parent / "pipe")
+    external(proto, **{"location": "numbers", **keys})
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(FileFormatError, match=rf"model\.onnx: tensor 'w'.*{message}"):
+        mc.import_onnx(path)
+
+
+def test_numbers_beside_the_model_are_taken_once(path):
+    """A thousand tensors that are named of the same bytes would be a thousand times as many numbers."""
+    make_file(path, f"{IMAGES} {{ c = Conv<pads=[1,1,1,1]>(x, w) y = Relu(c) }}", **arrays(w=(2, 2, 3, 3)))
+    proto = onnx.load(path)
+    (path.parent / "numbers").write_bytes(proto.graph.initializer[0].raw_data)
+    external(proto, "numbers")
+    proto.graph.initializer.add().CopyFrom(proto.graph.initializer[0])
+    proto.graph.initializer[1].name = "v"
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(FileFormatError, match="tensor 'v': the tensors take more bytes than 'numbers' has"):
         mc.import_onnx(path)
 
 

@@ -240,6 +240,15 @@ def test_a_size_that_works_and_one_that_stays_open(path, rng):
     assert_close(model.predict(channels_last(x)), run_file(path, [x])["y"], 1e-5)
 
 
+def test_sizes_are_asked_for_only_where_they_may_help(path, rng):
+    """A softmax over samples is refused at every size."""
+    text = IMAGES.replace("6,5", "H,W")
+    make_file(path, f"{text} {{ s = Softmax<axis=0>(x) y = Conv(s, w) }}", w=normal(rng, 3, 2, 1, 1))
+    with pytest.raises(FileFormatError, match=r"\(Softmax\): samples are not mixed") as caught:
+        mc.import_onnx(path)
+    assert "input_shape" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [

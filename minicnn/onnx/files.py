@@ -27,8 +27,8 @@ def import_onnx(path: FilePath, input_shape: OpenShape | Mapping[str, OpenShape]
     Parameters
     ----------
     path : str or path
-        Written by `export_onnx`, PyTorch, or any other program. It may come from anywhere: nothing in it is run, and no
-        other file is opened.
+        Written by `export_onnx`, PyTorch, or any other program. It may come from anywhere: nothing in it is run, and
+        nothing is opened but it and, where its tensors lie in files beside it, those.
     input_shape : tuple, or dict of input's name → tuple, optional
         For a file that leaves sizes open: the shape of one sample as the model takes it, say (320, 320, 3); None where
         a size stays open. Needed where the file does not work for all sizes, or what it computes depends on them.

@@ -57,10 +57,25 @@ def _made(graph, make):
                 return first, second, make(_with_numbers(graph, step, 3, more=1))
             except FileFormatError:  # many networks take multiples of a size
                 return first, second, None
+    if not _may_depend_on_sizes(graph, make):
+        raise error
     raise FileFormatError(
         f"{error}. The file leaves sizes open, of which some were tried; if it is for certain sizes, say which: "
         "import_onnx(path, input_shape=(48, None, 3))"
     )
+
+
+def _may_depend_on_sizes(graph, make) -> bool:
+    """Whether a graph that is refused is so for some of the sizes alone, or for reasons that change with them."""
+    reasons = set()
+    for step in STEPS:
+        try:
+            make(replace(_with_numbers(graph, step, 3), open_sizes=()))
+        except FileFormatError as refused:
+            reasons.add(str(refused))
+        else:
+            return True
+    return len(reasons) > 1
 
 
 def _with_numbers(graph, step, base, more=0):

@@ -1,7 +1,7 @@
 """An ONNX file as plain Python: nodes in an order in which they can run, and arrays. All that is believed is checked.
 
-The file may come from anywhere. Nothing outside of it is opened, no array is made before its size is known to be in the
-file, and whatever is wrong ends in a `FileFormatError`.
+The file may come from anywhere. Nothing is opened but it and files of numbers beside it (`external.py`), no array is
+made before its size is known to be in a file, and whatever is wrong ends in a `FileFormatError`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from minicnn.errors import FileFormatError
 from minicnn.hints import FilePath, Shape
+from minicnn.onnx.external import External
 from minicnn.onnx.package import import_package
 from minicnn.saving.files import check_readable
 from minicnn.saving.kinds import ONNX, check_kind
@@ -152,7 +153,7 @@ def read_graph(path: FilePath) -> FileGraph:
     FileNotFoundError
         If there is none.
     FileFormatError
-        If it is not an ONNX file, damaged, too large, or refers to other files.
+        If it is not an ONNX file, damaged, too large, or refers to files that are not beside it.
     ImportError
         If the package `onnx` is not installed.
     """
@@ -160,11 +161,11 @@ def read_graph(path: FilePath) -> FileGraph:
     opset = _opset(model)
     graph = model.graph
     _check_sizes(graph)
-    constants = {}
+    constants, external = {}, External(path, MAX_BYTES)
     for tensor in graph.initializer:
         if not tensor.name or tensor.name in constants:
             raise FileFormatError(f"initializers have names of their own. Received: {tensor.name!r}")
-        constants[tensor.name] = to_array(tensor)
+        constants[tensor.name] = to_array(tensor, external)
     inputs, batch_sizes = {}, set()
     for value in graph.input:
         if value.name in constants:  # in old files, initializers are listed as inputs too
@@ -178,7 +179,7 @@ def read_graph(path: FilePath) -> FileGraph:
         raise FileFormatError(
             f"a graph has one or more inputs with the same number of samples. Received: {list(inputs)}"
         )
-    nodes = [_file_node(node, index) for index, node in enumerate(graph.node)]
+    nodes = [_file_node(node, index, external) for index, node in enumerate(graph.node)]
     outputs = [value.name for value in graph.output]
     nodes = _in_order(nodes, {*constants, *inputs}, outputs)
     unknown = dict.fromkeys(n for shape in inputs.values() for n in shape if isinstance(n, str))
@@ -186,14 +187,9 @@ def read_graph(path: FilePath) -> FileGraph:
     return FileGraph(*known, {entry.key: entry.value for entry in model.metadata_props}, model.producer_name)
 
 
-def to_array(tensor: TensorProto) -> np.ndarray:
-    """The array of a TensorProto; its bytes are in the file."""
+def to_array(tensor: TensorProto, external: External) -> np.ndarray:
+    """The array of a TensorProto, whose bytes are in the file or one beside it."""
     name = tensor.name or "(without a name)"
-    if tensor.data_location or tensor.external_data:
-        raise FileFormatError(
-            f"tensor '{name}' lies in another file, which is not opened: save the model as one file, "
-            "torch.onnx.export(…, external_data=False) or onnx.save(onnx.load(path), new_path)"
-        )
     if tensor.data_type not in DTYPES:
         raise FileFormatError(
             f"tensor '{name}' should hold numbers of 8 to 64 bits: {list(DTYPES)}. Received: {tensor.data_type}"
@@ -202,6 +198,9 @@ def to_array(tensor: TensorProto) -> np.ndarray:
     shape = tuple(tensor.dims)
     if len(shape) > MAX_AXES or any(n < 0 for n in shape):
         raise FileFormatError(f"tensor '{name}' should have a shape. Received: {shape}")
+    if tensor.data_location or tensor.external_data:
+        data = external.read(tensor, math.prod(shape) * np.dtype(dtype).itemsize)
+        return np.frombuffer(data, dtype).reshape(shape)
     if tensor.HasField("raw_data") or stored_in is None:
         received, needed = len(tensor.raw_data), math.prod(shape) * np.dtype(dtype).itemsize
     else:
@@ -285,7 +284,7 @@ def _input_shape(value, kinds):
     return batch if batch and batch > 0 else None, tuple(shape)
 
 
-def _file_node(node, index):
+def _file_node(node, index, external):
     """A `FileNode` from a NodeProto."""
     result = FileNode(node.op_type, node.name, index, list(node.input), list(node.output), {})
     if len(result.inputs) > MAX_ENDS or not 0 < len(result.outputs) <= MAX_ENDS:
@@ -297,7 +296,7 @@ def _file_node(node, index):
             raise result.error(f"attribute {attribute.name!r} is given twice")
         value = getattr(attribute, _ATTRIBUTES[attribute.type]) if attribute.type in _ATTRIBUTES else None
         if attribute.type == 4:
-            value = to_array(value)
+            value = to_array(value, external)
         elif attribute.type in (6, 7):
             value = list(value)
         result.attributes[attribute.name] = value

@@ -212,6 +212,34 @@ def test_normalize_of_arrays_in_any_dtype(dtype, order):
     assert_close(tape.gradient(first, watched), [[16 / 125, -12 / 125]], 1e-6)
 
 
+class OwnLoss(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return np.mean((y_true - y_pred) ** 2, axis=-1)
+
+
+@pytest.mark.parametrize("make", [keras.losses.MeanSquaredError, keras.losses.Huber, OwnLoss])
+def test_losses_in_half_precision_are_rounded(make):
+    y, p = np.random.default_rng(5).random((2, 6, 3)).astype("float32")
+    exact = make(reduction="none")(y, p)
+    assert make().dtype == "float32" and exact.dtype == make(dtype="float32")(y, p).dtype == np.float32
+    for dtype in ("float16", np.float16, np.dtype("float16")):
+        assert make(dtype=dtype).dtype == "float16" and make(dtype=dtype)(y, p).dtype == "float16"
+        assert np.array_equal(make(dtype=dtype, reduction="none")(y, p), exact.astype(np.float16))
+    for dtype in ("bfloat16", keras.dtype_policies.DTypePolicy("mixed_bfloat16")):
+        loss = make(dtype=dtype)(y, p)
+        assert make(dtype=dtype).dtype == loss.dtype == "bfloat16"
+        upper = exact.view(np.uint32) >> 16 << 16  # (6,): at most the one below the nearest
+        rounded = make(dtype=dtype, reduction="none")(y, p)
+        assert np.all(rounded.view(np.uint32) % 2**16 == 0) and np.all(abs(rounded - exact) <= exact / 2**8)
+        assert np.all((rounded.view(np.uint32) == upper) | (rounded.view(np.uint32) == upper + 2**16))
+        assert loss == pytest.approx(make()(y, p), rel=2**-8) and np.float32(loss).view(np.uint32) % 2**16 == 0
+
+
+def test_other_dtypes_of_losses_are_refused():
+    with pytest.raises(ValueError, match="dtype=None only"):
+        keras.losses.MeanSquaredError(dtype="int32")
+
+
 def test_the_call_of_a_loss_of_the_library_gives_the_losses_of_samples():
     y_true, y_pred = np.arange(6.0).reshape(2, 3), np.ones((2, 3))
     found = keras.losses.MeanSquaredError().call(y_true, y_pred)

@@ -354,3 +354,54 @@ def test_a_call_made_of_layers_assigns_nothing():
 
     with pytest.raises(TypeError, match=r"put the state \['count'\] into a layer of its own"):
         Wrong()(keras.Input((3,)))
+
+
+# --------------------------------------------------------------------------------------------------------------- masks
+
+
+def test_which_layers_hand_masks_on():
+    assert layers.Dense(2).supports_masking and layers.Add().supports_masking and layers.Dropout(0.5).supports_masking
+    assert not layers.Conv2D(2, 3).supports_masking and not layers.Flatten().supports_masking
+    assert not Sum(2).supports_masking
+
+    class Masking(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.supports_masking = True
+
+        def call(self, x):
+            return 2 * x
+
+    assert Masking().supports_masking
+    assert np.array_equal(Masking()(np.ones((1, 2))), [[2, 2]])
+
+
+def test_the_mask_of_an_output(rng):
+    x, masks = rng.normal(size=(4, 3, 2)), rng.random((2, 4, 3)) < 0.5
+    assert np.array_equal(layers.ReLU().compute_mask(x, masks[0]), masks[0]) and layers.ReLU().compute_mask(x) is None
+    for merging in layers.Add(), layers.Maximum():
+        assert np.array_equal(merging.compute_mask([x, x], list(masks)), masks[0] | masks[1])
+        assert merging.compute_mask([x, x], [masks[0], None]) is None
+    joined = layers.Concatenate(axis=1)
+    full = np.concatenate([masks[0], np.ones((4, 3), bool)], axis=1)
+    assert np.array_equal(joined.compute_mask([x, x], [masks[0], None]), full)
+    assert joined.compute_mask([x, x], [None, None]) is None
+    assert layers.Dot(axes=1).compute_mask([x, x], list(masks)) is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "mask", "match"), [(2, [0, 0], "`inputs`"), ([1, 2], 3, "`mask`"), ([1, 2], [3], "same length")]
+)
+@pytest.mark.parametrize("merging", [layers.Add(), layers.Concatenate()])
+def test_masks_that_do_not_fit_are_refused(merging, inputs, mask, match):
+    with pytest.raises(ValueError, match=match):
+        merging.compute_mask(inputs, mask)
+
+
+def test_a_transposed_convolution_is_built_by_hand(rng):
+    x = rng.normal(size=(2, 5, 5, 3))
+    for build in (lambda layer: layer.build(input_shape=(None, 5, 5, 3)), lambda layer: layer.build((2, 5, 5, 3))):
+        layer = layers.Conv2DTranspose(4, 3, strides=2)
+        build(layer)
+        assert layer.built and layer.kernel.shape == (3, 3, 4, 3)
+        assert layer(x).shape == (2, 11, 11, 4)

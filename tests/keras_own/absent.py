@@ -61,7 +61,6 @@ ABSENT_TESTS = {  # part of a test's name -> what it is of; after "*::" the whol
     "_boxes": BOXES,
     "renorm": "batch renormalization",
     "lora": "LoRA",
-    "lanczos": "Lanczos's interpolation",
     "grain": "data sets of grain",
     **dict.fromkeys(
         (

@@ -405,3 +405,49 @@ def test_a_transposed_convolution_is_built_by_hand(rng):
         build(layer)
         assert layer.built and layer.kernel.shape == (3, 3, 4, 3)
         assert layer(x).shape == (2, 11, 11, 4)
+
+
+# ------------------------------------------------------------------------------------------------------------- configs
+
+
+class Rated(layers.Layer):
+    def __init__(self, units, rate=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.rate = units, rate
+        self.inner = layers.Dense(units)
+
+    def call(self, x):
+        return self.rate * self.inner(x)
+
+    def get_config(self):
+        return dict(units=self.units, rate=self.rate, **super().get_config())
+
+
+class Shifted(Rated):
+    def __init__(self, units, by=1.0, **kwargs):
+        super().__init__(units, **kwargs)
+        self.by = by
+
+    def call(self, x):
+        return super().call(x) + self.by
+
+    def get_config(self):
+        return dict(by=self.by, **super().get_config())
+
+
+class Forgetful(Rated):
+    def get_config(self):
+        return layers.Layer.get_config(self) | {"rate": self.rate}
+
+
+@pytest.mark.parametrize("layer", [Rated(3, 0.25), Shifted(3, 0.125, rate=2.0), Forgetful(3, 0.75)])
+def test_a_config_may_name_arguments_beside_those_of_the_base(layer, tmp_path, rng):
+    """``dict(units=…, **super().get_config())``: of Keras's base none of them is among the latter."""
+    config = layer.get_config()
+    assert config["units"] == 3 and config["rate"] == layer.rate and config["name"] == layer.name
+    assert type(layer).from_config(config).get_config() == config == layer.get_config()
+    model, x = keras.Sequential([keras.Input((4,)), layer]), rng.normal(size=(2, 4)).astype("float32")
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras", custom_objects={type(layer).__name__: type(layer)})
+    assert type(again.layers[-1]) is type(layer)
+    np.testing.assert_allclose(again.predict(x), model.predict(x), rtol=1e-6)

@@ -25,7 +25,7 @@ from keras.src.testing import test_case
 
 
 class TestCase(test_case.TestCase):
-    """Keras's, without what minicnn does not have: masks, half precision, seed generators, sizes of batches."""
+    """Keras's, without what minicnn does not have: masks made by layers, half precision, seed generators, sizes of batches."""
 
     def assertRaisesRegex(self, expected_exception, expected_regex, *args, **kwargs):
         """The messages are minicnn's own."""
@@ -58,7 +58,7 @@ class TestCase(test_case.TestCase):
     def run_layer_test(self, layer_cls, init_kwargs, **options):
         if options.pop("input_sparse", False) or options.pop("input_ragged", False):
             raise unittest.SkipTest("absent: sparse and ragged tensors")
-        for name in ("supports_masking", "expected_mask_shape", "expected_num_seed_generators"):
+        for name in ("expected_mask_shape", "expected_num_seed_generators"):
             options.pop(name, None)
         options["run_mixed_precision_check"] = False
         if (shape := options.get("expected_output_shape")) is not None:  # symbolic tensors have batches of any size

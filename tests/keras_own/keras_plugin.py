@@ -25,7 +25,7 @@ from keras.src.testing import test_case
 
 
 class TestCase(test_case.TestCase):
-    """Keras's, without what minicnn does not have: masks made by layers, half precision, seed generators, sizes of batches."""
+    """Keras's, without what minicnn does not have: masks, half precision, seed generators, sizes of batches."""
 
     def assertRaisesRegex(self, expected_exception, expected_regex, *args, **kwargs):
         """The messages are minicnn's own."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-METHODS: tuple[str, ...] = ("nearest", "bilinear", "bicubic")
+METHODS: tuple[str, ...] = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
 
 
 class Taps(NamedTuple):
@@ -62,9 +63,10 @@ def taps_between(size: int, new_size: int, method: str, antialias: bool = False)
     Parameters
     ----------
     size, new_size : int
-    method : {"nearest", "bilinear", "bicubic"}
+    method : {"nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"}
         The nearest pixel, of two the later one; a triangle; the cubic of R. Keys, "Cubic convolution interpolation for
-        digital image processing" (1981), with a = -1/2.
+        digital image processing" (1981), with a = -1/2; a sine that is windowed by another one, of radius 3 or 5 (C. E.
+        Duchon: "Lanczos filtering in one and two dimensions", 1979).
     antialias : bool
         Whether a row that becomes shorter is made of all its pixels: the kernels are that much wider.
     """
@@ -93,7 +95,15 @@ def cubic(distance: np.ndarray, a: float = -0.5) -> np.ndarray:
     return np.where(distance < 1, near, np.where(distance < 2, far, 0))
 
 
+def _lanczos(distance, radius):
+    """sinc(d) · sinc(d / radius), which is exactly 0 at all pixels but one's own."""
+    weight = np.sinc(distance) * np.sinc(distance / radius)
+    return np.where((distance < radius) & (np.abs(weight) > 1e-15), weight, 0)
+
+
 _KERNELS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
     "bilinear": (_triangle, 1),
     "bicubic": (cubic, 2),
+    "lanczos3": (partial(_lanczos, radius=3), 3),
+    "lanczos5": (partial(_lanczos, radius=5), 5),
 }

@@ -214,7 +214,12 @@ def test_resizing_has_kerass_values():
     np.testing.assert_array_equal(image[..., 0], y)
 
 
-@pytest.mark.parametrize("options", [{}, {"antialias": True}, {"interpolation": "bicubic", "antialias": True}])
+LANCZOS = [{"interpolation": f"lanczos{radius}", "antialias": flag} for radius in (3, 5) for flag in (False, True)]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"antialias": True}, {"interpolation": "bicubic", "antialias": True}, *LANCZOS]
+)
 def test_resizing_keeps_what_is_constant(options, rng):
     for height, width in rng.integers(1, 9, (5, 2)).tolist():
         y = layers.Resizing(height, width, **options)(np.full((1, 5, 4, 2), 0.75, np.float32))

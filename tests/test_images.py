@@ -2,6 +2,7 @@
 
 import gc
 import io
+import math
 import os
 
 import numpy as np
@@ -18,6 +19,7 @@ from minicnn.images import ImageDataGenerator, image_dataset_from_directory
 from minicnn.images.memory import pixels_of
 from minicnn.images.resizing import resized
 from minicnn.images.transforms import affine_matrix
+from minicnn.keras import tensorflow as keras_tf
 
 
 @pytest.fixture
@@ -403,3 +405,38 @@ def test_resizing_pixels_of_a_larger_array(size):
     kept = numbers.copy()
     resized(numbers, size)
     np.testing.assert_array_equal(numbers, kept)
+
+
+def kernel_of(method, distance):
+    """Textbook forms of the kernels, of one number."""
+    d = abs(distance)
+    if method == "bicubic":  # Keys, a = -1/2
+        return 1.5 * d**3 - 2.5 * d**2 + 1 if d <= 1 else -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0
+    radius = int(method[-1])
+    if d == 0:
+        return 1
+    return radius * math.sin(math.pi * d) * math.sin(math.pi * d / radius) / (math.pi * d) ** 2 if d < radius else 0
+
+
+@pytest.mark.parametrize("method", ["bicubic", "lanczos3", "lanczos5", "area"])
+@pytest.mark.parametrize("size", [(4, 3), (13, 17), (9, 7), (5, 20)])
+def test_resizing_with_many_pixels_is_as_its_formula_says(method, size):
+    """Without smoothing, as TensorFlow's: of a smaller image, too, each pixel is made of those around its centre."""
+    x = np.random.default_rng(3).integers(0, 256, (9, 7, 2)).astype(np.uint8)
+    matrices = []
+    for old, new in zip(x.shape[:2], size, strict=True):
+        matrix, step = np.zeros((new, old)), old / new
+        for i, j in np.ndindex(new, old):
+            if method == "area":
+                matrix[i, j] = max(0, min((i + 1) * step, j + 1) - max(i * step, j))
+            else:
+                matrix[i, j] = kernel_of(method, j - ((i + 0.5) * step - 0.5))
+        matrices.append(matrix / matrix.sum(axis=1, keepdims=True))
+    expected = np.einsum("ih,jw,hwc->ijc", *matrices, x)
+    found = keras_tf.image.resize(x, size, method=method)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    if method != "area":
+        np.testing.assert_allclose(
+            mc.layers.Resizing(*size, method)(x[None].astype(np.float32))[0], expected, atol=1e-3
+        )

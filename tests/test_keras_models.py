@@ -274,6 +274,8 @@ def test_a_lambda_layer_is_copied_and_written_by_name(tmp_path):
     assert np.array_equal(again(np.ones((2, 3))), np.ones((2, 6)))
     with pytest.raises(ValueError, match="safe_mode=False alone"):
         layers.Lambda.from_config(config)
+    of_a_name = layers.Lambda.from_config(layers.Lambda(keras.ops.square).get_config())
+    assert np.array_equal(of_a_name(np.full((2, 3), 2.0)), np.full((2, 3), 4.0))
     model = keras.Sequential([keras.Input((3,)), layer, layers.Dense(2)])
     clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())

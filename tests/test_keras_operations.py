@@ -212,6 +212,77 @@ def test_normalize_of_arrays_in_any_dtype(dtype, order):
     assert_close(tape.gradient(first, watched), [[16 / 125, -12 / 125]], 1e-6)
 
 
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize(
+    ("order", "axis"),
+    [
+        *((order, axis) for order in (None, 0, 1, -1, 2, 2.5, 3, np.inf, -np.inf) for axis in (0, -1)),
+        *((order, axes) for order in (None, 1, -1, 2, -2, np.inf, -np.inf, "nuc") for axes in ((0, 1), (2, 0))),
+    ],
+)
+def test_norms_are_numpys(order, axis, keepdims):
+    x = np.random.default_rng(6).normal(size=(3, 4, 2))
+    expected = np.linalg.norm(x, order, axis, keepdims)
+    assert_close(keras.ops.norm(x, order, axis, keepdims), expected, 1e-6)
+    if axis == (0, 1):
+        assert_close(tf.norm(x, "euclidean" if order is None else order, axis, keepdims), expected, 1e-6)
+        assert_close(keras.ops.norm(x[..., 0], order), np.linalg.norm(x[..., 0], order), 1e-6)  # a matrix
+
+
+@pytest.mark.parametrize(("order", "axis"), [(3, -1), (-np.inf, 0), (1, (0, 1)), (-1, (1, 0)), (np.inf, (0, 1))])
+def test_norms_have_gradients(order, axis):
+    x = tf.constant(np.random.default_rng(7).normal(size=(3, 4)))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(keras.ops.norm(x, order, axis))
+    step = np.random.default_rng(8).normal(size=(3, 4)) * 1e-6
+    ends = [np.sum(np.linalg.norm(np.asarray(x, float) + sign * step, order, axis)) for sign in (1, -1)]
+    assert np.sum(np.asarray(tape.gradient(y, x)) * step) == pytest.approx((ends[0] - ends[1]) / 2, rel=1e-3, abs=1e-10)
+
+
+@pytest.mark.parametrize("axis", [(0, 1, 2), None])
+def test_norms_of_more_axes_are_refused(axis):
+    with pytest.raises(ValueError, match="along two"):
+        keras.ops.norm(np.ones((2, 2, 2)), 1, axis)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_whole_numbers_stay_so_where_images_are_resized(dtype):
+    x = np.random.default_rng(9).integers(0, 256, (4, 5, 2)).astype(dtype)
+    made = keras.ops.image.resize(x, (7, 3), interpolation="bicubic")
+    exact = keras.ops.image.resize(x.astype("float32"), (7, 3), interpolation="bicubic")
+    assert made.dtype == dtype and exact.dtype == np.float32
+    assert np.array_equal(made, np.clip(np.round(exact), *((0, 255) if dtype == "uint8" else (-999, 999))))
+
+
+class OwnLoss(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return np.mean((y_true - y_pred) ** 2, axis=-1)
+
+
+@pytest.mark.parametrize("make", [keras.losses.MeanSquaredError, keras.losses.Huber, OwnLoss])
+def test_losses_in_half_precision_are_rounded(make):
+    y, p = np.random.default_rng(5).random((2, 6, 3)).astype("float32")
+    exact = make(reduction="none")(y, p)
+    assert make().dtype == "float32" and exact.dtype == make(dtype="float32")(y, p).dtype == np.float32
+    for dtype in ("float16", np.float16, np.dtype("float16")):
+        assert make(dtype=dtype).dtype == "float16" and make(dtype=dtype)(y, p).dtype == "float16"
+        assert np.array_equal(make(dtype=dtype, reduction="none")(y, p), exact.astype(np.float16))
+    for dtype in ("bfloat16", keras.dtype_policies.DTypePolicy("mixed_bfloat16")):
+        loss = make(dtype=dtype)(y, p)
+        assert make(dtype=dtype).dtype == loss.dtype == "bfloat16"
+        upper = exact.view(np.uint32) >> 16 << 16  # (6,): at most the one below the nearest
+        rounded = make(dtype=dtype, reduction="none")(y, p)
+        assert np.all(rounded.view(np.uint32) % 2**16 == 0) and np.all(abs(rounded - exact) <= exact / 2**8)
+        assert np.all((rounded.view(np.uint32) == upper) | (rounded.view(np.uint32) == upper + 2**16))
+        assert loss == pytest.approx(make()(y, p), rel=2**-8) and np.float32(loss).view(np.uint32) % 2**16 == 0
+
+
+def test_other_dtypes_of_losses_are_refused():
+    with pytest.raises(ValueError, match="dtype=None only"):
+        keras.losses.MeanSquaredError(dtype="int32")
+
+
 def test_the_call_of_a_loss_of_the_library_gives_the_losses_of_samples():
     y_true, y_pred = np.arange(6.0).reshape(2, 3), np.ones((2, 3))
     found = keras.losses.MeanSquaredError().call(y_true, y_pred)

@@ -458,6 +458,9 @@ def test_default_arguments_of_augmentation():
 def test_resized_and_grey_pictures(size, rng):
     pictures = rng.integers(0, 256, (3, 32, 32, 3), np.uint8)
     assert_close(mc.utils.resize_images(pictures, size), tf.image.resize(pictures, size).numpy(), 1e-5)
+    for method, tolerance in {"area": 1e-5, "lanczos3": 1e-5, "lanczos5": 1e-5, "bicubic": 2e-3}.items():  # by a table
+        ours = mc.keras.tensorflow.image.resize(pictures, size, method=method)
+        assert_close(ours, tf.image.resize(pictures, size, method=method).numpy(), tolerance)
     grey = tf.image.rgb_to_grayscale(pictures.astype(np.float32)).numpy()  # its weights add up to 0.9999
     assert_close(mc.utils.to_grayscale(pictures), grey, 3e-4)
 

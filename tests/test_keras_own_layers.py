@@ -378,3 +378,100 @@ def test_an_argument_called_weights_in_a_file(tmp_path, suffix, rng):
     loaded = keras.models.load_model(path, custom_objects={"WithFirstWeights": WithFirstWeights})
     np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
     assert loaded.layers[-1].get_config().get("weights") is None
+
+
+# --------------------------------------------------------------------------------------------------------------- masks
+
+
+def test_which_layers_hand_masks_on():
+    assert layers.Dense(2).supports_masking and layers.Add().supports_masking and layers.Dropout(0.5).supports_masking
+    assert not layers.Conv2D(2, 3).supports_masking and not layers.Flatten().supports_masking
+    assert not Sum(2).supports_masking
+
+    class Masking(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.supports_masking = True
+
+        def call(self, x):
+            return 2 * x
+
+    assert Masking().supports_masking
+    assert np.array_equal(Masking()(np.ones((1, 2))), [[2, 2]])
+
+
+def test_the_mask_of_an_output(rng):
+    x, masks = rng.normal(size=(4, 3, 2)), rng.random((2, 4, 3)) < 0.5
+    assert np.array_equal(layers.ReLU().compute_mask(x, masks[0]), masks[0]) and layers.ReLU().compute_mask(x) is None
+    for merging in layers.Add(), layers.Maximum():
+        assert np.array_equal(merging.compute_mask([x, x], list(masks)), masks[0] | masks[1])
+        assert merging.compute_mask([x, x], [masks[0], None]) is None
+    joined = layers.Concatenate(axis=1)
+    full = np.concatenate([masks[0], np.ones((4, 3), bool)], axis=1)
+    assert np.array_equal(joined.compute_mask([x, x], [masks[0], None]), full)
+    assert joined.compute_mask([x, x], [None, None]) is None
+    assert layers.Dot(axes=1).compute_mask([x, x], list(masks)) is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "mask", "match"), [(2, [0, 0], "`inputs`"), ([1, 2], 3, "`mask`"), ([1, 2], [3], "same length")]
+)
+@pytest.mark.parametrize("merging", [layers.Add(), layers.Concatenate()])
+def test_masks_that_do_not_fit_are_refused(merging, inputs, mask, match):
+    with pytest.raises(ValueError, match=match):
+        merging.compute_mask(inputs, mask)
+
+
+def test_a_transposed_convolution_is_built_by_hand(rng):
+    x = rng.normal(size=(2, 5, 5, 3))
+    for build in (lambda layer: layer.build(input_shape=(None, 5, 5, 3)), lambda layer: layer.build((2, 5, 5, 3))):
+        layer = layers.Conv2DTranspose(4, 3, strides=2)
+        build(layer)
+        assert layer.built and layer.kernel.shape == (3, 3, 4, 3)
+        assert layer(x).shape == (2, 11, 11, 4)
+
+
+# ------------------------------------------------------------------------------------------------------------- configs
+
+
+class Rated(layers.Layer):
+    def __init__(self, units, rate=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.rate = units, rate
+        self.inner = layers.Dense(units)
+
+    def call(self, x):
+        return self.rate * self.inner(x)
+
+    def get_config(self):
+        return dict(units=self.units, rate=self.rate, **super().get_config())
+
+
+class Shifted(Rated):
+    def __init__(self, units, by=1.0, **kwargs):
+        super().__init__(units, **kwargs)
+        self.by = by
+
+    def call(self, x):
+        return super().call(x) + self.by
+
+    def get_config(self):
+        return dict(by=self.by, **super().get_config())
+
+
+class Forgetful(Rated):
+    def get_config(self):
+        return layers.Layer.get_config(self) | {"rate": self.rate}
+
+
+@pytest.mark.parametrize("layer", [Rated(3, 0.25), Shifted(3, 0.125, rate=2.0), Forgetful(3, 0.75)])
+def test_a_config_may_name_arguments_beside_those_of_the_base(layer, tmp_path, rng):
+    """``dict(units=…, **super().get_config())``: of Keras's base none of them is among the latter."""
+    config = layer.get_config()
+    assert config["units"] == 3 and config["rate"] == layer.rate and config["name"] == layer.name
+    assert type(layer).from_config(config).get_config() == config == layer.get_config()
+    model, x = keras.Sequential([keras.Input((4,)), layer]), rng.normal(size=(2, 4)).astype("float32")
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras", custom_objects={type(layer).__name__: type(layer)})
+    assert type(again.layers[-1]) is type(layer)
+    np.testing.assert_allclose(again.predict(x), model.predict(x), rtol=1e-6)

@@ -161,7 +161,9 @@ def test_inputs_and_values_as_outputs(path, rng):
     assert (proto.graph.input[0].name, proto.graph.output[0].name) == ("x", "x_1")
 
 
-@pytest.mark.parametrize("layer", [UpSampling2D((2, 3), interpolation="bicubic"), Resizing(7, 3, "bicubic")])
+@pytest.mark.parametrize(
+    "layer", [UpSampling2D((2, 3), interpolation="bicubic"), Resizing(7, 3, "bicubic"), Resizing(7, 3, "lanczos3")]
+)
 @pytest.mark.parametrize("is_first", [True, False])
 def test_cubic_images_are_products(layer, is_first, path, rng):
     """Of ONNX's Resize, OpenVINO leaves out `exclude_outside`, and onnxruntime stops where it has moved the axes."""

@@ -196,7 +196,7 @@ def test_standardize(dtype, sizes, centred, has_weights, seed):
 
 
 @DTYPES
-@pytest.mark.parametrize("method", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("method", ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"])
 @pytest.mark.parametrize("channels", [1, 3, 16])
 @pytest.mark.parametrize("size", [(7, 9), (3, 2), (10, 12)])
 def test_resample(dtype, method, channels, size):

@@ -288,7 +288,7 @@ def smart_resize(
     ----------
     x : array (H, W, C) or (N, H, W, C)
     size : (int, int)
-    interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3"}
+    interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5"}
     data_format : {None, "channels_last"}
     backend_module : optional
         Keras's; not used.

@@ -159,7 +159,7 @@ def image_dataset_from_directory(
         The part that is held back for validation.
     subset : {"training", "validation", "both"}, optional
         Which part this is; "both": a pair of data sets.
-    interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3"}
+    interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5"}
     follow_links : bool, default False
         Whether folders that are links are entered.
     crop_to_aspect_ratio, pad_to_aspect_ratio : bool, default False

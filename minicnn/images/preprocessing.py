@@ -27,7 +27,7 @@ class Preprocessing:
         Height and width. Default: those of the model's input.
     color_mode : {"grayscale", "rgb", "rgba"}, optional
         Default: by the number of channels of the model's input.
-    interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3"}, default "bilinear"
+    interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5"}, default "bilinear"
     crop_to_aspect_ratio, pad_to_aspect_ratio : bool, default False
         Whether pictures are cut, or get black margins, rather than being distorted.
     upright : bool, default False

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "area", "lanczos3")
-_OF_PILLOW = {"bicubic": "BICUBIC", "area": "BOX", "lanczos3": "LANCZOS"}  # those that look at more than four pixels
+from minicnn.resampling import taps_between, without_ones
+
+_OF_MANY = ("bicubic", "area", "lanczos3", "lanczos5")  # which look at more than four pixels
+INTERPOLATIONS = ("bilinear", "nearest", *_OF_MANY)
 
 
 def resized(
@@ -16,8 +19,8 @@ def resized(
 ) -> np.ndarray:
     """An image (H, W, C) as float32 of another size, (height, width, C).
 
-    "bilinear" mixes the four pixels around the point, with pixel centres at halves, as Keras does; it does not smooth
-    when an image becomes smaller.
+    "bilinear" mixes the four pixels around the point, with pixel centres at halves, as Keras does; but for "area", none
+    smooths when an image becomes smaller.
 
     Parameters
     ----------
@@ -33,8 +36,8 @@ def resized(
         pixels = _padded_to_ratio(pixels, size)
     if pixels.shape[:2] == tuple(size):
         return pixels.astype(np.float32)
-    if interpolation in _OF_PILLOW:
-        return _by_pillow(pixels, size, _OF_PILLOW[interpolation])
+    if interpolation in _OF_MANY:
+        return _mixed_of_many(pixels, size, interpolation)
     (old_height, old_width, channels), (height, width) = pixels.shape, size
     if interpolation == "nearest":
         rows, columns = _nearest(old_height, height), _nearest(old_width, width)
@@ -114,14 +117,22 @@ def _nearest(old, new):
     return np.minimum(((np.arange(new) + 0.5) * (old / new)).astype(np.int64), old - 1)
 
 
-def _by_pillow(pixels, size, name):
-    from PIL import Image
+def _mixed_of_many(pixels, size, interpolation):
+    """(height, width, C), each axis by itself, the one first that becomes shorter."""
+    for axis in sorted((0, 1), key=lambda axis: size[axis] / pixels.shape[axis]):
+        sizes = pixels.shape[axis], size[axis]
+        taps = _area_between(*sizes) if interpolation == "area" else taps_between(*sizes, interpolation)
+        along = (-1, 1, 1) if axis == 0 else (-1, 1)
+        weights = np.ones(taps.index.shape) if taps.weight is None else taps.weight
+        parts = zip(taps.index, weights.astype(np.float32), strict=True)
+        pixels = sum(pixels.take(index, axis) * weight.reshape(along) for index, weight in parts)
+    return pixels
 
-    height, width = size
-    bands = [
-        Image.fromarray(np.ascontiguousarray(pixels[..., c], np.float32)).resize(
-            (width, height), Image.Resampling[name]
-        )
-        for c in range(pixels.shape[2])
-    ]
-    return np.stack([np.asarray(band) for band in bands], axis=-1)
+
+def _area_between(size, new_size):
+    """The taps of pixels that are the means of what they cover of the old row."""
+    step = size / new_size
+    begin = np.arange(new_size) * step
+    index = np.floor(begin).astype(np.int64) + np.arange(math.ceil(step) + 1)[:, None]  # (taps, new size)
+    covered = np.minimum(index + 1, begin + step) - np.maximum(index, begin)
+    return without_ones(np.minimum(index, size - 1), np.clip(covered, 0, None) / step)

@@ -12,6 +12,7 @@ import numpy as np
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.keras._deferred import Deferred
+from minicnn.keras._loss_dtypes import dtype_of, in_its_dtype, with_dtype
 from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
@@ -29,7 +30,7 @@ class EagerNumber(float):
 
     shape: tuple[()] = ()
     ndim: int = 0
-    dtype: np.dtype = np.dtype(np.float32)
+    dtype: np.dtype | str = np.dtype(np.float32)  # "bfloat16" and "float16": of a loss in one
     metric: Any = None  # whose result it is
 
     def numpy(self) -> np.float32:
@@ -81,7 +82,10 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
         else:
             options = {} if weight is None else {"sample_weight": weight}
             result = with_targets_on_tape(partial(method, self), *args[:2], **kwargs, **options)
-        return eager(result.astype(floatx()) if isinstance(result, np.ndarray) else result)
+        result = eager(in_its_dtype(self, result))
+        if isinstance(result, EagerNumber) and dtype_of(self) != floatx():
+            result.dtype = dtype_of(self)
+        return result
 
     return call
 
@@ -140,7 +144,8 @@ def eager_part(part: Any, module: str) -> Any:
     if not isinstance(part, type) or not issubclass(part, Loss | Metric):
         return part
     if issubclass(part, Loss):
-        own = {"__call__": called(loss_call(part.__call__)), "call": PerSample()}
+        own = {"__call__": called(loss_call(part.__call__)), "call": PerSample(), "dtype": property(dtype_of)}
+        own["__init__"] = with_dtype(part.__init__)
         return translated(part, _as_given, module, OnBuiltIn, **own)
     own = {"result": _of_metric(eagerly(part.result)), "update_state": _unrecorded(part.update_state)}
     return translated(part, _as_given, module, **own, variables=property(_named_variables))

@@ -33,6 +33,7 @@ from minicnn.keras._taped_calls import (
     through_a_tape,
 )
 from minicnn.keras._variables import Variable
+from minicnn.keras._written_configs import with_all_arguments, without_arguments
 from minicnn.layers import function_numbers
 from minicnn.layers.added_loss import Measured, ToMeasure, with_losses
 from minicnn.layers.input import Input
@@ -364,6 +365,11 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
         finally:
             vars(self).update(mine)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "get_config" in vars(cls):
+            cls.get_config = with_all_arguments(vars(cls)["get_config"])
+
     @property
     def losses(self) -> list[Any]:
         """The penalties of weights, and what the last call added: on the tape, where one records."""
@@ -385,7 +391,8 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
             )
         config = {name: value for name, value in super().get_config().items() if name not in _OF_ANY_LAYER}
         missing = {name: to_plain(value) for name, value in given(self).items() if name not in config}
-        return config | {name: value for name, value in missing.items() if _is_written_down(value)}
+        config |= {name: value for name, value in missing.items() if _is_written_down(value)}
+        return without_arguments(self, config)
 
 
 # What an attribute of these names says is no argument of the constructor, which may have one of them (`weights`).

@@ -61,7 +61,7 @@ class PlacedResizing(Resampled):
         super().__init__(**kwargs)
         self.height: int = check_positive_int("height", height)
         self.width: int = check_positive_int("width", width)
-        self.interpolation: str = check_choice("interpolation", interpolation, METHODS)
+        self.interpolation: str = check_choice("interpolation", interpolation, METHODS[:3])
         self.coordinates: str = check_choice("coordinates", coordinates, (*COORDINATES, COORDINATES_NEAREST))
         self.rounding: str = check_choice("rounding", rounding, ROUNDINGS)
         self.factors: list[float] | None = None if factors is None else [float(f) for f in factors]

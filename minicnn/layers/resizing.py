@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CenterCrop", "Resizing", "UpSampling2D"]
 
-Method: TypeAlias = Literal["nearest", "bilinear", "bicubic"]
+Method: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"]
+
+_OF_MANY = METHODS[2:]  # which take more than the pixels beside the point
 
 
 class Resampled(Layer):
@@ -90,6 +92,10 @@ def resize_to_onnx(
 
     Where a size is open, it takes `factors`, or without them the new size.
     """
+    if method.startswith("lanczos"):
+        raise ValueError(
+            f"ONNX has no {method} for images of any size: give the Input sizes, or take 'bicubic'. Received: {x.shape}"
+        )
     options = {
         "nearest": {"mode": "nearest", "nearest_mode": "round_prefer_ceil"},
         "bilinear": {"mode": "linear"},
@@ -121,9 +127,9 @@ class UpSampling2D(Resampled):
     size : int or (int, int), default 2
         Factors of height and width.
     data_format : {None, "channels_last", "channels_first"}
-    interpolation : {"nearest", "bilinear", "bicubic"}, default "nearest"
-        "nearest" repeats every row and column; "bilinear" and "bicubic" take pixels for squares whose values are those
-        of their centres.
+    interpolation : {"nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"}, default "nearest"
+        "nearest" repeats every row and column; the others take pixels for squares whose values are those of their
+        centres (`minicnn.resampling.taps_between` has the formulas).
 
     Notes
     -----
@@ -148,7 +154,7 @@ class UpSampling2D(Resampled):
         return rows, columns
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        if self.interpolation == "bicubic" and not has_open([xs[0].shape]):  # runtimes differ at borders, or refuse it
+        if self.interpolation in _OF_MANY and not has_open([xs[0].shape]):  # runtimes differ at borders, or refuse it
             return super().to_onnx(xs, graph)
         height, width, _ = shape_behind(self.build, (xs[0].shape,))
         return resize_to_onnx(xs[0], graph, self.interpolation, (height, width), self.size)
@@ -165,7 +171,7 @@ class Resizing(Resampled, ImageLayer):
     Parameters
     ----------
     height, width : int
-    interpolation : {"bilinear", "nearest", "bicubic"}, default "bilinear"
+    interpolation : {"bilinear", "nearest", "bicubic", "lanczos3", "lanczos5"}, default "bilinear"
     crop_to_aspect_ratio : bool, default False
         Whether the largest part in the middle that has the new aspect ratio is resized, rather than all of the image.
     pad_to_aspect_ratio : bool, default False
@@ -230,8 +236,8 @@ class Resizing(Resampled, ImageLayer):
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         size = self.height, self.width
         changes_ratio = self.crop_to_aspect_ratio or self.pad_to_aspect_ratio
-        is_cubic = self.interpolation == "bicubic" and not has_open([xs[0].shape])  # see UpSampling2D
-        if changes_ratio or is_cubic or (self.antialias and (size[0] < xs[0].shape[0] or size[1] < xs[0].shape[1])):
+        is_of_many = self.interpolation in _OF_MANY and not has_open([xs[0].shape])  # see UpSampling2D
+        if changes_ratio or is_of_many or (self.antialias and (size[0] < xs[0].shape[0] or size[1] < xs[0].shape[1])):
             return super().to_onnx(xs, graph)
         return resize_to_onnx(xs[0], graph, self.interpolation, size)
 

@@ -3,8 +3,6 @@
 MASKS = "masks, for sequences of different lengths"
 INTERNALS = "internals of Keras: "
 ABSENT_ATTRIBUTES = {  # of layers and models: a test is skipped where it reads one; what it asks before counts
-    "compute_mask": MASKS,
-    "supports_masking": MASKS,
     "enable_lora": "LoRA",
     "quantize": "quantization",
     "rematerialized_call": "rematerialization",
@@ -42,8 +40,6 @@ ABSENT_FILES = {  # part of a path -> what its tests are of
     "initializers/initializer_test": "sharding",
 }
 ABSENT_TESTS = {  # part of a test's name -> what it is of; after "*::" the whole name
-    "losses_test.py::*::test_dtype_arg": HALF,
-    "loss_test.py::*::test_dtype_arg": HALF,
     "loss_test.py::*::test_mixed_dtypes": HALF,
     "test_stateless_": "functions without state, of jax",
     "muon_test.py::*::test_*_weight_decay": "_apply_weight_decay, internals of Keras",
@@ -61,7 +57,6 @@ ABSENT_TESTS = {  # part of a test's name -> what it is of; after "*::" the whol
     "_boxes": BOXES,
     "renorm": "batch renormalization",
     "lora": "LoRA",
-    "lanczos": "Lanczos's interpolation",
     "grain": "data sets of grain",
     **dict.fromkeys(
         (

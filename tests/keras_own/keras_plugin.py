@@ -58,7 +58,7 @@ class TestCase(test_case.TestCase):
     def run_layer_test(self, layer_cls, init_kwargs, **options):
         if options.pop("input_sparse", False) or options.pop("input_ragged", False):
             raise unittest.SkipTest("absent: sparse and ragged tensors")
-        for name in ("supports_masking", "expected_mask_shape", "expected_num_seed_generators"):
+        for name in ("expected_mask_shape", "expected_num_seed_generators"):
             options.pop(name, None)
         options["run_mixed_precision_check"] = False
         if (shape := options.get("expected_output_shape")) is not None:  # symbolic tensors have batches of any size

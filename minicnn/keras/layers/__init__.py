@@ -21,6 +21,7 @@ from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._lambdas import LAMBDA
+from minicnn.keras.layers._masks import masks_of
 from minicnn.keras.layers._of_keras_1 import (
     OLD_WEIGHTS,
     WEIGHTS,
@@ -326,11 +327,11 @@ VARIABLES: dict[str, Any] = {
 
 for _shared, _property in {"input": property(_output_of_input), **_SHAPES}.items():
     setattr(InputLayerOfCore, _shared, _property)  # which a model's layers begin with
-for _variables, _property in {**VARIABLES, **WEIGHTS}.items():
+for _variables, _property in {**VARIABLES, **WEIGHTS, **masks_of("Layer")}.items():
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
-    _more = {**WEIGHTS, **_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__)}
+    _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__), **masks_of(_name)}
     for _old, _today in OLD_WEIGHTS.items() if _name.startswith(("Dense", "Conv")) else ():
         setattr(_class, _old, _today)  # of a model that was loaded, too
     if _name == "InputLayer":

@@ -13,11 +13,11 @@ from minicnn.layers.base import Layer
 
 
 def _from_config(cls, config, custom_objects=None, safe_mode=None):
-    """A Lambda layer of a config, which holds the function itself; as in Keras, only with ``safe_mode=False``."""
-    if safe_mode is not False:
+    """A Lambda layer of a config, which holds the function; of a lambda, as in Keras, only with ``safe_mode=False``."""
+    if safe_mode is not False and getattr(config.get("function"), "__name__", "<lambda>") == "<lambda>":
         raise ValueError(
-            f"a Lambda layer runs code, so that it is made of a config with safe_mode=False alone. Received: "
-            f"safe_mode={safe_mode!r}, for {config}"
+            f"a Lambda layer of a lambda runs code that has no name, so that it is made of a config with "
+            f"safe_mode=False alone. Received: safe_mode={safe_mode!r}, for {config}"
         )
     return cls(**config)
 

@@ -130,7 +130,7 @@ def output_shape_last(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tu
 
 
 def to_output_shape(core_class: Any) -> dict[str, Callable[..., Any]]:
-    """Constructor and `build` of a transposed convolution with an `output_shape`, whose sizes padding makes."""
+    """Constructor and `build_for` of a transposed convolution with an `output_shape`, whose sizes padding makes."""
     constructor = core_class.__init__
 
     @wraps(constructor)
@@ -139,15 +139,15 @@ def to_output_shape(core_class: Any) -> dict[str, Callable[..., Any]]:
         if output_shape is not None:
             vars(self)["_wanted"] = tuple(output_shape)
 
-    def build(self: Any, input_shapes: Any) -> Any:
+    def build_for(self: Any, input_shapes: Any) -> Any:
         wanted = vars(self).pop("_wanted", None)
         if wanted is not None and self.output_padding is None:
             is_first = self.data_format == "channels_first"
             given = input_shapes[0][1:] if is_first else input_shapes[0][:-1]
             self.output_padding = _padding_to(self, given, _sizes_in(wanted, is_first))
-        return core_class.build(self, input_shapes)
+        return core_class.build_for(self, input_shapes)
 
-    return {"__init__": __init__, "build": build}
+    return {"__init__": __init__, "build_for": build_for}
 
 
 def _sizes_in(shape, is_first):

@@ -7,6 +7,7 @@ from typing import Any
 
 from minicnn import losses as _core
 from minicnn.keras._eager import eager_names, eager_part, loss_call
+from minicnn.keras._loss_dtypes import dtype_of, with_dtype
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_tensors import FORMULAS, of_anything
 from minicnn.keras._on_built_in_losses import whole
@@ -22,6 +23,8 @@ class Loss(_core.Loss, metaclass=Translated):
     """
 
     core_class = _core.Loss
+    __init__ = with_dtype(_core.Loss.__init__)
+    dtype = property(dtype_of)
     __call__ = loss_call(_core.Loss.__call__)
 
     def __init_subclass__(cls, **options: Any) -> None:

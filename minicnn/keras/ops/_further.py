@@ -135,21 +135,53 @@ def stop_gradient(variable: Any) -> Any:
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """√(Σ x²) along the axes, or of all numbers; Σ |x| for ``ord=1``, the largest |x| for infinity.
+    """NumPy's ``linalg.norm``: of vectors along one axis, of matrices along two, or √(Σ x²) of all numbers.
+
+    Parameters
+    ----------
+    x : array-like
+    ord : optional
+        None: √(Σ x²). Of vectors any number; of matrices 1 and -1 (the largest and least sum of a column's |x|),
+        infinity and its negative (of a row's), 2, -2 and "nuc" (the largest, the least and the sum of the singular
+        values), which have no gradient.
+    axis : int or tuple of one or two int, optional
+        Default: all of them.
+    keepdims : bool, default False
 
     Raises
     ------
     ValueError
-        For another `ord`.
+        For another `ord`, or one along more axes.
     """
-    axis = tuple(axis) if isinstance(axis, list) else axis
+    axes = tuple(range(np.ndim(x))) if axis is None else tuple(np.atleast_1d(axis).tolist())
+    if ord in (None, "euclidean", "fro"):
+        return np.sqrt(np.sum(np.square(x), axis=axes, keepdims=keepdims))
+    if len(axes) == 1 and isinstance(ord, int | float):
+        return _norm_of_vectors(x, ord, axes[0], keepdims)
+    if len(axes) == 2 and ord in (1, -1, np.inf, -np.inf):
+        summed, other = axes if abs(ord) == 1 else axes[::-1]
+        pick = np.max if ord > 0 else np.min
+        picked = pick(np.sum(np.abs(x), axis=summed, keepdims=True), axis=other, keepdims=True)
+        return picked if keepdims else np.sum(picked, axis=axes)
+    if len(axes) == 2 and ord in (2, -2, "nuc"):
+        return np.linalg.norm(x, ord, axes, keepdims)
+    raise ValueError(
+        "ord is None; along one axis a number; along two 1, -1, 2, -2, infinity, its negative or 'nuc'. "
+        f"Received: ord={ord!r} along {len(axes)} axes"
+    )
+
+
+def _norm_of_vectors(x, ord, axis, keepdims):
+    options = {"axis": axis, "keepdims": keepdims}
+    if abs(ord) == np.inf:
+        return (np.max if ord > 0 else np.min)(np.abs(x), **options)
+    if ord == 0:
+        return np.sum(np.asarray(value_of(x)) != 0, **options).astype(np.float32)
     if ord == 1:
-        return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
-    if ord == np.inf:
-        return np.max(np.abs(x), axis=axis, keepdims=keepdims)
-    if ord not in (None, 2, "euclidean", "fro"):
-        raise ValueError(f"ord is None, 1, 2 or infinity. Received: ord={ord!r}")
-    return np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims))
+        return np.sum(np.abs(x), **options)
+    if ord == 2:
+        return np.sqrt(np.sum(np.square(x), **options))
+    return np.sum(np.abs(x) ** ord, **options) ** (1 / ord)
 
 
 def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float = 1e-12) -> Any:

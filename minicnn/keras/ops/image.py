@@ -44,7 +44,7 @@ def resize(
     fill_value: float = 0.0,
     data_format: Any = None,
 ) -> Any:
-    """Pictures of another size: what the layer `Resizing` does.
+    """Pictures of another size: what the layer `Resizing` does; of whole numbers these, rounded.
 
     Parameters
     ----------
@@ -66,7 +66,14 @@ def resize(
         antialias=antialias,
         data_format=data_format,
     )
-    return layer(images) if is_symbolic(images) else np.asarray(layer(np.asarray(images))).view(EagerArray)
+    if is_symbolic(images):
+        return layer(images)
+    pixels = np.asarray(images)
+    made = np.asarray(layer(pixels))
+    if pixels.dtype.kind in "iu":
+        bounds = np.iinfo(pixels.dtype)
+        made = np.clip(np.round(made), bounds.min, bounds.max).astype(pixels.dtype)
+    return made.view(EagerArray)
 
 
 def rgb_to_grayscale(images: Any, data_format: Any = None) -> Any:

@@ -49,7 +49,9 @@ def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: flo
 
 @entering
 def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool = False, name: str | None = None) -> Any:
-    """√(Σ x²), or Σ |x| for ``ord=1``, or the largest |x| for infinity, along the axes, or of all numbers.
+    """√(Σ x²), or Σ |x| for ``ord=1``, or the largest |x| for infinity, along an axis, or of all numbers.
+
+    Along two axes it is a norm of matrices, as `keras.ops.norm` has them.
 
     Raises
     ------
@@ -57,6 +59,8 @@ def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool =
         For another `ord`.
     """
     axis = tuple(axis) if isinstance(axis, list) else axis
+    if isinstance(axis, tuple) and len(axis) == 2:
+        return of_tensorflow(ops.norm(tensor, ord, axis, keepdims))
     if ord == 1:
         return of_tensorflow(ops.sum(ops.abs(tensor), axis=axis, keepdims=keepdims))
     if ord == np.inf:

@@ -70,7 +70,7 @@ def resize(
     images : array (H, W, C) or (N, H, W, C), or a model's tensor
     size : (int, int)
         Height and width.
-    method : {"bilinear", "nearest", "bicubic", "area", "lanczos3"}
+    method : {"bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5"}
     preserve_aspect_ratio : bool, default False
         Whether the pictures become only as large as fits into the size.
     antialias : bool, default False
@@ -95,7 +95,7 @@ def resize(
     if isinstance(batch, Recorded):
         made = _resized_by_products(batch, (height, width), method, antialias)
         return made if pixels.ndim == 4 else made[0]
-    if antialias:
+    if antialias and method != "area":
         made = np.asarray(layers.Resizing(height, width, interpolation=method, antialias=True)(batch))
     else:
         made = np.stack([resized(picture, (height, width), method) for picture in batch])

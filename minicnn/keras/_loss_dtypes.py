@@ -1,0 +1,69 @@
+"""`dtype=` of losses: in what Keras computes them is here what their results are rounded to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from minicnn.bfloat16 import rounded
+from minicnn.settings import floatx
+
+_HALVES = ("float16", "bfloat16")
+
+
+def with_dtype(constructor: Callable[..., None]) -> Callable[..., None]:
+    """The constructor of a loss, which takes ``dtype="float16"`` and ``dtype="bfloat16"``, too.
+
+    Parameters
+    ----------
+    constructor : callable
+        That of `minicnn.losses`, which takes what a model may have.
+    """
+
+    @wraps(constructor)
+    def __init__(self: Any, *args: Any, dtype: Any = None, **kwargs: Any) -> None:
+        half = _half(dtype)
+        constructor(self, *args, **kwargs if dtype is None or half is not None else {**kwargs, "dtype": dtype})
+        vars(self)["_half"] = half
+
+    return __init__
+
+
+def _half(dtype):
+    """ "float16" or "bfloat16", if this is one of them, or a policy that computes in it; None otherwise."""
+    dtype = getattr(dtype, "compute_dtype", dtype)
+    if isinstance(dtype, str):
+        name = dtype.removeprefix("mixed_")
+    else:
+        name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+    return name if name in _HALVES else None
+
+
+def dtype_of(loss: Any) -> str:
+    """The dtype of the results of a loss."""
+    return vars(loss).get("_half") or floatx()
+
+
+def in_its_dtype(loss: Any, result: Any) -> Any:
+    """Losses of samples, or a number, in the loss's dtype; bfloat16 as float32 of such numbers.
+
+    Parameters
+    ----------
+    loss : Loss
+    result : array or float
+        Anything else is returned as it is.
+    """
+    half = vars(loss).get("_half")
+    if isinstance(result, np.ndarray):
+        return _rounded(result, half) if half else result.astype(floatx())
+    if half and isinstance(result, float | np.floating):
+        return type(result)(_rounded(np.array([result]), half)[0])
+    return result
+
+
+def _rounded(array, half):
+    with np.errstate(over="ignore", under="ignore"):
+        return array.astype(np.float16) if half == "float16" else rounded(array.astype(np.float32))

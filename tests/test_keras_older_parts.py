@@ -526,6 +526,72 @@ def test_an_optimizer_of_ones_own_with_apply(rng):
     assert second.optimizer.learning_rate == pytest.approx(0.1)
 
 
+class AdamOfKeras3(keras.optimizers.Optimizer):
+    """Adam as today's Keras has it written, by the formulas of Kingma and Ba (2015)."""
+
+    def __init__(self, learning_rate=0.01, keep=0.9, **options):
+        super().__init__(learning_rate=learning_rate, **options)
+        self.keep = keep
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.m = [self.add_variable_from_reference(reference_variable=v, name="m") for v in variables]
+        self.v = [self.add_variable_from_reference(v, "v") for v in variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        ops = keras.ops
+        m, v = (each[self._get_variable_index(variable)] for each in (self.m, self.v))
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        self.assign_add(m, (1 - self.keep) * (gradient - m))
+        v.assign(0.999 * v + 0.001 * ops.square(gradient))
+        rate = learning_rate * ops.sqrt(1 - ops.power(0.999, step)) / (1 - ops.power(self.keep, step))
+        self.assign_sub(variable, ops.divide(ops.multiply(rate, m), ops.sqrt(v) + 1e-7))
+
+    def get_config(self):
+        return {**super().get_config(), "keep": self.keep}
+
+
+@pytest.mark.parametrize("how", ["fit", "tape"])
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"clipnorm": 0.05}])
+def test_update_step_is_the_rule(how, options, rng):
+    """Compared with the library's Adam, whose formulas are the same."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(2)])
+    other = keras.models.clone_model(model)
+    other.set_weights(model.get_weights())
+    x, y = rng.normal(size=(8, 3)).astype("float32"), rng.normal(size=(8, 2)).astype("float32")
+    for each, rule in ((model, AdamOfKeras3(0.01, **options)), (other, keras.optimizers.Adam(0.01, **options))):
+        if how == "fit":
+            each.compile(rule, "mse")
+            each.fit(x, y, epochs=4, batch_size=8, verbose=0)
+            continue
+        for _ in range(4):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(each(x) - y))
+            rule.apply_gradients(zip(tape.gradient(loss, each.trainable_weights), each.trainable_weights, strict=True))
+        assert rule.iterations == 4
+    for ours, right in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, right, rtol=1e-4, atol=1e-5)
+
+
+def test_an_optimizer_with_update_step_goes_into_files(rng, tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(AdamOfKeras3(keep=0.8), "mse")
+    model.fit(rng.normal(size=(8, 3)), rng.normal(size=(8, 2)), verbose=0)
+    assert [np.shape(v) for v in model.optimizer.variables] == [(), (), (3, 2), (2,), (3, 2), (2,)]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"AdamOfKeras3": AdamOfKeras3})
+    assert loaded.optimizer.keep == pytest.approx(0.8)
+    loaded.fit(rng.normal(size=(8, 3)), rng.normal(size=(8, 2)), verbose=0)
+
+
+def test_the_context_of_the_only_replica():
+    context = tf.distribute.get_replica_context()
+    assert context.num_replicas_in_sync == 1
+    np.testing.assert_array_equal(context.all_reduce("SUM", np.arange(3.0)), np.arange(3.0))
+
+
 def test_pictures_and_masks_are_changed_alike(rng):
     """Generators of one's own go by the seed of `flow`, whoever draws the numbers; pictures come as float32."""
 

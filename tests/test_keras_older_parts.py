@@ -586,6 +586,38 @@ def test_an_optimizer_with_update_step_goes_into_files(rng, tmp_path):
     loaded.fit(rng.normal(size=(8, 3)), rng.normal(size=(8, 2)), verbose=0)
 
 
+class Saturating(keras.regularizers.Regularizer):
+    def __init__(self, factor=0.1):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * tf.reduce_sum(tf.abs(tf.tanh(3 * x)))
+
+    def get_config(self):
+        return {"factor": self.factor}
+
+
+@pytest.mark.parametrize("how", ["fit", "tape"])
+def test_a_regularizer_with_a_call_is_differentiated(how, rng, tmp_path):
+    """Of a loss that is 0 only the penalty f · Σ|tanh 3w| is left, whose slope is 3 f · sign(w) · (1 - tanh² 3w)."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, kernel_regularizer=Saturating(0.2))])
+    w, x = model.get_weights()[0].astype(np.float64), np.zeros((4, 3), np.float32)
+    expected = w - 0.5 * 3 * 0.2 * np.sign(w) * (1 - np.tanh(3 * w) ** 2)
+    np.testing.assert_allclose(float(model.losses[0]), 0.2 * np.abs(np.tanh(3 * w)).sum(), rtol=1e-5)
+    rule = keras.optimizers.SGD(0.5)
+    model.compile(rule, "mse")
+    if how == "fit":
+        model.fit(x, np.zeros((4, 2)), batch_size=4, verbose=0)
+    else:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(x))) + sum(model.losses)
+        rule.apply_gradients(zip(tape.gradient(loss, model.trainable_weights), model.trainable_weights, strict=True))
+    np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-4, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Saturating": Saturating})
+    assert loaded.layers[0].kernel_regularizer.factor == pytest.approx(0.2)
+
+
 def test_the_context_of_the_only_replica():
     context = tf.distribute.get_replica_context()
     assert context.num_replicas_in_sync == 1

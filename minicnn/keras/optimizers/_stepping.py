@@ -11,7 +11,7 @@ from minicnn import initializers
 from minicnn.differentiation import value_of
 from minicnn.keras import _optimizer_variables
 from minicnn.keras._variables import Variable
-from minicnn.on_host import on_host
+from minicnn.on_host import assign, on_host
 from minicnn.optimizers.by_weight import ByWeight
 from minicnn.parameters import Weight
 
@@ -101,4 +101,4 @@ class Stepping:
             factor = optimizer.factor(optimizer.multiplier(weight))
             gradient = on_host(grad[segment]).reshape(weight.shape).copy()
             optimizer.update_step(gradient, weight, np.float32(learning_rate * factor))
-            theta[segment] = weight.numpy().reshape(-1)
+            assign(theta[segment], weight.numpy().reshape(-1))

@@ -1,6 +1,7 @@
 """What scripts of Keras 1 and 2 bring along: optimizers with ``get_updates``, generators, files, and options."""
 
 import gc
+import itertools
 import json
 import sys
 import warnings
@@ -616,6 +617,23 @@ def test_a_regularizer_with_a_call_is_differentiated(how, rng, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Saturating": Saturating})
     assert loaded.layers[0].kernel_regularizer.factor == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("name", ["cumsum", "cumprod"])
+def test_cumulative_functions_take_tensorflows_arguments(name):
+    """Without an axis they go along the first one, as TensorFlow's; NumPy's would flatten. Compared with loops."""
+    x = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], np.float32)
+    for axis, exclusive, reverse in itertools.product((0, 1, -1), (False, True), (False, True)):
+        expected = np.zeros_like(x)
+        lines = expected if axis else expected.T
+        for line, numbers in zip(lines, x if axis else x.T, strict=True):
+            for i in range(len(numbers)):
+                part = numbers[i + exclusive :] if reverse else numbers[: i + 1 - exclusive]
+                line[i] = part.sum() if name == "cumsum" else part.prod()
+        for module in (tf, tf.math):
+            ours = getattr(module, name)(x, axis=axis, exclusive=exclusive, reverse=reverse)
+            np.testing.assert_array_equal(ours, expected)
+    np.testing.assert_array_equal(getattr(tf, name)(x), getattr(np, name)(x, axis=0))
 
 
 def test_the_context_of_the_only_replica():

@@ -576,6 +576,12 @@ def test_update_step_is_the_rule(how, options, rng):
         np.testing.assert_allclose(ours, right, rtol=1e-4, atol=1e-5)
 
 
+def test_get_updates_moves_variables_by_apply_gradients():
+    variable = tf.Variable([1.0, 2.0])
+    AdamOfKeras2(0.01).apply_gradients([(np.array([1.0, -2.0], np.float32), variable)])
+    np.testing.assert_allclose(variable.numpy(), [0.99, 2.01], rtol=1e-5)  # Adam's first step is lr · sign(g)
+
+
 def test_an_optimizer_with_update_step_goes_into_files(rng, tmp_path):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     model.compile(AdamOfKeras3(keep=0.8), "mse")

@@ -17,7 +17,7 @@ from minicnn.keras._translation import Translated
 from minicnn.keras._updates import gathering, run
 from minicnn.keras.optimizers._stepping import Stepping
 from minicnn.keras.optimizers._variables import Iterations
-from minicnn.on_host import on_host
+from minicnn.on_host import assign, on_host
 from minicnn.optimizers.by_weight import ByWeight
 from minicnn.parameters import Weight
 from minicnn.registry import custom_object_scope, is_config
@@ -150,6 +150,8 @@ class Optimizer(Stepping, core.Optimizer, metaclass=Translated):
         with gathering(vars(self)["_made"]):
             listed = self.get_updates(None, weights)
         run(listed)
+        for weight, segment in zip(weights, segments, strict=True):
+            assign(theta[segment], weight.numpy().reshape(-1))  # which of a variable is another array
         vars(self)["_gradients"] = None
         if self.iterations == before:  # masks of dropout go by the number
             self.iterations = before + 1

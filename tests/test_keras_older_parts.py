@@ -1,6 +1,7 @@
 """What scripts of Keras 1 and 2 bring along: optimizers with ``get_updates``, generators, files, and options."""
 
 import gc
+import itertools
 import json
 import sys
 import warnings
@@ -524,6 +525,127 @@ def test_an_optimizer_of_ones_own_with_apply(rng):
     second = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     second.compile(rule, "mse")  # gets a copy
     assert second.optimizer.learning_rate == pytest.approx(0.1)
+
+
+class AdamOfKeras3(keras.optimizers.Optimizer):
+    """Adam as today's Keras has it written, by the formulas of Kingma and Ba (2015)."""
+
+    def __init__(self, learning_rate=0.01, keep=0.9, **options):
+        super().__init__(learning_rate=learning_rate, **options)
+        self.keep = keep
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.m = [self.add_variable_from_reference(reference_variable=v, name="m") for v in variables]
+        self.v = [self.add_variable_from_reference(v, "v") for v in variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        ops = keras.ops
+        m, v = (each[self._get_variable_index(variable)] for each in (self.m, self.v))
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        self.assign_add(m, (1 - self.keep) * (gradient - m))
+        v.assign(0.999 * v + 0.001 * ops.square(gradient))
+        rate = learning_rate * ops.sqrt(1 - ops.power(0.999, step)) / (1 - ops.power(self.keep, step))
+        self.assign_sub(variable, ops.divide(ops.multiply(rate, m), ops.sqrt(v) + 1e-7))
+
+    def get_config(self):
+        return {**super().get_config(), "keep": self.keep}
+
+
+@pytest.mark.parametrize("how", ["fit", "tape"])
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"clipnorm": 0.05}])
+def test_update_step_is_the_rule(how, options, rng):
+    """Compared with the library's Adam, whose formulas are the same."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(2)])
+    other = keras.models.clone_model(model)
+    other.set_weights(model.get_weights())
+    x, y = rng.normal(size=(8, 3)).astype("float32"), rng.normal(size=(8, 2)).astype("float32")
+    for each, rule in ((model, AdamOfKeras3(0.01, **options)), (other, keras.optimizers.Adam(0.01, **options))):
+        if how == "fit":
+            each.compile(rule, "mse")
+            each.fit(x, y, epochs=4, batch_size=8, verbose=0)
+            continue
+        for _ in range(4):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(each(x) - y))
+            rule.apply_gradients(zip(tape.gradient(loss, each.trainable_weights), each.trainable_weights, strict=True))
+        assert rule.iterations == 4
+    for ours, right in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, right, rtol=1e-4, atol=1e-5)
+
+
+def test_get_updates_moves_variables_by_apply_gradients():
+    variable = tf.Variable([1.0, 2.0])
+    AdamOfKeras2(0.01).apply_gradients([(np.array([1.0, -2.0], np.float32), variable)])
+    np.testing.assert_allclose(variable.numpy(), [0.99, 2.01], rtol=1e-5)  # Adam's first step is lr · sign(g)
+
+
+def test_an_optimizer_with_update_step_goes_into_files(rng, tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(AdamOfKeras3(keep=0.8), "mse")
+    model.fit(rng.normal(size=(8, 3)), rng.normal(size=(8, 2)), verbose=0)
+    assert [np.shape(v) for v in model.optimizer.variables] == [(), (), (3, 2), (2,), (3, 2), (2,)]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"AdamOfKeras3": AdamOfKeras3})
+    assert loaded.optimizer.keep == pytest.approx(0.8)
+    loaded.fit(rng.normal(size=(8, 3)), rng.normal(size=(8, 2)), verbose=0)
+
+
+class Saturating(keras.regularizers.Regularizer):
+    def __init__(self, factor=0.1):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * tf.reduce_sum(tf.abs(tf.tanh(3 * x)))
+
+    def get_config(self):
+        return {"factor": self.factor}
+
+
+@pytest.mark.parametrize("how", ["fit", "tape"])
+def test_a_regularizer_with_a_call_is_differentiated(how, rng, tmp_path):
+    """Of a loss that is 0 only the penalty f · Σ|tanh 3w| is left, whose slope is 3 f · sign(w) · (1 - tanh² 3w)."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, kernel_regularizer=Saturating(0.2))])
+    w, x = model.get_weights()[0].astype(np.float64), np.zeros((4, 3), np.float32)
+    expected = w - 0.5 * 3 * 0.2 * np.sign(w) * (1 - np.tanh(3 * w) ** 2)
+    np.testing.assert_allclose(float(model.losses[0]), 0.2 * np.abs(np.tanh(3 * w)).sum(), rtol=1e-5)
+    rule = keras.optimizers.SGD(0.5)
+    model.compile(rule, "mse")
+    if how == "fit":
+        model.fit(x, np.zeros((4, 2)), batch_size=4, verbose=0)
+    else:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(x))) + sum(model.losses)
+        rule.apply_gradients(zip(tape.gradient(loss, model.trainable_weights), model.trainable_weights, strict=True))
+    np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-4, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Saturating": Saturating})
+    assert loaded.layers[0].kernel_regularizer.factor == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("name", ["cumsum", "cumprod"])
+def test_cumulative_functions_take_tensorflows_arguments(name):
+    """Without an axis they go along the first one, as TensorFlow's; NumPy's would flatten. Compared with loops."""
+    x = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], np.float32)
+    for axis, exclusive, reverse in itertools.product((0, 1, -1), (False, True), (False, True)):
+        expected = np.zeros_like(x)
+        lines = expected if axis else expected.T
+        for line, numbers in zip(lines, x if axis else x.T, strict=True):
+            for i in range(len(numbers)):
+                part = numbers[i + exclusive :] if reverse else numbers[: i + 1 - exclusive]
+                line[i] = part.sum() if name == "cumsum" else part.prod()
+        for module in (tf, tf.math):
+            ours = getattr(module, name)(x, axis=axis, exclusive=exclusive, reverse=reverse)
+            np.testing.assert_array_equal(ours, expected)
+    np.testing.assert_array_equal(getattr(tf, name)(x), getattr(np, name)(x, axis=0))
+
+
+def test_the_context_of_the_only_replica():
+    context = tf.distribute.get_replica_context()
+    assert context.num_replicas_in_sync == 1
+    np.testing.assert_array_equal(context.all_reduce("SUM", np.arange(3.0)), np.arange(3.0))
 
 
 def test_pictures_and_masks_are_changed_alike(rng):

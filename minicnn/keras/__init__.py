@@ -26,7 +26,7 @@ _FROM = {
     "Loss": "minicnn.keras.losses",
     "Metric": "minicnn.keras.metrics",
     "Optimizer": "minicnn.optimizers",
-    "Regularizer": "minicnn.regularizers",
+    "Regularizer": "minicnn.keras.regularizers",
     "Variable": "minicnn.keras._variables.KerasVariable",
 }
 

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from minicnn import optimizers as core
+from minicnn.keras import _applied
 from minicnn.keras._own_metrics import Variable
 from minicnn.keras._translation import Translated
 from minicnn.keras._updates import gathering, run
+from minicnn.keras.optimizers._stepping import Stepping
 from minicnn.keras.optimizers._variables import Iterations
-from minicnn.on_host import on_host
+from minicnn.on_host import assign, on_host
 from minicnn.optimizers.by_weight import ByWeight
 from minicnn.parameters import Weight
 from minicnn.registry import custom_object_scope, is_config
@@ -23,8 +25,8 @@ from minicnn.registry import custom_object_scope, is_config
 _OF_OTHERS = ("get_updates", "get_gradients", "_resource_apply_dense", "update_step")
 
 
-class Optimizer(core.Optimizer, metaclass=Translated):
-    """Base of optimizers of one's own: of those of minicnn, with ``apply``, and of Keras 2's, with ``get_updates``.
+class Optimizer(Stepping, core.Optimizer, metaclass=Translated):
+    """Base of optimizers of one's own: minicnn's, with ``apply``, Keras 3's, with ``update_step``, and Keras 2's.
 
     ``get_updates(loss, params)`` is called in every iteration, where `get_gradients` gives the gradients; variables
     that it makes, ``K.zeros(…)``, are made once, and what it returns is assigned after all that it reads. They are kept
@@ -38,6 +40,7 @@ class Optimizer(core.Optimizer, metaclass=Translated):
     """
 
     core_class = core.Optimizer
+    apply_gradients, minimize = _applied.apply_gradients, _applied.minimize
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__new__(cls)
@@ -60,6 +63,10 @@ class Optimizer(core.Optimizer, metaclass=Translated):
     @property
     def _has_updates(self) -> bool:
         return hasattr(type(self), "get_updates")
+
+    @property
+    def _has_rule(self) -> bool:
+        return self._has_updates or self.has_steps
 
     @property
     def learning_rate(self) -> Any:
@@ -143,6 +150,8 @@ class Optimizer(core.Optimizer, metaclass=Translated):
         with gathering(vars(self)["_made"]):
             listed = self.get_updates(None, weights)
         run(listed)
+        for weight, segment in zip(weights, segments, strict=True):
+            assign(theta[segment], weight.numpy().reshape(-1))  # which of a variable is another array
         vars(self)["_gradients"] = None
         if self.iterations == before:  # masks of dropout go by the number
             self.iterations = before + 1
@@ -180,11 +189,12 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
         For a subclass of Adam and the like with a method of Keras 2's or 3's.
     """
     names = [n for n in _OF_OTHERS if getattr(type(optimizer), n, None) not in (None, getattr(Optimizer, n, None))]
-    if names and not (Optimizer in type(optimizer).__mro__ and optimizer._has_updates):  # type: ignore[attr-defined]
+    if names and not (Optimizer in type(optimizer).__mro__ and optimizer._has_rule):  # type: ignore[attr-defined]
         raise TypeError(
             f"a subclass of minicnn's {type(optimizer).__name__} with {names[0]} would train by the library's rule: "
-            "write a subclass of keras.optimizers.Optimizer with get_updates(loss, params), or with "
-            f"apply(ops, theta, grad, slots, learning_rate) (docs/own_parts.md). Received: {type(optimizer).__name__}"
+            "write a subclass of keras.optimizers.Optimizer with update_step(gradient, variable, learning_rate), with "
+            "get_updates(loss, params), or with apply(ops, theta, grad, slots, learning_rate) (docs/own_parts.md). "
+            f"Received: {type(optimizer).__name__}"
         )
     vars(optimizer).pop("_of", None)
     return optimizer

@@ -42,7 +42,6 @@ _BY_NAME = {
     "reshape": ("reshape", "tensor shape", ""),
     "transpose": ("transpose", "a", "perm=axes"),
     "tile": ("tile", "input multiples", ""),
-    "cumsum": ("cumsum", "x", "axis"),
     "clip_by_value": ("clip", "t clip_value_min clip_value_max", ""),
     "cast": ("cast", "x dtype", ""),
     "shape": ("shape", "input", "out_type="),
@@ -50,7 +49,6 @@ _BY_NAME = {
     "reverse": ("flip", "tensor", "axis"),
     "tan": ("tan", "x", ""),
     **{f"a{name}": (f"arc{name}", "x", "") for name in ("cos", "sin", "cosh", "sinh", "tanh")},
-    "cumprod": ("cumprod", "x", "axis"),
 }
 _OF_MATH = {name: (name, "x", "") for name in ("log", "log1p", "rsqrt", "ceil", "reciprocal")} | {
     **{f"is_{kind}": (f"is{kind}", "x", "") for kind in ("finite", "inf", "nan")},
@@ -134,6 +132,27 @@ def concat(values: Any, axis: Any, name: str | None = None) -> Any:
     return _joined(values if isinstance(values, list | tuple) else [values], axis)
 
 
+def _cumulative(name: str, neutral: float) -> Callable[..., Any]:
+    """``tf.cumsum`` and ``tf.cumprod``, along the first axis if none is given."""
+
+    def call(x: Any, axis: int = 0, exclusive: bool = False, reverse: bool = False, name: str | None = None) -> Any:
+        x = as_tensor(x)
+        x = ops.flip(x, axis) if reverse else x
+        y = of_tensorflow(run(x, axis=axis))
+        if exclusive:
+            all_but_last, first = ([slice(None)] * len(x.shape) for _ in range(2))
+            all_but_last[axis], first[axis] = slice(None, -1), slice(None, 1)
+            start = ops.zeros_like(y[tuple(first)]) + np.asarray(neutral, x.dtype)
+            y = ops.concatenate([start, y[tuple(all_but_last)]], axis=axis)
+        return of_tensorflow(ops.flip(y, axis) if reverse else y)
+
+    run = getattr(ops, name)
+    call.__name__ = name
+    call.__doc__ = f"``keras.ops.{name}`` along an axis; `exclusive` leaves out the number itself, `reverse` goes back."
+    return call
+
+
+cumsum, cumprod = _cumulative("cumsum", 0), _cumulative("cumprod", 1)
 truediv, floordiv = globals()["divide"], renamed("floordiv", "floor_divide", "x y", "")
 atan, atan2, sinh, cosh = (
     renamed(name, ours, args, "")
@@ -268,6 +287,7 @@ def is_tensor(x: Any) -> bool:
 
 
 __all__ = [*_BY_NAME, "argmax", "argmin", "constant", "convert_to_tensor", "fill", "identity", "is_tensor", "one_hot"]
+__all__ += ["cumprod", "cumsum"]
 __all__ += ["argsort", "saturate_cast", "sort", "strided_slice", "where"]
 __all__ += ["atan", "atan2", "cosh", "floordiv", "matmul", "sinh", "squared_difference", "truediv"]
 __all__ += ["ones", "range", "zeros"]

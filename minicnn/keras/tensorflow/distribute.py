@@ -93,3 +93,13 @@ cluster_resolver = SimpleNamespace(TPUClusterResolver=_no_tpu)
 def get_strategy() -> Strategy:
     """The only one."""
     return Strategy()
+
+
+def get_replica_context() -> SimpleNamespace:
+    """What a step of the only replica asks for: its number, the strategy, and sums over all replicas, as they are."""
+    return SimpleNamespace(
+        num_replicas_in_sync=1,
+        replica_id_in_sync_group=0,
+        strategy=Strategy(),
+        all_reduce=lambda reduce_op, value, options=None: Strategy().reduce(reduce_op, value),
+    )

@@ -1,0 +1,104 @@
+"""Optimizers of one's own as Keras 3 has them: ``build``, ``add_variable_from_reference`` and ``update_step``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minicnn import initializers
+from minicnn.differentiation import value_of
+from minicnn.keras import _optimizer_variables
+from minicnn.keras._variables import Variable
+from minicnn.on_host import assign, on_host
+from minicnn.optimizers.by_weight import ByWeight
+from minicnn.parameters import Weight
+
+
+class Stepping:
+    """What a class with ``update_step(gradient, variable, learning_rate)`` has: it is called for each weight.
+
+    The gradient is clipped, and the weight has decayed, before. Variables of `add_variable_from_reference` are kept by
+    the object, and are not in files: a training that is continued begins them anew.
+    """
+
+    has_steps: bool = False
+    """Whether ``update_step`` is the rule."""
+    built: bool = False
+    _segments: Any
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "update_step" in vars(cls) and "apply" not in vars(cls):
+            cls.apply = Stepping._not_by_stretch  # type: ignore[attr-defined]
+            cls.has_steps = True
+        elif "apply" in vars(cls):
+            cls.has_steps = False
+        super().__init_subclass__(**options)
+
+    def _not_by_stretch(self, *args: Any) -> None:
+        raise TypeError(
+            f"{type(self).__name__} moves each variable by update_step: call apply_gradients(zip(gradients, "
+            f"variables)). Received: a call of apply with {len(args)} arguments"
+        )
+
+    def build(self, variables: Iterable[Weight]) -> None:
+        """Note what will be updated; a subclass makes its variables after ``super().build(variables)``."""
+        vars(self)["_index"] = {variable: i for i, variable in enumerate(variables)}
+        vars(self)["_added"] = []
+        self.built = True
+
+    @property
+    def variables(self) -> list[np.ndarray]:
+        """Copies of the number of iterations, the learning rate, and the optimizer's own variables."""
+        added = [np.array(variable) for variable in vars(self).get("_added", ())]
+        return [*_optimizer_variables.variables(self), *added]  # type: ignore[arg-type]
+
+    def _get_variable_index(self, variable: Weight) -> int:
+        return vars(self)["_index"][variable]
+
+    def add_variable(
+        self, shape: Any, initializer: Any = "zeros", dtype: Any = None, name: str | None = None, **options: Any
+    ) -> Variable:
+        """A variable of the optimizer's own, float32 if no `dtype` is given."""
+        value = np.asarray(initializers.get(initializer)(tuple(shape)), dtype or np.float32)
+        variable = Variable(value, trainable=False, name=name)
+        vars(self).setdefault("_added", []).append(variable)
+        return variable
+
+    def add_variable_from_reference(
+        self, reference_variable: Any, name: str | None = None, initializer: Any = "zeros", **options: Any
+    ) -> Variable:
+        """A variable of the shape of another one."""
+        return self.add_variable(reference_variable.shape, initializer, name=name)
+
+    def assign(self, variable: Any, value: Any) -> None:
+        """Set a variable."""
+        variable.assign(value_of(value))
+
+    def assign_add(self, variable: Any, value: Any) -> None:
+        """Add to a variable."""
+        variable.assign(np.asarray(variable) + np.asarray(value_of(value)))
+
+    def assign_sub(self, variable: Any, value: Any) -> None:
+        """Subtract from a variable."""
+        variable.assign(np.asarray(variable) - np.asarray(value_of(value)))
+
+    def _move(self, theta, grad, state, ops, learning_rate, rate):
+        if not self.has_steps:
+            super()._move(theta, grad, state, ops, learning_rate, rate)  # type: ignore[misc]
+            return
+        optimizer: Any = self
+        optimizer._clip(grad)
+        if optimizer.weight_decay:
+            optimizer._decay(theta, learning_rate * optimizer.weight_decay)
+        weights: list[Weight] = ByWeight._weights(optimizer)
+        if not self.built or any(w not in vars(self)["_index"] for w in weights):  # of another model
+            self.built = False
+            self.build(weights)
+        for segment, weight in zip(self._segments, weights, strict=True):
+            weight.assign(on_host(theta[segment]).reshape(weight.shape))  # which has decayed
+            factor = optimizer.factor(optimizer.multiplier(weight))
+            gradient = on_host(grad[segment]).reshape(weight.shape).copy()
+            optimizer.update_step(gradient, weight, np.float32(learning_rate * factor))
+            assign(theta[segment], weight.numpy().reshape(-1))

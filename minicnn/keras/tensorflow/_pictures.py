@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.keras import random as numbers
-from minicnn.keras.tensorflow._functions import of_tensorflow, pixels_of
+from minicnn.keras.tensorflow._functions import of_tensorflow, pictures_of, pixels_of
 
 __all__ = ["adjust_brightness", "adjust_contrast", "adjust_saturation", "central_crop", "crop_to_bounding_box"]
 __all__ += ["pad_to_bounding_box", "per_image_standardization", "random_brightness", "random_contrast", "random_crop"]
@@ -73,14 +73,14 @@ def random_saturation(image: Any, lower: float, upper: float, seed: int | None =
 
 def random_flip_up_down(image: Any, seed: int | None = None) -> Any:
     """Upside down, half of the times; each picture of a batch by itself."""
-    pixels = pixels_of(image)
+    pixels = pictures_of(image)
     drawn = np.asarray(numbers.uniform(pixels.shape[:-3], seed=seed)) < 0.5
     return of_tensorflow(np.where(drawn[..., None, None, None], np.flip(pixels, axis=-3), pixels))
 
 
 def rot90(image: Any, k: int = 1, name: str | None = None) -> Any:
     """Turned by k quarters, counter-clockwise."""
-    return of_tensorflow(np.rot90(pixels_of(image), k, axes=(-3, -2)))
+    return of_tensorflow(np.rot90(pictures_of(image), k, axes=(-3, -2)))
 
 
 def per_image_standardization(image: Any) -> Any:
@@ -102,7 +102,7 @@ def crop_to_bounding_box(
     ValueError
         If it does not lie inside.
     """
-    pixels = pixels_of(image)
+    pixels = pictures_of(image)
     height, width = pixels.shape[-3:-1]
     if min(offset_height, offset_width) < 0 or offset_height + target_height > height:
         raise ValueError(f"the part lies inside {(height, width)}. Received: {offset_height} + {target_height} rows")
@@ -122,7 +122,7 @@ def pad_to_bounding_box(
     ValueError
         If it does not fit.
     """
-    pixels = pixels_of(image)
+    pixels = pictures_of(image)
     height, width = pixels.shape[-3:-1]
     below, right = target_height - offset_height - height, target_width - offset_width - width
     if min(offset_height, offset_width, below, right) < 0:
@@ -136,7 +136,7 @@ def pad_to_bounding_box(
 
 def resize_with_crop_or_pad(image: Any, target_height: int, target_width: int) -> Any:
     """The middle of each picture, or the picture in the middle of black."""
-    pixels = pixels_of(image)
+    pixels = pictures_of(image)
     height, width = pixels.shape[-3:-1]
     rows, columns = min(height, target_height), min(width, target_width)
     middle = crop_to_bounding_box(pixels, (height - rows) // 2, (width - columns) // 2, rows, columns)
@@ -149,7 +149,7 @@ resize_image_with_crop_or_pad = resize_with_crop_or_pad  # TensorFlow 1's name
 
 def central_crop(image: Any, central_fraction: float) -> Any:
     """The middle part of each picture, of this share of its height and width."""
-    pixels = pixels_of(image)
+    pixels = pictures_of(image)
     height, width = pixels.shape[-3:-1]
     top, left = (int((n - n * central_fraction) / 2) for n in (height, width))
     return crop_to_bounding_box(pixels, top, left, height - 2 * top, width - 2 * left)

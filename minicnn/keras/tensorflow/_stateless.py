@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.errors import ShapeError
 from minicnn.keras import random as numbers
 from minicnn.keras.tensorflow import _pictures
-from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras.tensorflow._functions import of_tensorflow, pictures_of
 from minicnn.keras.tensorflow._pictures import as_floats
 from minicnn.keras.tensorflow.random import one_seed
 from minicnn.layers import RandomHue
@@ -38,9 +39,30 @@ def adjust_gamma(image: Any, gamma: float = 1, gain: float = 1) -> Any:
     return back(np.float32(gain) * pixels ** np.float32(gamma))
 
 
-def rgb_to_hsv(images: Any, name: str | None = None) -> Any:
-    """Hue, saturation and value, each from 0 to 1, of floats from 0 to 1."""
+def _colours(images):
+    """Floats (…, 3)."""
     pixels = np.asarray(images)
+    if pixels.dtype.kind != "f":
+        raise TypeError(
+            "colours are floats from 0 to 1: tf.image.convert_image_dtype(x, tf.float32) makes them of whole numbers. "
+            f"Received: {pixels.dtype}"
+        )
+    if pixels.shape[-1:] != (3,):
+        raise ShapeError(f"colours have three channels, (…, 3). Received: shape {pixels.shape}")
+    return pixels
+
+
+def rgb_to_hsv(images: Any, name: str | None = None) -> Any:
+    """Hue, saturation and value, each from 0 to 1, of floats from 0 to 1.
+
+    Raises
+    ------
+    TypeError
+        For whole numbers.
+    ShapeError
+        For another number of channels than three.
+    """
+    pixels = _colours(images)
     value = pixels.max(axis=-1)
     spread = value - pixels.min(axis=-1)
     red, green, blue = np.moveaxis(pixels, -1, 0)
@@ -53,7 +75,7 @@ def rgb_to_hsv(images: Any, name: str | None = None) -> Any:
 
 def hsv_to_rgb(images: Any, name: str | None = None) -> Any:
     """Red, green and blue of hue, saturation and value, all from 0 to 1."""
-    hue, saturation, value = np.moveaxis(np.asarray(images), -1, 0)
+    hue, saturation, value = np.moveaxis(_colours(images), -1, 0)
     sixths = hue % 1 * 6
     away = (np.abs(sixths - 3) - 1, 2 - np.abs(sixths - 2), 2 - np.abs(sixths - 4))
     below = 1 - np.clip(np.stack(away, axis=-1), 0, 1)
@@ -62,7 +84,7 @@ def hsv_to_rgb(images: Any, name: str | None = None) -> Any:
 
 def transpose(image: Any, name: str | None = None) -> Any:
     """Height and width of each picture, exchanged."""
-    return of_tensorflow(np.swapaxes(np.asarray(image), -3, -2))
+    return of_tensorflow(np.swapaxes(pictures_of(image), -3, -2))
 
 
 # ------------------------------------------------------------------------------------------------- by a given seed

@@ -480,3 +480,34 @@ def test_ssim_at_several_scales(rng):
     np.testing.assert_allclose(tf.image.ssim_multiscale(x, x, 1.0, (0.5, 0.3, 0.2)), [1, 1], rtol=1e-5)
     with pytest.raises(ValueError, match=r"at least 176 high and wide for 5 scales.*fewer power_factors"):
         tf.image.ssim_multiscale(x, x, 1.0)
+
+
+@pytest.mark.parametrize(
+    "call, match",
+    [
+        (lambda image, x: image.random_hue(x, 0.9), "max_delta=0.9"),
+        (lambda image, x: image.random_brightness(x, -0.1), "max_delta=-0.1"),
+        (lambda image, x: image.random_contrast(x, 0.9, 0.2), "lower=0.9, upper=0.2"),
+        (lambda image, x: image.stateless_random_saturation(x, -1.0, 0.2, (1, 2)), "0 <= lower.*lower=-1.0"),
+        (lambda image, x: image.adjust_hue(x, 3.0), "delta=3.0"),
+        (lambda image, x: image.adjust_gamma(x, -1.0), "gamma=-1.0"),
+        (lambda image, x: image.central_crop(x, 1.5), "central_fraction.*1.5"),
+        (lambda image, x: image.adjust_contrast(x[..., 0], 0.5), r"x\[\.\.\., None\].*\(6, 5\)"),
+        (lambda image, x: image.per_image_standardization(x[..., 0]), r"x\[\.\.\., None\].*\(6, 5\)"),
+        (lambda image, x: image.sobel_edges(x), r"x\[None\].*\(6, 5, 3\)"),
+    ],
+)
+def test_changes_of_pictures_that_make_no_sense(call, match, rng):
+    with pytest.raises(ValueError, match=match):
+        call(tf.image, rng.random((6, 5, 3)).astype("float32"))
+
+
+def test_differences_of_bytes_are_refused_and_a_delta_of_zero_changes_nothing(rng):
+    x = rng.integers(0, 256, (2, 6, 5, 3)).astype("uint8")
+    for function in (tf.image.sobel_edges, tf.image.total_variation):
+        with pytest.raises(TypeError, match=r"convert_image_dtype.*Received: uint8"):
+            function(x)
+    np.testing.assert_array_equal(tf.image.random_brightness(x, 0.0), x)
+    once, again = (tf.image.stateless_random_jpeg_quality(x[0], 20, 90, (3, 4)) for _ in range(2))
+    np.testing.assert_array_equal(once, again)
+    assert once.dtype == "uint8" and once.shape == (6, 5, 3)

@@ -9,7 +9,8 @@ import numpy as np
 
 from minicnn.differentiation import Recorded
 from minicnn.keras import ops
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, pixels_of
+from minicnn.keras.tensorflow._functions import of_tensorflow, pixels_of
+from minicnn.keras.tensorflow._patches import signed
 
 __all__ = ["psnr", "ssim", "ssim_multiscale", "total_variation"]
 
@@ -26,7 +27,7 @@ def psnr(a: Any, b: Any, max_val: float, name: str | None = None) -> Any:
 
 def total_variation(images: Any, name: str | None = None) -> Any:
     """The sum of the differences of neighbours of each picture: (…,)."""
-    pixels = as_tensor(images)
+    pixels = signed(images)
     down, right = pixels[..., 1:, :, :] - pixels[..., :-1, :, :], pixels[..., 1:, :] - pixels[..., :-1, :]
     return of_tensorflow(sum(ops.sum(ops.abs(each), axis=(-3, -2, -1)) for each in (down, right)))
 

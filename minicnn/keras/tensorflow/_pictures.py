@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.differentiation import met, value_of
+from minicnn.errors import ShapeError
 from minicnn.keras import random as numbers
 from minicnn.keras.tensorflow._functions import of_tensorflow, pictures_of, pixels_of
 
@@ -28,8 +30,31 @@ def as_floats(pixels: Any) -> tuple[Any, Callable[[Any], Any]]:
     return pixels.astype(np.float32) / np.float32(most), back
 
 
-def _drawn(lower, upper, seed):
+def drawn(lower: float, upper: float, seed: int | None, least: float = 0.0) -> float:
+    """A random number from `lower` to `upper`.
+
+    Raises
+    ------
+    ValueError
+        Unless ``least <= lower < upper``.
+    """
+    if not least <= lower < upper:
+        raise ValueError(f"expected {least:g} <= lower < upper. Received: lower={lower}, upper={upper}")
     return float(np.asarray(numbers.uniform((), lower, upper, seed=seed)))
+
+
+def around_zero(max_delta: float, most: float = np.inf) -> tuple[float, float]:
+    """(-max_delta, max_delta).
+
+    Raises
+    ------
+    ValueError
+        If it is negative, or larger than `most`.
+    """
+    if not 0 <= max_delta <= most:
+        limit = "" if most == np.inf else f" and at most {most:g}"
+        raise ValueError(f"`max_delta` must be at least 0{limit}. Received: max_delta={max_delta}")
+    return -max_delta, np.nextafter(max_delta, np.inf)
 
 
 def adjust_brightness(image: Any, delta: float) -> Any:
@@ -40,19 +65,27 @@ def adjust_brightness(image: Any, delta: float) -> Any:
 
 def random_brightness(image: Any, max_delta: float, seed: int | None = None) -> Any:
     """`adjust_brightness` by a random delta from -max_delta to max_delta."""
-    return adjust_brightness(image, _drawn(-max_delta, max_delta, seed))
+    return adjust_brightness(image, drawn(*around_zero(max_delta), seed, -np.inf))
+
+
+def _with_channels(images):
+    """Pictures (…, H, W, C), as they are."""
+    if np.ndim(value_of(met(images))) < 3:
+        shape = np.shape(value_of(met(images)))
+        raise ShapeError(f"expected pictures (…, H, W, C); grey ones as x[..., None]. Received: shape {shape}")
+    return images
 
 
 def adjust_contrast(images: Any, contrast_factor: float) -> Any:
     """(x - mean) · factor + mean, with the mean of each channel of each picture."""
-    pixels, back = as_floats(images)
+    pixels, back = as_floats(_with_channels(images))
     mean = np.mean(pixels, axis=(-3, -2), keepdims=True)
     return back((pixels - mean) * np.float32(contrast_factor) + mean)
 
 
 def random_contrast(image: Any, lower: float, upper: float, seed: int | None = None) -> Any:
     """`adjust_contrast` by a random factor from `lower` to `upper`."""
-    return adjust_contrast(image, _drawn(lower, upper, seed))
+    return adjust_contrast(image, drawn(lower, upper, seed))
 
 
 def adjust_saturation(image: Any, saturation_factor: float, name: str | None = None) -> Any:
@@ -68,7 +101,7 @@ def adjust_saturation(image: Any, saturation_factor: float, name: str | None = N
 
 def random_saturation(image: Any, lower: float, upper: float, seed: int | None = None) -> Any:
     """`adjust_saturation` by a random factor from `lower` to `upper`."""
-    return adjust_saturation(image, _drawn(lower, upper, seed))
+    return adjust_saturation(image, drawn(lower, upper, seed))
 
 
 def random_flip_up_down(image: Any, seed: int | None = None) -> Any:
@@ -85,7 +118,7 @@ def rot90(image: Any, k: int = 1, name: str | None = None) -> Any:
 
 def per_image_standardization(image: Any) -> Any:
     """(x - mean) / max(deviation, 1/√n), with those of all n numbers of each picture; float32."""
-    pixels = pixels_of(image, np.float32)
+    pixels = pixels_of(_with_channels(image), np.float32)
     axes = (-3, -2, -1)
     count = np.prod(pixels.shape[-3:])
     deviation = np.maximum(np.std(pixels, axis=axes, keepdims=True), np.float32(1 / np.sqrt(count)))
@@ -148,7 +181,9 @@ resize_image_with_crop_or_pad = resize_with_crop_or_pad  # TensorFlow 1's name
 
 
 def central_crop(image: Any, central_fraction: float) -> Any:
-    """The middle part of each picture, of this share of its height and width."""
+    """The middle part of each picture, of this share of its height and width, above 0 and at most 1."""
+    if not 0 < central_fraction <= 1:
+        raise ValueError(f"`central_fraction` must be above 0 and at most 1. Received: {central_fraction}")
     pixels = pictures_of(image)
     height, width = pixels.shape[-3:-1]
     top, left = (int((n - n * central_fraction) / 2) for n in (height, width))

@@ -624,3 +624,37 @@ def test_flags_with_one_dash_and_names_that_are_no_words(monkeypatch):
         flags.DEFINE_float("below", 0.5, "read again")
         found = flags.FLAGS
         assert (found["one-dash"].value, found.single, found.below) == (7, True, -2.0)
+
+
+class MomentumOfKeras2(keras.optimizers.Optimizer):
+    def __init__(self, rate=0.125, **kwargs):
+        super().__init__(**kwargs)
+        self.lr = K.variable(rate)
+
+    def get_updates(self, loss, params):
+        updates = []
+        for p, g in zip(params, self.get_gradients(loss, params), strict=True):
+            m = K.zeros(K.int_shape(p))
+            updates += [K.update(m, 0.5 * m + g), K.update_sub(p, self.lr * (0.5 * m + g))]
+        return updates
+
+
+def test_get_updates_takes_gradients_of_a_tape():
+    """Of variables, and of the weights of a model that was compiled with it: the weights move once, by the rule."""
+    layer = keras.layers.Dense(2, use_bias=False, kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((1,)), layer])
+    own = MomentumOfKeras2()
+    model.compile(own, "mse")
+    for optimizer, variable in ((MomentumOfKeras2(), tf.Variable([1.0, 1.0])), (own, layer.kernel)):
+        expected, speed = np.ones(2), 0.0
+        for _ in range(3):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(variable * variable)
+            optimizer.apply_gradients([(tape.gradient(loss, variable), variable)])
+            speed = 0.5 * speed + 2 * expected
+            expected = expected - 0.125 * speed
+            np.testing.assert_allclose(np.ravel(variable.numpy()), expected, rtol=1e-6)
+        assert int(optimizer.iterations) == 3
+    optimizer.minimize(lambda: tf.reduce_sum(layer.kernel * 8.0), [layer.kernel])
+    speed = 0.5 * speed + 8
+    np.testing.assert_allclose(np.ravel(layer.kernel.numpy()), expected - 0.125 * speed, rtol=1e-6)

@@ -82,6 +82,8 @@ class Applied:
             self._grad[place] = self.backend.asarray(gradient.reshape(-1), self._grad.dtype)
         segments = _kept(self._segments, self._slices, gradients)
         optimizer.update(self._theta, self._grad, self.optimizer_state, segments, self.backend.ops)
+        if getattr(optimizer, "assigns", False):  # to the weights themselves
+            return
         for weight in gradients:
             moved = self.backend.to_host(self._theta[self._slices[weight]]).reshape(weight.shape)
             Weight.assign(weight, moved if weight.constraint is None else weight.constraint(moved))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import optimizers as core
+from minicnn.keras._applied import METHODS
 from minicnn.keras._own_metrics import Variable
 from minicnn.keras._translation import Translated
 from minicnn.keras._updates import gathering, run
@@ -57,6 +58,11 @@ class Optimizer(core.Optimizer, metaclass=Translated):
             )
         else:
             vars(self).update(options)
+
+    @property
+    def assigns(self) -> bool:
+        """Whether the rule assigns to the weights themselves, as that of ``get_updates``."""
+        return self._has_updates
 
     @property
     def _has_updates(self) -> bool:
@@ -211,4 +217,6 @@ def own_rule(optimizer: core.Optimizer | None) -> AbstractContextManager[None]:
     return custom_object_scope({type(optimizer).__name__: type(optimizer)} if is_own else None)
 
 
+for _name in ("apply_gradients", "compute_gradients", "minimize"):
+    setattr(Optimizer, _name, METHODS[_name])
 Optimizer.__init__.__signature__ = signature(core.Optimizer.__init__)  # type: ignore[attr-defined]  # for get_config

@@ -241,3 +241,28 @@ def test_what_another_model_leaves_is_not_counted(x):
     assert expected == pytest.approx(np.repeat(x.sum(axis=1), 3).mean(), rel=1e-5, abs=1e-6)
     deep.predict(np.full_like(x, 1e4), verbose=0)
     assert shallow.evaluate(x, y, verbose=0, return_dict=True)["z"] == expected
+
+
+def test_what_another_model_leaves_between_two_batches_is_not_counted(x):
+    """Only what the places of this model have measured counts: another one's have other numbers."""
+    a = mc.Input((6,))
+    base = keras.Model(a, mc.layers.Dense(3, kernel_initializer="ones", trainable=False)(a))
+    base.add_metric(base.output, name="z")
+    b, c = mc.Input((6,)), mc.Input((6,))
+    shallow = keras.Model(b, mc.layers.Dense(1)(base(b)))
+    deep = keras.Model(c, mc.layers.Dense(1)(base(mc.layers.Dense(6)(mc.layers.Dense(6)(c)))))
+    for model, other in ((shallow, deep), (deep, shallow)):
+
+        class Others(keras.callbacks.Callback):
+            def on_train_batch_begin(self, batch, logs=None, other=other):
+                other.predict(np.full_like(x, 1e4), verbose=0)
+
+            on_test_batch_begin = on_train_batch_end = on_train_batch_begin
+
+        model.compile(mc.optimizers.SGD(0.0), "mse")
+        y = np.zeros((len(x), 1))
+        expected = model.evaluate(x, y, verbose=0, return_dict=True)["z"]
+        logs = model.evaluate(x, y, verbose=0, return_dict=True, batch_size=4, callbacks=[Others()])
+        assert logs["z"] == pytest.approx(expected, rel=1e-5)
+        history = model.fit(x, y, batch_size=4, epochs=2, verbose=0, callbacks=[Others()]).history
+        assert history["z"] == pytest.approx([expected] * 2, rel=1e-5)

@@ -726,3 +726,99 @@ def test_what_servers_and_keras_0_ask_of_a_model(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         assert len(model.evaluate(x, y, show_accuracy=True, verbose=0)) == 2
+
+
+def test_updates_of_a_backend_are_added_in_training_alone(rng):
+    class Counting(keras.layers.Layer):
+        def build(self, input_shape):
+            self.calls = self.add_weight("calls", (), initializer="zeros", trainable=False)
+            self.left = self.add_weight("left", (), initializer="ones", trainable=False)
+            self.seen = self.add_weight("seen", (), initializer="zeros", trainable=False)
+            super().build(input_shape)
+
+        def call(self, x):
+            self.add_update(K.update_add(self.calls, 1.0), x)
+            self.add_update([K.update_sub(self.left, 0.25), K.update(self.seen, K.max(x))])
+            return x * 2.0
+
+    layer = Counting()
+    model = keras.Sequential([keras.Input((3,)), layer, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = rng.normal(size=(8, 3)).astype("float32")
+    model.predict(x, verbose=0)
+    model.evaluate(x, x[:, 0], verbose=0)
+    assert [float(w.numpy()) for w in (layer.calls, layer.left, layer.seen)] == [0, 1, 0]
+    model.fit(x, x[:, 0], batch_size=8, epochs=2, verbose=0)
+    model.predict(np.full_like(x, 9.0), verbose=0)
+    assert [float(w.numpy()) for w in (layer.calls, layer.left)] == [2, 0.5]
+    assert float(layer.seen.numpy()) == pytest.approx(x.max())
+
+
+def test_a_copy_of_an_optimizer_keeps_what_no_config_says(rng):
+    class Plain(keras.optimizers.Optimizer):
+        def __init__(self, rate=0.5, **kwargs):
+            super().__init__(**kwargs)
+            self.rate = rate
+            self.lr = K.variable(rate)
+
+        def get_updates(self, loss, params):
+            gradients = self.get_gradients(loss, params)
+            return [K.update_sub(p, self.lr * g) for p, g in zip(params, gradients, strict=True)]
+
+    optimizer, x = Plain(0.125), rng.normal(size=(8, 3)).astype("float32")
+    models = [keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]) for _ in range(2)]
+    for model in models:
+        model.compile(optimizer, "mse")
+        before, y = model.get_weights(), np.zeros((8, 1))
+        model.train_on_batch(x, y)
+        slope = 2 * x.T @ (x @ before[0] + before[1]) / 8
+        np.testing.assert_allclose(model.get_weights()[0], before[0] - 0.125 * slope, rtol=1e-4, atol=1e-6)
+    assert models[0].optimizer is not models[1].optimizer and models[1].optimizer.rate == 0.125
+    K.set_value(models[1].optimizer.lr, 0.0)
+    assert float(K.get_value(models[0].optimizer.lr)) == 0.125
+
+
+def test_flags_with_one_dash_and_names_that_are_no_words(monkeypatch):
+    flags = tf.app.flags
+    flags.DEFINE_integer("one-dash", 1, "a name with a dash in it")
+    flags.DEFINE_boolean("single", False, "whether")
+    flags.DEFINE_float("below", 0.5, "a number, which may be negative")
+    for words in (["-one-dash=7", "-single", "-below=-2"], ["-one-dash", "7", "--single", "-below", "-2"]):
+        monkeypatch.setattr(sys, "argv", ["train.py", *words])
+        flags.DEFINE_float("below", 0.5, "read again")
+        found = flags.FLAGS
+        assert (found["one-dash"].value, found.single, found.below) == (7, True, -2.0)
+
+
+class MomentumOfKeras2(keras.optimizers.Optimizer):
+    def __init__(self, rate=0.125, **kwargs):
+        super().__init__(**kwargs)
+        self.lr = K.variable(rate)
+
+    def get_updates(self, loss, params):
+        updates = []
+        for p, g in zip(params, self.get_gradients(loss, params), strict=True):
+            m = K.zeros(K.int_shape(p))
+            updates += [K.update(m, 0.5 * m + g), K.update_sub(p, self.lr * (0.5 * m + g))]
+        return updates
+
+
+def test_get_updates_takes_gradients_of_a_tape():
+    """Of variables, and of the weights of a model that was compiled with it: the weights move once, by the rule."""
+    layer = keras.layers.Dense(2, use_bias=False, kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((1,)), layer])
+    own = MomentumOfKeras2()
+    model.compile(own, "mse")
+    for optimizer, variable in ((MomentumOfKeras2(), tf.Variable([1.0, 1.0])), (own, layer.kernel)):
+        expected, speed = np.ones(2), 0.0
+        for _ in range(3):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(variable * variable)
+            optimizer.apply_gradients([(tape.gradient(loss, variable), variable)])
+            speed = 0.5 * speed + 2 * expected
+            expected = expected - 0.125 * speed
+            np.testing.assert_allclose(np.ravel(variable.numpy()), expected, rtol=1e-6)
+        assert int(optimizer.iterations) == 3
+    optimizer.minimize(lambda: tf.reduce_sum(layer.kernel * 8.0), [layer.kernel])
+    speed = 0.5 * speed + 8
+    np.testing.assert_allclose(np.ravel(layer.kernel.numpy()), expected - 0.125 * speed, rtol=1e-6)

@@ -64,6 +64,9 @@ DIFFERENTIATED = {
     "adjoint": lambda tf, x: tf.linalg.inv(x[0, :4, 0] + 2 * np.eye(4, dtype="float32"), adjoint=True),
     "diag beside the middle": lambda tf, x: tf.linalg.diag(x[0, 0], k=-2),
     "weighted average loss": lambda tf, x: tf.nn.compute_average_loss(x[0, 0], sample_weight=X[0, :8, 0, 0]),
+    "ssim_multiscale": lambda tf, x: tf.image.ssim_multiscale(
+        x, np.clip(X * 0.8 + 0.1, 0, 1), 1.0, power_factors=(0.3, 0.7), filter_size=4
+    ),
     "ssim": lambda tf, x: tf.image.ssim(x, np.flip(X, 1).copy(), max_val=1.0, filter_size=5),
     "strided_slice": lambda tf, x: tf.strided_slice(x, [0, 1, 0, 0], [2, 9, 8, 4], [1, 2, 3, 1]),
     "sort": lambda tf, x: tf.sort(x[0, 0, :, 0], direction="DESCENDING") * x[0, 0, :, 1],

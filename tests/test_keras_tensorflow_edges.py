@@ -449,3 +449,88 @@ def test_the_name_of_an_operation_may_stand_in_its_place():
     assert tf.round(1.6, 2) == 2 and tf.add(1.0, 2.0, "sum") == 3
     with pytest.raises(TypeError, match=r"tf\.add takes the arguments x, y"):
         tf.add(1.0, 2.0, "sum", 3)
+
+
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("flip_left_right", ()),
+        ("flip_up_down", ()),
+        ("random_flip_left_right", ()),
+        ("random_flip_up_down", ()),
+        ("rot90", ()),
+        ("transpose", ()),
+        ("central_crop", (0.5,)),
+        ("crop_to_bounding_box", (0, 0, 2, 2)),
+        ("pad_to_bounding_box", (0, 0, 9, 9)),
+        ("resize_with_crop_or_pad", (3, 3)),
+    ],
+)
+def test_pictures_without_an_axis_of_channels_are_refused(name, arguments):
+    """The last axis would be taken for channels, and the first one for columns."""
+    with pytest.raises(ShapeError, match=r"\(H, W, C\) or \(N, H, W, C\); .*x\[\.\.\., None\].*shape \(4, 5\)"):
+        getattr(tf.image, name)(np.zeros((4, 5), np.float32), *arguments)
+
+
+def test_colours_that_are_none_are_refused():
+    with pytest.raises(ShapeError, match=r"grey pictures.*Received: shape \(4, 5, 3\)"):
+        tf.image.grayscale_to_rgb(np.zeros((4, 5, 3)))
+    for convert in (tf.image.rgb_to_hsv, tf.image.hsv_to_rgb):
+        with pytest.raises(TypeError, match=r"convert_image_dtype.*Received: uint8"):
+            convert(np.zeros((4, 5, 3), np.uint8))
+        with pytest.raises(ShapeError, match=r"three channels.*shape \(4, 5, 1\)"):
+            convert(np.zeros((4, 5, 1)))
+
+
+@pytest.mark.parametrize(
+    "pixels, dtype, expected",
+    [
+        (np.array([0, 3, 255], "uint8"), "uint16", [0, 768, 65280]),
+        (np.array([0, 300, 65535], "uint16"), "uint8", [0, 1, 255]),
+        (np.array([0, 127, 255], "uint8"), "int8", [0, 63, 127]),
+    ],
+)
+def test_whole_numbers_become_others_of_another_range(pixels, dtype, expected):
+    made = tf.image.convert_image_dtype(pixels, dtype)
+    assert made.dtype == dtype
+    np.testing.assert_array_equal(made, expected)
+
+
+def test_ssim_at_several_scales(rng):
+    x = rng.random((2, 45, 50, 3)).astype("float32")
+    one = tf.image.ssim_multiscale(x, x * 0.8 + 0.1, 1.0, power_factors=(1.0,))
+    np.testing.assert_allclose(one, tf.image.ssim(x, x * 0.8 + 0.1, 1.0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(tf.image.ssim_multiscale(x, x, 1.0, (0.5, 0.3, 0.2)), [1, 1], rtol=1e-5)
+    with pytest.raises(ValueError, match=r"at least 176 high and wide for 5 scales.*fewer power_factors"):
+        tf.image.ssim_multiscale(x, x, 1.0)
+
+
+@pytest.mark.parametrize(
+    "call, match",
+    [
+        (lambda image, x: image.random_hue(x, 0.9), "max_delta=0.9"),
+        (lambda image, x: image.random_brightness(x, -0.1), "max_delta=-0.1"),
+        (lambda image, x: image.random_contrast(x, 0.9, 0.2), "lower=0.9, upper=0.2"),
+        (lambda image, x: image.stateless_random_saturation(x, -1.0, 0.2, (1, 2)), "0 <= lower.*lower=-1.0"),
+        (lambda image, x: image.adjust_hue(x, 3.0), "delta=3.0"),
+        (lambda image, x: image.adjust_gamma(x, -1.0), "gamma=-1.0"),
+        (lambda image, x: image.central_crop(x, 1.5), "central_fraction.*1.5"),
+        (lambda image, x: image.adjust_contrast(x[..., 0], 0.5), r"x\[\.\.\., None\].*\(6, 5\)"),
+        (lambda image, x: image.per_image_standardization(x[..., 0]), r"x\[\.\.\., None\].*\(6, 5\)"),
+        (lambda image, x: image.sobel_edges(x), r"x\[None\].*\(6, 5, 3\)"),
+    ],
+)
+def test_changes_of_pictures_that_make_no_sense(call, match, rng):
+    with pytest.raises(ValueError, match=match):
+        call(tf.image, rng.random((6, 5, 3)).astype("float32"))
+
+
+def test_differences_of_bytes_are_refused_and_a_delta_of_zero_changes_nothing(rng):
+    x = rng.integers(0, 256, (2, 6, 5, 3)).astype("uint8")
+    for function in (tf.image.sobel_edges, tf.image.total_variation):
+        with pytest.raises(TypeError, match=r"convert_image_dtype.*Received: uint8"):
+            function(x)
+    np.testing.assert_array_equal(tf.image.random_brightness(x, 0.0), x)
+    once, again = (tf.image.stateless_random_jpeg_quality(x[0], 20, 90, (3, 4)) for _ in range(2))
+    np.testing.assert_array_equal(once, again)
+    assert once.dtype == "uint8" and once.shape == (6, 5, 3)

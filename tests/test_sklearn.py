@@ -27,7 +27,9 @@ from sklearn.utils.estimator_checks import check_estimator
 from minicnn.sklearn import CNNClassifier, CNNRegressor
 
 # With the default of 10 epochs. With 20 it passes: see below.
-FEW_UPDATES = {
+IN_BATCHES = "a sample of weight 2 is in one batch, and one that is there twice in two: other updates of the weights"
+BATCHES = {"check_sample_weight_equivalence_on_dense_data": IN_BATCHES}
+FEW_UPDATES = BATCHES | {
     "check_class_weight_classifiers": "trains on 50 samples, which are 20 updates in 10 epochs: too few for weights of "
     "1000 to 0.0001 to take over"
 }
@@ -64,7 +66,7 @@ def own_network(image_shape, units, filters=4, compiled=False):
 
 @pytest.mark.parametrize(
     ("estimator", "expected"),
-    [(CNNClassifier(), FEW_UPDATES), (CNNClassifier(epochs=20), {}), (CNNRegressor(), {})],
+    [(CNNClassifier(), FEW_UPDATES), (CNNClassifier(epochs=20), BATCHES), (CNNRegressor(), BATCHES)],
     ids=["classifier", "classifier, 20 epochs", "regressor"],
 )
 @pytest.mark.filterwarnings("ignore")
@@ -399,3 +401,62 @@ def test_without_scikit_learn_the_message_says_what_to_install():
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "pip install 'minicnn[sklearn]'" in printed
     assert "it has CNNClassifier, CNNRegressor" in printed
+
+
+# -------------------------------------------------------------------------------------------------- weights of samples
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_samples_that_weigh_nothing_are_not_learned(early_stopping):
+    """Half of the labels are wrong, and count for nothing: the network learns the others."""
+    x, y = shapes(200)
+    wrong = np.arange(200) % 2 == 1
+    given = np.where(wrong, np.where(y == "lying", "standing", "lying"), y)
+    estimator = CNNClassifier(epochs=12, early_stopping=early_stopping, learning_rate=0.01, random_state=0)
+    weights = (~wrong).astype(int)
+    assert estimator.fit(x, given, sample_weight=weights).score(x, y) > 0.95
+    assert estimator.score(x, given, sample_weight=weights) > 0.95 > estimator.score(x, given) + 0.3
+    targets = x.mean(axis=(1, 2)) + wrong * 50.0
+    regressor = CNNRegressor(epochs=2, random_state=0).fit(x, targets, sample_weight=weights)
+    assert regressor.history_["loss"][0] != CNNRegressor(epochs=2, random_state=0).fit(x, targets).history_["loss"][0]
+
+
+def test_weights_multiply_those_of_classes_and_reach_every_way_of_training():
+    x, y = shapes(60)
+    options = {"epochs": 1, "random_state": 0, "batch_size": 60}
+    by_class = CNNClassifier(class_weight={"lying": 3.0, "standing": 1.0}, **options).fit(x, y)
+    by_sample = CNNClassifier(**options).fit(x, y, sample_weight=np.where(y == "lying", 3.0, 1.0))
+    both = CNNClassifier(class_weight={"lying": 1.5, "standing": 0.5}, **options)
+    both.fit(x, y, sample_weight=[2.0] * 60)
+    for other in (by_sample, both):
+        np.testing.assert_allclose(other.predict_proba(x), by_class.predict_proba(x), rtol=1e-5)
+    part = CNNClassifier(**options).partial_fit(x, y, classes=["lying", "standing"], sample_weight=[1e-9] * 60)
+    assert part.history_["loss"][0] < 1e-7
+    assert CNNRegressor(**options).partial_fit(x, x[:, 0, 0], sample_weight=1e-9).history_["loss"][0] < 1e-7
+    scores = cross_val_score(CNNClassifier(**options), x, y, cv=2, params={"sample_weight": np.ones(60)})
+    np.testing.assert_array_equal(scores, cross_val_score(CNNClassifier(**options), x, y, cv=2))
+
+
+@pytest.mark.parametrize("estimator", [CNNClassifier(epochs=1), CNNRegressor(epochs=1)])
+@pytest.mark.parametrize(
+    "weights, text",
+    [
+        (np.ones(5), r"each of 6 samples.*\(5,\)"),
+        (np.ones((6, 1)), r"\(6, 1\)"),
+        ([np.nan] * 6, "NaN"),
+        (0.0, "zero for every sample"),
+    ],
+)
+def test_weights_that_do_not_fit(estimator, weights, text):
+    x, y = shapes(6)
+    with pytest.raises(ValueError, match=text):
+        estimator.fit(x, (y == "lying").astype(int), sample_weight=weights)
+
+
+def test_logarithms_of_probabilities():
+    x, y = shapes(40)
+    estimator = CNNClassifier(epochs=2, random_state=0).fit(x, y)
+    logarithms = estimator.predict_log_proba(x)
+    np.testing.assert_allclose(np.exp(logarithms), estimator.predict_proba(x), rtol=1e-6)
+    estimator.predict_proba = lambda X: np.array([[1.0, 0.0]])
+    np.testing.assert_array_equal(estimator.predict_log_proba(x), [[0.0, -np.inf]])

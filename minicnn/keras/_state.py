@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras._phase import is_unsaid
-from minicnn.keras._updates import Update, run
+from minicnn.keras._updates import Update, run, undo
 from minicnn.layers import function_numbers
 from minicnn.on_host import assign, on_host
 from minicnn.parameters import Weight
@@ -126,13 +126,13 @@ def add_update(layer: Any, updates: Any, inputs: Any = None) -> None:
     Parameters
     ----------
     layer : Layer
-    updates : pair (variable, value), `minicnn.keras._updates.Update`, or list of them
+    updates : pair (variable, value), what ``K.update`` and its like have given, or list of them
     inputs : optional
         Not used.
     """
-    if function_numbers.training() and not is_unsaid():
-        is_pair = isinstance(updates, tuple) and len(updates) == 2 and not isinstance(updates[0], tuple | Update)
-        run(updates if isinstance(updates, list | tuple) and not is_pair else [updates])
+    is_pair = isinstance(updates, tuple) and len(updates) == 2 and not isinstance(updates[0], tuple | Update)
+    listed = updates if isinstance(updates, list | tuple) and not is_pair else [updates]
+    (run if function_numbers.training() and not is_unsaid() else undo)(listed)
 
 
 _assign = Weight.assign

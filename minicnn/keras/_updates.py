@@ -91,8 +91,18 @@ def updated(variable: Any, value: Any) -> Any:
     """The variable, after it was assigned to; inside of `gathering`, the `Update` that does it."""
     if _HERE.open:
         return Update(variable, value)
+    before = None if hasattr(variable, "layer") else np.array(value_of(variable))
     variable.assign(value_of(value))
+    if before is not None:
+        variable.before = before
     return variable
+
+
+def undo(updates: Iterable[Any]) -> None:
+    """Take back what `updated` has done: the layer adds the updates in training alone."""
+    for variable in updates:
+        if getattr(variable, "before", None) is not None:
+            variable.assign(variable.before)
 
 
 def run(updates: Iterable[Any]) -> None:

@@ -7,11 +7,12 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from minicnn import networks, optimizers, random
@@ -135,8 +136,9 @@ class CNN(BaseEstimator):
 
     # ------------------------------------------------------------------------------------------------------ training
 
-    def _train(self, images, targets, epochs, class_weight=None):
+    def _train(self, images, targets, epochs, sample_weight=None, class_weight=None):
         """Some epochs more."""
+        weights = _weights_of_samples(sample_weight, len(images))
         held = None
         callbacks = []
         if self.early_stopping and epochs > 1:
@@ -145,8 +147,9 @@ class CNN(BaseEstimator):
                 raise ValueError(
                     f"early_stopping holds back samples, and there are too few. Received: {len(images)} samples"
                 )
-            held = images[part], targets[part]
+            held = (images[part], targets[part], *([] if weights is None else [weights[part]]))
             images, targets = images[train], targets[train]
+            weights = None if weights is None else weights[train]
             callbacks.append(EarlyStopping(patience=self.n_iter_no_change, restore_best_weights=True))
         self.model_.fit(
             images,
@@ -156,6 +159,7 @@ class CNN(BaseEstimator):
             verbose=self.verbose,
             callbacks=callbacks,
             validation_data=held,
+            sample_weight=weights,
             class_weight=class_weight,
         )
         for name, values in self.model_.history.history.items():
@@ -176,6 +180,20 @@ class CNN(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _weights_of_samples(weights, count):
+    """Weights as an array (count,), or None; one number stands for all."""
+    if weights is None:
+        return None
+    if isinstance(weights, Real):
+        weights = np.full(count, weights)
+    weights = check_array(weights, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    if weights.shape != (count,):
+        raise ValueError(f"sample_weight has one number for each of {count} samples. Received: shape {weights.shape}")
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every sample, so that there is nothing to learn. Received: zeros")
+    return weights
 
 
 @contextmanager

@@ -99,13 +99,15 @@ class CNNClassifier(ClassifierMixin, CNN):
         )
         self.class_weight = class_weight
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train a new network.
 
         Parameters
         ----------
         X : array (N, H, W), (N, H, W, C) or (N, numbers)
         y : array (N,) of classes: numbers or strings
+        sample_weight : array (N,) or float, optional
+            How much each sample counts in the loss.
 
         Raises
         ------
@@ -115,10 +117,12 @@ class CNNClassifier(ClassifierMixin, CNN):
         images, y = self._images(X, reset=True, y=y)
         self._begin_classes(images, y, np.unique(y))
         numbers = np.searchsorted(self.classes_, y)
-        self._train(images, numbers, self.epochs, self._weights(y))
+        self._train(images, numbers, self.epochs, sample_weight, self._weights(y))
         return self
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """One epoch on these samples.
 
         Parameters
@@ -127,6 +131,7 @@ class CNNClassifier(ClassifierMixin, CNN):
             As for `fit`.
         classes : array, optional
             All classes there will be: needed in the first call.
+        sample_weight : array (N,) or float, optional
 
         Raises
         ------
@@ -146,7 +151,7 @@ class CNNClassifier(ClassifierMixin, CNN):
         unknown = sorted(set(np.unique(y).tolist()) - set(self.classes_.tolist()))
         if unknown:
             raise ValueError(f"y has classes that are not among classes={self.classes_}. Received: {unknown}")
-        self._train(images, np.searchsorted(self.classes_, y), 1, self._weights(y))
+        self._train(images, np.searchsorted(self.classes_, y), 1, sample_weight, self._weights(y))
         return self
 
     def _begin_classes(self, images, y, classes):
@@ -178,6 +183,11 @@ class CNNClassifier(ClassifierMixin, CNN):
         sums = probabilities.sum(axis=1, keepdims=True)  # (N, 1), 1 but for the rounding of float32, or of sigmoids
         probabilities[sums[:, 0] == 0] = 1  # none of the sigmoids fires: all alike
         return probabilities / np.where(sums == 0, len(self.classes_), sums)
+
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
+        """The logarithm of `predict_proba`, (N, classes); -inf where a probability is 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of each sample, (N,)."""

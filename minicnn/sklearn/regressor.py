@@ -33,13 +33,15 @@ n_iter_no_change, random_state, verbose :
     activation = None
     loss = "mean_squared_error"
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train a new network to make the mean squared error small.
 
         Parameters
         ----------
         X : array (N, H, W), (N, H, W, C) or (N, numbers)
         y : array (N,) or (N, targets)
+        sample_weight : array (N,) or float, optional
+            How much each sample counts in the loss.
 
         Raises
         ------
@@ -48,10 +50,10 @@ n_iter_no_change, random_state, verbose :
         """
         images, y = self._images(X, reset=True, y=y, multi_output=True, y_numeric=True)
         self._begin_targets(images, y)
-        self._train(images, self._scaled(y), self.epochs)
+        self._train(images, self._scaled(y), self.epochs, sample_weight)
         return self
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """One epoch on these samples; the first call's decide how numbers and targets are scaled."""
         is_first = not hasattr(self, "model_")
         images, y = self._images(X, reset=is_first, y=y, multi_output=True, y_numeric=True)
@@ -60,7 +62,7 @@ n_iter_no_change, random_state, verbose :
         elif y.shape[1:] != self._target_shape:
             expected = "(N,)" if not self._target_shape else f"(N, {self._target_shape[0]})"
             raise ValueError(f"expected targets {expected}, as in the first call. Received: y {y.shape}")
-        self._train(images, self._scaled(y), 1)
+        self._train(images, self._scaled(y), 1, sample_weight)
         return self
 
     def _begin_targets(self, images, y):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,6 +25,12 @@ def measured_in(graph: Graph) -> dict[str, list[Measured]]:
     return by_name(known[1])
 
 
+def numbers_of_places(graph: Graph) -> frozenset[int]:
+    """Under which numbers the places of a graph leave what they have measured: a layer may be in other models too."""
+    places = lower(graph).places
+    return frozenset(p.stream for p in places if hasattr(getattr(p.step, "layer", p.step), "measured"))
+
+
 def by_name(parts: Iterable[Any]) -> dict[str, list[Measured]]:
     """The same of layers."""
     found: dict[str, list[Measured]] = {}
@@ -42,11 +48,14 @@ class Added(Metric):
     name : str
     places : sequence of Measured
         Where it is found when a batch has been computed.
+    numbers : set of int, optional
+        Of the places that count. Default: all.
     """
 
     on_device = False
 
-    def __init__(self, name: str, places: Sequence[Measured]) -> None:
+    def __init__(self, name: str, places: Sequence[Measured], numbers: Collection[int] | None = None) -> None:
+        self.numbers: Collection[int] | None = numbers
         self.places: list[Measured] = list(places)
         super().__init__(name)
 
@@ -64,8 +73,9 @@ class Added(Metric):
     def update_state(self, *arrays: Any) -> None:
         """Count what the last batch has left."""
         for place in self.places:
-            for total, count in place.found.values():
-                self._sum, self._count = self._sum + total, self._count + count
+            for number, (total, count) in place.found.items():
+                if self.numbers is None or number in self.numbers:
+                    self._sum, self._count = self._sum + total, self._count + count
             place.found.clear()
 
     def result(self) -> float:

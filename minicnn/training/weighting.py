@@ -14,7 +14,7 @@ from minicnn.data.elements import lent
 from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import Metric
 from minicnn.own_parts import is_of_package
-from minicnn.training.added_metrics import Added, measured_in
+from minicnn.training.added_metrics import Added, measured_in, numbers_of_places
 
 if TYPE_CHECKING:
     from minicnn.models.compilable import CompilableNetwork
@@ -147,5 +147,5 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
     for name, places in measured_in(model.graph).items():
         if name == "loss" or name in found or name in (f"{own}_loss" for _, own in names):
             raise ValueError(f"add_metric needs a name that no loss and no other metric has. Received: {name!r}")
-        found[name] = (name, 0, Added(name, places))
+        found[name] = (name, 0, Added(name, places, numbers_of_places(model.graph)))
     return list(found.values())

@@ -44,6 +44,7 @@ from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
 from minicnn.keras.models._graphless import Graphless
 from minicnn.keras.models._places import file_at, write_to
+from minicnn.keras.optimizers._updating import begun_anew
 from minicnn.keras.utils._helpers import with_registered
 from minicnn.layers.open_sizes import all_fit
 from minicnn.models.arguments import check_model
@@ -209,7 +210,7 @@ def _of_one_model(optimizer, model):
     first = compiled_with.get(optimizer)
     if first is not None and first() not in (None, model):
         warn_once("compile: an optimizer holds the state of one model, so that the second one gets a copy of it")
-        optimizer = optimizers.get(type(optimizer).from_config(optimizer.get_config()))
+        optimizer = begun_anew(optimizer)
     compiled_with[optimizer] = ref(model)
     return optimizer
 

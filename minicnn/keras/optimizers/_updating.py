@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from inspect import signature
@@ -40,7 +41,9 @@ class Optimizer(Stepping, core.Optimizer, metaclass=Translated):
     """
 
     core_class = core.Optimizer
-    apply_gradients, minimize = _applied.apply_gradients, _applied.minimize
+    apply_gradients, compute_gradients, minimize = (
+        _applied.METHODS[name] for name in ("apply_gradients", "compute_gradients", "minimize")
+    )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__new__(cls)
@@ -198,6 +201,15 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
         )
     vars(optimizer).pop("_of", None)
     return optimizer
+
+
+def begun_anew(optimizer: core.Optimizer) -> core.Optimizer:
+    """A copy of an optimizer, with its numbers and no state; of one with ``get_updates`` whatever `get_config` says."""
+    if not (Optimizer in type(optimizer).__mro__ and optimizer._has_updates):  # type: ignore[attr-defined]
+        return check_rule(type(optimizer).from_config(optimizer.get_config()))
+    made = copy.deepcopy(optimizer)
+    made.iterations = 0
+    return check_rule(made)
 
 
 def own_rule(optimizer: core.Optimizer | None) -> AbstractContextManager[None]:

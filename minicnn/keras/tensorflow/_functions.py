@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
+from minicnn.errors import ShapeError
 from minicnn.keras import ops
 from minicnn.keras._of_tensors import Computed, Noise
 from minicnn.keras._operations import entering, is_symbolic, stacked
@@ -72,6 +73,21 @@ def pixels_of(images: Any, dtype: Any = None) -> Any:
     if isinstance(images, Recorded) and images.has_gradient:
         return images if dtype is None else images.astype(np.dtype(dtype))
     return np.asarray(value_of(images), dtype)
+
+
+def pictures_of(images: Any) -> Any:
+    """As `pixels_of`, of one picture (H, W, C), or of a batch of them.
+
+    Raises
+    ------
+    ShapeError
+        For another number of axes, as where the channels' is missing: rows would be taken for columns.
+    """
+    pixels = pixels_of(images)
+    if pixels.ndim not in (3, 4):
+        advice = "; a grey picture has a last axis of one channel, x[..., None]" if pixels.ndim == 2 else ""
+        raise ShapeError(f"expected pictures (H, W, C) or (N, H, W, C){advice}. Received: shape {pixels.shape}")
+    return pixels
 
 
 def as_tensor(value: Any, dtype: Any = None) -> Any:

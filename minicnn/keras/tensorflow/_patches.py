@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.checks import check_choice
 from minicnn.differentiation import value_of
+from minicnn.errors import ShapeError
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
 from minicnn.keras._windows import window_of
@@ -128,10 +129,28 @@ def image_gradients(image: Any) -> tuple[Any, Any]:
     return of_tensorflow(down), of_tensorflow(along)
 
 
+def signed(images: Any, axes: int | None = None) -> Any:
+    """Pictures whose numbers have differences, which whole ones without a sign have not.
+
+    Raises
+    ------
+    TypeError
+        For uint8 and the like, which would wrap around.
+    ShapeError
+        For another number of axes than `axes`, if that is given.
+    """
+    x = as_tensor(images)
+    if x.dtype.kind == "u":
+        raise TypeError(f"differences are of floats: tf.image.convert_image_dtype or tf.cast. Received: {x.dtype}")
+    if axes is not None and x.ndim != axes:
+        raise ShapeError(f"expected a batch of pictures (N, H, W, C), one as x[None]. Received: shape {x.shape}")
+    return x
+
+
 def sobel_edges(image: Any) -> Any:
     """How steep images are downwards and to the right, by Sobel's filters: (N, H, W, C, 2)."""
-    x = np.pad(as_tensor(image), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
-    height, width = image.shape[1:3]
+    x = np.pad(signed(image, 4), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    height, width = (n - 2 for n in x.shape[1:3])
 
     def smoothed(along: int) -> Any:  # 1, 2, 1 across, and the difference of the neighbours on both sides
         def part(row: int, column: int) -> Any:

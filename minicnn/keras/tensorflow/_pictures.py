@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.differentiation import met, value_of
+from minicnn.errors import ShapeError
 from minicnn.keras import random as numbers
-from minicnn.keras.tensorflow._functions import of_tensorflow, pixels_of
+from minicnn.keras.tensorflow._functions import of_tensorflow, pictures_of, pixels_of
 
 __all__ = ["adjust_brightness", "adjust_contrast", "adjust_saturation", "central_crop", "crop_to_bounding_box"]
 __all__ += ["pad_to_bounding_box", "per_image_standardization", "random_brightness", "random_contrast", "random_crop"]
@@ -28,8 +30,31 @@ def as_floats(pixels: Any) -> tuple[Any, Callable[[Any], Any]]:
     return pixels.astype(np.float32) / np.float32(most), back
 
 
-def _drawn(lower, upper, seed):
+def drawn(lower: float, upper: float, seed: int | None, least: float = 0.0) -> float:
+    """A random number from `lower` to `upper`.
+
+    Raises
+    ------
+    ValueError
+        Unless ``least <= lower < upper``.
+    """
+    if not least <= lower < upper:
+        raise ValueError(f"expected {least:g} <= lower < upper. Received: lower={lower}, upper={upper}")
     return float(np.asarray(numbers.uniform((), lower, upper, seed=seed)))
+
+
+def around_zero(max_delta: float, most: float = np.inf) -> tuple[float, float]:
+    """(-max_delta, max_delta).
+
+    Raises
+    ------
+    ValueError
+        If it is negative, or larger than `most`.
+    """
+    if not 0 <= max_delta <= most:
+        limit = "" if most == np.inf else f" and at most {most:g}"
+        raise ValueError(f"`max_delta` must be at least 0{limit}. Received: max_delta={max_delta}")
+    return -max_delta, np.nextafter(max_delta, np.inf)
 
 
 def adjust_brightness(image: Any, delta: float) -> Any:
@@ -40,19 +65,27 @@ def adjust_brightness(image: Any, delta: float) -> Any:
 
 def random_brightness(image: Any, max_delta: float, seed: int | None = None) -> Any:
     """`adjust_brightness` by a random delta from -max_delta to max_delta."""
-    return adjust_brightness(image, _drawn(-max_delta, max_delta, seed))
+    return adjust_brightness(image, drawn(*around_zero(max_delta), seed, -np.inf))
+
+
+def _with_channels(images):
+    """Pictures (…, H, W, C), as they are."""
+    if np.ndim(value_of(met(images))) < 3:
+        shape = np.shape(value_of(met(images)))
+        raise ShapeError(f"expected pictures (…, H, W, C); grey ones as x[..., None]. Received: shape {shape}")
+    return images
 
 
 def adjust_contrast(images: Any, contrast_factor: float) -> Any:
     """(x - mean) · factor + mean, with the mean of each channel of each picture."""
-    pixels, back = as_floats(images)
+    pixels, back = as_floats(_with_channels(images))
     mean = np.mean(pixels, axis=(-3, -2), keepdims=True)
     return back((pixels - mean) * np.float32(contrast_factor) + mean)
 
 
 def random_contrast(image: Any, lower: float, upper: float, seed: int | None = None) -> Any:
     """`adjust_contrast` by a random factor from `lower` to `upper`."""
-    return adjust_contrast(image, _drawn(lower, upper, seed))
+    return adjust_contrast(image, drawn(lower, upper, seed))
 
 
 def adjust_saturation(image: Any, saturation_factor: float, name: str | None = None) -> Any:
@@ -68,24 +101,24 @@ def adjust_saturation(image: Any, saturation_factor: float, name: str | None = N
 
 def random_saturation(image: Any, lower: float, upper: float, seed: int | None = None) -> Any:
     """`adjust_saturation` by a random factor from `lower` to `upper`."""
-    return adjust_saturation(image, _drawn(lower, upper, seed))
+    return adjust_saturation(image, drawn(lower, upper, seed))
 
 
 def random_flip_up_down(image: Any, seed: int | None = None) -> Any:
     """Upside down, half of the times; each picture of a batch by itself."""
-    pixels = pixels_of(image)
+    pixels = pictures_of(image)
     drawn = np.asarray(numbers.uniform(pixels.shape[:-3], seed=seed)) < 0.5
     return of_tensorflow(np.where(drawn[..., None, None, None], np.flip(pixels, axis=-3), pixels))
 
 
 def rot90(image: Any, k: int = 1, name: str | None = None) -> Any:
     """Turned by k quarters, counter-clockwise."""
-    return of_tensorflow(np.rot90(pixels_of(image), k, axes=(-3, -2)))
+    return of_tensorflow(np.rot90(pictures_of(image), k, axes=(-3, -2)))
 
 
 def per_image_standardization(image: Any) -> Any:
     """(x - mean) / max(deviation, 1/√n), with those of all n numbers of each picture; float32."""
-    pixels = pixels_of(image, np.float32)
+    pixels = pixels_of(_with_channels(image), np.float32)
     axes = (-3, -2, -1)
     count = np.prod(pixels.shape[-3:])
     deviation = np.maximum(np.std(pixels, axis=axes, keepdims=True), np.float32(1 / np.sqrt(count)))
@@ -102,7 +135,7 @@ def crop_to_bounding_box(
     ValueError
         If it does not lie inside.
     """
-    pixels = pixels_of(image)
+    pixels = pictures_of(image)
     height, width = pixels.shape[-3:-1]
     if min(offset_height, offset_width) < 0 or offset_height + target_height > height:
         raise ValueError(f"the part lies inside {(height, width)}. Received: {offset_height} + {target_height} rows")
@@ -122,7 +155,7 @@ def pad_to_bounding_box(
     ValueError
         If it does not fit.
     """
-    pixels = pixels_of(image)
+    pixels = pictures_of(image)
     height, width = pixels.shape[-3:-1]
     below, right = target_height - offset_height - height, target_width - offset_width - width
     if min(offset_height, offset_width, below, right) < 0:
@@ -136,7 +169,7 @@ def pad_to_bounding_box(
 
 def resize_with_crop_or_pad(image: Any, target_height: int, target_width: int) -> Any:
     """The middle of each picture, or the picture in the middle of black."""
-    pixels = pixels_of(image)
+    pixels = pictures_of(image)
     height, width = pixels.shape[-3:-1]
     rows, columns = min(height, target_height), min(width, target_width)
     middle = crop_to_bounding_box(pixels, (height - rows) // 2, (width - columns) // 2, rows, columns)
@@ -148,8 +181,10 @@ resize_image_with_crop_or_pad = resize_with_crop_or_pad  # TensorFlow 1's name
 
 
 def central_crop(image: Any, central_fraction: float) -> Any:
-    """The middle part of each picture, of this share of its height and width."""
-    pixels = pixels_of(image)
+    """The middle part of each picture, of this share of its height and width, above 0 and at most 1."""
+    if not 0 < central_fraction <= 1:
+        raise ValueError(f"`central_fraction` must be above 0 and at most 1. Received: {central_fraction}")
+    pixels = pictures_of(image)
     height, width = pixels.shape[-3:-1]
     top, left = (int((n - n * central_fraction) / 2) for n in (height, width))
     return crop_to_bounding_box(pixels, top, left, height - 2 * top, width - 2 * left)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.keras import random as numbers
-from minicnn.keras.tensorflow import _pictures
-from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.errors import ShapeError
+from minicnn.keras.tensorflow import _patches, _pictures
+from minicnn.keras.tensorflow._functions import of_tensorflow, pictures_of
 from minicnn.keras.tensorflow._pictures import as_floats
 from minicnn.keras.tensorflow.random import one_seed
 from minicnn.layers import RandomHue
@@ -17,11 +17,13 @@ from minicnn.layers import RandomHue
 __all__ = ["adjust_gamma", "adjust_hue", "hsv_to_rgb", "random_hue", "rgb_to_hsv"]
 __all__ += ["stateless_random_brightness", "stateless_random_contrast", "stateless_random_crop"]
 __all__ += ["stateless_random_flip_left_right", "stateless_random_flip_up_down", "stateless_random_hue"]
-__all__ += ["stateless_random_saturation", "transpose"]
+__all__ += ["stateless_random_jpeg_quality", "stateless_random_saturation", "transpose"]
 
 
 def adjust_hue(image: Any, delta: float, name: str | None = None) -> Any:
     """Colours with their hue turned by `delta`, a part of the circle from -1 to 1."""
+    if not -1 <= delta <= 1:
+        raise ValueError(f"`delta` must be from -1 to 1. Received: delta={delta}")
     pixels, back = as_floats(image)
     turned = RandomHue(0.0, (0, 1)).change(pixels, np.full((1, 1, 1), delta, pixels.dtype))
     return back(turned.astype(pixels.dtype))
@@ -29,18 +31,41 @@ def adjust_hue(image: Any, delta: float, name: str | None = None) -> Any:
 
 def random_hue(image: Any, max_delta: float, seed: int | None = None) -> Any:
     """`adjust_hue` by a random delta from -max_delta to max_delta, which is from 0 to 0.5."""
-    return adjust_hue(image, _drawn(-max_delta, max_delta, seed))
+    return adjust_hue(image, _pictures.drawn(*_pictures.around_zero(max_delta, 0.5), seed, -1.0))
 
 
 def adjust_gamma(image: Any, gamma: float = 1, gain: float = 1) -> Any:
     """gain · x^gamma of numbers from 0 to 1."""
+    if not gamma >= 0:
+        raise ValueError(f"`gamma` must be at least 0. Received: gamma={gamma}")
     pixels, back = as_floats(image)
     return back(np.float32(gain) * pixels ** np.float32(gamma))
 
 
-def rgb_to_hsv(images: Any, name: str | None = None) -> Any:
-    """Hue, saturation and value, each from 0 to 1, of floats from 0 to 1."""
+def _colours(images):
+    """Floats (…, 3)."""
     pixels = np.asarray(images)
+    if pixels.dtype.kind != "f":
+        raise TypeError(
+            "colours are floats from 0 to 1: tf.image.convert_image_dtype(x, tf.float32) makes them of whole numbers. "
+            f"Received: {pixels.dtype}"
+        )
+    if pixels.shape[-1:] != (3,):
+        raise ShapeError(f"colours have three channels, (…, 3). Received: shape {pixels.shape}")
+    return pixels
+
+
+def rgb_to_hsv(images: Any, name: str | None = None) -> Any:
+    """Hue, saturation and value, each from 0 to 1, of floats from 0 to 1.
+
+    Raises
+    ------
+    TypeError
+        For whole numbers.
+    ShapeError
+        For another number of channels than three.
+    """
+    pixels = _colours(images)
     value = pixels.max(axis=-1)
     spread = value - pixels.min(axis=-1)
     red, green, blue = np.moveaxis(pixels, -1, 0)
@@ -53,7 +78,7 @@ def rgb_to_hsv(images: Any, name: str | None = None) -> Any:
 
 def hsv_to_rgb(images: Any, name: str | None = None) -> Any:
     """Red, green and blue of hue, saturation and value, all from 0 to 1."""
-    hue, saturation, value = np.moveaxis(np.asarray(images), -1, 0)
+    hue, saturation, value = np.moveaxis(_colours(images), -1, 0)
     sixths = hue % 1 * 6
     away = (np.abs(sixths - 3) - 1, 2 - np.abs(sixths - 2), 2 - np.abs(sixths - 4))
     below = 1 - np.clip(np.stack(away, axis=-1), 0, 1)
@@ -62,14 +87,10 @@ def hsv_to_rgb(images: Any, name: str | None = None) -> Any:
 
 def transpose(image: Any, name: str | None = None) -> Any:
     """Height and width of each picture, exchanged."""
-    return of_tensorflow(np.swapaxes(np.asarray(image), -3, -2))
+    return of_tensorflow(np.swapaxes(pictures_of(image), -3, -2))
 
 
 # ------------------------------------------------------------------------------------------------- by a given seed
-
-
-def _drawn(lower, upper, seed):
-    return float(np.asarray(numbers.uniform((), lower, upper, seed=seed)))
 
 
 def stateless_random_brightness(image: Any, max_delta: float, seed: Any) -> Any:
@@ -90,6 +111,11 @@ def stateless_random_saturation(image: Any, lower: float, upper: float, seed: An
 def stateless_random_hue(image: Any, max_delta: float, seed: Any) -> Any:
     """`random_hue`, the same for the same pair of numbers `seed`."""
     return random_hue(image, max_delta, one_seed(seed))
+
+
+def stateless_random_jpeg_quality(image: Any, min_jpeg_quality: int, max_jpeg_quality: int, seed: Any) -> Any:
+    """`random_jpeg_quality`, the same for the same pair of numbers `seed`."""
+    return _patches.random_jpeg_quality(image, min_jpeg_quality, max_jpeg_quality, one_seed(seed))
 
 
 def stateless_random_crop(value: Any, size: Sequence[int], seed: Any, name: str | None = None) -> Any:

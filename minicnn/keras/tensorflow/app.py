@@ -28,11 +28,23 @@ class _Flags:
         if kind is _truth:
             self._parser.add_argument(f"--no{name}", dest=name, action="store_false")
             self._alone.add(f"--{name}")
-        self._parser.add_argument(f"--{name}", default=default, type=kind, help=(help or "").replace("%", "%%"))
+        text = (help or "").replace("%", "%%")
+        self._parser.add_argument(f"--{name}", dest=name, default=default, type=kind, help=text)
 
     def parsed(self, words: Sequence[str]) -> tuple[Namespace, list[str]]:
         """The flags' values in a command line, and what of it are no flags."""
+        words = [self._with_two_dashes(word) for word in words]
         return self._parser.parse_known_args([f"{word}=true" if word in self._alone else word for word in words])
+
+    def _with_two_dashes(self, word: str) -> str:
+        """A flag that was given with a single dash, which counts as two."""
+        name = word.partition("=")[0]
+        is_flag = name[:1] == "-" and name[:2] != "--" and f"-{name}" in self._parser._option_string_actions
+        return f"-{word}" if is_flag else word
+
+    def __getitem__(self, name: str) -> Any:
+        """A flag, also of a name that is no word of Python: its number or text is its ``value``."""
+        return SimpleNamespace(name=name, value=getattr(self, name))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -10,13 +10,14 @@ import numpy as np
 from minicnn import layers
 from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded
+from minicnn.errors import ShapeError
 from minicnn.images.resizing import INTERPOLATIONS, resized
 from minicnn.keras import random as numbers
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.tensorflow import _boxes, _likeness, _patches, _pictures, _resizing, _stateless
 from minicnn.keras.tensorflow._boxes import *  # noqa: F403
-from minicnn.keras.tensorflow._functions import of_tensorflow, pixels_of
+from minicnn.keras.tensorflow._functions import of_tensorflow, pictures_of, pixels_of
 from minicnn.keras.tensorflow._likeness import *  # noqa: F403
 from minicnn.keras.tensorflow._patches import *  # noqa: F403
 from minicnn.keras.tensorflow._pictures import *  # noqa: F403
@@ -119,8 +120,15 @@ def resize_with_pad(image: Any, target_height: int, target_width: int, method: s
 
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
-    """Whole numbers as floats from 0 to 1, and the reverse."""
+    """Whole numbers as floats from 0 to 1, and the reverse; whole numbers as others of a larger or smaller range."""
     pixels, dtype = pixels_of(image), np.dtype(dtype)
+    if pixels.dtype.kind in "iu" and dtype.kind in "iu":
+        most, largest = int(np.iinfo(pixels.dtype).max), int(np.iinfo(dtype).max)
+        if most > largest:
+            pixels = pixels // ((most + 1) // (largest + 1))
+            return of_tensorflow((np.clip(pixels, np.iinfo(dtype).min, largest) if saturate else pixels).astype(dtype))
+        pixels = np.maximum(pixels, 0) if saturate and dtype.kind == "u" else pixels
+        return of_tensorflow(pixels.astype(dtype) * dtype.type((largest + 1) // (most + 1)))
     if pixels.dtype.kind in "iu" and dtype.kind == "f":
         return of_tensorflow(pixels.astype(dtype) / dtype.type(np.iinfo(pixels.dtype).max))
     if pixels.dtype.kind == "f" and dtype.kind in "iu":
@@ -136,23 +144,35 @@ def rgb_to_grayscale(images: Any, name: str | None = None) -> Any:
 
 
 def grayscale_to_rgb(images: Any, name: str | None = None) -> Any:
-    """The one channel three times."""
-    return of_tensorflow(np.repeat(pixels_of(images), 3, axis=-1))
+    """The one channel three times.
+
+    Raises
+    ------
+    ShapeError
+        For another number of channels.
+    """
+    pixels = pixels_of(images)
+    if pixels.shape[-1:] != (1,):
+        raise ShapeError(
+            "expected grey pictures (…, H, W, 1); x[..., None] adds the axis where it is missing. "
+            f"Received: shape {pixels.shape}"
+        )
+    return of_tensorflow(np.repeat(pixels, 3, axis=-1))
 
 
 def flip_left_right(image: Any) -> Any:
     """Mirrored, right to left."""
-    return of_tensorflow(np.flip(pixels_of(image), axis=-2))
+    return of_tensorflow(np.flip(pictures_of(image), axis=-2))
 
 
 def flip_up_down(image: Any) -> Any:
     """Upside down."""
-    return of_tensorflow(np.flip(pixels_of(image), axis=-3))
+    return of_tensorflow(np.flip(pictures_of(image), axis=-3))
 
 
 def random_flip_left_right(image: Any, seed: int | None = None) -> Any:
     """Mirrored, half of the times; each picture of a batch by itself."""
-    pixels = pixels_of(image)
+    pixels = pictures_of(image)
     drawn = np.asarray(numbers.uniform(pixels.shape[:-3], seed=seed)) < 0.5
     return of_tensorflow(np.where(drawn[..., None, None, None], np.flip(pixels, axis=-2), pixels))
 

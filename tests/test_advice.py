@@ -66,6 +66,27 @@ def test_forgotten_softmax(stack, rng):
     assert messages(lambda: net(*stack, loss=mc.losses.SparseCategoricalCrossentropy(from_logits=True))) == []
 
 
+def test_classes_of_the_room_of_keras_are_those_of_the_library(rng):
+    """They are thin subclasses, and what is said of a layer holds for them."""
+    from minicnn import keras
+
+    def compiled(*last, **options):
+        first = keras.layers.Conv2D(4, 3, input_shape=(8, 8, 1))
+        model = keras.Sequential([first, keras.layers.Flatten(), *last])
+        model.compile("sgd", options.pop("loss", "sparse_categorical_crossentropy"), **options)
+        return model
+
+    (message,) = messages(lambda: compiled(keras.layers.Dense(3)))
+    assert "the last layer has no softmax" in message
+    model = compiled(keras.layers.Dense(3, activation="softmax"))
+    (message,) = messages(lambda: model.fit(*pictures(rng, top=255.0), **OPTIONS))
+    assert "values up to 255" in message
+    own = keras.layers.Lambda(lambda x: x / 255.0)  # which may scale
+    model = keras.Sequential([keras.Input((8, 8, 1)), own, keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert messages(lambda: model.fit(*pictures(rng, top=255.0), **OPTIONS)) == []
+
+
 def test_forgotten_sigmoid():
     (message,) = messages(lambda: net(Flatten(), Dense(1), loss="binary_crossentropy"))
     assert "has no sigmoid: give it activation='sigmoid'" in message

@@ -176,6 +176,24 @@ def test_what_the_boxes_say():
     assert lines[-1] == "trainable: True"
 
 
+def test_layers_of_the_room_of_keras_have_the_colours_of_the_library():
+    from matplotlib.patches import FancyBboxPatch
+
+    from minicnn import keras
+
+    def colours(model):
+        return [p.get_facecolor() for p in plot_model(model).axes[0].patches if isinstance(p, FancyBboxPatch)]
+
+    parts = [
+        (keras.layers.Conv2D, 6, 5),
+        (keras.layers.MaxPooling2D,),
+        (keras.layers.Flatten,),
+        (keras.layers.Dense, 10),
+    ]
+    model = keras.Sequential([keras.Input((28, 28, 1)), *(kind(*arguments) for kind, *arguments in parts)])
+    assert colours(model) == colours(lenet()) and len(set(colours(model))) > 2
+
+
 def branched():
     """Two inputs, two outputs, a residual connection, a shared layer and a nested model with branches."""
     inner_in = mc.Input((8, 8, 1), name="inner_in")

@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn.layers.kernel import KernelLayer
 from minicnn.losses.crossentropy import Crossentropy
+from minicnn.own_parts import module_of
 from minicnn.plan.program import lower
 from minicnn.training.sources import ArraySource, Source
 from minicnn.user_warnings import warn_user
@@ -73,7 +74,7 @@ def _is_unbounded(program: Program, value: int) -> bool:
     while waiting:
         value = waiting.pop()
         writer = program.writer(value)
-        if writer is None or not type(writer.step).__module__.startswith("minicnn.layers."):
+        if writer is None or not module_of(type(writer.step)).startswith("minicnn.layers."):
             return False
         name = type(writer.step).__name__
         if name == "ReLU" and writer.step.max_value is not None:
@@ -169,7 +170,7 @@ def scale_of(array: np.ndarray) -> str | None:
 def _scales(model) -> bool:
     """Whether a layer brings its input to another scale, or might, since it is not the library's."""
     layers = [place.step for place in lower(model.graph).places]
-    return any(type(s).__name__ in _SCALES or not type(s).__module__.startswith("minicnn.layers.") for s in layers)
+    return any(type(s).__name__ in _SCALES or not module_of(type(s)).startswith("minicnn.layers.") for s in layers)
 
 
 def _are_sorted(loss, first, last) -> bool:

@@ -11,6 +11,7 @@ from minicnn.checks import check_choice, check_number
 from minicnn.hints import FilePath
 from minicnn.layers import InputLayer
 from minicnn.models import Model, Sequential
+from minicnn.own_parts import module_of
 from minicnn.visualization.figures import NO_BREAK, as_text, new_figure, text_width
 from minicnn.visualization.layer_details import geometry_lines, work_lines
 from minicnn.visualization.layout import Layout, layered
@@ -246,9 +247,8 @@ def _box(node, is_entry, call, direction, parts) -> Box:
     inner = (
         _drawing(layer, direction, parts) if "nested" in parts and isinstance(layer, Model) and not is_entry else None
     )
-    family = "core" if is_entry else type(layer).__module__.rpartition(".")[2]
-    known = type(layer).__module__.startswith("minicnn.")
-    colour = COLOURS.get(family, OTHER_COLOUR) if known else OTHER_COLOUR
+    family = "core" if is_entry else module_of(type(layer)).rpartition(".")[2]
+    colour = COLOURS.get(family, OTHER_COLOUR)
     return Box(as_text(title), list(map(as_text, _details(node, is_entry, parts))), colour, inner)
 
 

@@ -562,10 +562,11 @@ Convolution(np.random.default_rng(0), 1, 12, 12, 1, 4, 5, "valid", True, True, T
 OTHERS = "cupy_", "_Z", "copy", "fill", "other"  # how names of nodes begin that are no kernels of this package
 
 
-def fit_three_batches(model, batch_size, shape):
+def fit_three_batches(model, batch_size, shape, **compiled):
     """The first batch runs kernel by kernel, the second one is captured."""
     x, y = np.zeros((3 * batch_size, *shape), np.float32), np.zeros(3 * batch_size, int)
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], backend="cupy")
+    options = {"optimizer": "adam", "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
+    model.compile(**options | compiled, backend="cupy")
     model.fit(x, y, batch_size=batch_size, verbose=0)
 
 
@@ -589,9 +590,9 @@ def _on_device(monkeypatch):
 
     monkeypatch.setattr(CapturedGraph, "__init__", noted)
 
-    def of(model, batch_size, shape):
+    def of(model, batch_size, shape, **compiled):
         captured.clear()
-        fit_three_batches(model, batch_size, shape)
+        fit_three_batches(model, batch_size, shape, **compiled)
         (names,) = captured
         found = ["set_iteration", *(name for name in names if not name.startswith(OTHERS))]
         return found, len(names) + 1 - len(found)
@@ -615,10 +616,10 @@ def _on_standin(cupy, monkeypatch):
 
     launch.kernel.cache_clear()
 
-    def of(model, batch_size, shape):
+    def of(model, batch_size, shape, **compiled):
         names.clear()
         cupy.device.reset()
-        fit_three_batches(model, batch_size, shape)
+        fit_three_batches(model, batch_size, shape, **compiled)
         assert cupy.device.graphs == 2
         starts = [i for i, name in enumerate(names) if name == "set_iteration"]
         found = names[starts[0] : starts[1]]
@@ -640,6 +641,21 @@ def test_launches_of_an_iteration(network, batch_size, most, launches):
     print(len(found), found)
     assert len(found) <= most + found.count("prepare_weights")
     assert others == 0
+
+
+@pytest.mark.parametrize("parts", ["names", "objects"])
+def test_launches_of_a_network_of_the_room_of_keras(parts, launches):
+    """Its classes are thin subclasses of the library's, for which the same kernels serve."""
+    from minicnn import keras
+
+    def measured(room):
+        loss, metric = room.losses.SparseCategoricalCrossentropy(), room.metrics.SparseCategoricalAccuracy()
+        compiled = {"loss": loss, "metrics": [metric]} if parts == "objects" else {}
+        optimizer = room.optimizers.Adam()
+        return launches(NETWORKS["LeNet-5"](room), 128, (28, 28, 1), optimizer=optimizer, **compiled)
+
+    (found, others), (of_room, others_of_room) = measured(mc), measured(keras)
+    assert of_room == found and others_of_room == others == 0
 
 
 def residual(blocks, size=32, channels=16):

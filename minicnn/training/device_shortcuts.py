@@ -13,6 +13,7 @@ from minicnn.layers.dense import Dense, FusedDense
 from minicnn.losses.crossentropy import SparseCategoricalCrossentropy
 from minicnn.losses.reductions import MEAN
 from minicnn.metrics.accuracy import SparseCategoricalAccuracy
+from minicnn.own_parts import is_one_of
 from minicnn.plan.plan import BoundPlan
 from minicnn.step import Workspace
 from minicnn.training.totals import Losses
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def loads_late(bound: BoundPlan) -> bool:
     """Whether the first step that runs may gather the batch: a convolution of the only input."""
     wiring, steps = bound.plan.wiring, bound.forward_steps
-    if len(bound.inputs) != 1 or not steps or type(steps[0].place.step) not in (Conv2D, FusedConv2D):
+    if len(bound.inputs) != 1 or not steps or not is_one_of(steps[0].place.step, Conv2D, FusedConv2D):
         return False
     wires = next(w for w in wiring.places if w.place is steps[0].place)
     return wires.xs[0] is wiring.inputs[0] and not _is_cast(steps[0])
@@ -65,7 +66,7 @@ class RowResults(NamedTuple):
 
 def index_of_hits(own: list[tuple[int, Metric]]) -> int | None:
     """Which of the metrics (position, metric) counts what `RowResults.hit` says; None if there is none."""
-    found = (i for i, metric in own if type(metric) is SparseCategoricalAccuracy and is_own_mean(metric))
+    found = (i for i, metric in own if is_one_of(metric, SparseCategoricalAccuracy) and is_own_mean(metric))
     return next(found, None)
 
 
@@ -103,9 +104,9 @@ def last_layer(bound: BoundPlan, compiled: Compiled, backend: Backend) -> LastLa
     if serves is None or not _is_mean_of_class_numbers(bound, compiled) or len(bound.forward_steps) < 2:
         return None
     dense, softmax = bound.forward_steps[-2:]
-    is_softmax = type(softmax.place.step) is Softmax and softmax.place.step.axis in (-1, softmax.ws.y.ndim - 1)
+    is_softmax = is_one_of(softmax.place.step, Softmax) and softmax.place.step.axis in (-1, softmax.ws.y.ndim - 1)
     step = dense.place.step
-    is_dense = type(step) is Dense or (type(step) is FusedDense and step.is_bare)
+    is_dense = is_one_of(step, Dense) or (isinstance(step, FusedDense) and step.is_bare)
     follow = dense.place.output == softmax.place.inputs[0] and dense.ws.y.ndim == 2 == dense.ws.xs[0].ndim
     is_cast = _is_cast(dense) or _is_cast(softmax)
     if is_cast or not (is_softmax and is_dense and follow and serves(dense.ws.xs[0], dense.ws.params["kernel"])):
@@ -118,6 +119,6 @@ def _is_mean_of_class_numbers(bound, compiled):
     if len(compiled.losses) != 1 or bound.from_logits[0] is not True or bound.head_gradients[0] is None:
         return False
     (loss,), (factor,) = compiled.losses, compiled.loss_weights
-    is_plain = type(loss) is SparseCategoricalCrossentropy and loss.ignore_class is None and loss.reduction == MEAN
+    is_plain = is_one_of(loss, SparseCategoricalCrossentropy) and loss.ignore_class is None and loss.reduction == MEAN
     has_penalty = any(step.place.step.has_penalty for step in bound.forward_steps)
     return is_plain and factor == 1 and not has_penalty

@@ -555,7 +555,7 @@ class AdamOfKeras3(keras.optimizers.Optimizer):
 
 
 @pytest.mark.parametrize("how", ["fit", "tape"])
-@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"clipnorm": 0.05}])
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"clipnorm": 0.05}, {"gradient_accumulation_steps": 2}])
 def test_update_step_is_the_rule(how, options, rng):
     """Compared with the library's Adam, whose formulas are the same."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(2)])
@@ -623,6 +623,35 @@ def test_a_regularizer_with_a_call_is_differentiated(how, rng, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Saturating": Saturating})
     assert loaded.layers[0].kernel_regularizer.factor == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("base", ["L2", "l2", "L1L2", "OrthogonalRegularizer"])
+def test_a_subclass_of_a_penalty_of_the_library_goes_by_its_call(base, rng):
+    """It may ask the class above; where it has no ``__call__`` of its own, the class above it counts."""
+    base = getattr(keras.regularizers, base)
+
+    class Threefold(base):
+        def __call__(self, x):
+            return 3 * super().__call__(x)
+
+    class Same(base):
+        pass
+
+    class Further(Threefold):
+        pass
+
+    w = rng.normal(size=(3, 2)).astype(np.float32)
+    moved = []
+    for rule in (base(0.1), Same(0.1), Threefold(0.1), Further(0.1)):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False, kernel_regularizer=rule)])
+        model.set_weights([w])
+        model.compile(keras.optimizers.SGD(0.5), "mse")
+        loss = model.fit(np.zeros((4, 3)), np.zeros((4, 2)), batch_size=4, verbose=0).history["loss"][0]
+        moved.append((loss, float(rule(w)), *(model.get_weights()[0] - w).ravel()))
+        assert isinstance(rule, base)
+    assert np.any(np.abs(moved[0]) > 1e-3)
+    for ours, factor in zip(moved[1:], (1, 3, 3), strict=True):
+        np.testing.assert_allclose(ours, factor * np.array(moved[0]), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["cumsum", "cumprod"])

@@ -727,6 +727,26 @@ def test_variables_in_place_give_arrays():
     assert float(rate) == 1.5 and float(kept.value) == 0.5
 
 
+def test_arrays_in_place_take_variables():
+    """An array, also one that another name holds, is changed as by an array."""
+    total = same = np.zeros(2, np.float32)
+    total += K.variable([1.0, 2.0])
+    np.add(K.variable([1.0, 1.0]), total, out=total)
+    np.testing.assert_array_equal(same, [2.0, 3.0])
+
+
+def test_an_update_is_taken_back_once():
+    """What a variable held before is forgotten then: it is as large as the variable, and no longer true later."""
+    from minicnn.keras._updates import undo
+
+    variable = K.variable([1.0, 2.0])
+    undo([K.update(variable, [3.0, 4.0])])
+    np.testing.assert_array_equal(variable.value, [1.0, 2.0])
+    variable.assign([5.0, 6.0])
+    undo([variable])
+    np.testing.assert_array_equal(variable.value, [5.0, 6.0])
+
+
 def test_small_functions_of_keras_1(rng):
     from minicnn.keras.utils import np_utils
 

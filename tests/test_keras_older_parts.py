@@ -1,6 +1,7 @@
 """What scripts of Keras 1 and 2 bring along: optimizers with ``get_updates``, generators, files, and options."""
 
 import gc
+import io
 import itertools
 import json
 import sys
@@ -747,12 +748,19 @@ def test_an_update_is_taken_back_once():
     np.testing.assert_array_equal(variable.value, [5.0, 6.0])
 
 
+def test_a_file_object_is_no_path():
+    with pytest.raises(TypeError, match="a path is a string"):
+        keras.models.load_model(io.BytesIO(b""))
+
+
 def test_small_functions_of_keras_1(rng):
     from minicnn.keras.utils import np_utils
 
     np.testing.assert_array_equal(np_utils.to_categorical(["2", "0"], 4), np.eye(4)[[2, 0]])
-    with pytest.raises(ValueError, match="b"):
-        np_utils.to_categorical(["b"])
+    np.testing.assert_array_equal(np_utils.to_categorical(np.array(["2", "0"], object), 4), np.eye(4)[[2, 0]])
+    for names in (["b"], np.array(["1", "b"], object)):
+        with pytest.raises(ValueError, match=r"return_inverse.*'b'"):
+            np_utils.to_categorical(names)
     p = rng.random((5, 3))
     np.testing.assert_array_equal(np_utils.categorical_probas_to_classes(p), p.argmax(1))
     np.testing.assert_array_equal(np_utils.probas_to_classes(p), p.argmax(1))

@@ -835,6 +835,32 @@ def test_a_copy_of_an_optimizer_keeps_what_no_config_says(rng):
     assert float(K.get_value(models[0].optimizer.lr)) == 0.125
 
 
+@pytest.mark.parametrize("has_options", [True, False])
+def test_a_copy_of_an_optimizer_with_update_step_keeps_what_its_config_leaves_out(has_options):
+    class Plain(keras.optimizers.Optimizer):
+        def __init__(self, learning_rate=0.1, pull=0.25, **options):
+            super().__init__(learning_rate, **options)
+            self.pull = pull
+
+        def update_step(self, gradient, variable, learning_rate):
+            variable.assign(variable - self.pull)
+
+        def get_config(self):
+            return {"learning_rate": float(self.learning_rate)}
+
+    class WithoutOptions(Plain):
+        def __init__(self, learning_rate=0.1, pull=0.25):
+            super().__init__(learning_rate, pull)
+
+    rule = Plain(0.5, 0.75, clipnorm=2.0) if has_options else WithoutOptions(0.5, 0.75)
+    models = [keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]) for _ in range(2)]
+    for model in models:
+        model.compile(rule, "mse")
+    copied = models[1].optimizer
+    assert copied is not rule
+    assert (copied.learning_rate, copied.pull, copied.clipnorm) == (0.5, 0.75, 2.0 if has_options else None)
+
+
 def test_flags_with_one_dash_and_names_that_are_no_words(monkeypatch):
     flags = tf.app.flags
     flags.DEFINE_integer("one-dash", 1, "a name with a dash in it")

@@ -1,6 +1,7 @@
 """What scripts of Keras 1 and 2 bring along: optimizers with ``get_updates``, generators, files, and options."""
 
 import gc
+import io
 import itertools
 import json
 import sys
@@ -555,7 +556,7 @@ class AdamOfKeras3(keras.optimizers.Optimizer):
 
 
 @pytest.mark.parametrize("how", ["fit", "tape"])
-@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"clipnorm": 0.05}])
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"clipnorm": 0.05}, {"gradient_accumulation_steps": 2}])
 def test_update_step_is_the_rule(how, options, rng):
     """Compared with the library's Adam, whose formulas are the same."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(2)])
@@ -623,6 +624,35 @@ def test_a_regularizer_with_a_call_is_differentiated(how, rng, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Saturating": Saturating})
     assert loaded.layers[0].kernel_regularizer.factor == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("base", ["L2", "l2", "L1L2", "OrthogonalRegularizer"])
+def test_a_subclass_of_a_penalty_of_the_library_goes_by_its_call(base, rng):
+    """It may ask the class above; where it has no ``__call__`` of its own, the class above it counts."""
+    base = getattr(keras.regularizers, base)
+
+    class Threefold(base):
+        def __call__(self, x):
+            return 3 * super().__call__(x)
+
+    class Same(base):
+        pass
+
+    class Further(Threefold):
+        pass
+
+    w = rng.normal(size=(3, 2)).astype(np.float32)
+    moved = []
+    for rule in (base(0.1), Same(0.1), Threefold(0.1), Further(0.1)):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False, kernel_regularizer=rule)])
+        model.set_weights([w])
+        model.compile(keras.optimizers.SGD(0.5), "mse")
+        loss = model.fit(np.zeros((4, 3)), np.zeros((4, 2)), batch_size=4, verbose=0).history["loss"][0]
+        moved.append((loss, float(rule(w)), *(model.get_weights()[0] - w).ravel()))
+        assert isinstance(rule, base)
+    assert np.any(np.abs(moved[0]) > 1e-3)
+    for ours, factor in zip(moved[1:], (1, 3, 3), strict=True):
+        np.testing.assert_allclose(ours, factor * np.array(moved[0]), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["cumsum", "cumprod"])
@@ -698,12 +728,39 @@ def test_variables_in_place_give_arrays():
     assert float(rate) == 1.5 and float(kept.value) == 0.5
 
 
+def test_arrays_in_place_take_variables():
+    """An array, also one that another name holds, is changed as by an array."""
+    total = same = np.zeros(2, np.float32)
+    total += K.variable([1.0, 2.0])
+    np.add(K.variable([1.0, 1.0]), total, out=total)
+    np.testing.assert_array_equal(same, [2.0, 3.0])
+
+
+def test_an_update_is_taken_back_once():
+    """What a variable held before is forgotten then: it is as large as the variable, and no longer true later."""
+    from minicnn.keras._updates import undo
+
+    variable = K.variable([1.0, 2.0])
+    undo([K.update(variable, [3.0, 4.0])])
+    np.testing.assert_array_equal(variable.value, [1.0, 2.0])
+    variable.assign([5.0, 6.0])
+    undo([variable])
+    np.testing.assert_array_equal(variable.value, [5.0, 6.0])
+
+
+def test_a_file_object_is_no_path():
+    with pytest.raises(TypeError, match="a path is a string"):
+        keras.models.load_model(io.BytesIO(b""))
+
+
 def test_small_functions_of_keras_1(rng):
     from minicnn.keras.utils import np_utils
 
     np.testing.assert_array_equal(np_utils.to_categorical(["2", "0"], 4), np.eye(4)[[2, 0]])
-    with pytest.raises(ValueError, match="b"):
-        np_utils.to_categorical(["b"])
+    np.testing.assert_array_equal(np_utils.to_categorical(np.array(["2", "0"], object), 4), np.eye(4)[[2, 0]])
+    for names in (["b"], np.array(["1", "b"], object)):
+        with pytest.raises(ValueError, match=r"return_inverse.*'b'"):
+            np_utils.to_categorical(names)
     p = rng.random((5, 3))
     np.testing.assert_array_equal(np_utils.categorical_probas_to_classes(p), p.argmax(1))
     np.testing.assert_array_equal(np_utils.probas_to_classes(p), p.argmax(1))
@@ -776,6 +833,32 @@ def test_a_copy_of_an_optimizer_keeps_what_no_config_says(rng):
     assert models[0].optimizer is not models[1].optimizer and models[1].optimizer.rate == 0.125
     K.set_value(models[1].optimizer.lr, 0.0)
     assert float(K.get_value(models[0].optimizer.lr)) == 0.125
+
+
+@pytest.mark.parametrize("has_options", [True, False])
+def test_a_copy_of_an_optimizer_with_update_step_keeps_what_its_config_leaves_out(has_options):
+    class Plain(keras.optimizers.Optimizer):
+        def __init__(self, learning_rate=0.1, pull=0.25, **options):
+            super().__init__(learning_rate, **options)
+            self.pull = pull
+
+        def update_step(self, gradient, variable, learning_rate):
+            variable.assign(variable - self.pull)
+
+        def get_config(self):
+            return {"learning_rate": float(self.learning_rate)}
+
+    class WithoutOptions(Plain):
+        def __init__(self, learning_rate=0.1, pull=0.25):
+            super().__init__(learning_rate, pull)
+
+    rule = Plain(0.5, 0.75, clipnorm=2.0) if has_options else WithoutOptions(0.5, 0.75)
+    models = [keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]) for _ in range(2)]
+    for model in models:
+        model.compile(rule, "mse")
+    copied = models[1].optimizer
+    assert copied is not rule
+    assert (copied.learning_rate, copied.pull, copied.clipnorm) == (0.5, 0.75, 2.0 if has_options else None)
 
 
 def test_flags_with_one_dash_and_names_that_are_no_words(monkeypatch):

@@ -16,6 +16,8 @@ import numpy as np
 
 from minicnn.differentiation import value_of
 from minicnn.keras._own_metrics import Variable
+from minicnn.keras._phase import is_unsaid
+from minicnn.layers import function_numbers
 
 
 class Update:
@@ -91,9 +93,11 @@ def updated(variable: Any, value: Any) -> Any:
     """The variable, after it was assigned to; inside of `gathering`, the `Update` that does it."""
     if _HERE.open:
         return Update(variable, value)
-    before = None if hasattr(variable, "layer") else np.array(value_of(variable))
+    is_weight = hasattr(variable, "layer")
+    stays = is_weight or (function_numbers.training() and not is_unsaid())  # what `undo` will not take back
+    before = None if stays else np.array(value_of(variable))
     variable.assign(value_of(value))
-    if before is not None:
+    if not is_weight:
         variable.before = before
     return variable
 
@@ -103,6 +107,7 @@ def undo(updates: Iterable[Any]) -> None:
     for variable in updates:
         if getattr(variable, "before", None) is not None:
             variable.assign(variable.before)
+            variable.before = None  # which is as large as the variable
 
 
 def run(updates: Iterable[Any]) -> None:

@@ -25,7 +25,8 @@ def file_at(filepath: Any, written_by: str) -> Any:
 
     Of a model's file and one of weights, that of the method `written_by` comes first.
     """
-    names = sorted(_NAMES, key=written_by.__ne__) if os.path.isdir(filepath) else ()
+    is_folder = isinstance(filepath, str | os.PathLike) and os.path.isdir(filepath)
+    names = sorted(_NAMES, key=written_by.__ne__) if is_folder else ()
     inside = [os.path.join(filepath, f"{_NAMES[name]}.h5") for name in names]
     return next(filter(os.path.isfile, inside), filepath)
 

@@ -96,9 +96,13 @@ class Stepping:
         if not self.built or any(w not in vars(self)["_index"] for w in weights):  # of another model
             self.built = False
             self.build(weights)
-        for segment, weight in zip(self._segments, weights, strict=True):
-            weight.assign(on_host(theta[segment]).reshape(weight.shape))  # which has decayed
-            factor = optimizer.factor(optimizer.multiplier(weight))
-            gradient = on_host(grad[segment]).reshape(weight.shape).copy()
-            optimizer.update_step(gradient, weight, np.float32(learning_rate * factor))
-            assign(theta[segment], weight.numpy().reshape(-1))
+        done, optimizer.iterations = optimizer.iterations, optimizer.updates  # fewer where gradients accumulate
+        try:
+            for segment, weight in zip(self._segments, weights, strict=True):
+                weight.assign(on_host(theta[segment]).reshape(weight.shape))  # which has decayed
+                factor = optimizer.factor(optimizer.multiplier(weight))
+                gradient = on_host(grad[segment]).reshape(weight.shape).copy()
+                optimizer.update_step(gradient, weight, np.float32(learning_rate * factor))
+                assign(theta[segment], weight.numpy().reshape(-1))
+        finally:
+            optimizer.iterations = done

@@ -204,9 +204,13 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
 
 
 def begun_anew(optimizer: core.Optimizer) -> core.Optimizer:
-    """A copy of an optimizer, with its numbers and no state; of one with ``get_updates`` whatever `get_config` says."""
-    if not (Optimizer in type(optimizer).__mro__ and optimizer._has_updates):  # type: ignore[attr-defined]
+    """A copy of an optimizer without its state, with all its numbers, also those that its `get_config` leaves out."""
+    if Optimizer not in type(optimizer).__mro__:
         return check_rule(type(optimizer).from_config(optimizer.get_config()))
+    if not optimizer._has_updates:  # type: ignore[attr-defined]
+        config = {**core.Optimizer.get_config(optimizer), **optimizer.get_config()}
+        own = signature(type(optimizer).__init__).parameters
+        return check_rule(type(optimizer).from_config({n: v for n, v in config.items() if v is not None or n in own}))
     made = copy.deepcopy(optimizer)
     made.iterations = 0
     return check_rule(made)

@@ -1,11 +1,15 @@
 """``keras.regularizers``."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from minicnn import regularizers as _core
 from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.keras._names import lookup, public_names
-from minicnn.keras._translation import Translated
+from minicnn.keras._translation import Translated, translated
 from minicnn.on_host import assign, on_host
 
 
@@ -19,20 +23,47 @@ class Regularizer(_core.Regularizer, metaclass=Translated):
 
     def penalty(self, w: np.ndarray) -> float | np.ndarray:
         """R(w)."""
-        if type(self).__call__ is Regularizer.__call__:
-            return super().penalty(w)
-        return float(np.asarray(value_of(self(on_host(w)))).item())
+        return super().penalty(w) if type(self).__call__ is Regularizer.__call__ else _penalty(self, w)
 
     def add_gradient(self, w: np.ndarray, grad: np.ndarray) -> None:
         """Add dR/dw to `grad`, in place."""
         if type(self).__call__ is Regularizer.__call__:
             super().add_gradient(w, grad)
-            return
-        source = Recorded(on_host(w), [])
-        result = self(source)
-        if isinstance(result, Recorded):
-            (slope,) = gradients(result, np.ones_like(result.value), [source])
-            assign(grad, on_host(grad) + slope)
+        else:
+            _add_gradient(self, w, grad)
+
+
+def _penalty(regularizer, w):
+    """R(w), of a ``__call__`` of one's own."""
+    return float(np.asarray(value_of(regularizer(on_host(w)))).item())
+
+
+def _add_gradient(regularizer, w, grad):
+    """Add dR/dw of a ``__call__`` of one's own to `grad`, in place."""
+    source = Recorded(on_host(w), [])
+    result = regularizer(source)
+    if isinstance(result, Recorded):
+        (slope,) = gradients(result, np.ones_like(result.value), [source])
+        assign(grad, on_host(grad) + slope)
+
+
+def _open_to_calls(part):
+    """A class of the library, whose subclasses may have a ``__call__`` of their own, too, which may call this one's."""
+
+    def __call__(self, w):
+        if type(self).__call__ is not __call__:  # it was called by another one, which `penalty` would ask again
+            self, given = object.__new__(part), self
+            vars(self).update(vars(given))
+        return part.__call__(self, w)
+
+    def penalty(self, w):
+        return (part.penalty if type(self).__call__ is __call__ else _penalty)(self, w)
+
+    def add_gradient(self, w, grad):
+        (part.add_gradient if type(self).__call__ is __call__ else _add_gradient)(self, w, grad)
+
+    own = {"__call__": __call__, "penalty": penalty, "add_gradient": add_gradient}
+    return translated(part, lambda args, kwargs: (args, kwargs), __name__, **own)
 
 
 _NAMES = {
@@ -40,5 +71,15 @@ _NAMES = {
     "get": "minicnn.regularizers",
     "deserialize": "minicnn.regularizers.get",
 }
-__getattr__ = lookup(__name__, ["minicnn.regularizers"], names=_NAMES, old={"activity_l1": "l1", "activity_l2": "l2"})
+_found = lookup(__name__, ["minicnn.regularizers"], names=_NAMES, old={"activity_l1": "l1", "activity_l2": "l2"})
+_open: dict[type, Any] = {}
+
+
+def __getattr__(name: str) -> Any:
+    part = _found(name)
+    if not isinstance(part, type) or part in _open.values() or not issubclass(part, _core.Regularizer):
+        return part
+    return _open[part] if part in _open else _open.setdefault(part, _open_to_calls(part))
+
+
 __all__ = sorted({*public_names(_core), "l1", "l2", "l1_l2"})

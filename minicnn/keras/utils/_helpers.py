@@ -31,14 +31,24 @@ def to_categorical(
         Keras 1's name for `num_classes`.
     """
     numbers, num_classes = np.asarray(y), num_classes if nb_classes is None else nb_classes
-    if numbers.dtype.kind in "US":
-        numbers = numbers.astype(np.int64)
+    if numbers.dtype.kind in "US" or (numbers.dtype == object and all(isinstance(x, str) for x in numbers.flat)):
+        numbers = _of_text(numbers)
     if numbers.dtype.kind == "f" and np.isfinite(numbers).all() and (numbers != np.trunc(numbers)).any():
         place = np.flatnonzero(numbers != np.trunc(numbers))[0]
         warn_user(f"to_categorical cuts class numbers off to integers. Received: {numbers.reshape(-1)[place]}")
         numbers = np.trunc(numbers)
     rows = core.to_categorical(numbers, num_classes)
     return rows if dtype is None else rows.astype(dtype)
+
+
+def _of_text(texts):
+    try:
+        return texts.astype(np.int64)
+    except ValueError as error:
+        raise ValueError(
+            "class numbers that are text are whole numbers: np.unique(y, return_inverse=True)[1] makes numbers of "
+            f"names. Received: {', '.join(map(repr, texts.reshape(-1)[:3].tolist()))}"
+        ) from error
 
 
 def probas_to_classes(y_pred: Any) -> np.ndarray:

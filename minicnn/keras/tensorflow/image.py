@@ -113,10 +113,18 @@ def _resized_by_products(batch, sizes, method, antialias):
     return batch
 
 
-def resize_with_pad(image: Any, target_height: int, target_width: int, method: str = "bilinear") -> Any:
-    """Each picture as large as fits, its proportions kept, in the middle of black."""
-    made = resize(image, (target_height, target_width), method, preserve_aspect_ratio=True)
-    return _pictures.resize_with_crop_or_pad(made, target_height, target_width)
+def resize_with_pad(
+    image: Any, target_height: int, target_width: int, method: str = "bilinear", antialias: bool = False
+) -> Any:
+    """Each picture as large as fits, its proportions kept and sizes rounded down, in the middle of black."""
+    pixels, targets = pictures_of(image), (int(target_height), int(target_width))
+    sizes = pixels.shape[-3:-1]
+    ratio = max(size / target for size, target in zip(sizes, targets, strict=True))
+    fits = [size / ratio for size in sizes]
+    before = [max(0, int((target - fit) / 2)) for fit, target in zip(fits, targets, strict=True)]
+    return _pictures.pad_to_bounding_box(
+        resize(pixels, [max(1, int(n)) for n in fits], method, antialias=antialias), *before, *targets
+    )
 
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
@@ -133,7 +141,7 @@ def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
         return of_tensorflow(pixels.astype(dtype) / dtype.type(np.iinfo(pixels.dtype).max))
     if pixels.dtype.kind == "f" and dtype.kind in "iu":
         most = np.iinfo(dtype).max
-        return of_tensorflow(np.clip(pixels * (most + 0.5), 0, most).astype(dtype))
+        return of_tensorflow(np.clip(pixels * (most + 0.5), np.iinfo(dtype).min, most).astype(dtype))
     return of_tensorflow(pixels.astype(dtype))
 
 

@@ -564,3 +564,10 @@ def test_sums_keep_whole_numbers_and_signed_pictures_keep_their_signs():
     contrast = np.asarray(tf.image.adjust_contrast(numbers, 2.0))
     np.testing.assert_allclose(contrast, 2.0 * numbers + 0.5, atol=1)
     np.testing.assert_array_equal(tf.image.convert_image_dtype(np.float32([-0.5, 0.5]), "int16"), [-16383, 16383])
+
+
+def test_a_models_tensor_keeps_its_proportions_where_that_is_asked_for():
+    x = keras.Input((13, 17, 3))
+    assert tf.image.resize(x, (9, 9), preserve_aspect_ratio=True).shape == (None, 7, 9, 3)
+    with pytest.raises(ValueError, match="pictures of a known size"):
+        tf.image.resize(keras.Input((None, 17, 3)), (9, 9), preserve_aspect_ratio=True)

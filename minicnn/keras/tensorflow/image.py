@@ -84,14 +84,17 @@ def resize(
     """
     check_choice("method", method, INTERPOLATIONS)
     height, width = (int(n) for n in size)
-    if is_symbolic(images):
-        return layers.Resizing(height, width, interpolation=method, antialias=antialias)(images)
-    pixels = pixels_of(images)
-    if pixels.ndim not in (3, 4):
+    pixels = images if is_symbolic(images) else pixels_of(images)
+    if len(pixels.shape) not in (3, 4):
         raise ValueError(f"tf.image.resize takes (H, W, C) or (N, H, W, C). Received: shape {pixels.shape}")
     if preserve_aspect_ratio:
-        share = min(height / pixels.shape[-3], width / pixels.shape[-2])
-        height, width = (max(1, round(share * n)) for n in pixels.shape[-3:-1])
+        sizes = pixels.shape[-3:-1]
+        if None in sizes:
+            raise ValueError(f"`preserve_aspect_ratio` needs pictures of a known size. Received: shape {pixels.shape}")
+        share = min(height / sizes[0], width / sizes[1])
+        height, width = (max(1, round(share * n)) for n in sizes)
+    if is_symbolic(images):
+        return layers.Resizing(height, width, interpolation=method, antialias=antialias)(images)
     batch = pixels if pixels.ndim == 4 else pixels[None]  # (N, H, W, C)
     if isinstance(batch, Recorded):
         made = _resized_by_products(batch, (height, width), method, antialias)

@@ -534,3 +534,40 @@ def test_differences_of_bytes_are_refused_and_a_delta_of_zero_changes_nothing(rn
     once, again = (tf.image.stateless_random_jpeg_quality(x[0], 20, 90, (3, 4)) for _ in range(2))
     np.testing.assert_array_equal(once, again)
     assert once.dtype == "uint8" and once.shape == (6, 5, 3)
+
+
+@pytest.mark.parametrize(("size", "inner", "first"), [((9, 9), (6, 9), (1, 0)), ((20, 30), (20, 26), (0, 1))])
+def test_pictures_with_margins_are_rounded_down_and_lie_where_tensorflow_lays_them(size, inner, first):
+    picture = np.random.default_rng(0).uniform(1, 2, (13, 17, 3)).astype(np.float32)
+    made = np.asarray(tf.image.resize_with_pad(picture, *size, antialias=True))
+    rows, columns = (slice(start, start + n) for start, n in zip(first, inner, strict=True))
+    np.testing.assert_array_equal(made[rows, columns], np.asarray(tf.image.resize(picture, inner, antialias=True)))
+    assert np.count_nonzero(made) == 3 * inner[0] * inner[1]
+    np.testing.assert_array_equal(np.asarray(tf.image.resize_with_pad(picture[None], *size, antialias=True))[0], made)
+
+
+def test_a_long_picture_keeps_a_row_where_it_becomes_small():
+    made = np.asarray(tf.image.resize_with_pad(np.ones((2, 40, 1), np.float32), 4, 4))
+    np.testing.assert_array_equal(made[..., 0], [[0] * 4, [1] * 4, [0] * 4, [0] * 4])
+
+
+@pytest.mark.parametrize("method", ["bilinear", "area", "bicubic", "lanczos5"])
+@pytest.mark.parametrize("dtype", ["float64", "int32", "uint8"])
+def test_resized_pictures_are_float32(method, dtype):
+    assert tf.image.resize(np.ones((5, 7, 3), dtype), (3, 9), method=method).dtype == np.float32
+
+
+def test_sums_keep_whole_numbers_and_signed_pictures_keep_their_signs():
+    numbers = np.arange(-9, 9, dtype=np.int16).reshape(3, 6, 1)
+    for name in ("cumsum", "cumprod"):
+        assert getattr(tf, name)(np.ones((2, 3), np.int32), exclusive=True).dtype == np.int32
+    contrast = np.asarray(tf.image.adjust_contrast(numbers, 2.0))
+    np.testing.assert_allclose(contrast, 2.0 * numbers + 0.5, atol=1)
+    np.testing.assert_array_equal(tf.image.convert_image_dtype(np.float32([-0.5, 0.5]), "int16"), [-16383, 16383])
+
+
+def test_a_models_tensor_keeps_its_proportions_where_that_is_asked_for():
+    x = keras.Input((13, 17, 3))
+    assert tf.image.resize(x, (9, 9), preserve_aspect_ratio=True).shape == (None, 7, 9, 3)
+    with pytest.raises(ValueError, match="pictures of a known size"):
+        tf.image.resize(keras.Input((None, 17, 3)), (9, 9), preserve_aspect_ratio=True)

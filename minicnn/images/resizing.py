@@ -119,6 +119,7 @@ def _nearest(old, new):
 
 def _mixed_of_many(pixels, size, interpolation):
     """(height, width, C), each axis by itself, the one first that becomes shorter."""
+    pixels = pixels.astype(np.float32)
     for axis in sorted((0, 1), key=lambda axis: size[axis] / pixels.shape[axis]):
         sizes = pixels.shape[axis], size[axis]
         taps = _area_between(*sizes) if interpolation == "area" else taps_between(*sizes, interpolation)

@@ -154,7 +154,7 @@ def _cumulative(name: str, neutral: float) -> Callable[..., Any]:
     def call(x: Any, axis: int = 0, exclusive: bool = False, reverse: bool = False, name: str | None = None) -> Any:
         x = as_tensor(x)
         x = ops.flip(x, axis) if reverse else x
-        y = of_tensorflow(run(x, axis=axis))
+        y = of_tensorflow(ops.cast(run(x, axis=axis), x.dtype))  # NumPy's sums of int32 are int64
         if exclusive:
             all_but_last, first = ([slice(None)] * len(x.shape) for _ in range(2))
             all_but_last[axis], first[axis] = slice(None, -1), slice(None, 1)

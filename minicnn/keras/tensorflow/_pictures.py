@@ -22,10 +22,10 @@ def as_floats(pixels: Any) -> tuple[Any, Callable[[Any], Any]]:
     pixels = pixels_of(pixels)
     if pixels.dtype.kind == "f":
         return pixels, lambda made: of_tensorflow(made.astype(pixels.dtype))
-    most = np.iinfo(pixels.dtype).max
+    least, most = np.iinfo(pixels.dtype).min, np.iinfo(pixels.dtype).max
 
     def back(made):
-        return of_tensorflow(np.clip(made * (most + 0.5), 0, most).astype(pixels.dtype))
+        return of_tensorflow(np.clip(made * (most + 0.5), least, most).astype(pixels.dtype))
 
     return pixels.astype(np.float32) / np.float32(most), back
 

@@ -84,14 +84,17 @@ def resize(
     """
     check_choice("method", method, INTERPOLATIONS)
     height, width = (int(n) for n in size)
-    if is_symbolic(images):
-        return layers.Resizing(height, width, interpolation=method, antialias=antialias)(images)
-    pixels = pixels_of(images)
-    if pixels.ndim not in (3, 4):
+    pixels = images if is_symbolic(images) else pixels_of(images)
+    if len(pixels.shape) not in (3, 4):
         raise ValueError(f"tf.image.resize takes (H, W, C) or (N, H, W, C). Received: shape {pixels.shape}")
     if preserve_aspect_ratio:
-        share = min(height / pixels.shape[-3], width / pixels.shape[-2])
-        height, width = (max(1, round(share * n)) for n in pixels.shape[-3:-1])
+        sizes = pixels.shape[-3:-1]
+        if None in sizes:
+            raise ValueError(f"`preserve_aspect_ratio` needs pictures of a known size. Received: shape {pixels.shape}")
+        share = min(height / sizes[0], width / sizes[1])
+        height, width = (max(1, round(share * n)) for n in sizes)
+    if is_symbolic(images):
+        return layers.Resizing(height, width, interpolation=method, antialias=antialias)(images)
     batch = pixels if pixels.ndim == 4 else pixels[None]  # (N, H, W, C)
     if isinstance(batch, Recorded):
         made = _resized_by_products(batch, (height, width), method, antialias)
@@ -113,10 +116,18 @@ def _resized_by_products(batch, sizes, method, antialias):
     return batch
 
 
-def resize_with_pad(image: Any, target_height: int, target_width: int, method: str = "bilinear") -> Any:
-    """Each picture as large as fits, its proportions kept, in the middle of black."""
-    made = resize(image, (target_height, target_width), method, preserve_aspect_ratio=True)
-    return _pictures.resize_with_crop_or_pad(made, target_height, target_width)
+def resize_with_pad(
+    image: Any, target_height: int, target_width: int, method: str = "bilinear", antialias: bool = False
+) -> Any:
+    """Each picture as large as fits, its proportions kept and sizes rounded down, in the middle of black."""
+    pixels, targets = pictures_of(image), (int(target_height), int(target_width))
+    sizes = pixels.shape[-3:-1]
+    ratio = max(size / target for size, target in zip(sizes, targets, strict=True))
+    fits = [size / ratio for size in sizes]
+    before = [max(0, int((target - fit) / 2)) for fit, target in zip(fits, targets, strict=True)]
+    return _pictures.pad_to_bounding_box(
+        resize(pixels, [max(1, int(n)) for n in fits], method, antialias=antialias), *before, *targets
+    )
 
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
@@ -133,7 +144,7 @@ def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
         return of_tensorflow(pixels.astype(dtype) / dtype.type(np.iinfo(pixels.dtype).max))
     if pixels.dtype.kind == "f" and dtype.kind in "iu":
         most = np.iinfo(dtype).max
-        return of_tensorflow(np.clip(pixels * (most + 0.5), 0, most).astype(dtype))
+        return of_tensorflow(np.clip(pixels * (most + 0.5), np.iinfo(dtype).min, most).astype(dtype))
     return of_tensorflow(pixels.astype(dtype))
 
 

@@ -167,3 +167,24 @@ def test_a_range_test_says_which_rates_it_took(data):
     )
     expected = np.geomspace(1e-4, 1e-3, 12) / (1 + 0.25 * np.arange(12))
     np.testing.assert_allclose(found.rates, expected[: len(found.rates)])
+
+
+def test_a_plateau_and_a_schedule(data):
+    """As Keras 3: the rates are in the logs, and the error comes with a plateau, unless the rate is at its lowest."""
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
+    model = network(keras.optimizers.SGD(schedule))
+    callback = keras.callbacks.ReduceLROnPlateau
+    with pytest.warns(UserWarning, match="schedule, which ReduceLROnPlateau cannot change"):
+        fit = model.fit(*data, epochs=2, verbose=0, callbacks=[callback(monitor="loss", patience=10)])
+    assert fit.history["learning_rate"] == pytest.approx([0.05, 0.025])
+    lowest = callback(monitor="loss", patience=1, min_delta=1e9, min_lr=0.1)
+    with pytest.warns(UserWarning, match="schedule"):
+        assert len(model.fit(*data, epochs=3, verbose=0, callbacks=[lowest]).history["loss"]) == 3
+    with (
+        pytest.warns(UserWarning, match="schedule"),
+        pytest.raises(TypeError, match=r"ReduceLROnPlateau.*Received: learning_rate=Exponential"),
+    ):
+        model.fit(*data, epochs=3, verbose=0, callbacks=[callback(monitor="loss", patience=1, min_delta=1e9)])
+    assert model.optimizer.iterations == 2 + 3 + 2
+    with pytest.raises(TypeError, match="LearningRateScheduler"):
+        model.fit(*data, verbose=0, callbacks=[keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)])

@@ -81,6 +81,13 @@ def test_values_are_set_and_decay_goes_on():
         sgd.decay = 0.1
 
 
+def test_decay_goes_with_numbers():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
+    for given in (schedule, keras.optimizers.SGD(schedule).get_config()["learning_rate"]):
+        with pytest.raises(TypeError, match=r"SGD\(decay=…\) goes with .* number.*ExponentialDecay.*decay=0.25"):
+            keras.optimizers.SGD(given, decay=0.25)
+
+
 def test_a_schedule_that_was_given_is_one():
     given = keras.optimizers.SGD(keras.optimizers.schedules.InverseTimeDecay(0.5, 1, 0.25))
     of_core = keras.optimizers.get(mc.optimizers.SGD(mc.optimizers.schedules.InverseTimeDecay(0.5, 1, 0.25)))

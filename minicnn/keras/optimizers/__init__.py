@@ -139,6 +139,11 @@ def _with_decay(name, decay, args, kwargs):
     """The arguments with the rate that falls."""
     default = _CLASSES[name]().learning_rate
     rate = args[0] if args else kwargs.get("learning_rate", default)
+    if isinstance(rate, LearningRateSchedule) or is_config(rate):
+        raise TypeError(
+            f"{name}(decay=…) goes with a learning rate that is a number; a schedule falls by itself. Received: "
+            f"learning_rate={rate!r}, decay={decay!r}"
+        )
     return {**kwargs, "learning_rate": _falling(float(rate), float(decay))}
 
 

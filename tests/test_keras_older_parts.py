@@ -776,13 +776,32 @@ def test_what_servers_and_keras_0_ask_of_a_model(rng):
     model = keras.Sequential([keras.layers.Dense(2, activation="softmax", input_shape=(3,))])
     model._make_predict_function()
     model.compile("sgd", "categorical_crossentropy")
-    for use in (model.fit, model.evaluate):
-        with pytest.warns(UserWarning, match="metrics="):
-            use(x, y, show_accuracy=True, verbose=0)
+    right = float(np.mean(model.predict(x, verbose=0).argmax(1) == y.argmax(1)))
+    loss, accuracy = model.evaluate(x, y, show_accuracy=True, verbose=0)
+    assert (loss, accuracy) == pytest.approx((model.evaluate(x, y, verbose=0), right))  # which is one number
+    for result in (
+        model.test_on_batch(x, y, accuracy=True),
+        model.test_on_batch(x, y, True),
+        model.test_on_batch(x, y, True, np.ones(8)),
+        model.train_on_batch(x, y, accuracy=True),
+    ):
+        assert result == pytest.approx([loss, right])
+    assert len(model.train_on_batch(x, y, True, {0: 1.0, 1: 2.0})) == 2
+    assert np.ndim(model.train_on_batch(x, y, False)) == np.ndim(model.train_on_batch(x, y)) == 0
+    named = []
+    watch = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: named.extend(model.metrics_names))
+    fit = model.fit(x, y, show_accuracy=True, validation_data=(x, y), nb_epoch=2, verbose=0, callbacks=[watch])
+    assert len(fit.history["acc"]) == len(fit.history["val_acc"]) == 2 and named == ["loss", "accuracy"]
+    assert fit.history["val_acc"][-1] == model.evaluate(x, y, show_accuracy=True, verbose=0)[1]
+    assert model.metrics_names == ["loss"] and model.fit(x, y, verbose=0).history.keys() == {"loss"}
     model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        assert len(model.evaluate(x, y, show_accuracy=True, verbose=0)) == 2
+    assert len(model.evaluate(x, y, show_accuracy=True, verbose=0)) == 2
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    model.add_loss(keras.ops.mean(model.output**2))
+    model.compile("sgd")
+    with pytest.warns(UserWarning, match="adds nothing"):
+        model.train_on_batch(x, accuracy=True)
 
 
 def test_updates_of_a_backend_are_added_in_training_alone(rng):

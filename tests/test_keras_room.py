@@ -298,7 +298,8 @@ def test_files_carry_the_names_of_the_core(tmp_path, data, suffix):
     own = keras.models.load_model(tmp_path / f"m{suffix}")
     assert type(own) is Sequential
     assert np.array_equal(own.predict_classes(x), model.predict_classes(x))
-    assert own.optimizer.lr == pytest.approx(0.01 / (1 + 1e-3 * 2), rel=1e-6)
+    assert own.optimizer.current_learning_rate == pytest.approx(0.01 / (1 + 1e-3 * 2), rel=1e-6)
+    assert own.optimizer.lr == pytest.approx(0.01) and own.optimizer.decay == pytest.approx(1e-3)
 
 
 def test_an_hdf5_file_of_any_name(tmp_path):

@@ -298,13 +298,13 @@ class ReduceLROnPlateau(MonitorCallback):
         self.wait, self.cooldown_counter = 0, 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        check_settable(self)
+        self._check_rate()
         super().on_train_begin()
         self.wait, self.cooldown_counter = 0, 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
-            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+            logs["learning_rate"] = self._rate()
         current = self.current(logs)
         if current is None:
             return
@@ -317,6 +317,13 @@ class ReduceLROnPlateau(MonitorCallback):
             self.wait += 1
             if self.wait >= self.patience:
                 self._reduce(epoch)
+
+    def _check_rate(self) -> None:
+        """Refuse an optimizer whose rate cannot be set."""
+        check_settable(self)
+
+    def _rate(self) -> float:
+        return float(self.model.optimizer.learning_rate)
 
     def _reduce(self, epoch) -> None:
         """Set the new learning rate, unless it is as small as it may become."""

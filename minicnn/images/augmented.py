@@ -95,6 +95,7 @@ class ImageDataGenerator:
     validation_split: float = 0.0
     interpolation_order: int = 1
     dtype: str | None = None
+    _list_classes = staticmethod(list_classes)
 
     def __post_init__(self) -> None:
         check_choice("fill_mode", self.fill_mode, FILL_MODES)
@@ -151,8 +152,7 @@ class ImageDataGenerator:
         first = x[0] if isinstance(x, tuple | list) and len(x) else x
         if np.ndim(first) == 0:
             raise TypeError(f"flow takes an array of images, (N, H, W, C). Received: x={x!r}")
-        part = self._part(len(first), subset)
-        save = (save_to_dir, save_prefix, save_format)
+        save, part = (save_to_dir, save_prefix, save_format), self._part(len(first), subset)
         return NumpyArrayIterator(x, y, self, batch_size, shuffle, sample_weight, seed, save, part)
 
     def flow_from_directory(
@@ -192,7 +192,7 @@ class ImageDataGenerator:
             If there is no such folder, no class or no picture.
         """
         check_choice("class_mode", class_mode, CLASS_MODES)
-        listing = list_classes(directory, classes, follow_links, (*EXTENSIONS, ".ppm", ".tif", ".tiff"))
+        listing = self._list_classes(directory, classes, follow_links, (*EXTENSIONS, ".ppm", ".tif", ".tiff"))
         chosen = self._part_of_classes(listing.labels, subset)
         say(f"Found {len(chosen)} images belonging to {len(listing.class_names)} classes.")
         names = {name: i for i, name in enumerate(listing.class_names)}
@@ -264,7 +264,7 @@ class ImageDataGenerator:
     def _part_of_classes(self, labels, subset):
         """Indices of the pictures of a subset: the same part of each class."""
         classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-        return np.concatenate([indices[self._part(len(indices), subset)] for indices in classes])
+        return np.concatenate([np.arange(0), *(indices[self._part(len(indices), subset)] for indices in classes)])
 
     # ---------------------------------------------------------------------------------------------------- images
 
@@ -321,18 +321,18 @@ class ImageDataGenerator:
             x -= x.mean()
         if self.samplewise_std_normalization:
             x /= x.std() + 1e-6
-        if self.featurewise_center:
-            x -= self._fitted(self.mean)
-        if self.featurewise_std_normalization:
-            x /= self._fitted(self.std) + 1e-6
-        if self.zca_whitening:
-            x = (x.reshape(1, -1) @ self._fitted(self._whitening)).reshape(x.shape)
+        if self.featurewise_center and self._is_fitted(self.mean):
+            x -= self.mean
+        if self.featurewise_std_normalization and self._is_fitted(self.std):
+            x /= self.std + 1e-6
+        if self.zca_whitening and self._is_fitted(self._whitening):
+            x = (x.reshape(1, -1) @ self._whitening).reshape(x.shape)
         return x
 
-    def _fitted(self, value):
+    def _is_fitted(self, value):
         if value is None:
             raise ValueError("this ImageDataGenerator normalizes by the data: call fit(x_train) first")
-        return value
+        return True
 
     def fit(self, x: Any, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
         """Learn the mean and deviation of images, which `featurewise_center` and its like need.

@@ -45,10 +45,12 @@ class BatchIterator:
         return -(-self.n // self.batch_size)
 
     def __getitem__(self, index: int) -> Any:
+        if self.n == 0:
+            raise DataError("there are no pictures. Received: an empty data set")
         if not 0 <= index < len(self):
             raise IndexError(f"there are {len(self)} batches. Received: index {index}")
         self.total_batches_seen += 1
-        if self.index_array is None:  # a user changed `shuffle` and wants another order, as in Keras
+        if self.index_array is None or (len(self.index_array) == 0 < self.n):  # a user changed `shuffle`, or `n` from 0
             self._draw_order()
         chosen = self.index_array[index * self.batch_size : (index + 1) * self.batch_size]
         return self._batch(chosen, random.generator(self.seed, "transform", self._pass, index))
@@ -70,8 +72,6 @@ class BatchIterator:
         return self
 
     def __next__(self) -> Any:
-        if self.n == 0:
-            raise DataError("there are no pictures. Received: an empty data set")
         batch = self[self.batch_index]
         self.batch_index += 1
         if self.batch_index == len(self):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
+from minicnn.images.iterators import BatchIterator
 from minicnn.keras._warning import warn_once
 
 LOADING: dict[str, str] = dict.fromkeys(
@@ -18,6 +20,13 @@ def steps_of(old: str, generator: Any, steps: int | None, kwargs: dict[str, Any]
     kwargs = {name: value for name, value in kwargs.items() if name not in LOADING}
     samples = kwargs.pop(old, None)
     return {**kwargs, "steps": _batches_of(generator, samples) if steps is None and samples is not None else steps}
+
+
+def of_epochs(generator: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The data of `fit_generator`, and its other arguments, with iterators that go on, as `going_on` says."""
+    validation = going_on(kwargs.get("validation_data"), kwargs.get("validation_steps"))
+    kwargs = kwargs | ({} if validation is None else {"validation_data": validation})
+    return going_on(generator, kwargs.get("steps_per_epoch"), passes=True), kwargs
 
 
 def steps_for_samples(generator: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -34,6 +43,42 @@ def steps_for_samples(generator: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 def _batches_of(generator, samples):
     return -(-int(samples) // int(getattr(generator, "batch_size", 32)))
+
+
+class GoingOn:
+    """The batches of an iterator over pictures, pass after pass without end, from the first one on.
+
+    Parameters
+    ----------
+    pictures : BatchIterator
+    """
+
+    def __init__(self, pictures: BatchIterator) -> None:
+        self.pictures: BatchIterator = pictures
+        self.batch_size: int = pictures.batch_size
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            for index in range(len(self.pictures) or 1):  # without any, the iterator says so
+                yield self.pictures[index]
+            self.pictures.on_epoch_end()
+
+
+def going_on(data: Any, steps: float | None, passes: bool = False) -> Any:
+    """The data; an iterator over pictures goes on where it ends, as in Keras 1 and 2, if so many batches need it to.
+
+    Parameters
+    ----------
+    data : iterator, or anything else, which is returned
+    steps : number or None
+        Batches that are taken.
+    passes : bool, default False
+        Whether they are taken again and again, each time behind the last ones.
+    """
+    if not isinstance(data, BatchIterator) or steps is None or steps <= 0:
+        return data
+    steps, there = math.ceil(steps), len(data)
+    return GoingOn(data) if steps > there or (passes and there % steps) else data
 
 
 def whole_steps(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def _places(optimizer, engine):
 
 def variables(optimizer: Optimizer) -> list[np.ndarray]:
     """Copies of the number of iterations, the learning rate, if it is a number, and the state, weight by weight."""
-    rate = [np.float32(optimizer.current_learning_rate)] if isinstance(optimizer.learning_rate, float) else []
+    rate = [np.float32(optimizer.learning_rate)] if isinstance(optimizer.learning_rate, float) else []
     engine = _engine(optimizer)
     state = () if engine is None else _places(optimizer, engine)
     arrays = [engine.backend.to_host(vector)[place].reshape(shape).copy() for vector, place, shape in state]

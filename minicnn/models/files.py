@@ -151,8 +151,9 @@ def put(model: Model, file: Reader) -> None:
     arrays, state = _read_weights(model, file), _read_optimizer(model, file)
     _assign(model, arrays)
     _set_optimizer(model, state)
-    if isinstance(saved["config"]["learning_rate"], float):  # a callback may have changed it
-        model.optimizer.learning_rate = saved["config"]["learning_rate"]
+    rate = saved["config"]["learning_rate"]
+    if isinstance(rate, float) or isinstance(model.optimizer.learning_rate, float):  # a callback may have changed it
+        model.optimizer.learning_rate = rate
     for layer, flag in zip(layers_within(model), file.training["trainable"], strict=True):
         layer.trainable = bool(flag)  # a network sets the flags of its layers, whose own ones come next
     _set_position(model, file.training)

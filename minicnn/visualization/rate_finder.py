@@ -96,6 +96,7 @@ def find_learning_rate(
     for step, rate in enumerate(rates):
         rows = np.take(order, np.arange(step * size, (step + 1) * size), mode="wrap")
         trained.optimizer.learning_rate = float(rate)
+        rates[step] = trained.optimizer.current_learning_rate  # less, where the optimizer's decay= goes on
         try:
             loss = trained.train_on_batch(x[rows], y[rows], return_dict=True)["loss"]
         except NonFiniteError:

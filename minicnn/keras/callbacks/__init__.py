@@ -3,6 +3,7 @@
 import os
 
 from minicnn import callbacks as core
+from minicnn.callbacks.schedule import check_settable
 from minicnn.keras import ops
 from minicnn.keras._names import lookup
 from minicnn.keras._old_logs import with_old_names
@@ -10,6 +11,7 @@ from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.models._places import with_suffix
 from minicnn.models.forms import layers_within
+from minicnn.optimizers.schedules import LearningRateSchedule
 from minicnn.user_warnings import warn_user
 
 _RENAMED = {"ReduceLROnPlateau": {"epsilon": "min_delta"}}
@@ -131,11 +133,34 @@ class _Checkpoint(core.ModelCheckpoint):
         return super()._path(position, logs | other)
 
 
+class _Plateau(core.ReduceLROnPlateau):
+    """Refuses a schedule when a plateau comes, as Keras does, and warns of it when the training begins."""
+
+    def _is_scheduled(self):
+        return isinstance(self.model.optimizer.learning_rate, LearningRateSchedule)
+
+    def _check_rate(self):
+        if self._is_scheduled():
+            warn_user(
+                "the optimizer's learning rate is a schedule, which ReduceLROnPlateau cannot change: as in Keras, the "
+                "training ends with an error where a plateau comes. Give one of the two"
+            )
+
+    def _rate(self):
+        return self.model.optimizer.current_learning_rate if self._is_scheduled() else super()._rate()
+
+    def _reduce(self, epoch):
+        if self._rate() > self.min_lr:
+            check_settable(self)
+            super()._reduce(epoch)
+
+
+_Plateau.__name__ = "ReduceLROnPlateau"
 _Checkpoint.__name__ = "ModelCheckpoint"
 ModelCheckpoint = translated(_watching(_Checkpoint), _checkpoint, __name__)
 ModelCheckpoint.core_class = core.ModelCheckpoint
 ReduceLROnPlateau = translated(
-    _watching(core.ReduceLROnPlateau),
+    _watching(_Plateau),
     lambda args, kwargs: (
         args,
         renamed("ReduceLROnPlateau", _known_mode("ReduceLROnPlateau", kwargs), _RENAMED["ReduceLROnPlateau"]),

@@ -18,7 +18,7 @@ from minicnn.graph import Tensor
 from minicnn.keras import layers, optimizers
 from minicnn.keras._applied import compiled_with
 from minicnn.keras._eager import eager
-from minicnn.keras._generators import LOADING, steps_for_samples, steps_of, whole_steps
+from minicnn.keras._generators import LOADING, going_on, of_epochs, steps_for_samples, steps_of, whole_steps
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._names import lookup
 from minicnn.keras._old_logs import OldLogs
@@ -27,6 +27,7 @@ from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
+from minicnn.keras.models._accuracy import ShowingAccuracy
 from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._compiling import (
@@ -38,7 +39,6 @@ from minicnn.keras.models._compiling import (
     losses_today,
     numbers_of,
     today,
-    without_accuracy,
 )
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
@@ -58,7 +58,7 @@ def _listed(callbacks):
     return callbacks if isinstance(callbacks, list | tuple) else [] if callbacks is None else [callbacks]
 
 
-class _OldMethods(Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping):
+class _OldMethods(ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
@@ -96,7 +96,6 @@ class _OldMethods(Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping)
         return eager(super().__call__(*args, **kwargs))
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        without_accuracy(self, kwargs)
         kwargs = whole_steps(renamed("fit", without("fit", kwargs, LOADING), _FIT))
         if kwargs.get("class_weight") == "auto":
             warn_once("fit(class_weight='auto') was no more than None in Keras 1 and 2; class_weight='balanced' is")
@@ -111,7 +110,6 @@ class _OldMethods(Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping)
         return history
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        without_accuracy(self, kwargs)
         return super().evaluate(*args, **whole_steps(without("evaluate", kwargs, LOADING)))
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
@@ -133,17 +131,20 @@ class _OldMethods(Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping)
         kwargs = {**dict(zip(order, args, strict=False)), **kwargs}
         if is_keras_1:
             kwargs = steps_for_samples(generator, kwargs)
+        generator, kwargs = of_epochs(generator, kwargs)
         return self.fit(generator, **kwargs)
 
     def evaluate_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """`evaluate` with a generator."""
         warn_once("evaluate_generator is a method of Keras 2: today evaluate takes generators")
-        return self.evaluate(generator, **steps_of("val_samples", generator, steps, kwargs))
+        kwargs = steps_of("val_samples", generator, steps, kwargs)
+        return self.evaluate(going_on(generator, kwargs["steps"]), **kwargs)
 
     def predict_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """`predict` with a generator."""
         warn_once("predict_generator is a method of Keras 2: today predict takes generators")
-        return self.predict(generator, **steps_of("val_samples", generator, steps, kwargs))
+        kwargs = steps_of("val_samples", generator, steps, kwargs)
+        return self.predict(going_on(generator, kwargs["steps"]), **kwargs)
 
     def predict_classes(
         self, x: Any, batch_size: int | None = None, verbose: int | str = 0, **kwargs: Any

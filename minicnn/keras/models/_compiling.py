@@ -12,7 +12,6 @@ from minicnn.keras._warning import warn_once
 from minicnn.nested import mapped
 from minicnn.step import Changes
 from minicnn.training.outputs import per_output
-from minicnn.user_warnings import warn_user
 
 _NO_EFFECT = ""
 NOT_USED: dict[str, str] = {
@@ -142,12 +141,3 @@ class MetricNames(Callback):
         names = list(self.model.metrics_names) if self.model.compiled is not None else ["loss"]
         validated = [f"val_{name}" for name in names] if self._is_validated else []
         self.params |= {"metrics": names + validated, "do_validation": self._is_validated}
-
-
-def without_accuracy(model: Any, options: dict[str, Any]) -> None:
-    """Take Keras 0's ``show_accuracy`` out of the arguments, and say how it is asked for today."""
-    if options.pop("show_accuracy", False) and not any("acc" in name for name in model.metrics_names):
-        warn_user(
-            "show_accuracy=True is an argument of Keras 0: today it is compile(…, metrics=['accuracy']), without which "
-            "there is no accuracy"
-        )

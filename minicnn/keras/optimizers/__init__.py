@@ -16,7 +16,7 @@ from minicnn.keras.optimizers._updating import check_rule
 from minicnn.keras.optimizers._variables import Iterations, LearningRate
 from minicnn.layers.names import unique_name
 from minicnn.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
-from minicnn.registry import custom_object_scope
+from minicnn.registry import custom_object_scope, is_config, to_plain
 
 _CLASSES = {
     name: getattr(core, name)
@@ -56,16 +56,28 @@ class FunctionSchedule(LearningRateSchedule):
         )
 
 
+def _ruling(optimizer):
+    """The optimizer that has the rate: of a Lookahead the one inside."""
+    return _ruling(optimizer.optimizer) if isinstance(optimizer, core.Lookahead) else optimizer
+
+
+def _given_rate(optimizer):
+    """The number or the schedule that is in force."""
+    return vars(_ruling(optimizer)).get("_learning_rate")
+
+
 def _learning_rate(optimizer):
-    rate = LearningRate(optimizer.current_learning_rate)
-    rate.optimizer = optimizer
-    return rate
+    """The rate as a variable; of one that ``decay=`` makes fall the first one, which decay leaves alone, as Keras 2."""
+    rate = _given_rate(optimizer)
+    number = LearningRate(rate.initial_learning_rate if _is_falling(rate) else optimizer.current_learning_rate)
+    number.optimizer = optimizer
+    return number
 
 
 def _rate_or_schedule(optimizer):
     """A number that can be assigned to, as today's Keras has it, or a schedule."""
-    rate = core.Optimizer.learning_rate.fget(optimizer)
-    return _learning_rate(optimizer) if isinstance(rate, float) else rate
+    rate = _given_rate(optimizer)
+    return _learning_rate(optimizer) if isinstance(rate, float) or _is_falling(rate) else rate
 
 
 def _set_learning_rate(optimizer, value):
@@ -73,9 +85,34 @@ def _set_learning_rate(optimizer, value):
 
 
 def _set_rate_or_schedule(optimizer, value):
-    """The setter of `learning_rate`, which takes functions too."""
-    is_function = callable(value) and not isinstance(value, LearningRateSchedule | type | LearningRate)
-    core.Optimizer.learning_rate.fset(optimizer, FunctionSchedule(value) if is_function else value)
+    """The setter of `learning_rate`, which takes functions too; a number leaves ``decay=`` in force, as in Keras 2."""
+    before = _given_rate(optimizer)
+    if is_config(value):
+        value = _settable(core.schedules.get(value))
+    elif callable(value):
+        is_function = not isinstance(value, LearningRateSchedule | type | LearningRate)
+        value = FunctionSchedule(value) if is_function else value
+    elif _is_falling(before):
+        value = _falling(value, before.decay_rate)
+    core.Optimizer.learning_rate.fset(_ruling(optimizer), value)
+
+
+def _is_falling(rate):
+    """Whether ``decay=`` made it, and not a schedule that was given."""
+    return getattr(rate, "is_of_keras_2", False)
+
+
+def _falling(rate, decay):
+    """rate / (1 + decay · iterations), as Keras 2 computed it."""
+    schedule = InverseTimeDecay(rate, 1, decay)
+    schedule.is_of_keras_2 = True
+    return schedule
+
+
+def _settable(rate):
+    """The same rate; one like that of ``decay=`` is that: files and configs do not say who made it."""
+    is_like = isinstance(rate, InverseTimeDecay) and rate.decay_steps == 1 and not rate.staircase
+    return _falling(rate.initial_learning_rate, rate.decay_rate) if is_like else rate
 
 
 def _translate(name, args, kwargs):
@@ -84,7 +121,7 @@ def _translate(name, args, kwargs):
     for old in ("epsilon", "rho", "schedule_decay"):
         if kwargs.get(old, 0) is None:  # Keras 2: the default
             del kwargs[old]
-    if kwargs.get("name") is None:
+    if kwargs.get("name") is None and name != "Lookahead":  # which goes by the optimizer inside
         kwargs["name"] = unique_name(name)
     if kwargs.get("schedule_decay") == 0.004:  # Keras 2's argument of Nadam: today it is always that
         del kwargs["schedule_decay"]
@@ -99,23 +136,47 @@ def _translate(name, args, kwargs):
 
 
 def _with_decay(name, decay, args, kwargs):
-    """rate / (1 + decay · iterations), as Keras 2 computed it."""
+    """The arguments with the rate that falls."""
     default = _CLASSES[name]().learning_rate
     rate = args[0] if args else kwargs.get("learning_rate", default)
-    return {**kwargs, "learning_rate": InverseTimeDecay(float(rate), 1, float(decay))}
+    if isinstance(rate, LearningRateSchedule) or is_config(rate):
+        raise TypeError(
+            f"{name}(decay=…) goes with a learning rate that is a number; a schedule falls by itself. Received: "
+            f"learning_rate={rate!r}, decay={decay!r}"
+        )
+    return {**kwargs, "learning_rate": _falling(float(rate), float(decay))}
 
 
 def _decay(optimizer):
-    """Keras 2's ``decay``: 0 unless the rate is 1 / (1 + decay · iterations)."""
-    rate = core.Optimizer.learning_rate.fget(optimizer)
-    return rate.decay_rate if isinstance(rate, InverseTimeDecay) else 0.0
+    """Keras 2's ``decay``."""
+    rate = _given_rate(optimizer)
+    return rate.decay_rate if _is_falling(rate) else 0.0
+
+
+def _set_decay(optimizer, value):
+    rate = _rate_or_schedule(optimizer)
+    if not isinstance(rate, float):
+        raise TypeError(f"decay goes with a learning rate that is a number. Received: learning_rate={rate!r}")
+    core.Optimizer.learning_rate.fset(_ruling(optimizer), _falling(float(rate), value))
+
+
+def _with_config(core_class):
+    """`get_config` of the class, which tells of ``decay=`` as of the schedule that it is."""
+
+    def get_config(self):
+        config, rate = core_class.get_config(self), _given_rate(self)
+        return config | ({"learning_rate": to_plain(rate)} if _is_falling(rate) and "learning_rate" in config else {})
+
+    get_config.__doc__ = core_class.get_config.__doc__
+    return get_config
 
 
 for _name, _class in _CLASSES.items():
     if _name != "Optimizer":
         _lr = property(_learning_rate, _set_learning_rate)
         _rate = property(_rate_or_schedule, _set_rate_or_schedule)
-        _own = {"lr": _lr, "learning_rate": _rate, "decay": property(_decay)}
+        _own = {"lr": _lr, "learning_rate": _rate, "decay": property(_decay, _set_decay)}
+        _own["get_config"] = _with_config(_class)
         _own["iterations"] = property(_iterations, _set_iterations)
         _own |= {**_optimizer_variables.METHODS, **_applied.METHODS, "apply": _applied.with_apply(_class)}
         globals()[_name] = translated(_class, partial(_translate, _name), __name__, **_own)
@@ -123,7 +184,8 @@ for _name, _class in _CLASSES.items():
 
 def get(identifier: Any) -> Any:
     """An optimizer from a name, a class, an instance or a config; None for None."""
-    return None if identifier is None else check_rule(translate(core.get(identifier)))
+    is_given = isinstance(identifier, core.Optimizer)
+    return None if identifier is None else check_rule(translate(core.get(identifier), is_given))
 
 
 def deserialize(config: Any, custom_objects: Any = None) -> core.Optimizer:
@@ -132,12 +194,21 @@ def deserialize(config: Any, custom_objects: Any = None) -> core.Optimizer:
         return get(config)
 
 
-def translate(optimizer: core.Optimizer) -> core.Optimizer:
-    """The same optimizer, as one of the classes of this module."""
+def translate(optimizer: core.Optimizer, is_given: bool = False) -> core.Optimizer:
+    """The same optimizer, as one of the classes of this module.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    is_given : bool, default False
+        Whether a user made it, and not a file or a config.
+    """
     own = globals().get(type(optimizer).__name__)
     if own is not None and type(optimizer) is own.core_class:
         optimizer.__class__ = own
         optimizer.name = optimizer.name or unique_name(own.__name__)
+        if not is_given:
+            core.Optimizer.learning_rate.fset(_ruling(optimizer), _settable(_given_rate(optimizer)))
     return optimizer
 
 

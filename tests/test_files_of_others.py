@@ -1,7 +1,9 @@
 """Model files of other people: Keras 1's structure, files under other names, what was compiled with is not known."""
 
+import io
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 import minicnn as mc
 from minicnn.errors import FileFormatError
+from minicnn.saving.keras.compiled import optimizer_from_keras
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -247,3 +250,115 @@ def test_two_tensors_of_tensorflow(rng):
 def test_functions_of_tensorflow_that_no_layer_is(options):
     with pytest.raises(FileFormatError, match=r"layer 'tf.f' \(TFOpLambda\): there is no layer here that does what"):
         mc.models.model_from_json(tf_model(**options))
+
+
+# ------------------------------------------------------------------------- names with slashes, optimizers before 2.11
+
+
+def with_slashes(text):
+    return text.replace('"conv_bn"', '"conv/bn"').replace('"conv_bn_out"', '"conv/bn/out"')
+
+
+def net_with_names(rng):
+    conv = [mc.layers.Conv2D(2, 1, name="conv"), mc.layers.BatchNormalization(name="conv_bn")]
+    inner = mc.Sequential([mc.Input((3, 3, 1)), *conv, mc.layers.Conv2D(2, 1, name="conv_bn_out")], name="inner")
+    x = mc.Input((3, 3, 1))
+    model = mc.Model(x, mc.layers.Dense(2, name="last")(mc.layers.Flatten(name="flat")(inner(x))))
+    for weight in model.weights:
+        weight.assign(rng.uniform(0.5, 1.5, weight.shape).astype(np.float32))
+    return model, inner
+
+
+@pytest.mark.parametrize("is_inner", [True, False])
+def test_names_with_slashes_in_old_files(is_inner, rng, tmp_path):
+    """As those of tf.keras's MobileNetV3: a layer's group lies in another layer's."""
+    h5py = pytest.importorskip("h5py")
+    whole, inner = net_with_names(rng)
+    model = whole if is_inner else inner
+    model.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        file.attrs["model_config"] = with_slashes(file.attrs["model_config"])
+        group = file["model_weights"]
+        if not is_inner:
+            names = [with_slashes(f'"{name.decode()}"').strip('"') for name in group.attrs["layer_names"]]
+            group.attrs["layer_names"] = np.array(names, "S")
+            group.move("conv_bn", "conv/bn")
+            group.move("conv_bn_out", "conv/bn/out")
+    x = rng.normal(size=(2, 3, 3, 1)).astype(np.float32)
+    loaded = mc.load_model(tmp_path / "m.h5")
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    if not is_inner:
+        other = mc.Sequential(
+            [mc.Input((3, 3, 1)), mc.layers.Conv2D(2, 1), mc.layers.BatchNormalization(name="conv_bn")]
+        )
+        other.load_weights(tmp_path / "m.h5", by_name=True)
+        np.testing.assert_array_equal(other.layers[1].get_weights(), model.get_layer("conv_bn").get_weights())
+
+
+def test_names_with_slashes_that_would_meet(rng, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    net_with_names(rng)[0].save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5") as file:
+        text = json.dumps(json.loads(file.attrs["model_config"]) | {"keras_version": "2.9.0"})
+    text = text.replace('"conv"', '"conv_/bn"').replace('"conv_bn"', '"conv__bn"')
+    layers = mc.models.model_from_json(text).get_layer("inner").layers
+    assert [layer.name for layer in layers] == ["conv__bn_", "conv__bn", "conv_bn_out"]
+
+
+@pytest.mark.parametrize("class_name", ["Nadam", "SGD"])
+def test_decay_of_optimizers_before_keras_2_11(class_name):
+    entry = {"class_name": class_name, "config": {"learning_rate": 0.5, "decay": 0.004}}
+    if class_name == "SGD":
+        rate = optimizer_from_keras(entry)["config"]["learning_rate"]
+        assert rate["config"] == {"initial_learning_rate": 0.5, "decay_steps": 1, "decay_rate": 0.004}
+        return
+    with pytest.warns(UserWarning, match="0.004"):  # its decay is the momentum's
+        assert optimizer_from_keras(entry)["config"] == {"learning_rate": 0.5}
+    entry["config"] = {"lr": 0.5, "schedule_decay": 0.004}  # Keras before 2.3
+    with pytest.warns(UserWarning, match="0.004"):
+        assert optimizer_from_keras(entry)["config"] == {"learning_rate": 0.5}
+
+
+def test_a_file_without_its_optimizers_state_says_so(tmp_path):
+    """tf.keras's older optimizers write none into .keras files."""
+    h5py = pytest.importorskip("h5py")
+    model = mc.Sequential([mc.Input((3,)), mc.layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.fit(np.ones((4, 3), np.float32), np.ones((4, 1), np.float32), verbose=0)
+    model.save(tmp_path / "whole.keras")
+    with zipfile.ZipFile(tmp_path / "whole.keras") as whole, zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        for name in whole.namelist():
+            content = io.BytesIO(whole.read(name))
+            if name.endswith(".h5"):
+                with h5py.File(content, "a") as file:
+                    del file["optimizer"]
+            archive.writestr(name, content.getvalue())
+    with pytest.warns(UserWarning, match="no state of its optimizer"):
+        assert mc.load_model(tmp_path / "m.keras").optimizer.iterations == 0
+    assert mc.load_model(tmp_path / "whole.keras").optimizer.iterations == 1
+
+
+AUGMENTING = [("RandomFlip", {}), ("RandomRotation", {"factor": 0.1})]
+
+
+def test_ellipses_behind_augmentation(rng):
+    """preprocess_input of ResNet50 and VGG16 in a tf.keras model: `x[..., ::-1]` and three numbers added."""
+    inner = [{"class_name": "InputLayer", "config": {"name": "i", "batch_input_shape": [None, 4, 5, 3]}}]
+    inner += [{"class_name": kind, "config": {"name": kind, **own}} for kind, own in AUGMENTING]
+    spec = {"slice_spec": [{"class_name": "__ellipsis__"}, {"start": None, "stop": None, "step": -1}]}
+    layers = [
+        ("InputLayer", "a", {"batch_input_shape": [None, 4, 5, 3]}, []),
+        ("Sequential", "augment", {"layers": inner}, [[["a", 0, 0, {}]]]),
+        ("Rescaling", "scaled", {"scale": 2.0}, [[["augment", 1, 0, {}]]]),
+        ("SlicingOpLambda", "turned", {"function": "__operators__.getitem"}, [["scaled", 0, 0, spec]]),
+        ("TFOpLambda", "plus", {"function": "nn.bias_add"}, [["turned", 0, 0, {"bias": [1.0, 2.0, 3.0]}]]),
+    ]
+    entries = [
+        {"class_name": kind, "name": name, "config": {"name": name, **own}, "inbound_nodes": nodes}
+        for kind, name, own, nodes in layers
+    ]
+    config = {"name": "m", "layers": entries, "input_layers": [["a", 0, 0]], "output_layers": [["plus", 0, 0]]}
+    text = json.dumps({"class_name": "Functional", "config": config, "keras_version": "2.15.0"})
+    x = rng.normal(size=(2, 4, 5, 3)).astype(np.float32)
+    expected = 2 * x[..., ::-1] + np.float32([1, 2, 3])
+    np.testing.assert_allclose(mc.models.model_from_json(text).predict(x), expected, atol=1e-6)

@@ -24,7 +24,7 @@ from minicnn.saving.formats import Format
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names, without_modules
 from minicnn.saving.keras.groups import find_layers, has_layers
-from minicnn.saving.keras.older import modernized
+from minicnn.saving.keras.older import modernized, without_slashes
 from minicnn.saving.keras.state import frozen_names, optimizer_arrays, optimizer_state
 from minicnn.saving.keras.structure import is_functional, layers_of, occurrences
 from minicnn.saving.snapshot import Reader as BaseReader
@@ -142,9 +142,10 @@ class Reader(BaseReader):
         if not isinstance(group, hdf5.Group):
             return None
         found = _arrays(group)
-        endings = {name.removesuffix(":0").rpartition("/")[2] for name in found}
+        endings = [name.removesuffix(":0").rpartition("/")[2] for name, array in found.items() if array.shape != ()]
         old_names = optimizers.get(self.compile["optimizer"]).keras_slots  # of variables that go slot by slot
-        by_slot = bool(slots) and bool(old_names) and endings.issuperset(old_names)
+        by_slot = bool(slots) and bool(old_names) and set(endings).issuperset(old_names)
+        by_slot = by_slot and endings[:1] == endings[1:2]  # Ftrl went weight by weight
         return optimizer_state(list(found.values()), slots, expected, config, self.compile, by_slot)
 
 
@@ -154,17 +155,18 @@ def find_weights(
     """The weights of a group with ``layer_names``; see `minicnn.saving.snapshot.Reader.find`."""
     if not isinstance(group, hdf5.Group):
         raise FileFormatError("the weights are not where Keras writes them: 'model_weights' is no group")
+    layers = {layer: [name for _, name in places] for layer, places in _places_by_layer(config, expected).items()}
     stored = {}
     for name in _names(group, "layer_names"):
         layer = group.find(name)
         if not isinstance(layer, hdf5.Group):
             raise FileFormatError(f"there is no group for the layer {name!r} in the file")
+        name = name if name in layers else without_slashes(name)
         if name in stored:
             raise FileFormatError(f"the file has two layers called {name!r}")
         arrays = list(_arrays(layer).values())
         if arrays:
             stored[name] = arrays
-    layers = {layer: [name for _, name in places] for layer, places in _places_by_layer(config, expected).items()}
     if (
         len(stored) == len(layers) and set(stored) != set(layers) and not by_name
     ):  # a model made again in the same session: by order

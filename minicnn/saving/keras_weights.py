@@ -24,6 +24,7 @@ from minicnn.saving.keras.state import names_by_layer, optimizer_arrays, optimiz
 from minicnn.saving.keras.structure import is_model, layers_of
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot, Stored
+from minicnn.user_warnings import warn_user
 
 if TYPE_CHECKING:
     import h5py
@@ -88,6 +89,7 @@ def read_optimizer(
     """The optimizer's state from ``optimizer/vars``; see `minicnn.saving.snapshot.Reader.optimizer`."""
     variables = root.find("optimizer/vars")
     if not isinstance(variables, hdf5.Group):
+        warn_user("the file has no state of its optimizer, which begins anew: tf.keras's older optimizers leave it out")
         return None
     count = len(variables.members)
     datasets = [variables.members.get(str(index)) for index in range(count)]

@@ -8,6 +8,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.registry import is_config, to_plain
 from minicnn.saving.keras.names import keras_object, object_from_keras
+from minicnn.user_warnings import warn_user
 
 MAX_DEPTH = 20
 NO_LOSS = "NoLoss"  # minicnn's class for Keras's None
@@ -97,7 +98,10 @@ def optimizer_from_keras(value: object) -> Config:
         rate = object_from_keras(rate)
         rate["config"] = {k: v for k, v in rate["config"].items() if k != "name"}
     decay = config.pop("decay", 0)
-    if decay and not isinstance(rate, dict):
+    decay = config.pop("schedule_decay", decay)
+    if decay and entry["class_name"] == "Nadam":  # there it is not the learning rate's
+        warn_user(f"Nadam's momentum rose with 0.96**({decay:g}·t) before Keras 2.11; here it rises with 0.96**t")
+    elif decay and not isinstance(rate, dict):
         rate = {
             "class_name": "InverseTimeDecay",
             "config": {"initial_learning_rate": rate, "decay_steps": 1, "decay_rate": decay},

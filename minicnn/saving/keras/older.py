@@ -1,5 +1,6 @@
 """What Keras 1 and 2 wrote, in today's names: applied to a model's description before `config` reads it."""
 
+from collections.abc import Collection
 from typing import Any
 
 from minicnn.errors import FileFormatError
@@ -75,7 +76,39 @@ def modernized(entry: Any, version: Any = None) -> Any:
     version : str, optional
         Of the Keras that wrote it; before 3, hard_sigmoid is another function.
     """
-    return _modern(entry, str(version or "3")[:2] in ("1.", "2."), 0)
+    read = _modern(entry, str(version or "3")[:2] in ("1.", "2."), 0)
+    names = set(_layer_names(read))
+    return _renamed(read, {name: without_slashes(name, names) for name in names if "/" in name})
+
+
+def without_slashes(name: str, taken: Collection[str] = ()) -> str:
+    """A layer's name as it may be today, "Conv_BatchNorm" for "Conv/BatchNorm"; not one of the `taken` ones."""
+    name = name.replace("/", "_")
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _layer_names(entry):
+    """The names of all layers below, of those of models in the model as well."""
+    config = entry.get("config") if isinstance(entry, dict) else None
+    layers = config.get("layers") if isinstance(config, dict) else config  # early Keras wrote a Sequential's as a list
+    for layer in layers if isinstance(layers, list) else ():
+        if isinstance(layer, dict):
+            own = layer["config"] if isinstance(layer.get("config"), dict) else {}
+            yield from (name for name in (layer.get("name"), own.get("name")) if isinstance(name, str))
+            yield from _layer_names(layer)
+
+
+def _renamed(value, names):
+    """The description with other names of layers: where they are defined, and where calls, inputs and outputs refer."""
+    if not names:
+        return value
+    if isinstance(value, list):
+        return [_renamed(part, names) for part in value]
+    if isinstance(value, dict):
+        return {key: _renamed(part, names) for key, part in value.items()}
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _modern(value, is_old, depth):

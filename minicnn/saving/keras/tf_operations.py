@@ -13,6 +13,7 @@ from typing import Any
 from minicnn.checks import is_integer
 from minicnn.hints import Config
 from minicnn.saving.keras.operations import Made, known_function, of_axes, rearranged, with_number
+from minicnn.saving.keras.structure import MAX_DEPTH
 
 _BINARY = {
     "__operators__.add": "Add",
@@ -60,6 +61,7 @@ _WRAPPING = (
 _FLOATING = ("float16", "bfloat16", "float32", "float64")
 
 _REDUCING = {"math.reduce_max": "Max", "math.reduce_mean": "Mean", "math.reduce_sum": "Sum"}
+_KEEPING = ("Activation", "CenterCrop", "Dropout", "InputLayer", "Normalization", "Rescaling", "Resizing")
 _CONSTANT = "_CONSTANT_VALUE"  # in the place of the first tensor's layer, where a number stands there
 
 
@@ -93,14 +95,42 @@ def without_tf_operations(entry: Config, inputs: dict[str, Config]) -> Config:
 
 
 def inputs_of(found: list[Config]) -> dict[str, Config]:
-    """Name → what the file says of an input; nothing of other layers, whose shapes are not in it."""
-    return {
-        layer["name"]: layer["config"]
-        for layer in found
-        if layer.get("class_name") == "InputLayer"
-        and isinstance(layer.get("name"), str)
-        and isinstance(layer.get("config"), dict)
-    }
+    """Name → what the file says of an input; of layers behind it that change no rank, a shape with that rank alone.
+
+    Nothing of other layers, whose shapes are not in the file.
+    """
+    known: dict[str, Config] = {}
+    for layer in found:
+        if not isinstance(layer.get("name"), str) or not isinstance(layer.get("config"), dict):
+            continue
+        if layer.get("class_name") == "InputLayer":
+            known[layer["name"]] = layer["config"]
+        elif (rank := _rank_before(layer, known)) and _keeps_rank(layer):
+            known[layer["name"]] = {"batch_input_shape": [None] * rank}
+    return known
+
+
+def _rank_before(layer, known) -> int:
+    """Of the tensor that a layer is called with first; 0 if that is not known."""
+    node = layer.get("inbound_nodes")
+    while isinstance(node, list) and node and isinstance(node[0], list):
+        node = node[0]
+    source = known.get(node[0], {}) if isinstance(node, list) and node and isinstance(node[0], str) else {}
+    shape = source.get("batch_input_shape", source.get("batch_shape"))
+    return len(shape) if isinstance(shape, list) else 0
+
+
+def _keeps_rank(layer, depth=0) -> bool:
+    """Whether a layer is one of those that stand between images and a network: augmentation, rescaling, casts."""
+    class_name, config = layer.get("class_name"), layer.get("config")
+    if not isinstance(class_name, str) or not isinstance(config, dict):
+        return False
+    if class_name == "TFOpLambda":
+        return config.get("function") in (*_UNARY, "cast")
+    if class_name == "Sequential" and depth < MAX_DEPTH:
+        inner = config.get("layers")
+        return isinstance(inner, list) and all(isinstance(e, dict) and _keeps_rank(e, depth + 1) for e in inner)
+    return class_name.startswith("Random") or class_name in _KEEPING
 
 
 def _source(call, inputs) -> Config:

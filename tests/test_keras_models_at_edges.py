@@ -203,3 +203,28 @@ def test_each_half_of_a_gan_is_trained_by_the_model_that_was_compiled_for_it():
     of_generator.train_on_batch(z, y)
     assert kept(critic, before[1]) and not kept(generator, before[0])
     assert (generator.trainable, critic.trainable) == (True, False)
+
+
+# ------------------------------------------------------------------------------- losses that use a model's tensors
+
+
+def test_functions_that_a_loss_calls_may_use_tensors_and_be_metrics(x):
+    inputs = layers.Input((3,))
+    mean = layers.Dense(2)(inputs)
+    model = keras.Model(inputs, layers.Dense(3)(mean))
+
+    def rebuilt(y_true, y_pred):
+        return ops.mean(ops.square(y_true - y_pred), axis=1)
+
+    def far(y_true, y_pred):
+        return -0.5 * ops.sum(1 - ops.square(mean), axis=1)
+
+    model.compile(
+        "sgd", lambda y_true, y_pred: 5 * rebuilt(y_true, y_pred) + far(y_true, y_pred), metrics=[rebuilt, far]
+    )
+    means = keras.Model(inputs, mean).predict(x, verbose=0).astype("float64")
+    errors = ((x - model.predict(x, verbose=0).astype("float64")) ** 2).mean()
+    distance = (-0.5 * (1 - means**2).sum(axis=1)).mean()
+    np.testing.assert_allclose(
+        model.evaluate(x, x, verbose=0), [5 * errors + distance, errors, distance], rtol=1e-4, atol=1e-5
+    )

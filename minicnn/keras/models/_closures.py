@@ -14,15 +14,28 @@ from minicnn.graph import Tensor
 from minicnn.keras import ops
 from minicnn.layers import Input
 from minicnn.layers.added_loss import BatchScalar
+from minicnn.layers.base import Layer
+from minicnn.own_parts import is_of_package
+
+_ATTRIBUTES = {"output", "outputs", "input", "inputs"}
+_OF_TARGETS = ("loss_weights", "weighted_metrics")
 
 
 def uses_tensors(loss: Any) -> bool:
-    """Whether a function has a model's tensor for a variable from outside."""
-    if not isinstance(loss, FunctionType):
-        return False
-    cells = [cell.cell_contents for cell in loss.__closure__ or ()]
-    names = (loss.__globals__.get(name) for name in loss.__code__.co_names)
-    return any(isinstance(value, Tensor) for value in (*cells, *names))
+    """Whether a function, or one that it calls, has a model's tensor, or a model whose tensors it asks for, outside."""
+    waiting, seen = [loss], set()
+    while waiting:
+        function = waiting.pop()
+        if not isinstance(function, FunctionType) or is_of_package(function) or function in seen:
+            continue
+        seen.add(function)
+        cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        names = set(function.__code__.co_names)
+        outside = [*cells, *(function.__globals__.get(name) for name in names)]
+        if any(isinstance(x, Tensor) or (isinstance(x, Layer) and names & _ATTRIBUTES) for x in outside):
+            return True
+        waiting.extend(outside)
+    return False
 
 
 class WithClosures:
@@ -32,17 +45,20 @@ class WithClosures:
     functional: Callable[[list[Tensor], Tensor], Any]  # inputs and output → a model
 
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Say how to train; a loss that uses tensors of the model takes no metrics beside it."""
+        """Say how to train; beside a loss that uses tensors of the model, metrics are functions of (y_true, y_pred)."""
         self._trainer = None
         if not uses_tensors(loss):
             super().compile(optimizer, loss, *args, **kwargs)  # type: ignore[misc]
             return
-        if any(args) or kwargs.get("metrics"):
+        metrics = kwargs.pop("metrics", None) or []
+        metrics = metrics if isinstance(metrics, list | tuple) else [metrics]
+        others = {name: value for name, value in kwargs.items() if name in _OF_TARGETS and value}
+        if any(args) or others or not all(isinstance(metric, FunctionType) for metric in metrics):
             raise ValueError(
-                "a loss that uses tensors of the model is a part of it, beside which metrics have no target. "
-                f"Received: {kwargs or args}"
+                "a loss that uses tensors of the model is a part of it, beside which metrics=[…] are functions of "
+                f"(y_true, y_pred). Received: metrics={metrics}, {others or args}"
             )
-        self._trainer = _trainer(self, loss)
+        self._trainer = _trainer(self, loss, metrics)
         self._trainer.compile(optimizer)
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -67,12 +83,14 @@ class WithClosures:
         return self._trainer.train_on_batch(_joined(x, y), None, *args, **kwargs)
 
 
-def _trainer(model, loss):
+def _trainer(model, loss, metrics):
     """The model with its target for one more input, and the loss in its graph."""
     target = Input(tuple(model.output.shape)[1:])
     trainer = model.functional([*model.inputs, target], model.output)
     made = loss(target, model.output)
     trainer.add_loss(made if isinstance(made, BatchScalar) else ops.mean(made))
+    for metric in metrics:
+        trainer.add_metric(metric(target, model.output), name=metric.__name__)
     return trainer
 
 

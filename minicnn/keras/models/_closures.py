@@ -6,7 +6,7 @@ Such a loss is a part of a graph: the model that trains has the target for one m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import FunctionType
+from types import CellType, FunctionType
 from typing import Any
 
 from minicnn.data import Dataset
@@ -29,7 +29,7 @@ def uses_tensors(loss: Any) -> bool:
         if not isinstance(function, FunctionType) or is_of_package(function) or function in seen:
             continue
         seen.add(function)
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        cells = [cell.cell_contents for cell in function.__closure__ or () if cell != CellType()]  # not empty ones
         names = set(function.__code__.co_names)
         outside = [*cells, *(function.__globals__.get(name) for name in names)]
         if any(isinstance(x, Tensor) or (isinstance(x, Layer) and names & _ATTRIBUTES) for x in outside):
@@ -55,8 +55,8 @@ class WithClosures:
         others = {name: value for name, value in kwargs.items() if name in _OF_TARGETS and value}
         if any(args) or others or not all(isinstance(metric, FunctionType) for metric in metrics):
             raise ValueError(
-                "a loss that uses tensors of the model is a part of it, beside which metrics=[…] are functions of "
-                f"(y_true, y_pred). Received: metrics={metrics}, {others or args}"
+                "a loss that uses tensors of the model is a part of it, beside which metrics have no target but as "
+                f"functions of (y_true, y_pred). Received: {others or args or f'metrics={metrics}'}"
             )
         self._trainer = _trainer(self, loss, metrics)
         self._trainer.compile(optimizer)

@@ -924,3 +924,49 @@ def test_get_updates_takes_gradients_of_a_tape():
     optimizer.minimize(lambda: tf.reduce_sum(layer.kernel * 8.0), [layer.kernel])
     speed = 0.5 * speed + 8
     np.testing.assert_allclose(np.ravel(layer.kernel.numpy()), expected - 0.125 * speed, rtol=1e-6)
+
+
+def fourth_powers(w):
+    return 0.3 * tf.reduce_sum(tf.square(tf.square(w)))
+
+
+class Scaled(keras.layers.Layer):
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], 2), regularizer=fourth_powers)
+
+    def call(self, inputs):
+        return inputs @ self.kernel
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: keras.layers.Dense(2, use_bias=False, kernel_regularizer=fourth_powers),
+        lambda: keras.layers.Dense(2, use_bias=False, kernel_regularizer=lambda w: 0.3 * w**4),
+        lambda: keras.layers.Dense(2, use_bias=False, kernel_regularizer=keras.regularizers.get(fourth_powers)),
+        Scaled,
+    ],
+    ids=["function", "lambda of several numbers", "got", "weight of one's own"],
+)
+def test_a_function_is_a_regularizer(layer, rng, tmp_path):
+    """Of a loss that is 0 the penalty 0.3 · Σw⁴ is left, whose slope is 1.2 w³; files hold the function's name."""
+    model = keras.Sequential([keras.Input((3,)), layer()])
+    w, x = model.get_weights()[0].astype(np.float64), np.zeros((4, 3), np.float32)
+    np.testing.assert_allclose(float(model.losses[0]), 0.3 * (w**4).sum(), rtol=1e-5)
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    model.fit(x, np.zeros((4, 2)), batch_size=4, verbose=0)
+    np.testing.assert_allclose(model.get_weights()[0], w - 0.5 * 1.2 * w**3, rtol=1e-5, atol=1e-6)
+    if isinstance(model.layers[0], keras.layers.Dense) and "fourth" in repr(model.layers[0].get_config()):
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"fourth_powers": fourth_powers})
+        np.testing.assert_array_equal(float(loaded.losses[0]), float(model.losses[0]))
+        with pytest.raises(Exception, match=r"custom_objects=.*fourth_powers"):
+            keras.models.load_model(tmp_path / "model.keras")
+
+
+def test_a_function_is_a_penalty_on_outputs():
+    """0.1 · Σy of outputs 4, divided by the number of samples, beside a mean square of 16."""
+    dense = keras.layers.Dense(2, kernel_initializer="ones", activity_regularizer=lambda y: 0.1 * tf.reduce_sum(y))
+    model = keras.Sequential([keras.Input((4,)), dense])
+    model.compile("sgd", "mse")
+    assert model.evaluate(np.ones((3, 4)), np.zeros((3, 2)), verbose=0) == pytest.approx(16.8)

@@ -18,6 +18,7 @@ from minicnn.graph import Node, Tensor
 from minicnn.keras._call_forms import Form, form_of, is_usual, shapes_in, usual_form, with_parts
 from minicnn.keras._called import Called, attributes_with_weights, take_measured
 from minicnn.keras._eager import eager
+from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._own_weights import standing_in, weight_arguments, weights_in_graph
@@ -102,7 +103,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         for name in ("dynamic", "autocast"):
             kwargs.pop(name, None)
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **with_functions(kwargs))
         for name, value in list(vars(self).items()):  # which were there before
             self._adopt(name, value)
 
@@ -198,7 +199,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
         """Declare a weight with Keras's arguments, in the order of Keras 2 (name first) or 3 (shape first)."""
-        given = weight_arguments(args, kwargs)
+        given = with_functions(weight_arguments(args, kwargs))
         if given.pop("trainable", True) is False:
             given["has_gradient"] = False
         if "constraint" in given:

@@ -15,7 +15,7 @@ from minicnn.graph import Tensor
 from minicnn.keras import _calls, _own_parts
 from minicnn.keras._data_format import or_current
 from minicnn.keras._eager import eagerly
-from minicnn.keras._function_activations import activation
+from minicnn.keras._function_activations import activation, with_functions
 from minicnn.keras._names import lookup
 from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._translation import renamed, translated
@@ -141,8 +141,7 @@ def _translate(name, args, kwargs):
         _check_strides(name, args, kwargs)
     if name == "Activation" and args:
         args = (activation(args[0]), *args[1:])
-    if kwargs.get("activation") is not None:
-        kwargs["activation"] = activation(kwargs["activation"])
+    kwargs = with_functions(kwargs)
     if name in _WITH_DATA_FORMAT and not _is_given("data_format", name, args):
         given, today = kwargs.get("data_format"), or_current(kwargs.get("data_format"))
         kwargs["data_format"] = today if today in ("channels_first", given) else None  # minicnn's default

@@ -11,7 +11,7 @@ from minicnn import layers
 from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded
 from minicnn.errors import ShapeError
-from minicnn.images.resizing import INTERPOLATIONS, resized
+from minicnn.images.resizing import INTERPOLATIONS, fitting, resized
 from minicnn.keras import random as numbers
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
@@ -121,13 +121,8 @@ def resize_with_pad(
 ) -> Any:
     """Each picture as large as fits, its proportions kept and sizes rounded down, in the middle of black."""
     pixels, targets = pictures_of(image), (int(target_height), int(target_width))
-    sizes = pixels.shape[-3:-1]
-    ratio = max(size / target for size, target in zip(sizes, targets, strict=True))
-    fits = [size / ratio for size in sizes]
-    before = [max(0, int((target - fit) / 2)) for fit, target in zip(fits, targets, strict=True)]
-    return _pictures.pad_to_bounding_box(
-        resize(pixels, [max(1, int(n)) for n in fits], method, antialias=antialias), *before, *targets
-    )
+    size, before = fitting(pixels.shape[-3:-1], targets)
+    return _pictures.pad_to_bounding_box(resize(pixels, size, method, antialias=antialias), *before, *targets)
 
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:

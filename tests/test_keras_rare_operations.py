@@ -143,3 +143,13 @@ def test_names_of_tensorflows_generated_files():
 
     assert ResizeMethod.BILINEAR == tf.image.ResizeMethod.BILINEAR
     assert Dense is keras.layers.Dense
+
+
+def test_hot_rows_are_dense():
+    """Which Keras says with ``sparse=False``; sparse ones are refused."""
+    ops = keras.ops
+    np.testing.assert_array_equal(ops.one_hot([0, 2], 3, sparse=False), np.eye(3)[[0, 2]])
+    np.testing.assert_array_equal(ops.multi_hot([[0, 2], [1, 1]], 3, sparse=False), [[1, 0, 1], [0, 1, 0]])
+    for function in (ops.one_hot, ops.multi_hot):
+        with pytest.raises(ValueError, match="sparse"):
+            function([[0, 2]], 3, sparse=True)

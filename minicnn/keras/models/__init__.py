@@ -196,7 +196,8 @@ class _OldMethods(ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Gra
         write_to(super().save, filepath, save_format, args, kwargs)
 
     def save_weights(self, filepath: Any, *args: Any, save_format: str | None = None, **kwargs: Any) -> None:
-        kwargs.pop("options", None)
+        for name in ("options", "max_shard_size"):  # one file holds weights of any size
+            kwargs.pop(name, None)
         if self.is_graphless:
             super().save_weights(filepath)
         else:

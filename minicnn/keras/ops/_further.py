@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded, beside, value_of
 from minicnn.keras import _operations
 from minicnn.keras._deferred import applied
@@ -203,8 +204,11 @@ def in_top_k(targets: Any, predictions: Any, k: int) -> np.ndarray:
     return (numbers > np.take_along_axis(numbers, classes[:, None], -1)).sum(-1) < int(k)
 
 
-def multi_hot(inputs: Any, num_classes: int, axis: int = -1, dtype: Any = "float32") -> np.ndarray:
-    """A row for each row of class numbers, with 1 at each of them: (…, classes)."""
+def multi_hot(
+    inputs: Any, num_classes: int, axis: int = -1, dtype: Any = "float32", sparse: bool = False
+) -> np.ndarray:
+    """A row for each row of class numbers, with 1 at each of them: (…, classes). There are no sparse ones."""
+    check_choice("sparse", sparse, (False,))
     hot = np.asarray(value_of(inputs))[..., None] == np.arange(num_classes)
     return hot.any(axis=-2).astype(dtype)
 

@@ -13,7 +13,7 @@ from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.optimizers._updating import Optimizer as Optimizer
 from minicnn.keras.optimizers._updating import check_rule
-from minicnn.keras.optimizers._variables import Iterations, LearningRate
+from minicnn.keras.optimizers._variables import Iterations, LearningRate, in_force, schedule_of
 from minicnn.layers.names import unique_name
 from minicnn.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
 from minicnn.registry import custom_object_scope, is_config, to_plain
@@ -75,9 +75,10 @@ def _learning_rate(optimizer):
 
 
 def _rate_or_schedule(optimizer):
-    """A number that can be assigned to, as today's Keras has it, or a schedule."""
+    """A number that can be assigned to, as today's Keras has it, or a schedule, which is the number in force, too."""
     rate = _given_rate(optimizer)
-    return _learning_rate(optimizer) if isinstance(rate, float) or _is_falling(rate) else rate
+    is_number = isinstance(rate, float) or _is_falling(rate)
+    return _learning_rate(optimizer) if is_number else in_force(rate, optimizer)
 
 
 def _set_learning_rate(optimizer, value):
@@ -86,7 +87,7 @@ def _set_learning_rate(optimizer, value):
 
 def _set_rate_or_schedule(optimizer, value):
     """The setter of `learning_rate`, which takes functions too; a number leaves ``decay=`` in force, as in Keras 2."""
-    before = _given_rate(optimizer)
+    before, value = _given_rate(optimizer), schedule_of(value)
     if is_config(value):
         value = _settable(core.schedules.get(value))
     elif callable(value):

@@ -970,3 +970,48 @@ def test_a_function_is_a_penalty_on_outputs():
     model = keras.Sequential([keras.Input((4,)), dense])
     model.compile("sgd", "mse")
     assert model.evaluate(np.ones((3, 4)), np.zeros((3, 2)), verbose=0) == pytest.approx(16.8)
+
+
+def test_a_schedule_of_an_optimizer_is_the_rate_in_force_too(tmp_path):
+    """0.1 · 0.5 ** (iterations / 2) of Keras 3's `learning_rate`; it is the schedule, too, as which Keras 2 had it."""
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(schedule), "mse")
+    seen = []
+    told = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(float(model.optimizer.learning_rate))
+    )
+    model.fit(np.zeros((8, 2)), np.zeros((8, 1)), batch_size=4, epochs=2, verbose=0, callbacks=[told])
+    assert seen == pytest.approx([0.05, 0.025])
+    rate = model.optimizer.learning_rate
+    assert rate.numpy() == pytest.approx(0.025) and float(2 * rate) == pytest.approx(0.05)
+    assert f"{rate:.3f}" == "0.025" and np.asarray(rate) == pytest.approx(0.025) and round(rate, 2) == 0.03
+    assert isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) and rate(2) == pytest.approx(0.05)
+    rate.decay_rate = 1.0
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.1) and schedule.decay_rate == 1.0
+    other = keras.optimizers.SGD()
+    other.learning_rate = rate
+    assert float(other.learning_rate) == pytest.approx(0.1)
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").optimizer.learning_rate.decay_rate == 1.0
+
+
+class Watching(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.seen = keras.metrics.Mean(name="seen")
+
+    def call(self, inputs):
+        self.seen.update_state(inputs)
+        return inputs
+
+
+def test_a_metric_in_an_attribute_of_a_layer_is_shown(rng):
+    """Its mean over an epoch's batches, and that of the data for validation; a trial while building counts not."""
+    x = rng.normal(size=(12, 3)).astype(np.float32)
+    model = keras.Sequential([keras.Input((3,)), Watching(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    history = model.fit(x, x[:, :1], batch_size=4, epochs=2, verbose=0, validation_data=(x[:5], x[:5, :1])).history
+    np.testing.assert_allclose(history["seen"], [x.mean()] * 2, rtol=1e-5)
+    np.testing.assert_allclose(history["val_seen"], [x[:5].mean()] * 2, rtol=1e-5)
+    assert model.evaluate(x[:2], x[:2, :1], verbose=0, return_dict=True)["seen"] == pytest.approx(x[:2].mean())

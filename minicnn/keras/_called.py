@@ -167,7 +167,7 @@ class Called(Step):
 
 
 def take_measured(layer: Any, added: Sequence[Any], place: int | None) -> list[Any]:
-    """What `call` has added to the loss; what it has measured is kept for the logs.
+    """What `call` has added to the loss; what it has measured is kept for the logs, as are metrics in attributes.
 
     Parameters
     ----------
@@ -185,13 +185,23 @@ def take_measured(layer: Any, added: Sequence[Any], place: int | None) -> list[A
             measured.metric = part.metric
             if place is not None and part.metric is None:
                 measured.put(place, np.asarray(value_of(met(part.value))))
+    shown = [measured.metric for measured in layer.measured.values()]
+    for metric in _metrics_of(layer):
+        if not any(metric is other for other in shown):
+            layer.measured = {**layer.measured, metric.name: (measured := Measured())}
+            measured.metric = metric
     return [part for part in added if not isinstance(part, ToMeasure)]
+
+
+def _metrics_of(layer):
+    """The metrics in a layer's attributes, and in lists and dicts of them."""
+    return [part for value in vars(layer).values() for part in leaves(value) if isinstance(part, Metric)]
 
 
 @contextmanager
 def _metrics_kept(layer) -> Iterator[None]:
     """Inside, what metrics in a layer's attributes are told is forgotten afterwards."""
-    states = [(metric, metric.get_state()) for metric in vars(layer).values() if isinstance(metric, Metric)]
+    states = [(metric, metric.get_state()) for metric in _metrics_of(layer)]
     copies = copy.deepcopy([state for _, state in states])
     try:
         yield

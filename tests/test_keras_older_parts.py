@@ -295,6 +295,36 @@ def test_options_of_the_command_line(monkeypatch, capsys):
     assert "argument --rate: invalid float value: 'much'" in capsys.readouterr().err
 
 
+def test_options_that_are_given_several_times(monkeypatch, capsys):
+    flags = tf.compat.v1.flags
+    flags.DEFINE_multi_string("sets", "first", "names")
+    flags.DEFINE_multi_integer("sizes", [1, 2], "numbers")
+    flags.DEFINE_multi_float("rates", None, "numbers")
+    flags.DEFINE_multi_enum("kinds", ["a"], ["a", "b"], "words")
+    flags.DEFINE_spaceseplist("words", "", "in one text")
+    rest = flags.FLAGS(["train.py", "--sets=x", "--sets=y", "--rates=0.5", "--kinds=b", "--words=u v", "rest"])
+    assert rest == ["train.py", "rest"]
+    assert flags.FLAGS.sets == ["x", "y"] and flags.FLAGS.rates == [0.5] and flags.FLAGS.kinds == ["b"]
+    assert flags.FLAGS.sizes == [1, 2] and flags.FLAGS.words == ["u", "v"]
+    assert {"sets", "sizes"} <= flags.FLAGS.flag_values_dict().keys()
+    flags.FLAGS(["train.py"])
+    assert flags.FLAGS.sets == ["first"] and flags.FLAGS.rates is None
+    with pytest.raises(SystemExit):
+        flags.FLAGS(["train.py", "--kinds=c"])
+    flags.mark_flag_as_required("rates")
+    monkeypatch.setattr(tf.flags.FLAGS, "_required", {"rates"})
+    with pytest.raises(SystemExit):
+        flags.FLAGS(["train.py"])
+    assert "the flag --rates=… has to be given" in capsys.readouterr().err
+    monkeypatch.setattr(tf.flags.FLAGS, "_required", set())
+
+
+@pytest.mark.parametrize("name", ["lite", "saved_model"])
+def test_other_formats_of_tensorflow_are_refused_with_what_to_do_instead(name):
+    with pytest.raises(AttributeError, match=rf"no tf.{name}: .*model.export.*format=.onnx"):
+        getattr(tf, name)
+
+
 def test_layers_are_found_by_the_names_that_keras_1_and_2_gave(monkeypatch):
     monkeypatch.setattr("minicnn.keras._warning._warned", set())
     keras.backend.clear_session()

@@ -5,6 +5,7 @@ import pytest
 
 from minicnn import keras
 from minicnn.keras import layers
+from minicnn.keras import tensorflow as tf
 
 
 @pytest.fixture
@@ -475,3 +476,67 @@ def test_a_config_may_name_arguments_beside_those_of_the_base(layer, tmp_path, r
     again = keras.models.load_model(tmp_path / "m.keras", custom_objects={type(layer).__name__: type(layer)})
     assert type(again.layers[-1]) is type(layer)
     np.testing.assert_allclose(again.predict(x), model.predict(x), rtol=1e-6)
+
+
+class Penalized(keras.layers.Layer):
+    def call(self, inputs):
+        self.add_loss(0.1 * keras.ops.sum(inputs))
+        return inputs
+
+
+class AroundPenalized(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.inner = Penalized()
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+@pytest.mark.parametrize("kind", [Penalized, AroundPenalized])
+def test_a_layer_by_itself_tells_what_its_last_call_added_to_the_loss(kind):
+    """As in Keras's guide to layers of one's own: 0.1 · Σx of the last call alone."""
+    layer = kind()
+    assert layer.losses == []
+    layer(np.ones((2, 3), np.float32))
+    made = layer(np.full((2, 3), 2, np.float32))
+    assert layer.losses == pytest.approx([1.2])
+    np.testing.assert_array_equal(made, np.full((2, 3), 2))
+    with tf.GradientTape() as tape:
+        x = tf.ones((2, 3))
+        tape.watch(x)
+        layer(x)
+        loss = sum(layer.losses)
+    np.testing.assert_allclose(tape.gradient(loss, x), np.full((2, 3), 0.1), rtol=1e-6)
+    assert layer(np.zeros((1, 3), np.float32)).shape == (1, 3) and layer.losses == [0.0]
+
+
+def test_a_model_of_methods_may_call_itself_built():
+    class Pair(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+            self.built = True
+
+        def train_step(self, data):
+            return {"mean": keras.ops.mean(self.dense(data))}
+
+    pair = Pair()
+    pair.compile()
+    assert set(pair.fit(np.ones((4, 2), np.float32), verbose=0).history) == {"mean"}
+
+
+def test_methods_for_files_that_nobody_asks_are_told_of(tmp_path):
+    """What Keras would write by `save_own_variables` is not in the file, which a warning says."""
+
+    class Counting(keras.layers.Layer):
+        def call(self, inputs):
+            return 2 * inputs
+
+        def save_own_variables(self, store):
+            store["seen"] = np.array(7.0)
+
+    model = keras.Sequential([keras.Input((3,)), Counting()])
+    for save, name in ((model.save, "m.keras"), (model.save_weights, "m.weights.h5")):
+        with pytest.warns(UserWarning, match="save_own_variables.*add_weight"):
+            save(tmp_path / name)

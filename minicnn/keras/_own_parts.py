@@ -28,9 +28,11 @@ from minicnn.keras._taped import inside_a_layer
 from minicnn.keras._taped_calls import (
     belongs_to_a_function,
     forget_added,
+    graph_adds_losses,
     layer_outputs,
     losses_of_layer,
     on_tapes,
+    outputs_off_tapes,
     through_a_tape,
 )
 from minicnn.keras._variables import Variable
@@ -96,6 +98,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
     input_count: int | None = None
     adds_loss: bool = False  # whether `call` does, on arrays
     _added_losses: list[Any] | None = None  # while `call` runs
+    _noted: Sequence[float] = ()  # what the last call on arrays, by itself and off tapes, added to the loss
     measured: Mapping[str, Measured] = MappingProxyType({})  # what `call` has measured on arrays, by name
     output_form: Any = None  # shapes of samples in tuples, lists and dicts, where `call` gives several
     _form: Form | None = None  # of the first call, which all places of the layer have
@@ -341,6 +344,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
         if on_tapes(self, arrays):
             return layer_outputs(self, arrays, training)
         forget_added(self)
+        self._noted = []
         with inside_a_layer():
             return self._call_on_plain(value_of(met(list(arrays))), training)
 
@@ -353,6 +357,8 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
         self._build_once(shapes)
         if self.parts():
             self.build_for(shapes)
+            if graph_adds_losses(self):
+                return outputs_off_tapes(self, arrays, training)
             return self._made.call_on_arrays(arrays, training)
         self._built = True
         mine = attributes_with_weights(self)
@@ -361,7 +367,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
             vars(self).update({name: held(value) for name, value in mine.items()})
             with self.collecting() as added, function_numbers.in_phase(training):
                 made = self.noting_penalty(value_of(self.apply([eager(a) for a in arrays], **options)))
-            take_measured(self, added, 0)
+            self._noted = [float(np.mean(value_of(met(loss)))) for loss in take_measured(self, added, 0)]
             return made
         finally:
             vars(self).update(mine)
@@ -374,7 +380,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
     @property
     def losses(self) -> list[Any]:
         """The penalties of weights, and what the last call added: on the tape, where one records."""
-        return losses_of_layer(self, super().losses)
+        return losses_of_layer(self, [*super().losses, *self._noted])
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments: as attributes of their names, or as they were given.

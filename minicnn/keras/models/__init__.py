@@ -43,7 +43,7 @@ from minicnn.keras.models._compiling import (
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
 from minicnn.keras.models._graphless import Graphless
-from minicnn.keras.models._places import file_at, write_to
+from minicnn.keras.models._places import file_at, warn_of_own_files, write_to
 from minicnn.keras.optimizers._updating import begun_anew
 from minicnn.keras.utils._helpers import with_registered
 from minicnn.layers.open_sizes import all_fit
@@ -193,6 +193,7 @@ class _OldMethods(ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Gra
         for name in ("signatures", "options", "save_traces", "zipped"):
             kwargs.pop(name, None)
         self._need_graph("save")
+        warn_of_own_files(self)
         write_to(super().save, filepath, save_format, args, kwargs)
 
     def save_weights(self, filepath: Any, *args: Any, save_format: str | None = None, **kwargs: Any) -> None:
@@ -201,6 +202,7 @@ class _OldMethods(ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Gra
         if self.is_graphless:
             super().save_weights(filepath)
         else:
+            warn_of_own_files(self)
             write_to(super().save_weights, filepath, save_format, args, kwargs)
 
     def load_weights(self, filepath: Any, *args: Any, by_name: bool = False, **kwargs: Any) -> None:

@@ -287,3 +287,25 @@ def test_the_call_of_a_loss_of_the_library_gives_the_losses_of_samples():
     y_true, y_pred = np.arange(6.0).reshape(2, 3), np.ones((2, 3))
     found = keras.losses.MeanSquaredError().call(y_true, y_pred)
     assert_close(found, np.mean((y_true - y_pred) ** 2, axis=1), 1e-6)
+
+
+def test_layers_that_take_masks_leave_out_what_these_do_not_let_through(rng):
+    """A softmax and a mean over the rest, computed of the rest alone; other layers take none."""
+    x = rng.normal(size=(2, 4, 3)).astype(np.float32)
+    steps = np.array([[1, 0, 1, 1], [0, 1, 0, 0]], bool)
+    means = np.stack([x[n][steps[n]].mean(axis=0) for n in range(2)])
+    pool = keras.layers.GlobalAveragePooling1D()
+    np.testing.assert_allclose(pool(x, mask=steps), means, rtol=1e-5)
+    first = keras.layers.GlobalAveragePooling1D(data_format="channels_first", keepdims=True)
+    np.testing.assert_allclose(first(x.transpose(0, 2, 1), mask=steps)[..., 0], means, rtol=1e-5)
+    rows = keras.layers.Softmax()(x[..., 0], mask=steps)
+    for n in range(2):
+        e = np.exp(x[n, steps[n], 0].astype(np.float64))
+        np.testing.assert_allclose(rows[n][steps[n]], e / e.sum(), rtol=1e-5)
+    assert (rows[~steps] == 0).all()
+    inputs, mask = keras.Input((4, 3)), keras.Input((4,), dtype="bool")
+    model = keras.Model([inputs, mask], keras.layers.GlobalAveragePooling1D()(inputs, mask=mask))
+    np.testing.assert_allclose(model.predict([x, steps], verbose=0), means, rtol=1e-5)
+    np.testing.assert_array_equal(keras.layers.Dense(2)(x, mask=None).shape, (2, 4, 2))
+    with pytest.raises(NotImplementedError, match="Softmax and GlobalAveragePooling1D take a mask"):
+        keras.layers.Dense(2)(x, mask=steps)

@@ -21,7 +21,7 @@ from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._lambdas import LAMBDA
-from minicnn.keras.layers._masks import masks_of
+from minicnn.keras.layers._masks import masks_of, taking_masks
 from minicnn.keras.layers._of_keras_1 import (
     OLD_WEIGHTS,
     WEIGHTS,
@@ -330,7 +330,8 @@ for _variables, _property in {**VARIABLES, **WEIGHTS, **masks_of("Layer")}.items
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
-    _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__), **masks_of(_name)}
+    _more = {**_more, "built": _built_of(_class, _name), **masks_of(_name)}
+    _more["__call__"] = eagerly(taking_masks(_name, _class.__call__))
     for _old, _today in OLD_WEIGHTS.items() if _name.startswith(("Dense", "Conv")) else ():
         setattr(_class, _old, _today)  # of a model that was loaded, too
     if _name == "InputLayer":

@@ -586,6 +586,8 @@ def test_wrong_shapes():
         RandomFlip()(np.zeros((2, 8, 8, 1, 1)))
     with pytest.raises(ShapeError, match=r"scale needs 3 numbers, one for each channel\. Received: 2"):
         Rescaling([1, 2])(np.zeros((2, 8, 8, 3)))
+    with pytest.raises(ShapeError, match="scale needs one number, as a sample is one"):
+        Rescaling([1, 2])(mc.Input(()))
 
 
 def test_equal_ways_to_write_a_factor():

@@ -43,8 +43,9 @@ class Rescaling(Layer):
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
         for name, value in (("scale", self.scale), ("offset", self.offset)):
-            if isinstance(value, list) and len(value) != shape[-1]:
-                raise ShapeError(f"{name} needs {shape[-1]} numbers, one for each channel. Received: {len(value)}")
+            if isinstance(value, list) and shape[-1:] != (len(value),):
+                needed = f"{shape[-1]} numbers, one for each channel" if shape else "one number, as a sample is one"
+                raise ShapeError(f"{name} needs {needed}. Received: {len(value)}")
         return shape
 
     def bind(self, ws: Workspace) -> None:

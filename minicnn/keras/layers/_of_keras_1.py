@@ -112,7 +112,19 @@ class OldWeight:
 
 
 def of_an_embedding(input_length: Any = None, **kwargs: Any) -> dict[str, Any]:
-    """Arguments of an Embedding, of which Keras 2 was told how many numbers a sample has."""
+    """Arguments of an Embedding, of which Keras 2 was told how many numbers a sample has.
+
+    Raises
+    ------
+    NotImplementedError
+        For ``mask_zero=True``.
+    """
+    if kwargs.get("mask_zero"):
+        raise NotImplementedError(
+            "Embedding hands no mask on: leave mask_zero=True out, as convolutions and maxima behind it take no notice "
+            "of masks in Keras either; a mean is told, GlobalAveragePooling1D()(x, mask=numbers > 0). Received: "
+            "mask_zero=True"
+        )
     if input_length is not None:
         warn_once("Embedding(input_length=…) was Keras 2's: today it is input_shape=(…,), or an Input before the layer")
         length = tuple(input_length) if isinstance(input_length, list | tuple) else (input_length,)

@@ -307,7 +307,7 @@ def test_layers_that_take_masks_leave_out_what_these_do_not_let_through(rng):
     model = keras.Model([inputs, mask], keras.layers.GlobalAveragePooling1D()(inputs, mask=mask))
     np.testing.assert_allclose(model.predict([x, steps], verbose=0), means, rtol=1e-5)
     np.testing.assert_array_equal(keras.layers.Dense(2)(x, mask=None).shape, (2, 4, 2))
-    with pytest.raises(NotImplementedError, match="leave mask_zero=True out.*mask=numbers > 0"):
+    with pytest.raises(NotImplementedError, match=r"leave mask_zero=True out.*mask=numbers > 0"):
         keras.layers.Embedding(5, 2, mask_zero=True)
     with pytest.raises(NotImplementedError, match="Softmax and GlobalAveragePooling1D take a mask"):
         keras.layers.Dense(2)(x, mask=steps)

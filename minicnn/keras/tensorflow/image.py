@@ -91,8 +91,8 @@ def resize(
         sizes = pixels.shape[-3:-1]
         if None in sizes:
             raise ValueError(f"`preserve_aspect_ratio` needs pictures of a known size. Received: shape {pixels.shape}")
-        share = min(height / sizes[0], width / sizes[1])
-        height, width = (max(1, round(share * n)) for n in sizes)
+        share = np.min(np.float32((height, width)) / np.float32(sizes))
+        height, width = (max(1, int(n)) for n in np.round(share * np.float32(sizes)))  # in float32, as TensorFlow
     if is_symbolic(images):
         return layers.Resizing(height, width, interpolation=method, antialias=antialias)(images)
     batch = pixels if pixels.ndim == 4 else pixels[None]  # (N, H, W, C)
@@ -120,13 +120,14 @@ def resize_with_pad(
     image: Any, target_height: int, target_width: int, method: str = "bilinear", antialias: bool = False
 ) -> Any:
     """Each picture as large as fits, its proportions kept and sizes rounded down, in the middle of black."""
-    pixels, targets = pictures_of(image), (int(target_height), int(target_width))
-    sizes = pixels.shape[-3:-1]
-    ratio = max(size / target for size, target in zip(sizes, targets, strict=True))
-    fits = [size / ratio for size in sizes]
-    before = [max(0, int((target - fit) / 2)) for fit, target in zip(fits, targets, strict=True)]
+    pixels, targets = pictures_of(image), np.array((int(target_height), int(target_width)))
+    sizes = np.float32(pixels.shape[-3:-1])
+    fits = sizes / np.max(sizes / np.float32(targets))  # in float32, as TensorFlow does
+    before = np.maximum(0, (np.float32(targets) - fits) / 2).astype(int)
     return _pictures.pad_to_bounding_box(
-        resize(pixels, [max(1, int(n)) for n in fits], method, antialias=antialias), *before, *targets
+        resize(pixels, np.maximum(1, fits.astype(int)), method, antialias=antialias),
+        *before.tolist(),
+        *targets.tolist(),
     )
 
 

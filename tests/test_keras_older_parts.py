@@ -729,7 +729,8 @@ def test_small_functions_of_keras_1(rng):
     from minicnn.keras.utils import np_utils
 
     np.testing.assert_array_equal(np_utils.to_categorical(["2", "0"], 4), np.eye(4)[[2, 0]])
-    np.testing.assert_array_equal(np_utils.to_categorical(np.array(["2", "0"], object), 4), np.eye(4)[[2, 0]])
+    for column in (["2", "0"], [2, 0], [2.0, 0.0], [np.int64(2), np.uint8(0)]):
+        np.testing.assert_array_equal(np_utils.to_categorical(np.array(column, object), 4), np.eye(4)[[2, 0]])
     for names in (["b"], np.array(["1", "b"], object)):
         with pytest.raises(ValueError, match=r"return_inverse.*'b'"):
             np_utils.to_categorical(names)

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -259,6 +260,24 @@ def with_slashes(text):
     return text.replace('"conv_bn"', '"conv/bn"').replace('"conv_bn_out"', '"conv/bn/out"')
 
 
+def test_names_with_slashes_that_would_meet_keep_their_weights(rng, tmp_path):
+    """ "a/b_c", "a_b/c" and "a_b_c", which would all be the last one; their weights are of one shape."""
+    h5py = pytest.importorskip("h5py")
+    names = {"one": "a/b_c", "two": "a_b/c", "three": "a_b_c"}
+    model = mc.Sequential([mc.Input((2,)), *(mc.layers.Dense(2, name=name) for name in names)])
+    model.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        text, group = file.attrs["model_config"], file["model_weights"]
+        for name, old in names.items():
+            text = text.replace(f'"{name}"', f'"{old}"')
+            group.move(name, old)
+        file.attrs["model_config"] = text
+        group.attrs["layer_names"] = np.array([*names.values()], "S")
+    loaded, x = mc.load_model(tmp_path / "m.h5"), rng.normal(size=(2, 2)).astype(np.float32)
+    assert [layer.name for layer in loaded.layers] == ["a_b_c_", "a_b_c__", "a_b_c"]
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+
+
 def net_with_names(rng):
     conv = [mc.layers.Conv2D(2, 1, name="conv"), mc.layers.BatchNormalization(name="conv_bn")]
     inner = mc.Sequential([mc.Input((3, 3, 1)), *conv, mc.layers.Conv2D(2, 1, name="conv_bn_out")], name="inner")
@@ -317,6 +336,12 @@ def test_decay_of_optimizers_before_keras_2_11(class_name):
     entry["config"] = {"lr": 0.5, "schedule_decay": 0.004}  # Keras before 2.3
     with pytest.warns(UserWarning, match="0.004"):
         assert optimizer_from_keras(entry)["config"] == {"learning_rate": 0.5}
+    entry["config"] = {"learning_rate": 0.5, "decay": 0.0}  # whose momentum did not rise
+    with pytest.warns(UserWarning, match=r"0\.96\*\*\(0·t\)"):
+        assert optimizer_from_keras(entry)["config"] == {"learning_rate": 0.5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # today's
+        assert optimizer_from_keras({"class_name": "Nadam", "config": {"learning_rate": 0.5}})["config"]
 
 
 def test_a_file_without_its_optimizers_state_says_so(tmp_path):

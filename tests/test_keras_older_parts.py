@@ -467,34 +467,6 @@ def test_a_loss_of_zeros_leaves_the_training_to_added_ones(of, rng):
         model.train_on_batch(data, data[:, :1])
 
 
-def test_a_layer_adds_updates_in_training(rng):
-    class Averaging(keras.layers.Layer):
-        def __init__(self, **kwargs):
-            super().__init__(**kwargs)
-            self.calls, self.largest = K.variable(0.0), K.variable(0.0)
-
-        def build(self, input_shape):
-            self.average = self.add_weight("average", (input_shape[-1],), initializer="zeros", trainable=False)
-            super().build(input_shape)
-
-        def call(self, x):
-            self.add_update((self.calls, self.calls + 1.0), x)
-            self.add_update([K.moving_average_update(self.average, K.mean(x, axis=0), 0.9)], x)
-            self.add_update([(self.largest, K.max(K.abs(x)))])
-            return x * 2.0
-
-    layer = Averaging()
-    model = keras.Sequential([keras.Input((3,)), layer, keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    x = rng.normal(size=(8, 3)).astype("float32")
-    model.predict(x, verbose=0)
-    assert float(layer.calls) == 0
-    model.fit(x, x[:, 0], batch_size=8, epochs=2, verbose=0)
-    assert float(layer.calls) == 2
-    assert float(layer.largest) == pytest.approx(np.abs(x).max())
-    np.testing.assert_allclose(layer.average.numpy(), x.mean(axis=0) * (1 - 0.9**2), rtol=1e-4, atol=1e-6)
-
-
 def test_imports_of_older_scripts_are_quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -787,7 +759,8 @@ def test_small_functions_of_keras_1(rng):
     from minicnn.keras.utils import np_utils
 
     np.testing.assert_array_equal(np_utils.to_categorical(["2", "0"], 4), np.eye(4)[[2, 0]])
-    np.testing.assert_array_equal(np_utils.to_categorical(np.array(["2", "0"], object), 4), np.eye(4)[[2, 0]])
+    for column in (["2", "0"], [2, 0], [2.0, 0.0], [np.int64(2), np.uint8(0)]):
+        np.testing.assert_array_equal(np_utils.to_categorical(np.array(column, object), 4), np.eye(4)[[2, 0]])
     for names in (["b"], np.array(["1", "b"], object)):
         with pytest.raises(ValueError, match=r"return_inverse.*'b'"):
             np_utils.to_categorical(names)
@@ -834,17 +807,32 @@ def test_what_servers_and_keras_0_ask_of_a_model(rng):
         model.train_on_batch(x, accuracy=True)
 
 
-def test_updates_of_a_backend_are_added_in_training_alone(rng):
+PAIR = {  # updates as pairs, and as what functions of the backend return
+    "pairs": (lambda v, value: (v, value), lambda v: (v, v + 1.0), lambda v: (v, v - 0.25)),
+    "functions": (K.update, lambda v: K.update_add(v, 1.0), lambda v: K.update_sub(v, 0.25)),
+}
+
+
+@pytest.mark.parametrize("how", PAIR)
+@pytest.mark.parametrize("of", ["weights", "variables"])
+def test_a_layer_adds_updates_in_training_alone(how, of, rng):
+    update, add, subtract = PAIR[how]
+
     class Counting(keras.layers.Layer):
+        def _number(self, name, value):
+            if of == "variables":
+                return K.variable(value)
+            return self.add_weight(name, (), initializer="ones" if value else "zeros", trainable=False)
+
         def build(self, input_shape):
-            self.calls = self.add_weight("calls", (), initializer="zeros", trainable=False)
-            self.left = self.add_weight("left", (), initializer="ones", trainable=False)
-            self.seen = self.add_weight("seen", (), initializer="zeros", trainable=False)
+            self.calls, self.left, self.seen = map(self._number, ("calls", "left", "seen"), (0.0, 1.0, 0.0))
+            self.average = self.add_weight("average", (input_shape[-1],), initializer="zeros", trainable=False)
             super().build(input_shape)
 
         def call(self, x):
-            self.add_update(K.update_add(self.calls, 1.0), x)
-            self.add_update([K.update_sub(self.left, 0.25), K.update(self.seen, K.max(x))])
+            self.add_update(add(self.calls), x)
+            self.add_update([subtract(self.left), update(self.seen, K.max(x))])
+            self.add_update([K.moving_average_update(self.average, K.mean(x, axis=0), 0.9)], x)
             return x * 2.0
 
     layer = Counting()
@@ -853,11 +841,12 @@ def test_updates_of_a_backend_are_added_in_training_alone(rng):
     x = rng.normal(size=(8, 3)).astype("float32")
     model.predict(x, verbose=0)
     model.evaluate(x, x[:, 0], verbose=0)
-    assert [float(w.numpy()) for w in (layer.calls, layer.left, layer.seen)] == [0, 1, 0]
+    assert [float(v) for v in map(K.get_value, (layer.calls, layer.left, layer.seen))] == [0, 1, 0]
     model.fit(x, x[:, 0], batch_size=8, epochs=2, verbose=0)
     model.predict(np.full_like(x, 9.0), verbose=0)
-    assert [float(w.numpy()) for w in (layer.calls, layer.left)] == [2, 0.5]
-    assert float(layer.seen.numpy()) == pytest.approx(x.max())
+    assert [float(v) for v in map(K.get_value, (layer.calls, layer.left))] == [2, 0.5]
+    assert float(K.get_value(layer.seen)) == pytest.approx(x.max())
+    np.testing.assert_allclose(layer.average.numpy(), x.mean(axis=0) * (1 - 0.9**2), rtol=1e-4, atol=1e-6)
 
 
 def test_a_copy_of_an_optimizer_keeps_what_no_config_says(rng):
@@ -908,6 +897,55 @@ def test_a_copy_of_an_optimizer_with_update_step_keeps_what_its_config_leaves_ou
     copied = models[1].optimizer
     assert copied is not rule
     assert (copied.learning_rate, copied.pull, copied.clipnorm) == (0.5, 0.75, 2.0 if has_options else None)
+
+
+def sparing(optimizer, weights):
+    optimizer.exclude_from_weight_decay(weights, ["bias"])
+    return optimizer
+
+
+class Momentum(keras.optimizers.Optimizer):
+    def build(self, variables):
+        super().build(variables)
+        self.moved = [self.add_variable_from_reference(variable) for variable in variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        moved = self.moved[self._get_variable_index(variable)]
+        self.assign(moved, 0.9 * moved - learning_rate * gradient)
+        self.assign_add(variable, moved)
+
+
+RULES = {  # what a config does not say: spared weights, a function, that a schedule is one, a name of one's own
+    "spared": lambda weights: sparing(keras.optimizers.SGD(0.5, weight_decay=0.5), weights),
+    "function": lambda weights: keras.optimizers.SGD(lambda: 0.25),
+    "schedule": lambda weights: keras.optimizers.Adam(keras.optimizers.schedules.InverseTimeDecay(0.5, 1, 0.25)),
+    "steps": lambda weights: Momentum(0.25),
+    "inside": lambda weights: keras.optimizers.Lookahead(
+        sparing(keras.optimizers.Adam(0.5, weight_decay=0.5), weights)
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_copy_of_an_optimizer_that_a_second_model_gets_trains_as_the_first(rule, rng):
+    """Two models of the same layers, which begin with the same weights."""
+    shared = [keras.layers.Dense(3, "tanh"), keras.layers.Dense(2)]
+    x = rng.normal(size=(8, 3)).astype("float32")
+    models = [keras.Sequential([keras.Input((3,)), *shared]) for _ in range(2)]
+    start = models[0].get_weights()
+    optimizer = RULES[rule](shared[0].weights[:1])
+    trained = []
+    for model in models:
+        model.set_weights(start)
+        model.compile(optimizer, "mse")
+        model.fit(x, x[:, :2], epochs=3, batch_size=4, shuffle=False, verbose=0)
+        trained.append(model.get_weights())
+    copied = models[1].optimizer
+    assert copied is not models[0].optimizer and copied.iterations == models[0].optimizer.iterations == 6
+    assert type(copied.learning_rate) is type(optimizer.learning_rate)
+    for a, b, first in zip(*trained, start, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert np.any(a != first)
 
 
 def test_flags_with_one_dash_and_names_that_are_no_words(monkeypatch):

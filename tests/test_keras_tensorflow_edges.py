@@ -546,6 +546,33 @@ def test_pictures_with_margins_are_rounded_down_and_lie_where_tensorflow_lays_th
     np.testing.assert_array_equal(np.asarray(tf.image.resize_with_pad(picture[None], *size, antialias=True))[0], made)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "targets", "inner", "first"),
+    [
+        ((1, 2), (20, 30), (14, 29), (2, 0)),
+        ((15, 3), (50, 41), (49, 10), (0, 15)),
+        ((34, 20), (50, 41), (50, 29), (0, 5)),
+        ((58, 38), (7, 5), (7, 4), (0, 0)),
+        ((11, 44), (20, 30), (7, 30), (6, 0)),
+    ],
+)
+def test_sizes_of_pictures_with_margins_are_those_of_float32(sizes, targets, inner, first):
+    """What TensorFlow 2.21 makes of them; in float64 four of them would be a row or column larger, or smaller."""
+    made = np.asarray(tf.image.resize_with_pad(np.ones((*sizes, 1), np.float32), *targets))[..., 0]
+    lit = [np.flatnonzero(made.any(axis)) for axis in (1, 0)]
+    assert [(index[0], len(index)) for index in lit] == [*zip(first, inner, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "targets", "made"),
+    [((11, 44), (20, 30), (8, 30)), ((46, 23), (7, 5), (7, 3)), ((44, 11), (50, 41), (50, 12))],
+)
+def test_proportions_are_kept_as_float32_rounds_them(sizes, targets, made):
+    """As TensorFlow 2.21, for arrays and for a model's tensor."""
+    for x in (np.ones((1, *sizes, 1), np.float32), keras.Input((*sizes, 1))):
+        assert tf.image.resize(x, targets, preserve_aspect_ratio=True).shape[1:3] == made
+
+
 def test_a_long_picture_keeps_a_row_where_it_becomes_small():
     made = np.asarray(tf.image.resize_with_pad(np.ones((2, 40, 1), np.float32), 4, 4))
     np.testing.assert_array_equal(made[..., 0], [[0] * 4, [1] * 4, [0] * 4, [0] * 4])

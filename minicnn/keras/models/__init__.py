@@ -214,7 +214,7 @@ def _of_one_model(optimizer, model):
     first = compiled_with.get(optimizer)
     if first is not None and first() not in (None, model):
         warn_once("compile: an optimizer holds the state of one model, so that the second one gets a copy of it")
-        optimizer = begun_anew(optimizer)
+        optimizer = begun_anew(optimizer, [w for m in (first(), model) if m.built for w in m.weights])
     compiled_with[optimizer] = ref(model)
     return optimizer
 

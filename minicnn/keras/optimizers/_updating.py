@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from inspect import signature
 from types import SimpleNamespace
@@ -203,16 +203,19 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
     return optimizer
 
 
-def begun_anew(optimizer: core.Optimizer) -> core.Optimizer:
-    """A copy of an optimizer without its state, with all its numbers, also those that its `get_config` leaves out."""
-    if Optimizer not in type(optimizer).__mro__:
-        return check_rule(type(optimizer).from_config(optimizer.get_config()))
-    if not optimizer._has_updates:  # type: ignore[attr-defined]
-        config = {**core.Optimizer.get_config(optimizer), **optimizer.get_config()}
-        own = signature(type(optimizer).__init__).parameters
-        return check_rule(type(optimizer).from_config({n: v for n, v in config.items() if v is not None or n in own}))
-    made = copy.deepcopy(optimizer)
+def begun_anew(optimizer: core.Optimizer, weights: Iterable[Weight]) -> core.Optimizer:
+    """A copy of an optimizer without its state, with all else that it has, also what its `get_config` leaves out.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    weights : iterable of Weight
+        Those of models, which the copy knows as the optimizer does (`exclude_from_weight_decay`), and has no copies of.
+    """
+    made = copy.deepcopy(optimizer, {id(weight): weight for weight in weights})
     made.iterations = 0
+    if isinstance(made, Stepping):
+        made.built = False
     return check_rule(made)
 
 

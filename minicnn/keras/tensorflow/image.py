@@ -96,8 +96,8 @@ def resize(
         sizes = pixels.shape[-3:-1]
         if None in sizes:
             raise ValueError(f"`preserve_aspect_ratio` needs pictures of a known size. Received: shape {pixels.shape}")
-        share = min(height / sizes[0], width / sizes[1])
-        height, width = (max(1, round(share * n)) for n in sizes)
+        share = np.min(np.float32((height, width)) / np.float32(sizes))
+        height, width = (max(1, int(n)) for n in np.round(share * np.float32(sizes)))  # in float32, as TensorFlow
     if is_symbolic(images) and method in _BY_PRODUCTS:
         return in_a_lambda(lambda x: resize(x, (height, width), method, antialias=antialias), images)
     if is_symbolic(images):

@@ -35,8 +35,8 @@ def to_categorical(
         Keras 1's name for `num_classes`.
     """
     numbers, num_classes = np.asarray(y), num_classes if nb_classes is None else nb_classes
-    if numbers.dtype.kind in "US" or (numbers.dtype == object and all(isinstance(x, str) for x in numbers.flat)):
-        numbers = _of_text(numbers)
+    numbers = np.array(numbers.tolist()) if numbers.dtype == object and numbers.size else numbers  # of a table's column
+    numbers = _of_text(numbers) if numbers.dtype.kind in "US" else numbers
     if numbers.dtype.kind == "f" and np.isfinite(numbers).all() and (numbers != np.trunc(numbers)).any():
         place = np.flatnonzero(numbers != np.trunc(numbers))[0]
         warn_user(f"to_categorical cuts class numbers off to integers. Received: {numbers.reshape(-1)[place]}")

@@ -97,11 +97,12 @@ def optimizer_from_keras(value: object) -> Config:
     if isinstance(rate, dict):
         rate = object_from_keras(rate)
         rate["config"] = {k: v for k, v in rate["config"].items() if k != "name"}
-    decay = config.pop("decay", 0)
+    is_nadam = entry["class_name"] == "Nadam"  # whose decay is not the learning rate's; today it is always 1
+    decay = config.pop("decay", 1 if is_nadam else 0)
     decay = config.pop("schedule_decay", decay)
-    if decay and entry["class_name"] == "Nadam":  # there it is not the learning rate's
+    if is_nadam and decay != 1:
         warn_user(f"Nadam's momentum rose with 0.96**({decay:g}·t) before Keras 2.11; here it rises with 0.96**t")
-    elif decay and not isinstance(rate, dict):
+    elif not is_nadam and decay and not isinstance(rate, dict):
         rate = {
             "class_name": "InverseTimeDecay",
             "config": {"initial_learning_rate": rate, "decay_steps": 1, "decay_rate": decay},

@@ -174,7 +174,7 @@ FLOORS = {
         ("arguments", "windows"),
         ("budget",),
         ("naming", "properties", "reader", "values"),
-        ("external", "package"),
+        ("external", "fused", "package"),
     ),
     "minicnn.optimizers": (
         ("by_weight",),

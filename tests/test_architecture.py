@@ -169,7 +169,7 @@ FLOORS = {
         ("parts",),
         ("activating", "pooling"),
         ("unsupported",),
-        ("adaptive", "constants", "folding", "older", "padding"),
+        ("adaptive", "constants", "folding", "gaps", "older", "padding"),
         ("computed",),
         ("arguments", "windows"),
         ("budget",),

@@ -117,7 +117,7 @@ class Adafactor(ByWeight):
         lr = min(learning_rate, limit) if is_number and self.relative_step else learning_rate
         return min(lr, limit)
 
-    def keras_part(self, slot: str, array: np.ndarray) -> np.ndarray | None:
+    def keras_part(self, slot: str, array: np.ndarray, path: str) -> np.ndarray | None:
         """The means once, and none of vectors."""
         if slot == "velocity":
             return array
@@ -223,6 +223,10 @@ class Muon(ByWeight):
         self.ns_steps: int = check_positive_int("ns_steps", ns_steps)
         self.rms_rate: float | None = None if rms_rate is None else check_number("rms_rate", rms_rate)
         self.nesterov, self.flatten_kernels = bool(nesterov), bool(flatten_kernels)
+
+    def keras_part(self, slot: str, array: np.ndarray, path: str) -> np.ndarray | None:
+        """No mean square of matrices."""
+        return array if slot == "momentum" or self.uses_adam(path, array.shape) else None
 
     def uses_adam(self, path: str, shape: tuple[int, ...]) -> bool:
         """Whether a weight is left to Adam."""

@@ -145,7 +145,7 @@ class Extras:
         """Further numbers at the end of the state in Keras's files."""
         return {}
 
-    def keras_part(self, slot: str, array: np.ndarray) -> np.ndarray | None:
+    def keras_part(self, slot: str, array: np.ndarray, path: str) -> np.ndarray | None:
         """What Keras's files hold of a weight's state vector, an array of the weight's shape; None: nothing."""
         return array
 

@@ -68,7 +68,7 @@ def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     for slot, name in _in_groups(optimizer, trained):
         weight = snapshot.weights[name]
         vector = state["slots"][slot][name] if state else np.full_like(weight, optimizer.initial(slot))
-        part = optimizer.keras_part(slot, vector)
+        part = optimizer.keras_part(slot, vector, name)
         if part is not None:
             yield f"{name}_{slot}", np.ascontiguousarray(part)
     for name, value in optimizer.keras_scalars(state["iterations"] if state else 0).items():
@@ -146,8 +146,12 @@ def _vector(optimizer, slot, dataset, shape) -> np.ndarray:
 
 def _shapes_in_file(optimizer, wanted, expected) -> dict:
     """(slot, weight) → the shape of what Keras's files hold of it, for those that they have."""
-    parts = {pair: optimizer.keras_part(pair[0], np.broadcast_to(np.float32(0), expected[pair[1]])) for pair in wanted}
-    return {pair: part.shape for pair, part in parts.items() if part is not None}
+    shapes = {}
+    for slot, name in wanted:
+        part = optimizer.keras_part(slot, np.broadcast_to(np.float32(0), expected[name]), name)
+        if part is not None:
+            shapes[slot, name] = part.shape
+    return shapes
 
 
 def _matched(vectors, wanted) -> dict:

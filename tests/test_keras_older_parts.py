@@ -362,9 +362,34 @@ def test_one_hot_rows_of_keras_1():
 
 
 def test_nadam_of_keras_2():
-    assert keras.optimizers.nadam(lr=0.1, schedule_decay=0.004).get_config()["learning_rate"] == pytest.approx(0.1)
-    with pytest.raises(TypeError, match="schedule_decay"):
-        keras.optimizers.Nadam(schedule_decay=0.1)
+    """Its momentum rose with 0.96 to the power of schedule_decay · t; today's has 1 there."""
+    assert keras.optimizers.nadam(lr=0.1).get_config()["learning_rate"] == pytest.approx(0.1)
+    for options in ({"lr": 0.1}, {"schedule_decay": 0.004}, {"schedule_decay": None}, {"decay": 0.1}):
+        assert keras.optimizers.Nadam(**options).get_config()["schedule_decay"] == 0.004
+        assert isinstance(keras.optimizers.Nadam(**options).learning_rate, float)  # decay= changed nothing
+    assert keras.optimizers.Nadam(schedule_decay=0.1).schedule_decay == 0.1
+    assert "schedule_decay" not in keras.optimizers.Nadam().get_config()
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("RMSprop", {"epsilon_in_root": False}),
+        ("Adagrad", {"epsilon_in_root": False}),
+        ("Nadam", {"schedule_decay": 0.004}),
+    ],
+)
+def test_the_module_of_optimizers_before_keras_2_11_has_their_rules(name, rule):
+    from minicnn.keras.optimizers import legacy
+
+    made, today = getattr(legacy, name)(0.1), getattr(keras.optimizers, name)
+    assert rule.items() <= made.get_config().items()
+    assert isinstance(made, getattr(mc.optimizers, name))
+    assert not rule.keys() & today(0.1).get_config().keys()
+    back = keras.optimizers.get(keras.optimizers.serialize(made))
+    assert type(back) is today
+    assert {**back.get_config(), "name": 0} == {**made.get_config(), "name": 0}
+    assert keras.src.optimizers.legacy.SGD is legacy.SGD is keras.optimizers.SGD
 
 
 @pytest.mark.parametrize("size", [64, 65])

@@ -63,7 +63,7 @@ def same_config(old, today):
         ("layers.experimental.preprocessing", "Rescaling"),
         ("utils.np_utils", "to_categorical"),
         ("utils.vis_utils", "plot_model"),
-        ("optimizers.legacy", "Adam"),
+        ("optimizers.experimental", "Adam"),
         ("engine.topology", "Layer"),
         ("objectives", "categorical_crossentropy"),
     ],

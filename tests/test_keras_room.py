@@ -279,6 +279,35 @@ def test_fit_and_its_history(data):
         history.history["lss"]
 
 
+SHORT = {"mae": "mean_absolute_error", "mse": "mean_squared_error", "mape": "mean_absolute_percentage_error"}
+SHORT |= {"msle": "mean_squared_logarithmic_error", "accuracy": "acc"}
+
+
+@pytest.mark.parametrize(("compiled", "asked"), [*SHORT.items(), *((b, a) for a, b in SHORT.items())])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_metrics_are_found_by_the_names_of_every_age(tmp_path, outputs, compiled, asked):
+    inputs = keras.Input((3,))
+    units = [keras.layers.Dense(1, activation="sigmoid", name=name)(inputs) for name in ("a", "b")[:outputs]]
+    model = keras.Model(inputs, units if outputs == 2 else units[0])
+    model.compile("sgd", "binary_crossentropy", metrics=[[compiled]] * outputs if outputs == 2 else [compiled])
+    asked, known = (f"b_{name}" if outputs == 2 else name for name in (asked, compiled))
+    watched = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            watched.append((logs[asked], logs.get(f"val_{asked}"), logs.get(f"val_{asked}x")))
+
+    stop = keras.callbacks.EarlyStopping(monitor=f"val_{asked}", patience=9)
+    file = keras.callbacks.ModelCheckpoint(str(tmp_path / f"{{val_{asked}:.6f}}.h5"), monitor=f"val_{asked}")
+    x, y = np.random.default_rng(0).random((8, 3)), np.arange(8) % 2
+    targets = [y] * outputs if outputs == 2 else y
+    history = model.fit(x, targets, validation_data=(x, targets), verbose=0, callbacks=[Watch(), stop, file]).history
+    assert watched == [(history[known][0], history[f"val_{known}"][0], None)] and known in history.keys()  # noqa: SIM118
+    assert history[asked] == history[known] and history[f"val_{asked}"] == history[f"val_{known}"]
+    assert stop.monitor == file.monitor == f"val_{known}" and stop.best == history[f"val_{known}"][0]
+    assert [path.name for path in tmp_path.iterdir()] == [f"{history[f'val_{known}'][0]:.6f}.h5"]
+
+
 def test_arguments_of_compile_that_change_nothing(data):
     x, y = data
     model = network(run_eagerly=True, jit_compile=True, steps_per_execution=10)

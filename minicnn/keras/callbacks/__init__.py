@@ -48,7 +48,8 @@ def _watching(cls):
     """The class, watching the accuracy under the name that it has in the logs, 'acc' or 'accuracy'; so of others."""
 
     def on_train_begin(self, logs=None):
-        known = [f"{place}{name}" for name in self.model.metrics_names for place in ("", "val_")]
+        names = [] if self.model.graph is None else self.model.metrics_names
+        known = [f"{place}{name}" for name in names for place in ("", "val_")]
         other = None if self.monitor in known else other_name(self.monitor, known)
         if other:
             warn_once(f"monitor={self.monitor!r}: it is called {other!r} in the logs, as the metric was in compile()")

@@ -475,3 +475,32 @@ def test_a_config_may_name_arguments_beside_those_of_the_base(layer, tmp_path, r
     again = keras.models.load_model(tmp_path / "m.keras", custom_objects={type(layer).__name__: type(layer)})
     assert type(again.layers[-1]) is type(layer)
     np.testing.assert_allclose(again.predict(x), model.predict(x), rtol=1e-6)
+
+
+class _Frozen(keras.layers.Layer):
+    """A layer of layers, one of which was frozen in the constructor."""
+
+    def __init__(self, kind):
+        super().__init__()
+        inputs = keras.Input((6,))
+        layer = keras.layers.Dense(6)
+        networks = {"network": keras.Model(inputs, layer(inputs)), "stack": keras.Sequential([keras.layers.Dense(6)])}
+        self.inner = [layer] if kind == "list" else {"layer": layer, **networks}[kind]
+        (layer if kind == "list" else self.inner).trainable = False
+        self.outer = keras.layers.Dense(2)
+
+    def call(self, inputs):
+        return self.outer((self.inner[0] if isinstance(self.inner, list) else self.inner)(inputs))
+
+
+@pytest.mark.parametrize("kind", ["layer", "list", "network", "stack"])
+def test_what_a_layers_constructor_froze_stays_frozen(kind):
+    own, x = _Frozen(kind), np.ones((4, 6), np.float32)
+    model = keras.Sequential([keras.Input((6,)), own])
+    assert len(own.trainable_weights) == len(model.trainable_weights) == len(model.non_trainable_weights) == 2
+    assert [w.shape for w in own.trainable_weights] == [(6, 2), (2,)]
+    model.compile("sgd", "mse")
+    before = own.get_weights()
+    model.fit(x, np.ones((4, 2)), verbose=0)
+    changed = [not np.array_equal(a, b) for a, b in zip(before, own.get_weights(), strict=True)]
+    assert changed == [b.shape[-1] == 2 for b in before]

@@ -222,10 +222,8 @@ class ImageDataGenerator:
         directory : str or path-like, optional
             Where the paths in the table begin.
         x_col, y_col : str, default "filename", "class"
-            The columns of paths and of targets; `y_col` may be a list for class_mode "raw", whose targets are an array
-            (N, columns), and for "multi_output", whose targets are a list, an array (N, …) of each column.
+            The columns of paths and of targets; a list for "raw", (N, columns), and "multi_output", a list of (N, …).
         class_mode : {"categorical", "binary", "sparse", "raw", "other", "multi_output", "input", None}
-            "other" is "raw".
         classes : list of str, optional
         subset : {"training", "validation"}, optional
         validate_filenames : bool, default True

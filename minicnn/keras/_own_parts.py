@@ -108,7 +108,10 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._adopt(name, value)
+        is_said = name == "trainable" and name in vars(self)  # by a user, and not by the constructor
         super().__setattr__(name, value)
+        for part in self.parts() if is_said else ():
+            part.trainable = value
 
     def _adopt(self, name, value):
         """Have variables in an attribute as weights."""

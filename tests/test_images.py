@@ -371,6 +371,23 @@ def test_flow_from_a_table(folder):
         table, folder, x_col="file", y_col="size", class_mode="raw", shuffle=False
     )
     assert next(raw)[1].tolist() == [1.5, 2.5, 4.5]
+    table["box"] = [[1, 2], [3, 4], [5, 6], [7, 8]]
+    options = {"x_col": "file", "class_mode": "multi_output", "target_size": (4, 4), "shuffle": False}
+    each = ImageDataGenerator().flow_from_dataframe(table, folder, y_col=["size", "box"], batch_size=2, **options)
+    sizes, boxes = next(each)[1]
+    assert sizes.tolist() == [1.5, 2.5] and boxes.tolist() == [[1, 2], [3, 4]]
+    assert [part.tolist() for part in next(each)[1]] == [[4.5], [[7, 8]]]
+    inputs = mc.Input((4, 4, 3))
+    x = mc.layers.Flatten()(inputs)
+    model = mc.Model(inputs, [mc.layers.Dense(1, name="size")(x), mc.layers.Dense(2, name="box")(x)])
+    model.compile("sgd", ["mse", "mse"], backend="numpy")
+    images = np.concatenate([next(each)[0] for _ in range(2)])
+    targets = [np.array([1.5, 2.5, 4.5]), np.array([[1, 2], [3, 4], [7, 8]])]
+    assert model.evaluate(each, verbose=0) == pytest.approx(model.evaluate(images, targets, verbose=0), rel=1e-5)
+    with pytest.raises(TypeError, match="y_col is a list of columns"):
+        ImageDataGenerator().flow_from_dataframe(table, folder, y_col="size", **options)
+    with pytest.raises(ValueError, match=r"class_mode.*'multi_output'"):
+        ImageDataGenerator().flow_from_directory(folder, class_mode="multi_output")
 
 
 def test_a_model_trains_on_a_generator(folder):

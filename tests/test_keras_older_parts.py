@@ -1108,3 +1108,34 @@ def test_a_metric_in_an_attribute_of_a_layer_is_shown(rng):
     np.testing.assert_allclose(history["seen"], [x.mean()] * 2, rtol=1e-5)
     np.testing.assert_allclose(history["val_seen"], [x[:5].mean()] * 2, rtol=1e-5)
     assert model.evaluate(x[:2], x[:2, :1], verbose=0, return_dict=True)["seen"] == pytest.approx(x[:2].mean())
+
+
+def test_a_session_draws_weights_again_and_gives_their_numbers(monkeypatch):
+    monkeypatch.setattr("minicnn.keras._warning._warned", set())
+    layers = [keras.layers.Dense(40, bias_initializer="ones"), keras.layers.BatchNormalization(), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((9,)), *layers])
+    x, (before, _, other) = np.ones((3, 9), np.float32), [layer.get_weights() for layer in layers]
+    model.predict(x, verbose=0)
+    layers[0].bias.assign(np.zeros(40))
+    layers[1].gamma.assign(np.zeros(40))
+    session = keras.backend.get_session()
+    with pytest.warns(FutureWarning, match=r"tf\.global_variables_initializer does nothing"):
+        assert session.run(tf.global_variables_initializer()) is None
+    assert np.array_equal(layers[0].kernel.numpy(), before[0]) and not layers[0].bias.numpy().any()
+    drawn = tf.variables_initializer([*layers[0].weights, *layers[1].weights])
+    assert np.array_equal(layers[0].kernel.numpy(), before[0])  # until it is run
+    session.run(drawn)
+    kernel, bias = session.run(layers[0].weights)
+    limit = np.sqrt(6 / 49)  # of glorot_uniform
+    assert limit * 0.9 < np.abs(kernel).max() <= limit and not np.allclose(kernel, before[0])
+    assert bias.tolist() == layers[1].get_weights()[0].tolist() == [1] * 40
+    assert all(np.array_equal(a, b) for a, b in zip(layers[2].get_weights(), other, strict=True))
+    hidden = np.maximum((x @ kernel + 1) / np.sqrt(1 + 1e-3), -np.inf)
+    assert np.allclose(model.predict(x, verbose=0), hidden @ other[0] + other[1], atol=1e-5)
+    session.run([weight.initializer for weight in layers[2].weights])
+    assert not np.allclose(layers[2].get_weights()[0], other[0])
+    assert session.run({"x": tf.Variable([1.0, 2.0]), "n": 3})["x"].tolist() == [1, 2]
+    with pytest.raises(ImportError, match=r"K\.function"):
+        session.run(model.output)
+    with pytest.raises(AttributeError, match="keeps no initializer"):
+        tf.variables_initializer([tf.Variable(1.0)])

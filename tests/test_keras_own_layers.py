@@ -540,3 +540,73 @@ def test_methods_for_files_that_nobody_asks_are_told_of(tmp_path):
     for save, name in ((model.save, "m.keras"), (model.save_weights, "m.weights.h5")):
         with pytest.warns(UserWarning, match="save_own_variables.*add_weight"):
             save(tmp_path / name)
+
+
+class _Frozen(keras.layers.Layer):
+    """A layer of layers, one of which was frozen in the constructor."""
+
+    def __init__(self, kind):
+        super().__init__()
+        inputs = keras.Input((6,))
+        layer = keras.layers.Dense(6)
+        networks = {"network": keras.Model(inputs, layer(inputs)), "stack": keras.Sequential([keras.layers.Dense(6)])}
+        self.inner = [layer] if kind == "list" else {"layer": layer, **networks}[kind]
+        (layer if kind == "list" else self.inner).trainable = False
+        self.outer = keras.layers.Dense(2)
+
+    def call(self, inputs):
+        return self.outer((self.inner[0] if isinstance(self.inner, list) else self.inner)(inputs))
+
+
+@pytest.mark.parametrize("kind", ["layer", "list", "network", "stack"])
+def test_what_a_layers_constructor_froze_stays_frozen(kind):
+    own, x = _Frozen(kind), np.ones((4, 6), np.float32)
+    model = keras.Sequential([keras.Input((6,)), own])
+    assert len(own.trainable_weights) == len(model.trainable_weights) == len(model.non_trainable_weights) == 2
+    assert [w.shape for w in own.trainable_weights] == [(6, 2), (2,)]
+    model.compile("sgd", "mse")
+    before = own.get_weights()
+    model.fit(x, np.ones((4, 2)), verbose=0)
+    changed = [not np.array_equal(a, b) for a, b in zip(before, own.get_weights(), strict=True)]
+    assert changed == [b.shape[-1] == 2 for b in before]
+
+
+@keras.saving.register_keras_serializable("tests")
+class _OfTwo(keras.layers.Layer):
+    """A layer of layers, the first of which may be frozen by the constructor."""
+
+    def __init__(self, frozen=False, **kwargs):
+        super().__init__(**kwargs)
+        self.one, self.two = keras.layers.Dense(6), [keras.layers.Dense(2)]
+        self.one.trainable = not frozen
+
+    def call(self, inputs):
+        return self.two[0](self.one(inputs))
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_a_layer_of_layers_freezes_its_parts(built):
+    own, x = _OfTwo(), np.ones((4, 6), np.float32)
+    own(x) if built else None
+    own.trainable = False
+    model = keras.Sequential([keras.Input((6,)), own, keras.layers.Dense(1)])
+    assert not own.trainable_weights and len(own.non_trainable_weights) == 4 and len(model.trainable_weights) == 2
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    model.fit(x, np.ones((4, 1)), verbose=0)
+    assert [np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)] == [True] * 4 + [False] * 2
+    own.two[0].trainable = True
+    assert [w.shape for w in own.trainable_weights] == [(6, 2), (2,)]
+    own.trainable = True
+    assert len(own.trainable_weights) == 4
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_what_a_constructor_froze_is_frozen_in_a_model_of_a_file(tmp_path, suffix):
+    model = keras.Sequential([keras.Input((6,)), _OfTwo(frozen=True), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 6)), np.ones((4, 1)), verbose=0)
+    model.save(tmp_path / f"m{suffix}")
+    for again in (keras.models.load_model(tmp_path / f"m{suffix}"), keras.models.clone_model(model)):
+        shapes = [[w.shape for w in m.trainable_weights] for m in (model, again)]
+        assert shapes[0] == shapes[1] == [(6, 2), (2,), (2, 1), (1,)]

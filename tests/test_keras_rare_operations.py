@@ -153,3 +153,15 @@ def test_hot_rows_are_dense():
     for function in (ops.one_hot, ops.multi_hot):
         with pytest.raises(ValueError, match="sparse"):
             function([[0, 2]], 3, sparse=True)
+
+
+def test_numpy_of_tensorflow_is_what_ops_have():
+    x, at = np.arange(6.0).reshape(2, 3), np.array([[2], [0]])
+    assert tf.experimental.numpy.take_along_axis(x, at, axis=1).tolist() == [[2], [3]]
+    variable = tf.Variable(x)
+    with tf.GradientTape() as tape:
+        total = tf.experimental.numpy.sum(tf.experimental.numpy.square(variable))
+    assert np.array_equal(tape.gradient(total, variable), 2 * x)
+    assert tf.experimental.numpy.experimental_enable_numpy_behavior() is None
+    with pytest.raises(AttributeError, match=r"tf\.experimental\.numpy\.frombuffer"):
+        _ = tf.experimental.numpy.frombuffer

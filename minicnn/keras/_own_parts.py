@@ -51,10 +51,10 @@ class _Made(models.Model):
     """The graph of a layer whose `call` is made of other layers."""
 
     def __init__(self, layer):
-        self.parts = layer.parts()
         call = wraps(layer.call)(partial(self._call_of, layer))
         self.call = call if layer.activity_regularizer is None else _penalized(layer, call)
         super().__init__(name=layer.name)
+        self.parts = layer.parts()  # now: to begin is to be trainable, with all parts, some of which may be frozen
 
     def _call_of(self, layer, inputs, **options):
         """The layer's `call`, whose losses are the model's."""
@@ -112,7 +112,10 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._adopt(name, value)
+        is_said = name == "trainable" and name in vars(self)  # by a user, and not by the constructor
         super().__setattr__(name, value)
+        for part in self.parts() if is_said else ():
+            part.trainable = value
 
     def _adopt(self, name, value):
         """Have variables in an attribute as weights."""

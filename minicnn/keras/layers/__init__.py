@@ -408,7 +408,7 @@ _NAMES = {
     "interfaces": "minicnn.keras._interfaces",
     **dict.fromkeys(("RandomHeight", "RandomWidth", "ThresholdedReLU"), "minicnn.keras.layers._of_keras_2"),
     "serialize": "minicnn.registry.to_plain",
-    "deserialize": "minicnn.layers.get",
+    "deserialize": "minicnn.keras.layers._of_config.deserialize",
 }
 __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}

@@ -27,6 +27,7 @@ from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
+from minicnn.keras.layers._of_config import as_in_keras
 from minicnn.keras.models._accuracy import ShowingAccuracy
 from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._closures import WithClosures
@@ -48,6 +49,7 @@ from minicnn.keras.optimizers._updating import begun_anew
 from minicnn.keras.utils._helpers import with_registered
 from minicnn.layers.open_sizes import all_fit
 from minicnn.models.arguments import check_model
+from minicnn.models.forms import layers_within
 from minicnn.nested import leaves
 from minicnn.training.streams import peek
 
@@ -60,6 +62,10 @@ def _listed(callbacks):
 
 class _OldMethods(ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
+
+    @classmethod
+    def from_config(cls, config: Any, *args: Any, **kwargs: Any) -> Any:
+        return _with_old_methods(super().from_config(config, *args, **kwargs))
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
         if not isinstance(kwargs.get("metrics") or [], list | tuple | dict):  # one, as Keras 2 took it
@@ -315,10 +321,6 @@ class _Stack(_Trainable):
         return super().__call__(*args, **kwargs)
 
 
-def _methods():
-    return {name: value for name, value in vars(_OldMethods).items() if not name.startswith("__")}
-
-
 _as_in_keras = type("Model", (WithClosures, _OldMethods, _Functional, core.Model), {})
 Model = translated(_as_in_keras, _translate_model, __name__, saved_as=core.Model.saved_as)
 Sequential = translated(type("Sequential", (_OldMethods, _Stack, core.Sequential), {}), _unchanged, __name__)
@@ -327,10 +329,12 @@ Model.core_class, Sequential.core_class = core.Model, core.Sequential
 
 
 def _with_old_methods(model):
-    """The same model, as one of the classes of this module."""
-    for own in (Sequential, Model):
-        if type(model) is own.core_class:
-            model.__class__ = own
+    """The same model, as one of the classes of this module; what it is made of as layers of this package, too."""
+    for part in (model, *layers_within(model)):
+        for own in (Sequential, Model):
+            if type(part) is own.core_class:
+                part.__class__ = own
+        as_in_keras(part)
     if model.compiled is not None:
         optimizers.translate(model.optimizer)
     return model

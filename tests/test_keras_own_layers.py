@@ -475,3 +475,104 @@ def test_a_config_may_name_arguments_beside_those_of_the_base(layer, tmp_path, r
     again = keras.models.load_model(tmp_path / "m.keras", custom_objects={type(layer).__name__: type(layer)})
     assert type(again.layers[-1]) is type(layer)
     np.testing.assert_allclose(again.predict(x), model.predict(x), rtol=1e-6)
+
+
+class Gain(layers.Layer):
+    def build(self, input_shape):
+        self.gain = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="gain")
+
+    def call(self, x):
+        return x * self.gain
+
+
+class Patches(layers.Layer):
+    """The encoder of Keras's example of a Vision Transformer (Salama, 2021), and what others make of its positions."""
+
+    def __init__(self, form="row", **kwargs):
+        super().__init__(**kwargs)
+        self.form, self.projection, self.positions = form, layers.Dense(4), layers.Embedding(6, 4)
+        self.further = {"dense": layers.Dense(4), "dropped": layers.Dropout(0.0), "own": Gain()}.get(form)
+
+    def call(self, patches):
+        numbers = keras.ops.arange(start=0, stop=6, step=1)
+        if self.form == "row":
+            return self.projection(patches) + self.positions(keras.ops.expand_dims(numbers, axis=0))
+        found = self.positions(numbers)
+        if self.form == "times":
+            return self.projection(patches) * keras.ops.reshape(found, (1, 6, 4))
+        return self.projection(patches) + (found if self.further is None else self.further(found))
+
+    def by_hand(self, x, weights):
+        kernel, bias, table, *others = weights
+        if self.form == "dense":
+            table = table @ others[0] + others[1]
+        if self.form == "own":
+            table = table * others[0]
+        projected = x @ kernel + bias
+        return projected * table if self.form == "times" else projected + table
+
+
+@pytest.mark.parametrize("form", ["row", "plain", "times", "dense", "dropped", "own"])
+def test_an_embedding_of_numbers_is_trained_and_saved(form, tmp_path, rng):
+    """Its gradient is that of the table, and every file has it."""
+    layer, inputs = Patches(form), keras.Input((6, 5))
+    model = keras.Model(inputs, layer(inputs))
+    x, y = rng.normal(size=(3, 6, 5)).astype("f"), rng.normal(size=(3, 6, 4)).astype("f")
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    before = [w.astype(float) for w in model.get_weights()]
+    table = next(i for i, w in enumerate(before) if w.shape == (6, 4))
+    own = [w for w in model.weights if w.trainable]
+    order = [next(i for i, w in enumerate(model.weights) if w is each) for each in own]
+    np.testing.assert_allclose(model.predict(x, verbose=0), layer.by_hand(x, [before[i] for i in order]), atol=1e-4)
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    model.fit(x, y, verbose=0)
+
+    def loss(values):
+        weights = [values if i == table else before[i] for i in order]
+        return np.mean((layer.by_hand(x.astype(float), weights) - y) ** 2)
+
+    slope = np.zeros((6, 4))
+    for place in np.ndindex(6, 4):
+        step = np.zeros((6, 4))
+        step[place] = 1e-5
+        slope[place] = (loss(before[table] + step) - loss(before[table] - step)) / 2e-5
+    np.testing.assert_allclose(before[table] - model.get_weights()[table], slope, rtol=1e-3, atol=1e-4)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", custom_objects={"Patches": Patches})
+    assert np.array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".safetensors"])
+def test_a_model_with_a_call_keeps_the_embedding_of_numbers_in_files(suffix, tmp_path, rng):
+    class Positioned(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.projection, self.positions = layers.Dense(4), layers.Embedding(6, 4)
+
+        def call(self, x):
+            return self.projection(x) + self.positions(np.arange(6))
+
+    x = rng.normal(size=(3, 6, 5)).astype("f")
+    models = [Positioned(), Positioned()]
+    for model in models:
+        model(x)
+        model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    models[0].save_weights(tmp_path / f"w{suffix}")
+    models[1].load_weights(tmp_path / f"w{suffix}")
+    assert np.array_equal(models[0].predict(x, verbose=0), models[1].predict(x, verbose=0))
+
+
+def test_what_would_be_a_constant_and_not_be_trained_is_refused():
+    class Stacked(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.stack = keras.Sequential([layers.Embedding(6, 4), layers.Dense(4)])
+
+        def call(self, x):
+            return x + self.stack(np.arange(6)[None])
+
+    layer = Stacked()
+    with pytest.raises(TypeError, match="is made of layers, and called on numbers in a call that makes a graph"):
+        layer(keras.Input((6, 4)))
+    layer.stack.trainable = False
+    assert layer(keras.Input((6, 4))).shape == (None, 6, 4)

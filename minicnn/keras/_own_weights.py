@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
-from minicnn.keras._taped import weights_as
+from minicnn.keras._taped import recording, weights_as
 from minicnn.parameters import Weight
 
 # ``MAKERS[0](weights, function)`` makes the layer; `function` takes the weights' arrays by name, and the tensors'.
@@ -79,7 +79,8 @@ def _together(several):
         if weights.setdefault(name, weight) is not weight:
             raise TypeError(
                 f"what is computed of weights of two layers, before it meets a tensor, needs them to have two names: "
-                f"multiply the tensor with each of them. Received: {weights[name].path} and {weight.path}"
+                f"add each of them to the tensor, or multiply it with each. Received: {weights[name].path} and "
+                f"{weight.path}"
             )
     return weights
 
@@ -87,6 +88,11 @@ def _together(several):
 def weights_in_graph() -> AbstractContextManager[None]:
     """Inside, weights that meet a model's tensor make a layer that trains them."""
     return weights_as(standing_in)
+
+
+def is_making_graph() -> bool:
+    """Whether a `call` makes a graph, in which weights are to be trained."""
+    return recording.standing_in is not None
 
 
 def standing_in(value: Any) -> Any:

@@ -22,6 +22,7 @@ from minicnn.keras._generators import LOADING, going_on, of_epochs, steps_for_sa
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._names import lookup
 from minicnn.keras._old_logs import OldLogs
+from minicnn.keras._on_constants import with_weights
 from minicnn.keras._own_parts import own_weights
 from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
@@ -92,6 +93,7 @@ class _OldMethods(ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Gra
         with own_weights(self), nothing_recorded():
             return super()._outcome(inputs, **options)
 
+    @with_weights
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return eager(super().__call__(*args, **kwargs))
 

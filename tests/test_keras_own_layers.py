@@ -576,3 +576,59 @@ def test_what_would_be_a_constant_and_not_be_trained_is_refused():
         layer(keras.Input((6, 4)))
     layer.stack.trainable = False
     assert layer(keras.Input((6, 4))).shape == (None, 6, 4)
+
+
+class Around(layers.Layer):
+    """A layer around another one, and a dense one."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.part, self.last = part, layers.Dense(2)
+
+    def call(self, x):
+        return self.last(self.part(x))
+
+
+@pytest.mark.parametrize("make", [lambda: layers.Dense(4), lambda: keras.Sequential([layers.Dense(4)])])
+def test_a_frozen_part_of_a_layer_stays_frozen(make):
+    part = make()
+    part(np.ones((2, 3), "f"))
+    part.trainable = False
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, Around(part)(inputs))
+    before = model.get_weights()
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 3)), np.zeros((4, 2)), verbose=0)
+    assert len(model.trainable_weights) == 2
+    changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert sum(changed) == 2 and not part.trainable_weights
+
+
+def test_a_layer_of_layers_is_frozen_as_a_whole():
+    """By itself, before and after it is built, and with a model that has it, in which it may stand within another."""
+    inputs, layer = keras.Input((3,)), Around(Around(layers.Dense(4)))
+    layer.trainable = False
+    model = keras.Model(inputs, layer(inputs))
+    assert not model.trainable_weights
+    for each in (layer, model):
+        each.trainable = True
+        assert len(model.trainable_weights) == 6
+        each.trainable = False
+        assert not model.trainable_weights
+    layer.part.trainable = True
+    assert len(model.trainable_weights) == 4
+
+
+class Frozen(Around):
+    def __init__(self, **kwargs):
+        super().__init__(layers.Dense(4))
+        self.part.trainable = False
+
+
+def test_what_a_layer_freezes_itself_is_frozen_in_a_loaded_model(tmp_path):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, Frozen()(inputs))
+    model.compile("sgd", "mse")
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", custom_objects={"Frozen": Frozen})
+    assert len(model.trainable_weights) == len(loaded.trainable_weights) == 2

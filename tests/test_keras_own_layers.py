@@ -632,3 +632,25 @@ def test_what_a_layer_freezes_itself_is_frozen_in_a_loaded_model(tmp_path):
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras", custom_objects={"Frozen": Frozen})
     assert len(model.trainable_weights) == len(loaded.trainable_weights) == 2
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_model_declares_weights_as_a_layer_does(trainable, rng):
+    class Scaled(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+            self.scale = self.add_weight(shape=(2,), initializer="ones", trainable=trainable, name="scale")
+
+        def call(self, x):
+            return self.dense(x) * self.scale
+
+    model, x = Scaled(), rng.normal(size=(8, 3)).astype("f")
+    plain = model(x).numpy()
+    model.scale.assign([2.0, -3.0])
+    np.testing.assert_allclose(model.predict(x, verbose=0), plain * [2, -3], rtol=1e-5, atol=1e-6)
+    model.compile("sgd", "mse")
+    model.fit(x, np.zeros((8, 2)), verbose=0)
+    assert np.array_equal(model.scale.numpy(), [2, -3]) != trainable
+    assert len(model.trainable_weights) == 2 + trainable and len(model.weights) == 3
+    assert model.add_weight("count", (), trainable=False, initializer="zeros").shape == ()  # as in Keras 2

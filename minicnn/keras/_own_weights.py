@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minicnn import constraints
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
 from minicnn.keras._taped import recording, weights_as
@@ -124,3 +125,29 @@ def weight_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
             f"add_weight takes the arguments {', '.join(order)}, in this order or by name. Received: {args}, {kwargs}"
         )
     return given
+
+
+def declared(layer: Any, add: Callable[..., Weight], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Weight:
+    """The weight of a layer or model that is declared with Keras's arguments.
+
+    Parameters
+    ----------
+    layer : Layer
+    add : callable
+        minicnn's method `add_weight` of it.
+    args, kwargs : tuple, dict
+        See `weight_arguments`.
+    """
+    given = weight_arguments(args, kwargs)
+    if given.pop("trainable", True) is False:
+        given["has_gradient"] = False
+    if "constraint" in given:
+        given["constraint"] = constraints.get(given["constraint"])
+    for name in ("aggregation", "synchronization", "use_resource", "autocast", "dtype"):
+        given.pop(name, None)
+    name = given.pop("name", None) or f"weight_{len(layer._weights)}"
+    initializer = given.pop("initializer", None) or "glorot_uniform"
+    kept = {name: vars(layer)[name]} if name in vars(layer) else {}  # an attribute that happens to be called so
+    weight = add(name, given.pop("shape", ()), initializer, **given)
+    vars(layer).update(kept)
+    return weight

@@ -24,6 +24,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._old_logs import OldLogs
 from minicnn.keras._on_constants import with_weights
 from minicnn.keras._own_parts import own_weights
+from minicnn.keras._own_weights import declared
 from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import renamed, translated, without
@@ -50,6 +51,7 @@ from minicnn.keras.utils._helpers import with_registered
 from minicnn.layers.open_sizes import all_fit
 from minicnn.models.arguments import check_model
 from minicnn.nested import leaves
+from minicnn.parameters import Weight
 from minicnn.training.streams import peek
 
 _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
@@ -92,6 +94,12 @@ class _OldMethods(ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Gra
     def _outcome(self, inputs: Any, **options: Any) -> Any:
         with own_weights(self), nothing_recorded():
             return super()._outcome(inputs, **options)
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
+        """Declare a weight of the model's own; arguments as of a layer's."""
+        return declared(self, super().add_weight, args, kwargs)
+
+    add_variable = add_weight
 
     @with_weights
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -654,3 +654,20 @@ def test_a_model_declares_weights_as_a_layer_does(trainable, rng):
     assert np.array_equal(model.scale.numpy(), [2, -3]) != trainable
     assert len(model.trainable_weights) == 2 + trainable and len(model.weights) == 3
     assert model.add_weight("count", (), trainable=False, initializer="zeros").shape == ()  # as in Keras 2
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 3, 5), (8, 1, 1)])
+@pytest.mark.parametrize("base", [layers.Layer, layers.Add])
+def test_numbers_that_a_call_draws_are_no_constant(base, shape):
+    """On the left of a tensor, too, and for a batch of their author's size: RandomWeightedAverage of WGAN-GP."""
+
+    class Average(base):
+        def call(self, inputs):
+            share = keras.backend.random_uniform(shape)
+            return share * inputs[0] + (1 - share) * inputs[1]
+
+    first, second = keras.Input((3, 5)), keras.Input((3, 5))
+    model = keras.Model([first, second], Average()([first, second]))
+    x = [np.zeros((8, 3, 5)), np.ones((8, 3, 5))]
+    made = [model.predict(x, verbose=0) for _ in range(2)]
+    assert not np.array_equal(*made) and all(each.min() >= 0 and each.max() <= 1 for each in made)

@@ -142,7 +142,7 @@ def gradients(loss: Any, variables: Any) -> Any:
     if isinstance(loss, Recorded):
         raise NotInMinicnn(
             "a loss holds no keras.backend.gradients here, which would have to be differentiated, as gradients of "
-            "gradients: a penalty on them, as of WGAN-GP, is written with a tf.GradientTape of minicnn.keras.tensorflow "
+            "gradients: a penalty on them, as of WGAN-GP, is written with a GradientTape of minicnn.keras.tensorflow "
             "within that of the loss, in the train_step of a model (docs/keras.md). Received: K.gradients of y_pred",
             name="gradients",
         )

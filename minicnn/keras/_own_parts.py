@@ -48,10 +48,10 @@ class _Made(models.Model):
     """The graph of a layer whose `call` is made of other layers."""
 
     def __init__(self, layer):
+        self.parts = layer.parts()
         call = wraps(layer.call)(partial(self._call_of, layer))
         self.call = call if layer.activity_regularizer is None else _penalized(layer, call)
         super().__init__(name=layer.name)
-        self.parts = layer.parts()  # behind the constructor, which makes all that it finds trainable
 
     def _call_of(self, layer, inputs, **options):
         """The layer's `call`, whose losses are the model's."""
@@ -108,8 +108,6 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._adopt(name, value)
-        for part in self.parts() if name == "trainable" and name in vars(self) else ():  # not in the constructor
-            part.trainable = value
         super().__setattr__(name, value)
 
     def _adopt(self, name, value):

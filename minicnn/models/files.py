@@ -155,8 +155,7 @@ def put(model: Model, file: Reader) -> None:
     if isinstance(rate, float) or isinstance(model.optimizer.learning_rate, float):  # a callback may have changed it
         model.optimizer.learning_rate = rate
     for layer, flag in zip(layers_within(model), file.training["trainable"], strict=True):
-        if layer.trainable != bool(flag):  # which would be that of all layers within, some of which no file names
-            layer.trainable = bool(flag)
+        layer.trainable = bool(flag)  # a network sets the flags of its layers, whose own ones come next
     _set_position(model, file.training)
 
 

@@ -78,9 +78,7 @@ def as_subclass(model: Model, described: Any) -> Model:
         )
         return model
     for mine, theirs in zip(found, expected, strict=True):
-        mine.name = theirs.name
-        if mine.trainable != theirs.trainable:  # setting it sets that of all layers within
-            mine.trainable = theirs.trainable
+        mine.name, mine.trainable = theirs.name, theirs.trainable
     return own
 
 

@@ -161,7 +161,7 @@ def _rescaled(tensor, other, affine):
 
 def _number(value, rank):
     """A number, or an array of them for each sample of a tensor of `rank` axes; None for anything else."""
-    if isinstance(value, str) or value is None:
+    if isinstance(value, str) or value is None or getattr(value, "__array_ufunc__", 0) is None:  # see NEP 13
         return None
     if isinstance(value, Recorded):
         raise TypeError(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import constraints, layers, models
+from minicnn import layers, models
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras._call_forms import Form, form_of, is_usual, shapes_in, usual_form, with_parts
@@ -21,7 +21,7 @@ from minicnn.keras._eager import eager
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
-from minicnn.keras._own_weights import standing_in, weight_arguments, weights_in_graph
+from minicnn.keras._own_weights import declared, standing_in, weights_in_graph
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import add_update, held
 from minicnn.keras._taped import inside_a_layer
@@ -205,19 +205,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
         """Declare a weight with Keras's arguments, in the order of Keras 2 (name first) or 3 (shape first)."""
-        given = with_functions(weight_arguments(args, kwargs))
-        if given.pop("trainable", True) is False:
-            given["has_gradient"] = False
-        if "constraint" in given:
-            given["constraint"] = constraints.get(given["constraint"])
-        for name in ("aggregation", "synchronization", "use_resource", "autocast", "dtype"):
-            given.pop(name, None)
-        name = given.pop("name", None) or f"weight_{len(self._weights)}"
-        initializer = given.pop("initializer", None) or "glorot_uniform"
-        kept = {name: vars(self)[name]} if name in vars(self) else {}  # an attribute that happens to be called so
-        weight = super().add_weight(name, given.pop("shape", ()), initializer, **given)
-        vars(self).update(kept)
-        return weight
+        return declared(self, super().add_weight, args, kwargs)
 
     add_variable = add_weight
 

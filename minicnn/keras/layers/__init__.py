@@ -18,6 +18,7 @@ from minicnn.keras._eager import eagerly
 from minicnn.keras._function_activations import activation, with_functions
 from minicnn.keras._names import lookup
 from minicnn.keras._on_built_in import OfLayers
+from minicnn.keras._on_constants import with_weights
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._lambdas import LAMBDA
@@ -331,7 +332,7 @@ for _variables, _property in {**VARIABLES, **WEIGHTS, **masks_of("Layer")}.items
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
     _more = {**_more, "built": _built_of(_class, _name), **masks_of(_name)}
-    _more["__call__"] = eagerly(taking_masks(_name, _class.__call__))
+    _more["__call__"] = with_weights(eagerly(taking_masks(_name, _class.__call__)))
     for _old, _today in OLD_WEIGHTS.items() if _name.startswith(("Dense", "Conv")) else ():
         setattr(_class, _old, _today)  # of a model that was loaded, too
     if _name == "InputLayer":
@@ -344,6 +345,7 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
         _class, partial(_translate, _name), __name__, OfLayers, **VARIABLES, **_CALLS | WEIGHTS | _more
     )
 Layer = _own_parts.Layer
+Layer.__call__ = with_weights(Layer.__call__)  # type: ignore[method-assign]
 MaxoutDense.translate = partial(_translate, "MaxoutDense")
 
 

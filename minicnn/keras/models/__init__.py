@@ -22,7 +22,9 @@ from minicnn.keras._generators import LOADING, going_on, of_epochs, steps_for_sa
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._names import lookup
 from minicnn.keras._old_logs import OldLogs
+from minicnn.keras._on_constants import with_weights
 from minicnn.keras._own_parts import own_weights
+from minicnn.keras._own_weights import declared
 from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import renamed, translated, without
@@ -51,6 +53,7 @@ from minicnn.layers.open_sizes import all_fit
 from minicnn.models.arguments import check_model
 from minicnn.models.forms import layers_within
 from minicnn.nested import leaves
+from minicnn.parameters import Weight
 from minicnn.training.streams import peek
 
 _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
@@ -98,6 +101,13 @@ class _OldMethods(ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Gra
         with own_weights(self), nothing_recorded():
             return super()._outcome(inputs, **options)
 
+    def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
+        """Declare a weight of the model's own; arguments as of a layer's."""
+        return declared(self, super().add_weight, args, kwargs)
+
+    add_variable = add_weight
+
+    @with_weights
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return eager(super().__call__(*args, **kwargs))
 

@@ -5,6 +5,7 @@ Of tensors they become a layer that holds the function; what NumPy's functions a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import pairwise
@@ -33,7 +34,7 @@ _OF_ARRAYS = (
         "floor_divide",
     ),
     *("full_like", "hstack", "inner", "isclose", "log2", "logaddexp", "meshgrid", "nan_to_num", "quantile"),
-    *("ravel", "roll", "select", "sinh", "take_along_axis", "tensordot", "trace", "tril", "triu", "true_divide"),
+    *("ravel", "roll", "select", "sinh", "take_along_axis", "trace", "tril", "triu", "true_divide"),
     *("vdot", "vstack"),
 )
 
@@ -123,6 +124,22 @@ def einsum(subscripts: str, *operands: Any) -> Any:
         return lambda gradient: einsum(reverse, gradient, *(beside(gradient, each) for each in others))
 
     return Recorded(made, [(each, back(at)) for at, each in enumerate(operands) if isinstance(each, Recorded)])
+
+
+def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Any:
+    """Sums of products over axes: the last of x1 and the first of x2, so many, or those of two lists."""
+    if not any(isinstance(each, Recorded) for each in (x1, x2)):
+        return np.tensordot(x1, x2, axes)
+    if isinstance(axes, int | np.integer):
+        axes = range(-int(axes), 0), range(int(axes))
+    first, second = (
+        [axis % x.ndim for axis in np.ravel(given).tolist()] for x, given in zip((x1, x2), axes, strict=True)
+    )
+    rest = [[axis for axis in range(x.ndim) if axis not in summed] for x, summed in ((x1, first), (x2, second))]
+    count = math.prod(x1.shape[axis] for axis in first)
+    a = np.reshape(np.transpose(x1, (*rest[0], *first)), (-1, count))  # (P, K)
+    b = np.reshape(np.transpose(x2, (*second, *rest[1])), (count, -1))  # (K, Q)
+    return np.reshape(a @ b, (*(x1.shape[axis] for axis in rest[0]), *(x2.shape[axis] for axis in rest[1])))
 
 
 def identity(x: Any) -> Any:
@@ -264,7 +281,7 @@ def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
     return np.stack([function(part) for part in elements])
 
 
-_BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take)
+_BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take, tensordot)
 FURTHER: dict[str, Callable[..., Any]] = {
     name: _operations.by_place(of_tensors_too(getattr(np, name))) for name in _OF_ARRAYS
 }

@@ -24,6 +24,11 @@ def prepares() -> bool:
     return getattr(_role, "prepares", False)
 
 
+def turn_of_kernels() -> locks.Lock:
+    """For ``with``: as `Turn`, for what nothing of NumPy's is done in."""
+    return _preparing if prepares() else _computing
+
+
 class Turn:
     """For ``with``: one Python thread at a time gets in, others wait.
 
@@ -32,7 +37,7 @@ class Turn:
     """
 
     def __enter__(self) -> None:
-        self._lock = _preparing if prepares() else _computing
+        self._lock = turn_of_kernels()
         self._lock.__enter__()
         self._errors = np.errstate(under="ignore")
         self._errors.__enter__()

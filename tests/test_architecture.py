@@ -222,7 +222,7 @@ FLOORS = {
         ("last_call", "sources", "device_shortcuts"),
         ("arrays", "batches", "streams", "totals", "compiled"),
         ("outputs", "weighting"),
-        ("added_metrics", "class_weights", "data_advice", "lazy", "non_finite", "passes"),
+        ("added_metrics", "class_weights", "data_advice", "kept_state", "lazy", "non_finite", "passes"),
     ),
     "minicnn.visualization": (("*",), ("saliency",), ("heat",), ("asked", "rows"), ("figures", "layout")),
 }
@@ -318,12 +318,12 @@ BESIDE_THE_CORE = {
     },
     "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
     "training.loop": {"callbacks", "training.interrupts", "user_warnings"},  # Ctrl-C
-    "training.progress": {"callbacks"},
+    "training.progress": {"callbacks", "training.kept_state"},
     "training.sources": {
         *("training.data_advice", "training.class_weights", "training.lazy"),  # as above; an option of fit
         *("training.passes", "training.streams"),  # steps_per_epoch; for generators
     },
-    "training.totals": {"training.weighting"},  # for outputs without a loss, weighted metrics
+    "training.totals": {"training.kept_state", "training.weighting"},  # for damaged checkpoints; for weighted metrics
 }
 MOST_CORE_LINES = 4600
 # Libraries that only one part of the package may import.

@@ -319,3 +319,17 @@ def test_an_attribute_that_is_set_while_a_call_computes_counts(monkeypatch):
     model.predict(x)
     monkeypatch.setattr(LastCall, "of", of)
     assert [model.predict(x)[0, 0] for _ in range(3)] == [-0.125] * 3
+
+
+def test_the_room_of_keras_goes_the_short_way_too(x, answers):
+    from minicnn import keras
+    from minicnn.keras import tensorflow as tf
+
+    model = keras.Sequential([keras.Input((10, 10, 1)), keras.layers.Flatten(), keras.layers.Dense(4)])
+    kernel, bias = model.get_weights()
+    with tf.GradientTape() as tape:
+        found = [model.predict_on_batch(x + i) for i in range(3)]
+    assert answers == [True, True]  # the first had nothing to ask
+    assert tape.gradient(model(x), model.trainable_weights) == [None, None]
+    for i, outputs in enumerate(found):
+        np.testing.assert_allclose(outputs, (x + i).reshape(3, 100) @ kernel + bias, rtol=1e-5, atol=1e-5)

@@ -19,6 +19,7 @@ import minicnn as mc
 from minicnn import callbacks, layers, saving
 from minicnn.callbacks.checkpoints import CHECKPOINT
 from minicnn.errors import FileFormatError
+from minicnn.training.totals import Totals
 
 X = np.random.default_rng(0).normal(size=(70, 6, 6, 1)).astype(np.float32)
 Y = np.random.default_rng(1).integers(0, 4, 70)
@@ -226,6 +227,25 @@ def test_checkpoint_of_something_else(tmp_path):
         resume(tmp_path, other)
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(FileFormatError, match=re.escape(str(path))):
+        resume(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "part, name, value, message",
+    [
+        (Totals, "loss", {}, r"sums of the epoch, 'loss' of a checkpoint: expected a number. Received: \{\}"),
+        (Totals, "parts", [1.0, 2.0], r"sums of the epoch, 'parts' of a checkpoint: expected 0 numbers"),
+        (mc.metrics.Metric, "_sum", {}, r"metric 'accuracy', '_sum' of a checkpoint: expected a number"),
+        (mc.metrics.Metric, "_count", "7", r"metric 'accuracy', '_count' of a checkpoint: expected a number"),
+        (callbacks.History, "epoch", 3, r"History, 'epoch' of a checkpoint: expected a list"),
+    ],
+)
+def test_a_checkpoint_with_something_else_in_the_place_of_a_number(part, name, value, message, tmp_path, monkeypatch):
+    whole = part.get_state
+    with monkeypatch.context() as patch:
+        patch.setattr(part, "get_state", lambda self: whole(self) | {name: value})
+        make_checkpoint(tmp_path)
+    with pytest.raises(FileFormatError, match=message):
         resume(tmp_path)
 
 

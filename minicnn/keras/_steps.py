@@ -40,6 +40,7 @@ from minicnn.parameters import Weight
 from minicnn.threads import compute_threads
 from minicnn.training import evaluation
 from minicnn.training.engine import Engine
+from minicnn.training.kept_state import fitting
 from minicnn.training.passes import demand_batches
 
 STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics")
@@ -85,7 +86,7 @@ class _Totals:
         self._logs = dict(state["logs"])
         own = (metric for metric in self._model.metrics if isinstance(metric, Metric))
         for metric, saved in zip(own, state["metrics"], strict=True):
-            metric.set_state(saved)
+            metric.set_state(fitting(metric, saved, f"metric '{metric.name}'"))
 
 
 def plain_logs(logs: Any) -> dict[str, Any]:

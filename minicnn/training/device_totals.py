@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.training.device_shortcuts import RowResults, index_of_hits
+from minicnn.training.kept_state import check_kept
 from minicnn.training.totals import Losses, Totals
 from minicnn.training.weighting import is_own_mean, update, value_in_logs
 
@@ -127,6 +128,8 @@ class DeviceTotals(Totals):
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         super().set_state(state)
+        own = {"counts": (*self._counts,), "report": self._engine.backend.to_host(self.report)}
+        check_kept(own, state, "the sums of the epoch")
         self._counts = list(state["counts"])
         self._engine.backend.load(self.report, state["report"])
 

@@ -12,7 +12,7 @@ from minicnn.backends.memory import SLACK
 from minicnn.nested import is_plain
 from minicnn.step import Changes
 from minicnn.threads import kernel_threads
-from minicnn.turns import Turn
+from minicnn.turns import Turn, turn_of_kernels
 
 if TYPE_CHECKING:
     from minicnn.backends.base import Backend
@@ -40,6 +40,7 @@ class LastCall:
         self._kinds = [(x.shape, x.dtype) for x in batch.inputs]
         self._bound, self._store, self._changes = weakref.ref(bound), weakref.ref(store), bound.changes
         self._count = 0  # of calls that have begun
+        self._casts = any(x.dtype != array.dtype for x, array in zip(batch.inputs, bound.inputs, strict=True))
         self._gives_inputs = not bound.works or any(
             np.may_share_memory(x, output) for x in bound.inputs for output in bound.outputs
         )
@@ -57,8 +58,7 @@ class LastCall:
         bound = self._fitting(arrays, store)
         if bound is None:
             return None
-        is_shared = any(work.is_shared for work in bound.works)  # else no threads need to be told anything
-        with kernel_threads(backend) if is_shared else Turn():
+        with self._turn(bound.works, backend):
             if self._computed_again(bound, arrays, backend):
                 return [backend.to_host(output) for output in bound.outputs]
         return None
@@ -70,13 +70,26 @@ class LastCall:
         bound = self._fitting(arrays, store)
         return bound.outputs if bound is not None and self._computed_again(bound, arrays, backend) else None
 
+    def _turn(self, works, backend):
+        """To be entered while they run: what only kernels do on one thread needs nothing but the turn."""
+        are_kernels = not self._casts
+        for work in works:
+            if work.is_shared:
+                return kernel_threads(backend)
+            are_kernels = are_kernels and work.can_move()
+        return turn_of_kernels() if are_kernels else Turn()
+
     def _fitting(self, arrays, store):
         """The plan's arrays, if all is as it was."""
         bound = self._bound()
         if bound is None or self._changes != Changes.count or self._store() is not store:
             return None
-        fits = all(type(x) is np.ndarray for x in arrays) and [(x.shape, x.dtype) for x in arrays] == self._kinds
-        return bound if fits else None
+        if len(arrays) != len(self._kinds):
+            return None
+        for x, (shape, dtype) in zip(arrays, self._kinds, strict=True):
+            if type(x) is not np.ndarray or x.shape != shape or x.dtype != dtype:
+                return None
+        return bound
 
     def _computed_again(self, bound, arrays, backend):
         """Run the plan on arrays, which are read where they are, if they need no cast and kernels alone read them.
@@ -85,18 +98,21 @@ class LastCall:
         signals, which has written to the same arrays.
         """
         self._count = number = self._count + 1
-        works = bound.works
-        can_move = not self._gives_inputs and all(work.can_move() for work in works)
+        works, can_move = bound.works, not self._gives_inputs
         try:
             for work in works:
                 work.move_back()  # Ctrl-C may have come before the last call did
+                can_move = can_move and work.can_move()
             for x, array in zip(arrays, bound.inputs, strict=True):
                 if not (can_move and _is_readable(x, array)):
                     backend.load(array, x)
                     continue
                 for work in works:
                     work.move(array, _address(x) - _address(array))
-            return all(work.again() for work in works) and self._count == number
+            for work in works:
+                if not work.again():
+                    return False
+            return self._count == number
         finally:
             for work in works:
                 work.move_back()
@@ -104,8 +120,10 @@ class LastCall:
 
 def _is_readable(x, array):
     """Whether kernels can read x in the place of a plan's array: a vector's load may run over its end."""
+    if x.nbytes < _LEAST_BYTES:
+        return False
     is_alike = x.dtype == array.dtype and x.shape == array.shape and x.flags.c_contiguous and x.flags.aligned
-    return is_alike and x.nbytes >= _LEAST_BYTES and 0 < (_address(x) + x.nbytes) % _PAGE <= _PAGE - SLACK
+    return is_alike and 0 < (_address(x) + x.nbytes) % _PAGE <= _PAGE - SLACK
 
 
 def _address(array):

@@ -11,6 +11,7 @@ import numpy as np
 from minicnn.callbacks import CallbackList
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
+from minicnn.training.kept_state import fitting
 from minicnn.training.sources import Source
 from minicnn.training.totals import Totals
 
@@ -113,7 +114,5 @@ class Progress:
         waiting = list(saved)
         for callback in self.callbacks.callbacks:
             index = next((i for i, (name, _) in enumerate(waiting) if name == type(callback).__name__), None)
-            if index is not None:
-                _, state = waiting.pop(index)
-                if state:
-                    callback.set_state(state)
+            if index is not None and (state := waiting.pop(index)[1]):
+                callback.set_state(fitting(callback, state, type(callback).__name__))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minicnn.training import weighting
+from minicnn.training.kept_state import check_kept, fitting
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
@@ -88,6 +89,7 @@ class Totals:
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `get_state` returned."""
+        check_kept({"samples": 0, "loss": 0.0, "parts": (*self._parts,)}, state, "the sums of the epoch")
         self._samples, self._loss, self._parts = state["samples"], state["loss"], list(state["parts"])
-        for (_, _, metric), saved in zip(self._metrics, state["metrics"], strict=True):
-            metric.set_state(saved)
+        for (label, _, metric), saved in zip(self._metrics, state["metrics"], strict=True):
+            metric.set_state(fitting(metric, saved, f"metric '{label}'"))

@@ -21,6 +21,7 @@ from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._taped import as_numbers, nothing_recorded
 from minicnn.keras.tensorflow._functions import as_tensor
 from minicnn.layers.added_loss import Measured
+from minicnn.models.again import called_again
 from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves, mapped
 from minicnn.settings import floatx
@@ -145,6 +146,8 @@ class AtOnce:
 
     def predict_on_batch(self, x: Any) -> Any:
         """See `minicnn.Model.predict_on_batch`."""
+        if not self.runs_at_once and (outputs := called_again(self, [x])) is not None:  # by kernels: no tape records
+            return self.outputs_in_form(outputs)
         x = as_numbers(x)
         with nothing_recorded():
             x = self._begun(x)

@@ -92,12 +92,13 @@ class Repeated:
         self.is_shared: bool = True
         self._works = works
         self._pool = self._precision = None
-        self._is_moved = False
+        self._is_moved = self._are_kernels = False
 
     def __call__(self) -> None:
         self.move_back()  # Ctrl-C may have come before somebody else did
         if not self._is_as_then():  # the first time; in a forked child, too
             self._recorded, self._pieces, self._places = [Recorded(work) for work in self._works], None, {}
+            self._are_kernels = False
             self._pool, self._precision = pool.pool(), get_float32_precision()  # last: Ctrl-C may come between
         if self._pieces is None:
             self._record()
@@ -109,12 +110,13 @@ class Repeated:
 
     def again(self) -> bool:
         """Make the recorded calls, which need no BLAS; returns False if some are not known, or have other results."""
-        is_known = self._is_as_then() and self._pieces is not None and self._is_whole
-        return is_known and all(run() == len(owners) for run, owners in self._pieces)
+        if not self._is_as_then() or self._pieces is None or not self._is_whole:
+            return False
+        return all(run() == len(owners) for run, owners in self._pieces)
 
     def can_move(self) -> bool:
         """Whether all that is done is kernels', which may be told to read elsewhere."""
-        return self._pieces is not None and all(isinstance(run, _Kernels) for run, _ in self._pieces)
+        return self._are_kernels
 
     def move(self, array: np.ndarray, distance: int) -> None:
         """Have kernels read an array, in which nothing else lies, so many bytes further on, until `move_back`."""
@@ -146,6 +148,7 @@ class Repeated:
             firsts = [call.arguments[0] for call in calls if call.arguments]  # of a kernel: the pool, if it is for it
             self.is_shared = any(isinstance(first, int) and first == self._pool.address for first in firsts)
             self._pieces = _pieces(self._recorded)
+            self._are_kernels = all(isinstance(run, _Kernels) for run, _ in self._pieces)
 
     def _go_on(self, first):
         """Do the works from number `first` on, as if they had never been done before."""

@@ -322,8 +322,9 @@ def test_beside_a_loss_that_uses_tensors(bound, x):
     assert model.fit(x, x, 4, 2, 0) is model.history and len(model.history.history["loss"]) == 2
     with pytest.raises(TypeError, match="did you mean 'metrics'"):
         model.compile("sgd", loss, metric=[distance])
-    with pytest.raises(ValueError, match=r"functions of .*Received: metrics=\['accuracy'\]"):
-        model.compile("sgd", loss, metrics=["accuracy"])
+    model.compile("sgd", loss, ["mae", distance])
+    assert model.metrics_names == ["loss", "mae", "distance"]
+    assert model.test_on_batch(x, x) == pytest.approx([value, far, far], rel=1e-4)
     with pytest.raises(ValueError, match=r"Received: {'loss_weights'"):
         model.compile("sgd", loss, loss_weights=[2.0])
 

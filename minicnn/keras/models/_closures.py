@@ -5,7 +5,8 @@ Such a loss is a part of a graph: the model that trains has the target for one m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import dis
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import signature
 from types import CellType, CodeType, FunctionType
 from typing import Any
@@ -20,6 +21,7 @@ from minicnn.layers import Input
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.layers.base import Layer
 from minicnn.models.forms import layers_within
+from minicnn.nested import leaves
 from minicnn.own_parts import is_of_package
 from minicnn.training.streams import is_stream, unpacked
 
@@ -36,18 +38,19 @@ def uses_tensors(loss: Any, model: Any) -> bool:
             continue
         seen.add(function)
         cells = [cell.cell_contents for cell in function.__closure__ or () if cell != CellType()]  # not empty ones
-        names = _names(function.__code__)
-        outside = [*cells, *(function.__globals__.get(name) for name in names)]
+        codes = _codes(function.__code__)
+        names = {name for code in codes for name in code.co_names}
+        loaded = {x.argval for code in codes for x in dis.get_instructions(code) if x.opname == "LOAD_GLOBAL"}
+        outside = [*cells, *(function.__globals__.get(name) for name in loaded)]  # not attributes: K.mean is no `mean`
         if any(isinstance(x, Tensor) or (names & _ATTRIBUTES and _is_part(x, model)) for x in outside):
             return True
         waiting.extend(outside)
     return False
 
 
-def _names(code):
-    """The names that a function asks for, and the functions in it."""
-    inner = (_names(part) for part in code.co_consts if isinstance(part, CodeType))
-    return set(code.co_names).union(*inner)
+def _codes(code):
+    """That of a function, and of the functions in it."""
+    return [code, *(each for part in code.co_consts if isinstance(part, CodeType) for each in _codes(part))]
 
 
 def _is_part(x, model):
@@ -65,25 +68,39 @@ class WithClosures:
     """Methods of a model whose loss may use its tensors."""
 
     _trainer: Any = None
+    _of_tensors: Sequence[str | None] = ()  # of each metric, its name if it uses tensors of the model
     functional: Callable[[list[Tensor], Tensor], Any]  # inputs and output → a model
 
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Say how to train; beside a loss that uses tensors of the model, metrics are functions of (y_true, y_pred)."""
+        """Say how to train; metrics beside a loss that uses tensors of the model may do so, too."""
         self._trainer = None
-        if not uses_tensors(loss, self):
-            super().compile(optimizer, loss, *args, **kwargs)  # type: ignore[misc]
-            return
         kwargs = {**dict(zip(("metrics", *_OF_TARGETS), args, strict=False)), **kwargs}
+        if not uses_tensors(loss, self):
+            self._refuse_tensors(kwargs.get("metrics"))
+            super().compile(optimizer, loss, **kwargs)  # type: ignore[misc]
+            return
         metrics = kwargs.pop("metrics", None) or []
-        metrics = metrics if isinstance(metrics, list | tuple) else [metrics]
+        metrics = list(metrics) if isinstance(metrics, list | tuple) else [metrics]
         others = {name: kwargs[name] for name in _OF_TARGETS if kwargs.get(name)}
-        if others or not all(isinstance(metric, FunctionType) for metric in metrics):
+        if others or any(isinstance(metric, list | tuple | dict) for metric in metrics):
             raise ValueError(
-                "a loss that uses tensors of the model is a part of it, beside which metrics have no target but as "
-                f"functions of (y_true, y_pred). Received: {others or f'metrics={metrics}'}"
+                "a loss that uses tensors of the model is a part of it, beside which metrics stand in one list, and "
+                f"nothing has weights. Received: {others or f'metrics={metrics}'}"
             )
-        self._trainer = _trainer(self, loss, metrics)
-        self._trainer.compile(optimizer, **kwargs)
+        self._of_tensors = [metric.__name__ if uses_tensors(metric, self) else None for metric in metrics]
+        self._trainer = _trainer(self, loss, [metric for metric in metrics if uses_tensors(metric, self)])
+        plain = [metric for metric in metrics if not uses_tensors(metric, self)]
+        self._trainer.compile(optimizer, metrics=plain, **kwargs)
+
+    def _refuse_tensors(self, metrics):
+        """Raise ValueError for a metric that uses tensors of the model, beside a loss that does not."""
+        for metric in leaves(metrics or []):
+            if uses_tensors(metric, self):
+                raise ValueError(
+                    "a metric that uses tensors of the model stands beside a loss that does; beside another one, write "
+                    "model.add_metric(value, name='…') before compile, with the value that the function would return. "
+                    f"Received: metrics=[…, {metric.__name__}]"
+                )
 
     @property
     def _trained(self) -> Any:
@@ -97,7 +114,9 @@ class WithClosures:
     @property
     def metrics_names(self) -> list[str]:
         """What `evaluate` returns."""
-        return super().metrics_names if self._trainer is None else self._trainer.metrics_names  # type: ignore[misc]
+        if self._trainer is None:
+            return super().metrics_names  # type: ignore[misc]
+        return self._sorted({name: name for name in self._trainer.metrics_names})
 
     @property
     def stop_training(self) -> bool:
@@ -115,11 +134,12 @@ class WithClosures:
         kwargs = _named("fit", args, kwargs)
         if (data := kwargs.get("validation_data")) is not None:
             is_tuple = isinstance(data, tuple | list)
-            kwargs["validation_data"] = (self._joined(*data), None) if is_tuple else self._joined(data)
-        x = self._joined(x, y, kwargs.pop("sample_weight", None), kwargs.pop("class_weight", None))
+            joined = self._joined(*(data if is_tuple else (data,)))
+            kwargs["validation_data"] = joined if is_tuple else joined[0]
+        x, y = self._joined(x, y, kwargs.pop("sample_weight", None), kwargs.pop("class_weight", None))
         callbacks = listed(kwargs.get("callbacks"))
         kwargs["callbacks"] = [*callbacks, _Facing(self, callbacks, data)]
-        self.history = self._trainer.fit(x, None, **kwargs)
+        self.history = self._trainer.fit(x, y, **kwargs)
         return self.history
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -127,36 +147,48 @@ class WithClosures:
         if self._trainer is None:
             return super().evaluate(x, y, *args, **kwargs)  # type: ignore[misc]
         kwargs = _named("evaluate", args, kwargs)
-        return self._trainer.evaluate(self._joined(x, y, kwargs.pop("sample_weight", None)), None, **kwargs)
+        return self._in_order("evaluate", *self._joined(x, y, kwargs.pop("sample_weight", None)), kwargs)
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """One iteration."""
         if self._trainer is None:
             return super().train_on_batch(x, y, *args, **kwargs)  # type: ignore[misc]
         kwargs = _named("train_on_batch", args, kwargs)
-        x = self._joined(x, y, kwargs.pop("sample_weight", None), kwargs.pop("class_weight", None))
-        return self._trainer.train_on_batch(x, None, **kwargs)
+        x, y = self._joined(x, y, kwargs.pop("sample_weight", None), kwargs.pop("class_weight", None))
+        return self._in_order("train_on_batch", x, y, kwargs)
 
-    def _joined(self, x: Any, y: Any = None, *weights: Any) -> Any:
-        """The data with targets for one more input: arrays, or a stream of batches."""
+    def _in_order(self, method, x, y, kwargs):
+        """What a method gives, with the metrics in the order that `compile` was given them in."""
+        if kwargs.get("return_dict") or None not in self._of_tensors:
+            return getattr(self._trainer, method)(x, y, **kwargs)
+        return self._sorted(getattr(self._trainer, method)(x, y, **kwargs | {"return_dict": True}))
+
+    def _sorted(self, logs):
+        """The values of a dict of the loss and metrics, in that order."""
+        own = (name for name in logs if name not in ("loss", *self._of_tensors))
+        return [logs["loss"], *(logs[next(own) if name is None else name] for name in self._of_tensors)]
+
+    def _joined(self, x: Any, y: Any = None, *weights: Any) -> tuple[Any, Any]:
+        """(the data with targets for one more input, the targets if they are measured): arrays, or (a stream, None)."""
+        measures, of_batch = None in self._of_tensors, self._of_batch
         if isinstance(x, Dataset):
-            return x.map(lambda *batch: self._of_batch(batch)[:1])
+            return x.map(lambda *batch: of_batch(batch)[: 1 + measures]), None
         if is_stream(x):
-            of_batch = self._of_batch
             if hasattr(x, "__getitem__"):
-                return _Sequence(x, of_batch)
-            return map(of_batch, x) if hasattr(x, "__next__") else _Batches(x, of_batch)
+                return _Sequence(x, of_batch), None
+            return map(of_batch, x) if hasattr(x, "__next__") else _Batches(x, of_batch), None
         if y is None or any(weight is not None for weight in weights):
             raise ValueError(
                 "a loss that uses tensors of the model is a part of it: it takes (x, y), and neither sample_weight nor "
                 f"class_weight. Received: {'y=None' if y is None else 'weights'}"
             )
         if isinstance(x, Mapping):
-            return {**x, self._trainer.inputs[-1].name: y}
-        return (*(x if isinstance(x, list | tuple) else [x]), y)  # no list, which data sets make an array of
+            return {**x, self._trainer.inputs[-1].name: y}, y if measures else None
+        x = (*(x if isinstance(x, list | tuple) else [x]), y)  # no list, which data sets make an array of
+        return x, y if measures else None
 
-    def _of_batch(self, item: Any) -> tuple[Any, None]:
-        return self._joined(*unpacked(item)), None
+    def _of_batch(self, item: Any) -> tuple[Any, Any]:
+        return self._joined(*unpacked(item))
 
 
 class _Batches:
@@ -208,7 +240,7 @@ class _Facing(Callback):
 
 
 def _trainer(model, loss, metrics):
-    """The model with its target for one more input, and the loss in its graph."""
+    """The model with its target for one more input, and the loss, and metrics that use tensors, in its graph."""
     target = Input(tuple(model.output.shape)[1:])
     trainer = model.functional([*model.inputs, target], model.output)
     made = loss(target, model.output)

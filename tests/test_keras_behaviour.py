@@ -333,7 +333,7 @@ class ScaledModel(keras.Model):
     def __init__(self):
         super().__init__()
         self.dense = keras.layers.Dense(3)
-        self.factors = [self.add_weight("scale", (3,), "ones")]
+        self.factors = [self.add_weight(name="scale", shape=(3,), initializer="ones")]
         self.shift = self.add_weight("shift", (3,), "zeros")
 
     def call(self, x):

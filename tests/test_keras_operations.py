@@ -320,6 +320,8 @@ def test_layers_that_take_masks_leave_out_what_these_do_not_let_through(rng):
         e = np.exp(x[n, steps[n], 0].astype(np.float64))
         np.testing.assert_allclose(rows[n][steps[n]], e / e.sum(), rtol=1e-5)
     assert (rows[~steps] == 0).all()
+    np.testing.assert_array_equal(keras.layers.Softmax()(x[..., 0], steps), rows)  # the second argument, as in Keras
+    np.testing.assert_allclose(pool(x, steps), means, rtol=1e-5)
     inputs, mask = keras.Input((4, 3)), keras.Input((4,), dtype="bool")
     model = keras.Model([inputs, mask], keras.layers.GlobalAveragePooling1D()(inputs, mask=mask))
     np.testing.assert_allclose(model.predict([x, steps], verbose=0), means, rtol=1e-5)

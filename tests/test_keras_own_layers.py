@@ -697,6 +697,28 @@ def test_a_model_with_a_call_keeps_the_embedding_of_numbers_in_files(suffix, tmp
     assert np.array_equal(models[0].predict(x, verbose=0), models[1].predict(x, verbose=0))
 
 
+def test_a_frozen_embedding_of_numbers_is_a_part_of_the_model_and_may_be_trained_later(rng):
+    """No constant of the graph: its numbers are set and loaded, and train when it is frozen no more."""
+
+    class Positioned(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.positions = layers.Embedding(6, 4, trainable=False)
+
+        def call(self, x):
+            return x + self.positions(np.arange(6))
+
+    layer, numbers = Positioned(), rng.normal(size=(6, 4)).astype("f")
+    model = keras.Sequential([keras.Input((6, 4)), layer])
+    assert [w.shape for w in model.non_trainable_weights] == [(6, 4)] and not model.trainable_weights
+    model.set_weights([numbers])
+    assert np.array_equal(model.predict(np.zeros((1, 6, 4), "f"), verbose=0)[0], numbers)
+    layer.positions.trainable = True
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    model.fit(np.zeros((1, 6, 4), "f"), np.zeros((1, 6, 4), "f"), verbose=0)
+    np.testing.assert_allclose(layer.positions.get_weights()[0], numbers - 2 * numbers / 24, rtol=1e-5)
+
+
 def test_what_would_be_a_constant_and_not_be_trained_is_refused():
     class Stacked(layers.Layer):
         def __init__(self):

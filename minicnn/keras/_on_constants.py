@@ -29,8 +29,8 @@ def with_weights(call: Callable[..., Any]) -> Callable[..., Any]:
             self.build_for(tuple(tuple(x.shape[1:]) for x in given))
         made = None if deferred else call(self, *args, **kwargs)  # which makes the weights, and checks the numbers
         weights = {w.name: w for w in self.weights if w.has_gradient}
-        if not deferred and not self.trainable_weights:
-            return made
+        if not deferred and not (weights if self.graph is None else self.trainable_weights):
+            return made  # of frozen ones it would not do: they are loaded, and may be trained one day
         if self.graph is not None:
             raise TypeError(
                 f"'{self.name}' is made of layers, and called on numbers in a call that makes a graph, where its "

@@ -123,6 +123,8 @@ def taking_masks(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(call)
     def masked(self, inputs, *args, mask=None, **kwargs):
+        if mask is None and name in _MASKED and args and not isinstance(args[0], int | np.bool_):
+            mask, *args = args  # where Keras has it
         if mask is None:
             return call(self, inputs, *args, **kwargs)
         if name not in _MASKED:

@@ -3,6 +3,8 @@
 The weights that they are compared with are formulas in NumPy, of gradients by hand.
 """
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -254,6 +256,24 @@ def test_assigning_to_a_hyperparameters_attribute_changes_it():
     optimizer = Slots()
     optimizer.momentum = 0.25
     assert optimizer.momentum == optimizer._get_hyper("momentum") == optimizer.get_config()["momentum"] == 0.25
+
+
+@pytest.mark.parametrize("outer", [lambda inner: inner, keras.optimizers.Lookahead])
+def test_a_second_model_of_the_same_layers_begins_anew(outer):
+    first = of_ones(outer(Slots(0.1)))
+    fitted(first, 3)
+    second, weights = of_ones(first.optimizer, first.layers), first.get_weights()
+    alone = of_ones(outer(Slots(0.1)))
+    alone.set_weights(weights)
+    assert second.optimizer is not first.optimizer
+    assert np.isclose(fitted(second, 2), fitted(alone, 2), rtol=1e-6)
+
+
+def test_a_copied_model_is_trained_on():
+    model = of_ones(Slots(0.1))
+    fitted(model)
+    copied = copy.deepcopy(model)
+    assert np.isfinite(fitted(copied))
 
 
 def test_slots_are_found_by_the_scripts_own_variable():

@@ -4,10 +4,12 @@ The weights that they are compared with are formulas in NumPy, of gradients by h
 """
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
 
+import minicnn as mc
 from minicnn import keras
 from minicnn.keras import tensorflow as tf
 
@@ -280,3 +282,13 @@ def test_slots_are_found_by_the_scripts_own_variable():
     optimizer, v = Slots(0.1), tf.Variable([1.0, 2.0])
     optimizer.apply_gradients([(tf.constant([0.5, 1.0]), v)])
     assert np.allclose(optimizer.get_slot(v, "m"), [0.5, 1.0])
+
+
+def test_a_schedule_read_off_an_optimizer_serves_another_one_and_is_pickled():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    read = keras.optimizers.Adam(schedule).learning_rate
+    model = of_ones(mc.optimizers.SGD(read))
+    assert np.isclose(float(model.optimizer.learning_rate), 0.1)
+    for copied in (pickle.loads(pickle.dumps(read)), copy.deepcopy(read)):
+        assert type(copied) is type(schedule)
+        assert copied.get_config() == schedule.get_config()

@@ -3,9 +3,13 @@
 The weights that they are compared with are formulas in NumPy, of gradients by hand.
 """
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
+import minicnn as mc
 from minicnn import keras
 from minicnn.keras import tensorflow as tf
 
@@ -211,3 +215,80 @@ def test_such_rules_on_the_librarys_are_refused():
 
     with pytest.raises(TypeError, match="would train by the library's rule"):
         trained(Faster())
+
+
+# ------------------------------------------------------------------------------------------------ names of today's base
+
+
+class Decays(bases()[0]):
+    """w ← w − lr · (g + decay · w), where the decay is a hyperparameter, or an attribute: no base had it then."""
+
+    def __init__(self, is_hyper, name="Decays", **options):
+        super().__init__(name, **options)
+        self._set_hyper("learning_rate", 0.1)
+        if is_hyper:
+            self._set_hyper("weight_decay", 0.5)
+        else:
+            self.weight_decay = 0.5
+
+    def _resource_apply_dense(self, grad, var, apply_state=None):
+        return var.assign_sub(self._decayed_lr(var.dtype) * (grad + self.weight_decay * var))
+
+
+def of_ones(optimizer, layers=None):
+    """A model w · x, from w = 1, that is trained by mean((w · x)²)."""
+    model = keras.Sequential(layers or [keras.Input((1,)), keras.layers.Dense(1, "linear", False, "ones")])
+    model.compile(optimizer, "mse")
+    return model
+
+
+def fitted(model, epochs=1, x=1.0):
+    model.fit(np.full((4, 1), x, "f"), np.zeros((4, 1), "f"), epochs=epochs, verbose=0)
+    return model.get_weights()[0].item()
+
+
+@pytest.mark.parametrize("is_hyper", [True, False])
+def test_a_decay_of_its_own_is_not_also_that_of_the_base(is_hyper):
+    optimizer = Decays(is_hyper)
+    assert optimizer.weight_decay == 0.5
+    assert np.isclose(fitted(of_ones(optimizer), x=0.0), 1 - 0.1 * 0.5)
+
+
+def test_assigning_to_a_hyperparameters_attribute_changes_it():
+    optimizer = Slots()
+    optimizer.momentum = 0.25
+    assert optimizer.momentum == optimizer._get_hyper("momentum") == optimizer.get_config()["momentum"] == 0.25
+
+
+@pytest.mark.parametrize("outer", [lambda inner: inner, keras.optimizers.Lookahead])
+def test_a_second_model_of_the_same_layers_begins_anew(outer):
+    first = of_ones(outer(Slots(0.1)))
+    fitted(first, 3)
+    second, weights = of_ones(first.optimizer, first.layers), first.get_weights()
+    alone = of_ones(outer(Slots(0.1)))
+    alone.set_weights(weights)
+    assert second.optimizer is not first.optimizer
+    assert np.isclose(fitted(second, 2), fitted(alone, 2), rtol=1e-6)
+
+
+def test_a_copied_model_is_trained_on():
+    model = of_ones(Slots(0.1))
+    fitted(model)
+    copied = copy.deepcopy(model)
+    assert np.isfinite(fitted(copied))
+
+
+def test_slots_are_found_by_the_scripts_own_variable():
+    optimizer, v = Slots(0.1), tf.Variable([1.0, 2.0])
+    optimizer.apply_gradients([(tf.constant([0.5, 1.0]), v)])
+    assert np.allclose(optimizer.get_slot(v, "m"), [0.5, 1.0])
+
+
+def test_a_schedule_read_off_an_optimizer_serves_another_one_and_is_pickled():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    read = keras.optimizers.Adam(schedule).learning_rate
+    model = of_ones(mc.optimizers.SGD(read))
+    assert np.isclose(float(model.optimizer.learning_rate), 0.1)
+    for copied in (pickle.loads(pickle.dumps(read)), copy.deepcopy(read)):
+        assert type(copied) is type(schedule)
+        assert copied.get_config() == schedule.get_config()

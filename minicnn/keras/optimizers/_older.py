@@ -76,7 +76,15 @@ class Older:
     def _set_hyper(self, name: str, value: Any) -> None:
         if name == "learning_rate":
             self._learning_rate = self._build_learning_rate(value)
+        else:
+            vars(self).pop(name, None)  # what today's base has of this name, as weight_decay: None
         vars(self)["_hyper"][name] = value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "learning_rate" and name in vars(self).get("_hyper", ()):
+            self._set_hyper(name, value)
+        else:
+            super().__setattr__(name, value)
 
     def _get_hyper(self, name: str, dtype: Any = None) -> Any:
         value = vars(self)["_hyper"][name]
@@ -119,7 +127,7 @@ class Older:
 
     def add_slot(self, var: Any, slot_name: str, initializer: Any = "zeros", shape: Any = None) -> Any:
         """A vector of state for a variable, made once."""
-        slots = vars(self)["_slots"]
+        slots, var = vars(self)["_slots"], vars(self)["_handed"].get(var, var)
         if (var, slot_name) not in slots:
             shape = tuple(var.shape if shape is None else shape)
             slots[var, slot_name] = self._state(initializers.get(initializer)(shape))
@@ -127,7 +135,7 @@ class Older:
 
     def get_slot(self, var: Any, slot_name: str) -> Any:
         """The vector that `add_slot` has made."""
-        return vars(self)["_slots"][var, slot_name]
+        return vars(self)["_slots"][vars(self)["_handed"].get(var, var), slot_name]
 
     def get_slot_names(self) -> list[str]:
         """Their names."""

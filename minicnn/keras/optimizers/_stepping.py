@@ -106,7 +106,9 @@ class Stepping(Older):
             return
         optimizer: Any = self
         optimizer._clip(grad)
-        if optimizer.weight_decay:
+        if optimizer.weight_decay and not hasattr(
+            self, "_resource_apply_dense"
+        ):  # whose rule has all, before Keras 2.11
             optimizer._decay(theta, learning_rate * optimizer.weight_decay)
         weights: list[Weight] = ByWeight._weights(optimizer)
         if optimizer.is_older:

@@ -224,8 +224,10 @@ def begun_anew(optimizer: core.Optimizer, weights: Iterable[Weight]) -> core.Opt
     """
     made = copy.deepcopy(optimizer, {id(weight): weight for weight in weights})
     made.iterations = 0
-    if isinstance(made, Stepping):
-        made.built = False
+    inside = made.optimizer if isinstance(made, core.Lookahead) else made
+    if isinstance(inside, Stepping):
+        inside.built = False
+        vars(inside).update(_handed={}, _added=[], _of=None)
     return check_rule(made)
 
 

@@ -79,6 +79,10 @@ class _InForce(NDArrayOperatorsMixin):
     def __round__(self, digits: int | None = None) -> float:
         return round(float(self), digits)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are the schedule's alone, without the optimizer."""
+        return schedule_of, (self.schedule,)
+
     def numpy(self) -> np.float32:
         """The rate, as Keras has it."""
         return np.float32(float(self))
@@ -101,6 +105,7 @@ def in_force(schedule: LearningRateSchedule, optimizer: core.Optimizer) -> Learn
     optimizer : Optimizer
         Whose it is.
     """
+    schedule = schedule_of(schedule)  # one that was read off another optimizer
     made = object.__new__(_in_force(type(schedule)))
     made.__dict__ = vars(schedule)  # so that what is changed in one is changed in the other
     made.optimizer, made.schedule = optimizer, schedule

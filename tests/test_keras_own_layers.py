@@ -729,10 +729,10 @@ def test_what_would_be_a_constant_and_not_be_trained_is_refused():
             return x + self.stack(np.arange(6)[None])
 
     layer = Stacked()
-    with pytest.raises(TypeError, match="is made of layers, and called on numbers in a call that makes a graph"):
-        layer(keras.Input((6, 4)))
-    layer.stack.trainable = False
-    assert layer(keras.Input((6, 4))).shape == (None, 6, 4)
+    for trainable in (True, False):  # of a frozen one they are the model's, too, and in its file
+        layer.stack.trainable = trainable
+        with pytest.raises(TypeError, match="is made of layers, and called on numbers in a call that makes a graph"):
+            layer(keras.Input((6, 4)))
 
 
 class Around(layers.Layer):

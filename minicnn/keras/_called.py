@@ -204,8 +204,12 @@ def take_measured(layer: Any, added: Sequence[Any], place: int | None) -> list[A
 
 
 def _metrics_of(layer):
-    """The metrics in a layer's attributes, and in lists and dicts of them."""
-    return [part for value in vars(layer).values() for part in leaves(value) if isinstance(part, Metric)]
+    """The metrics in a layer's attributes, and in lists and dicts of them; what else these hold is not walked."""
+    found = []
+    for value in vars(layer).values():
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else (value,)
+        found += [part for part in parts if isinstance(part, Metric)]
+    return found
 
 
 @contextmanager

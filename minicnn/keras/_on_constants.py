@@ -29,12 +29,12 @@ def with_weights(call: Callable[..., Any]) -> Callable[..., Any]:
             self.build_for(tuple(tuple(x.shape[1:]) for x in given))
         made = None if deferred else call(self, *args, **kwargs)  # which makes the weights, and checks the numbers
         weights = {w.name: w for w in self.weights if w.has_gradient}
-        if not deferred and not (weights if self.graph is None else self.trainable_weights):
+        if not deferred and not weights:
             return made  # of frozen ones it would not do: they are loaded, and may be trained one day
         if self.graph is not None:
             raise TypeError(
                 f"'{self.name}' is made of layers, and called on numbers in a call that makes a graph, where its "
-                "weights would not be trained: call its layers one by one, or it on a tensor. "
+                "weights would be no part of the model: call its layers one by one, or it on a tensor. "
                 f"Received: {', '.join(map(str, map(np.shape, given)))}"
             )
         state = {w.name: w.numpy() for w in self.weights if not w.has_gradient}

@@ -34,6 +34,7 @@ class _Flags:
     ) -> None:
         """Add a flag; one that is defined again, as in a cell that runs again, begins anew."""
         self._values = None
+        self._required.discard(name)
         if any(action.dest == name for action in self._parser._actions):
             self._parser.set_defaults(**{name: default})
             return

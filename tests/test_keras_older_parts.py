@@ -317,6 +317,11 @@ def test_options_that_are_given_several_times(monkeypatch, capsys):
     assert "the flag --rates=… has to be given" in capsys.readouterr().err
     flags.DEFINE_multi_float("rates", None, "numbers")  # anew: it is not required any more
     assert flags.FLAGS(["train.py"]) == ["train.py"]
+    flags.DEFINE_bool("rates", True, "whether")  # and of another kind
+    assert flags.FLAGS(["train.py", "--norates"]) == ["train.py"] and flags.FLAGS.rates is False
+    flags.DEFINE_integer("rates", 1, "how many")
+    assert flags.FLAGS(["train.py", "--rates=7"]) == ["train.py"] and flags.FLAGS.rates == 7
+    assert flags.FLAGS(["train.py", "--norates"]) == ["train.py", "--norates"]
 
 
 @pytest.mark.parametrize("name", ["lite", "saved_model"])

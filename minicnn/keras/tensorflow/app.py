@@ -35,9 +35,12 @@ class _Flags:
         """Add a flag; one that is defined again, as in a cell that runs again, begins anew."""
         self._values = None
         self._required.discard(name)
-        if any(action.dest == name for action in self._parser._actions):
-            self._parser.set_defaults(**{name: default})
-            return
+        for before in [action for action in self._parser._actions if action.dest == name]:
+            self._parser._remove_action(before)
+            self._parser._optionals._group_actions.remove(before)
+            for word in before.option_strings:
+                del self._parser._option_string_actions[word]
+                self._alone.discard(word)
         if kind is _truth:
             self._parser.add_argument(f"--no{name}", dest=name, action="store_false")
             self._alone.add(f"--{name}")

@@ -176,6 +176,9 @@ OPTIMIZERS = [
     grouped,
     lambda: optimizers.Lookahead(grouped(), 3, schedules.ExponentialDecay(0.9, 2, 0.5)),
     lambda: optimizers.Muon(0.02, flatten_kernels=True, use_ema=True),
+    lambda: optimizers.Muon(0.02, use_ema=True, gradient_accumulation_steps=2),
+    lambda: optimizers.Adafactor(0.02, use_ema=True, gradient_accumulation_steps=2),
+    lambda: optimizers.Adafactor(0.02),
 ]
 
 

@@ -119,14 +119,14 @@ class Adafactor(ByWeight):
 
     def keras_part(self, slot: str, array: np.ndarray, path: str) -> np.ndarray | None:
         """The means once, and none of vectors."""
-        if slot == "velocity":
+        if slot not in ("row", "column"):
             return array
         if array.ndim < 2:
             return None
         return array[..., 0] if slot == "row" else array[..., 0, :]
 
     def from_keras_part(self, slot: str, part: np.ndarray) -> np.ndarray:
-        return part if slot == "velocity" else np.expand_dims(part, -1 if slot == "row" else -2)
+        return np.expand_dims(part, -1 if slot == "row" else -2) if slot in ("row", "column") else part
 
     def weight_formula(
         self, path: str, w: np.ndarray, grad: np.ndarray, slots: Sequence[np.ndarray], rate: float
@@ -226,7 +226,7 @@ class Muon(ByWeight):
 
     def keras_part(self, slot: str, array: np.ndarray, path: str) -> np.ndarray | None:
         """No mean square of matrices."""
-        return array if slot == "momentum" or self.uses_adam(path, array.shape) else None
+        return array if slot != "velocity" or self.uses_adam(path, array.shape) else None
 
     def uses_adam(self, path: str, shape: tuple[int, ...]) -> bool:
         """Whether a weight is left to Adam."""

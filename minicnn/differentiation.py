@@ -59,6 +59,8 @@ class Recorded(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         inputs = met(inputs)
+        if any(hasattr(x, "node") for x in inputs):  # a model's tensor, which says what it takes
+            return NotImplemented
         values = [np.asarray(x) if isinstance(x, list | tuple) else value_of(x) for x in inputs]
         if ufunc in _FLAT and method == "__call__":
             return ufunc(*values)
@@ -407,10 +409,8 @@ _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.sum: _sum,
     np.mean: _mean,
     np.average: _average,
-    np.max: _extreme(np.max),
-    np.min: _extreme(np.min),
-    np.amax: _extreme(np.max),
-    np.amin: _extreme(np.min),
+    **dict.fromkeys((np.max, np.amax), _extreme(np.max)),
+    **dict.fromkeys((np.min, np.amin), _extreme(np.min)),
     np.var: _var,
     np.std: lambda a, axis=None, ddof=0, keepdims=False: np.sqrt(_var(a, axis, ddof, keepdims)),
     np.where: _where,

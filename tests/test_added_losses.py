@@ -322,3 +322,75 @@ def test_functions_of_tensors(name, rng):
     x = rng.uniform(0.5, 2, (5, 4)).astype(np.float32)
     model = mc.Model(inputs, getattr(keras.ops, name)(inputs))
     np.testing.assert_allclose(model.predict(x), getattr(np, name)(x), rtol=1e-6)
+
+
+def of_tensors(reduce=lambda each: each):
+    """A model whose loss, and one metric, use its tensors beside (y_true, y_pred), as in Keras 1's examples."""
+    inputs, mean, log_variance = encoder()
+    vae = keras.Model(inputs, decoder(mean))
+
+    def loss(y_true, y_pred):
+        return reduce(6 * keras.losses.binary_crossentropy(y_true, y_pred) + divergence(mean, log_variance))
+
+    def spread(y_true, y_pred):
+        return divergence(mean, log_variance)
+
+    return vae, keras.Model(inputs, [mean, log_variance]), loss, spread
+
+
+@pytest.mark.parametrize("reduce", [lambda each: each, K.mean, lambda each: each - 1 + K.mean(1 + 0 * each)])
+def test_metrics_beside_a_loss_that_uses_tensors(reduce, x):
+    """By name, of the model's tensors, and plain functions, in the order in which they were given."""
+    vae, moments, loss, spread = of_tensors(reduce)
+
+    def worst(y_true, y_pred):
+        return K.max(K.abs(y_true - y_pred), axis=-1)
+
+    vae.compile("sgd", loss, metrics=["accuracy", spread, worst, "mae"])
+    history = vae.fit(x, x, batch_size=8, epochs=2, verbose=0, validation_data=(x[:8], x[:8])).history
+    names = ["loss", "accuracy", "spread", "worst", "mae"]
+    assert set(history) == {*names, *(f"val_{name}" for name in names)}
+    assert history["loss"][1] < history["loss"][0]
+    p, (mean, log_variance) = vae.predict(x, verbose=0).astype(float), moments.predict(x, verbose=0)
+    expected = [
+        expected_loss(x, mean, log_variance, p),
+        np.mean(x.argmax(axis=1) == p.argmax(axis=1)),
+        np.mean(-0.5 * (1 + log_variance - mean**2 - np.exp(log_variance)).sum(axis=1)),
+        np.abs(x - p).max(axis=1).mean(),
+        np.abs(x - p).mean(),
+    ]
+    np.testing.assert_allclose(vae.evaluate(x, x, verbose=0), expected, rtol=1e-4)
+    np.testing.assert_allclose(vae.train_on_batch(x, x), expected, rtol=1e-4)
+    batches = mc.data.Dataset.from_tensor_slices((x, x)).batch(8)
+    np.testing.assert_allclose(
+        vae.evaluate(batches, verbose=0, return_dict=True)["loss"],
+        vae.evaluate(x, x, verbose=0)[0],
+        rtol=1e-4,
+    )
+    assert set(vae.fit(batches, verbose=0).history) == set(names)
+
+
+def test_what_a_loss_that_uses_tensors_does_not_go_with(x):
+    vae, _, loss, spread = of_tensors()
+    with pytest.raises(ValueError, match=r"write model\.add_metric\(value, name='…'\) before compile.*spread"):
+        vae.compile("sgd", "mse", metrics=["mae", spread])
+    with pytest.raises(ValueError, match=r"metrics stand in one list.*Received: metrics="):
+        vae.compile("sgd", loss, metrics=[["mae"]])
+    vae.compile("sgd", loss)
+    for option in ({"sample_weight": np.ones(len(x))}, {"validation_data": (x, x, np.ones(len(x)))}):
+        with pytest.raises(ValueError, match=r"neither sample_weight nor class_weight\. Received: weights"):
+            vae.fit(x, x, verbose=0, **option)
+
+
+mean = keras.Input((3,))  # what a name of an attribute is not
+
+
+def test_an_attribute_is_no_tensor_of_its_name(x):
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(6)])
+
+    def error(y_true, y_pred):
+        return K.mean(K.abs(y_true - y_pred), axis=-1)
+
+    model.compile("sgd", error, metrics=[error])
+    found = model.evaluate(x, x, verbose=0)
+    np.testing.assert_allclose(found, np.abs(x - model.predict(x, verbose=0)).mean(), rtol=1e-5)

@@ -572,7 +572,8 @@ def test_positions_of_the_arguments_are_keras_s():
         (lambda: RandomRotation(0.1, seed=-1), "`seed` must be None or an integer"),
         (lambda: RandomRotation(0.1, data_format="first"), "channels_last"),
         (lambda: Rescaling("1/255"), "`scale` must be a number"),
-        (lambda: Rescaling([[1.0]]), "`scale` must be a number"),
+        (lambda: Rescaling([[1.0], [2.0, 3.0]]), "`scale` must be a number"),
+        (lambda: Rescaling(1, [[1.0, float("nan")]]), "`offset` must be a number.*finite"),
         (lambda: Rescaling(1, float("inf")), "`offset` must be a finite number"),
     ],
 )
@@ -584,8 +585,16 @@ def test_wrong_arguments(make, message):
 def test_wrong_shapes():
     with pytest.raises(ShapeError, match=r"expected samples of 3 axes.*Received: \(None, 8, 8, 1, 1\)"):
         RandomFlip()(np.zeros((2, 8, 8, 1, 1)))
-    with pytest.raises(ShapeError, match=r"scale needs 3 numbers, one for each channel\. Received: 2"):
+    with pytest.raises(
+        ShapeError, match=r"scale needs one number, 3 numbers, one for each channel, or .*Received: .*\(2,\)"
+    ):
         Rescaling([1, 2])(np.zeros((2, 8, 8, 3)))
+    with pytest.raises(ShapeError, match="scale needs one number"):
+        Rescaling([1, 2])(mc.Input(()))
+    with pytest.raises(ShapeError, match=r"offset needs .* fits samples of shape \(3,\)\. Received: .*\(2, 3\)"):
+        Rescaling(1, np.ones((2, 3)))(np.zeros((2, 3)))
+    with pytest.raises(ShapeError, match=r"fits samples of shape \(\)\. Received: .*\(2,\)"):
+        Rescaling([1, 2])(np.zeros(2))
 
 
 def test_equal_ways_to_write_a_factor():

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -259,6 +260,24 @@ def with_slashes(text):
     return text.replace('"conv_bn"', '"conv/bn"').replace('"conv_bn_out"', '"conv/bn/out"')
 
 
+def test_names_with_slashes_that_would_meet_keep_their_weights(rng, tmp_path):
+    """ "a/b_c", "a_b/c" and "a_b_c", which would all be the last one; their weights are of one shape."""
+    h5py = pytest.importorskip("h5py")
+    names = {"one": "a/b_c", "two": "a_b/c", "three": "a_b_c"}
+    model = mc.Sequential([mc.Input((2,)), *(mc.layers.Dense(2, name=name) for name in names)])
+    model.save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        text, group = file.attrs["model_config"], file["model_weights"]
+        for name, old in names.items():
+            text = text.replace(f'"{name}"', f'"{old}"')
+            group.move(name, old)
+        file.attrs["model_config"] = text
+        group.attrs["layer_names"] = np.array([*names.values()], "S")
+    loaded, x = mc.load_model(tmp_path / "m.h5"), rng.normal(size=(2, 2)).astype(np.float32)
+    assert [layer.name for layer in loaded.layers] == ["a_b_c_", "a_b_c__", "a_b_c"]
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+
+
 def net_with_names(rng):
     conv = [mc.layers.Conv2D(2, 1, name="conv"), mc.layers.BatchNormalization(name="conv_bn")]
     inner = mc.Sequential([mc.Input((3, 3, 1)), *conv, mc.layers.Conv2D(2, 1, name="conv_bn_out")], name="inner")
@@ -312,11 +331,64 @@ def test_decay_of_optimizers_before_keras_2_11(class_name):
         rate = optimizer_from_keras(entry)["config"]["learning_rate"]
         assert rate["config"] == {"initial_learning_rate": 0.5, "decay_steps": 1, "decay_rate": 0.004}
         return
-    with pytest.warns(UserWarning, match="0.004"):  # its decay is the momentum's
-        assert optimizer_from_keras(entry)["config"] == {"learning_rate": 0.5}
+    expected = {"learning_rate": 0.5, "schedule_decay": 0.004}  # its decay is the momentum's
+    assert optimizer_from_keras(entry)["config"] == expected
     entry["config"] = {"lr": 0.5, "schedule_decay": 0.004}  # Keras before 2.3
-    with pytest.warns(UserWarning, match="0.004"):
+    assert optimizer_from_keras(entry)["config"] == expected
+
+
+@pytest.mark.parametrize("class_name", ["RMSprop", "Adagrad", "Adam"])
+@pytest.mark.parametrize("extra", [{"decay": 0.0}, {"is_legacy_optimizer": True}, {"is_legacy_optimizer": False}, {}])
+def test_epsilon_of_optimizers_before_keras_2_11(class_name, extra):
+    entry = {"class_name": class_name, "config": {"learning_rate": 0.5, **extra}}
+    is_older = extra not in ({}, {"is_legacy_optimizer": False}) and class_name != "Adam"
+    expected = {"learning_rate": 0.5} | ({"epsilon_in_root": False} if is_older else {})
+    assert optimizer_from_keras(entry)["config"] == expected
+
+
+def test_nadam_of_keras_2_11_to_2_15_is_warned_of():
+    entry = {"class_name": "Nadam", "config": {"learning_rate": 0.5, "is_legacy_optimizer": False}}
+    with pytest.warns(UserWarning, match="once for each weight"):
         assert optimizer_from_keras(entry)["config"] == {"learning_rate": 0.5}
+    entry["config"] = {"learning_rate": 0.5, "decay": 0.0}  # of the rule before, whose momentum did not rise
+    assert optimizer_from_keras(entry)["config"] == {"learning_rate": 0.5, "schedule_decay": 0.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # today's
+        assert optimizer_from_keras({"class_name": "Nadam", "config": {"learning_rate": 0.5}})["config"]
+
+
+@pytest.mark.parametrize("name", ["nadam", "rmsprop", "adagrad", "ftrl", "adafactor"])
+def test_older_optimizers_go_on_from_their_files(name):
+    """See tests/golden/make_older_optimizers.py."""
+    golden = np.load(GOLDEN / "older_optimizers.npz")
+    model = mc.load_model(GOLDEN / f"older_{name}.h5")
+    assert model.optimizer.iterations == 3
+    for x, y in zip(golden["x"][3:], golden["y"][3:], strict=True):
+        model.train_on_batch(x, y)
+    np.testing.assert_allclose(np.concatenate([w.reshape(-1) for w in model.get_weights()]), golden[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("name", ["nadam", "adafactor"])
+def test_their_state_in_files_of_ours(name, suffix, tmp_path):
+    """The rule of Keras before 2.11 is left out of Keras's files, which a warning says; the state is all there."""
+    pytest.importorskip("h5py")
+    model = mc.load_model(GOLDEN / f"older_{name}.h5")
+    if name == "nadam":
+        with pytest.warns(UserWarning, match="schedule_decay.*left out"):
+            model.save(tmp_path / f"m{suffix}")
+    else:
+        model.save(tmp_path / f"m{suffix}")
+    model.save(tmp_path / "m.safetensors")
+    assert mc.load_model(tmp_path / "m.safetensors").optimizer.get_config() == model.optimizer.get_config()
+    back = mc.load_model(tmp_path / f"m{suffix}")
+    golden = np.load(GOLDEN / "older_optimizers.npz")
+    if name == "nadam":
+        back.optimizer.schedule_decay = model.optimizer.schedule_decay
+    for each in (model, back):
+        each.train_on_batch(golden["x"][3], golden["y"][3])
+    for mine, other in zip(model.get_weights(), back.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
 
 
 def test_a_file_without_its_optimizers_state_says_so(tmp_path):

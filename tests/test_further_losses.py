@@ -135,6 +135,82 @@ def test_gradients_are_differences(loss, weighted):
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-8)
 
 
+def test_focal_loss_behind_a_softmax():
+    """Keras on TensorFlow: q of the softmax, the cross-entropy of the sigmoid of the values before it."""
+    loss = losses.BinaryFocalCrossentropy(True, alpha=0.3, gamma=1.5, label_smoothing=0.1)
+    rng = np.random.default_rng(2)
+    z, target = rng.normal(size=(4, 3)), rng.integers(0, 2, (4, 3)).astype(float)
+
+    def naive(z):
+        t = target * 0.9 + 0.05
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        q, s = t * p + (1 - t) * (1 - p), 1 / (1 + np.exp(-z))
+        balance = t * 0.3 + (1 - t) * 0.7
+        return (balance * (1 - q) ** 1.5 * -(t * np.log(s) + (1 - t) * np.log(1 - s))).mean()
+
+    gradient = np.empty_like(z)
+    assert loss.compute(z, target, None, gradient, reference, from_logits=True) == pytest.approx(naive(z), rel=1e-12)
+    for index in np.ndindex(z.shape):
+        step = np.zeros_like(z)
+        step[index] = 1e-6
+        assert gradient[index] == pytest.approx((naive(z + step) - naive(z - step)) / 2e-6, rel=1e-5, abs=1e-9)
+    model = mc.Sequential([mc.Input((3,)), mc.layers.Activation("softmax")])
+    model.compile("sgd", loss)
+    assert model.evaluate(z.astype("f4"), target, verbose=0) == pytest.approx(naive(z), rel=1e-5)
+    assert losses.BinaryFocalCrossentropy(from_logits=True).takes_logits_of == ()
+
+
+@pytest.mark.parametrize("weight", [None, np.array([0.5, 2.0])], ids=["plain", "weighted"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *(losses.Huber(0.3), losses.CategoricalCrossentropy(), losses.Dice(), losses.Dice(axis=(1, 2))),
+        *(losses.SparseCategoricalCrossentropy(ignore_class=1), losses.BinaryCrossentropy()),
+    ],
+    ids=repr,
+)
+def test_without_a_reduction_the_sum_is_trained_and_the_mean_shown(loss, weight):
+    """As in Keras, which differentiates what a model's loss is, an array; "sum" is of the decisions that count."""
+    prediction, target, _ = batch(loss)
+    made, found = {}, {}
+    for reduction in ("sum", None):
+        loss.reduction, gradient = reduction, np.empty_like(prediction)
+        found[reduction] = loss.compute(prediction, target, weight, gradient, reference)
+        made[reduction] = gradient
+    np.testing.assert_array_equal(made[None], made["sum"])
+    per_batch = isinstance(loss, losses.Dice) and loss.axis is None
+    each = loss.values(prediction, target)
+    weights = np.ones(2) if weight is None else weight
+    if per_batch:  # its one loss counts for each weight
+        assert found["sum"] == pytest.approx(float(each) * (1 if weight is None else weights.sum()))
+        assert found[None] == pytest.approx(float(each) * weights.mean())
+        return
+    weighted = each.reshape(2, -1) * weights[:, None]
+    assert found["sum"] == pytest.approx(weighted.sum())
+    assert found[None] == pytest.approx(weighted.mean())
+
+
+def test_without_a_reduction_a_users_loss_trains_alike():
+    class Squares(losses.Loss):
+        def call(self, y_true, y_pred):
+            return ((y_true - y_pred) ** 2).mean(axis=-1)
+
+    x, y = np.random.default_rng(1).normal(size=(2, 6, 3)).astype("float32")
+    weights = []
+    for loss in (Squares(reduction=None), losses.MeanSquaredError(reduction=None), losses.MeanSquaredError("sum")):
+        model = mc.Sequential([mc.layers.Input((3,)), mc.layers.Dense(3, kernel_initializer="ones")])
+        model.compile(mc.optimizers.SGD(0.1), loss, backend="numpy")
+        shown = model.train_on_batch(x, y)
+        assert shown == pytest.approx(model_loss(x, y) * (6 if loss.reduction == "sum" else 1), rel=1e-5)
+        weights.append(model.get_weights()[0])
+    np.testing.assert_allclose(weights[0], weights[2], rtol=1e-5)
+    np.testing.assert_allclose(weights[1], weights[2], rtol=1e-5)
+
+
+def model_loss(x, y):
+    return float(((x @ np.ones((3, 3)) - y) ** 2).mean())
+
+
 def test_a_model_trains_by_what_the_loss_of_its_predictions_says():
     """`fit`'s loss is the direct one's, for every reduction."""
     x, y = np.random.default_rng(1).normal(size=(2, 6, 3)).astype("float32")

@@ -75,7 +75,7 @@ def test_the_numbers_of_keras(optimizer, expected):
 
 
 def nadam(o, w, g, s, lr, t):
-    share = lambda i: o.beta_1 * (1 - 0.5 * 0.96**i)  # noqa: E731
+    share = lambda i: o.beta_1 * (1 - 0.5 * 0.96 ** (o.schedule_decay * i))  # noqa: E731
     product = math.prod(share(i) for i in range(1, t + 1))
     s["m"] = o.beta_1 * s.get("m", 0.0) + (1 - o.beta_1) * g
     s["v"] = o.beta_2 * s.get("v", 0.0) + (1 - o.beta_2) * g * g
@@ -121,6 +121,18 @@ def rmsprop(o, w, g, s, lr, t):
     return w - s["m"]
 
 
+def older_rmsprop(o, w, g, s, lr, t):
+    """Before Keras 2.11: ε beside the root."""
+    s["v"] = o.rho * s.get("v", 0.0) + (1 - o.rho) * g * g
+    s["a"] = o.rho * s.get("a", 0.0) + (1 - o.rho) * g
+    return w - lr * g / (math.sqrt(s["v"] - (s["a"] ** 2 if o.centered else 0)) + o.epsilon)
+
+
+def older_adagrad(o, w, g, s, lr, t):
+    s["G"] = s.get("G", o.initial_accumulator_value) + g * g
+    return w - lr * g / (math.sqrt(s["G"]) + o.epsilon)
+
+
 def schedule_free(o, w, g, s, lr, t):
     z = s.get("z", w)
     x = (w - (1 - o.beta_1) * z) / o.beta_1
@@ -140,6 +152,11 @@ FORMULAS = [
     (optimizers.Adam(0.02, 0.8, 0.6, amsgrad=True), amsgrad),
     (optimizers.RMSprop(0.02, 0.8, centered=True), rmsprop),
     (optimizers.RMSprop(0.02, 0.8, momentum=0.7), rmsprop),
+    (optimizers.RMSprop(0.02, 0.8, momentum=0.7, epsilon_in_root=False), rmsprop),
+    (optimizers.RMSprop(0.02, 0.8, epsilon=0.1, epsilon_in_root=False), older_rmsprop),
+    (optimizers.RMSprop(0.02, 0.8, epsilon=0.1, centered=True, epsilon_in_root=False), older_rmsprop),
+    (optimizers.Adagrad(0.02, epsilon=0.1, epsilon_in_root=False), older_adagrad),
+    (optimizers.Nadam(0.02, beta_1=0.8, schedule_decay=0.004), nadam),
 ]
 
 

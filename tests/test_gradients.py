@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from oracles import assert_close, every_backend, graph_of, ran_where_it_should, randomize, run, tie_free
 
 import minicnn as mc
-from minicnn import layers, losses
+from minicnn import gradient_check, layers, losses
 from minicnn.gradient_check import GradientError, gradcheck
 from minicnn.layers import AveragePooling2D, BatchNormalization, Conv2D, Dense, Flatten, Input, MaxPooling2D, ReLU
 
@@ -486,6 +486,25 @@ class TestGradcheck:
     def test_a_kink_everywhere_is_said(self):
         with pytest.raises(GradientError, match="kink"):
             gradcheck(ReLU(), np.zeros((3, 4)), input_shape=(4,))
+
+    @pytest.mark.parametrize("jump", [1e-2, 1e-4, 1e-6])
+    def test_a_kink_in_the_middle_is_noticed_however_small(self, jump):
+        """Both steps find the same slope then, the mean of the two sides."""
+        x = Input((1,))
+        model = mc.Model(x, layers.Add()([x, ReLU(negative_slope=1 - jump)(x)]))
+        with pytest.raises(GradientError, match="kink"):
+            gradcheck(model, np.zeros((1, 1)), tolerance=jump / 100)
+
+    def test_sums_and_differences_of_its_data_are_not_tied(self, seed):
+        """As on a grid, where a maximum of them has kinks: `Add` before pooling, or a softmax."""
+        inputs = Input((4, 3)), Input((4, 3))
+        graph = mc.Model(inputs, layers.Add()(inputs)).graph
+        a, b = (x.ravel() for x in gradient_check._data(None, graph, 2, np.random.default_rng(seed)))
+        for values in (a + b[:, None], a - b[:, None], (a + a[:, None])[np.triu_indices(24)]):
+            assert np.diff(np.sort(values, axis=None)).min() > 1e-12
+        differences = (a - a[:, None])[np.triu_indices(24, 1)]
+        assert np.diff(np.sort(differences)).min() > 1e-12
+        assert np.diff(np.sort([*a, *b])).min() > 0.05 * 2 / 24 and max(abs(a).max(), abs(b).max()) <= 1
 
     def test_needs_a_shape(self):
         with pytest.raises(ValueError, match="input_shape"):

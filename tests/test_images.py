@@ -17,7 +17,7 @@ from minicnn import images
 from minicnn.errors import DataError, ShapeError
 from minicnn.images import ImageDataGenerator, image_dataset_from_directory
 from minicnn.images.memory import pixels_of
-from minicnn.images.resizing import resized
+from minicnn.images.resizing import fitting, resized
 from minicnn.images.transforms import affine_matrix
 from minicnn.keras import tensorflow as keras_tf
 
@@ -217,6 +217,20 @@ def test_smart_resize_cuts_the_middle():
     image[:, 2:6] = 9
     assert (images.smart_resize(image, (4, 4)) == 9).all()
     assert images.smart_resize(image[None], (2, 2)).shape == (1, 2, 2, 1)
+    for dtype in ("uint8", "float64"):  # of which "nearest" takes numbers as they are
+        nearest = images.smart_resize(image.astype(dtype), (3, 2), "nearest")
+        assert nearest.dtype == dtype
+        np.testing.assert_array_equal(nearest, images.smart_resize(image.astype(dtype)[None], (3, 2), "nearest")[0])
+
+
+def test_a_margin_is_black_to_its_edge(tmp_path):
+    """A picture (10, 8) within (4, 4) is 4 rows of int(3.2) columns, and the column on the right is black."""
+    (tmp_path / "a").mkdir()
+    Image.new("RGB", (8, 10), (255, 255, 255)).save(tmp_path / "a" / "one.png")
+    data = images.image_dataset_from_directory(tmp_path, image_size=(4, 4), pad_to_aspect_ratio=True, verbose=False)
+    (pixels,) = next(iter(data))[0].numpy()
+    np.testing.assert_array_equal(pixels[..., 0], [[255, 255, 255, 0]] * 4)
+    assert fitting((34, 25), (20, 11)) == ((14, 11), (2, 0))  # of 10 columns where it is computed in float64
 
 
 # --------------------------------------------------------------------------------------------------------- augmentation
@@ -357,6 +371,23 @@ def test_flow_from_a_table(folder):
         table, folder, x_col="file", y_col="size", class_mode="raw", shuffle=False
     )
     assert next(raw)[1].tolist() == [1.5, 2.5, 4.5]
+    table["box"] = [[1, 2], [3, 4], [5, 6], [7, 8]]
+    options = {"x_col": "file", "class_mode": "multi_output", "target_size": (4, 4), "shuffle": False}
+    each = ImageDataGenerator().flow_from_dataframe(table, folder, y_col=["size", "box"], batch_size=2, **options)
+    sizes, boxes = next(each)[1]
+    assert sizes.tolist() == [1.5, 2.5] and boxes.tolist() == [[1, 2], [3, 4]]
+    assert [part.tolist() for part in next(each)[1]] == [[4.5], [[7, 8]]]
+    inputs = mc.Input((4, 4, 3))
+    x = mc.layers.Flatten()(inputs)
+    model = mc.Model(inputs, [mc.layers.Dense(1, name="size")(x), mc.layers.Dense(2, name="box")(x)])
+    model.compile("sgd", ["mse", "mse"], backend="numpy")
+    images = np.concatenate([next(each)[0] for _ in range(2)])
+    targets = [np.array([1.5, 2.5, 4.5]), np.array([[1, 2], [3, 4], [7, 8]])]
+    assert model.evaluate(each, verbose=0) == pytest.approx(model.evaluate(images, targets, verbose=0), rel=1e-5)
+    with pytest.raises(TypeError, match="y_col is a list of columns"):
+        ImageDataGenerator().flow_from_dataframe(table, folder, y_col="size", **options)
+    with pytest.raises(ValueError, match=r"class_mode.*'multi_output'"):
+        ImageDataGenerator().flow_from_directory(folder, class_mode="multi_output")
 
 
 def test_a_model_trains_on_a_generator(folder):

@@ -333,8 +333,8 @@ class ScaledModel(keras.Model):
     def __init__(self):
         super().__init__()
         self.dense = keras.layers.Dense(3)
-        self.factors = [self.add_weight("scale", (3,), "ones")]
-        self.shift = self.add_weight("shift", (3,), "zeros")
+        self.factors = [self.add_weight(name="scale", shape=(3,), initializer="ones")]
+        self.shift = self.add_weight("shift", (3,), None, "zeros")
 
     def call(self, x):
         return self.dense(x) * (np.multiply(2.0, self.factors[0])) + self.shift

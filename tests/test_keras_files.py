@@ -728,6 +728,25 @@ def test_calls_of_nested_models_are_counted_as_keras_does(call, index, times, rn
     np.testing.assert_allclose(model.predict(x), y, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("mask", [None, [None, None], {"a": None, "b": None}, [None, {"a": [None]}]])
+def test_masks_that_are_none(mask):
+    """Keras 3 writes one for each input of a model that is called as a layer: a list where the inputs are one."""
+    entry = nested_output(call_3, 1, 0)
+    for call in entry["config"]["layers"][1]["inbound_nodes"]:
+        call["kwargs"]["mask"] = mask
+    assert mc.models.files.model_from_config(keras_config.model_from_keras(entry)).predict(np.ones((2, 3))).shape == (
+        2,
+        3,
+    )
+
+
+def test_masks_that_are_tensors_are_refused():
+    entry = nested_output(call_3, 1, 0)
+    entry["config"]["layers"][1]["inbound_nodes"][0]["kwargs"]["mask"] = [None, call_3("x", 0)["args"][0]]
+    with pytest.raises(ValueError, match=r"Unknown argument of a call.*'mask'"):
+        mc.models.files.model_from_config(keras_config.model_from_keras(entry))
+
+
 @pytest.mark.parametrize("suffix", [".h5", ".keras", ".weights.h5", ".safetensors"])
 @pytest.mark.parametrize(
     "name", [".", "..", "top_level_model_weights", "a\0b", "\ud800", "a\nb", "größe", "weight_names"]

@@ -130,3 +130,15 @@ def test_folders_that_are_not_there(tmp_path):
         ImageDataGenerator().flow_from_directory(tmp_path / "c")
     with pytest.raises(DataError, match="no folder for class 'c'"):
         ImageDataGenerator().flow_from_directory(tmp_path, classes=["c"])
+
+
+def test_what_flow_from_dataframe_does_not_know_changes_nothing(folder):
+    table = Table(filename=["a/0.png", "b/1.png"], **{"class": ["a", "b"]})
+    options = {"directory": folder, "target_size": (4, 4), "class_mode": "sparse", "shuffle": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        as_it_is = next(ImageDataGenerator().flow_from_dataframe(table, has_ext=True, sort=False, **options))
+    with pytest.warns(UserWarning, match=r"no batchsize=, rescale=, which changes nothing.*'batch_size'.*'x_col'"):
+        batch = next(ImageDataGenerator().flow_from_dataframe(table, rescale=1 / 255, batchsize=1, **options))
+    assert all(np.array_equal(one, other) for one, other in zip(batch, as_it_is, strict=True))
+    assert batch[0].shape == (2, 4, 4, 3) and batch[0].max() > 1

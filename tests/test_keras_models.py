@@ -354,3 +354,35 @@ def test_a_warning_where_keras_casts_weights():
         keras.metrics.MeanIoU(num_classes=2)([0, 1, 1, 0], [0, 1, 0, 0], weight)
     # [[1.5, 0], [1, 1]]: 1.5 / 2.5 and 1 / 2
     assert keras.metrics.MeanIoU(2, dtype="float32")([0, 1, 1, 0], [0, 1, 0, 0], weight) == pytest.approx(0.55)
+
+
+@pytest.mark.parametrize("size", [None, 0.1])
+def test_one_file_holds_all_weights_whatever_size_was_asked_for(size, tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.save_weights(tmp_path / "m.weights.h5", overwrite=True, max_shard_size=size)
+    kernel = model.get_weights()[0].copy()
+    model.layers[0].kernel.assign(np.zeros((4, 2)))
+    model.load_weights(tmp_path / "m.weights.h5")
+    np.testing.assert_array_equal(model.get_weights()[0], kernel)
+
+
+def test_the_score_of_an_estimator_takes_weights_of_samples():
+    """A model whose answer is 1: right for [1, 1], wrong for 0; a mean square of (0 · 1 + 0 · 2 + 1 · 5) / 3."""
+    pytest.importorskip("sklearn")
+    from minicnn.keras.wrappers.scikit_learn import KerasClassifier, KerasRegressor
+
+    def build():
+        layer = keras.layers.Dense(1, kernel_initializer="zeros", bias_initializer="ones")
+        model = keras.Sequential([keras.Input((2,)), layer])
+        model.compile(keras.optimizers.SGD(0.0), "mse")
+        return model
+
+    x, y, weights = np.zeros((3, 2), np.float32), np.array([1, 1, 0]), np.array([1.0, 2.0, 5.0])
+    classifier = KerasClassifier(build, epochs=1, verbose=0).fit(x, y)
+    assert classifier.score(x, y) == pytest.approx(2 / 3)
+    assert classifier.score(x, y, sample_weight=weights) == pytest.approx(3 / 8)
+    regressor = KerasRegressor(build, epochs=1, verbose=0).fit(x, y)
+    assert regressor.score(x, y, sample_weight=weights) == pytest.approx(
+        -regressor.model.evaluate(x, y, verbose=0, sample_weight=weights)
+    )
+    assert regressor.score(x, y, sample_weight=weights) != pytest.approx(regressor.score(x, y))

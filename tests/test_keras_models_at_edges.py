@@ -1,12 +1,16 @@
 """Models of `minicnn.keras` where graphs end: weights that wait for a model, and calls that run on arrays."""
 
+import itertools
+
 import numpy as np
 import pytest
 
+import minicnn as mc
 from minicnn import keras
 from minicnn.errors import ShapeError
 from minicnn.keras import layers, ops
 from minicnn.keras import tensorflow as tf
+from minicnn.keras.preprocessing.image import ImageDataGenerator
 
 pytestmark = pytest.mark.filterwarnings("ignore:call of model")
 
@@ -228,3 +232,153 @@ def test_functions_that_a_loss_calls_may_use_tensors_and_be_metrics(x):
     np.testing.assert_allclose(
         model.evaluate(x, x, verbose=0), [5 * errors + distance, errors, distance], rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.fixture
+def bound(x):
+    """A model, a loss that uses a tensor of it, and what the loss is of the data."""
+    inputs = layers.Input((3,))
+    mean = layers.Dense(2)(inputs)
+    model = keras.Model(inputs, layers.Dense(3)(mean))
+    inner = keras.Model(inputs, mean)
+
+    def loss(y_true, y_pred):
+        return ops.mean(ops.square(y_true - y_pred), axis=-1) + (lambda: ops.mean(ops.square(mean), axis=-1))()
+
+    def expected():
+        made, inside = (m.predict(x, verbose=0).astype("float64") for m in (model, inner))
+        return ((x - made) ** 2).mean() + (inside**2).mean()
+
+    return model, loss, expected
+
+
+def distance(y_true, y_pred):
+    return ops.mean(ops.abs(y_true - y_pred), axis=-1)
+
+
+class Rows(keras.utils.Sequence):
+    def __init__(self, x, *rest):
+        super().__init__()
+        self.parts = x, *rest
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        half = len(self.parts[0]) // 2
+        return tuple(part[index * half : (index + 1) * half] for part in self.parts)
+
+
+STREAMS = {
+    "arrays": lambda x: (x, x),
+    "dict": lambda x: ({"given": x}, x),
+    "sequence": lambda x: (Rows(x, x),),
+    "generator": lambda x: ((x[i::2], x[i::2]) for i in itertools.cycle(range(2))),
+    "data set": lambda x: (mc.data.Dataset.from_tensor_slices((x, x)).batch(4),),
+    "iterator": lambda x: (ImageDataGenerator().flow(x, x, batch_size=4),),
+}
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_a_loss_that_uses_tensors_takes_every_kind_of_data(kind, rng):
+    """Without their length, Sequences and iterators over pictures would have no end."""
+    x = rng.normal(size=(8, 1, 1, 3)).astype("float32")
+    inputs = layers.Input((1, 1, 3), name="given")
+    mean = layers.Dense(2)(inputs)
+    model = keras.Model(inputs, layers.Dense(3)(mean))
+    model.compile(keras.optimizers.SGD(0.0), lambda y, p: ops.mean(ops.square(y - p)) + ops.mean(ops.square(mean)))
+    made, inside = (m.predict(x, verbose=0).astype("float64") for m in (model, keras.Model(inputs, mean)))
+    expected = ((x - made) ** 2).mean() + (inside**2).mean()
+    data, steps = STREAMS[kind](x), 2 if kind == "generator" else None
+    data = data if isinstance(data, tuple) else (data,)
+    assert model.evaluate(*data, verbose=0, steps=steps) == pytest.approx(expected, rel=1e-4)
+    history = model.fit(*data, epochs=2, verbose=0, steps_per_epoch=steps, validation_data=STREAMS["data set"](x)[0])
+    np.testing.assert_allclose([*history.history["loss"], *history.history["val_loss"]], expected, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:fit_generator:FutureWarning")
+def test_iterators_that_go_on_take_a_loss_that_uses_tensors(x):
+    """`fit_generator` with more steps than there are batches."""
+    inputs = layers.Input((1, 1, 3))
+    mean = layers.Dense(2)(layers.Flatten()(inputs))
+    model = keras.Model(inputs, layers.Dense(3)(mean))
+    model.compile("sgd", lambda y, p: ops.mean(ops.square(y - p)) + ops.mean(ops.square(mean)))
+    model.fit_generator(ImageDataGenerator().flow(x[:, None, None], x, batch_size=len(x)), 3, 2, 0)
+    assert model.optimizer.iterations == 6
+
+
+def test_beside_a_loss_that_uses_tensors(bound, x):
+    """Metrics by position, and what is asked of a model that is compiled."""
+    model, loss, expected = bound
+    model.compile("sgd", loss, [distance])
+    value, far = model.evaluate(x, x, None, 0)
+    assert value == pytest.approx(expected(), rel=1e-4)
+    assert far == pytest.approx(np.abs(x - model.predict(x, verbose=0)).mean(), rel=1e-4)
+    keras.backend.set_value(model.optimizer.learning_rate, 0.0)
+    before = model.get_weights()
+    assert model.train_on_batch(x, x) == model.test_on_batch(x, x) == pytest.approx([value, far], rel=1e-5)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert model.metrics_names == ["loss", "distance"]
+    assert model.fit(x, x, 4, 2, 0) is model.history and len(model.history.history["loss"]) == 2
+    with pytest.raises(TypeError, match="did you mean 'metrics'"):
+        model.compile("sgd", loss, metric=[distance])
+    model.compile("sgd", loss, ["mae", distance])
+    assert model.metrics_names == ["loss", "mae", "distance"]
+    assert model.test_on_batch(x, x) == pytest.approx([value, far, far], rel=1e-4)
+    with pytest.raises(ValueError, match=r"Received: {'loss_weights'"):
+        model.compile("sgd", loss, loss_weights=[2.0])
+
+
+def test_samples_have_no_weights_in_a_loss_that_uses_tensors(bound, x):
+    model, loss, _ = bound
+    model.compile("sgd", loss)
+    weights = np.ones(len(x))
+    for use in (
+        lambda: model.fit(x, x, sample_weight=weights, verbose=0),
+        lambda: model.fit(x, x, class_weight={0: 2.0}, verbose=0),
+        lambda: model.fit(x, x, verbose=0, validation_data=(x, x, weights)),
+        lambda: model.fit(Rows(x, x, weights), verbose=0),
+        lambda: model.evaluate(x, x, None, 0, weights),
+        lambda: model.train_on_batch(x, x, weights),
+        lambda: model.train_on_batch(x, x, None, {0: 2.0}),
+        lambda: model.test_on_batch(x, x, weights),
+    ):
+        with pytest.raises(ValueError, match=r"neither sample_weight nor class_weight. Received: weights"):
+            use()
+    with pytest.raises(ValueError, match=r"takes \(x, y\).*Received: y=None"):
+        model.fit(x, verbose=0)
+
+
+def test_callbacks_get_the_model_that_was_compiled(bound, x, tmp_path):
+    """Not the one that trains, which has the target for one more input."""
+    pytest.importorskip("h5py")
+    model, loss, _ = bound
+    model.compile("sgd", loss)
+    seen = []
+
+    class Watching(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append((self.model, self.model.predict(x, verbose=0).shape, len(self.validation_data)))
+            self.model.stop_training = epoch == 1
+
+    saving = keras.callbacks.ModelCheckpoint(str(tmp_path / "m.h5"))
+    model.fit(x, x, epochs=5, verbose=0, validation_data=(x, x), callbacks=[Watching(), saving])
+    assert seen == [(model, x.shape, 2)] * 2 and model.stop_training
+    loaded = keras.models.load_model(tmp_path / "m.h5", compile=False)
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-5)
+
+
+def test_losses_by_another_network_take_all_metrics(x):
+    """As those that compare what a trained network sees: its tensors are none of the model's."""
+    inputs = layers.Input((3,))
+    judge = keras.Sequential([layers.Input((3,)), layers.Dense(4, "tanh"), layers.Dense(2)])
+    model = keras.Model(inputs, layers.Dense(3)(inputs))
+
+    def seen(y_true, y_pred):
+        part = keras.Model(judge.input, judge.layers[0].output)
+        return ops.mean(ops.square(part(y_true) - part(y_pred)))
+
+    model.compile("sgd", seen, metrics=["mae"])
+    made, inside = model.predict(x, verbose=0), keras.Model(judge.inputs, judge.layers[0].output)
+    expected = np.square(inside.predict(x, verbose=0) - inside.predict(made, verbose=0)).mean()
+    assert model.evaluate(x, x, verbose=0) == pytest.approx([expected, np.abs(x - made).mean()], rel=1e-3, abs=1e-5)

@@ -295,6 +295,36 @@ def test_options_of_the_command_line(monkeypatch, capsys):
     assert "argument --rate: invalid float value: 'much'" in capsys.readouterr().err
 
 
+def test_options_that_are_given_several_times(monkeypatch, capsys):
+    flags = tf.compat.v1.flags
+    flags.DEFINE_multi_string("sets", "first", "names")
+    flags.DEFINE_multi_integer("sizes", [1, 2], "numbers")
+    flags.DEFINE_multi_float("rates", None, "numbers")
+    flags.DEFINE_multi_enum("kinds", ["a"], ["a", "b"], "words")
+    flags.DEFINE_spaceseplist("words", "", "in one text")
+    rest = flags.FLAGS(["train.py", "--sets=x", "--sets=y", "--rates=0.5", "--kinds=b", "--words=u v", "rest"])
+    assert rest == ["train.py", "rest"]
+    assert flags.FLAGS.sets == ["x", "y"] and flags.FLAGS.rates == [0.5] and flags.FLAGS.kinds == ["b"]
+    assert flags.FLAGS.sizes == [1, 2] and flags.FLAGS.words == ["u", "v"]
+    assert {"sets", "sizes"} <= flags.FLAGS.flag_values_dict().keys()
+    flags.FLAGS(["train.py"])
+    assert flags.FLAGS.sets == ["first"] and flags.FLAGS.rates is None
+    with pytest.raises(SystemExit):
+        flags.FLAGS(["train.py", "--kinds=c"])
+    flags.mark_flag_as_required("rates")
+    monkeypatch.setattr(tf.flags.FLAGS, "_required", {"rates"})
+    with pytest.raises(SystemExit):
+        flags.FLAGS(["train.py"])
+    assert "the flag --rates=… has to be given" in capsys.readouterr().err
+    monkeypatch.setattr(tf.flags.FLAGS, "_required", set())
+
+
+@pytest.mark.parametrize("name", ["lite", "saved_model"])
+def test_other_formats_of_tensorflow_are_refused_with_what_to_do_instead(name):
+    with pytest.raises(AttributeError, match=rf"no tf.{name}: .*model.export.*format=.onnx"):
+        getattr(tf, name)
+
+
 def test_layers_are_found_by_the_names_that_keras_1_and_2_gave(monkeypatch):
     monkeypatch.setattr("minicnn.keras._warning._warned", set())
     keras.backend.clear_session()
@@ -332,9 +362,34 @@ def test_one_hot_rows_of_keras_1():
 
 
 def test_nadam_of_keras_2():
-    assert keras.optimizers.nadam(lr=0.1, schedule_decay=0.004).get_config()["learning_rate"] == pytest.approx(0.1)
-    with pytest.raises(TypeError, match="schedule_decay"):
-        keras.optimizers.Nadam(schedule_decay=0.1)
+    """Its momentum rose with 0.96 to the power of schedule_decay · t; today's has 1 there."""
+    assert keras.optimizers.nadam(lr=0.1).get_config()["learning_rate"] == pytest.approx(0.1)
+    for options in ({"lr": 0.1}, {"schedule_decay": 0.004}, {"schedule_decay": None}, {"decay": 0.1}):
+        assert keras.optimizers.Nadam(**options).get_config()["schedule_decay"] == 0.004
+        assert isinstance(keras.optimizers.Nadam(**options).learning_rate, float)  # decay= changed nothing
+    assert keras.optimizers.Nadam(schedule_decay=0.1).schedule_decay == 0.1
+    assert "schedule_decay" not in keras.optimizers.Nadam().get_config()
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("RMSprop", {"epsilon_in_root": False}),
+        ("Adagrad", {"epsilon_in_root": False}),
+        ("Nadam", {"schedule_decay": 0.004}),
+    ],
+)
+def test_the_module_of_optimizers_before_keras_2_11_has_their_rules(name, rule):
+    from minicnn.keras.optimizers import legacy
+
+    made, today = getattr(legacy, name)(0.1), getattr(keras.optimizers, name)
+    assert rule.items() <= made.get_config().items()
+    assert isinstance(made, getattr(mc.optimizers, name))
+    assert not rule.keys() & today(0.1).get_config().keys()
+    back = keras.optimizers.get(keras.optimizers.serialize(made))
+    assert type(back) is today
+    assert {**back.get_config(), "name": 0} == {**made.get_config(), "name": 0}
+    assert keras.src.optimizers.legacy.SGD is legacy.SGD is keras.optimizers.SGD
 
 
 @pytest.mark.parametrize("size", [64, 65])
@@ -435,34 +490,6 @@ def test_a_loss_of_zeros_leaves_the_training_to_added_ones(of, rng):
     model.compile("sgd", loss=lambda y_true, y_pred: K.ones_like(y_true))
     with pytest.raises(TypeError, match="does not depend on y_pred"):
         model.train_on_batch(data, data[:, :1])
-
-
-def test_a_layer_adds_updates_in_training(rng):
-    class Averaging(keras.layers.Layer):
-        def __init__(self, **kwargs):
-            super().__init__(**kwargs)
-            self.calls, self.largest = K.variable(0.0), K.variable(0.0)
-
-        def build(self, input_shape):
-            self.average = self.add_weight("average", (input_shape[-1],), initializer="zeros", trainable=False)
-            super().build(input_shape)
-
-        def call(self, x):
-            self.add_update((self.calls, self.calls + 1.0), x)
-            self.add_update([K.moving_average_update(self.average, K.mean(x, axis=0), 0.9)], x)
-            self.add_update([(self.largest, K.max(K.abs(x)))])
-            return x * 2.0
-
-    layer = Averaging()
-    model = keras.Sequential([keras.Input((3,)), layer, keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    x = rng.normal(size=(8, 3)).astype("float32")
-    model.predict(x, verbose=0)
-    assert float(layer.calls) == 0
-    model.fit(x, x[:, 0], batch_size=8, epochs=2, verbose=0)
-    assert float(layer.calls) == 2
-    assert float(layer.largest) == pytest.approx(np.abs(x).max())
-    np.testing.assert_allclose(layer.average.numpy(), x.mean(axis=0) * (1 - 0.9**2), rtol=1e-4, atol=1e-6)
 
 
 def test_imports_of_older_scripts_are_quiet():
@@ -757,7 +784,8 @@ def test_small_functions_of_keras_1(rng):
     from minicnn.keras.utils import np_utils
 
     np.testing.assert_array_equal(np_utils.to_categorical(["2", "0"], 4), np.eye(4)[[2, 0]])
-    np.testing.assert_array_equal(np_utils.to_categorical(np.array(["2", "0"], object), 4), np.eye(4)[[2, 0]])
+    for column in (["2", "0"], [2, 0], [2.0, 0.0], [np.int64(2), np.uint8(0)]):
+        np.testing.assert_array_equal(np_utils.to_categorical(np.array(column, object), 4), np.eye(4)[[2, 0]])
     for names in (["b"], np.array(["1", "b"], object)):
         with pytest.raises(ValueError, match=r"return_inverse.*'b'"):
             np_utils.to_categorical(names)
@@ -804,17 +832,32 @@ def test_what_servers_and_keras_0_ask_of_a_model(rng):
         model.train_on_batch(x, accuracy=True)
 
 
-def test_updates_of_a_backend_are_added_in_training_alone(rng):
+PAIR = {  # updates as pairs, and as what functions of the backend return
+    "pairs": (lambda v, value: (v, value), lambda v: (v, v + 1.0), lambda v: (v, v - 0.25)),
+    "functions": (K.update, lambda v: K.update_add(v, 1.0), lambda v: K.update_sub(v, 0.25)),
+}
+
+
+@pytest.mark.parametrize("how", PAIR)
+@pytest.mark.parametrize("of", ["weights", "variables"])
+def test_a_layer_adds_updates_in_training_alone(how, of, rng):
+    update, add, subtract = PAIR[how]
+
     class Counting(keras.layers.Layer):
+        def _number(self, name, value):
+            if of == "variables":
+                return K.variable(value)
+            return self.add_weight(name, (), initializer="ones" if value else "zeros", trainable=False)
+
         def build(self, input_shape):
-            self.calls = self.add_weight("calls", (), initializer="zeros", trainable=False)
-            self.left = self.add_weight("left", (), initializer="ones", trainable=False)
-            self.seen = self.add_weight("seen", (), initializer="zeros", trainable=False)
+            self.calls, self.left, self.seen = map(self._number, ("calls", "left", "seen"), (0.0, 1.0, 0.0))
+            self.average = self.add_weight("average", (input_shape[-1],), initializer="zeros", trainable=False)
             super().build(input_shape)
 
         def call(self, x):
-            self.add_update(K.update_add(self.calls, 1.0), x)
-            self.add_update([K.update_sub(self.left, 0.25), K.update(self.seen, K.max(x))])
+            self.add_update(add(self.calls), x)
+            self.add_update([subtract(self.left), update(self.seen, K.max(x))])
+            self.add_update([K.moving_average_update(self.average, K.mean(x, axis=0), 0.9)], x)
             return x * 2.0
 
     layer = Counting()
@@ -823,11 +866,12 @@ def test_updates_of_a_backend_are_added_in_training_alone(rng):
     x = rng.normal(size=(8, 3)).astype("float32")
     model.predict(x, verbose=0)
     model.evaluate(x, x[:, 0], verbose=0)
-    assert [float(w.numpy()) for w in (layer.calls, layer.left, layer.seen)] == [0, 1, 0]
+    assert [float(v) for v in map(K.get_value, (layer.calls, layer.left, layer.seen))] == [0, 1, 0]
     model.fit(x, x[:, 0], batch_size=8, epochs=2, verbose=0)
     model.predict(np.full_like(x, 9.0), verbose=0)
-    assert [float(w.numpy()) for w in (layer.calls, layer.left)] == [2, 0.5]
-    assert float(layer.seen.numpy()) == pytest.approx(x.max())
+    assert [float(v) for v in map(K.get_value, (layer.calls, layer.left))] == [2, 0.5]
+    assert float(K.get_value(layer.seen)) == pytest.approx(x.max())
+    np.testing.assert_allclose(layer.average.numpy(), x.mean(axis=0) * (1 - 0.9**2), rtol=1e-4, atol=1e-6)
 
 
 def test_a_copy_of_an_optimizer_keeps_what_no_config_says(rng):
@@ -880,6 +924,55 @@ def test_a_copy_of_an_optimizer_with_update_step_keeps_what_its_config_leaves_ou
     assert (copied.learning_rate, copied.pull, copied.clipnorm) == (0.5, 0.75, 2.0 if has_options else None)
 
 
+def sparing(optimizer, weights):
+    optimizer.exclude_from_weight_decay(weights, ["bias"])
+    return optimizer
+
+
+class Momentum(keras.optimizers.Optimizer):
+    def build(self, variables):
+        super().build(variables)
+        self.moved = [self.add_variable_from_reference(variable) for variable in variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        moved = self.moved[self._get_variable_index(variable)]
+        self.assign(moved, 0.9 * moved - learning_rate * gradient)
+        self.assign_add(variable, moved)
+
+
+RULES = {  # what a config does not say: spared weights, a function, that a schedule is one, a name of one's own
+    "spared": lambda weights: sparing(keras.optimizers.SGD(0.5, weight_decay=0.5), weights),
+    "function": lambda weights: keras.optimizers.SGD(lambda: 0.25),
+    "schedule": lambda weights: keras.optimizers.Adam(keras.optimizers.schedules.InverseTimeDecay(0.5, 1, 0.25)),
+    "steps": lambda weights: Momentum(0.25),
+    "inside": lambda weights: keras.optimizers.Lookahead(
+        sparing(keras.optimizers.Adam(0.5, weight_decay=0.5), weights)
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_copy_of_an_optimizer_that_a_second_model_gets_trains_as_the_first(rule, rng):
+    """Two models of the same layers, which begin with the same weights."""
+    shared = [keras.layers.Dense(3, "tanh"), keras.layers.Dense(2)]
+    x = rng.normal(size=(8, 3)).astype("float32")
+    models = [keras.Sequential([keras.Input((3,)), *shared]) for _ in range(2)]
+    start = models[0].get_weights()
+    optimizer = RULES[rule](shared[0].weights[:1])
+    trained = []
+    for model in models:
+        model.set_weights(start)
+        model.compile(optimizer, "mse")
+        model.fit(x, x[:, :2], epochs=3, batch_size=4, shuffle=False, verbose=0)
+        trained.append(model.get_weights())
+    copied = models[1].optimizer
+    assert copied is not models[0].optimizer and copied.iterations == models[0].optimizer.iterations == 6
+    assert type(copied.learning_rate) is type(optimizer.learning_rate)
+    for a, b, first in zip(*trained, start, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert np.any(a != first)
+
+
 def test_flags_with_one_dash_and_names_that_are_no_words(monkeypatch):
     flags = tf.app.flags
     flags.DEFINE_integer("one-dash", 1, "a name with a dash in it")
@@ -924,3 +1017,125 @@ def test_get_updates_takes_gradients_of_a_tape():
     optimizer.minimize(lambda: tf.reduce_sum(layer.kernel * 8.0), [layer.kernel])
     speed = 0.5 * speed + 8
     np.testing.assert_allclose(np.ravel(layer.kernel.numpy()), expected - 0.125 * speed, rtol=1e-6)
+
+
+def fourth_powers(w):
+    return 0.3 * tf.reduce_sum(tf.square(tf.square(w)))
+
+
+class Scaled(keras.layers.Layer):
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], 2), regularizer=fourth_powers)
+
+    def call(self, inputs):
+        return inputs @ self.kernel
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: keras.layers.Dense(2, use_bias=False, kernel_regularizer=fourth_powers),
+        lambda: keras.layers.Dense(2, use_bias=False, kernel_regularizer=lambda w: 0.3 * w**4),
+        lambda: keras.layers.Dense(2, use_bias=False, kernel_regularizer=keras.regularizers.get(fourth_powers)),
+        Scaled,
+    ],
+    ids=["function", "lambda of several numbers", "got", "weight of one's own"],
+)
+def test_a_function_is_a_regularizer(layer, rng, tmp_path):
+    """Of a loss that is 0 the penalty 0.3 · Σw⁴ is left, whose slope is 1.2 w³; files hold the function's name."""
+    model = keras.Sequential([keras.Input((3,)), layer()])
+    w, x = model.get_weights()[0].astype(np.float64), np.zeros((4, 3), np.float32)
+    np.testing.assert_allclose(float(model.losses[0]), 0.3 * (w**4).sum(), rtol=1e-5)
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    model.fit(x, np.zeros((4, 2)), batch_size=4, verbose=0)
+    np.testing.assert_allclose(model.get_weights()[0], w - 0.5 * 1.2 * w**3, rtol=1e-5, atol=1e-6)
+    if isinstance(model.layers[0], keras.layers.Dense) and "fourth" in repr(model.layers[0].get_config()):
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"fourth_powers": fourth_powers})
+        np.testing.assert_array_equal(float(loaded.losses[0]), float(model.losses[0]))
+        with pytest.raises(Exception, match=r"custom_objects=.*fourth_powers"):
+            keras.models.load_model(tmp_path / "model.keras")
+
+
+def test_a_function_is_a_penalty_on_outputs():
+    """0.1 · Σy of outputs 4, divided by the number of samples, beside a mean square of 16."""
+    dense = keras.layers.Dense(2, kernel_initializer="ones", activity_regularizer=lambda y: 0.1 * tf.reduce_sum(y))
+    model = keras.Sequential([keras.Input((4,)), dense])
+    model.compile("sgd", "mse")
+    assert model.evaluate(np.ones((3, 4)), np.zeros((3, 2)), verbose=0) == pytest.approx(16.8)
+
+
+def test_a_schedule_of_an_optimizer_is_the_rate_in_force_too(tmp_path):
+    """0.1 · 0.5 ** (iterations / 2) of Keras 3's `learning_rate`; it is the schedule, too, as which Keras 2 had it."""
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(schedule), "mse")
+    seen = []
+    told = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(float(model.optimizer.learning_rate))
+    )
+    model.fit(np.zeros((8, 2)), np.zeros((8, 1)), batch_size=4, epochs=2, verbose=0, callbacks=[told])
+    assert seen == pytest.approx([0.05, 0.025])
+    rate = model.optimizer.learning_rate
+    assert rate.numpy() == pytest.approx(0.025) and float(2 * rate) == pytest.approx(0.05)
+    assert f"{rate:.3f}" == "0.025" and np.asarray(rate) == pytest.approx(0.025) and round(rate, 2) == 0.03
+    assert isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) and rate(2) == pytest.approx(0.05)
+    rate.decay_rate = 1.0
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.1) and schedule.decay_rate == 1.0
+    other = keras.optimizers.SGD()
+    other.learning_rate = rate
+    assert float(other.learning_rate) == pytest.approx(0.1)
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").optimizer.learning_rate.decay_rate == 1.0
+
+
+class Watching(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.seen = keras.metrics.Mean(name="seen")
+
+    def call(self, inputs):
+        self.seen.update_state(inputs)
+        return inputs
+
+
+def test_a_metric_in_an_attribute_of_a_layer_is_shown(rng):
+    """Its mean over an epoch's batches, and that of the data for validation; a trial while building counts not."""
+    x = rng.normal(size=(12, 3)).astype(np.float32)
+    model = keras.Sequential([keras.Input((3,)), Watching(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    history = model.fit(x, x[:, :1], batch_size=4, epochs=2, verbose=0, validation_data=(x[:5], x[:5, :1])).history
+    np.testing.assert_allclose(history["seen"], [x.mean()] * 2, rtol=1e-5)
+    np.testing.assert_allclose(history["val_seen"], [x[:5].mean()] * 2, rtol=1e-5)
+    assert model.evaluate(x[:2], x[:2, :1], verbose=0, return_dict=True)["seen"] == pytest.approx(x[:2].mean())
+
+
+def test_a_session_draws_weights_again_and_gives_their_numbers(monkeypatch):
+    monkeypatch.setattr("minicnn.keras._warning._warned", set())
+    layers = [keras.layers.Dense(40, bias_initializer="ones"), keras.layers.BatchNormalization(), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((9,)), *layers])
+    x, (before, _, other) = np.ones((3, 9), np.float32), [layer.get_weights() for layer in layers]
+    model.predict(x, verbose=0)
+    layers[0].bias.assign(np.zeros(40))
+    layers[1].gamma.assign(np.zeros(40))
+    session = keras.backend.get_session()
+    with pytest.warns(FutureWarning, match=r"tf\.global_variables_initializer does nothing"):
+        assert session.run(tf.global_variables_initializer()) is None
+    assert np.array_equal(layers[0].kernel.numpy(), before[0]) and not layers[0].bias.numpy().any()
+    drawn = tf.variables_initializer([*layers[0].weights, *layers[1].weights])
+    assert np.array_equal(layers[0].kernel.numpy(), before[0])  # until it is run
+    session.run(drawn)
+    kernel, bias = session.run(layers[0].weights)
+    limit = np.sqrt(6 / 49)  # of glorot_uniform
+    assert limit * 0.9 < np.abs(kernel).max() <= limit and not np.allclose(kernel, before[0])
+    assert bias.tolist() == layers[1].get_weights()[0].tolist() == [1] * 40
+    assert all(np.array_equal(a, b) for a, b in zip(layers[2].get_weights(), other, strict=True))
+    hidden = np.maximum((x @ kernel + 1) / np.sqrt(1 + 1e-3), -np.inf)
+    assert np.allclose(model.predict(x, verbose=0), hidden @ other[0] + other[1], atol=1e-5)
+    session.run([weight.initializer for weight in layers[2].weights])
+    assert not np.allclose(layers[2].get_weights()[0], other[0])
+    assert session.run({"x": tf.Variable([1.0, 2.0]), "n": 3})["x"].tolist() == [1, 2]
+    with pytest.raises(ImportError, match=r"K\.function"):
+        session.run(model.output)
+    with pytest.raises(AttributeError, match="keeps no initializer"):
+        tf.variables_initializer([tf.Variable(1.0)])

@@ -1,14 +1,17 @@
 """Functions of keras.ops in functional models, as Keras 3.15.1 writes them: against NumPy."""
 
 import json
+import operator
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from oracles import assert_close
 
 import minicnn as mc
 from minicnn import keras
-from minicnn.errors import FileFormatError
+from minicnn.errors import FileFormatError, ShapeError
 from minicnn.keras import tensorflow as tf
 
 SIGNS = np.random.default_rng(0).choice([-1, 1], (3, 4, 5, 2))
@@ -37,7 +40,13 @@ def model_of(entry, module="keras.layers"):
     return mc.models.model_from_json(json.dumps(functional))
 
 
+def as_array(values):
+    return {"class_name": "__numpy__", "config": {"value": values, "dtype": "float32"}}
+
+
 T = tensor("x")
+OF_SAMPLE = np.random.default_rng(2).uniform(0.5, 2, (4, 1, 2))
+ARRAY = as_array([OF_SAMPLE.tolist()])
 NN = "keras.src.ops.nn"
 OPERATIONS = {
     "x + 2": (operation("Add", [T, 2.0]), X + 2),
@@ -47,6 +56,10 @@ OPERATIONS = {
     "x · 3": (operation("Multiply", [T, 3.0]), X * 3),
     "x / 255": (operation("TrueDivide", [T, 255.0]), X / 255),
     "1 / x": (operation("TrueDivide", [1, T]), 1 / X),
+    "x + an array": (operation("Add", [T, ARRAY]), X + OF_SAMPLE),
+    "an array - x": (operation("Subtract", [ARRAY, T]), OF_SAMPLE - X),
+    "x · a row": (operation("Multiply", [T, as_array([[[[2.0, -1.0]]]])]), X * [2.0, -1.0]),
+    "x / an array": (operation("TrueDivide", [T, ARRAY]), X / OF_SAMPLE),
     "x^3": (operation("Power", [T, 3]), X**3),
     "max(x, 1)": (operation("Maximum", [T, 1.0]), np.maximum(X, 1)),
     "min(1, x)": (operation("Minimum", [1.0, T]), np.minimum(X, 1)),
@@ -98,6 +111,10 @@ REFUSED = {
     "a softmax over samples": (operation("Softmax", [T], NN, axis=None), "Softmax"),
     "an elu of nothing": (operation("Elu", [T], NN, alpha=None), "Elu"),
     "samples": (operation("Mean", [T], axis=None, keepdims=False), "Mean"),
+    "an array / x": (operation("TrueDivide", [ARRAY, T]), "called on tensors"),
+    "x + an array of samples": (operation("Add", [T, as_array(np.ones((3, 4, 5, 2)).tolist())]), "called on tensors"),
+    "x + lists of two lengths": (operation("Add", [T, as_array([[1.0], [2.0, 3.0]])]), "called on tensors"),
+    "x max an array": (operation("Maximum", [T, ARRAY]), "called on tensors"),
     "2 / x": (operation("TrueDivide", [2.0, T]), "called on tensors.*Received: 2.0"),
     "the batch axis": (operation("Transpose", [T], axes=[1, 0, 2, 3]), "Transpose"),
     "an unknown one": (operation("Erfinv", [T]), "Erfinv"),
@@ -201,8 +218,8 @@ def test_normalize_of_arrays_in_any_dtype(dtype, order):
     x = np.array([[200, 100], [3, 4], [0, 0]], dtype)
     norms = np.linalg.norm(x.astype(float), order, axis=1, keepdims=True)
     expected = x / np.where(norms == 0, 1, norms)
-    for given in (x, tf.constant(x), keras.ops.array(x)):
-        assert_close(keras.utils.normalize(given, axis=1, order=order), expected, 1e-6)
+    for each in (x, tf.constant(x), keras.ops.array(x)):
+        assert_close(keras.utils.normalize(each, axis=1, order=order), expected, 1e-6)
     mapped = tf.data.Dataset.from_tensor_slices(x).map(lambda row: keras.utils.normalize(row, -1, order))
     assert_close(np.stack(list(mapped)), expected, 1e-6)
     with tf.GradientTape() as tape:  # one that is watched is differentiated all the same
@@ -287,3 +304,81 @@ def test_the_call_of_a_loss_of_the_library_gives_the_losses_of_samples():
     y_true, y_pred = np.arange(6.0).reshape(2, 3), np.ones((2, 3))
     found = keras.losses.MeanSquaredError().call(y_true, y_pred)
     assert_close(found, np.mean((y_true - y_pred) ** 2, axis=1), 1e-6)
+
+
+def test_layers_that_take_masks_leave_out_what_these_do_not_let_through(rng):
+    """A softmax and a mean over the rest, computed of the rest alone; other layers take none."""
+    x = rng.normal(size=(2, 4, 3)).astype(np.float32)
+    steps = np.array([[1, 0, 1, 1], [0, 1, 0, 0]], bool)
+    means = np.stack([x[n][steps[n]].mean(axis=0) for n in range(2)])
+    pool = keras.layers.GlobalAveragePooling1D()
+    np.testing.assert_allclose(pool(x, mask=steps), means, rtol=1e-5)
+    first = keras.layers.GlobalAveragePooling1D(data_format="channels_first", keepdims=True)
+    np.testing.assert_allclose(first(x.transpose(0, 2, 1), mask=steps)[..., 0], means, rtol=1e-5)
+    rows = keras.layers.Softmax()(x[..., 0], mask=steps)
+    for n in range(2):
+        e = np.exp(x[n, steps[n], 0].astype(np.float64))
+        np.testing.assert_allclose(rows[n][steps[n]], e / e.sum(), rtol=1e-5)
+    assert (rows[~steps] == 0).all()
+    np.testing.assert_array_equal(keras.layers.Softmax()(x[..., 0], steps), rows)  # the second argument, as in Keras
+    np.testing.assert_allclose(pool(x, steps), means, rtol=1e-5)
+    inputs, mask = keras.Input((4, 3)), keras.Input((4,), dtype="bool")
+    model = keras.Model([inputs, mask], keras.layers.GlobalAveragePooling1D()(inputs, mask=mask))
+    np.testing.assert_allclose(model.predict([x, steps], verbose=0), means, rtol=1e-5)
+    np.testing.assert_array_equal(keras.layers.Dense(2)(x, mask=None).shape, (2, 4, 2))
+    with pytest.raises(NotImplementedError, match=r"leave mask_zero=True out.*mask=numbers > 0"):
+        keras.layers.Embedding(5, 2, mask_zero=True)
+    with pytest.raises(NotImplementedError, match="Softmax and GlobalAveragePooling1D take a mask"):
+        keras.layers.Dense(2)(x, mask=steps)
+
+
+OPERATORS = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    ">": lambda a, b: (a > b) * 1.0,
+    "<=": lambda a, b: (a <= b) * 1.0,
+}
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_tensor_beside_an_array_for_all_samples(name, data):
+    """Of any shape that NumPy broadcasts with a sample, on either side, and of any dtype; the tensor may be smaller."""
+    shape = data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    sizes = [data.draw(st.sampled_from([n, 1] if n > 1 else [1, 2])) for n in shape][data.draw(st.integers(0, 2)) :]
+    array = np.random.default_rng(data.draw(st.integers(0, 9))).integers(1, 9, sizes)
+    array = np.asfortranarray(array.astype(data.draw(st.sampled_from(["uint8", "int64", "float32", "float64"]))))
+    if len(sizes) == len(shape) and data.draw(st.booleans()):
+        array = array[None]  # (1, …)
+    x = np.random.default_rng(0).uniform(0.5, 2, (2, *shape))
+    inputs, before, apply = keras.Input(tuple(shape)), array.copy(), OPERATORS[name]
+    reflected = data.draw(st.booleans())
+    made = apply(array, inputs) if reflected else apply(inputs, array)
+    own = array.astype(float)
+    expected = apply(own, x) if reflected else apply(x, own)
+    assert made.shape[1:] == expected.shape[1:]
+    assert_close(np.asarray(keras.Model(inputs, made).predict(x, verbose=0)), expected, 1e-5)
+    assert np.array_equal(array, before)
+
+
+def test_a_tensor_beside_an_array_is_differentiated_and_saved(tmp_path):
+    array = np.random.default_rng(2).normal(size=(3, 2))
+    inputs = keras.Input((3, 1))
+    hidden = keras.layers.Dense(1)(inputs)
+    model = keras.Model(inputs, keras.layers.Flatten()((hidden * array - array[::-1]) / (1 + array**2)))
+    mc.gradcheck(model)
+    x = np.random.default_rng(3).normal(size=(4, 3, 1))
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert np.array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0)) and len(loaded.weights) == 2
+
+
+@pytest.mark.parametrize("shape", [(7, 3, 2), (1, 1, 3, 2), (2, 3, 2)])
+def test_an_array_of_several_samples_is_refused(shape):
+    with pytest.raises(
+        ShapeError, match=r"with no axis of samples or one of size 1\. Received: .* beside a tensor of 3"
+    ):
+        keras.Input((3, 2)) + np.ones(shape)

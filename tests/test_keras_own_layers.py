@@ -5,6 +5,7 @@ import pytest
 
 from minicnn import keras
 from minicnn.keras import layers
+from minicnn.keras import tensorflow as tf
 
 
 @pytest.fixture
@@ -475,3 +476,355 @@ def test_a_config_may_name_arguments_beside_those_of_the_base(layer, tmp_path, r
     again = keras.models.load_model(tmp_path / "m.keras", custom_objects={type(layer).__name__: type(layer)})
     assert type(again.layers[-1]) is type(layer)
     np.testing.assert_allclose(again.predict(x), model.predict(x), rtol=1e-6)
+
+
+class Penalized(keras.layers.Layer):
+    def call(self, inputs):
+        self.add_loss(0.1 * keras.ops.sum(inputs))
+        return inputs
+
+
+class AroundPenalized(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.inner = Penalized()
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+@pytest.mark.parametrize("kind", [Penalized, AroundPenalized])
+def test_a_layer_by_itself_tells_what_its_last_call_added_to_the_loss(kind):
+    """As in Keras's guide to layers of one's own: 0.1 · Σx of the last call alone."""
+    layer = kind()
+    assert layer.losses == []
+    layer(np.ones((2, 3), np.float32))
+    made = layer(np.full((2, 3), 2, np.float32))
+    assert layer.losses == pytest.approx([1.2])
+    np.testing.assert_array_equal(made, np.full((2, 3), 2))
+    with tf.GradientTape() as tape:
+        x = tf.ones((2, 3))
+        tape.watch(x)
+        layer(x)
+        loss = sum(layer.losses)
+    np.testing.assert_allclose(tape.gradient(loss, x), np.full((2, 3), 0.1), rtol=1e-6)
+    assert layer(np.zeros((1, 3), np.float32)).shape == (1, 3) and layer.losses == [0.0]
+
+
+def test_a_model_of_methods_may_call_itself_built():
+    class Pair(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+            self.built = True
+
+        def train_step(self, data):
+            return {"mean": keras.ops.mean(self.dense(data))}
+
+    pair = Pair()
+    pair.compile()
+    assert set(pair.fit(np.ones((4, 2), np.float32), verbose=0).history) == {"mean"}
+
+
+def test_methods_for_files_that_nobody_asks_are_told_of(tmp_path):
+    """What Keras would write by `save_own_variables` is not in the file, which a warning says."""
+
+    class Counting(keras.layers.Layer):
+        def call(self, inputs):
+            return 2 * inputs
+
+        def save_own_variables(self, store):
+            store["seen"] = np.array(7.0)
+
+    model = keras.Sequential([keras.Input((3,)), Counting()])
+    for save, name in ((model.save, "m.keras"), (model.save_weights, "m.weights.h5")):
+        with pytest.warns(UserWarning, match="save_own_variables.*add_weight"):
+            save(tmp_path / name)
+
+
+class _Frozen(keras.layers.Layer):
+    """A layer of layers, one of which was frozen in the constructor."""
+
+    def __init__(self, kind):
+        super().__init__()
+        inputs = keras.Input((6,))
+        layer = keras.layers.Dense(6)
+        networks = {"network": keras.Model(inputs, layer(inputs)), "stack": keras.Sequential([keras.layers.Dense(6)])}
+        self.inner = [layer] if kind == "list" else {"layer": layer, **networks}[kind]
+        (layer if kind == "list" else self.inner).trainable = False
+        self.outer = keras.layers.Dense(2)
+
+    def call(self, inputs):
+        return self.outer((self.inner[0] if isinstance(self.inner, list) else self.inner)(inputs))
+
+
+@pytest.mark.parametrize("kind", ["layer", "list", "network", "stack"])
+def test_what_a_layers_constructor_froze_stays_frozen(kind):
+    own, x = _Frozen(kind), np.ones((4, 6), np.float32)
+    model = keras.Sequential([keras.Input((6,)), own])
+    assert len(own.trainable_weights) == len(model.trainable_weights) == len(model.non_trainable_weights) == 2
+    assert [w.shape for w in own.trainable_weights] == [(6, 2), (2,)]
+    model.compile("sgd", "mse")
+    before = own.get_weights()
+    model.fit(x, np.ones((4, 2)), verbose=0)
+    changed = [not np.array_equal(a, b) for a, b in zip(before, own.get_weights(), strict=True)]
+    assert changed == [b.shape[-1] == 2 for b in before]
+
+
+@keras.saving.register_keras_serializable("tests")
+class _OfTwo(keras.layers.Layer):
+    """A layer of layers, the first of which may be frozen by the constructor."""
+
+    def __init__(self, frozen=False, **kwargs):
+        super().__init__(**kwargs)
+        self.one, self.two = keras.layers.Dense(6), [keras.layers.Dense(2)]
+        self.one.trainable = not frozen
+
+    def call(self, inputs):
+        return self.two[0](self.one(inputs))
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_a_layer_of_layers_freezes_its_parts(built):
+    own, x = _OfTwo(), np.ones((4, 6), np.float32)
+    own(x) if built else None
+    own.trainable = False
+    model = keras.Sequential([keras.Input((6,)), own, keras.layers.Dense(1)])
+    assert not own.trainable_weights and len(own.non_trainable_weights) == 4 and len(model.trainable_weights) == 2
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    model.fit(x, np.ones((4, 1)), verbose=0)
+    assert [np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)] == [True] * 4 + [False] * 2
+    own.two[0].trainable = True
+    assert [w.shape for w in own.trainable_weights] == [(6, 2), (2,)]
+    own.trainable = True
+    assert len(own.trainable_weights) == 4
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_what_a_constructor_froze_is_frozen_in_a_model_of_a_file(tmp_path, suffix):
+    model = keras.Sequential([keras.Input((6,)), _OfTwo(frozen=True), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 6)), np.ones((4, 1)), verbose=0)
+    model.save(tmp_path / f"m{suffix}")
+    for again in (keras.models.load_model(tmp_path / f"m{suffix}"), keras.models.clone_model(model)):
+        shapes = [[w.shape for w in m.trainable_weights] for m in (model, again)]
+        assert shapes[0] == shapes[1] == [(6, 2), (2,), (2, 1), (1,)]
+
+
+class Gain(layers.Layer):
+    def build(self, input_shape):
+        self.gain = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="gain")
+
+    def call(self, x):
+        return x * self.gain
+
+
+class Patches(layers.Layer):
+    """The encoder of Keras's example of a Vision Transformer (Salama, 2021), and what others make of its positions."""
+
+    def __init__(self, form="row", **kwargs):
+        super().__init__(**kwargs)
+        self.form, self.projection, self.positions = form, layers.Dense(4), layers.Embedding(6, 4)
+        self.further = {"dense": layers.Dense(4), "dropped": layers.Dropout(0.0), "own": Gain()}.get(form)
+
+    def call(self, patches):
+        numbers = keras.ops.arange(start=0, stop=6, step=1)
+        if self.form == "row":
+            return self.projection(patches) + self.positions(keras.ops.expand_dims(numbers, axis=0))
+        found = self.positions(numbers)
+        if self.form == "times":
+            return self.projection(patches) * keras.ops.reshape(found, (1, 6, 4))
+        return self.projection(patches) + (found if self.further is None else self.further(found))
+
+    def by_hand(self, x, weights):
+        kernel, bias, table, *others = weights
+        if self.form == "dense":
+            table = table @ others[0] + others[1]
+        if self.form == "own":
+            table = table * others[0]
+        projected = x @ kernel + bias
+        return projected * table if self.form == "times" else projected + table
+
+
+@pytest.mark.parametrize("form", ["row", "plain", "times", "dense", "dropped", "own"])
+def test_an_embedding_of_numbers_is_trained_and_saved(form, tmp_path, rng):
+    """Its gradient is that of the table, and every file has it."""
+    layer, inputs = Patches(form), keras.Input((6, 5))
+    model = keras.Model(inputs, layer(inputs))
+    x, y = rng.normal(size=(3, 6, 5)).astype("f"), rng.normal(size=(3, 6, 4)).astype("f")
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    before = [w.astype(float) for w in model.get_weights()]
+    table = next(i for i, w in enumerate(before) if w.shape == (6, 4))
+    own = [w for w in model.weights if w.trainable]
+    order = [next(i for i, w in enumerate(model.weights) if w is each) for each in own]
+    np.testing.assert_allclose(model.predict(x, verbose=0), layer.by_hand(x, [before[i] for i in order]), atol=1e-4)
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    model.fit(x, y, verbose=0)
+
+    def loss(values):
+        weights = [values if i == table else before[i] for i in order]
+        return np.mean((layer.by_hand(x.astype(float), weights) - y) ** 2)
+
+    slope = np.zeros((6, 4))
+    for place in np.ndindex(6, 4):
+        step = np.zeros((6, 4))
+        step[place] = 1e-5
+        slope[place] = (loss(before[table] + step) - loss(before[table] - step)) / 2e-5
+    np.testing.assert_allclose(before[table] - model.get_weights()[table], slope, rtol=1e-3, atol=1e-4)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", custom_objects={"Patches": Patches})
+    assert np.array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".safetensors"])
+def test_a_model_with_a_call_keeps_the_embedding_of_numbers_in_files(suffix, tmp_path, rng):
+    class Positioned(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.projection, self.positions = layers.Dense(4), layers.Embedding(6, 4)
+
+        def call(self, x):
+            return self.projection(x) + self.positions(np.arange(6))
+
+    x = rng.normal(size=(3, 6, 5)).astype("f")
+    models = [Positioned(), Positioned()]
+    for model in models:
+        model(x)
+        model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    models[0].save_weights(tmp_path / f"w{suffix}")
+    models[1].load_weights(tmp_path / f"w{suffix}")
+    assert np.array_equal(models[0].predict(x, verbose=0), models[1].predict(x, verbose=0))
+
+
+def test_a_frozen_embedding_of_numbers_is_a_part_of_the_model_and_may_be_trained_later(rng):
+    """No constant of the graph: its numbers are set and loaded, and train when it is frozen no more."""
+
+    class Positioned(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.positions = layers.Embedding(6, 4, trainable=False)
+
+        def call(self, x):
+            return x + self.positions(np.arange(6))
+
+    layer, numbers = Positioned(), rng.normal(size=(6, 4)).astype("f")
+    model = keras.Sequential([keras.Input((6, 4)), layer])
+    assert [w.shape for w in model.non_trainable_weights] == [(6, 4)] and not model.trainable_weights
+    model.set_weights([numbers])
+    assert np.array_equal(model.predict(np.zeros((1, 6, 4), "f"), verbose=0)[0], numbers)
+    layer.positions.trainable = True
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    model.fit(np.zeros((1, 6, 4), "f"), np.zeros((1, 6, 4), "f"), verbose=0)
+    np.testing.assert_allclose(layer.positions.get_weights()[0], numbers - 2 * numbers / 24, rtol=1e-5)
+
+
+def test_what_would_be_a_constant_and_not_be_trained_is_refused():
+    class Stacked(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.stack = keras.Sequential([layers.Embedding(6, 4), layers.Dense(4)])
+
+        def call(self, x):
+            return x + self.stack(np.arange(6)[None])
+
+    layer = Stacked()
+    for trainable in (True, False):  # of a frozen one they are the model's, too, and in its file
+        layer.stack.trainable = trainable
+        with pytest.raises(TypeError, match="is made of layers, and called on numbers in a call that makes a graph"):
+            layer(keras.Input((6, 4)))
+
+
+class Around(layers.Layer):
+    """A layer around another one, and a dense one."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.part, self.last = part, layers.Dense(2)
+
+    def call(self, x):
+        return self.last(self.part(x))
+
+
+@pytest.mark.parametrize("make", [lambda: layers.Dense(4), lambda: keras.Sequential([layers.Dense(4)])])
+def test_a_frozen_part_of_a_layer_stays_frozen(make):
+    part = make()
+    part(np.ones((2, 3), "f"))
+    part.trainable = False
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, Around(part)(inputs))
+    before = model.get_weights()
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 3)), np.zeros((4, 2)), verbose=0)
+    assert len(model.trainable_weights) == 2
+    changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert sum(changed) == 2 and not part.trainable_weights
+
+
+def test_a_layer_of_layers_is_frozen_as_a_whole():
+    """By itself, before and after it is built, and with a model that has it, in which it may stand within another."""
+    inputs, layer = keras.Input((3,)), Around(Around(layers.Dense(4)))
+    layer.trainable = False
+    model = keras.Model(inputs, layer(inputs))
+    assert not model.trainable_weights
+    for each in (layer, model):
+        each.trainable = True
+        assert len(model.trainable_weights) == 6
+        each.trainable = False
+        assert not model.trainable_weights
+    layer.part.trainable = True
+    assert len(model.trainable_weights) == 4
+
+
+class Frozen(Around):
+    def __init__(self, **kwargs):
+        super().__init__(layers.Dense(4))
+        self.part.trainable = False
+
+
+def test_what_a_layer_freezes_itself_is_frozen_in_a_loaded_model(tmp_path):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, Frozen()(inputs))
+    model.compile("sgd", "mse")
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", custom_objects={"Frozen": Frozen})
+    assert len(model.trainable_weights) == len(loaded.trainable_weights) == 2
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_model_declares_weights_as_a_layer_does(trainable, rng):
+    class Scaled(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+            self.scale = self.add_weight(shape=(2,), initializer="ones", trainable=trainable, name="scale")
+
+        def call(self, x):
+            return self.dense(x) * self.scale
+
+    model, x = Scaled(), rng.normal(size=(8, 3)).astype("f")
+    plain = model(x).numpy()
+    model.scale.assign([2.0, -3.0])
+    np.testing.assert_allclose(model.predict(x, verbose=0), plain * [2, -3], rtol=1e-5, atol=1e-6)
+    model.compile("sgd", "mse")
+    model.fit(x, np.zeros((8, 2)), verbose=0)
+    assert np.array_equal(model.scale.numpy(), [2, -3]) != trainable
+    assert len(model.trainable_weights) == 2 + trainable and len(model.weights) == 3
+    assert model.add_weight("count", (), trainable=False, initializer="zeros").shape == ()  # as in Keras 2
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 3, 5), (8, 1, 1)])
+@pytest.mark.parametrize("base", [layers.Layer, layers.Add])
+def test_numbers_that_a_call_draws_are_no_constant(base, shape):
+    """On the left of a tensor, too, and for a batch of their author's size: RandomWeightedAverage of WGAN-GP."""
+
+    class Average(base):
+        def call(self, inputs):
+            share = keras.backend.random_uniform(shape)
+            return share * inputs[0] + (1 - share) * inputs[1]
+
+    first, second = keras.Input((3, 5)), keras.Input((3, 5))
+    model = keras.Model([first, second], Average()([first, second]))
+    x = [np.zeros((8, 3, 5)), np.ones((8, 3, 5))]
+    made = [model.predict(x, verbose=0) for _ in range(2)]
+    assert not np.array_equal(*made) and all(each.min() >= 0 and each.max() <= 1 for each in made)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minicnn import keras
+from minicnn.differentiation import Recorded, gradients
 from minicnn.keras import ops
 from minicnn.keras import tensorflow as tf
 
@@ -143,3 +144,74 @@ def test_names_of_tensorflows_generated_files():
 
     assert ResizeMethod.BILINEAR == tf.image.ResizeMethod.BILINEAR
     assert Dense is keras.layers.Dense
+
+
+def test_hot_rows_are_dense():
+    """Which Keras says with ``sparse=False``; sparse ones are refused."""
+    ops = keras.ops
+    np.testing.assert_array_equal(ops.one_hot([0, 2], 3, sparse=False), np.eye(3)[[0, 2]])
+    np.testing.assert_array_equal(ops.multi_hot([[0, 2], [1, 1]], 3, sparse=False), [[1, 0, 1], [0, 1, 0]])
+    for function in (ops.one_hot, ops.multi_hot):
+        with pytest.raises(ValueError, match="sparse"):
+            function([[0, 2]], 3, sparse=True)
+
+
+def test_numpy_of_tensorflow_is_what_ops_have():
+    x, at = np.arange(6.0).reshape(2, 3), np.array([[2], [0]])
+    assert tf.experimental.numpy.take_along_axis(x, at, axis=1).tolist() == [[2], [3]]
+    variable = tf.Variable(x)
+    with tf.GradientTape() as tape:
+        total = tf.experimental.numpy.sum(tf.experimental.numpy.square(variable))
+    assert np.array_equal(tape.gradient(total, variable), 2 * x)
+    assert tf.experimental.numpy.experimental_enable_numpy_behavior() is None
+    with pytest.raises(AttributeError, match=r"tf\.experimental\.numpy\.frombuffer"):
+        _ = tf.experimental.numpy.frombuffer
+
+
+@pytest.mark.parametrize(
+    "axes, shape",
+    [(0, (2,)), (1, (3, 4)), (2, (4, 3, 2)), ((1, 0), (4, 2)), (([2, 1], [0, 1]), (3, 4)), (([-1], [-2]), (3, 2))],
+)
+def test_tensordot_is_differentiated(axes, shape):
+    """Of tensors, with the values of NumPy's; both gradients against differences in float64."""
+    draw = np.random.default_rng(5).normal
+    x, w = draw(size=(2, 4, 3)), draw(size=shape)
+    inputs = keras.Input((4, 3))
+    for function in (keras.ops.tensordot, tf.tensordot):
+        model = keras.Model(inputs, function(inputs, w, axes))
+        np.testing.assert_allclose(model.predict(x, verbose=0), np.tensordot(x, w, axes), rtol=1e-4, atol=1e-5)
+    given = [Recorded(x), Recorded(w)]
+    made = keras.ops.tensordot(*given, axes=axes)
+    slope, found = draw(size=made.shape), []
+    for part, gradient in zip(given, gradients(made, slope, given), strict=True):
+        step = draw(size=part.shape)
+        both = [[p.value + sign * 1e-6 * step if p is part else p.value for p in given] for sign in (1, -1)]
+        difference = (np.tensordot(*both[0], axes) - np.tensordot(*both[1], axes)) / 2e-6
+        found.append(np.isclose((difference * slope).sum(), (step * gradient).sum(), rtol=1e-5))
+    assert all(found)
+
+
+PICTURES = np.random.default_rng(6).normal(size=(2, 6, 8, 3)).astype("float32")
+MOVED = {
+    "crop": (lambda x: tf.image.crop_to_bounding_box(x, 1, 2, 3, 4), PICTURES[:, 1:4, 2:6]),
+    "pad": (lambda x: tf.image.pad_to_bounding_box(x, 1, 2, 9, 10), np.pad(PICTURES, [(0, 0), (1, 2), (2, 0), (0, 0)])),
+    "middle": (lambda x: tf.image.central_crop(x, 0.5), PICTURES[:, 1:5, 2:6]),
+    "both": (
+        lambda x: tf.image.resize_with_crop_or_pad(x, 4, 10),
+        np.pad(PICTURES[:, 1:5], [(0, 0), (0, 0), (1, 1), (0, 0)]),
+    ),
+    "cropped": (lambda x: keras.ops.image.crop_images(x, 1, 2, 2, 2), PICTURES[:, 1:4, 2:6]),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_pictures_of_a_model_are_cut_and_padded(name, tmp_path):
+    """By layers: arrays give the same, and files hold them."""
+    move, expected = MOVED[name]
+    inputs = keras.Input((6, 8, 3))
+    model = keras.Model(inputs, move(inputs))
+    assert np.array_equal(model.predict(PICTURES, verbose=0), expected) and np.array_equal(move(PICTURES), expected)
+    model.save(tmp_path / "m.keras")
+    assert np.array_equal(keras.models.load_model(tmp_path / "m.keras").predict(PICTURES, verbose=0), expected)
+    with pytest.raises(ValueError, match=r"of a known size\. Received: "):
+        MOVED["crop"][0](keras.Input((None, 8, 3)))

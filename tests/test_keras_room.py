@@ -12,8 +12,9 @@ import pytest
 
 import minicnn as mc
 from minicnn import keras
-from minicnn.keras import _warning
+from minicnn.keras import _warning, layers
 from minicnn.keras import backend as K
+from minicnn.keras import tensorflow as tf
 from minicnn.keras.layers import Activation, Conv2D, Convolution2D, Dense, Dropout, Flatten, MaxPooling2D
 from minicnn.keras.models import Model, Sequential
 
@@ -63,7 +64,7 @@ def same_config(old, today):
         ("layers.experimental.preprocessing", "Rescaling"),
         ("utils.np_utils", "to_categorical"),
         ("utils.vis_utils", "plot_model"),
-        ("optimizers.legacy", "Adam"),
+        ("optimizers.experimental", "Adam"),
         ("engine.topology", "Layer"),
         ("objectives", "categorical_crossentropy"),
     ],
@@ -279,10 +280,90 @@ def test_fit_and_its_history(data):
         history.history["lss"]
 
 
+SHORT = {"mae": "mean_absolute_error", "mse": "mean_squared_error", "mape": "mean_absolute_percentage_error"}
+SHORT |= {"msle": "mean_squared_logarithmic_error", "accuracy": "acc"}
+
+
+@pytest.mark.parametrize(("compiled", "asked"), [*SHORT.items(), *((b, a) for a, b in SHORT.items())])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_metrics_are_found_by_the_names_of_every_age(tmp_path, outputs, compiled, asked):
+    inputs = keras.Input((3,))
+    units = [keras.layers.Dense(1, activation="sigmoid", name=name)(inputs) for name in ("a", "b")[:outputs]]
+    model = keras.Model(inputs, units if outputs == 2 else units[0])
+    model.compile("sgd", "binary_crossentropy", metrics=[[compiled]] * outputs if outputs == 2 else [compiled])
+    asked, known = (f"b_{name}" if outputs == 2 else name for name in (asked, compiled))
+    watched = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            watched.append((logs[asked], logs.get(f"val_{asked}"), logs.get(f"val_{asked}x")))
+
+    stop = keras.callbacks.EarlyStopping(monitor=f"val_{asked}", patience=9)
+    file = keras.callbacks.ModelCheckpoint(str(tmp_path / f"{{val_{asked}:.6f}}.h5"), monitor=f"val_{asked}")
+    x, y = np.random.default_rng(0).random((8, 3)), np.arange(8) % 2
+    targets = [y] * outputs if outputs == 2 else y
+    history = model.fit(x, targets, validation_data=(x, targets), verbose=0, callbacks=[Watch(), stop, file]).history
+    assert watched == [(history[known][0], history[f"val_{known}"][0], None)] and known in history.keys()  # noqa: SIM118
+    assert history[asked] == history[known] and history[f"val_{asked}"] == history[f"val_{known}"]
+    assert stop.monitor == file.monitor == f"val_{known}" and stop.best == history[f"val_{known}"][0]
+    assert [path.name for path in tmp_path.iterdir()] == [f"{history[f'val_{known}'][0]:.6f}.h5"]
+
+
 def test_arguments_of_compile_that_change_nothing(data):
     x, y = data
     model = network(run_eagerly=True, jit_compile=True, steps_per_execution=10)
     assert len(model.fit(x, y, verbose=0).history["loss"]) == 1
+
+
+def _from_file(suffix):
+    def made(model, folder):
+        pytest.importorskip("h5py")
+        model.save(folder / f"m{suffix}")
+        return keras.models.load_model(folder / f"m{suffix}")
+
+    return made
+
+
+MADE_AGAIN = {
+    **{suffix: _from_file(suffix) for suffix in (".keras", ".h5", ".safetensors", ".npz")},
+    "json": lambda model, folder: keras.models.model_from_json(model.to_json()),
+    "config": lambda model, folder: keras.Model.from_config(model.get_config()),
+    "clone": lambda model, folder: keras.models.clone_model(model),
+}
+
+
+@pytest.mark.parametrize("how", MADE_AGAIN)
+def test_layers_that_a_file_or_a_config_made_are_those_of_the_room(tmp_path, how):
+    inside = keras.Sequential([keras.Input((6, 6, 2)), layers.Conv2D(3, 3, name="last"), layers.LeakyReLU()], name="in")
+    inputs = keras.Input((6, 6, 2))
+    x = layers.Conv2DTranspose(2, 3, padding="same")(inside(inputs))
+    x = layers.Dropout(0.5)(layers.BatchNormalization()(x))
+    model = keras.Model(inputs, layers.Dense(2, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+    again = MADE_AGAIN[how](model, tmp_path)
+    again.set_weights(model.get_weights())
+    kinds = [[type(part) for part in [*m.layers, *m.get_layer("in").layers]] for m in (model, again)]
+    assert kinds[0] == kinds[1]
+    assert again.layers[-1].output_shape == (None, 2) and len(again.layers[2].trainable_variables) == 2
+    pictures = np.random.default_rng(0).random((2, 6, 6, 2), np.float32)
+    assert again.layers[1](pictures).numpy().shape == (2, 4, 4, 3)
+    seen = keras.Model(again.get_layer("in").input, again.get_layer("in").get_layer("last").output)
+    gradients = []
+    for whole in (False, True):  # layer by layer, as Grad-CAM of a saved network goes, and in one
+        with tf.GradientTape() as tape:
+            maps = seen(pictures)
+            tape.watch(maps)
+            y = again.get_layer("in").layers[-1](maps)
+            for layer in [] if whole else again.layers[2:]:
+                y = layer(y, training=False)
+            if whole:
+                rest = keras.Sequential([keras.Input((4, 4, 3)), *model.layers[2:]])
+                y = rest(y, training=False)
+            score = y[:, 1]
+        gradients.append(np.asarray(tape.gradient(score, maps)))
+    assert np.abs(gradients[0]).max() > 0 and np.allclose(*gradients, atol=1e-6)
+    assert type(keras.Sequential.from_config(inside.get_config()).layers[0]) is layers.Conv2D
+    assert type(layers.deserialize(layers.serialize(inside.layers[0]))) is layers.Conv2D
+    assert type(mc.layers.get(layers.serialize(inside.layers[0]))) is mc.layers.Conv2D
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])

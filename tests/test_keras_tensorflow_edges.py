@@ -546,6 +546,33 @@ def test_pictures_with_margins_are_rounded_down_and_lie_where_tensorflow_lays_th
     np.testing.assert_array_equal(np.asarray(tf.image.resize_with_pad(picture[None], *size, antialias=True))[0], made)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "targets", "inner", "first"),
+    [
+        ((1, 2), (20, 30), (14, 29), (2, 0)),
+        ((15, 3), (50, 41), (49, 10), (0, 15)),
+        ((34, 20), (50, 41), (50, 29), (0, 5)),
+        ((58, 38), (7, 5), (7, 4), (0, 0)),
+        ((11, 44), (20, 30), (7, 30), (6, 0)),
+    ],
+)
+def test_sizes_of_pictures_with_margins_are_those_of_float32(sizes, targets, inner, first):
+    """What TensorFlow 2.21 makes of them; in float64 four of them would be a row or column larger, or smaller."""
+    made = np.asarray(tf.image.resize_with_pad(np.ones((*sizes, 1), np.float32), *targets))[..., 0]
+    lit = [np.flatnonzero(made.any(axis)) for axis in (1, 0)]
+    assert [(index[0], len(index)) for index in lit] == [*zip(first, inner, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "targets", "made"),
+    [((11, 44), (20, 30), (8, 30)), ((46, 23), (7, 5), (7, 3)), ((44, 11), (50, 41), (50, 12))],
+)
+def test_proportions_are_kept_as_float32_rounds_them(sizes, targets, made):
+    """As TensorFlow 2.21, for arrays and for a model's tensor."""
+    for x in (np.ones((1, *sizes, 1), np.float32), keras.Input((*sizes, 1))):
+        assert tf.image.resize(x, targets, preserve_aspect_ratio=True).shape[1:3] == made
+
+
 def test_a_long_picture_keeps_a_row_where_it_becomes_small():
     made = np.asarray(tf.image.resize_with_pad(np.ones((2, 40, 1), np.float32), 4, 4))
     np.testing.assert_array_equal(made[..., 0], [[0] * 4, [1] * 4, [0] * 4, [0] * 4])
@@ -571,3 +598,67 @@ def test_a_models_tensor_keeps_its_proportions_where_that_is_asked_for():
     assert tf.image.resize(x, (9, 9), preserve_aspect_ratio=True).shape == (None, 7, 9, 3)
     with pytest.raises(ValueError, match="pictures of a known size"):
         tf.image.resize(keras.Input((None, 17, 3)), (9, 9), preserve_aspect_ratio=True)
+
+
+# Of tf.image.resize with TensorFlow 2.21, of the columns 0, 1, 4, 9, 16, 25 of one row.
+_BY_KERNEL = {
+    ("gaussian", 4, False): [0.2689414, 3.397105, 10.64088, 22.57952],
+    ("mitchellcubic", 4, False): [0.1925357, 3.173611, 10.67361, 22.9788],
+    ("mitchellcubic", 3, True): [0.7627854, 6.866126, 19.22601],
+    ("gaussian", 9, True): [0.06496917, 0.5, 1.541084, 3.667407, 6.5, 10.12354, 15.08496, 20.5, 24.41527],
+}
+
+
+@pytest.mark.parametrize("case", _BY_KERNEL)
+def test_pictures_are_resized_by_tensorflows_further_kernels(case):
+    method, size, antialias = case
+    picture = np.broadcast_to(np.arange(6.0) ** 2, (2, 6))[..., None].astype(np.float32)
+    made = tf.image.resize(picture, (2, size), method, antialias=antialias)
+    assert made.dtype == "float32"
+    np.testing.assert_allclose(np.asarray(made)[0, :, 0], _BY_KERNEL[case], rtol=1e-5)
+    layer = keras.layers.Lambda(lambda x: tf.image.resize(x, (2, size), method, antialias=antialias))
+    model = keras.Sequential([keras.Input((2, 6, 1)), layer])
+    np.testing.assert_allclose(np.asarray(model(picture[None]))[0], np.asarray(made), rtol=1e-6)
+    with tf.GradientTape() as tape:
+        x = tf.constant(picture)
+        tape.watch(x)
+        total = tf.reduce_sum(tf.image.resize(x, (2, size), method, antialias=antialias))
+    np.testing.assert_allclose(np.sum(tape.gradient(total, x)), 2 * size, rtol=1e-5)
+
+
+def test_glimpses_lie_where_tensorflow_lays_them():
+    """(0, 0) is a picture's middle, and (1, 1) its corner below right; what is outside is noise, here 0."""
+    picture = np.arange(72, dtype=np.float32).reshape(2, 6, 6, 1)
+    glimpses = np.asarray(tf.image.extract_glimpse(picture, (3, 3), [[0, 0], [0.3, -0.4]], noise="zero"))[..., 0]
+    np.testing.assert_array_equal(glimpses, [picture[0, 1:4, 1:4, 0], picture[1, 2:5, :3, 0]])
+    cut = tf.image.extract_glimpse(picture, (3, 3), [[1, 1], [4, 2]], centered=False, normalized=False, noise="zero")
+    np.testing.assert_array_equal(cut[0, ..., 0], picture[0, 1:4, 1:4, 0])
+    np.testing.assert_array_equal(cut[1, ..., 0], [*picture[1, 4:, 2:5, 0], [0, 0, 0]])
+    noisy = np.asarray(tf.image.extract_glimpse(picture, (3, 3), [[9, 9], [9, 9]]))
+    assert (noisy >= 0).all() and (noisy < 1).all() and len(np.unique(noisy)) > 9
+
+
+def test_a_box_is_drawn_around_enough_of_what_was_found():
+    given = np.array([[[0.2, 0.3, 0.7, 0.9]]], np.float32)
+    sizes = []
+    for _ in range(50):
+        begin, size, box = tf.image.sample_distorted_bounding_box(
+            (40, 60, 3), given, min_object_covered=0.5, aspect_ratio_range=(0.5, 2), area_range=(0.1, 0.9)
+        )
+        (top, left, channel), (height, width, rest) = np.asarray(begin), np.asarray(size)
+        assert channel == 0 and rest == -1 and 0 <= top <= 40 - height and 0 <= left <= 60 - width
+        np.testing.assert_allclose(
+            np.asarray(box)[0, 0], [top / 40, left / 60, (top + height) / 40, (left + width) / 60], rtol=1e-6
+        )
+        inside = max(min(top + height, 28) - max(top, 8), 0) * max(min(left + width, 54) - max(left, 18), 0)
+        assert inside >= 0.5 * 20 * 36 - 1e-3
+        assert (height, width) == (40, 60) or 0.1 <= height * width / 2400 <= 0.9
+        sizes.append((height, width))
+    assert len(set(sizes)) > 10
+    with pytest.raises(ValueError, match="no box"):
+        tf.image.sample_distorted_bounding_box((4, 4, 3), np.zeros((1, 0, 4)))
+
+
+def test_whether_bytes_are_those_of_a_jpeg_file():
+    picture = np.zeros((4, 4, 3), np.uint8)
+    assert tf.image.is_jpeg(tf.io.encode_jpeg(picture)) and not tf.io.is_jpeg(tf.io.encode_png(picture))

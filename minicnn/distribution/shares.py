@@ -37,10 +37,10 @@ def check_losses(compiled: Compiled, layers: Iterable[Layer]) -> None:
                 "DataParallel adds the means of shards, so each sample must have a loss of its own; "
                 f"{type(loss).__name__} needs an axis=, without 0, over which each sample is summed. Received: {loss!r}"
             )
-        if loss.reduction == "mean_with_sample_weight" or getattr(loss, "ignore_class", None) is not None:
+        if loss.reduction in (None, "mean_with_sample_weight") or getattr(loss, "ignore_class", None) is not None:
             raise ValueError(
                 "DataParallel adds the means of shards, so a loss must be a mean over samples or their sum: without "
-                f"ignore_class and without reduction='mean_with_sample_weight'. Received: {loss!r}"
+                f"ignore_class and with reduction='sum_over_batch_size' or 'sum'. Received: {loss!r}"
             )
 
 

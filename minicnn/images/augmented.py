@@ -16,7 +16,7 @@ from minicnn.errors import DataError, ShapeError
 from minicnn.geometry import FILL_MODES
 from minicnn.images.files import EXTENSIONS
 from minicnn.images.folders import list_classes
-from minicnn.images.iterators import CLASS_MODES, FileIterator, NumpyArrayIterator, targets_in_table
+from minicnn.images.iterators import CLASS_MODES, MODES_OF_FOLDERS, FileIterator, NumpyArrayIterator, targets_in_table
 from minicnn.images.transforms import Transform, transformed
 from minicnn.user_warnings import warn_user
 
@@ -191,7 +191,7 @@ class ImageDataGenerator:
         DataError
             If there is no such folder, no class or no picture.
         """
-        check_choice("class_mode", class_mode, CLASS_MODES)
+        check_choice("class_mode", class_mode, MODES_OF_FOLDERS)
         listing = self._list_classes(directory, classes, follow_links, (*EXTENSIONS, ".ppm", ".tif", ".tiff"))
         chosen = self._part_of_classes(listing.labels, subset)
         say(f"Found {len(chosen)} images belonging to {len(listing.class_names)} classes.")
@@ -222,8 +222,8 @@ class ImageDataGenerator:
         directory : str or path-like, optional
             Where the paths in the table begin.
         x_col, y_col : str, default "filename", "class"
-            The columns of paths and of targets; `y_col` may be a list for class_mode "raw".
-        class_mode : {"categorical", "binary", "sparse", "raw", "input", None}
+            The columns of paths and of targets; a list for "raw", (N, columns), and "multi_output", a list of (N, …).
+        class_mode : {"categorical", "binary", "sparse", "raw", "other", "multi_output", "input", None}
         classes : list of str, optional
         subset : {"training", "validation"}, optional
         validate_filenames : bool, default True

@@ -295,7 +295,7 @@ def smart_resize(
 
     Returns
     -------
-    array (height, width, C) or (N, height, width, C), float32
+    array (height, width, C) or (N, height, width, C), float32; with "nearest" of the dtype of `x`
 
     Raises
     ------
@@ -307,6 +307,7 @@ def smart_resize(
     if images.ndim not in (3, 4):
         raise ShapeError(f"smart_resize takes images (H, W, C) or (N, H, W, C). Received: shape {images.shape}")
     size = check_pair("size", size)
-    if images.ndim == 3:
-        return resized(cropped_to_ratio(images, size), size, interpolation)
-    return np.stack([resized(cropped_to_ratio(image, size), size, interpolation) for image in images])
+    several = images if images.ndim == 4 else images[None]
+    made = np.stack([resized(cropped_to_ratio(image, size), size, interpolation) for image in several])
+    made = made if interpolation != "nearest" else made.astype(images.dtype)  # whose numbers they are
+    return made if images.ndim == 4 else made[0]

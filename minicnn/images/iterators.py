@@ -189,21 +189,21 @@ class FileIterator(BatchIterator):
         self,
         filepaths: Sequence[str],
         directory: str,
-        targets: np.ndarray | None,
+        targets: np.ndarray | list[np.ndarray] | None,
         class_indices: dict[str, int],
         image_data_generator: ImageDataGenerator,
         class_mode: str | None,
         options: dict[str, Any],
     ) -> None:
-        if unknown := sorted(options.keys() - _OPTIONS):
-            raise TypeError(f"unknown arguments. Known are {sorted(_OPTIONS)}. Received: {unknown}")
+        if unknown := sorted(options.keys() - OPTIONS):
+            raise TypeError(f"unknown arguments. Known are {sorted(OPTIONS)}. Received: {unknown}")
         self.sample_weight: np.ndarray | None = None
         self.directory: str = directory
         self.filenames: list[str] = [os.path.relpath(path, directory) for path in filepaths]
         self.filepaths: list[str] = list(filepaths)
         self.class_indices: dict[str, int] = class_indices
         self.num_classes: int = len(class_indices)
-        self.classes: np.ndarray | None = targets
+        self.classes: Any = targets
         self.class_mode: str | None = class_mode
         self.image_data_generator: ImageDataGenerator = image_data_generator
         self.target_size: tuple[int, int] = check_pair("target_size", options.get("target_size", (256, 256)))
@@ -219,8 +219,8 @@ class FileIterator(BatchIterator):
         )
 
     @property
-    def labels(self) -> np.ndarray | None:
-        """The class numbers, or targets: `classes`, which a user may replace."""
+    def labels(self) -> np.ndarray | list[np.ndarray] | None:
+        """The class numbers, or targets, of several outputs a list: `classes`, which a user may replace."""
         return self.classes
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -243,8 +243,8 @@ class FileIterator(BatchIterator):
 
 
 _SAVING = {"save_to_dir": None, "save_prefix": "", "save_format": "png"}
-_OPTIONS = {"target_size", "color_mode", "batch_size", "shuffle", "seed", "interpolation", "keep_aspect_ratio"}
-_OPTIONS |= _SAVING.keys()
+OPTIONS = {"target_size", "color_mode", "batch_size", "shuffle", "seed", "interpolation", "keep_aspect_ratio"}
+OPTIONS |= _SAVING.keys()
 
 
 def _one_hot(iterator, images, indices):
@@ -259,29 +259,38 @@ def _raw(iterator, images, indices):
     return iterator.labels[indices]
 
 
+def _of_each_output(iterator, images, indices):
+    return [column[indices] for column in iterator.labels]
+
+
 def _images_again(iterator, images, indices):
     return images.copy()
 
 
-_TARGETS: dict[str | None, Callable[..., np.ndarray] | None] = {
+_TARGETS: dict[str | None, Callable[..., Any] | None] = {
     "categorical": _one_hot,
     "binary": _numbers,
     "sparse": _numbers,
     "raw": _raw,
     "other": _raw,
-    "multi_output": _raw,
+    "multi_output": _of_each_output,
     "input": _images_again,
     None: None,
 }
 CLASS_MODES = tuple(_TARGETS)
+MODES_OF_FOLDERS = tuple(mode for mode in CLASS_MODES if mode not in ("raw", "other", "multi_output"))
 
 
 def targets_in_table(
     table: Any, y_col: str | Sequence[str], class_mode: str | None, classes: Sequence[str] | None, keep: list[int]
-) -> tuple[list[int], np.ndarray | None, dict[str, int]]:
+) -> tuple[list[int], np.ndarray | list[np.ndarray] | None, dict[str, int]]:
     """(rows, their targets, class name → number) of a table's rows `keep`, as `flow_from_dataframe` takes them."""
     if class_mode in ("input", None):
         return keep, None, {}
+    if class_mode == "multi_output":
+        if isinstance(y_col, str):
+            raise TypeError(f"for class_mode='multi_output', y_col is a list of columns. Received: {y_col=}")
+        return keep, [np.array(list(table[c]))[keep] for c in y_col], {}  # (N, …) each, of a column of lists, too
     if class_mode not in ("categorical", "binary", "sparse"):
         columns = [y_col] if isinstance(y_col, str) else list(y_col)
         targets = np.stack([np.asarray(table[c])[keep] for c in columns], axis=1)  # (N, columns)

@@ -33,7 +33,7 @@ def resized(
         Whether the image keeps its proportions, with black beside it.
     """
     if pad:
-        pixels = _padded_to_ratio(pixels, size)
+        return _within(pixels, size, interpolation)
     if pixels.shape[:2] == tuple(size):
         return pixels.astype(np.float32)
     if interpolation in _OF_MANY:
@@ -82,15 +82,30 @@ def cropped_to_ratio(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return pixels[top : top + rows, left : left + columns]
 
 
-def _padded_to_ratio(pixels, size):
-    """The image in the middle of a black one with the proportions of `size`."""
-    (height, width), (new_height, new_width) = pixels.shape[:2], size
-    rows = max(height, int(width * new_height / new_width))
-    columns = max(width, int(height * new_width / new_height))
-    padded = np.zeros((rows, columns, pixels.shape[2]), pixels.dtype)
-    top, left = (rows - height) // 2, (columns - width) // 2
-    padded[top : top + height, left : left + width] = pixels
-    return padded
+def fitting(size: tuple[int, int], new_size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(height and width of the largest image that fits into `new_size`, rows above and columns left of it).
+
+    The proportions are kept and sizes rounded down; in float32, as TensorFlow's resize_with_pad computes, as what is
+    rounded down depends on that.
+
+    Parameters
+    ----------
+    size, new_size : (int, int)
+        Height and width.
+    """
+    old, new = np.float32(size), np.float32(new_size)
+    fits = old / (old / new).max()
+    height, width = np.maximum(fits, 1).astype(int).tolist()
+    top, left = np.maximum((new - fits) / 2, 0).astype(int).tolist()
+    return (height, width), (top, left)
+
+
+def _within(pixels, size, interpolation):
+    """The image as large as fits, in the middle of a black one."""
+    (height, width), (top, left) = fitting(pixels.shape[:2], size)
+    made = np.zeros((*size, pixels.shape[2]), np.float32)
+    made[top : top + height, left : left + width] = resized(pixels, (height, width), interpolation)
+    return made
 
 
 class _Taps(NamedTuple):

@@ -15,7 +15,7 @@ from minicnn.errors import ShapeError
 from minicnn.keras._state import recorded
 from minicnn.keras._taped import weights_as
 from minicnn.layers.added_loss import Measured, ToMeasure
-from minicnn.layers.function_numbers import numbers_of
+from minicnn.layers.function_numbers import noting_counts, numbers_of
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.metrics import Metric
@@ -55,19 +55,29 @@ class Called(Step):
         return self.layer.name
 
     def build(self, input_shapes: Shapes) -> Shape:
-        weights = {w.name: w.numpy() for w in self.weights}
-        xs = [np.zeros((2, *shape), floatx()) for shape in input_shapes]
         if hasattr(self.layer, "compute_output_spec"):
             with suppress(NotImplementedError):
                 spec = self.layer.apply([Input(shape) for shape in input_shapes], by=self.layer.compute_output_spec)
                 return tuple(spec.shape[1:])
+        with noting_counts() as counts:
+            try:
+                return self._tried(input_shapes, 2)
+            except ValueError:
+                if len(counts) != 1:  # else it draws numbers for so many samples, a batch of its author's
+                    raise
+        return self._tried(input_shapes, counts.pop())
+
+    def _tried(self, input_shapes, count):
+        """The shape of a sample of the result, for so many of zeros."""
+        weights = {w.name: w.numpy() for w in self.weights}
+        xs = [np.zeros((count, *shape), floatx()) for shape in input_shapes]
         with _metrics_kept(self.layer):
             result, *_, losses = self._run(xs, weights, False)
         shape, self.layer.adds_loss = result.shape, bool(losses)
-        if len(shape) == 0 or shape[0] != 2:
+        if len(shape) == 0 or shape[0] != count:
             raise ShapeError(
-                f"call of layer '{self.layer.name}' ({type(self.layer).__name__}) gives as many samples as it gets: 2. "
-                f"Received: shape {shape}"
+                f"call of layer '{self.layer.name}' ({type(self.layer).__name__}) gives as many samples as it gets: "
+                f"{count}. Received: shape {shape}"
             )
         return shape[1:]
 
@@ -167,7 +177,7 @@ class Called(Step):
 
 
 def take_measured(layer: Any, added: Sequence[Any], place: int | None) -> list[Any]:
-    """What `call` has added to the loss; what it has measured is kept for the logs.
+    """What `call` has added to the loss; what it has measured is kept for the logs, as are metrics in attributes.
 
     Parameters
     ----------
@@ -185,13 +195,27 @@ def take_measured(layer: Any, added: Sequence[Any], place: int | None) -> list[A
             measured.metric = part.metric
             if place is not None and part.metric is None:
                 measured.put(place, np.asarray(value_of(met(part.value))))
+    shown = [measured.metric for measured in layer.measured.values()]
+    for metric in _metrics_of(layer):
+        if not any(metric is other for other in shown):
+            layer.measured = {**layer.measured, metric.name: (measured := Measured())}
+            measured.metric = metric
     return [part for part in added if not isinstance(part, ToMeasure)]
+
+
+def _metrics_of(layer):
+    """The metrics in a layer's attributes, and in lists and dicts of them; what else these hold is not walked."""
+    found = []
+    for value in vars(layer).values():
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else (value,)
+        found += [part for part in parts if isinstance(part, Metric)]
+    return found
 
 
 @contextmanager
 def _metrics_kept(layer) -> Iterator[None]:
     """Inside, what metrics in a layer's attributes are told is forgotten afterwards."""
-    states = [(metric, metric.get_state()) for metric in vars(layer).values() if isinstance(metric, Metric)]
+    states = [(metric, metric.get_state()) for metric in _metrics_of(layer)]
     copies = copy.deepcopy([state for _, state in states])
     try:
         yield

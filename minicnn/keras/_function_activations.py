@@ -1,4 +1,4 @@
-"""Functions as activations: ``Dense(8, activation=lambda x: x * K.sigmoid(x))``."""
+"""Functions as activations, ``Dense(8, activation=lambda x: x * K.sigmoid(x))``, and as penalties of layers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, NoReturn, Self
 
 from minicnn import layers
 from minicnn.hints import Config
+from minicnn.keras import regularizers
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.layers import activations
 from minicnn.registry import custom_object
@@ -63,3 +64,10 @@ def activation(value: Any) -> Any:
         return activations.get(value)
     except (TypeError, ValueError):
         return FunctionActivation(value)
+
+
+def with_functions(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a layer, with what minicnn takes for functions among activations and regularizers."""
+    makers = {"activation": activation, "regularizer": regularizers.get}
+    found = {name: makers.get(name.rpartition("_")[2]) for name, value in kwargs.items() if value is not None}
+    return kwargs | {name: make(kwargs[name]) for name, make in found.items() if make}

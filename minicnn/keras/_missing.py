@@ -17,7 +17,9 @@ _GROUPS = {
         *("ContrastLimitedAdaptiveHistogramEqualization", "MaxNumBoundingBoxes"),
         "RandomElasticTransform",
     ),
-    _TABLES: ("CategoryEncoding", "Discretization", "HashedCrossing", "FeatureSpace"),
+    f"{_TABLES}: np.digitize(x, bin_boundaries) gives the same numbers": ("Discretization",),
+    f"{_TABLES}: keras.utils.to_categorical or keras.ops.multi_hot give the same rows": ("CategoryEncoding",),
+    _TABLES: ("HashedCrossing", "FeatureSpace"),
     _OTHERS: (*("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "OrbaxCheckpoint"),),
     "of layers around others there is SpectralNormalization; others are layers of your own, made of layers": (
         "Wrapper",
@@ -36,11 +38,14 @@ _GROUPS = {
         *("standardize_dtype", "weighted_objective", "make_batches", "slice_arrays", "slice_X", "batch_shuffle"),
         *("standardize_input_data", "Container", "GraphExecutor", "tf_utils"),
     ),
+    "it is for images; np.unique(names, return_inverse=True) numbers names, or a dict {name: number} does": (
+        *("StringLookup", "IntegerLookup"),
+    ),
     _SEQUENCES: (
         *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D", "Masking"),
         *("ConvLSTM1D", "ConvLSTM3D", "SimpleRNNCell", "GroupQueryAttention", "ReversibleEmbedding"),
-        *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization", "StringLookup"),
-        *("IntegerLookup", "Hashing", "MultiHeadAttention", "Attention", "AdditiveAttention", "sequence", "text"),
+        *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization"),
+        *("Hashing", "MultiHeadAttention", "Attention", "AdditiveAttention", "sequence", "text"),
         *("pad_sequences", "Tokenizer", "timeseries_dataset_from_array", "text_dataset_from_directory"),
     ),
     "it is for images, and has no layers of three dimensions": (

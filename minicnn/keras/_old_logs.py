@@ -1,8 +1,8 @@
-"""Logs in which 'acc' finds 'accuracy', as the metric was called before Keras 2.3, and the reverse."""
+"""Logs in which 'acc' finds 'accuracy', as the metric was called before Keras 2.3, and the reverse; so of others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from functools import wraps
 from inspect import signature
@@ -10,19 +10,44 @@ from typing import Any
 
 from minicnn.keras._warning import warn_once
 
-_OLD_NAMES = {"acc": "accuracy", "val_acc": "val_accuracy", "lr": "learning_rate"}
+# Before Keras 2.3, metrics=["accuracy"] was in the logs as "acc", and metrics=["mae"] as "mean_absolute_error".
+_NAMES = {
+    "acc": "accuracy",
+    "lr": "learning_rate",
+    "mae": "mean_absolute_error",
+    "mse": "mean_squared_error",
+    "mape": "mean_absolute_percentage_error",
+    "msle": "mean_squared_logarithmic_error",
+}
+_PAIRS = [*_NAMES.items(), *((long, short) for short, long in _NAMES.items())]
+
+
+def other_name(name: str, known: Container[str]) -> str | None:
+    """The name in `known` that another age of Keras has for `name`, with "val_" and an output's name in front as there.
+
+    Parameters
+    ----------
+    name : str
+    known : container of str
+        Names in logs.
+    """
+    for own, other in _PAIRS:
+        if name == own or name.endswith(f"_{own}"):
+            found = f"{name.removesuffix(own)}{other}"
+            if found in known:
+                return found
+    return None
 
 
 class OldLogs(dict):
     """A dict, whose values are found under both names of a metric."""
 
     def __missing__(self, name: str) -> Any:
-        for old, now in _OLD_NAMES.items():
-            other = {old: now, now: old}.get(name)
-            if other in self:
-                warn_once(f"history[{name!r}]: it is called {other!r} there, as the metric was in compile()")
-                return self[other]
-        raise KeyError(name)
+        other = other_name(name, self)
+        if other is None:
+            raise KeyError(name)
+        warn_once(f"history[{name!r}]: it is called {other!r} there, as the metric was in compile()")
+        return self[other]
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value; `default` where there is none under either name."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations, layers
+from minicnn.checks import check_choice
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.dtype_policies import as_operands
@@ -324,8 +325,9 @@ def shape(x: Any) -> tuple[int | None, ...]:
     return tuple(x.shape) if isinstance(x, Tensor) else np.shape(x)
 
 
-def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None) -> np.ndarray:
-    """Rows with a 1 at the place of each class; all 0 for a class that is outside."""
+def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> np.ndarray:
+    """Rows with a 1 at the place of each class; all 0 for a class that is outside. There are no sparse ones."""
+    check_choice("sparse", sparse, (False,))
     rows = np.asarray(x)[..., None] == np.arange(num_classes)
     return np.moveaxis(rows.astype(_dtype(dtype or floatx())), -1, axis)
 

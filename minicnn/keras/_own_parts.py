@@ -12,24 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import constraints, layers, models
+from minicnn import layers, models
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras._call_forms import Form, form_of, is_usual, shapes_in, usual_form, with_parts
 from minicnn.keras._called import Called, attributes_with_weights, take_measured
 from minicnn.keras._eager import eager
+from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
-from minicnn.keras._own_weights import standing_in, weight_arguments, weights_in_graph
+from minicnn.keras._own_weights import declared, standing_in, weights_in_graph
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import add_update, held
 from minicnn.keras._taped import inside_a_layer
 from minicnn.keras._taped_calls import (
     belongs_to_a_function,
     forget_added,
+    graph_adds_losses,
     layer_outputs,
     losses_of_layer,
     on_tapes,
+    outputs_off_tapes,
     through_a_tape,
 )
 from minicnn.keras._variables import Variable
@@ -48,10 +51,10 @@ class _Made(models.Model):
     """The graph of a layer whose `call` is made of other layers."""
 
     def __init__(self, layer):
-        self.parts = layer.parts()
         call = wraps(layer.call)(partial(self._call_of, layer))
         self.call = call if layer.activity_regularizer is None else _penalized(layer, call)
         super().__init__(name=layer.name)
+        self.parts = layer.parts()  # now: to begin is to be trainable, with all parts, some of which may be frozen
 
     def _call_of(self, layer, inputs, **options):
         """The layer's `call`, whose losses are the model's."""
@@ -95,6 +98,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
     input_count: int | None = None
     adds_loss: bool = False  # whether `call` does, on arrays
     _added_losses: list[Any] | None = None  # while `call` runs
+    _noted: Sequence[float] = ()  # what the last call on arrays, by itself and off tapes, added to the loss
     measured: Mapping[str, Measured] = MappingProxyType({})  # what `call` has measured on arrays, by name
     output_form: Any = None  # shapes of samples in tuples, lists and dicts, where `call` gives several
     _form: Form | None = None  # of the first call, which all places of the layer have
@@ -102,13 +106,16 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         for name in ("dynamic", "autocast"):
             kwargs.pop(name, None)
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **with_functions(kwargs))
         for name, value in list(vars(self).items()):  # which were there before
             self._adopt(name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._adopt(name, value)
+        is_said = name == "trainable" and name in vars(self)  # by a user, and not by the constructor
         super().__setattr__(name, value)
+        for part in self.parts() if is_said else ():
+            part.trainable = value
 
     def _adopt(self, name, value):
         """Have variables in an attribute as weights."""
@@ -198,19 +205,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
         """Declare a weight with Keras's arguments, in the order of Keras 2 (name first) or 3 (shape first)."""
-        given = weight_arguments(args, kwargs)
-        if given.pop("trainable", True) is False:
-            given["has_gradient"] = False
-        if "constraint" in given:
-            given["constraint"] = constraints.get(given["constraint"])
-        for name in ("aggregation", "synchronization", "use_resource", "autocast", "dtype"):
-            given.pop(name, None)
-        name = given.pop("name", None) or f"weight_{len(self._weights)}"
-        initializer = given.pop("initializer", None) or "glorot_uniform"
-        kept = {name: vars(self)[name]} if name in vars(self) else {}  # an attribute that happens to be called so
-        weight = super().add_weight(name, given.pop("shape", ()), initializer, **given)
-        vars(self).update(kept)
-        return weight
+        return declared(self, super().add_weight, args, kwargs)
 
     add_variable = add_weight
 
@@ -340,6 +335,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
         if on_tapes(self, arrays):
             return layer_outputs(self, arrays, training)
         forget_added(self)
+        self._noted = []
         with inside_a_layer():
             return self._call_on_plain(value_of(met(list(arrays))), training)
 
@@ -352,6 +348,8 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
         self._build_once(shapes)
         if self.parts():
             self.build_for(shapes)
+            if graph_adds_losses(self):
+                return outputs_off_tapes(self, arrays, training)
             return self._made.call_on_arrays(arrays, training)
         self._built = True
         mine = attributes_with_weights(self)
@@ -360,7 +358,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
             vars(self).update({name: held(value) for name, value in mine.items()})
             with self.collecting() as added, function_numbers.in_phase(training):
                 made = self.noting_penalty(value_of(self.apply([eager(a) for a in arrays], **options)))
-            take_measured(self, added, 0)
+            self._noted = [float(np.mean(value_of(met(loss)))) for loss in take_measured(self, added, 0)]
             return made
         finally:
             vars(self).update(mine)
@@ -373,7 +371,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
     @property
     def losses(self) -> list[Any]:
         """The penalties of weights, and what the last call added: on the tape, where one records."""
-        return losses_of_layer(self, super().losses)
+        return losses_of_layer(self, [*super().losses, *self._noted])
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments: as attributes of their names, or as they were given.

@@ -8,9 +8,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minicnn import constraints
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
-from minicnn.keras._taped import weights_as
+from minicnn.keras._function_activations import with_functions
+from minicnn.keras._taped import recording, weights_as
 from minicnn.parameters import Weight
 
 # ``MAKERS[0](weights, function)`` makes the layer; `function` takes the weights' arrays by name, and the tensors'.
@@ -79,7 +81,8 @@ def _together(several):
         if weights.setdefault(name, weight) is not weight:
             raise TypeError(
                 f"what is computed of weights of two layers, before it meets a tensor, needs them to have two names: "
-                f"multiply the tensor with each of them. Received: {weights[name].path} and {weight.path}"
+                f"add each of them to the tensor, or multiply it with each. Received: {weights[name].path} and "
+                f"{weight.path}"
             )
     return weights
 
@@ -87,6 +90,11 @@ def _together(several):
 def weights_in_graph() -> AbstractContextManager[None]:
     """Inside, weights that meet a model's tensor make a layer that trains them."""
     return weights_as(standing_in)
+
+
+def is_making_graph() -> bool:
+    """Whether a `call` makes a graph, in which weights are to be trained."""
+    return recording.standing_in is not None
 
 
 def standing_in(value: Any) -> Any:
@@ -118,3 +126,29 @@ def weight_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
             f"add_weight takes the arguments {', '.join(order)}, in this order or by name. Received: {args}, {kwargs}"
         )
     return given
+
+
+def declared(layer: Any, add: Callable[..., Weight], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Weight:
+    """The weight of a layer or model that is declared with Keras's arguments.
+
+    Parameters
+    ----------
+    layer : Layer
+    add : callable
+        minicnn's method `add_weight` of it.
+    args, kwargs : tuple, dict
+        See `weight_arguments`.
+    """
+    given = with_functions(weight_arguments(args, kwargs))
+    if given.pop("trainable", True) is False:
+        given["has_gradient"] = False
+    if "constraint" in given:
+        given["constraint"] = constraints.get(given["constraint"])
+    for name in ("aggregation", "synchronization", "use_resource", "autocast", "dtype"):
+        given.pop(name, None)
+    name = given.pop("name", None) or f"weight_{len(layer._weights)}"
+    initializer = given.pop("initializer", None) or "glorot_uniform"
+    kept = {name: vars(layer)[name]} if name in vars(layer) else {}  # an attribute that happens to be called so
+    weight = add(name, given.pop("shape", ()), initializer, **given)
+    vars(layer).update(kept)
+    return weight

@@ -35,7 +35,6 @@ _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
     "legacy.layers": "layers",
     "models.sequential": "models",
     "objectives": "losses",
-    "optimizers.legacy": "optimizers",
     "optimizers.experimental": "optimizers",
     "optimizers.adam": "optimizers",
     "optimizers.sgd": "optimizers",
@@ -57,7 +56,7 @@ _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
 
 # Where Keras 3 keeps its files, and names for the public: scripts that an editor completed import from there.
 _INSIDE = ("src", "api", "_tf_keras")
-_DEEP = (("optimizers", "schedules"), ("ops", "image"))
+_DEEP = (("optimizers", "schedules"), ("optimizers", "legacy"), ("ops", "image"))
 _PYTHON = "tensorflow.python"  # where TensorFlow has its own
 _GENERATED = "tensorflow._api"  # whose files are those of the public names, by version
 _ROOMS = {"image_ops": ".image", "linalg_ops": ".linalg", "nn": ".nn", "nn_ops": ".nn", "random_ops": ".random"}

@@ -253,10 +253,24 @@ def _graph_of(layer, shapes) -> Graph:
     return Graph(inputs, Node(layer, inputs, layer.build_for(shapes)).outputs)
 
 
+def outputs_off_tapes(layer: Any, arrays: Sequence[Any], training: bool) -> Any:
+    """The output of a layer by itself, on a tape that nobody asks, so that `losses` tells what it adds to the loss."""
+    from minicnn.keras._tape import GradientTape  # which stands above
+
+    with nothing_recorded(), GradientTape():
+        made = layer_outputs(layer, arrays, training)
+    return value_of(made)
+
+
 def adds_losses(model: Any) -> bool:
     """Whether layers of a built model add to the loss of a call, which `Model.losses` tells then."""
+    return any(w.trainable for w in model.weights) and graph_adds_losses(model)
+
+
+def graph_adds_losses(model: Any) -> bool:
+    """Whether layers in the graph of a model, or of a layer of layers, add to the loss."""
     graph = model.graph
-    if graph is None or not any(w.trainable for w in model.weights):
+    if graph is None:
         return False
     kept = vars(model).get("_adds_losses")
     if kept is None or kept[0] is not graph:

@@ -116,7 +116,7 @@ class Variable(Weight):
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy has numbers of its own."""
         rest = {name: value for name, value in vars(self).items() if name != "value"}
-        return _with_values, (self.numpy(),), rest | {"store": None}
+        return _with_values, (self.numpy(), type(self)), rest | {"store": None}
 
     def assign(self, value: Any, *args: Any, **options: Any) -> Variable:
         """Copy a value of the same shape into it."""
@@ -216,8 +216,8 @@ class KerasVariable(Variable):
         super().__init__(first, trainable, name, dtype, shape, **options)
 
 
-def _with_values(values):
-    made = Variable.__new__(Variable)
+def _with_values(values, kind):
+    made = kind.__new__(kind)
     made.value = np.array(values).view(_Value)
     return made
 

@@ -17,7 +17,7 @@ from minicnn.layers.base import Examples, Layer
 from minicnn.layers.elementary import Elementary
 from minicnn.layers.merge import Add, aligned, give
 from minicnn.layers.merging import Multiply, Subtract
-from minicnn.layers.rescaling import Rescaling
+from minicnn.layers.rescaling import Rescaling, number_or_numbers
 from minicnn.parameters import Weight
 from minicnn.pytorch_names import explain_missing
 from minicnn.step import Arrays, Shape, Shapes, Workspace
@@ -122,10 +122,9 @@ def _operator(operation, affine):
     def operator(tensor: Tensor, other: Any) -> Any:
         if isinstance(other, Tensor):
             return _LAYERS.get(operation, lambda: Arithmetic(operation))()([tensor, other])
-        number = _number(other)
-        if number is None:
+        if _number(other, tensor.ndim) is None:
             return NotImplemented
-        return _rescaled(tensor, other, lambda value: affine(_number(value)))
+        return _rescaled(tensor, other, affine)
 
     return operator
 
@@ -134,31 +133,35 @@ def _reflected(affine):
     """An operator with the tensor on the right; `affine` as above, None for a quotient."""
 
     def operator(tensor: Tensor, other: Any) -> Any:
-        number = _number(other)
-        if number is None:
+        if _number(other, tensor.ndim) is None:
             return NotImplemented
         if affine is None:
-            return _rescaled(Power(-1)(tensor), other, lambda value: (_number(value),))
-        return _rescaled(tensor, other, lambda value: affine(_number(value)))
+            return _rescaled(Power(-1)(tensor), other, lambda v: (v,))
+        return _rescaled(tensor, other, affine)
 
     return operator
 
 
 def _rescaled(tensor, other, affine):
-    """`tensor` with a number, or with a variable, whose values the layer takes over when they are assigned."""
-    layer = Rescaling(*affine(other))
+    """`tensor` with numbers, or with a variable, whose values the layer takes over when they are assigned."""
+
+    def both(value):
+        given = (*affine(_number(value, tensor.ndim)), 0.0)[:2]
+        return tuple(map(number_or_numbers, ("scale", "offset"), given))
+
+    layer = Rescaling(*both(other))
 
     def take_over(value):
-        layer.scale, layer.offset = (*affine(value), 0.0)[:2]
+        layer.scale, layer.offset = both(value)
 
     if hasattr(other, "follow"):
         other.follow(take_over)
     return layer(tensor)
 
 
-def _number(value):
-    """A number, or numbers for the channels, as `Rescaling` takes them; None for anything else."""
-    if isinstance(value, str) or value is None:
+def _number(value, rank):
+    """A number, or an array of them for each sample of a tensor of `rank` axes; None for anything else."""
+    if isinstance(value, str) or value is None or getattr(value, "__array_ufunc__", 0) is None:  # see NEP 13
         return None
     if isinstance(value, Recorded):
         raise TypeError(
@@ -175,18 +178,19 @@ def _number(value):
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         return None
-    array = array.reshape(-1) if array.ndim > 1 and array.size == array.shape[-1] else array
-    if array.ndim > 1:
+    if array.size == 1:
+        return array.item()
+    if array.ndim > 1 and array.size == array.shape[-1]:
+        array = array.reshape(-1)
+    if array.ndim == rank and len(array) == 1:
+        array = array[0]
+    if array.ndim >= rank:
         raise ShapeError(
-            "a symbolic tensor is added to, or multiplied with, a tensor, a number, or a number for each channel. "
-            f"Received: an array of shape {array.shape}"
+            "a symbolic tensor is added to, multiplied with, or compared with a tensor, a number, or an array for all "
+            f"samples, with no axis of samples or one of size 1. Received: an array of shape {array.shape} beside a "
+            f"tensor of {rank} axes, the first of which is the samples'"
         )
-    return array.item() if array.ndim == 0 else array.tolist()
-
-
-def _each(function):
-    """A function of a number, of each of several."""
-    return lambda value: [function(v) for v in value] if isinstance(value, list) else function(value)
+    return array.astype(np.float64)
 
 
 def _sided(function, tensor: Tensor, other: Any, sign: float = 1.0) -> Any:
@@ -198,8 +202,8 @@ def _sided(function, tensor: Tensor, other: Any, sign: float = 1.0) -> Any:
 
 
 def _power(tensor: Tensor, exponent: Any) -> Any:
-    number = _number(exponent)
-    if number is None or isinstance(number, list):
+    number = _number(exponent, tensor.ndim)
+    if number is None or isinstance(number, np.ndarray):
         return NotImplemented
     layer = Power(number)
     if hasattr(exponent, "follow"):
@@ -234,12 +238,11 @@ _REFLECTED = {
     **{"greater": "__lt__", "greater_equal": "__le__", "less": "__gt__", "less_equal": "__ge__"},
 }
 _OWN_LAYER = "what depends on values is a layer of your own, see docs/adding_a_layer.md"
-_negated, _inverse = _each(lambda v: -v), _each(lambda v: 1 / v)
 _OPERATORS = {
     "__add__": _operator("add", lambda v: (1.0, v)),
-    "__sub__": _operator("subtract", lambda v: (1.0, _negated(v))),
+    "__sub__": _operator("subtract", lambda v: (1.0, -v)),
     "__mul__": _operator("multiply", lambda v: (v,)),
-    "__truediv__": _operator("divide", lambda v: (_inverse(v),)),
+    "__truediv__": _operator("divide", lambda v: (1 / v,)),
     "__radd__": _reflected(lambda v: (1.0, v)),
     "__rsub__": _reflected(lambda v: (-1.0, v)),
     "__rmul__": _reflected(lambda v: (v,)),

@@ -20,7 +20,7 @@ class Loss(reductions.Reduced, Configurable):
     ----------
     reduction : {'sum_over_batch_size', 'sum', 'mean_with_sample_weight', None}
         How the losses of all decisions become one number: their mean; their sum; their sum by that of the weights; not
-        at all, which a model cannot be trained with. 'mean' is the mean too.
+        at all: as in Keras, a model then shows their mean and is trained by their sum. 'mean' is the mean too.
     name : str, optional
     **options
         Keras's further arguments (`keras_only`) are accepted with the values that change nothing.
@@ -129,7 +129,7 @@ class Loss(reductions.Reduced, Configurable):
             return of_calls.compute(self, prediction, target, weight, gradient)
         is_logits = self.from_logits if from_logits is None else from_logits
         mean = self._compute(prediction, target, weight, gradient, ops, is_logits)
-        return self.reduced(mean, prediction, weight, gradient)
+        return self.reduced(mean, prediction, target, weight, gradient)
 
 
 registry: Registry[Loss] = Registry("loss", Loss)

@@ -50,7 +50,8 @@ def compute(
     factor = _factor(loss, values, weight)  # the loss is Σ factor · values
     if gradient is not None:
         if isinstance(result, Recorded):
-            (part,) = gradients(result, np.broadcast_to(factor, values.shape).astype(prediction.dtype), [recorded])
+            slope = factor * values.size if loss.reduction is None else factor  # Keras differentiates the sum
+            (part,) = gradients(result, np.broadcast_to(slope, values.shape).astype(prediction.dtype), [recorded])
             assign(gradient, part)
         elif not values.any():
             assign(gradient, 0.0)  # zeros, whatever the output: the model trains by losses of its own

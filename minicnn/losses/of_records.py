@@ -62,8 +62,6 @@ def _of_rows(loss, target, y_pred, prediction, values):
 
     summed = copy(loss)
     summed.reduction = "sum"
-    ignored = loss.ignored(targets)
-    scale = 1 if ignored is None else np.count_nonzero(~ignored) / count  # it is the others' mean that is summed
 
     def back(g):
         if isinstance(g, Recorded):
@@ -72,7 +70,7 @@ def _of_rows(loss, target, y_pred, prediction, values):
         gradient = np.empty_like(rows)
         weight = np.broadcast_to(g, np.shape(values)).reshape(count).astype(rows.dtype)
         summed.compute(rows, targets, weight, gradient, reference)
-        return scale * gradient.reshape(prediction.shape)
+        return gradient.reshape(prediction.shape)
 
     return Recorded(values, [(y_pred, back)])
 

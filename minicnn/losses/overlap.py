@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,11 @@ class Tversky(RowLoss):
 
     def decisions(self, shape: Shape) -> int:
         return math.prod(self._kept(shape))
+
+    def counted(self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> Any:
+        """A whole batch's one loss counts for each weight."""
+        is_whole = self._kept(prediction.shape)[:1] != prediction.shape[:1]
+        return super().counted(prediction, target, weight) * (1 if weight is None or not is_whole else weight.size)
 
     def _kept(self, shape):
         """The shape of the losses."""

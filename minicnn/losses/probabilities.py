@@ -52,8 +52,6 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
         See `BinaryCrossentropy`.
     """
 
-    takes_logits_of: tuple[str, ...] = ()  # as in Keras
-
     def __init__(
         self,
         apply_class_balancing: bool = False,
@@ -68,23 +66,47 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
         self.alpha: float = check_number("alpha", alpha)
         self.gamma: float = check_number("gamma", gamma)
 
+    @property
+    def takes_logits_of(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Behind a softmax Keras, on TensorFlow, has the cross-entropy of its inputs and q of its outputs."""
+        return () if self.from_logits else ("softmax",)
+
     def elements(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         t = self.smoothed(target, prediction, 2)
+        if from_logits and not self.from_logits:
+            return self._behind_softmax(prediction, t, gradient)
         p = 0.5 * np.tanh(0.5 * prediction) + 0.5 if from_logits else prediction
         slope = None if gradient is None else np.empty_like(gradient)
         loss = self._from_probabilities(p, t, slope)
+        focus, bend = self._focus(p, t)
+        if gradient is not None:
+            np.add(slope * focus, bend * loss, out=gradient)
+            if from_logits:
+                gradient *= p * (1 - p)
+        return loss * focus
+
+    def _behind_softmax(self, z, t, gradient):
+        """The same of logits z: q of their softmax p, but the cross-entropy of their sigmoid."""
+        p = np.exp(z - z.max(axis=-1, keepdims=True))
+        p /= p.sum(axis=-1, keepdims=True)
+        slope = None if gradient is None else np.empty_like(gradient)
+        loss = self._from_logits(z, t, slope)
+        focus, bend = self._focus(p, t)
+        if gradient is not None:
+            bend *= loss
+            np.multiply(p, bend - (bend * p).sum(axis=-1, keepdims=True), out=gradient)
+            gradient += slope * focus
+        return loss * focus
+
+    def _focus(self, p, t):
+        """The factor of each loss, and its derivative by p."""
         missing = np.maximum(1 - (t * p + (1 - t) * (1 - p)), 0)  # 1 − q
         focus = missing**self.gamma
         if self.apply_class_balancing:
             focus *= t * self.alpha + (1 - t) * (1 - self.alpha)
-        if gradient is not None:
-            away = self.gamma * np.where(missing > 0, focus / np.where(missing > 0, missing, 1), 0) * (1 - 2 * t)
-            np.add(slope * focus, away * loss, out=gradient)
-            if from_logits:
-                gradient *= p * (1 - p)
-        return loss * focus
+        return focus, self.gamma * np.where(missing > 0, focus / np.where(missing > 0, missing, 1), 0) * (1 - 2 * t)
 
 
 @register

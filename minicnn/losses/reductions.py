@@ -103,23 +103,40 @@ class Reduced:
         """Which decisions count for nothing, a mask; None: all count."""
         return None
 
+    def counted(self, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> Any:
+        """How many losses `_compute` takes the mean of; arguments as of `compute`."""
+        ignored = self.ignored(target)
+        return self.decisions(prediction.shape) if ignored is None else ignored.size - ignored.sum()
+
     def reduced(
-        self, mean: float, prediction: np.ndarray, weight: np.ndarray | None, gradient: np.ndarray | None
+        self,
+        mean: float,
+        prediction: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray | None,
+        gradient: np.ndarray | None,
     ) -> float:
         """What `reduction` makes of a batch's mean; `gradient`, that of the mean, is scaled alike.
+
+        Without a reduction the gradient is the sum's, which is what Keras differentiates, and the loss all decisions'
+        mean, which is what it shows.
 
         Parameters
         ----------
         prediction : array (N, …)
+        target : array
         weight : vector (N,) or None
         gradient : array like `prediction`, or None
         """
-        if self.reduction == MEAN or self.reduction is None or (self.reduction != "sum" and weight is None):
+        if self.reduction == MEAN or (self.reduction == "mean_with_sample_weight" and weight is None):
             return mean
-        factor = self.decisions(prediction.shape)
-        factor = factor if self.reduction == "sum" else factor / weight.sum()
+        factor, ignored = self.counted(prediction, target, weight), self.ignored(target)
+        if self.reduction == "mean_with_sample_weight":
+            factor = factor / _sum(weight, ignored)
         if gradient is not None:
             gradient *= factor
+        if self.reduction is None:
+            factor = 1.0 if ignored is None else factor / ignored.size
         return mean * factor
 
     def get_config(self) -> Config:
@@ -128,6 +145,13 @@ class Reduced:
         changed = {name: value for name, value in common.items() if value != getattr(type(self), name)}
         own = {name: value for name, value in super().get_config().items() if name not in common}
         return own | changed
+
+
+def _sum(weight, ignored):
+    """Σ weight, of those that count."""
+    if ignored is None:
+        return weight.sum()
+    return (weight.reshape(*weight.shape, *[1] * (ignored.ndim - weight.ndim)) * ~ignored).sum()
 
 
 def of_rows(loss: ClassLoss, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -155,7 +155,8 @@ def put(model: Model, file: Reader) -> None:
     if isinstance(rate, float) or isinstance(model.optimizer.learning_rate, float):  # a callback may have changed it
         model.optimizer.learning_rate = rate
     for layer, flag in zip(layers_within(model), file.training["trainable"], strict=True):
-        layer.trainable = bool(flag)  # a network sets the flags of its layers, whose own ones come next
+        if layer.trainable is not bool(flag):  # what is made of layers sets the flags of these
+            layer.trainable = bool(flag)
     _set_position(model, file.training)
 
 

@@ -205,7 +205,7 @@ class Network(Summarized):
             if layer.graph is not None:
                 named |= {f"{layer.name}/{path}": w for path, w in layer.named_weights().items()}
             else:
-                named |= {w.path: w for w in layer.weights}
+                named |= {f"{layer.name}/{w.name}": w for w in layer.weights}  # which may be another layer's
         return named
 
 

@@ -78,7 +78,9 @@ def as_subclass(model: Model, described: Any) -> Model:
         )
         return model
     for mine, theirs in zip(found, expected, strict=True):
-        mine.name, mine.trainable = theirs.name, theirs.trainable
+        mine.name = theirs.name
+        if mine.trainable is not theirs.trainable:  # what is made of layers sets the flags of these
+            mine.trainable = theirs.trainable
     return own
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, axes_of, operator, pair
+from minicnn.onnx.gaps import pooled_with_gaps
 from minicnn.onnx.padding import padded, reshaped, split_shape
 from minicnn.onnx.values import Value, channels_first, same_order
 from minicnn.onnx.windows import (
@@ -60,15 +61,15 @@ def _pool(node, graph, layer_class, zeros_lose=False, zeros_count=False):
         _pool_along(node, graph, layer_class, zeros_count)
         return
     x = graph.images(node)
-    if pair(node, "dilations") != (1, 1):
-        raise node.error("pooling windows have no gaps here: dilations=[1, 1]")
     size, pool_size, strides = x.shape[1:3], pair(node, "kernel_shape", None), pair(node, "strides")
     sides, chosen = _sides(node, graph, size, pool_size, strides, zeros_count)
     if zeros_count:  # those of ceil_mode do not
         sides, counted = sides
         x, size = padded(node, graph, x, counted), [n + sum(side) for n, side in zip(size, counted, strict=True)]
     padding, outside = keras_padding(sides, size, pool_size, strides, (1, 1), chosen)
-    if outside == NO_SIDES and layer_class is layers.MaxPooling2D and pool_size == size and max(sides) == (0, 0):
+    if pair(node, "dilations") != (1, 1):
+        y = pooled_with_gaps(node, graph, MERGING[layer_class], x, sides)
+    elif outside == NO_SIDES and layer_class is layers.MaxPooling2D and pool_size == size and max(sides) == (0, 0):
         y = graph.call(node, layers.GlobalMaxPooling2D, x, keepdims=True)
     elif outside == NO_SIDES:
         y = _pooled(node, graph, layer_class, x, pool_size, strides, padding)
@@ -90,7 +91,7 @@ def _sides(node, graph, size, pool_size, strides, zeros_count):
     border = graph.borders.get(node.inputs[0], NO_SIDES)
     around = [n + sum(side) for n, side in zip(size, border, strict=True)]
     is_ceil = node.get("ceil_mode", 0)
-    sides, extra = padded_sides(node, around, pool_size, strides, (1, 1), is_ceil)
+    sides, extra = padded_sides(node, around, pool_size, strides, pair(node, "dilations"), is_ceil)
     chosen = padding_of_any_size(node, strides) if graph.has_open_sizes else None
     if chosen == "same" and (zeros_count or border != NO_SIDES):
         raise node.error("of padding that depends on the size of the input, which the file leaves open, zeros count")
@@ -107,6 +108,9 @@ PADDED = {
     layers.AveragePooling2D: layers.PaddedAveragePooling2D,
 }
 """Keras's layers → those that take padding in numbers."""
+
+MERGING = {layers.MaxPooling2D: layers.Maximum, layers.AveragePooling2D: layers.Average}
+"""Keras's layers → those that do the same over tensors."""
 
 
 def _pooled(node, graph, layer_class, x, pool_size, strides, padding):

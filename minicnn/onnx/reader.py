@@ -17,6 +17,7 @@ import numpy as np
 from minicnn.errors import FileFormatError
 from minicnn.hints import FilePath, Shape
 from minicnn.onnx.external import External
+from minicnn.onnx.fused import taken_apart
 from minicnn.onnx.package import import_package
 from minicnn.saving.files import check_readable
 from minicnn.saving.kinds import ONNX, check_kind
@@ -80,6 +81,10 @@ class FileNode:
         """The error that names this node; the caller raises it."""
         which = f"'{self.name[:100]}'" if self.name else f"number {self.index}"
         return FileFormatError(f"node {which} ({self.operator[:100]}): {message[:2000]}")
+
+    def part(self, operator: str, inputs: list[str], outputs: list[str], attributes: dict[str, Any]) -> FileNode:
+        """A node that does a part of what this one does, under its name and number."""
+        return FileNode(operator, self.name, self.index, inputs, outputs, attributes)
 
     def get(self, attribute: str, default: Any = None, kind: type = int) -> Any:
         """The value of an attribute: an int, float, str, ndarray, or for ``kind=list`` a list of int.
@@ -179,7 +184,11 @@ def read_graph(path: FilePath) -> FileGraph:
         raise FileFormatError(
             f"a graph has one or more inputs with the same number of samples. Received: {list(inputs)}"
         )
-    nodes = [_file_node(node, index, external) for index, node in enumerate(graph.node)]
+    nodes = [
+        part
+        for index, node in enumerate(graph.node)
+        for part in taken_apart(_file_node(node, index, external), node.domain, opset)
+    ]
     outputs = [value.name for value in graph.output]
     nodes = _in_order(nodes, {*constants, *inputs}, outputs)
     unknown = dict.fromkeys(n for shape in inputs.values() for n in shape if isinstance(n, str))
@@ -289,8 +298,6 @@ def _file_node(node, index, external):
     result = FileNode(node.op_type, node.name, index, list(node.input), list(node.output), {})
     if len(result.inputs) > MAX_ENDS or not 0 < len(result.outputs) <= MAX_ENDS:
         raise result.error(f"a node has 1 to {MAX_ENDS} inputs and outputs. Received: {len(result.inputs)} inputs")
-    if node.domain not in ("", "ai.onnx"):
-        raise result.error(f"only ONNX's own operators are supported. Received: domain {node.domain!r}")
     for attribute in node.attribute:
         if attribute.name in result.attributes:
             raise result.error(f"attribute {attribute.name!r} is given twice")
@@ -306,28 +313,28 @@ def _file_node(node, index, external):
 def _in_order(nodes, known, outputs):
     """The nodes in an order in which they can run, their own where that is one; every name is given once."""
     writers = {}
-    for node in nodes:
+    for place, node in enumerate(nodes):
         for name in filter(None, node.outputs):
             if name in known or name in writers:
                 raise node.error(f"its output has a name that is taken. Received: {name!r}")
-            writers[name] = node.index
-    missing = {node.index: len({n for n in node.inputs if n in writers}) for node in nodes}
+            writers[name] = place
+    missing = {place: len({n for n in node.inputs if n in writers}) for place, node in enumerate(nodes)}
     readers = {}
-    for node in nodes:
+    for place, node in enumerate(nodes):
         for name in {name for name in node.inputs if name}:
             if name not in known and name not in writers:
                 raise node.error(f"nothing gives its input. Received: {name!r}")
-            readers.setdefault(name, []).append(node.index)
-    waiting = [index for index, count in missing.items() if not count]  # a heap: the file's order where possible
+            readers.setdefault(name, []).append(place)
+    waiting = [place for place, count in missing.items() if not count]  # a heap: the file's order where possible
     ordered = []
     while waiting:
         node = nodes[heapq.heappop(waiting)]
         ordered.append(node)
         for name in filter(None, node.outputs):
-            for index in readers.get(name, ()):
-                missing[index] -= 1
-                if not missing[index]:
-                    heapq.heappush(waiting, index)
+            for place in readers.get(name, ()):
+                missing[place] -= 1
+                if not missing[place]:
+                    heapq.heappush(waiting, place)
     if len(ordered) < len(nodes):
         done = {id(node) for node in ordered}
         raise next(n for n in nodes if id(n) not in done).error("it reads, through other nodes, what it gives itself")

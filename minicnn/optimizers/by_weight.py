@@ -117,6 +117,17 @@ class Adafactor(ByWeight):
         lr = min(learning_rate, limit) if is_number and self.relative_step else learning_rate
         return min(lr, limit)
 
+    def keras_part(self, slot: str, array: np.ndarray, path: str) -> np.ndarray | None:
+        """The means once, and none of vectors."""
+        if slot == "velocity":
+            return array
+        if array.ndim < 2:
+            return None
+        return array[..., 0] if slot == "row" else array[..., 0, :]
+
+    def from_keras_part(self, slot: str, part: np.ndarray) -> np.ndarray:
+        return part if slot == "velocity" else np.expand_dims(part, -1 if slot == "row" else -2)
+
     def weight_formula(
         self, path: str, w: np.ndarray, grad: np.ndarray, slots: Sequence[np.ndarray], rate: float
     ) -> None:
@@ -212,6 +223,10 @@ class Muon(ByWeight):
         self.ns_steps: int = check_positive_int("ns_steps", ns_steps)
         self.rms_rate: float | None = None if rms_rate is None else check_number("rms_rate", rms_rate)
         self.nesterov, self.flatten_kernels = bool(nesterov), bool(flatten_kernels)
+
+    def keras_part(self, slot: str, array: np.ndarray, path: str) -> np.ndarray | None:
+        """No mean square of matrices."""
+        return array if slot == "momentum" or self.uses_adam(path, array.shape) else None
 
     def uses_adam(self, path: str, shape: tuple[int, ...]) -> bool:
         """Whether a weight is left to Adam."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -40,6 +41,12 @@ class Extras:
     ----------
     separate_slots : tuple of str
         State vectors that Keras's files have after the others, each for all weights.
+    rare : mapping
+        Further options of a class → their defaults; configs have them where they differ.
+    epsilon_in_root : bool, default True
+        Of RMSprop and Adagrad: False divides by √G + ε in place of √(G + ε), without momentum.
+    schedule_decay : float, default 1
+        Of Nadam: how fast its momentum rises.
     name : str or None
     use_ema : bool
         Whether an average of the weights is kept, a ← ema_momentum · a + (1 − ema_momentum) · w after every iteration
@@ -60,7 +67,11 @@ class Extras:
     """
 
     separate_slots: tuple[str, ...] = ("velocity_hat",)
+    rare: Mapping[str, Any] = MappingProxyType({})
+    epsilon_in_root: bool
+    schedule_decay: float
     iterations: int
+    kernel: str | None
     first_value: Callable[[str], float]
     slots: tuple[str, ...] | property
 
@@ -87,11 +98,20 @@ class Extras:
         self.learning_rate_multipliers: dict[str, Multiplier] | None = _checked_multipliers(multipliers)
         self._excluded_names: re.Pattern[str] | None = None
         self._excluded_weights: list[Any] = []
-        return {name: value for name, value in options.items() if name not in DEFAULTS}
+        self._take_rare(options)
+        return {name: value for name, value in options.items() if name not in DEFAULTS and name not in self.rare}
+
+    def _take_rare(self, options):
+        for name, default in self.rare.items():
+            value = options.get(name, default)
+            setattr(self, name, bool(value) if isinstance(default, bool) else check_number(name, value))
+        if not getattr(self, "epsilon_in_root", True):
+            self.kernel = None  # a formula
 
     def extras_config(self) -> dict[str, Any]:
         """The attributes that differ from the defaults."""
-        return {n: to_plain(getattr(self, n)) for n, default in DEFAULTS.items() if getattr(self, n) != default}
+        defaults = {**DEFAULTS, **self.rare}
+        return {n: to_plain(getattr(self, n)) for n, default in defaults.items() if getattr(self, n) != default}
 
     @property
     def has_extras(self) -> bool:
@@ -124,6 +144,14 @@ class Extras:
     def keras_scalars(self, iterations: int) -> dict[str, float]:
         """Further numbers at the end of the state in Keras's files."""
         return {}
+
+    def keras_part(self, slot: str, array: np.ndarray, path: str) -> np.ndarray | None:
+        """What Keras's files hold of a weight's state vector, an array of the weight's shape; None: nothing."""
+        return array
+
+    def from_keras_part(self, slot: str, part: np.ndarray) -> np.ndarray:
+        """An array that broadcasts to the state vector, from what `keras_part` makes of it."""
+        return part
 
     @property
     def updates(self) -> int:

@@ -1,8 +1,13 @@
 """Rules that are no op of the backends, in NumPy, on flat vectors: variants that few use. They run on every backend."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+
+EPSILON_IN_ROOT: Mapping[str, Any] = MappingProxyType({"epsilon_in_root": True})
+"""`Optimizer.rare` of rules that divide by √(G + ε), and before Keras 2.11 by √G + ε."""
 
 
 def amsgrad(
@@ -31,22 +36,32 @@ def rmsprop(
     epsilon: float,
     momentum: float,
     centered: bool,
+    epsilon_in_root: bool = True,
 ) -> None:
     """RMSprop with momentum, or with the gradient's variance in place of its mean square (Graves, 2013).
 
-    `slots` are the mean square, with momentum that, and if `centered` the mean gradient.
+    `slots` are the mean square, with momentum that, and if `centered` the mean gradient. Without `epsilon_in_root` and
+    momentum ε is added to the root, as Keras did before 2.11.
     """
     slots = list(slots)
     mean_square = slots[0]
     mean_square += (1 - rho) * (grad * grad - mean_square)
-    below = mean_square + epsilon
+    is_inside = epsilon_in_root or momentum
+    below = mean_square + epsilon if is_inside else mean_square
     if centered:
         mean = slots[-1]
         mean += (1 - rho) * (grad - mean)
         below = below - mean * mean
-    step = rate * grad / np.sqrt(below)
+    step = rate * grad / (np.sqrt(below) if is_inside else np.sqrt(np.maximum(below, 0)) + epsilon)
     if momentum:
         slots[1] *= momentum
         slots[1] += step
         step = slots[1]
     theta -= step
+
+
+def adagrad(optimizer: Any, theta: np.ndarray, grad: np.ndarray, slots: Sequence[np.ndarray], rate: float) -> None:
+    """Adagrad with ε beside the root, as Keras had it before 2.11: a method; `slots` is the sum of squares."""
+    squares = slots[0]
+    squares += grad * grad
+    theta -= rate * grad / (np.sqrt(squares) + optimizer.epsilon)

@@ -2,7 +2,8 @@
 counts the updates from 1. All formulas and defaults are those of Keras.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -56,14 +57,16 @@ class Nadam(TwoMoments):
     Parameters
     ----------
     learning_rate, beta_1, beta_2, epsilon, **options :
-        As for `Adam`.
+        As for `Adam`; and `schedule_decay`, default 1: 0.96 to the power of that times t. The paper's own is 0.004.
     """
 
+    keras_slots: tuple[str, ...] = ("m", "v")
+    rare: Mapping[str, object] = MappingProxyType({"schedule_decay": 1.0})
     _product = (0, 1.0)  # (t, U_t): not multiplied anew in every iteration
 
     def _share(self, t):
         """u_t."""
-        return self.beta_1 * (1 - 0.5 * 0.96**t)
+        return self.beta_1 * (1 - 0.5 * 0.96 ** (self.schedule_decay * t))
 
     def _product_until(self, t):
         """U_t."""

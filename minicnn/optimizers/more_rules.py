@@ -61,13 +61,14 @@ class RMSprop(DecayingSquares):
         Divide by the root of the gradient's variance, G minus the square of its mean (Graves: "Generating sequences
         with recurrent neural networks", 2013).
     **options
-        See `Optimizer`.
+        See `Optimizer`; and `epsilon_in_root`, default True: False divides by √G + ε, without momentum.
     """
 
     kernel: str | None = "rmsprop_update"
     slots: tuple[str, ...] = ("mean_square",)
     keras_slots: tuple[str, ...] = ("rms",)
     separate_slots: tuple[str, ...] = ("momentum", "average_gradient")
+    rare = formulas.EPSILON_IN_ROOT
 
     def __init__(
         self,
@@ -86,4 +87,4 @@ class RMSprop(DecayingSquares):
             self.slots = (*self.slots, *("momentum",) * (self.momentum > 0), *("average_gradient",) * self.centered)
 
     def formula(self, theta: np.ndarray, grad: np.ndarray, slots: Sequence[np.ndarray], rate: float) -> None:
-        formulas.rmsprop(theta, grad, slots, rate, *self.numbers(), self.momentum, self.centered)
+        formulas.rmsprop(theta, grad, slots, rate, *self.numbers(), self.momentum, self.centered, self.epsilon_in_root)

@@ -121,12 +121,14 @@ class Adagrad(Optimizer):
         What G starts from.
     epsilon : float above 0, default 1e-7
     **options
-        See `Optimizer`.
+        See `Optimizer`; and `epsilon_in_root`, default True: False divides by √G + ε.
     """
 
     kernel: str | None = "adagrad_update"
     slots: tuple[str, ...] = ("accumulator",)
     keras_slots: tuple[str, ...] = ("accumulator",)
+    rare = formulas.EPSILON_IN_ROOT
+    formula = formulas.adagrad
 
     def __init__(
         self,

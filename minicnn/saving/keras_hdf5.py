@@ -156,12 +156,13 @@ def find_weights(
     if not isinstance(group, hdf5.Group):
         raise FileFormatError("the weights are not where Keras writes them: 'model_weights' is no group")
     layers = {layer: [name for _, name in places] for layer, places in _places_by_layer(config, expected).items()}
-    stored = {}
-    for name in _names(group, "layer_names"):
+    stored, names = {}, _names(group, "layer_names")
+    renamed = without_slashes(names)
+    for name in names:
         layer = group.find(name)
         if not isinstance(layer, hdf5.Group):
             raise FileFormatError(f"there is no group for the layer {name!r} in the file")
-        name = name if name in layers else without_slashes(name)
+        name = name if name in layers else renamed.get(name, name)
         if name in stored:
             raise FileFormatError(f"the file has two layers called {name!r}")
         arrays = list(_arrays(layer).values())

@@ -582,5 +582,5 @@ def test_weights_of_two_layers_of_one_name_are_refused_before_they_meet_a_tensor
     image = layers.Input((3,))
     first(image)
     second(image)
-    with pytest.raises(TypeError, match="two names: multiply the tensor with each"):
+    with pytest.raises(TypeError, match="two names: add each of them to the tensor"):
         Both()(image)

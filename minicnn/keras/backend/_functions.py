@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minicnn.data.elements import EagerArray
-from minicnn.differentiation import met, value_of
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras import ops
 from minicnn.keras._deferred import LATER, Deferred, parts_of, with_parts
@@ -139,6 +139,13 @@ def gradients(loss: Any, variables: Any) -> Any:
     NotInMinicnn
         For what is no tensor of a model, or a gradient itself.
     """
+    if isinstance(loss, Recorded):
+        raise NotInMinicnn(
+            "a loss holds no keras.backend.gradients here, which would have to be differentiated, as gradients of "
+            "gradients: a penalty on them, as of WGAN-GP, is written with a GradientTape of minicnn.keras.tensorflow "
+            "within that of the loss, in the train_step of a model (docs/keras.md). Received: K.gradients of y_pred",
+            name="gradients",
+        )
     if not isinstance(loss, Tensor | BatchScalar | Later):
         raise NotInMinicnn(
             "keras.backend.gradients is of a model's tensor here, such as K.mean(model.output[:, 0]); of arrays, and "

@@ -1,12 +1,14 @@
 """``keras.callbacks``: minicnn's callbacks, with the arguments of older Kerases."""
 
 import os
+from contextlib import suppress
+from string import Formatter
 
 from minicnn import callbacks as core
 from minicnn.callbacks.schedule import check_settable
 from minicnn.keras import ops
 from minicnn.keras._names import lookup
-from minicnn.keras._old_logs import with_old_names
+from minicnn.keras._old_logs import other_name, with_old_names
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.models._places import with_suffix
@@ -42,16 +44,14 @@ def _monitor_op(callback):
     return ops.greater if callback._direction() == "max" else ops.less
 
 
-_OTHER_NAMES = {"acc": "accuracy", "val_acc": "val_accuracy", "accuracy": "acc", "val_accuracy": "val_acc"}
-
-
 def _watching(cls):
-    """The class, watching the accuracy under the name that it has in the logs, 'acc' or 'accuracy'."""
+    """The class, watching the accuracy under the name that it has in the logs, 'acc' or 'accuracy'; so of others."""
 
     def on_train_begin(self, logs=None):
-        other = _OTHER_NAMES.get(self.monitor)
-        known = self.model.metrics_names if other else ()
-        if other and self.monitor.removeprefix("val_") not in known and other.removeprefix("val_") in known:
+        names = [] if self.model.graph is None else self.model.metrics_names
+        known = [f"{place}{name}" for name in names for place in ("", "val_")]
+        other = None if self.monitor in known else other_name(self.monitor, known)
+        if other:
             warn_once(f"monitor={self.monitor!r}: it is called {other!r} in the logs, as the metric was in compile()")
             self.monitor = other
         cls.on_train_begin(self, logs)
@@ -129,8 +129,10 @@ class _Checkpoint(core.ModelCheckpoint):
             super().on_epoch_end(epoch, logs)
 
     def _path(self, position, logs):
-        other = {name: logs[known] for name, known in _OTHER_NAMES.items() if known in logs and name not in logs}
-        return super()._path(position, logs | other)
+        with suppress(ValueError):  # of a path that is no format, which is said below
+            fields = {field for _, field, _, _ in Formatter().parse(self.filepath) if field}
+            logs = logs | {name: logs[known] for name in fields - logs.keys() if (known := other_name(name, logs))}
+        return super()._path(position, logs)
 
 
 class _Plateau(core.ReduceLROnPlateau):

@@ -15,13 +15,14 @@ from minicnn.graph import Tensor
 from minicnn.keras import _calls, _own_parts
 from minicnn.keras._data_format import or_current
 from minicnn.keras._eager import eagerly
-from minicnn.keras._function_activations import activation
+from minicnn.keras._function_activations import activation, with_functions
 from minicnn.keras._names import lookup
 from minicnn.keras._on_built_in import OfLayers
+from minicnn.keras._on_constants import with_weights
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._lambdas import LAMBDA
-from minicnn.keras.layers._masks import masks_of
+from minicnn.keras.layers._masks import masks_of, taking_masks
 from minicnn.keras.layers._of_keras_1 import (
     OLD_WEIGHTS,
     WEIGHTS,
@@ -141,8 +142,7 @@ def _translate(name, args, kwargs):
         _check_strides(name, args, kwargs)
     if name == "Activation" and args:
         args = (activation(args[0]), *args[1:])
-    if kwargs.get("activation") is not None:
-        kwargs["activation"] = activation(kwargs["activation"])
+    kwargs = with_functions(kwargs)
     if name in _WITH_DATA_FORMAT and not _is_given("data_format", name, args):
         given, today = kwargs.get("data_format"), or_current(kwargs.get("data_format"))
         kwargs["data_format"] = today if today in ("channels_first", given) else None  # minicnn's default
@@ -331,7 +331,8 @@ for _variables, _property in {**VARIABLES, **WEIGHTS, **masks_of("Layer")}.items
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
-    _more = {**_more, "built": _built_of(_class, _name), "__call__": eagerly(_class.__call__), **masks_of(_name)}
+    _more = {**_more, "built": _built_of(_class, _name), **masks_of(_name)}
+    _more["__call__"] = with_weights(eagerly(taking_masks(_name, _class.__call__)))
     for _old, _today in OLD_WEIGHTS.items() if _name.startswith(("Dense", "Conv")) else ():
         setattr(_class, _old, _today)  # of a model that was loaded, too
     if _name == "InputLayer":
@@ -344,6 +345,7 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
         _class, partial(_translate, _name), __name__, OfLayers, **VARIABLES, **_CALLS | WEIGHTS | _more
     )
 Layer = _own_parts.Layer
+Layer.__call__ = with_weights(Layer.__call__)  # type: ignore[method-assign]
 MaxoutDense.translate = partial(_translate, "MaxoutDense")
 
 
@@ -408,7 +410,7 @@ _NAMES = {
     "interfaces": "minicnn.keras._interfaces",
     **dict.fromkeys(("RandomHeight", "RandomWidth", "ThresholdedReLU"), "minicnn.keras.layers._of_keras_2"),
     "serialize": "minicnn.registry.to_plain",
-    "deserialize": "minicnn.layers.get",
+    "deserialize": "minicnn.keras.layers._of_config.deserialize",
 }
 __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}

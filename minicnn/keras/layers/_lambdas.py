@@ -8,6 +8,7 @@ from typing import Any
 from minicnn.graph import Node, Tensor
 from minicnn.keras._calls import METHODS
 from minicnn.keras._own_weights import weights_in_graph
+from minicnn.keras._taped import weights_as
 from minicnn.layers import Lambda
 from minicnn.layers.base import Layer
 
@@ -30,6 +31,12 @@ def _call_symbolically(layer: Lambda, tensors: Sequence[Tensor], training: bool 
     return node
 
 
+def _call_on_arrays(layer: Lambda, arrays: Sequence[Any], training: bool) -> Any:
+    """As of all layers; what a function computes with arrays has no graph to be a part of."""
+    with weights_as(None):
+        return METHODS["call_on_arrays"](layer, arrays, training)
+
+
 def _end(which):
     """The tensor, or the tensors, at one end of the layer."""
 
@@ -45,6 +52,7 @@ def _end(which):
 LAMBDA: dict[str, Any] = {
     "from_config": classmethod(_from_config),
     "call_symbolically": _call_symbolically,
+    "call_on_arrays": _call_on_arrays,
     "input": _end("input"),
     "output": _end("output"),
 }

@@ -1,14 +1,18 @@
-"""What layers say of masks: which of them would hand one on, and which one.
+"""What layers say of masks: which of them would hand one on, which one, and which take one when they are called.
 
 No layer makes masks, as there are none for sequences; layers that users write may ask others.
 """
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Callable
+from functools import reduce, wraps
+from importlib import import_module
 from typing import Any
 
 import numpy as np
+
+from minicnn.graph import Tensor
 
 _MERGING = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
 _SUPPORTING = {  # as in Keras 3.15
@@ -88,3 +92,51 @@ def masks_of(name: str) -> dict[str, Any]:
         A class.
     """
     return {"supports_masking": name in _SUPPORTING, "compute_mask": _COMPUTED.get(name, compute_mask)}
+
+
+def _softmax(layer: Any, call: Callable[..., Any], x: Any, mask: Any) -> Any:
+    """The softmax over what the mask lets through; what it does not is 0."""
+    return call(layer, x + (1.0 - mask) * float(np.finfo(np.float32).min / 2))
+
+
+def _mean_over_steps(layer: Any, call: Callable[..., Any], x: Any, mask: Any) -> Any:
+    """The mean over the steps that count, (N, C), of x (N, T, C) and mask (N, T)."""
+    ops, is_last = import_module("minicnn.keras.ops"), layer.data_format != "channels_first"
+    axis, mask = (1, ops.expand_dims(mask, 2)) if is_last else (2, ops.expand_dims(mask, 1))
+    total, count = (ops.sum(each, axis=axis, keepdims=bool(layer.keepdims)) for each in (x * mask, mask))
+    return total / count
+
+
+_MASKED = {"Softmax": _softmax, "GlobalAveragePooling1D": _mean_over_steps}
+
+
+def taking_masks(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call of the layer `name` with Keras's argument ``mask``.
+
+    Parameters
+    ----------
+    name : str
+        A class.
+    call : callable
+        Its ``__call__``.
+    """
+
+    @wraps(call)
+    def masked(self, inputs, *args, mask=None, **kwargs):
+        if mask is None and name in _MASKED and args and not isinstance(args[0], int | np.bool_):
+            mask, *args = args  # where Keras has it
+        if mask is None:
+            return call(self, inputs, *args, **kwargs)
+        if name not in _MASKED:
+            raise NotImplementedError(
+                f"of layers, {' and '.join(_MASKED)} take a mask. Received: mask={mask!r} for layer '{self.name}' "
+                f"({name}): multiply its inputs by the mask, or write mask=None"
+            )
+        if not isinstance(mask, Tensor):
+            mask = np.asarray(mask, np.float32)
+            inputs = (
+                inputs if isinstance(inputs, Tensor) else import_module("minicnn.keras.ops").cast(inputs, "float32")
+            )
+        return _MASKED[name](self, call, inputs, mask)
+
+    return masked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -112,7 +112,19 @@ class OldWeight:
 
 
 def of_an_embedding(input_length: Any = None, **kwargs: Any) -> dict[str, Any]:
-    """Arguments of an Embedding, of which Keras 2 was told how many numbers a sample has."""
+    """Arguments of an Embedding, of which Keras 2 was told how many numbers a sample has.
+
+    Raises
+    ------
+    NotImplementedError
+        For ``mask_zero=True``.
+    """
+    if kwargs.get("mask_zero"):
+        raise NotImplementedError(
+            "Embedding hands no mask on: leave mask_zero=True out, as convolutions and maxima behind it take no notice "
+            "of masks in Keras either; a mean is told, GlobalAveragePooling1D()(x, mask=numbers > 0). Received: "
+            "mask_zero=True"
+        )
     if input_length is not None:
         warn_once("Embedding(input_length=…) was Keras 2's: today it is input_shape=(…,), or an Input before the layer")
         length = tuple(input_length) if isinstance(input_length, list | tuple) else (input_length,)
@@ -178,26 +190,29 @@ def _padding_to(layer, given, sizes):
     return None
 
 
-class _Initial:
-    """How a weight began, as TensorFlow 1 kept it: ``run`` gives the weight numbers as at the start."""
+class Beginning:
+    """How weights began, as TensorFlow 1 kept it: ``run`` gives them numbers as at the start.
 
-    def __init__(self, weight: Weight) -> None:
-        self._weight = weight
+    Parameters
+    ----------
+    weights : sequence of Weight
+    """
+
+    def __init__(self, weights: Iterable[Weight]) -> None:
+        self._weights = list(weights)
+        for weight in self._weights:
+            if not hasattr(getattr(weight, "layer", None), f"{weight.name}_initializer"):
+                name = getattr(weight, "path", weight.name)
+                raise AttributeError(f"the layer of '{name}' keeps no initializer of it: assign numbers to it")
 
     def run(self, feed_dict: Any = None, session: Any = None) -> None:
-        """New numbers of the layer's initializer."""
-        weight = self._weight
-        initializer = getattr(weight.layer, f"{weight.name}_initializer")
-        weight.assign(initializers.get(initializer)(weight.shape, floatx()))
+        """New numbers of the layers' initializers."""
+        for weight in self._weights:
+            initializer = getattr(weight.layer, f"{weight.name}_initializer")
+            weight.assign(initializers.get(initializer)(weight.shape, floatx()))
 
 
-def _initial(weight: Weight) -> _Initial:
-    if not hasattr(weight.layer, f"{weight.name}_initializer"):
-        raise AttributeError(f"the layer of '{weight.path}' keeps no initializer of it: assign numbers to it")
-    return _Initial(weight)
-
-
-Weight.initializer = property(_initial)  # type: ignore[attr-defined]
+Weight.initializer = property(lambda weight: Beginning([weight]))  # type: ignore[attr-defined]
 OLD_WEIGHTS = {"W": OldWeight("kernel"), "b": OldWeight("bias")}
 for _name, _weight in OLD_WEIGHTS.items():
     _weight.__set_name__(Layer, _name)

@@ -22,11 +22,14 @@ from minicnn.keras._generators import LOADING, going_on, of_epochs, steps_for_sa
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._names import lookup
 from minicnn.keras._old_logs import OldLogs
+from minicnn.keras._on_constants import with_weights
 from minicnn.keras._own_parts import own_weights
+from minicnn.keras._own_weights import declared
 from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
+from minicnn.keras.layers._of_config import as_in_keras
 from minicnn.keras.models._accuracy import ShowingAccuracy
 from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._closures import WithClosures
@@ -43,12 +46,14 @@ from minicnn.keras.models._compiling import (
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
 from minicnn.keras.models._graphless import Graphless
-from minicnn.keras.models._places import file_at, write_to
+from minicnn.keras.models._places import file_at, warn_of_own_files, write_to
 from minicnn.keras.optimizers._updating import begun_anew
 from minicnn.keras.utils._helpers import with_registered
 from minicnn.layers.open_sizes import all_fit
 from minicnn.models.arguments import check_model
+from minicnn.models.forms import layers_within
 from minicnn.nested import leaves
+from minicnn.parameters import Weight
 from minicnn.training.streams import peek
 
 _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
@@ -60,6 +65,10 @@ def _listed(callbacks):
 
 class _OldMethods(ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
+
+    @classmethod
+    def from_config(cls, config: Any, *args: Any, **kwargs: Any) -> Any:
+        return _with_old_methods(super().from_config(config, *args, **kwargs))
 
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
         if not isinstance(kwargs.get("metrics") or [], list | tuple | dict):  # one, as Keras 2 took it
@@ -92,6 +101,13 @@ class _OldMethods(ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Gra
         with own_weights(self), nothing_recorded():
             return super()._outcome(inputs, **options)
 
+    def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
+        """Declare a weight of the model's own; arguments as of a layer's."""
+        return declared(self, super().add_weight, args, kwargs)
+
+    add_variable = add_weight
+
+    @with_weights
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return eager(super().__call__(*args, **kwargs))
 
@@ -193,13 +209,16 @@ class _OldMethods(ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Gra
         for name in ("signatures", "options", "save_traces", "zipped"):
             kwargs.pop(name, None)
         self._need_graph("save")
+        warn_of_own_files(self)
         write_to(super().save, filepath, save_format, args, kwargs)
 
     def save_weights(self, filepath: Any, *args: Any, save_format: str | None = None, **kwargs: Any) -> None:
-        kwargs.pop("options", None)
+        for name in ("options", "max_shard_size"):  # one file holds weights of any size
+            kwargs.pop(name, None)
         if self.is_graphless:
             super().save_weights(filepath)
         else:
+            warn_of_own_files(self)
             write_to(super().save_weights, filepath, save_format, args, kwargs)
 
     def load_weights(self, filepath: Any, *args: Any, by_name: bool = False, **kwargs: Any) -> None:
@@ -211,7 +230,7 @@ def _of_one_model(optimizer, model):
     first = compiled_with.get(optimizer)
     if first is not None and first() not in (None, model):
         warn_once("compile: an optimizer holds the state of one model, so that the second one gets a copy of it")
-        optimizer = begun_anew(optimizer)
+        optimizer = begun_anew(optimizer, [w for m in (first(), model) if m.built for w in m.weights])
     compiled_with[optimizer] = ref(model)
     return optimizer
 
@@ -312,10 +331,6 @@ class _Stack(_Trainable):
         return super().__call__(*args, **kwargs)
 
 
-def _methods():
-    return {name: value for name, value in vars(_OldMethods).items() if not name.startswith("__")}
-
-
 _as_in_keras = type("Model", (WithClosures, _OldMethods, _Functional, core.Model), {})
 Model = translated(_as_in_keras, _translate_model, __name__, saved_as=core.Model.saved_as)
 Sequential = translated(type("Sequential", (_OldMethods, _Stack, core.Sequential), {}), _unchanged, __name__)
@@ -324,10 +339,12 @@ Model.core_class, Sequential.core_class = core.Model, core.Sequential
 
 
 def _with_old_methods(model):
-    """The same model, as one of the classes of this module."""
-    for own in (Sequential, Model):
-        if type(model) is own.core_class:
-            model.__class__ = own
+    """The same model, as one of the classes of this module; what it is made of as layers of this package, too."""
+    for part in (model, *layers_within(model)):
+        for own in (Sequential, Model):
+            if type(part) is own.core_class:
+                part.__class__ = own
+        as_in_keras(part)
     if model.compiled is not None:
         optimizers.translate(model.optimizer)
     return model

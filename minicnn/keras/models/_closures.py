@@ -5,24 +5,32 @@ Such a loss is a part of a graph: the model that trains has the target for one m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from types import CellType, FunctionType
+import dis
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import signature
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
+from minicnn import models as core
+from minicnn.callbacks import Callback, ModelCheckpoint
+from minicnn.callbacks.base import listed
 from minicnn.data import Dataset
 from minicnn.graph import Tensor
 from minicnn.keras import ops
 from minicnn.layers import Input
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.layers.base import Layer
+from minicnn.models.forms import layers_within
+from minicnn.nested import leaves
 from minicnn.own_parts import is_of_package
+from minicnn.training.streams import is_stream, unpacked
 
 _ATTRIBUTES = {"output", "outputs", "input", "inputs"}
 _OF_TARGETS = ("loss_weights", "weighted_metrics")
 
 
-def uses_tensors(loss: Any) -> bool:
-    """Whether a function, or one that it calls, has a model's tensor, or a model whose tensors it asks for, outside."""
+def uses_tensors(loss: Any, model: Any) -> bool:
+    """Whether a function, or one that it calls, has a tensor outside, or a part of the model whose tensors it takes."""
     waiting, seen = [loss], set()
     while waiting:
         function = waiting.pop()
@@ -30,61 +38,209 @@ def uses_tensors(loss: Any) -> bool:
             continue
         seen.add(function)
         cells = [cell.cell_contents for cell in function.__closure__ or () if cell != CellType()]  # not empty ones
-        names = set(function.__code__.co_names)
-        outside = [*cells, *(function.__globals__.get(name) for name in names)]
-        if any(isinstance(x, Tensor) or (isinstance(x, Layer) and names & _ATTRIBUTES) for x in outside):
+        codes = _codes(function.__code__)
+        names = {name for code in codes for name in code.co_names}
+        loaded = {x.argval for code in codes for x in dis.get_instructions(code) if x.opname == "LOAD_GLOBAL"}
+        outside = [*cells, *(function.__globals__.get(name) for name in loaded)]  # not attributes: K.mean is no `mean`
+        if any(isinstance(x, Tensor) or (names & _ATTRIBUTES and _is_part(x, model)) for x in outside):
             return True
         waiting.extend(outside)
     return False
+
+
+def _codes(code):
+    """That of a function, and of the functions in it."""
+    return [code, *(each for part in code.co_consts if isinstance(part, CodeType) for each in _codes(part))]
+
+
+def _is_part(x, model):
+    """Whether it is the model, one of its layers, or a model of its inputs; the tensors of others are not its own."""
+    if not isinstance(x, Layer) or not model.built:
+        return False
+    graph = getattr(x, "graph", None)
+    inputs = () if graph is None else graph.inputs
+    return any(x is layer for layer in (model, *layers_within(model))) or any(
+        a is b for a in inputs for b in model.inputs
+    )
 
 
 class WithClosures:
     """Methods of a model whose loss may use its tensors."""
 
     _trainer: Any = None
+    _of_tensors: Sequence[str | None] = ()  # of each metric, its name if it uses tensors of the model
     functional: Callable[[list[Tensor], Tensor], Any]  # inputs and output → a model
 
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Say how to train; beside a loss that uses tensors of the model, metrics are functions of (y_true, y_pred)."""
+        """Say how to train; metrics beside a loss that uses tensors of the model may do so, too."""
         self._trainer = None
-        if not uses_tensors(loss):
-            super().compile(optimizer, loss, *args, **kwargs)  # type: ignore[misc]
+        kwargs = {**dict(zip(("metrics", *_OF_TARGETS), args, strict=False)), **kwargs}
+        if not uses_tensors(loss, self):
+            self._refuse_tensors(kwargs.get("metrics"))
+            super().compile(optimizer, loss, **kwargs)  # type: ignore[misc]
             return
         metrics = kwargs.pop("metrics", None) or []
-        metrics = metrics if isinstance(metrics, list | tuple) else [metrics]
-        others = {name: value for name, value in kwargs.items() if name in _OF_TARGETS and value}
-        if any(args) or others or not all(isinstance(metric, FunctionType) for metric in metrics):
+        metrics = list(metrics) if isinstance(metrics, list | tuple) else [metrics]
+        others = {name: kwargs[name] for name in _OF_TARGETS if kwargs.get(name)}
+        if others or any(isinstance(metric, list | tuple | dict) for metric in metrics):
             raise ValueError(
-                "a loss that uses tensors of the model is a part of it, beside which metrics have no target but as "
-                f"functions of (y_true, y_pred). Received: {others or args or f'metrics={metrics}'}"
+                "a loss that uses tensors of the model is a part of it, beside which metrics stand in one list, and "
+                f"nothing has weights. Received: {others or f'metrics={metrics}'}"
             )
-        self._trainer = _trainer(self, loss, metrics)
-        self._trainer.compile(optimizer)
+        self._of_tensors = [metric.__name__ if uses_tensors(metric, self) else None for metric in metrics]
+        self._trainer = _trainer(self, loss, [metric for metric in metrics if uses_tensors(metric, self)])
+        plain = [metric for metric in metrics if not uses_tensors(metric, self)]
+        self._trainer.compile(optimizer, metrics=plain, **kwargs)
+
+    def _refuse_tensors(self, metrics):
+        """Raise ValueError for a metric that uses tensors of the model, beside a loss that does not."""
+        for metric in leaves(metrics or []):
+            if uses_tensors(metric, self):
+                raise ValueError(
+                    "a metric that uses tensors of the model stands beside a loss that does; beside another one, write "
+                    "model.add_metric(value, name='…') before compile, with the value that the function would return. "
+                    f"Received: metrics=[…, {metric.__name__}]"
+                )
+
+    @property
+    def _trained(self) -> Any:
+        return self if self._trainer is None else self._trainer
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer that `compile` was given."""
+        return super().optimizer if self._trainer is None else self._trainer.optimizer  # type: ignore[misc]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """What `evaluate` returns."""
+        if self._trainer is None:
+            return super().metrics_names  # type: ignore[misc]
+        return self._sorted({name: name for name in self._trainer.metrics_names})
+
+    @property
+    def stop_training(self) -> bool:
+        """Whether a callback wants the training to end."""
+        return vars(self._trained).get("stop_training", False)
+
+    @stop_training.setter
+    def stop_training(self, value: bool) -> None:
+        vars(self._trained)["stop_training"] = value
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train."""
         if self._trainer is None:
             return super().fit(x, y, *args, **kwargs)  # type: ignore[misc]
+        kwargs = _named("fit", args, kwargs)
         if (data := kwargs.get("validation_data")) is not None:
-            is_pair = isinstance(data, tuple | list)
-            kwargs["validation_data"] = (_joined(*data), None) if is_pair else _joined(data, None)
-        return self._trainer.fit(_joined(x, y), None, *args, **kwargs)
+            is_tuple = isinstance(data, tuple | list)
+            joined = self._joined(*(data if is_tuple else (data,)))
+            kwargs["validation_data"] = joined if is_tuple else joined[0]
+        x, y = self._joined(x, y, kwargs.pop("sample_weight", None), kwargs.pop("class_weight", None))
+        callbacks = listed(kwargs.get("callbacks"))
+        kwargs["callbacks"] = [*callbacks, _Facing(self, callbacks, data)]
+        self.history = self._trainer.fit(x, y, **kwargs)
+        return self.history
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """The loss of data."""
         if self._trainer is None:
             return super().evaluate(x, y, *args, **kwargs)  # type: ignore[misc]
-        return self._trainer.evaluate(_joined(x, y), None, *args, **kwargs)
+        kwargs = _named("evaluate", args, kwargs)
+        return self._in_order("evaluate", *self._joined(x, y, kwargs.pop("sample_weight", None)), kwargs)
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """One iteration."""
         if self._trainer is None:
             return super().train_on_batch(x, y, *args, **kwargs)  # type: ignore[misc]
-        return self._trainer.train_on_batch(_joined(x, y), None, *args, **kwargs)
+        kwargs = _named("train_on_batch", args, kwargs)
+        x, y = self._joined(x, y, kwargs.pop("sample_weight", None), kwargs.pop("class_weight", None))
+        return self._in_order("train_on_batch", x, y, kwargs)
+
+    def _in_order(self, method, x, y, kwargs):
+        """What a method gives, with the metrics in the order that `compile` was given them in."""
+        if kwargs.get("return_dict") or None not in self._of_tensors:
+            return getattr(self._trainer, method)(x, y, **kwargs)
+        return self._sorted(getattr(self._trainer, method)(x, y, **kwargs | {"return_dict": True}))
+
+    def _sorted(self, logs):
+        """The values of a dict of the loss and metrics, in that order."""
+        own = (name for name in logs if name not in ("loss", *self._of_tensors))
+        return [logs["loss"], *(logs[next(own) if name is None else name] for name in self._of_tensors)]
+
+    def _joined(self, x: Any, y: Any = None, *weights: Any) -> tuple[Any, Any]:
+        """(the data with targets for one more input, the targets if they are measured): arrays, or (a stream, None)."""
+        measures, of_batch = None in self._of_tensors, self._of_batch
+        if isinstance(x, Dataset):
+            return x.map(lambda *batch: of_batch(batch)[: 1 + measures]), None
+        if is_stream(x):
+            if hasattr(x, "__getitem__"):
+                return _Sequence(x, of_batch), None
+            return map(of_batch, x) if hasattr(x, "__next__") else _Batches(x, of_batch), None
+        if y is None or any(weight is not None for weight in weights):
+            raise ValueError(
+                "a loss that uses tensors of the model is a part of it: it takes (x, y), and neither sample_weight nor "
+                f"class_weight. Received: {'y=None' if y is None else 'weights'}"
+            )
+        if isinstance(x, Mapping):
+            return {**x, self._trainer.inputs[-1].name: y}, y if measures else None
+        x = (*(x if isinstance(x, list | tuple) else [x]), y)  # no list, which data sets make an array of
+        return x, y if measures else None
+
+    def _of_batch(self, item: Any) -> tuple[Any, Any]:
+        return self._joined(*unpacked(item))
+
+
+class _Batches:
+    """What gives batches, with another form of each."""
+
+    def __init__(self, stream: Any, of_batch: Callable[[Any], Any]) -> None:
+        self._stream, self._of_batch = stream, of_batch
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._of_batch, self._stream)
+
+    def __len__(self) -> int:
+        return len(self._stream)
+
+    def __getattr__(self, name: str) -> Any:  # what it wants to be told
+        if name in ("_stream", "_of_batch"):
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+
+class _Sequence(_Batches):
+    """The same of what has numbers for its batches."""
+
+    def __getitem__(self, index: int) -> Any:
+        return self._of_batch(self._stream[index])
+
+
+class _Facing(Callback):
+    """Behind the others: those of users, and those that save, get the model that was compiled, not the one that trains.
+
+    Parameters
+    ----------
+    model : Model
+    callbacks : list of Callback
+    data : object
+        To validate with, as `fit` was given it.
+    """
+
+    def __init__(self, model: Any, callbacks: Any, data: Any) -> None:
+        self.compiled, self.callbacks, self.data = model, callbacks, data
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        for callback in self.callbacks:
+            if isinstance(self.data, tuple | list):
+                callback.validation_data = list(self.data)  # as Keras had it before 2.4
+            if not is_of_package(type(callback)) or isinstance(callback, ModelCheckpoint):
+                callback.set_model(self.compiled)
 
 
 def _trainer(model, loss, metrics):
-    """The model with its target for one more input, and the loss in its graph."""
+    """The model with its target for one more input, and the loss, and metrics that use tensors, in its graph."""
     target = Input(tuple(model.output.shape)[1:])
     trainer = model.functional([*model.inputs, target], model.output)
     made = loss(target, model.output)
@@ -94,14 +250,7 @@ def _trainer(model, loss, metrics):
     return trainer
 
 
-def _joined(x, y):
-    """The data with targets for one more input."""
-    if isinstance(x, Dataset):
-        return x.map(lambda inputs, target: ((inputs, target),))
-    if isinstance(x, Iterator):
-        return (([*_listed(inputs), target], None) for inputs, target in x)
-    return [*_listed(x), y]
-
-
-def _listed(x):
-    return list(x) if isinstance(x, list | tuple) else [x]
+def _named(method, args, kwargs):
+    """The arguments of a method behind x and y, by their names."""
+    names = [*signature(getattr(core.Model, method)).parameters][3:]
+    return {**dict(zip(names, args, strict=False)), **kwargs}

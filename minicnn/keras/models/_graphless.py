@@ -90,6 +90,15 @@ class Graphless:
             print_fn(f"{layer.name:<32} {type(layer).__name__:<24} {sum(w.numpy().size for w in layer.weights):>12,}")
         print_fn(f"Total params: {sum(w.numpy().size for w in self.weights):,}")  # type: ignore[attr-defined]
 
+    @property
+    def built(self) -> bool:
+        """Whether the shapes are known, so that weights exist."""
+        return super().built  # type: ignore[misc]
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        """Nothing: Keras is told ``self.built = True`` of a model without a call; here what is there says it."""
+
     def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Write the weights; without a graph, into a file of this name and ``.npz``, which `load_weights` reads."""
         if self.is_graphless:

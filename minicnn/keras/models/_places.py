@@ -50,3 +50,17 @@ def write_to(write: Callable[..., Any], filepath: Any, save_format: Any, args: A
             os.replace(os.path.join(own, f"{name}.h5"), path)
     else:
         write(filepath, *args, **kwargs)
+
+
+_OWN = ("save_own_variables", "load_own_variables", "save_assets", "load_assets", "build_from_config")
+
+
+def warn_of_own_files(model: Any) -> None:
+    """Warn where layers have methods of Keras's for what a file holds of them, which are not asked."""
+    for layer in model.layers:
+        if asked := [name for name in _OWN if hasattr(type(layer), name)]:
+            warn_user(
+                f"layer '{layer.name}' ({type(layer).__name__}) has {asked[0]}, which minicnn does not call: files "
+                "hold weights, and the arguments of constructors; what else a layer keeps is a weight of it, "
+                "add_weight(…, trainable=False)"
+            )

@@ -5,6 +5,7 @@ Of tensors they become a layer that holds the function; what NumPy's functions a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import pairwise
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded, beside, value_of
 from minicnn.keras import _operations
 from minicnn.keras._deferred import applied
@@ -32,7 +34,7 @@ _OF_ARRAYS = (
         "floor_divide",
     ),
     *("full_like", "hstack", "inner", "isclose", "log2", "logaddexp", "meshgrid", "nan_to_num", "quantile"),
-    *("ravel", "roll", "select", "sinh", "take_along_axis", "tensordot", "trace", "tril", "triu", "true_divide"),
+    *("ravel", "roll", "select", "sinh", "take_along_axis", "trace", "tril", "triu", "true_divide"),
     *("vdot", "vstack"),
 )
 
@@ -124,6 +126,22 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     return Recorded(made, [(each, back(at)) for at, each in enumerate(operands) if isinstance(each, Recorded)])
 
 
+def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Any:
+    """Sums of products over axes: the last of x1 and the first of x2, so many, or those of two lists."""
+    if not any(isinstance(each, Recorded) for each in (x1, x2)):
+        return np.tensordot(x1, x2, axes)
+    if isinstance(axes, int | np.integer):
+        axes = range(-int(axes), 0), range(int(axes))
+    first, second = (
+        [axis % x.ndim for axis in np.ravel(given).tolist()] for x, given in zip((x1, x2), axes, strict=True)
+    )
+    rest = [[axis for axis in range(x.ndim) if axis not in summed] for x, summed in ((x1, first), (x2, second))]
+    count = math.prod(x1.shape[axis] for axis in first)
+    a = np.reshape(np.transpose(x1, (*rest[0], *first)), (-1, count))  # (P, K)
+    b = np.reshape(np.transpose(x2, (*second, *rest[1])), (count, -1))  # (K, Q)
+    return np.reshape(a @ b, (*(x1.shape[axis] for axis in rest[0]), *(x2.shape[axis] for axis in rest[1])))
+
+
 def identity(x: Any) -> Any:
     """x."""
     return x
@@ -203,8 +221,11 @@ def in_top_k(targets: Any, predictions: Any, k: int) -> np.ndarray:
     return (numbers > np.take_along_axis(numbers, classes[:, None], -1)).sum(-1) < int(k)
 
 
-def multi_hot(inputs: Any, num_classes: int, axis: int = -1, dtype: Any = "float32") -> np.ndarray:
-    """A row for each row of class numbers, with 1 at each of them: (…, classes)."""
+def multi_hot(
+    inputs: Any, num_classes: int, axis: int = -1, dtype: Any = "float32", sparse: bool = False
+) -> np.ndarray:
+    """A row for each row of class numbers, with 1 at each of them: (…, classes). There are no sparse ones."""
+    check_choice("sparse", sparse, (False,))
     hot = np.asarray(value_of(inputs))[..., None] == np.arange(num_classes)
     return hot.any(axis=-2).astype(dtype)
 
@@ -260,7 +281,7 @@ def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
     return np.stack([function(part) for part in elements])
 
 
-_BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take)
+_BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take, tensordot)
 FURTHER: dict[str, Callable[..., Any]] = {
     name: _operations.by_place(of_tensors_too(getattr(np, name))) for name in _OF_ARRAYS
 }

@@ -102,7 +102,7 @@ def crop_images(
     data_format: Any = None,
 ) -> Any:
     """A part of each picture: of top, bottom and the target's height, two are given, and likewise of the width."""
-    given = _channels_last(np.asarray(images), data_format)
+    given = _channels_last(images if is_symbolic(images) else np.asarray(images), data_format)
     top, rows = _between("height", given.shape[-3], top_cropping, bottom_cropping, target_height, -1)
     left, columns = _between("width", given.shape[-2], left_cropping, right_cropping, target_width, -1)
     return _back(pictures.crop_to_bounding_box(given, top, left, rows, columns), data_format)
@@ -119,7 +119,7 @@ def pad_images(
     data_format: Any = None,
 ) -> Any:
     """Black around each picture: of top, bottom and the target's height, two are given, and likewise of the width."""
-    given = _channels_last(np.asarray(images), data_format)
+    given = _channels_last(images if is_symbolic(images) else np.asarray(images), data_format)
     top, rows = _between("height", given.shape[-3], top_padding, bottom_padding, target_height, 1)
     left, columns = _between("width", given.shape[-2], left_padding, right_padding, target_width, 1)
     return _back(pictures.pad_to_bounding_box(given, top, left, rows, columns), data_format)

@@ -13,7 +13,7 @@ from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.optimizers._updating import Optimizer as Optimizer
 from minicnn.keras.optimizers._updating import check_rule
-from minicnn.keras.optimizers._variables import Iterations, LearningRate
+from minicnn.keras.optimizers._variables import Iterations, LearningRate, in_force, schedule_of
 from minicnn.layers.names import unique_name
 from minicnn.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
 from minicnn.registry import custom_object_scope, is_config, to_plain
@@ -75,9 +75,10 @@ def _learning_rate(optimizer):
 
 
 def _rate_or_schedule(optimizer):
-    """A number that can be assigned to, as today's Keras has it, or a schedule."""
+    """A number that can be assigned to, as today's Keras has it, or a schedule, which is the number in force, too."""
     rate = _given_rate(optimizer)
-    return _learning_rate(optimizer) if isinstance(rate, float) or _is_falling(rate) else rate
+    is_number = isinstance(rate, float) or _is_falling(rate)
+    return _learning_rate(optimizer) if is_number else in_force(rate, optimizer)
 
 
 def _set_learning_rate(optimizer, value):
@@ -86,7 +87,7 @@ def _set_learning_rate(optimizer, value):
 
 def _set_rate_or_schedule(optimizer, value):
     """The setter of `learning_rate`, which takes functions too; a number leaves ``decay=`` in force, as in Keras 2."""
-    before = _given_rate(optimizer)
+    before, value = _given_rate(optimizer), schedule_of(value)
     if is_config(value):
         value = _settable(core.schedules.get(value))
     elif callable(value):
@@ -117,16 +118,20 @@ def _settable(rate):
 
 def _translate(name, args, kwargs):
     """Arguments of the optimizer `name` as today's Keras takes them."""
+    if name == "Nadam" and kwargs.keys() & {"lr", "decay", "schedule_decay"}:  # today's has none of them
+        kwargs = {"schedule_decay": 0.004, **kwargs}
+        if kwargs["schedule_decay"] is None:
+            kwargs["schedule_decay"] = 0.004
     kwargs = renamed(name, kwargs, {"lr": "learning_rate"})
-    for old in ("epsilon", "rho", "schedule_decay"):
+    for old in ("epsilon", "rho"):
         if kwargs.get(old, 0) is None:  # Keras 2: the default
             del kwargs[old]
     if kwargs.get("name") is None and name != "Lookahead":  # which goes by the optimizer inside
         kwargs["name"] = unique_name(name)
-    if kwargs.get("schedule_decay") == 0.004:  # Keras 2's argument of Nadam: today it is always that
-        del kwargs["schedule_decay"]
     decay = kwargs.pop("decay", 0.0) or 0.0
-    if decay:
+    if decay and name == "Nadam":
+        warn_once("Nadam(decay=…) changed nothing in Keras 2, and does not here: schedule_decay= is the momentum's")
+    elif decay:
         warn_once(
             f"{name}(decay=…) is an argument of Keras 2: today it is "
             "learning_rate=schedules.InverseTimeDecay(rate, 1, decay)"
@@ -171,15 +176,32 @@ def _with_config(core_class):
     return get_config
 
 
+def translated_class(core_class: type, translate: Callable[..., Any], module: str) -> type:
+    """The class of an optimizer as Keras has it.
+
+    Parameters
+    ----------
+    core_class : type
+        minicnn's.
+    translate : callable
+        From arguments as a script gives them to minicnn's.
+    module : str
+        Where it is.
+    """
+    own = {
+        "lr": property(_learning_rate, _set_learning_rate),
+        "learning_rate": property(_rate_or_schedule, _set_rate_or_schedule),
+        "decay": property(_decay, _set_decay),
+        "get_config": _with_config(core_class),
+        "iterations": property(_iterations, _set_iterations),
+    }
+    own |= {**_optimizer_variables.METHODS, **_applied.METHODS, "apply": _applied.with_apply(core_class)}
+    return translated(core_class, translate, module, **own)
+
+
 for _name, _class in _CLASSES.items():
     if _name != "Optimizer":
-        _lr = property(_learning_rate, _set_learning_rate)
-        _rate = property(_rate_or_schedule, _set_rate_or_schedule)
-        _own = {"lr": _lr, "learning_rate": _rate, "decay": property(_decay, _set_decay)}
-        _own["get_config"] = _with_config(_class)
-        _own["iterations"] = property(_iterations, _set_iterations)
-        _own |= {**_optimizer_variables.METHODS, **_applied.METHODS, "apply": _applied.with_apply(_class)}
-        globals()[_name] = translated(_class, partial(_translate, _name), __name__, **_own)
+        globals()[_name] = translated_class(_class, partial(_translate, _name), __name__)
 
 
 def get(identifier: Any) -> Any:
@@ -214,6 +236,6 @@ def translate(optimizer: core.Optimizer, is_given: bool = False) -> core.Optimiz
 
 _LOWER_CASE = {name.lower(): name for name in ("Adagrad", "Adadelta", "Adamax", "Nadam")}  # as Keras 1 and 2 had them
 __getattr__ = lookup(
-    __name__, ["minicnn.optimizers"], names={"serialize": "minicnn.registry.to_plain"}, old=_LOWER_CASE
+    __name__, ["minicnn.optimizers"], ["legacy"], names={"serialize": "minicnn.registry.to_plain"}, old=_LOWER_CASE
 )
 __all__ = sorted(_CLASSES)

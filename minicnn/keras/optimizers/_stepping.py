@@ -11,12 +11,13 @@ from minicnn import initializers
 from minicnn.differentiation import value_of
 from minicnn.keras import _optimizer_variables
 from minicnn.keras._variables import Variable
+from minicnn.keras.optimizers._older import Older, begin_state, mark_older
 from minicnn.on_host import assign, on_host
 from minicnn.optimizers.by_weight import ByWeight
 from minicnn.parameters import Weight
 
 
-class Stepping:
+class Stepping(Older):
     """What a class with ``update_step(gradient, variable, learning_rate)`` has: it is called for each weight.
 
     The gradient is clipped, and the weight has decayed, before. Variables of `add_variable_from_reference` are kept by
@@ -29,6 +30,7 @@ class Stepping:
     _segments: Any
 
     def __init_subclass__(cls, **options: Any) -> None:
+        mark_older(cls)
         if "update_step" in vars(cls) and "apply" not in vars(cls):
             cls.apply = Stepping._not_by_stretch  # type: ignore[attr-defined]
             cls.has_steps = True
@@ -46,7 +48,9 @@ class Stepping:
         """Note what will be updated; a subclass makes its variables after ``super().build(variables)``."""
         vars(self)["_index"] = {variable: i for i, variable in enumerate(variables)}
         vars(self)["_added"] = []
-        self.built = True
+        self.built, self._built = True, False
+        if self.is_older:
+            begin_state(self, vars(self)["_index"])
 
     @property
     def variables(self) -> list[np.ndarray]:
@@ -66,11 +70,23 @@ class Stepping:
         vars(self).setdefault("_added", []).append(variable)
         return variable
 
-    def add_variable_from_reference(
-        self, reference_variable: Any, name: str | None = None, initializer: Any = "zeros", **options: Any
-    ) -> Variable:
-        """A variable of the shape of another one."""
-        return self.add_variable(reference_variable.shape, initializer, name=name)
+    def add_variable_from_reference(self, reference_variable: Any = None, *args: Any, **options: Any) -> Variable:
+        """A variable of the shape of another one.
+
+        Parameters
+        ----------
+        reference_variable : variable
+            Keras 2 calls it `model_variable`.
+        *args, **options
+            `name` and `initializer`; in Keras 2 `variable_name`, `shape` and `initial_value`.
+        """
+        variable = options.pop("model_variable", reference_variable)
+        if self.is_older:
+            return self._of_reference(variable, *args, **options)
+        return self._of_shape(variable.shape, *args, **options)
+
+    def _of_shape(self, shape, name=None, initializer="zeros", **options):
+        return self.add_variable(shape, initializer, name=name)
 
     def assign(self, variable: Any, value: Any) -> None:
         """Set a variable."""
@@ -90,14 +106,19 @@ class Stepping:
             return
         optimizer: Any = self
         optimizer._clip(grad)
-        if optimizer.weight_decay:
+        if optimizer.weight_decay and not hasattr(
+            self, "_resource_apply_dense"
+        ):  # whose rule has all, before Keras 2.11
             optimizer._decay(theta, learning_rate * optimizer.weight_decay)
         weights: list[Weight] = ByWeight._weights(optimizer)
+        if optimizer.is_older:
+            weights = [optimizer._as_handed(weight) for weight in weights]
         if not self.built or any(w not in vars(self)["_index"] for w in weights):  # of another model
             self.built = False
             self.build(weights)
         done, optimizer.iterations = optimizer.iterations, optimizer.updates  # fewer where gradients accumulate
         try:
+            vars(self)["_apply_state"] = optimizer._prepare(weights) if optimizer.is_older else None
             for segment, weight in zip(self._segments, weights, strict=True):
                 weight.assign(on_host(theta[segment]).reshape(weight.shape))  # which has decayed
                 factor = optimizer.factor(optimizer.multiplier(weight))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from inspect import signature
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from minicnn.keras._own_metrics import Variable
 from minicnn.keras._translation import Translated
 from minicnn.keras._updates import gathering, run
 from minicnn.keras.optimizers._stepping import Stepping
-from minicnn.keras.optimizers._variables import Iterations
+from minicnn.keras.optimizers._variables import Iterations, LearningRate
 from minicnn.on_host import assign, on_host
 from minicnn.optimizers.by_weight import ByWeight
 from minicnn.parameters import Weight
@@ -53,7 +53,9 @@ class Optimizer(Stepping, core.Optimizer, metaclass=Translated):
         return made
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        if not self._has_updates:
+        if self.is_older:
+            self._begin(*args, **options)
+        elif not self._has_updates:
             super().__init__(*args, **options)
         elif args or (unknown := options.keys() - {"clipnorm", "clipvalue", "name"}):
             raise TypeError(
@@ -74,6 +76,10 @@ class Optimizer(Stepping, core.Optimizer, metaclass=Translated):
     @property
     def learning_rate(self) -> Any:
         """What the constructor has set; of a class with ``get_updates`` a variable stays one."""
+        if self.is_older:
+            rate = LearningRate(self.current_learning_rate)
+            rate.optimizer = self
+            return rate
         return vars(self)["_rate"] if "_rate" in vars(self) else core.Optimizer.learning_rate.fget(self)  # type: ignore[attr-defined]
 
     @learning_rate.setter
@@ -161,6 +167,8 @@ class Optimizer(Stepping, core.Optimizer, metaclass=Translated):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; of a class with ``get_updates`` those of this base."""
+        if self.is_older:
+            return self._config()
         if not self._has_updates:
             return super().get_config()
         return {n: vars(self)[n] for n in ("clipnorm", "clipvalue") if vars(self).get(n) is not None}
@@ -168,6 +176,8 @@ class Optimizer(Stepping, core.Optimizer, metaclass=Translated):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         """An optimizer from what `get_config` gave, in the words of today or in those of a file of Keras 2."""
+        if cls.is_older:
+            return cls(**config)
         if not hasattr(cls, "get_updates"):
             return super().from_config(config)
         config = {name: value for name, value in config.items() if value is not None}
@@ -203,16 +213,21 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
     return optimizer
 
 
-def begun_anew(optimizer: core.Optimizer) -> core.Optimizer:
-    """A copy of an optimizer without its state, with all its numbers, also those that its `get_config` leaves out."""
-    if Optimizer not in type(optimizer).__mro__:
-        return check_rule(type(optimizer).from_config(optimizer.get_config()))
-    if not optimizer._has_updates:  # type: ignore[attr-defined]
-        config = {**core.Optimizer.get_config(optimizer), **optimizer.get_config()}
-        own = signature(type(optimizer).__init__).parameters
-        return check_rule(type(optimizer).from_config({n: v for n, v in config.items() if v is not None or n in own}))
-    made = copy.deepcopy(optimizer)
+def begun_anew(optimizer: core.Optimizer, weights: Iterable[Weight]) -> core.Optimizer:
+    """A copy of an optimizer without its state, with all else that it has, also what its `get_config` leaves out.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    weights : iterable of Weight
+        Those of models, which the copy knows as the optimizer does (`exclude_from_weight_decay`), and has no copies of.
+    """
+    made = copy.deepcopy(optimizer, {id(weight): weight for weight in weights})
     made.iterations = 0
+    inside = made.optimizer if isinstance(made, core.Lookahead) else made
+    if isinstance(inside, Stepping):
+        inside.built = False
+        vars(inside).update(_handed={}, _added=[], _of=None)
     return check_rule(made)
 
 

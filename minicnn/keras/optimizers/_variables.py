@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minicnn import optimizers as core
+from minicnn.optimizers.schedules import LearningRateSchedule
 
 
 class LearningRate(float):
@@ -50,3 +55,63 @@ class Iterations(int):
         return np.int64(self)
 
     read_value = value = numpy
+
+
+class _InForce(NDArrayOperatorsMixin):
+    """What a schedule is besides, as an optimizer's: the rate of the next iteration, as today's Keras has it."""
+
+    __slots__ = ()
+    optimizer: core.Optimizer
+    schedule: LearningRateSchedule
+
+    def __float__(self) -> float:
+        return float(self.optimizer.current_learning_rate)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(float(self), dtype or np.float32)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return getattr(ufunc, method)(*(float(x) if isinstance(x, _InForce) else x for x in inputs), **kwargs)
+
+    def __format__(self, how: str) -> str:
+        return format(float(self), how)
+
+    def __round__(self, digits: int | None = None) -> float:
+        return round(float(self), digits)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are the schedule's alone, without the optimizer."""
+        return schedule_of, (self.schedule,)
+
+    def numpy(self) -> np.float32:
+        """The rate, as Keras has it."""
+        return np.float32(float(self))
+
+    read_value = get_value = numpy
+
+
+@cache
+def _in_force(kind):
+    own = {"__doc__": kind.__doc__, "__module__": kind.__module__, "__slots__": ("optimizer", "schedule")}
+    return type(kind.__name__, (_InForce, kind), own)
+
+
+def in_force(schedule: LearningRateSchedule, optimizer: core.Optimizer) -> LearningRateSchedule:
+    """The schedule, which is a number as well: the rate of the optimizer's next iteration.
+
+    Parameters
+    ----------
+    schedule : LearningRateSchedule
+    optimizer : Optimizer
+        Whose it is.
+    """
+    schedule = schedule_of(schedule)  # one that was read off another optimizer
+    made = object.__new__(_in_force(type(schedule)))
+    made.__dict__ = vars(schedule)  # so that what is changed in one is changed in the other
+    made.optimizer, made.schedule = optimizer, schedule
+    return made
+
+
+def schedule_of(rate: Any) -> Any:
+    """The schedule itself, of one that `in_force` gave; anything else as it is."""
+    return rate.schedule if isinstance(rate, _InForce) else rate

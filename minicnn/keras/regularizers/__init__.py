@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 
 from minicnn import regularizers as _core
 from minicnn.differentiation import Recorded, gradients, value_of
+from minicnn.hints import Config
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._translation import Translated, translated
+from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.on_host import assign, on_host
+from minicnn.registry import custom_object
 
 
 class Regularizer(_core.Regularizer, metaclass=Translated):
@@ -47,6 +51,56 @@ def _add_gradient(regularizer, w, grad):
         assign(grad, on_host(grad) + slope)
 
 
+@_core.register
+class FunctionRegularizer(Regularizer):
+    """A function of the weight as a penalty, differentiated as it runs; files hold its name alone.
+
+    Parameters
+    ----------
+    function : callable
+        Of an array, the weight; returns a number.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function: Callable[[Any], Any] = function
+
+    def __call__(self, w: Any) -> Any:
+        """R(w); several numbers are added up, as Keras adds up all losses."""
+        return np.sum(self.function(w))
+
+    def get_config(self) -> Config:
+        """The function by its name."""
+        return {"function": getattr(self.function, "__name__", repr(self.function))}
+
+    @classmethod
+    def from_config(cls, config: Any) -> Self:
+        """A penalty from what `get_config` returned; the function comes from ``custom_objects=``.
+
+        Raises
+        ------
+        ValueError
+            If it is not there.
+        """
+        name = config["function"]
+        function = custom_object(name) or get_custom_objects().get(name)
+        if function is None:
+            raise ValueError(
+                "the model has a function as a regularizer, which no file holds: load_model(…, custom_objects="
+                f"{{'{name}': {name}}}). Received: no function of this name"
+            )
+        return cls(function)
+
+
+def get(identifier: Any) -> Any:
+    """A regularizer from a name, a class, an instance, a config or a function of the weight; None for None."""
+    if isinstance(identifier, str):
+        identifier = custom_object(identifier) or get_custom_objects().get(identifier, identifier)
+    is_function = callable(identifier) and not isinstance(identifier, type | _core.Regularizer)
+    if is_function and not hasattr(identifier, "stands_for"):
+        return FunctionRegularizer(identifier)
+    return _core.get(identifier)
+
+
 def _open_to_calls(part):
     """A class of the library, whose subclasses may have a ``__call__`` of their own, too, which may call this one's."""
 
@@ -68,8 +122,7 @@ def _open_to_calls(part):
 
 _NAMES = {
     "serialize": "minicnn.registry.to_plain",
-    "get": "minicnn.regularizers",
-    "deserialize": "minicnn.regularizers.get",
+    "deserialize": f"{__name__}.get",
 }
 _found = lookup(__name__, ["minicnn.regularizers"], names=_NAMES, old={"activity_l1": "l1", "activity_l2": "l2"})
 _open: dict[type, Any] = {}
@@ -82,4 +135,4 @@ def __getattr__(name: str) -> Any:
     return _open[part] if part in _open else _open.setdefault(part, _open_to_calls(part))
 
 
-__all__ = sorted({*public_names(_core), "l1", "l2", "l1_l2"})
+__all__ = sorted({*public_names(_core), "get", "l1", "l2", "l1_l2"})

@@ -27,6 +27,20 @@ _MODULES = (
 _OF_MODULES = {"add_n": "math", "ceil": "math", "SparseTensor": "sparse", "flags": "app"}  # that ``tf`` has too
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1
 
+_LITE = (
+    'it writes no TensorFlow Lite. model.export("model.onnx", format="onnx") writes what runs on phones and boards, by '
+    "onnxruntime, and what others turn into .tflite (onnx2tf)"
+)
+_INSTEAD = {  # names of TensorFlow that scripts end with
+    "lite": _LITE,
+    "saved_model": (
+        'it writes and reads no SavedModel: model.save("model.keras") and keras.models.load_model, or for other '
+        'programs model.export("model.onnx", format="onnx")'
+    ),
+    "estimator": "a compiled model, and its fit and evaluate, are what an estimator was",
+    "lookup": "numbers of names are those of a dict, or np.unique(names, return_inverse=True)",
+    "feature_column": "columns of a table are arrays, which keras.Input and Concatenate take",
+}
 __version__ = "2.21.0"  # of the TensorFlow whose names these are
 newaxis = None
 bool = np.dtype("bool")
@@ -68,6 +82,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     raise NoAttribute(
         reason(name)
+        or (name in _INSTEAD and f"minicnn has no tf.{name}: {_INSTEAD[name]}")
         or f"minicnn has no tf.{name}: of TensorFlow it has what Keras scripts ask for most; for other "
         "functions write NumPy's, or those of keras.ops",
         name=name,

@@ -149,7 +149,8 @@ def einsum(equation: str, *inputs: Any, **options: Any) -> Any:
 @entering
 def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
     """Sums of products over axes, as `numpy.tensordot` has them."""
-    return of_tensorflow(np.tensordot(as_tensor(a), as_tensor(b), axes))
+    a, b = (x if is_symbolic(x) else as_tensor(x) for x in (a, b))
+    return of_tensorflow(ops.tensordot(a, b, axes))
 
 
 @entering

@@ -16,11 +16,13 @@ from minicnn.differentiation import met, value_of
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._updates import updated
 from minicnn.keras._warning import warn_once
+from minicnn.keras.layers._of_keras_1 import Beginning
 
 # TensorFlow 1's name → today's, as a path below ``tf``.
 TODAY = {
     **{"mul": "multiply", "sub": "subtract", "neg": "negative", "pack": "stack", "unpack": "unstack"},
     **{"select": "where", "batch_matmul": "matmul", "initialize_all_variables": "global_variables_initializer"},
+    "initialize_variables": "variables_initializer",
     **{name: f"math.{name}" for name in ("is_nan", "is_inf", "is_finite", "rsqrt", "log1p", "lgamma", "erf")},
     **{f"random_{name}": f"random.{name}" for name in ("normal", "uniform", "shuffle")},
     "truncated_normal": "random.truncated_normal",
@@ -29,7 +31,7 @@ TODAY = {
     **{name: f"nn.{name}" for name in ("depth_to_space", "space_to_depth")},
 }
 __all__ = ["Graph", "Print", "assign", "assign_add", "assign_sub", "div", "get_default_graph", "list_local_devices"]
-__all__ += ["scatter_add", "scatter_sub", "scatter_update"]
+__all__ += ["scatter_add", "scatter_sub", "scatter_update", "variables_initializer"]
 
 
 def of_today(name: str) -> Any:
@@ -94,6 +96,18 @@ def get_default_graph() -> Graph:
 def list_local_devices(*args: Any, **kwargs: Any) -> list[Any]:
     """What computes, as TensorFlow 1's ``device_lib`` lists it: one processor."""
     return [SimpleNamespace(name="/device:CPU:0", device_type="CPU", memory_limit=0)]
+
+
+def variables_initializer(var_list: Sequence[Any], name: str | None = None) -> Beginning:
+    """What draws weights again when a session runs it: ``session.run(tf.variables_initializer(layer.weights))``.
+
+    Parameters
+    ----------
+    var_list : sequence of Weight
+    name : optional
+        Not used.
+    """
+    return Beginning(var_list)
 
 
 def _update(method: str) -> Callable[..., Any]:

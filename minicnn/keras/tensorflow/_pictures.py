@@ -9,7 +9,9 @@ import numpy as np
 
 from minicnn.differentiation import met, value_of
 from minicnn.errors import ShapeError
+from minicnn.keras import ops
 from minicnn.keras import random as numbers
+from minicnn.keras._operations import is_symbolic
 from minicnn.keras.tensorflow._functions import of_tensorflow, pictures_of, pixels_of
 
 __all__ = ["adjust_brightness", "adjust_contrast", "adjust_saturation", "central_crop", "crop_to_bounding_box"]
@@ -125,6 +127,15 @@ def per_image_standardization(image: Any) -> Any:
     return of_tensorflow((pixels - np.mean(pixels, axis=axes, keepdims=True)) / deviation)
 
 
+def _pictures(image):
+    """As `pictures_of`; or a model's tensor of pictures, whose size is known, for layers."""
+    if not is_symbolic(image):
+        return pictures_of(image)
+    if image.ndim != 4 or None in image.shape[1:3]:
+        raise ShapeError(f"expected a tensor of pictures (None, H, W, C) of a known size. Received: {image.shape}")
+    return image
+
+
 def crop_to_bounding_box(
     image: Any, offset_height: int, offset_width: int, target_height: int, target_width: int
 ) -> Any:
@@ -135,14 +146,17 @@ def crop_to_bounding_box(
     ValueError
         If it does not lie inside.
     """
-    pixels = pictures_of(image)
+    pixels = _pictures(image)
     height, width = pixels.shape[-3:-1]
     if min(offset_height, offset_width) < 0 or offset_height + target_height > height:
         raise ValueError(f"the part lies inside {(height, width)}. Received: {offset_height} + {target_height} rows")
     if offset_width + target_width > width:
         raise ValueError(f"the part lies inside {(height, width)}. Received: {offset_width} + {target_width} columns")
-    rows = slice(offset_height, offset_height + target_height)
-    return of_tensorflow(pixels[..., rows, offset_width : offset_width + target_width, :])
+    rows, columns = (
+        slice(offset_height, offset_height + target_height),
+        slice(offset_width, offset_width + target_width),
+    )
+    return of_tensorflow(pixels[:, rows, columns] if pixels.ndim == 4 else pixels[rows, columns])
 
 
 def pad_to_bounding_box(
@@ -155,7 +169,7 @@ def pad_to_bounding_box(
     ValueError
         If it does not fit.
     """
-    pixels = pictures_of(image)
+    pixels = _pictures(image)
     height, width = pixels.shape[-3:-1]
     below, right = target_height - offset_height - height, target_width - offset_width - width
     if min(offset_height, offset_width, below, right) < 0:
@@ -164,12 +178,12 @@ def pad_to_bounding_box(
             f"with offsets {(offset_height, offset_width)}"
         )
     pairs = [(0, 0)] * (pixels.ndim - 3) + [(offset_height, below), (offset_width, right), (0, 0)]
-    return of_tensorflow(np.pad(pixels, pairs))
+    return of_tensorflow(ops.pad(pixels, pairs))
 
 
 def resize_with_crop_or_pad(image: Any, target_height: int, target_width: int) -> Any:
     """The middle of each picture, or the picture in the middle of black."""
-    pixels = pictures_of(image)
+    pixels = _pictures(image)
     height, width = pixels.shape[-3:-1]
     rows, columns = min(height, target_height), min(width, target_width)
     middle = crop_to_bounding_box(pixels, (height - rows) // 2, (width - columns) // 2, rows, columns)
@@ -184,7 +198,7 @@ def central_crop(image: Any, central_fraction: float) -> Any:
     """The middle part of each picture, of this share of its height and width, above 0 and at most 1."""
     if not 0 < central_fraction <= 1:
         raise ValueError(f"`central_fraction` must be above 0 and at most 1. Received: {central_fraction}")
-    pixels = pictures_of(image)
+    pixels = _pictures(image)
     height, width = pixels.shape[-3:-1]
     top, left = (int((n - n * central_fraction) / 2) for n in (height, width))
     return crop_to_bounding_box(pixels, top, left, height - 2 * top, width - 2 * left)

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.keras import ops
 from minicnn.keras._updates import after
+from minicnn.keras._warning import warn_once
 
 __all__ = [
     "assert_equal",
@@ -22,6 +24,8 @@ __all__ = [
         "executing_eagerly",
         "experimental",
         "global_variables_initializer",
+        "local_variables_initializer",
+        "tables_initializer",
     ),
     *("logging", "name_scope", "no_op", "reset_default_graph", "sysconfig", "variable_scope", "version"),
 ]
@@ -29,6 +33,14 @@ __all__ = [
 
 def nothing(*args: Any, **kwargs: Any) -> None:
     """Does nothing."""
+
+
+def global_variables_initializer(name: str | None = None) -> None:
+    """Nothing that a session could run: weights have their first numbers as soon as they are there."""
+    warn_once(
+        "tf.global_variables_initializer does nothing: weights have numbers from the start, and keep what they have; "
+        "session.run(tf.variables_initializer(model.weights)) draws them again"
+    )
 
 
 def executing_eagerly() -> bool:
@@ -49,7 +61,7 @@ def timestamp(name: str | None = None) -> float:
 variable_scope = name_scope
 control_dependencies = after
 enable_eager_execution = disable_eager_execution = enable_v2_behavior = disable_v2_behavior = nothing
-reset_default_graph = global_variables_initializer = no_op = nothing
+reset_default_graph = no_op = local_variables_initializer = tables_initializer = nothing
 _LEVELS = {name: getattr(_logging, name) for name in ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL")}
 logging = SimpleNamespace(set_verbosity=nothing, get_verbosity=lambda: _logging.WARNING, **_LEVELS)
 autograph = SimpleNamespace(set_verbosity=nothing, experimental=SimpleNamespace(do_not_convert=lambda func: func))
@@ -78,6 +90,19 @@ debugging = SimpleNamespace(
     enable_check_numerics=nothing,
     disable_traceback_filtering=nothing,
 )
-experimental = SimpleNamespace(numpy=SimpleNamespace(experimental_enable_numpy_behavior=nothing))
+
+
+class _Numpy:
+    """``tf.experimental.numpy``: NumPy's functions, which are those of ``keras.ops``, also on a tape."""
+
+    experimental_enable_numpy_behavior = staticmethod(nothing)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or not hasattr(ops, name):
+            raise AttributeError(f"minicnn has no tf.experimental.numpy.{name}: what keras.ops has is there")
+        return getattr(ops, name)
+
+
+experimental = SimpleNamespace(numpy=_Numpy())
 sysconfig = SimpleNamespace(get_build_info=dict)
 version = SimpleNamespace(VERSION="2.21.0")

@@ -11,13 +11,14 @@ from minicnn import layers
 from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded
 from minicnn.errors import ShapeError
-from minicnn.images.resizing import INTERPOLATIONS, resized
+from minicnn.images.resizing import INTERPOLATIONS, fitting, resized
 from minicnn.keras import random as numbers
 from minicnn.keras._names import lookup
-from minicnn.keras._operations import entering, is_symbolic
-from minicnn.keras.tensorflow import _boxes, _likeness, _patches, _pictures, _resizing, _stateless
+from minicnn.keras._operations import entering, in_a_lambda, is_symbolic
+from minicnn.keras.tensorflow import _boxes, _glimpses, _likeness, _patches, _pictures, _resizing, _stateless
 from minicnn.keras.tensorflow._boxes import *  # noqa: F403
 from minicnn.keras.tensorflow._functions import of_tensorflow, pictures_of, pixels_of
+from minicnn.keras.tensorflow._glimpses import *  # noqa: F403
 from minicnn.keras.tensorflow._likeness import *  # noqa: F403
 from minicnn.keras.tensorflow._patches import *  # noqa: F403
 from minicnn.keras.tensorflow._pictures import *  # noqa: F403
@@ -32,10 +33,12 @@ from minicnn.keras.tensorflow.io import (
     decode_png,
     encode_jpeg,
     encode_png,
+    is_jpeg,
 )
+from minicnn.resampling import taps_between
 
 __all__ = ["convert_image_dtype", "decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png"]
-__all__ += ["encode_jpeg", "encode_png"]
+__all__ += ["encode_jpeg", "encode_png", "is_jpeg"]
 __all__ += ["flip_left_right", "flip_up_down", "grayscale_to_rgb", "random_flip_left_right", "resize"]
 __all__ += ["resize_with_pad"]
 __all__ += ["rgb_to_grayscale"]
@@ -44,8 +47,10 @@ __all__ += _stateless.__all__
 __all__ += _patches.__all__
 __all__ += _resizing.__all__
 __all__ += _boxes.__all__
+__all__ += _glimpses.__all__
 __all__ += _likeness.__all__  # all of which take what a tape watches, or refuse it: see the end
 
+_BY_PRODUCTS = ("gaussian", "mitchellcubic")  # methods that no layer has
 _GREY = np.array([[0.2989], [0.5870], [0.1140]], np.float32)  # how much of red, green and blue is light (ITU-R BT.601)
 
 
@@ -71,7 +76,7 @@ def resize(
     images : array (H, W, C) or (N, H, W, C), or a model's tensor
     size : (int, int)
         Height and width.
-    method : {"bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5"}
+    method : {"bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian", "mitchellcubic"}
     preserve_aspect_ratio : bool, default False
         Whether the pictures become only as large as fits into the size.
     antialias : bool, default False
@@ -82,7 +87,7 @@ def resize(
     ValueError
         For another method, or another number of axes.
     """
-    check_choice("method", method, INTERPOLATIONS)
+    check_choice("method", method, (*INTERPOLATIONS, *_BY_PRODUCTS))
     height, width = (int(n) for n in size)
     pixels = images if is_symbolic(images) else pixels_of(images)
     if len(pixels.shape) not in (3, 4):
@@ -91,13 +96,16 @@ def resize(
         sizes = pixels.shape[-3:-1]
         if None in sizes:
             raise ValueError(f"`preserve_aspect_ratio` needs pictures of a known size. Received: shape {pixels.shape}")
-        share = min(height / sizes[0], width / sizes[1])
-        height, width = (max(1, round(share * n)) for n in sizes)
+        share = np.min(np.float32((height, width)) / np.float32(sizes))
+        height, width = (max(1, int(n)) for n in np.round(share * np.float32(sizes)))  # in float32, as TensorFlow
+    if is_symbolic(images) and method in _BY_PRODUCTS:
+        return in_a_lambda(lambda x: resize(x, (height, width), method, antialias=antialias), images)
     if is_symbolic(images):
         return layers.Resizing(height, width, interpolation=method, antialias=antialias)(images)
     batch = pixels if pixels.ndim == 4 else pixels[None]  # (N, H, W, C)
-    if isinstance(batch, Recorded):
+    if isinstance(batch, Recorded) or method in _BY_PRODUCTS:
         made = _resized_by_products(batch, (height, width), method, antialias)
+        made = made if isinstance(batch, Recorded) else of_tensorflow(made)
         return made if pixels.ndim == 4 else made[0]
     if antialias and method != "area":
         made = np.asarray(layers.Resizing(height, width, interpolation=method, antialias=True)(batch))
@@ -110,10 +118,18 @@ def resize(
 def _resized_by_products(batch, sizes, method, antialias):
     """The same for recorded pictures (N, H, W, C): a product with the weights of pixels, along each axis."""
     for axis, size in zip((1, 2), sizes, strict=True):
-        ones = np.eye(batch.shape[axis], dtype=np.float32)[:, None]  # (n, 1, n): a picture for each pixel, as a channel
-        weights = np.asarray(resize(ones, (size, 1), method, antialias=antialias))[:, 0]  # (size, n)
-        batch = np.moveaxis(np.moveaxis(batch, axis, -1) @ weights.T, -1, axis)
+        batch = np.moveaxis(
+            np.moveaxis(batch, axis, -1) @ _weights(batch.shape[axis], size, method, antialias), -1, axis
+        )
     return batch
+
+
+def _weights(count, size, method, antialias):
+    """How much of each of `count` pixels is in each of `size` ones: (count, size), float32."""
+    if method in _BY_PRODUCTS:
+        return taps_between(count, size, method, antialias).matrix(count).astype(np.float32)
+    ones = np.eye(count, dtype=np.float32)[:, None]  # (n, 1, n): a picture for each pixel, as a channel
+    return np.asarray(resize(ones, (size, 1), method, antialias=antialias))[:, 0].T
 
 
 def resize_with_pad(
@@ -121,13 +137,8 @@ def resize_with_pad(
 ) -> Any:
     """Each picture as large as fits, its proportions kept and sizes rounded down, in the middle of black."""
     pixels, targets = pictures_of(image), (int(target_height), int(target_width))
-    sizes = pixels.shape[-3:-1]
-    ratio = max(size / target for size, target in zip(sizes, targets, strict=True))
-    fits = [size / ratio for size in sizes]
-    before = [max(0, int((target - fit) / 2)) for fit, target in zip(fits, targets, strict=True)]
-    return _pictures.pad_to_bounding_box(
-        resize(pixels, [max(1, int(n)) for n in fits], method, antialias=antialias), *before, *targets
-    )
+    size, before = fitting(pixels.shape[-3:-1], targets)
+    return _pictures.pad_to_bounding_box(resize(pixels, size, method, antialias=antialias), *before, *targets)
 
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:

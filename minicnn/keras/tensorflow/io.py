@@ -33,6 +33,7 @@ __all__ += [
     "VarLenFeature",
     "decode_raw",
     "gfile",
+    "is_jpeg",
 ]
 __all__ += ["matching_files", "parse_example", "parse_single_example", "parse_tensor", "read_file", "serialize_tensor"]
 __all__ += ["write_file"]
@@ -71,6 +72,11 @@ def _encoded(image, kind, **options):
 def encode_jpeg(image: Any, format: str = "", quality: int = 95, **options: Any) -> bytes:
     """A file's bytes of a picture (H, W, C) of uint8."""
     return _encoded(image, "JPEG", quality=int(quality))
+
+
+def is_jpeg(contents: Any, name: str | None = None) -> Any:
+    """Whether a file's bytes begin as those of a JPEG file do."""
+    return of_tensorflow(np.asarray(as_bytes(contents)[:3] == b"\xff\xd8\xff"))
 
 
 def encode_png(image: Any, compression: int = -1, name: str | None = None) -> bytes:

@@ -22,6 +22,7 @@ _NAMES = {
                 "get_custom_objects",
                 "get_registered_name",
                 "get_registered_object",
+                "image_dataset_from_directory",
                 "multi_gpu_model",
                 "print_summary",
                 "register_keras_serializable",
@@ -30,7 +31,7 @@ _NAMES = {
         ),
         "minicnn.keras.utils._helpers",
     ),
-    **dict.fromkeys(("image_dataset_from_directory", "load_img"), "minicnn.images"),
+    "load_img": "minicnn.images",
     **dict.fromkeys(("img_to_array", "array_to_img", "save_img"), "minicnn.keras.preprocessing.image"),
 }
 

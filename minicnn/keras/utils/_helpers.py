@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from functools import wraps
 from typing import Any, NoReturn
 
 import numpy as np
 
+from minicnn import images
 from minicnn import layers as core_layers
 from minicnn import utils as core
+from minicnn.checks import check_choice
 from minicnn.data import Dataset
+from minicnn.keras._translation import renamed
 from minicnn.keras._warning import warn_once
 from minicnn.layers.base import register as register_layer
 from minicnn.user_warnings import warn_user
@@ -31,8 +35,8 @@ def to_categorical(
         Keras 1's name for `num_classes`.
     """
     numbers, num_classes = np.asarray(y), num_classes if nb_classes is None else nb_classes
-    if numbers.dtype.kind in "US" or (numbers.dtype == object and all(isinstance(x, str) for x in numbers.flat)):
-        numbers = _of_text(numbers)
+    numbers = np.array(numbers.tolist()) if numbers.dtype == object and numbers.size else numbers  # of a table's column
+    numbers = _of_text(numbers) if numbers.dtype.kind in "US" else numbers
     if numbers.dtype.kind == "f" and np.isfinite(numbers).all() and (numbers != np.trunc(numbers)).any():
         place = np.flatnonzero(numbers != np.trunc(numbers))[0]
         warn_user(f"to_categorical cuts class numbers off to integers. Received: {numbers.reshape(-1)[place]}")
@@ -126,6 +130,14 @@ def get_file(fname: str | None = None, origin: str | None = None, *args: Any, **
         "minicnn does not download and unpack files for scripts. pooch, which is installed with it, does: "
         f"pooch.retrieve({origin!r}, known_hash=None, fname={fname!r}, processor=pooch.Untar()). Received: get_file"
     )
+
+
+@wraps(images.image_dataset_from_directory)
+def image_dataset_from_directory(*args: Any, format: str = "tf", **kwargs: Any) -> Any:
+    """`minicnn.images.image_dataset_from_directory`; its format is Keras's "tf", whose methods a `Dataset` has."""
+    check_choice("format", format, ("tf",))
+    kwargs = renamed("image_dataset_from_directory", kwargs, {"smart_resize": "crop_to_aspect_ratio"})
+    return images.image_dataset_from_directory(*args, **kwargs)
 
 
 def split_dataset(

@@ -70,6 +70,10 @@ def _predict(batch_size, verbose, steps):
     """The arguments of `predict` that such an estimator passes on."""
 
 
+def _evaluate(batch_size, verbose, sample_weight, steps):
+    """The arguments of `evaluate` that such an estimator passes on."""
+
+
 class _Classifier:
     def fit(self, x: Any, y: Any, **kwargs: Any) -> Any:
         """Train on labels (N,) of any kind, or one-hot rows (N, classes)."""
@@ -94,11 +98,10 @@ class _Classifier:
         return p if p.shape[-1] > 1 else np.hstack([1 - p, p])
 
     def score(self, x: Any, y: Any, **kwargs: Any) -> float:
-        """The part of the labels that are right."""
-        y = np.asarray(y)
+        """The part of the labels that are right, with ``sample_weight=``, (N,), of the samples' weights."""
+        y, weights = np.asarray(y), kwargs.pop("sample_weight", None)
         labels = np.argmax(y, axis=-1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
-        kwargs.pop("sample_weight", None)
-        return float(np.mean(self.predict(x, **kwargs) == labels))
+        return float(np.average(self.predict(x, **kwargs) == labels, weights=weights))
 
 
 class _Regressor:
@@ -113,8 +116,8 @@ class _Regressor:
         return p[:, 0] if p.shape[1:] == (1,) else p
 
     def score(self, x: Any, y: Any, **kwargs: Any) -> float:
-        """Minus the model's loss, as of Keras 2."""
-        loss = self.model.evaluate(x, y, verbose=0)
+        """Minus the model's loss, as of Keras 2; with ``sample_weight=``, (N,), that of weighted samples."""
+        loss = self.model.evaluate(x, y, **self._arguments(_evaluate, {"verbose": 0} | kwargs))
         return -float(loss[0] if isinstance(loss, list) else loss)
 
 

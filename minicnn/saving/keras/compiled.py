@@ -91,6 +91,7 @@ def optimizer_from_keras(value: object) -> Config:
     if inner is not None:  # LossScaleOptimizer, for float16
         return optimizer_from_keras(inner)
     config = {k: v for k, v in entry["config"].items() if k not in OPTIMIZER_NEUTRAL}
+    config |= _rule_of_keras(entry["class_name"], entry["config"])
     if "lr" in config:
         config["learning_rate"] = config.pop("lr")
     rate = config.get("learning_rate")
@@ -98,10 +99,7 @@ def optimizer_from_keras(value: object) -> Config:
         rate = object_from_keras(rate)
         rate["config"] = {k: v for k, v in rate["config"].items() if k != "name"}
     decay = config.pop("decay", 0)
-    decay = config.pop("schedule_decay", decay)
-    if decay and entry["class_name"] == "Nadam":  # there it is not the learning rate's
-        warn_user(f"Nadam's momentum rose with 0.96**({decay:g}·t) before Keras 2.11; here it rises with 0.96**t")
-    elif decay and not isinstance(rate, dict):
+    if decay and entry["class_name"] != "Nadam" and not isinstance(rate, dict):  # there it is not the learning rate's
         rate = {
             "class_name": "InverseTimeDecay",
             "config": {"initial_learning_rate": rate, "decay_steps": 1, "decay_rate": decay},
@@ -109,6 +107,23 @@ def optimizer_from_keras(value: object) -> Config:
     if config.get("weight_decay") in (0, False):  # early versions of Keras 2.11 wrote 0 for none
         config["weight_decay"] = None
     return {"class_name": entry["class_name"], "config": config | ({} if rate is None else {"learning_rate": rate})}
+
+
+def _rule_of_keras(class_name, config) -> dict:
+    """What the rule of an optimizer before Keras 2.11, or of one called legacy, has otherwise than today's.
+
+    The new one has no ``decay``, nor had it `lr`.
+    """
+    if config.get("is_legacy_optimizer") or config.keys() & {"decay", "lr", "schedule_decay"}:
+        if class_name == "Nadam":
+            return {"schedule_decay": config.get("schedule_decay", config.get("decay", 0.004))}
+        return {"epsilon_in_root": False} if class_name in ("RMSprop", "Adagrad") else {}
+    if class_name == "Nadam" and "is_legacy_optimizer" in config:
+        warn_user(
+            "Nadam of Keras 2.11 to 2.15 goes on otherwise than it says, as in a graph it multiplies its product of "
+            "momentums once for each weight; here, as in Keras 3, it is multiplied once in each step"
+        )
+    return {}
 
 
 # ----------------------------------------------------------------------------------------------------------- writing
@@ -151,6 +166,12 @@ def _metric_to_keras(value):
 def optimizer_to_keras(entry: Config) -> Config:
     """An optimizer in Keras 3's form."""
     config = dict(entry["config"])
+    older = {name: config.pop(name) for name in ("epsilon_in_root", "schedule_decay") if name in config}
+    if older:
+        warn_user(
+            f"files of Keras 3 have one {entry['class_name']}, that of today: {older}, as before Keras 2.11, is left "
+            "out of the file; .safetensors keeps it"
+        )
     rate = config.get("learning_rate")
     if isinstance(rate, dict):
         config["learning_rate"] = keras_object("keras.optimizers.schedules", rate["class_name"], rate["config"])

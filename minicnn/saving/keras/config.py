@@ -11,6 +11,7 @@ from minicnn import layers
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
+from minicnn.nested import leaves
 from minicnn.saving.keras.layers import MIXED, layer_from_keras, layer_to_keras, policy_from_keras, policy_to_keras
 from minicnn.saving.keras.names import class_name_of, config_of, is_known, keras_object
 from minicnn.saving.keras.operations import taken_apart, without_operations
@@ -200,7 +201,7 @@ def _call_3(node) -> dict:
         if not isinstance(tensor, dict) or class_name_of(tensor) != "__keras_tensor__":
             raise FileFormatError(f"a layer is called on tensors of the model. Received: {brief(tensor)}")
         histories.append(_history(config_of(tensor).get("keras_history"), set()))
-    if isinstance(kwargs.get("mask"), dict) and set(kwargs["mask"].values()) == {None}:
+    if all(mask is None for mask in leaves(kwargs.get("mask"))):  # of a model: a list or dict, as its inputs are
         kwargs = kwargs | {"mask": None}
     ignored = ("training", "mask")
     return _call(histories, {k: v for k, v in kwargs.items() if not (k in ignored and not isinstance(v, dict | list))})

@@ -1,6 +1,6 @@
 """What Keras 1 and 2 wrote, in today's names: applied to a model's description before `config` reads it."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Any
 
 from minicnn.errors import FileFormatError
@@ -77,16 +77,18 @@ def modernized(entry: Any, version: Any = None) -> Any:
         Of the Keras that wrote it; before 3, hard_sigmoid is another function.
     """
     read = _modern(entry, str(version or "3")[:2] in ("1.", "2."), 0)
-    names = set(_layer_names(read))
-    return _renamed(read, {name: without_slashes(name, names) for name in names if "/" in name})
+    return _renamed(read, without_slashes(_layer_names(read)))
 
 
-def without_slashes(name: str, taken: Collection[str] = ()) -> str:
-    """A layer's name as it may be today, "Conv_BatchNorm" for "Conv/BatchNorm"; not one of the `taken` ones."""
-    name = name.replace("/", "_")
-    while name in taken:
-        name += "_"
-    return name
+def without_slashes(names: Iterable[str]) -> dict[str, str]:
+    """Layers' names with slashes → as they may be today, "Conv_BatchNorm" for "Conv/BatchNorm"; none is there twice."""
+    taken, found = set(names := [*names]), {}
+    for name in dict.fromkeys(name for name in names if "/" in name):
+        found[name] = name.replace("/", "_")
+        while found[name] in taken:
+            found[name] += "_"
+        taken.add(found[name])
+    return found
 
 
 def _layer_names(entry):

@@ -7,8 +7,11 @@ stand beside tensors.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from numbers import Real
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
@@ -77,7 +80,7 @@ def without_operations(entry: Config) -> Config:
     if made is None:
         return entry
     class_name, arguments = made
-    tensors = [value for value in args if not isinstance(value, Real)]
+    tensors = [value for value in args if not isinstance(value, Real) and array_in(value) is None]
     own = {"class_name": class_name, "config": {"name": config.get("name")} | arguments}
     return entry | own | {"module": "keras.layers", "inbound_nodes": [{"args": tensors, "kwargs": {}}]}
 
@@ -153,6 +156,9 @@ def _layer(name, config, args) -> Made:
         return None
     if len(args) == 2 and len(numbers) == 1:
         return with_number(name, float(numbers[0]), comes_first=isinstance(args[0], Real))
+    arrays = [array_in(value) for value in args]
+    if len(args) == 2 and (arrays[0] is None) != (arrays[1] is None):
+        return _with_array(name, arrays, _config(args[arrays[0] is not None]).get("shape"))
     if len(args) != 1 or numbers:
         return None
     if name in _FUNCTIONS:
@@ -169,25 +175,50 @@ def _layer(name, config, args) -> Made:
     return rearranged(name, config) or of_axes(name, config, _config(args[0]).get("shape"))
 
 
+def array_in(value: object) -> np.ndarray | None:
+    """The array that stands in the place of a tensor; None for anything else."""
+    if not isinstance(value, dict) or value.get("class_name") not in ("__numpy__", "__tensor__"):
+        return None
+    with suppress(ValueError):  # lists of unequal lengths
+        array = np.asarray(_config(value).get("value"))
+        if array.dtype.kind in "fiub" and array.size:
+            return array.astype(np.float64)
+    return None
+
+
+def _with_array(name, arrays, shape) -> Made:
+    """An operation on a tensor of this shape and an array, which has no axis of samples, or one of size 1."""
+    comes_first = arrays[1] is None
+    array = arrays[0] if comes_first else arrays[1]
+    if isinstance(shape, list) and array.ndim == len(shape) and len(array) == 1:
+        array = array[0]
+    if not isinstance(shape, list) or array.ndim >= len(shape):
+        return None
+    made = with_number(name, array, comes_first) if name not in ("Maximum", "Minimum", "Power") else None
+    if made is None or made[0] != "Rescaling":
+        return None
+    return "Rescaling", {key: np.asarray(value).tolist() for key, value in made[1].items()}
+
+
 def known_function(name: str) -> Made:
     """A function of one tensor without arguments."""
     return _FUNCTIONS.get(name)
 
 
-def with_number(name: str, number: float, comes_first: bool) -> Made:
-    """An operation on a tensor and a number."""
+def with_number(name: str, number: Any, comes_first: bool) -> Made:
+    """An operation on a tensor and a number, or an array of them."""
     scaled = {
         "Add": (1.0, number),
         "Subtract": (-1.0, number) if comes_first else (1.0, -number),
         "Multiply": (number, 0.0),
     }
-    if name in ("Divide", "TrueDivide") and not comes_first and number:
+    if name in ("Divide", "TrueDivide") and not comes_first and np.all(number):
         scaled[name] = (1 / number, 0.0)
     if name in scaled:
         return "Rescaling", {"scale": scaled[name][0], "offset": scaled[name][1]}
     if name == "Power" and not comes_first:
         return "Elementary", {"function": "power", "exponent": number}
-    if name in ("Divide", "TrueDivide") and number == 1:
+    if name in ("Divide", "TrueDivide") and np.ndim(number) == 0 and number == 1:
         return "Elementary", {"function": "power", "exponent": -1.0}
     return {"Maximum": ("Clip", {"minimum": number}), "Minimum": ("Clip", {"maximum": number})}.get(name)
 

@@ -68,7 +68,9 @@ def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     for slot, name in _in_groups(optimizer, trained):
         weight = snapshot.weights[name]
         vector = state["slots"][slot][name] if state else np.full_like(weight, optimizer.initial(slot))
-        yield f"{name}_{slot}", vector
+        part = optimizer.keras_part(slot, vector, name)
+        if part is not None:
+            yield f"{name}_{slot}", np.ascontiguousarray(part)
     for name, value in optimizer.keras_scalars(state["iterations"] if state else 0).items():
         yield name, np.float32(value)
 
@@ -114,10 +116,10 @@ def optimizer_state(
         return {"iterations": iterations, "slots": {}}
     optimizer = optimizers.get(compiled["optimizer"])
     wanted = [(slot, name) for slot in slots for name in trained] if by_slot else _in_groups(optimizer, trained)
-    found = _matched(vectors, wanted, expected)
+    found = _matched(vectors, _shapes_in_file(optimizer, wanted, expected))
     state = {slot: {} for slot in slots}
     for slot, name in wanted:
-        state[slot][name] = hdf5.read_finite(found[slot, name])
+        state[slot][name] = _vector(optimizer, slot, found.get((slot, name)), expected[name])
     for slot in slots:
         for name in frozen & set(expected):
             state[slot][name] = np.full(expected[name], optimizer.initial(slot), np.float32)
@@ -134,14 +136,32 @@ def _iterations(datasets) -> int:
     return iterations
 
 
-def _matched(vectors, wanted, expected) -> dict:
-    """(slot, weight) → dataset, of the `wanted` ones in that order, if `vectors` are just these."""
+def _vector(optimizer, slot, dataset, shape) -> np.ndarray:
+    """A weight's state vector, from what the file holds of it; its first value where that is nothing."""
+    if dataset is None:
+        return np.full(shape, optimizer.initial(slot), np.float32)
+    part = hdf5.read_finite(dataset)
+    return part if part.shape == shape else np.broadcast_to(optimizer.from_keras_part(slot, part), shape).copy()
+
+
+def _shapes_in_file(optimizer, wanted, expected) -> dict:
+    """(slot, weight) → the shape of what Keras's files hold of it, for those that they have."""
+    shapes = {}
+    for slot, name in wanted:
+        part = optimizer.keras_part(slot, np.broadcast_to(np.float32(0), expected[name]), name)
+        if part is not None:
+            shapes[slot, name] = part.shape
+    return shapes
+
+
+def _matched(vectors, wanted) -> dict:
+    """(slot, weight) → dataset, of the `wanted` ones, with their shapes, in that order, if `vectors` are just these."""
     labels = {pair: "{1} ({0})".format(*pair) for pair in wanted}
     found = dict(zip(wanted, vectors, strict=False))
     shapes = {labels[pair]: dataset.shape for pair, dataset in found.items()}
     shapes |= {dataset.path: dataset.shape for dataset in vectors[len(wanted) :]}
     try:
-        check_arrays(shapes, {label: expected[name] for (_, name), label in labels.items()})
+        check_arrays(shapes, {labels[pair]: shape for pair, shape in wanted.items()})
     except FileFormatError as error:
         raise FileFormatError(
             f"the optimizer's state does not fit; load_model(…, compile=False) leaves it out: {error}"

@@ -10,7 +10,7 @@ from minicnn.keras import _data_format
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras.preprocessing.image._generators import NumpyArrayIterator as NumpyArrayIterator
-from minicnn.keras.preprocessing.image._generators import augmented, is_fitted, list_classes
+from minicnn.keras.preprocessing.image._generators import augmented, flow_from_dataframe, is_fitted, list_classes
 
 
 def _translate(args, kwargs):
@@ -28,6 +28,7 @@ def _in_current_format(function):
 
 
 _OWN = {"augmented": augmented, "_is_fitted": is_fitted, "_list_classes": staticmethod(list_classes)}
+_OWN |= {"flow_from_dataframe": flow_from_dataframe}
 ImageDataGenerator = translated(_core.ImageDataGenerator, _translate, __name__, **_OWN)
 img_to_array, array_to_img = map(_in_current_format, (_core.img_to_array, _core.array_to_img))
 

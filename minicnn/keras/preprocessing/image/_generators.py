@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from minicnn import images as core
 from minicnn.errors import DataError
 from minicnn.images import folders
+from minicnn.images.iterators import OPTIONS
 from minicnn.keras._data_format import or_current
 from minicnn.keras._translation import renamed
 from minicnn.user_warnings import warn_user
@@ -87,6 +89,25 @@ def list_classes(
         f"iterator is given its filenames, drawing from it is an error. Received: directory={os.fspath(directory)!r}"
     )
     return folders.Listing([], np.empty(0, np.int32), names)
+
+
+def flow_from_dataframe(generator: Any, *args: Any, **options: Any) -> Any:
+    """As `minicnn.images.ImageDataGenerator.flow_from_dataframe`; what it does not know changes nothing, as in Keras.
+
+    Parameters
+    ----------
+    generator : ImageDataGenerator
+    *args, **options
+        As there.
+    """
+    own = core.ImageDataGenerator.flow_from_dataframe
+    known = {*signature(own).parameters, *OPTIONS}
+    if ignored := sorted(options.keys() - known - {"has_ext", "sort", "drop_duplicates"}):
+        warn_user(
+            f"flow_from_dataframe has no {', '.join(f'{name}=' for name in ignored)}, which changes nothing, as in "
+            f"Keras: changes of pictures are for ImageDataGenerator(…). Known are {sorted(known - {'self', 'options'})}"
+        )
+    return own(generator, *args, **{name: value for name, value in options.items() if name in known})
 
 
 @contextmanager

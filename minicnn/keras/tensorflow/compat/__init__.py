@@ -5,8 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
+from minicnn.differentiation import met, value_of
 from minicnn.keras._names import NotInMinicnn
+from minicnn.keras._variables import Variable
 from minicnn.keras._warning import warn_once
+from minicnn.keras.layers._of_keras_1 import Beginning
+from minicnn.nested import mapped
+from minicnn.parameters import Weight
 
 __all__ = ["ConfigProto", "GPUOptions", "InteractiveSession", "Session", "v1"]
 
@@ -43,11 +50,20 @@ class Session:
     def __init__(self, target: str = "", graph: Any = None, config: Any = None) -> None:
         warn_once("sessions were dropped by TensorFlow 2: minicnn needs none, and their settings change nothing")
 
-    def run(self, fetches: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Nothing, of what gives nothing, such as ``tf.global_variables_initializer()``; else raise an error."""
-        if fetches is None:
-            return
-        raise NotInMinicnn("minicnn has no Session.run: it computes without TensorFlow's sessions and graphs")
+    def run(self, fetches: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """What has numbers, as arrays, and what is to be done, done; in lists and dicts, too.
+
+        Parameters
+        ----------
+        fetches : None, Weight, Variable, array, ``tf.variables_initializer(…)``, or lists of them
+            None is what gives nothing, such as ``tf.global_variables_initializer()``.
+
+        Raises
+        ------
+        NotInMinicnn
+            For a model's tensor, or another thing that has no numbers.
+        """
+        return mapped(_fetched, fetches)
 
     def close(self) -> None:
         """Does nothing."""
@@ -61,6 +77,17 @@ class Session:
 
     def __exit__(self, *error: object) -> None:
         pass
+
+
+def _fetched(leaf):
+    if leaf is None or isinstance(leaf, Beginning):
+        return None if leaf is None else leaf.run()
+    if isinstance(leaf, Weight | Variable | np.ndarray | np.generic | float | int):
+        return np.asarray(value_of(met(leaf)))
+    raise NotInMinicnn(
+        "minicnn has no Session.run for what has no numbers: of a model's tensors, K.function([model.input], "
+        f"[tensor])([x]) gives them. Received: {type(leaf).__name__}"
+    )
 
 
 class InteractiveSession(Session):

@@ -1,0 +1,33 @@
+"""Layers that a file or a config made: of the library's classes, which become those of ``keras.layers``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minicnn import layers as core
+from minicnn.keras import layers
+
+
+def as_in_keras(layer: Any) -> Any:
+    """The same layer, as one of the classes of ``keras.layers``, if it is of one of the library's; else as it is.
+
+    Parameters
+    ----------
+    layer : Layer
+    """
+    own = vars(layers).get(type(layer).__name__)
+    if vars(own or object).get("core_class") is type(layer) and not isinstance(layer, core.InputLayer):
+        layer.__class__ = own
+    return layer
+
+
+def deserialize(config: Any, *args: Any, **kwargs: Any) -> Any:
+    """A layer of its config, as `serialize` gives it.
+
+    Parameters
+    ----------
+    config : dict
+    *args, **kwargs
+        Of `minicnn.layers.get`.
+    """
+    return as_in_keras(core.get(config, *args, **kwargs))

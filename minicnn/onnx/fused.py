@@ -1,0 +1,149 @@
+"""Operators of onnxruntime's optimized files, taken apart into ONNX's own.
+
+onnxruntime can write a file as it has optimized it (`SessionOptions.optimized_model_filepath`). On the level
+"extended", neighbours are one operator there, of the domain com.microsoft, whose meaning
+https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from minicnn.onnx.reader import FileNode
+
+DOMAIN = "com.microsoft"
+
+ACTIVATIONS: dict[str, tuple[str, ...]] = {
+    "Clip": ("min", "max"),
+    "HardSigmoid": ("alpha", "beta"),
+    "LeakyRelu": ("alpha",),
+    "Relu": (),
+    "Sigmoid": (),
+    "Tanh": (),
+}
+"""Activations that are part of another operator → the attributes that its numbers are."""
+
+
+class _Parts:
+    """The nodes that do together what one node does, the last of which gives its output."""
+
+    def __init__(self, node: FileNode):
+        self.node = node
+        self.made: list[FileNode] = []
+
+    def add(self, operator: str, inputs: list[str], attributes: dict[str, Any] | None = None) -> str:
+        """A node more; returns the name of its output."""
+        given = f"{self.node.outputs[0]}\0{len(self.made)}"  # which no file has by accident
+        made = self.node.part(operator, inputs, [given], attributes or {})
+        self.made.append(made)
+        return given
+
+    def array(self, number: float) -> str:
+        """A node more, which gives a number."""
+        return self.add("Constant", [], {"value": np.array(number, np.float32)})
+
+    def finished(self) -> list[FileNode]:
+        self.made[-1].outputs = self.node.outputs
+        return self.made
+
+
+def taken_apart(node: FileNode, domain: str, opset: int) -> list[FileNode]:
+    """The nodes of ONNX's own operators that do what a node does: itself, or several for one that is fused.
+
+    Parameters
+    ----------
+    node : FileNode
+    domain : str
+        Whose operator it is.
+    opset : int
+        The version of ONNX's operators that the file uses.
+
+    Raises
+    ------
+    FileFormatError
+        Naming the node, if its operator is of another domain, or none of those known here.
+    """
+    if domain in ("", "ai.onnx"):
+        return [node]
+    if domain != DOMAIN or node.operator not in FUSED:
+        known = ", ".join(sorted(FUSED))
+        raise node.error(
+            f"only ONNX's own operators are supported, and of onnxruntime's {known}: write the file without "
+            f"optimizations for one machine. Received: domain {domain!r}"
+        )
+    if len(node.outputs) > 1 or not node.outputs[0]:
+        raise node.error(f"it has one output. Received: {len(node.outputs)}")
+    parts = _Parts(node)
+    FUSED[node.operator](parts, opset)
+    node.check_all_read()
+    return parts.finished()
+
+
+def _fused_conv(parts, opset):
+    """Conv, with a fourth input that is added, and an activation behind."""
+    node = parts.node
+    name, numbers = node.get("activation", "", str), node.get("activation_params", [], object)
+    others = ("activation", "activation_params")
+    y = parts.add("Conv", node.inputs[:3], _others(node, others))
+    if len(node.inputs) > 3 and node.inputs[3]:
+        y = parts.add("Add", [y, node.inputs[3]])
+    _activation(parts, y, name, numbers, opset)
+
+
+def _fused_gemm(parts, opset):
+    """Gemm with an activation behind."""
+    node = parts.node
+    name = node.get("activation", "", str)
+    others = ("activation_alpha", "activation_beta", "activation_gamma")
+    numbers = [node.get(other, 0.0, float) for other in others if other in node.attributes]
+    y = parts.add("Gemm", node.inputs, _others(node, ("activation", *others)))
+    _activation(parts, y, name, numbers, opset)
+
+
+def _others(node, names) -> dict:
+    """The attributes but these, as those of a part."""
+    attributes = {name: value for name, value in node.attributes.items() if name not in names}
+    for name in attributes:
+        node.get(name, kind=object)  # the part's own translation looks at them
+    return attributes
+
+
+def _activation(parts, x, name, numbers, opset):
+    """An activation with its numbers, none for no activation; numbers that are left out are those of the operator."""
+    if not name:
+        return
+    if name not in ACTIVATIONS or not isinstance(numbers, list) or len(numbers) not in (0, len(ACTIVATIONS[name])):
+        known = ", ".join(ACTIVATIONS)
+        raise parts.node.error(f"its activation is one of {known}, with its numbers. Received: {name!r}, {numbers}")
+    if name == "Clip" and opset >= 11 and numbers:
+        parts.add("Clip", [x, *map(parts.array, numbers)])
+    else:
+        parts.add(name, [x], dict(zip(ACTIVATIONS[name], map(float, numbers), strict=False)))
+
+
+def _gelu(parts, _opset):
+    parts.add("Gelu", parts.node.inputs)
+
+
+def _bias_gelu(parts, _opset):
+    """Gelu of a sum."""
+    parts.add("Gelu", [parts.add("Add", parts.node.inputs)])
+
+
+def _quick_gelu(parts, _opset):
+    """x · sigmoid(alpha · x), what ONNX's Swish is from opset 24 on."""
+    parts.add("Swish", parts.node.inputs, {"alpha": parts.node.get("alpha", 1.702, float)})
+
+
+FUSED: dict[str, Callable[[_Parts, int], None]] = {
+    "BiasGelu": _bias_gelu,
+    "FusedConv": _fused_conv,
+    "FusedGemm": _fused_gemm,
+    "Gelu": _gelu,
+    "QuickGelu": _quick_gelu,
+}
+"""Operator of onnxruntime's → what adds the nodes that it stands for."""

@@ -1,0 +1,106 @@
+"""Operators of onnxruntime's optimized files, read as what they were fused from; onnxruntime runs them, too."""
+
+import numpy as np
+import pytest
+from onnx_files import TOLERANCE, onnx, onnxruntime, run_file
+from oracles import assert_close
+
+import minicnn as mc
+from minicnn.errors import FileFormatError
+
+DOMAIN = "com.microsoft"
+PAD = {"pads": [1, 1, 1, 1]}
+
+
+def fused(path, nodes, shape=(3, 6, 5), opset=17, domain=DOMAIN, **constants):
+    """A file of (operator, inputs, attributes) of that domain, one after the other; "" is the output before."""
+    made, before = [], "x"
+    for index, (operator, inputs, attributes) in enumerate(nodes):
+        given = "y" if index == len(nodes) - 1 else f"v{index}"
+        names = [before if name == "" else name for name in inputs]
+        made.append(onnx.helper.make_node(operator, names, [given], f"n{index}", domain=domain, **attributes))
+        before = given
+    kind = onnx.TensorProto.FLOAT
+    ends = [onnx.helper.make_tensor_value_info("x", kind, ["N", *shape])], [onnx.ValueInfoProto(name="y")]
+    arrays = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = onnx.helper.make_graph(made, "g", *ends, arrays)
+    opsets = [onnx.helper.make_opsetid(*entry) for entry in ({domain: 1} | {"": opset}).items()]
+    onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=opsets), path)
+    return path
+
+
+def check(path, shape, rng):
+    x = rng.normal(size=(3, *shape)).astype("f4")
+    (expected,) = run_file(path, [x]).values()
+    y = mc.import_onnx(path).predict(np.moveaxis(x, 1, -1))
+    assert_close(np.moveaxis(y, -1, 1), expected, TOLERANCE)
+
+
+@pytest.mark.parametrize("has_sum", [False, True])
+@pytest.mark.parametrize(
+    ("activation", "numbers"),
+    [
+        ("Relu", []),
+        ("Sigmoid", []),
+        ("Tanh", []),
+        ("LeakyRelu", [0.3]),
+        ("Clip", [-0.5, 0.75]),
+        ("HardSigmoid", [0.3, 0.4]),
+    ],
+)
+@pytest.mark.parametrize("opset", [10, 17])
+def test_convolution_sum_and_activation(activation, numbers, opset, has_sum, tmp_path, rng):
+    arrays = {"w": rng.normal(size=(3, 3, 3, 3)).astype("f4"), "b": rng.normal(size=3).astype("f4")}
+    inputs = ["x", "w", "b"] + (["x"] if has_sum else [])
+    options = PAD | {"activation": activation} | ({"activation_params": numbers} if numbers else {})
+    path = fused(tmp_path / "f.onnx", [("FusedConv", inputs, options)], opset=opset, **arrays)
+    check(path, (3, 6, 5), rng)
+
+
+def test_product_and_activation(tmp_path, rng):
+    arrays = {"w": rng.normal(size=(4, 6)).astype("f4"), "b": rng.normal(size=4).astype("f4")}
+    options = {"transB": 1, "alpha": 0.5, "activation": "LeakyRelu", "activation_alpha": 0.2}
+    path = fused(tmp_path / "f.onnx", [("FusedGemm", ["x", "w", "b"], options)], (6,), **arrays)
+    check(path, (6,), rng)
+
+
+def test_activations_of_its_own(tmp_path, rng):
+    arrays = {"w": rng.normal(size=(3, 3, 1, 1)).astype("f4"), "b": rng.normal(size=5).astype("f4")}
+    nodes = [
+        ("FusedConv", ["", "w"], {"activation": "Tanh"}),
+        ("BiasGelu", ["", "b"], {}),
+        ("Gelu", [""], {}),
+        ("QuickGelu", [""], {"alpha": 1.5}),
+    ]
+    check(fused(tmp_path / "f.onnx", nodes, **arrays), (3, 6, 5), rng)
+
+
+def test_what_onnxruntime_has_optimized(tmp_path, rng):
+    """A network that onnxruntime itself has fused, on every level that does not fit one machine alone."""
+    kernel = {"w": rng.normal(size=(3, 3, 3, 3)).astype("f4"), "v": rng.normal(size=(4, 3, 1, 1)).astype("f4")}
+    nodes = [("Conv", ["", "w"], PAD), ("Relu", [""], {}), ("Conv", ["", "v"], {}), ("LeakyRelu", [""], {"alpha": 0.2})]
+    plain = fused(tmp_path / "plain.onnx", nodes, domain="", **kernel)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "fused.onnx")
+    onnxruntime.InferenceSession(str(plain), options, providers=["CPUExecutionProvider"])
+    names = [node.op_type for node in onnx.load(tmp_path / "fused.onnx").graph.node]
+    assert names == ["FusedConv", "FusedConv"]
+    check(tmp_path / "fused.onnx", (3, 6, 5), rng)
+
+
+@pytest.mark.parametrize(
+    ("node", "domain", "message"),
+    [
+        (("FusedConv", ["x", "w"], {"activation": "Elu"}), DOMAIN, r"'n0' \(FusedConv\): its activation is one of"),
+        (("FusedConv", ["x", "w"], {"activation": "Clip", "activation_params": [1.0]}), DOMAIN, "with its numbers"),
+        (("FusedConv", ["x", "w"], {"activation": "Relu", "more": 1}), DOMAIN, "attribute 'more' is not supported"),
+        (("QuickGelu", ["x"], {"beta": 1.0}), DOMAIN, r"'n0' \(QuickGelu\): attribute 'beta' is not supported"),
+        (("NhwcMaxPool", ["x"], {}), DOMAIN, r"'n0' \(NhwcMaxPool\): only ONNX's own operators are supported"),
+        (("Conv", ["x", "w"], {}), f"{DOMAIN}.nchwc", r"'n0' \(Conv\): only ONNX's own operators .*one machine"),
+    ],
+)
+def test_what_is_refused(node, domain, message, tmp_path, rng):
+    path = fused(tmp_path / "f.onnx", [node], domain=domain, w=rng.normal(size=(3, 3, 1, 1)).astype("f4"))
+    with pytest.raises(FileFormatError, match=message):
+        mc.import_onnx(path)

@@ -116,6 +116,48 @@ def test_threads_that_have_gone_to_sleep_wake_up(many):
     assert (counts == 200).all()
 
 
+def yield_until(condition):
+    for _ in range(1_000_000):
+        if condition():
+            return
+        os.sched_yield()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not say where threads may run")
+@pytest.mark.parametrize("processors", [1, 2])
+def test_a_thread_is_woken_on_another_processor_than_the_one_that_wakes_it(processors):
+    mine = os.sched_getaffinity(0)
+    here, *others = sorted(mine)
+    if len(others) < processors - 1:
+        pytest.skip("one processor")
+    its = {here, *others[: processors - 1]}
+    asked = []
+
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_long, ctypes.c_long, ctypes.c_void_p)
+    def set_affinity(thread, size, mask):
+        words = int.from_bytes(ctypes.string_at(mask, size), sys.byteorder)
+        asked.append((thread, {i for i in range(words.bit_length()) if words >> i & 1}))
+        return 0
+
+    made, counts = Pool(2), np.zeros(2)
+    thread = pool._FIRST_THREAD + pool._THREAD_SIZE
+    run = entry(counting, counts)
+    made.use(2)
+    made._write(pool._SET_MASK, ctypes.cast(set_affinity, ctypes.c_void_p).value)
+    try:
+        os.sched_setaffinity(0, {here})
+        yield_until(lambda: not made._read(thread + pool._AWAKE))
+        number = made._read(thread + pool._SELF + pool._NUMBER)
+        os.sched_setaffinity(number, its)
+        run(made.address, counts)
+        yield_until(lambda: not made._read(thread + pool._AWAKE) and len(asked) >= 2 * (processors > 1))
+    finally:
+        os.sched_setaffinity(0, mine)
+        made.stop()
+    assert asked == ([] if processors == 1 else [(number, its - {here}), (0, its)])  # it goes back by itself
+    np.testing.assert_array_equal(counts, 1)
+
+
 def test_a_kernel_inside_a_task_runs_on_that_thread(many):
     counts = np.zeros(400)
     run = entry(nested, counts)

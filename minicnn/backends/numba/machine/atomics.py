@@ -108,6 +108,17 @@ def call_on_lock(typingctx, function, lock, wait):
 
 
 @intrinsic
+def call_system(typingctx, function, first, second, third):
+    """Call the C function ``int(long, long, long)`` at an address; returns what it returns. Fewer arguments may do."""
+
+    def emit(context, builder, signature, args):
+        kind = ir.FunctionType(_INT, [_WORD] * 3)
+        return builder.sext(builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:]), _WORD)
+
+    return types.int64(*[types.int64] * 4), emit
+
+
+@intrinsic
 def call_packed(typingctx, function, words):
     """Call the C function ``int32(int64 *words)`` at an address; returns what it returns."""
 

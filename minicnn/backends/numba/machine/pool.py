@@ -19,6 +19,7 @@ bounded spinning before blocking (Karlin et al., Empirical Studies of Competitiv
 import atexit
 import ctypes
 import os
+import sys
 import time
 from functools import cache
 from typing import NamedTuple
@@ -28,7 +29,17 @@ import numpy as np
 from numba import types
 from numba.core.ccallback import CFunc
 
-from minicnn.backends.numba.machine.atomics import add, call_on_lock, call_task, compare_swap, load, pause, store, swap
+from minicnn.backends.numba.machine.atomics import (
+    add,
+    call_on_lock,
+    call_system,
+    call_task,
+    compare_swap,
+    load,
+    pause,
+    store,
+    swap,
+)
 from minicnn.backends.numba.machine.compiled import c_function, inline
 
 RUN_SYMBOL = "minicnn_run_tasks"  # void(pool, task, data, count): what `in_parallel` calls
@@ -38,9 +49,15 @@ _LINE = 128  # bytes: processors fetch two lines of 64 at a time
 _JOB, _OWNER, _UNFINISHED, _STOP, _ALIVE = (line * _LINE for line in range(5))
 _TASK, _DATA, _BASE, _THREADS = (5 * _LINE + 8 * word for word in range(4))  # what a job is
 _ALLOWED, _SPINS, _ACQUIRE, _RELEASE, _WAITER = (6 * _LINE + 8 * word for word in range(5))  # what seldom changes
-_FIRST_THREAD = 7 * _LINE  # then three lines for each thread: its range of tasks; whether it is awake; what it is
-_RANGE, _AWAKE, _SELF, _THREAD_SIZE = 0, _LINE, 2 * _LINE, 3 * _LINE
-_LOCK, _INDEX, _POOL = 0, 8, 16  # words of a thread's `_SELF`
+_SYSTEM = 6 * _LINE + 5 * 8  # then the addresses of the system's `_CALLS`, 0 where it does not have them
+_FIRST_THREAD = 7 * _LINE  # then lines for each thread: its range of tasks; whether it is awake; what it is; processors
+_RANGE, _AWAKE, _SELF, _MASK, _ELSEWHERE, _THREAD_SIZE = (line * _LINE for line in range(6))
+_LOCK, _INDEX, _POOL, _NUMBER, _SENT = (8 * word for word in range(5))  # words of a thread's `_SELF`
+
+# Of Linux, to have a thread woken on another processor than the one that wakes it: left alone, the system may put both
+# on one, where the second waits until the next balancing, some milliseconds later, while other processors are idle.
+_CALLS = "gettid", "sched_getcpu", "sched_getaffinity", "sched_setaffinity"
+_NUMBER_OF_THREAD, _PROCESSOR, _GET_MASK, _SET_MASK = (_SYSTEM + 8 * index for index in range(len(_CALLS)))
 
 # A range of tasks in one word: the job's number (32 bits), the first task, the end (16 bits each). The number tells a
 # late thread that the range is not its job's any more; it comes again after hours of nothing but jobs.
@@ -119,7 +136,33 @@ def _publish(pool, task, data, base, count, threads):
 def _wake(pool, index):
     awake = _thread(pool, index) + _AWAKE
     if load(awake) == 0 and swap(awake, 1) == 0:
+        _send_elsewhere(pool, _thread(pool, index))
         call_on_lock(load(pool + _RELEASE), load(_thread(pool, index) + _SELF + _LOCK), 0)
+
+
+@inline
+def _send_elsewhere(pool, thread):
+    """Let a thread that sleeps wake on any of its processors but this one, if it has others."""
+    number = load(thread + _SELF + _NUMBER)
+    if number == 0 or call_system(load(pool + _GET_MASK), number, _LINE, thread + _MASK) != 0:
+        return
+    here, is_any = call_system(load(pool + _PROCESSOR), 0, 0, 0), False
+    for word in range(_LINE // 8):
+        others = load(thread + _MASK + 8 * word)
+        if here // 64 == word:
+            others &= ~(1 << (here % 64))
+        store(thread + _ELSEWHERE + 8 * word, others)
+        is_any = is_any or others != 0
+    if here >= 0 and is_any:
+        store(thread + _SELF + _SENT, 1)
+        call_system(load(pool + _SET_MASK), number, _LINE, thread + _ELSEWHERE)
+
+
+@inline
+def _settle(pool, thread):
+    """Let this thread, which has been woken, run on all its processors again."""
+    if swap(thread + _SELF + _SENT, 0) != 0:
+        call_system(load(pool + _SET_MASK), 0, _LINE, thread + _MASK)
 
 
 @inline
@@ -163,12 +206,15 @@ def _sleep(pool, me, job):
     if (load(pool + _JOB) != job or load(pool + _STOP) != 0) and swap(me + _AWAKE, 1) == 0:
         return
     call_on_lock(load(pool + _ACQUIRE), load(me + _SELF + _LOCK), 1)
+    _settle(pool, me)
 
 
 def _worker(this):
     """What a thread of the pool does, all its life; `this` is the address of its `_SELF`."""
     pool, index, me = load(this + _POOL), load(this + _INDEX), this - _SELF
     job, spins = 0, 0
+    if load(pool + _NUMBER_OF_THREAD) != 0:
+        store(this + _NUMBER, call_system(load(pool + _NUMBER_OF_THREAD), 0, 0, 0))
     while load(pool + _STOP) == 0:
         spins += 1
         if spins >= load(pool + _SPINS):
@@ -221,6 +267,8 @@ class Pool:
         self._write(_ACQUIRE, _address_in_python("PyThread_acquire_lock"))
         self._write(_RELEASE, _address_in_python("PyThread_release_lock"))
         self._write(_WAITER, _closed_lock())
+        for index, address in enumerate(_addresses_in_system(_CALLS)):
+            self._write(_SYSTEM + 8 * index, address)
         self._write(_JOB, 1)
         self._write(_SPINS, _spins_in(_SPIN_SECONDS))
         self._write(_ALLOWED, 1)
@@ -333,6 +381,13 @@ def _spins_in(seconds):
 
 def _address_in_python(name):
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
+
+
+def _addresses_in_system(names):
+    """The addresses of the C library's functions; 0 for all where one is missing."""
+    library = ctypes.pythonapi
+    found = [getattr(library, name, None) for name in names] if sys.platform == "linux" else [None]
+    return [0] * len(names) if None in found else [ctypes.cast(f, ctypes.c_void_p).value for f in found]
 
 
 def _closed_lock():

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from minicnn import layers
 from minicnn.hints import Config
 from minicnn.keras import regularizers
-from minicnn.keras.utils._helpers import get_custom_objects
+from minicnn.keras.utils._helpers import function_called, get_custom_objects
 from minicnn.layers import activations
-from minicnn.registry import custom_object
 
 
 @activations.register
@@ -40,18 +39,7 @@ class FunctionActivation(layers.Lambda):
         ValueError
             If it is not there.
         """
-        name = config["function"]
-        function = custom_object(name) or get_custom_objects().get(name)
-        if function is None:
-            _refuse(name)
-        return cls(function)
-
-
-def _refuse(name) -> NoReturn:
-    raise ValueError(
-        f"the model has a function as an activation, which no file holds: load_model(…, custom_objects={{'{name}': "
-        f"{name}}}). Received: no function of this name"
-    )
+        return cls(function_called(config["function"], "an activation"))
 
 
 def activation(value: Any) -> Any:

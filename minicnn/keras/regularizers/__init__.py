@@ -12,7 +12,7 @@ from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.hints import Config
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._translation import Translated, translated
-from minicnn.keras.utils._helpers import get_custom_objects
+from minicnn.keras.utils._helpers import function_called, get_custom_objects
 from minicnn.on_host import assign, on_host
 from minicnn.registry import custom_object
 
@@ -81,14 +81,7 @@ class FunctionRegularizer(Regularizer):
         ValueError
             If it is not there.
         """
-        name = config["function"]
-        function = custom_object(name) or get_custom_objects().get(name)
-        if function is None:
-            raise ValueError(
-                "the model has a function as a regularizer, which no file holds: load_model(…, custom_objects="
-                f"{{'{name}': {name}}}). Received: no function of this name"
-            )
-        return cls(function)
+        return cls(function_called(config["function"], "a regularizer"))
 
 
 def get(identifier: Any) -> Any:

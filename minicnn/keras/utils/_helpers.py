@@ -17,6 +17,7 @@ from minicnn.data import Dataset
 from minicnn.keras._translation import renamed
 from minicnn.keras._warning import warn_once
 from minicnn.layers.base import register as register_layer
+from minicnn.registry import custom_object
 from minicnn.user_warnings import warn_user
 
 
@@ -130,6 +131,29 @@ def get_file(fname: str | None = None, origin: str | None = None, *args: Any, **
         "minicnn does not download and unpack files for scripts. pooch, which is installed with it, does: "
         f"pooch.retrieve({origin!r}, known_hash=None, fname={fname!r}, processor=pooch.Untar()). Received: get_file"
     )
+
+
+def function_called(name: str, role: str) -> Any:
+    """The function of a file's part, of which the file has the name alone: from ``custom_objects=``.
+
+    Parameters
+    ----------
+    name : str
+    role : str
+        "an activation", …: what the model has it as, for the message.
+
+    Raises
+    ------
+    ValueError
+        If it is not there.
+    """
+    function = custom_object(name) or get_custom_objects().get(name)
+    if function is None:
+        raise ValueError(
+            f"the model has a function as {role}, which no file holds: load_model(…, custom_objects={{'{name}': "
+            f"{name}}}). Received: no function of this name"
+        )
+    return function
 
 
 @wraps(images.image_dataset_from_directory)

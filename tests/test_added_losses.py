@@ -394,3 +394,12 @@ def test_an_attribute_is_no_tensor_of_its_name(x):
     model.compile("sgd", error, metrics=[error])
     found = model.evaluate(x, x, verbose=0)
     np.testing.assert_allclose(found, np.abs(x - model.predict(x, verbose=0)).mean(), rtol=1e-5)
+
+
+def test_compile_loses_no_argument_by_position(x):
+    vae, _, loss, _ = of_tensors()
+    with pytest.raises(TypeError, match="metrics"):
+        vae.compile("sgd", "mse", ["mae"], metrics=["mse"])
+    for what in ("mse", loss):
+        with pytest.raises((TypeError, ValueError), match="nowhere"):
+            vae.compile("sgd", what, ["mae"], None, None, "nowhere")

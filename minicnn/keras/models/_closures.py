@@ -74,18 +74,19 @@ class WithClosures:
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, *args: Any, **kwargs: Any) -> None:
         """Say how to train; metrics beside a loss that uses tensors of the model may do so, too."""
         self._trainer = None
-        kwargs = {**dict(zip(("metrics", *_OF_TARGETS), args, strict=False)), **kwargs}
+        named = {**dict(zip(("metrics", *_OF_TARGETS), args, strict=False)), **kwargs}
         if not uses_tensors(loss, self):
-            self._refuse_tensors(kwargs.get("metrics"))
-            super().compile(optimizer, loss, **kwargs)  # type: ignore[misc]
+            self._refuse_tensors(named.get("metrics"))
+            super().compile(optimizer, loss, *args, **kwargs)  # type: ignore[misc]
             return
+        kwargs, more = named, args[1 + len(_OF_TARGETS) :]
         metrics = kwargs.pop("metrics", None) or []
         metrics = list(metrics) if isinstance(metrics, list | tuple) else [metrics]
         others = {name: kwargs[name] for name in _OF_TARGETS if kwargs.get(name)}
-        if others or any(isinstance(metric, list | tuple | dict) for metric in metrics):
+        if others or more or any(isinstance(metric, list | tuple | dict) for metric in metrics):
             raise ValueError(
                 "a loss that uses tensors of the model is a part of it, beside which metrics stand in one list, and "
-                f"nothing has weights. Received: {others or f'metrics={metrics}'}"
+                f"nothing has weights. Received: {others or more or f'metrics={metrics}'}"
             )
         self._of_tensors = [metric.__name__ if uses_tensors(metric, self) else None for metric in metrics]
         self._trainer = _trainer(self, loss, [metric for metric in metrics if uses_tensors(metric, self)])

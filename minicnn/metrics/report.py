@@ -67,7 +67,8 @@ def classification_report(
     table = np.stack([precision, recall, _shares(2 * right, counts.sum(axis=0) + support)])  # (3, C)
     rows = {name: (*table[:, i], support[i]) for i, name in enumerate(names)}
     total = support.sum()
-    averages = {"macro avg": (*table.mean(axis=1), total), "weighted avg": (*(table @ support / total), total)}
+    by_sample = [np.average(row, weights=support) for row in table]  # to the bit scikit-learn's: halves are rounded
+    averages = {"macro avg": (*table.mean(axis=1), total), "weighted avg": (*by_sample, total)}
     accuracy = float(right.sum() / total)
     if output_dict:
         if taken := sorted({"accuracy", *averages}.intersection(rows)):

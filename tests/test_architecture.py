@@ -87,6 +87,7 @@ FLOORS = {
         ("launch", "parallel", "denormals", "vectors"),
         ("recording",),
         ("pool",),
+        ("scheduling",),
         ("atomics", "compiled"),
         ("disk_cache", "self_contained", "target"),
         ("packed",),

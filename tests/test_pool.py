@@ -1,6 +1,7 @@
 """The threads that kernels run on: every task runs once, whatever the others do."""
 
 import ctypes
+import itertools
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from minicnn.backends.numba.machine import launch, pool
+from minicnn.backends.numba.machine import launch, pool, scheduling
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.memory import scratch
 from minicnn.backends.numba.machine.parallel import in_parallel
@@ -143,11 +144,11 @@ def test_a_thread_is_woken_on_another_processor_than_the_one_that_wakes_it(proce
     thread = pool._FIRST_THREAD + pool._THREAD_SIZE
     run = entry(counting, counts)
     made.use(2)
-    made._write(pool._SET_MASK, ctypes.cast(set_affinity, ctypes.c_void_p).value)
+    made._write(pool._SYSTEM + scheduling.SET_MASK, ctypes.cast(set_affinity, ctypes.c_void_p).value)
     try:
         os.sched_setaffinity(0, {here})
         yield_until(lambda: not made._read(thread + pool._AWAKE))
-        number = made._read(thread + pool._SELF + pool._NUMBER)
+        number = made._read(thread + pool._AREA + scheduling.NUMBER)
         os.sched_setaffinity(number, its)
         run(made.address, counts)
         yield_until(lambda: not made._read(thread + pool._AWAKE) and len(asked) >= 2 * (processors > 1))
@@ -156,6 +157,40 @@ def test_a_thread_is_woken_on_another_processor_than_the_one_that_wakes_it(proce
         made.stop()
     assert asked == ([] if processors == 1 else [(number, its - {here}), (0, its)])  # it goes back by itself
     np.testing.assert_array_equal(counts, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system is not asked")
+def test_nobody_waits_for_a_thread_that_has_given_its_processor_away():
+    ended, times, waits = threading.Event(), itertools.count(), []
+
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_long, ctypes.POINTER(ctypes.c_int64 * 2), ctypes.c_long)
+    def clock(which, time, nothing):  # of which a turn has two looks: one task
+        time.contents[:] = divmod(600_000 * next(times), 1_000_000_000)
+        return 0
+
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_long, ctypes.c_long, ctypes.c_long)
+    def give_way(*nothing):
+        if len(waits) < 20:
+            waits.append(ended.wait(20))  # the processor comes back when the kernel is long done
+        return 0
+
+    made, counts = Pool(2), np.zeros(64)
+    run = entry(counting_slowly, counts, 10_000)
+    for where, call in (scheduling.CLOCK, clock), (scheduling.YIELD, give_way):
+        made._write(pool._SYSTEM + where, ctypes.cast(call, ctypes.c_void_p).value)
+    made.use(2)
+    runs = 0
+    try:
+        while len(waits) < 20 and all(waits):
+            ended.clear()
+            run(made.address, counts, 10_000)
+            runs += 1
+            ended.set()
+    finally:
+        made._write(pool._SYSTEM + scheduling.CLOCK, 0)  # from here on the thread asks for nothing
+        made.stop()
+    assert all(waits)
+    np.testing.assert_array_equal(counts, runs)
 
 
 def test_a_kernel_inside_a_task_runs_on_that_thread(many):

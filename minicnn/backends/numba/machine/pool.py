@@ -3,7 +3,8 @@
 A kernel's parallel loop is a job: a function, and tasks 0 … count - 1. It is cut into one range of tasks for each
 thread, so that a thread reads what it has written in the kernel before; who has finished its range takes tasks from the
 other ends of the others'. The thread that asked works too, and waits only for tasks that another has begun: on a busy
-machine, where the others do not get to run, it does everything itself. Nobody ever waits at a barrier.
+machine, where the others do not get to run, it does everything itself. Nobody ever waits at a barrier. On which
+processors threads run, and how long at a time, is a matter of `scheduling`.
 
 Threads without work look for it for about as long as Python needs between two kernels, then they sleep. All of it is
 compiled and runs without Python's global lock; threads and locks are the interpreter's own (PyThread), so this works
@@ -19,7 +20,6 @@ bounded spinning before blocking (Karlin et al., Empirical Studies of Competitiv
 import atexit
 import ctypes
 import os
-import sys
 import time
 from functools import cache
 from typing import NamedTuple
@@ -29,10 +29,10 @@ import numpy as np
 from numba import types
 from numba.core.ccallback import CFunc
 
+from minicnn.backends.numba.machine import scheduling
 from minicnn.backends.numba.machine.atomics import (
     add,
     call_on_lock,
-    call_system,
     call_task,
     compare_swap,
     load,
@@ -49,15 +49,11 @@ _LINE = 128  # bytes: processors fetch two lines of 64 at a time
 _JOB, _OWNER, _UNFINISHED, _STOP, _ALIVE = (line * _LINE for line in range(5))
 _TASK, _DATA, _BASE, _THREADS = (5 * _LINE + 8 * word for word in range(4))  # what a job is
 _ALLOWED, _SPINS, _ACQUIRE, _RELEASE, _WAITER = (6 * _LINE + 8 * word for word in range(5))  # what seldom changes
-_SYSTEM = 6 * _LINE + 5 * 8  # then the addresses of the system's `_CALLS`, 0 where it does not have them
-_FIRST_THREAD = 7 * _LINE  # then lines for each thread: its range of tasks; whether it is awake; what it is; processors
-_RANGE, _AWAKE, _SELF, _MASK, _ELSEWHERE, _THREAD_SIZE = (line * _LINE for line in range(6))
-_LOCK, _INDEX, _POOL, _NUMBER, _SENT = (8 * word for word in range(5))  # words of a thread's `_SELF`
-
-# Of Linux, to have a thread woken on another processor than the one that wakes it: left alone, the system may put both
-# on one, where the second waits until the next balancing, some milliseconds later, while other processors are idle.
-_CALLS = "gettid", "sched_getcpu", "sched_getaffinity", "sched_setaffinity"
-_NUMBER_OF_THREAD, _PROCESSOR, _GET_MASK, _SET_MASK = (_SYSTEM + 8 * index for index in range(len(_CALLS)))
+_SYSTEM = 6 * _LINE + 5 * 8  # then the table of `scheduling`
+_FIRST_THREAD = 7 * _LINE  # then lines for each thread: its range of tasks; whether it is awake; what it is
+_RANGE, _AWAKE, _SELF, _AREA = (line * _LINE for line in range(4))  # and its area of `scheduling`
+_THREAD_SIZE = _AREA + scheduling.AREA_SIZE
+_LOCK, _INDEX, _POOL = (8 * word for word in range(3))  # words of a thread's `_SELF`
 
 # A range of tasks in one word: the job's number (32 bits), the first task, the end (16 bits each). The number tells a
 # late thread that the range is not its job's any more; it comes again after hours of nothing but jobs.
@@ -93,7 +89,7 @@ def _take(address, job, from_end):
 
 @inline
 def _work(pool, me, job):
-    """Run tasks of a job until none is left; returns how many it were.
+    """Run tasks of a job until none is left; returns how many it were since the last report.
 
     What belongs to the job is read before a task is taken: having got one proves that the job was not over.
     """
@@ -102,12 +98,23 @@ def _work(pool, me, job):
     for distance in range(threads):
         victim = (me + distance) % threads
         while True:
+            if me > 0 and scheduling.turn_is_over(pool + _SYSTEM, _thread(pool, me) + _AREA):
+                _report(pool, finished)  # before others get the processor: somebody may wait for no more than this
+                finished = 0
+                scheduling.give_way(pool + _SYSTEM, _thread(pool, me) + _AREA)
             index = _take(_thread(pool, victim) + _RANGE, job, (distance > 0) != backwards)
             if index < 0:
                 break
             call_task(task, data, base + index)
             finished += 1
     return finished
+
+
+@inline
+def _report(pool, finished):
+    """Count tasks that a thread of the pool has finished, and wake who waits for the last of them."""
+    if finished > 0 and add(pool + _UNFINISHED, -finished) - finished == _SLEEPER:
+        call_on_lock(load(pool + _RELEASE), load(pool + _WAITER), 0)
 
 
 @inline
@@ -136,33 +143,8 @@ def _publish(pool, task, data, base, count, threads):
 def _wake(pool, index):
     awake = _thread(pool, index) + _AWAKE
     if load(awake) == 0 and swap(awake, 1) == 0:
-        _send_elsewhere(pool, _thread(pool, index))
+        scheduling.send_elsewhere(pool + _SYSTEM, _thread(pool, index) + _AREA)
         call_on_lock(load(pool + _RELEASE), load(_thread(pool, index) + _SELF + _LOCK), 0)
-
-
-@inline
-def _send_elsewhere(pool, thread):
-    """Let a thread that sleeps wake on any of its processors but this one, if it has others."""
-    number = load(thread + _SELF + _NUMBER)
-    if number == 0 or call_system(load(pool + _GET_MASK), number, _LINE, thread + _MASK) != 0:
-        return
-    here, is_any = call_system(load(pool + _PROCESSOR), 0, 0, 0), False
-    for word in range(_LINE // 8):
-        others = load(thread + _MASK + 8 * word)
-        if here // 64 == word:
-            others &= ~(1 << (here % 64))
-        store(thread + _ELSEWHERE + 8 * word, others)
-        is_any = is_any or others != 0
-    if here >= 0 and is_any:
-        store(thread + _SELF + _SENT, 1)
-        call_system(load(pool + _SET_MASK), number, _LINE, thread + _ELSEWHERE)
-
-
-@inline
-def _settle(pool, thread):
-    """Let this thread, which has been woken, run on all its processors again."""
-    if swap(thread + _SELF + _SENT, 0) != 0:
-        call_system(load(pool + _SET_MASK), 0, _LINE, thread + _MASK)
 
 
 @inline
@@ -206,15 +188,15 @@ def _sleep(pool, me, job):
     if (load(pool + _JOB) != job or load(pool + _STOP) != 0) and swap(me + _AWAKE, 1) == 0:
         return
     call_on_lock(load(pool + _ACQUIRE), load(me + _SELF + _LOCK), 1)
-    _settle(pool, me)
+    scheduling.settle(pool + _SYSTEM, me + _AREA)
+    scheduling.begin_turn(pool + _SYSTEM, me + _AREA)
 
 
 def _worker(this):
     """What a thread of the pool does, all its life; `this` is the address of its `_SELF`."""
     pool, index, me = load(this + _POOL), load(this + _INDEX), this - _SELF
     job, spins = 0, 0
-    if load(pool + _NUMBER_OF_THREAD) != 0:
-        store(this + _NUMBER, call_system(load(pool + _NUMBER_OF_THREAD), 0, 0, 0))
+    scheduling.introduce(pool + _SYSTEM, me + _AREA)
     while load(pool + _STOP) == 0:
         spins += 1
         if spins >= load(pool + _SPINS):
@@ -227,8 +209,7 @@ def _worker(this):
         finished = _work(pool, index, job) if index < load(pool + _THREADS) else 0
         if finished > 0:
             spins = 0
-            if add(pool + _UNFINISHED, -finished) - finished == _SLEEPER:
-                call_on_lock(load(pool + _RELEASE), load(pool + _WAITER), 0)
+            _report(pool, finished)
     add(pool + _ALIVE, -1)
 
 
@@ -267,7 +248,7 @@ class Pool:
         self._write(_ACQUIRE, _address_in_python("PyThread_acquire_lock"))
         self._write(_RELEASE, _address_in_python("PyThread_release_lock"))
         self._write(_WAITER, _closed_lock())
-        for index, address in enumerate(_addresses_in_system(_CALLS)):
+        for index, address in enumerate(scheduling.addresses()):
             self._write(_SYSTEM + 8 * index, address)
         self._write(_JOB, 1)
         self._write(_SPINS, _spins_in(_SPIN_SECONDS))
@@ -381,13 +362,6 @@ def _spins_in(seconds):
 
 def _address_in_python(name):
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
-
-
-def _addresses_in_system(names):
-    """The addresses of the C library's functions; 0 for all where one is missing."""
-    library = ctypes.pythonapi
-    found = [getattr(library, name, None) for name in names] if sys.platform == "linux" else [None]
-    return [0] * len(names) if None in found else [ctypes.cast(f, ctypes.c_void_p).value for f in found]
 
 
 def _closed_lock():

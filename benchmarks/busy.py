@@ -4,7 +4,6 @@ What is timed: README.md beside this file.
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -29,7 +28,7 @@ ALONE, BESIDE, TWO, LIMITED = "alone", "beside one busy process", "two at once, 
 
 
 def main():
-    """Measure, then print a table and write JSON."""
+    """Measure, then print a table, and write JSON and the page."""
     options = parse()
     pythons = {"minicnn": sys.executable} | ({"torch": options.torch} if options.torch else {})
     with ExitStack() as stack:
@@ -43,10 +42,9 @@ def main():
                 (group / "cgroup.procs").write_text(str(workers[name][2].process.pid))
         situations = [ALONE, BESIDE, TWO] + [LIMITED] * (group is not None)
         rounds = [one_round(workers, situations, number, options) for number in range(options.rounds)]
-    print(report(rounds, situations, refused, options))
-    if options.out:
-        result = {"machine": harness.machine(), "seconds": options.seconds, "rounds": rounds}
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    foreign = max(each["foreign_cores"] for each in rounds)
+    result = {"seconds": options.seconds, "rounds": rounds}
+    harness.publish_idle(options, result, report(rounds, situations, refused, options), foreign, "busy")
 
 
 def parse():
@@ -57,7 +55,9 @@ def parse():
     add("--seconds", type=float, default=5.0, metavar="S", help="length of a turn (default: 5)")
     add("--threads", type=int, default=harness.available_cores(), metavar="N", help="default: all cores")
     add("--torch", metavar="PYTHON", help="an interpreter with PyTorch: it is measured too")
+    add("--anyway", action="store_true", help="do not mind other programs, but say so below the table")
     add("--out", type=Path, metavar="FILE", help="write all numbers there as JSON")
+    add("--docs", type=Path, metavar="FILE", help="put the table into this Markdown file, e.g. docs/performance.md")
     options = parser.parse_args()
     if options.out and not options.out.parent.is_dir():
         parser.error(f"argument --out: no such folder: {options.out.parent}")
@@ -167,7 +167,8 @@ def report(rounds, situations, refused, options):
     lines = [
         harness.table(header, rows),
         "",
-        f"{len(rounds)} rounds of {options.seconds:g} s, {options.threads} threads; medians, of ratios within rounds.",
+        f"{harness.machine()['processor']}, {options.threads} threads; {len(rounds)} rounds of {options.seconds:g} s.",
+        "Medians, of ratios within rounds.",
         f"While a library trained alone, other programs kept up to {foreign:.2f} cores busy"
         + (": these figures are not to be trusted." if foreign > harness.FOREIGN_CORES else "."),
     ]

@@ -194,8 +194,8 @@ class GradientTape:
             leaf = leaf_of(x) if isinstance(x, Weight) else getattr(x, "leaf", None)
             if id(leaf) in self._left_out:
                 raise NotImplementedError(
-                    "what a frozen model or layer computes of arrays is not on a tape: tape.watch(model.weights) before "
-                    f"the call has it there. Received: a gradient by '{x.path}', which had trainable=False in a call"
+                    "what a frozen model or layer computes of arrays is not on a tape: tape.watch(model.weights) before"
+                    f" the call has it there. Received: a gradient by '{x.path}', which had trainable=False in a call"
                 )
             if id(leaf) in self._inside:
                 if isinstance(x, Weight) and not x.has_gradient and hasattr(x.layer, "weights"):

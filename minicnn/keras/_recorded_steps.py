@@ -341,6 +341,7 @@ _FORMULAS: dict[type, Formula] = {
     layers.LayerScale: lambda step, xs, at: xs[0] * at.weight("gamma"),
     layers.LeakyReLU: _of(lambda step, x: OF_RECORDED["leaky_relu"](x, step.negative_slope)),
     layers.LogSoftmax: _of(lambda step, x: OF_RECORDED["log_softmax"](x)),
+    layers.Sparsemax: _of(lambda step, x: OF_RECORDED["sparsemax"](x)),
     layers.MaxPooling2D: _of(_pooled),
     layers.MatrixProduct: lambda step, xs, at: xs[0] @ xs[1],
     layers.Maximum: _merged(np.maximum),

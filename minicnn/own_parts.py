@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.errors import ContractError
+from minicnn.errors import ContractError, unknown_name
 from minicnn.pytorch_names import explain_missing
 from minicnn.user_warnings import warn_user
 
@@ -137,6 +137,18 @@ def config_of(part: Any) -> dict[str, Any]:
                 f"from it, as by load_model, has another one: store it as self.{name}, under its own name"
             )
     return config
+
+
+def unknown_argument(cls: type, name: str, known: list[str]) -> Exception:
+    """The error for an argument in a config that the class's constructor does not take; the caller raises it."""
+    if is_of_package(cls):
+        return unknown_name(f"argument of {cls.__name__}", name, known)
+    own = ", ".join(["self", *known])
+    return ValueError(
+        f"{cls.__name__} cannot be made of its config, as its __init__ does not take {name!r}: let it hand on what it "
+        f"does not know, def __init__({own}, **kwargs) with super().__init__(**kwargs), and let get_config hold "
+        f"arguments alone. Received: {name!r} in the config of {cls.__name__}"
+    )
 
 
 def unwritten(part: Any, method: str) -> ContractError:

@@ -101,7 +101,7 @@ class Configurable(SuggestsKeywords):
             known = [p.name for p in parameters]
             for name in config:
                 if name not in known:
-                    raise unknown_name(f"argument of {cls.__name__}", name, known)
+                    raise own_parts.unknown_argument(cls, name, known)
         return cls(**config)
 
     def __repr__(self) -> str:

@@ -376,10 +376,49 @@ def test_what_a_loss_that_uses_tensors_does_not_go_with(x):
         vae.compile("sgd", "mse", metrics=["mae", spread])
     with pytest.raises(ValueError, match=r"metrics stand in one list.*Received: metrics="):
         vae.compile("sgd", loss, metrics=[["mae"]])
-    vae.compile("sgd", loss)
+    vae.compile("sgd", lambda y_true, y_pred: K.mean(loss(y_true, y_pred)))
     for option in ({"sample_weight": np.ones(len(x))}, {"validation_data": (x, x, np.ones(len(x)))}):
-        with pytest.raises(ValueError, match=r"neither sample_weight nor class_weight\. Received: weights"):
+        with pytest.raises(ValueError, match=r"takes weights of samples if it gives a number for each.*Received: w"):
             vae.fit(x, x, verbose=0, **option)
+    vae.compile("sgd", loss)
+    batches = mc.data.Dataset.from_tensor_slices((x, x)).batch(8)
+    with pytest.raises(ValueError, match=r"gives the weights of samples, too: \(x, y, sample_weight\)"):
+        vae.fit(batches, class_weight={0: 2.0}, verbose=0)
+
+
+def test_samples_have_weights_in_a_loss_that_uses_tensors(x, rng):
+    """A loss for each sample, times its weight, over the number of samples; classes likewise; pixels are averaged."""
+    inputs = keras.Input((6,))
+    hidden = keras.layers.Dense(3)(inputs)
+    weights, classes = rng.uniform(0, 2, len(x)), rng.integers(0, 2, len(x))
+
+    def of_samples(y_true, y_pred):
+        return K.mean(K.square(y_true - y_pred), axis=-1) + K.sum(K.square(hidden), axis=-1)
+
+    def of_rows(y_true, y_pred):
+        return K.square(y_true - y_pred) + K.sum(K.square(hidden), axis=-1, keepdims=True)
+
+    for loss in of_samples, of_rows:
+        model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
+        model.compile(keras.optimizers.SGD(0.01), loss, metrics=["mae"])
+        y = np.eye(2)[classes]
+        h = keras.Model(inputs, hidden).predict(x, verbose=0).astype(float)
+        p = model.predict(x, verbose=0).astype(float)
+        each = ((y - p) ** 2).mean(axis=1) + (h**2).sum(axis=1)  # (N,)
+        batches = mc.data.Dataset.from_tensor_slices((x, y, weights)).batch(8)
+        for found, factor in (
+            (model.evaluate(x, y, verbose=0), 1),
+            (model.evaluate(x, y, verbose=0, sample_weight=weights), weights),
+            (model.evaluate(batches, verbose=0), weights),
+            (model.test_on_batch(x, y, sample_weight=weights[:, None]), weights),
+            (model.train_on_batch(x, y, weights, {1: 3.0}), weights * np.where(classes == 1, 3, 1)),
+        ):
+            np.testing.assert_allclose(found, [(each * factor).mean(), np.abs(y - p).mean()], rtol=1e-4)
+        p_after = model.predict(x, verbose=0).astype(float)
+        by_bias = (2 * (p - y) / 2 * (weights * np.where(classes == 1, 3, 1))[:, None]).mean(axis=0)
+        np.testing.assert_allclose(model.layers[-1].bias.numpy(), -0.01 * by_bias, rtol=1e-3, atol=1e-6)
+        history = model.fit(x, y, sample_weight=weights, validation_data=(x, y, weights), verbose=0).history
+        assert set(history) == {"loss", "mae", "val_loss", "val_mae"} and not np.allclose(p, p_after)
 
 
 mean = keras.Input((3,))  # what a name of an attribute is not

@@ -545,3 +545,25 @@ def test_a_history_that_is_too_long_for_the_format_is_left_out(tmp_path):
     again = mc.load_model(tmp_path / "m.keras")
     assert again.history is None
     assert again.epochs_trained == 1
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 2])
+def test_a_callback_that_had_no_best_value_goes_on(save_freq, tmp_path):
+    """One that began with none, and is given a threshold, or looks at no epoch yet, when the training is resumed."""
+
+    def checkpoint(threshold=None):
+        return callbacks.ModelCheckpoint(
+            tmp_path / "best.keras", "loss", save_best_only=True, initial_value_threshold=threshold
+        )
+
+    early = callbacks.EarlyStopping("loss", baseline=1e-9, patience=20, start_from_epoch=2)
+    folder, options = tmp_path / "run", {**OPTIONS, "epochs": 4}
+    backup = callbacks.BackupAndRestore(folder, save_freq)
+    with pytest.raises(Killed):
+        build().fit(X, Y, **options, callbacks=[early, checkpoint(), backup, Kill(3)])
+    given = checkpoint(1e-9)
+    early.best = 0.1
+    backup = callbacks.BackupAndRestore(folder, save_freq)
+    history = build().fit(X, Y, **options, callbacks=[early, given, backup])
+    assert history.epoch == [0, 1, 2, 3] and given.best == 1e-9
+    assert early.best == min(history.history["loss"][2:])

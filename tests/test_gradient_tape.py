@@ -339,16 +339,52 @@ def test_moving_averages_go_on_with_each_call_in_training():
     np.testing.assert_allclose(averages.numpy(), expected, rtol=1e-10)
 
 
-def test_frozen_weights_have_no_gradient():
+@pytest.mark.parametrize("again", [False, True])
+def test_frozen_weights_have_gradients_if_they_are_asked_for(again):
+    """As in TensorFlow, whose variables stay watched: those of the same model while it is trainable."""
+    model = network(layers.Conv2D(2, 3, activation="tanh"), layers.BatchNormalization(), layers.Dropout(0.5, seed=1))
+    x = images()
+
+    def gradients():
+        with tf.GradientTape(persistent=True) as tape:
+            y = model(x, training=False)
+            target = tf.reduce_sum(y**2)
+            if again:
+                by_kernel = tape.gradient(target, model.layers[0].kernel)
+                target = tf.reduce_sum(by_kernel**2)
+            tripled = 3.0 * target
+        assert len(tape.watched_variables()) == len([w for w in model.weights if "moving" not in w.name])
+        return tape.gradient(target, model.weights), tape.gradient(tripled, model.layers[0].kernel)
+
+    expected, tripled = gradients()
+    assert sum(g is None for g in expected) == 2  # moving averages, which TensorFlow does not watch either
+    for index in 0, 1:
+        model.layers[index].trainable = False
+        found, by_kernel = gradients()
+        for g, e in zip(found, expected, strict=True):
+            assert (g is None) == (e is None)
+            np.testing.assert_allclose(0 if g is None else g, 0 if e is None else e, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(by_kernel, tripled, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_frozen_as_a_whole_is_recorded_where_it_is_watched():
     model = network(layers.Conv2D(2, 3))
-    model.layers[0].trainable = False
     with tf.GradientTape() as tape:
-        y = model(images())
-    assert [g is None for g in tape.gradient(y, model.weights)] == [True, True, False, False]
-    model.layers[0].trainable = True
+        y = tf.reduce_sum(model(images()) ** 2)
+    expected = tape.gradient(y, model.weights)
+    model.trainable = False
     with tf.GradientTape() as tape:
-        y = model(images())
-    assert all(g is not None for g in tape.gradient(y, model.weights))
+        y = tf.reduce_sum(model(images()) ** 2)
+    with pytest.raises(NotImplementedError, match=r"tape.watch\(model.weights\).*trainable=False"):
+        tape.gradient(y, model.weights)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(model.weights)
+        y = tf.reduce_sum(model(images()) ** 2)
+    for g, e in zip(tape.gradient(y, model.weights), expected, strict=True):
+        np.testing.assert_allclose(g, e, rtol=1e-4, atol=1e-5)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        y = tf.reduce_sum(model(images()) ** 2) * tf.Variable(1.0)
+    assert tape.gradient(y, model.weights[0]) is None
 
 
 def test_what_leaves_the_tape_is_refused():

@@ -1144,3 +1144,32 @@ def test_a_session_draws_weights_again_and_gives_their_numbers(monkeypatch):
         session.run(model.output)
     with pytest.raises(AttributeError, match="keeps no initializer"):
         tf.variables_initializer([tf.Variable(1.0)])
+
+
+def test_sparsemax_is_an_activation(rng, tmp_path):
+    """The nearest probabilities by bisection: Σ max(z − τ, 0) = 1."""
+    z = rng.normal(size=(4, 6)).astype(np.float32)
+    low, high = z.min(1, keepdims=True) - 1, z.max(1, keepdims=True)
+    for _ in range(60):
+        middle = (low + high) / 2
+        is_low = np.maximum(z - middle, 0).sum(1, keepdims=True) > 1
+        low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
+    expected = np.maximum(z - low, 0)
+    for activation in "sparsemax", keras.activations.sparsemax, keras.layers.Activation("sparsemax"):
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6, activation, kernel_initializer="identity")])
+        np.testing.assert_allclose(model(z), expected, atol=1e-5)
+        model.save(tmp_path / "model.keras")
+        np.testing.assert_allclose(keras.models.load_model(tmp_path / "model.keras")(z), expected, atol=1e-5)
+    assert keras.activations.get("sparsemax") is keras.activations.sparsemax
+
+
+def test_what_is_no_activation_of_a_layer_says_where_it_stands():
+    for value in "glu", keras.activations.glu:
+        with pytest.raises(ValueError, match=r"Lambda\(keras.activations.glu\) behind it"):
+            keras.layers.Dense(6, activation=value)
+    with pytest.raises(ValueError, match=r"lambda x: keras.activations.threshold"):
+        keras.layers.Activation("threshold")
+    for layer in keras.layers.PReLU(), keras.layers.BatchNormalization(), keras.layers.GaussianNoise(0.1):
+        with pytest.raises(TypeError, match=rf"put {type(layer).__name__} behind"):
+            keras.layers.Conv2D(3, 3, activation=layer)
+    assert keras.layers.Dense(3, activation=keras.layers.LeakyReLU(0.2)).activation.negative_slope == 0.2

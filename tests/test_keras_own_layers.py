@@ -1,5 +1,7 @@
 """Layers that users write for Keras: in which forms they are called, what they keep, and what files know of them."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -828,3 +830,115 @@ def test_numbers_that_a_call_draws_are_no_constant(base, shape):
     x = [np.zeros((8, 3, 5)), np.ones((8, 3, 5))]
     made = [model.predict(x, verbose=0) for _ in range(2)]
     assert not np.array_equal(*made) and all(each.min() >= 0 and each.max() <= 1 for each in made)
+
+
+def test_metrics_of_layers_are_those_of_the_model(rng):
+    class Inner(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.seen = [keras.metrics.Mean(name="a"), keras.metrics.Mean(name="b")]
+
+        def call(self, x):
+            return x
+
+    class Outer(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.dense, self.own = Inner(), keras.layers.Dense(1), keras.metrics.Mean(name="c")
+
+        def call(self, x):
+            return self.dense(self.inner(x))
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), Outer()])
+    assert {metric.name for metric in model.layers[1].metrics} == {"a", "b", "c"} and model.layers[0].metrics == []
+    assert {metric.name for metric in model.metrics} == {"a", "b", "c"}
+    model.compile("sgd", "mse", metrics=["mae"])
+    for _ in range(2):
+        names = [metric.name for metric in model.metrics]
+        assert names[:2] == ["loss", "compile_metrics"] and set(names[2:]) == {"a", "b", "c"} and len(names) == 5
+        model.fit(rng.normal(size=(4, 3)), np.ones((4, 1)), verbose=0)
+
+
+def test_a_call_without_state(rng):
+    x = rng.normal(size=(5, 3)).astype(np.float32)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.BatchNormalization()])
+    before = model.get_weights()
+    doubled = [2 * w.numpy() for w in model.trainable_variables]
+    made, state = model.stateless_call(doubled, model.non_trainable_variables, x, training=True)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    z = x @ doubled[0] + doubled[1]
+    expected = doubled[2] * (z - z.mean(0)) / np.sqrt(z.var(0) + 1e-3) + doubled[3]
+    np.testing.assert_allclose(made, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(state[0], 0.01 * z.mean(0), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"4 trainable and 2 other variables"):
+        model.stateless_call(doubled[:1], model.non_trainable_variables, x)
+    with tf.GradientTape(), pytest.raises(TypeError, match="by its trainable_variables"):
+        w = tf.Variable(doubled[0]) * 2.0
+        model.stateless_call([w, *doubled[1:]], model.non_trainable_variables, x)
+    with pytest.raises(NotImplementedError, match=r"metric.update_state"):
+        keras.metrics.Mean().stateless_update_state([], 1.0)
+    with pytest.raises(NotImplementedError, match=r"apply_gradients"):
+        keras.optimizers.Adam().stateless_apply([], [], [])
+
+
+def test_own_variables_and_what_compile_was_told(rng):
+    first, second = (keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]) for _ in range(2))
+    first.layers[0].save_own_variables(store := {})
+    assert {name: array.shape for name, array in store.items()} == {"0": (3, 2), "1": (2,)}
+    second.layers[0].load_own_variables(store)
+    with pytest.raises(ValueError, match="weights"):
+        second.layers[0].load_own_variables({"0": store["0"]})
+    assert first.get_compile_config() is None
+    first.compile(keras.optimizers.SGD(0.1, momentum=0.5), keras.losses.Huber(0.3), ["mae"])
+    second.compile_from_config(json.loads(json.dumps(first.get_compile_config())))
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    assert first.fit(x, y, shuffle=False, verbose=0).history == second.fit(x, y, shuffle=False, verbose=0).history
+    np.testing.assert_array_equal(first.get_weights()[0], second.get_weights()[0])
+    with pytest.raises(ValueError, match="get_compile_config of a compiled model"):
+        second.compile_from_config({})
+
+
+def test_the_state_of_an_own_optimizer_is_carried_by_hand(rng, tmp_path):
+    class Own(keras.optimizers.Optimizer):
+        def build(self, variables):
+            super().build(variables)
+            self.moments = [self.add_variable_from_reference(v, name="m") for v in variables]
+
+        def update_step(self, gradient, variable, learning_rate):
+            moment = self.moments[self._get_variable_index(variable)]
+            self.assign(moment, 0.9 * moment + gradient)
+            self.assign_sub(variable, learning_rate * moment)
+
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(Own(0.1), "mse")
+    model.train_on_batch(x, y)
+    with pytest.warns(UserWarning, match="no file holds the variables of Own"):
+        model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Own": Own})
+    with pytest.raises(ValueError, match="trained a batch"):
+        again.optimizer.set_weights(model.optimizer.get_weights())
+    weights = again.get_weights()
+    again.train_on_batch(x, y)
+    again.set_weights(weights)
+    again.optimizer.set_weights(model.optimizer.get_weights())
+    for each in model, again:
+        each.train_on_batch(x, y)
+    np.testing.assert_allclose(again.get_weights()[0], model.get_weights()[0], rtol=1e-6)
+
+
+def test_a_metric_that_is_told_a_tensor_says_what_counts_it():
+    class Inner(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.mean = keras.layers.Dense(2), keras.metrics.Mean(name="mean")
+
+        def call(self, x):
+            self.mean.update_state(y := self.dense(x))
+            return y
+
+    with pytest.raises(TypeError, match=r"metric 'mean' counts numbers.*self.add_metric\(value, name='mean'\)"):
+        keras.Sequential([keras.Input((3,)), Inner()])
+    with pytest.raises(TypeError, match=r"self.add_metric.*train_step"):
+        keras.metrics.BinaryAccuracy()(keras.Input((3,)), keras.Input((3,)))

@@ -136,3 +136,18 @@ def test_a_registered_function_is_found(rng):
             assert_close(model.predict(x), np.sort(x), 0)
     finally:
         del keras.saving.get_custom_objects()["scaled"]
+
+
+def test_the_last_of_a_lambdas_operations_has_its_name(rng):
+    x = rng.normal(size=(3, 4)).astype(np.float32)
+    inputs = keras.Input((4,))
+    mine, twice = keras.layers.ReLU(name="mine"), keras.layers.Lambda(lambda z: z * 2 + 1, name="twice")
+    y = keras.layers.Lambda(lambda z: (z**2 - 1) / 3, name="several")(inputs)
+    y = keras.layers.Lambda(mine, name="other")(twice(twice(y)))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Lambda(lambda z: z[:, 1:])(y)))
+    names = [layer.name for layer in model.layers]
+    assert len(set(names)) == len(names) and "mine" in names and "other" not in names
+    for name, expected in (("several", (x**2 - 1) / 3), ("twice", 2 * (x**2 - 1) / 3 + 1)):
+        assert_close(keras.Model(inputs, model.get_layer(name).output)(x), expected, 1e-5)
+    assert type(model.layers[-2]).__name__ == "GetItem" and model.layers[-2].name.startswith("lambda")
+    assert [layer.name for layer in keras.models.clone_model(model).layers][1:] == names[1:]

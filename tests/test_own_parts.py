@@ -535,3 +535,41 @@ def test_an_argument_that_files_would_lose_is_named(tmp_path):
 
 def test_a_metric_without_a_name_is_called_after_its_class():
     assert Averaged().name == "averaged"
+
+
+def _without_kwargs(base):
+    class Own(base):
+        def __init__(self, a):
+            super().__init__()
+            self.a = a
+
+        def get_config(self):
+            return {**super().get_config(), "a": self.a, "name": "own"}
+
+    return Own
+
+
+@pytest.mark.parametrize("base", [mc.layers.Layer, mc.losses.Loss, mc.metrics.Metric, mc.optimizers.SGD])
+def test_a_config_that_the_constructor_does_not_take_says_how_to_mend_it(base):
+    own = _without_kwargs(base)
+    with pytest.raises(ValueError, match=r"def __init__\(self, a, \*\*kwargs\) with super\(\).__init__\(\*\*kwargs\)"):
+        own.from_config(own(3).get_config())
+
+
+def test_so_does_a_clone_and_a_file(tmp_path):
+    class Own(mc.keras.layers.Layer):
+        def __init__(self, a):
+            super().__init__()
+            self.inner = mc.keras.layers.Dense(a)
+
+        def call(self, x):
+            return self.inner(x)
+
+    model = mc.keras.Sequential([mc.keras.Input((3,)), Own(2)])
+    model.save(tmp_path / "model.keras")
+    for again in (
+        lambda: mc.keras.models.clone_model(model),
+        lambda: mc.keras.models.load_model(tmp_path / "model.keras", custom_objects={"Own": Own}),
+    ):
+        with pytest.raises(ValueError, match=r"Own cannot be made of its config.*\*\*kwargs"):
+            again()

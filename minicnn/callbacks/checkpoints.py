@@ -143,7 +143,8 @@ class ModelCheckpoint(MonitorCallback):
         return {"best": self.best, "batches": self._batches}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.best, self._batches = state["best"], state["batches"]
+        self.best = self.best if state["best"] is None else state["best"]  # a threshold that was given stays one
+        self._batches = state["batches"]
 
 
 class BackupAndRestore(Callback):

@@ -196,14 +196,14 @@ def take_measured(layer: Any, added: Sequence[Any], place: int | None) -> list[A
             if place is not None and part.metric is None:
                 measured.put(place, np.asarray(value_of(met(part.value))))
     shown = [measured.metric for measured in layer.measured.values()]
-    for metric in _metrics_of(layer):
+    for metric in metrics_of(layer):
         if not any(metric is other for other in shown):
             layer.measured = {**layer.measured, metric.name: (measured := Measured())}
             measured.metric = metric
     return [part for part in added if not isinstance(part, ToMeasure)]
 
 
-def _metrics_of(layer):
+def metrics_of(layer):
     """The metrics in a layer's attributes, and in lists and dicts of them; what else these hold is not walked."""
     found = []
     for value in vars(layer).values():
@@ -215,7 +215,7 @@ def _metrics_of(layer):
 @contextmanager
 def _metrics_kept(layer) -> Iterator[None]:
     """Inside, what metrics in a layer's attributes are told is forgotten afterwards."""
-    states = [(metric, metric.get_state()) for metric in _metrics_of(layer)]
+    states = [(metric, metric.get_state()) for metric in metrics_of(layer)]
     copies = copy.deepcopy([state for _, state in states])
     try:
         yield

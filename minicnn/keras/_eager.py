@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
+from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._loss_dtypes import dtype_of, in_its_dtype, with_dtype
 from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
@@ -165,10 +166,17 @@ def _of_metric(result):
 
 
 def _unrecorded(update_state):
-    """The method, which takes what is on a tape as numbers."""
+    """The method, which takes what is on a tape as numbers, and no tensors of a model."""
 
     @wraps(update_state)
     def update(self, *args, **kwargs):
+        for x in (*args, *kwargs.values()):
+            if isinstance(x, Tensor):
+                raise TypeError(
+                    f"metric '{self.name}' counts numbers, and a call that is made of layers runs once, with tensors "
+                    f"that have none: self.add_metric(value, name='{self.name}') averages a tensor in the logs; what "
+                    f"compares outputs with targets stands in compile(metrics=…) or a train_step. Received: {x!r}"
+                )
         with nothing_recorded():
             given = {name: value_of(met(value)) for name, value in kwargs.items()}
             values = [value_of(met(x)) for x in args]

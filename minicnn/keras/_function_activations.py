@@ -10,6 +10,7 @@ from minicnn.hints import Config
 from minicnn.keras import regularizers
 from minicnn.keras.utils._helpers import function_called, get_custom_objects
 from minicnn.layers import activations
+from minicnn.own_parts import is_of_package
 
 
 @activations.register
@@ -42,16 +43,50 @@ class FunctionActivation(layers.Lambda):
         return cls(function_called(config["function"], "an activation"))
 
 
+_NO_LAYERS = {
+    "glu": "halves the axis that it is given, which no layer's shape foresees: Lambda(keras.activations.glu) behind it",
+    "threshold": "has arguments: activation=lambda x: keras.activations.threshold(x, 0.5, 0.0)",
+}
+
+
 def activation(value: Any) -> Any:
-    """What minicnn takes for an ``activation=``: names in `get_custom_objects`, and functions, become layers."""
+    """What minicnn takes for an ``activation=``: names in `get_custom_objects`, and functions, become layers.
+
+    Raises
+    ------
+    ValueError
+        For functions of Keras that are no activation of a layer.
+    TypeError
+        For a layer that is none, as one with weights.
+    """
     if isinstance(value, str):
         value = get_custom_objects().get(value, value)
+    name = value if isinstance(value, str) else getattr(value, "__name__", None)
+    if isinstance(name, str) and name in _NO_LAYERS and (name is value or is_of_package(value)):
+        raise ValueError(
+            f"{name} is no activation of a layer, as it {_NO_LAYERS[name]}. Received: activation={value!r}"
+        )
+    if isinstance(value, layers.Layer):
+        _check_layer(value)
     if not callable(value) or isinstance(value, type | layers.Layer):
         return value
     try:
         return activations.get(value)
     except (TypeError, ValueError):
         return FunctionActivation(value)
+
+
+def _check_layer(layer):
+    """Raise `TypeError` for a layer of the package that stands behind another one, not in it."""
+    try:
+        activations.get(layer)
+    except TypeError:
+        name = type(layer).__name__
+        raise TypeError(
+            f"{name} is a layer of its own, with weights or a mode of its own, and no activation of another one: leave "
+            f"activation= out and put {name} behind, Dense(…), {name}(…), which computes the same. "
+            f"Received: activation={layer!r}"
+        ) from None
 
 
 def with_functions(kwargs: dict[str, Any]) -> dict[str, Any]:

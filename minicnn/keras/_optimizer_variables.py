@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.keras._applied import Applied, applied
+from minicnn.keras._of_keras_3 import OF_OPTIMIZERS
 from minicnn.optimizers import Optimizer
 from minicnn.parameters import layout
 
@@ -71,4 +72,9 @@ def set_weights(optimizer: Optimizer, weights: Sequence[ArrayLike]) -> None:
         engine.optimizer_state = dict(engine.optimizer_state)  # given anew: several workers compare it
 
 
-METHODS: dict[str, Any] = {"variables": property(variables), "get_weights": variables, "set_weights": set_weights}
+METHODS: dict[str, Any] = {
+    "variables": property(variables),
+    "get_weights": variables,
+    "set_weights": set_weights,
+    **OF_OPTIMIZERS,
+}

@@ -93,7 +93,7 @@ def formula_of(place: Place) -> Formula:
         if {"forward", "backward", "fused"} & vars(cls).keys():
             break
     raise NotImplementedError(
-        f"gradients of gradients (second order) do not go through layer '{place.layer_name}' "
+        f"gradients of gradients (second order), and by frozen weights, do not go through layer '{place.layer_name}' "
         f"({type(place.step).__name__}, in {place.dtype}): take the gradient outside of the other tape's `with`, or "
         "tf.stop_gradient(gradient), if it is meant as a number. Received: a target that is computed of what "
         "tape.gradient gave"
@@ -341,6 +341,7 @@ _FORMULAS: dict[type, Formula] = {
     layers.LayerScale: lambda step, xs, at: xs[0] * at.weight("gamma"),
     layers.LeakyReLU: _of(lambda step, x: OF_RECORDED["leaky_relu"](x, step.negative_slope)),
     layers.LogSoftmax: _of(lambda step, x: OF_RECORDED["log_softmax"](x)),
+    layers.Sparsemax: _of(lambda step, x: OF_RECORDED["sparsemax"](x)),
     layers.MaxPooling2D: _of(_pooled),
     layers.MatrixProduct: lambda step, xs, at: xs[0] @ xs[1],
     layers.Maximum: _merged(np.maximum),

@@ -18,7 +18,9 @@ from minicnn.callbacks import CallbackList, in_line, listed
 from minicnn.console import say
 from minicnn.differentiation import met, value_of
 from minicnn.keras._applied import hand_over
+from minicnn.keras._called import metrics_of
 from minicnn.keras._compiled_parts import CompiledLoss, CompiledMetrics, loss_of, tracker
+from minicnn.keras._of_keras_3 import metrics_within
 from minicnn.keras._raw_data import RawIntake, as_data, packed_data, unpacked_data
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._taped import is_recording, nothing_recorded
@@ -231,10 +233,11 @@ class Stepping:
 
     @property
     def metrics(self) -> list[Any]:
-        """The loss's mean, those in attributes, and those of `compile` together."""
-        own = [part for part in vars(self).values() if isinstance(part, Metric)]
-        compiled = [] if self.compiled is None else [tracker(self), *own, self.compiled_metrics]
-        return compiled or own
+        """The loss's mean, those in attributes, those of `compile` together, and those of layers."""
+        own = [part for part in metrics_of(self) if part is not vars(self).get("_loss_tracker")]
+        inside = [part for part in metrics_within(self) if part not in [*own, vars(self).get("_loss_tracker")]]
+        compiled = [] if self.compiled is None else [self.compiled_metrics]
+        return [*([tracker(self)] if compiled else []), *own, *compiled, *inside]
 
     @property
     def compiled_loss(self) -> CompiledLoss:

@@ -7,7 +7,7 @@ that is called is one such value, whatever it is made of (`minicnn.keras._taped_
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, Self
 
@@ -30,7 +30,7 @@ class GradientTape:
     persistent : bool, default False
         Whether `gradient` may be called more than once.
     watch_accessed_variables : bool, default True
-        Whether trainable weights and variables are watched without being told.
+        Whether weights and variables are watched without being told, but for those made with ``trainable=False``.
     """
 
     def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
@@ -40,6 +40,7 @@ class GradientTape:
         self._watched: set[int] = set()  # ids of leaves, which `_kept` keeps alive
         self._kept: list[Any] = []
         self._inside: dict[int, Taped] = {}  # leaves that calls of layers read, which do not own them
+        self._left_out: dict[int, Taped] = {}  # leaves of weights of what was called when it was frozen as a whole
         self._runs: list[Any] = []
         self._is_used = False
 
@@ -73,7 +74,7 @@ class GradientTape:
     def reset(self) -> None:
         """Forget everything that was recorded, and what was to be watched."""
         self._end()
-        self._seen, self._watched, self._kept, self._inside = {}, set(), [], {}
+        self._seen, self._watched, self._kept, self._inside, self._left_out = {}, set(), [], {}, {}
         self._is_used, is_on = False, self in recording.tapes
         self._spans = [[next(serials), float("inf")]] if is_on else []
 
@@ -97,7 +98,7 @@ class GradientTape:
         """Keep that a weight was read; whether it is watched."""
         if weight.dtype.kind != "f":
             return False
-        is_watched = (self._watches_all and weight.trainable) or self.was_told(weight)
+        is_watched = (self._watches_all and weight.has_gradient) or self.was_told(weight)
         if is_watched:
             self._seen[weight] = None
         return is_watched
@@ -113,6 +114,11 @@ class GradientTape:
     def read_inside(self, leaf: Taped) -> None:
         """Keep that the call of a layer has read what is not the layer's, so that no gradient goes through it."""
         self._inside[id(leaf)] = leaf
+
+    def leave_out(self, weights: Iterable[Taped]) -> None:
+        """Keep that a call of what is frozen, of arrays, is not on the tape."""
+        if self._watches_all:
+            self._left_out.update({id(leaf): leaf for leaf in weights})
 
     def watched_variables(self) -> tuple[Weight, ...]:
         """The weights and variables that were read."""
@@ -147,8 +153,8 @@ class GradientTape:
         RuntimeError
             If it is asked a second time, and the tape is not persistent.
         NotImplementedError
-            If the target is computed of a gradient of what has no gradient twice, or a source is a watched weight that
-            is not trainable.
+            If the target is computed of a gradient of what has no gradient twice, or a source is watched state, or a
+            weight of what was called on arrays when it was frozen as a whole.
         TypeError
             If the target is a plain number, which has no history, or a layer's call read a source beside its inputs.
         """
@@ -186,12 +192,16 @@ class GradientTape:
         """Raise `TypeError` for a source whose way to the target may lead through a layer that does not own it."""
         for x in sources:
             leaf = leaf_of(x) if isinstance(x, Weight) else getattr(x, "leaf", None)
+            if id(leaf) in self._left_out:
+                raise NotImplementedError(
+                    "what a frozen model or layer computes of arrays is not on a tape: tape.watch(model.weights) before"
+                    f" the call has it there. Received: a gradient by '{x.path}', which had trainable=False in a call"
+                )
             if id(leaf) in self._inside:
-                if isinstance(x, Weight) and not x.trainable:
+                if isinstance(x, Weight) and not x.has_gradient and hasattr(x.layer, "weights"):
                     raise NotImplementedError(
-                        "calls of models and layers have gradients by trainable weights alone: set trainable=True on "
-                        f"its layer, and leave '{x.path}' out of what is updated. Received: a gradient by a weight "
-                        "that is not trainable"
+                        "calls of models and layers have no gradients by moving averages and other state: leave "
+                        f"'{x.path}' out of the sources. Received: a gradient by what is no trainable weight"
                     )
                 raise TypeError(
                     "the call of a layer reads what is neither its input nor its weight, so that no gradient goes "

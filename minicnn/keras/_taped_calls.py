@@ -59,15 +59,18 @@ class _Called:
 
     def __init__(self, run: Run, inputs: Sequence[Any]) -> None:
         self._run, self._inputs, self.holders = run, list(inputs), 0
-        self._by = self._found = self._again = None
+        self._by = self._found = self._again = self._by_frozen = None
         self._read = [w for w in run.weights if reads(w)]
+        self._frozen = [w for w in run.frozen if w.has_gradient and reads(w)]
         weights = [(leaf_of(w), self._of_weight(w)) for w in self._read]
+        frozen = [(leaf_of(w), self._of_frozen(w)) for w in self._frozen]
         others = [(x, self._of_input(i, x.shape)) for i, x in enumerate(inputs) if isinstance(x, Taped)]
-        self._whole = Taped(np.empty(0), [*weights, *others])
+        self._whole = Taped(np.empty(0), [*weights, *frozen, *others])
         keep(self)
         for tape in recording.tapes:
-            for weight in filter(tape.was_told, run.frozen):
-                tape.read_inside(leaf_of(weight))
+            for weight in run.frozen:
+                if not weight.has_gradient and tape.was_told(weight):
+                    tape.read_inside(leaf_of(weight))
 
     def outputs(self) -> list[Taped]:
         """The values that the graph gave."""
@@ -88,7 +91,7 @@ class _Called:
         """All parts by their names, of recorded functions."""
         if self._again is None:
             done = self._run.done()
-            on_tape = {w: Taped(done.weights[w], [(leaf_of(w), lambda g: g)]) for w in self._read}
+            on_tape = {w: Taped(done.weights[w], [(leaf_of(w), lambda g: g)]) for w in [*self._read, *self._frozen]}
             outputs, penalty = computed_again(done, self._inputs, on_tape)
             self._again = {**dict(enumerate(outputs)), _PENALTY: penalty}
         return self._again
@@ -96,7 +99,7 @@ class _Called:
     def end(self) -> None:
         """No tape goes back through it any more."""
         self._run.end()
-        self._by = self._found = self._again = None
+        self._by = self._found = self._again = self._by_frozen = None
         self._whole.parents = []  # which lead back to here
 
     @staticmethod
@@ -108,6 +111,24 @@ class _Called:
 
     def _of_input(self, number, shape):
         return lambda parts: self._gradients(parts).inputs[number].reshape(shape)
+
+    def _of_frozen(self, weight):
+        return lambda parts: self._frozen_gradients(parts)[weight]
+
+    def _frozen_gradients(self, parts):
+        """Weight → gradient, of the weights that the plan has no gradients for: by recorded functions."""
+        if self._by_frozen is None or self._by_frozen[0] is not parts:
+            from minicnn.keras._tape import GradientTape  # which stands above
+
+            done = self._run.done()
+            with nothing_recorded(), GradientTape() as tape:
+                leaves = {w: Taped(done.weights[w]) for w in self._frozen}
+                outputs, penalty = computed_again(done, done.arrays, leaves)
+            made = {**dict(enumerate(outputs)), _PENALTY: penalty}
+            by = [np.asarray(part) for part in parts.values()]
+            found = tape.gradient([made[name] for name in parts], list(leaves.values()), by, "zero")
+            self._by_frozen = parts, dict(zip(leaves, found, strict=True))
+        return self._by_frozen[1]
 
     def _gradients(self, parts):
         """Of one backward pass for all weights and inputs, which ask for theirs one after the other."""
@@ -124,7 +145,11 @@ def on_tapes(owner: Any, arrays: Sequence[Any]) -> bool:
         return False
     if not owner.built or any(isinstance(met(x), Taped) for x in arrays):
         return True
-    return any(w.trainable or any(tape.was_told(w) for tape in recording.tapes) for w in owner.weights)
+    if any(w.trainable or any(tape.was_told(w) for tape in recording.tapes) for w in owner.weights):
+        return True
+    for tape in recording.tapes:
+        tape.leave_out(leaf_of(w) for w in owner.weights if w.has_gradient)
+    return False
 
 
 def belongs_to_a_function(owner: Any, arrays: Sequence[Any]) -> bool:

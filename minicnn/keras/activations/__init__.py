@@ -86,7 +86,8 @@ def get(identifier: Any) -> Any:
     if identifier is None:
         return linear
     if isinstance(identifier, str):
-        _core.get(identifier)  # a ValueError for a name that is none
+        if identifier not in __all__:
+            _core.get(identifier)  # a ValueError for a name that is none
         return _function(identifier)
     return identifier if callable(identifier) else _core.get(identifier)
 

@@ -17,6 +17,7 @@ from minicnn.keras._data_format import or_current
 from minicnn.keras._eager import eagerly
 from minicnn.keras._function_activations import activation, with_functions
 from minicnn.keras._names import lookup
+from minicnn.keras._of_keras_3 import OF_LAYERS
 from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._on_constants import with_weights
 from minicnn.keras._translation import renamed, translated
@@ -318,7 +319,7 @@ _INPUT = {
 Tensor._keras_shape = property(lambda tensor: tensor.shape)  # type: ignore[attr-defined]
 _SHAPES: dict[str, Any] = {"input_shape": _shape_of("input"), "output_shape": _shape_of("output")}
 _CALLS = {**_calls.METHODS, "get_input_at": _tensor_at("inputs"), "get_output_at": _tensor_at("outputs")}
-VARIABLES: dict[str, Any] = {
+VARIABLES: dict[str, Any] = OF_LAYERS | {
     "variables": _variables_of("weights"),
     "trainable_variables": _variables_of("trainable_weights"),
     "non_trainable_variables": _variables_of("non_trainable_weights"),

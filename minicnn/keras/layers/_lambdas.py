@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._taped import weights_as
 from minicnn.layers import Lambda
 from minicnn.layers.base import Layer
+from minicnn.layers.names import snake_case
+from minicnn.own_parts import is_of_package
 
 
 def _from_config(cls, config, custom_objects=None, safe_mode=None):
@@ -27,8 +30,19 @@ def _call_symbolically(layer: Lambda, tensors: Sequence[Tensor], training: bool 
     """As of all layers; what the function was called on, and gave, is kept, as other layers may stand for this one."""
     with weights_in_graph():
         node = METHODS["call_symbolically"](layer, tensors, training)
+    if "_called_with" not in vars(layer):  # another call is of other layers, of which two may not have one name
+        _hand_name_on(layer, node, tensors)
     vars(layer)["_called_with"] = {"input": list(tensors), "output": list(node.outputs)}
     return node
+
+
+def _hand_name_on(layer, node, tensors):
+    """Give the last of the operations that the function is made of the layer's name, by which models find it."""
+    last = node.layer
+    is_operation = is_of_package(type(last)) and not last.weights and last.graph is None and last.nodes == [node]
+    is_named_after_class = re.fullmatch(rf"{snake_case(type(last).__name__)}(_\d+)?", last.name)
+    if last is not layer and is_operation and is_named_after_class and all(t.node is not node for t in tensors):
+        last.name = layer.name
 
 
 def _call_on_arrays(layer: Lambda, arrays: Sequence[Any], training: bool) -> Any:

@@ -11,6 +11,7 @@ from minicnn import metrics as _core
 from minicnn.keras import _own_metrics
 from minicnn.keras._eager import eager_names, eager_part
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras._of_keras_3 import OF_METRICS
 from minicnn.keras._of_tensors import FORMULAS, of_anything
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.registry import custom_object
@@ -95,4 +96,6 @@ MeanMetricWrapper.translate = _with_function
 __getattr__ = eager_names(lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD), __name__)
 globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__), __name__) for name in FORMULAS})
 __all__ = sorted({*public_names(_core), *_FUNCTIONS})
+for _name, _method in OF_METRICS.items():
+    setattr(_core.Metric, _name, _method)
 _core.Metric.reset_states = lambda metric: metric.reset_state()  # type: ignore[attr-defined]  # its name in Keras 2

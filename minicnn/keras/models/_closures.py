@@ -11,18 +11,23 @@ from inspect import signature
 from types import CellType, CodeType, FunctionType
 from typing import Any
 
+import numpy as np
+
 from minicnn import models as core
 from minicnn.callbacks import Callback, ModelCheckpoint
 from minicnn.callbacks.base import listed
 from minicnn.data import Dataset
 from minicnn.graph import Tensor
 from minicnn.keras import ops
-from minicnn.layers import Input
+from minicnn.layers import Flatten, Input, Reshape
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.layers.base import Layer
 from minicnn.models.forms import layers_within
 from minicnn.nested import leaves
 from minicnn.own_parts import is_of_package
+from minicnn.settings import floatx
+from minicnn.training.arrays import sample_weights
+from minicnn.training.class_weights import with_class_weight
 from minicnn.training.streams import is_stream, unpacked
 
 _ATTRIBUTES = {"output", "outputs", "input", "inputs"}
@@ -68,6 +73,7 @@ class WithClosures:
     """Methods of a model whose loss may use its tensors."""
 
     _trainer: Any = None
+    _weighs: bool = False  # whether it takes weights of samples
     _of_tensors: Sequence[str | None] = ()  # of each metric, its name if it uses tensors of the model
     functional: Callable[[list[Tensor], Tensor], Any]  # inputs and output → a model
 
@@ -86,10 +92,11 @@ class WithClosures:
         if others or more or any(isinstance(metric, list | tuple | dict) for metric in metrics):
             raise ValueError(
                 "a loss that uses tensors of the model is a part of it, beside which metrics stand in one list, and "
-                f"nothing has weights. Received: {others or more or f'metrics={metrics}'}"
+                f"neither losses nor metrics have weights. Received: {others or more or f'metrics={metrics}'}"
             )
         self._of_tensors = [metric.__name__ if uses_tensors(metric, self) else None for metric in metrics]
         self._trainer = _trainer(self, loss, [metric for metric in metrics if uses_tensors(metric, self)])
+        self._weighs = len(self._trainer.inputs) == len(self.inputs) + 2
         plain = [metric for metric in metrics if not uses_tensors(metric, self)]
         self._trainer.compile(optimizer, metrics=plain, **kwargs)
 
@@ -169,24 +176,45 @@ class WithClosures:
         own = (name for name in logs if name not in ("loss", *self._of_tensors))
         return [logs["loss"], *(logs[next(own) if name is None else name] for name in self._of_tensors)]
 
-    def _joined(self, x: Any, y: Any = None, *weights: Any) -> tuple[Any, Any]:
-        """(the data with targets for one more input, the targets if they are measured): arrays, or (a stream, None)."""
+    def _joined(self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None) -> tuple[Any, Any]:
+        """(the data with targets and weights as inputs, the targets if they are measured), or (a stream, None)."""
         measures, of_batch = None in self._of_tensors, self._of_batch
+        is_one_by_one = isinstance(x, Dataset) or is_stream(x)
+        if is_one_by_one and (sample_weight is not None or class_weight is not None):
+            raise ValueError(
+                "beside a loss that uses tensors of the model, what gives batches gives the weights of samples, too: "
+                f"(x, y, sample_weight). Received: weights beside a {type(x).__name__}"
+            )
         if isinstance(x, Dataset):
             return x.map(lambda *batch: of_batch(batch)[: 1 + measures]), None
-        if is_stream(x):
+        if is_one_by_one:
             if hasattr(x, "__getitem__"):
                 return _Sequence(x, of_batch), None
             return map(of_batch, x) if hasattr(x, "__next__") else _Batches(x, of_batch), None
-        if y is None or any(weight is not None for weight in weights):
+        if y is None:
             raise ValueError(
-                "a loss that uses tensors of the model is a part of it: it takes (x, y), and neither sample_weight nor "
-                f"class_weight. Received: {'y=None' if y is None else 'weights'}"
+                "a loss that uses tensors of the model is a part of it: it takes (x, y), and maybe weights of samples. "
+                "Received: y=None"
             )
+        more = [y, *self._weights_for(y, sample_weight, class_weight)]
         if isinstance(x, Mapping):
-            return {**x, self._trainer.inputs[-1].name: y}, y if measures else None
-        x = (*(x if isinstance(x, list | tuple) else [x]), y)  # no list, which data sets make an array of
+            names = [tensor.name for tensor in self._trainer.inputs[-len(more) :]]
+            return {**x, **dict(zip(names, more, strict=True))}, y if measures else None
+        x = (*(x if isinstance(x, list | tuple) else [x]), *more)  # no list, which data sets make an array of
         return x, y if measures else None
+
+    def _weights_for(self, y, sample_weight, class_weight) -> list[np.ndarray]:
+        """The weights of samples as an input of the model that trains, (N, 1); none if it has no such input."""
+        given = sample_weights(sample_weight, len(y))
+        given = with_class_weight(given, class_weight, [np.asarray(y)], (None, *self.output_shape[1:]))
+        if not self._weighs and given is None:
+            return []
+        if not self._weighs:
+            raise ValueError(
+                "a loss that uses tensors of the model takes weights of samples if it gives a number for each of "
+                "them, and not one for the batch, as K.mean(…) is. Received: weights, beside such a number"
+            )
+        return [np.ones((len(y), 1), floatx()) if given is None else given.reshape(-1, 1).astype(floatx())]
 
     def _of_batch(self, item: Any) -> tuple[Any, Any]:
         return self._joined(*unpacked(item))
@@ -241,10 +269,16 @@ class _Facing(Callback):
 
 
 def _trainer(model, loss, metrics):
-    """The model with its target for one more input, and the loss, and metrics that use tensors, in its graph."""
-    target = Input(tuple(model.output.shape)[1:])
-    trainer = model.functional([*model.inputs, target], model.output)
+    """The model with its target, and weights of samples if the loss gives a number for each, for more inputs.
+
+    The loss, and metrics that use tensors, are in its graph.
+    """
+    target, weight = Input(tuple(model.output.shape)[1:]), Input((1,))
     made = loss(target, model.output)
+    is_of_samples = isinstance(made, Tensor)
+    trainer = model.functional([*model.inputs, target, *([weight] if is_of_samples else [])], model.output)
+    if is_of_samples:
+        made = (Flatten()(made) if made.ndim > 2 else Reshape((-1,))(made)) * weight  # (N, losses of a sample)
     trainer.add_loss(made if isinstance(made, BatchScalar) else ops.mean(made))
     for metric in metrics:
         trainer.add_metric(metric(target, model.output), name=metric.__name__)

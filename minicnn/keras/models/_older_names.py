@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from minicnn.keras._of_keras_3 import OF_MODELS
 from minicnn.keras._warning import is_older, warn_once
 from minicnn.user_warnings import warn_user
 
@@ -42,6 +43,10 @@ class OlderNames:
         """What scripts of Keras 2 call before threads of a server predict: nothing is to be made."""
 
     _make_train_function = _make_test_function = make_predict_function = _make_predict_function
+
+    save_own_variables, load_own_variables = OF_MODELS["save_own_variables"], OF_MODELS["load_own_variables"]
+    get_compile_config, compile_from_config = OF_MODELS["get_compile_config"], OF_MODELS["compile_from_config"]
+    stateless_call = OF_MODELS["stateless_call"]
 
     get_input_at, get_output_at = map(_tensors_at, ("inputs", "outputs"))
 

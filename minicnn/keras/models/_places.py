@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicnn.keras._warning import warn_once
+from minicnn.own_parts import is_of_package
 from minicnn.saving.formats import formats
 from minicnn.user_warnings import warn_user
 
@@ -56,9 +57,19 @@ _OWN = ("save_own_variables", "load_own_variables", "save_assets", "load_assets"
 
 
 def warn_of_own_files(model: Any) -> None:
-    """Warn where layers have methods of Keras's for what a file holds of them, which are not asked."""
+    """Warn where layers have methods of Keras's for what a file holds of them, which are not asked.
+
+    And where the optimizer, one of the user's own, has variables, which no file holds.
+    """
+    optimizer = None if model.compiled is None else model.optimizer
+    if optimizer is not None and (vars(optimizer).get("_added") or vars(optimizer).get("_made")):
+        warn_user(
+            f"no file holds the variables of {type(optimizer).__name__}, so that a training that goes on after "
+            "load_model begins them anew: np.savez(path, *optimizer.get_weights()) keeps those of an update_step, "
+            "which optimizer.set_weights takes over once the model has trained a batch"
+        )
     for layer in model.layers:
-        if asked := [name for name in _OWN if hasattr(type(layer), name)]:
+        if asked := [name for name in _OWN if not is_of_package(getattr(type(layer), name, is_of_package))]:
             warn_user(
                 f"layer '{layer.name}' ({type(layer).__name__}) has {asked[0]}, which minicnn does not call: files "
                 "hold weights, and the arguments of constructors; what else a layer keeps is a weight of it, "

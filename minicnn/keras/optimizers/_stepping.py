@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import initializers
 from minicnn.differentiation import value_of
 from minicnn.keras import _optimizer_variables
+from minicnn.keras._of_keras_3 import OF_OPTIMIZERS
 from minicnn.keras._variables import Variable
 from minicnn.keras.optimizers._older import Older, begin_state, mark_older
 from minicnn.on_host import assign, on_host
@@ -57,6 +58,32 @@ class Stepping(Older):
         """Copies of the number of iterations, the learning rate, and the optimizer's own variables."""
         added = [np.array(variable) for variable in vars(self).get("_added", ())]
         return [*_optimizer_variables.variables(self), *added]  # type: ignore[arg-type]
+
+    stateless_apply = OF_OPTIMIZERS["stateless_apply"]
+
+    def get_weights(self) -> list[np.ndarray]:
+        """As `variables`."""
+        return self.variables
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Take over what `variables` or `get_weights` of another optimizer of the class gave.
+
+        Raises
+        ------
+        ValueError
+            If they are of another number or shape: before the first iteration of its model an optimizer has no state.
+        """
+        added, given = vars(self).get("_added", []), [np.asarray(weight) for weight in weights]
+        own = given[max(len(given) - len(added), 0) :]
+        if [x.shape for x in given] != [x.shape for x in self.variables]:
+            raise ValueError(
+                f"the state of {type(self).__name__} is taken over by another one that has trained a batch of a model "
+                f"with weights of the same shapes: {[x.shape for x in self.variables]}. "
+                f"Received: {[x.shape for x in given]}"
+            )
+        _optimizer_variables.set_weights(self, given[: len(given) - len(own)])  # type: ignore[arg-type]
+        for variable, x in zip(added, own, strict=True):
+            variable.assign(x)
 
     def _get_variable_index(self, variable: Weight) -> int:
         return vars(self)["_index"][variable]

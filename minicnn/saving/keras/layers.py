@@ -79,7 +79,13 @@ MIXED = "mixed_bfloat16"
 
 POLICY_CLASSES = ("DTypePolicy", "FloatDTypePolicy", "Policy")
 
-NAMED_ACTIVATIONS = {"Sigmoid": "sigmoid", "Tanh": "tanh", "LogSoftmax": "log_softmax", "Pointwise": None}
+NAMED_ACTIVATIONS = {
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "LogSoftmax": "log_softmax",
+    "Sparsemax": "sparsemax",
+    "Pointwise": None,
+}
 """Layers here, but only functions in Keras; of the last, an argument has the name."""
 
 OF_FUNCTIONS = ("function_type", "module", "output_shape_type", "output_shape_module", "mask")

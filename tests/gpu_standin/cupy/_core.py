@@ -349,7 +349,7 @@ _UFUNCS = (
     "reciprocal fmax fmin rint ceil"
 )
 _WITH_OUT = "sum mean amax amin max min prod argmax argmin all any clip concatenate stack cumsum dot"
-_WITHOUT_OUT = "count_nonzero moveaxis pad repeat take_along_axis where tensordot"
+_WITHOUT_OUT = "count_nonzero moveaxis pad repeat sort take_along_axis where tensordot"
 UFUNCS = set(_UFUNCS.split())
 FUNCTIONS = {}
 

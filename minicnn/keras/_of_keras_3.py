@@ -1,0 +1,166 @@
+"""What layers and models of Keras 3 have beside weights: metrics, calls without state, and what files hold of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minicnn.differentiation import Recorded, met
+from minicnn.keras._called import metrics_of
+from minicnn.keras._eager import eager
+from minicnn.models import files
+from minicnn.models.subclassing import layers_in
+from minicnn.parameters import Weight
+from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
+
+
+def metrics_within(layer: Any) -> list[Any]:
+    """The metrics in the attributes of a layer or model, and of the layers that it has or is made of, each once."""
+    found, waiting, seen = {}, [layer], set()
+    while waiting:
+        part = waiting.pop(0)
+        if id(part) not in seen:
+            seen.add(id(part))
+            found |= {id(metric): metric for metric in metrics_of(part)}
+            waiting += [*getattr(part, "_own_layers", tuple)(), *layers_in(vars(part).values())]
+    return list(found.values())
+
+
+def _save_own_variables(layer: Any, store: Any) -> None:
+    """Put the weights into a dict of arrays, or a group of a file, as "0", "1", …"""
+    for number, weight in enumerate(layer.weights):
+        store[str(number)] = weight.numpy()
+
+
+def _load_own_variables(layer: Any, store: Any) -> None:
+    """Take the weights from what `save_own_variables` has filled.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer or more, or one has another shape.
+    """
+    layer.set_weights([np.asarray(store[str(number)]) for number in range(len(store))])
+
+
+def _stateless_call(
+    layer: Any,
+    trainable_variables: Sequence[Any],
+    non_trainable_variables: Sequence[Any],
+    *args: Any,
+    return_losses: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """What a call gives with these values for the weights, which stay as they are.
+
+    Parameters
+    ----------
+    trainable_variables, non_trainable_variables : sequence of array or weight
+        In the order of the attributes of these names.
+    *args, **kwargs
+        Of the call.
+    return_losses : bool, default False
+        Whether what the call adds to the loss is a third result.
+
+    Returns
+    -------
+    outputs, non_trainable_variables : as of a call, list of array
+
+    Raises
+    ------
+    ValueError
+        If the layer is not built, or the values are not like its weights.
+    TypeError
+        For values on a tape, by which there would be no gradient.
+    """
+    groups = [list(layer.trainable_weights), list(layer.non_trainable_weights)] if layer.built else [[], []]
+    given = [list(trainable_variables), list(non_trainable_variables)]
+    if not layer.built or [*map(len, groups)] != [*map(len, given)]:
+        raise ValueError(
+            f"stateless_call of '{layer.name}' takes a value for each of its {len(groups[0])} trainable and "
+            f"{len(groups[1])} other variables, once it is built. Received: {len(given[0])} and {len(given[1])}"
+        )
+    weights = [*groups[0], *groups[1]]
+    values = [x.numpy() if isinstance(x, Weight) else met(x) for x in [*given[0], *given[1]]]
+    if any(isinstance(x, Recorded) for x in values):
+        raise TypeError(
+            "stateless_call takes numbers for the weights, by which a tape has no gradients: call the layer, and ask "
+            f"for gradients by its trainable_variables. Received: values on a tape for '{layer.name}'"
+        )
+    for weight, value in zip(weights, values, strict=True):
+        weight.check(np.asarray(value))
+    before = [weight.numpy() for weight in weights]
+    try:
+        for weight, value in zip(weights, values, strict=True):
+            weight.assign(np.asarray(value))
+        outputs = layer(*args, **kwargs)
+        after = [eager(weight.numpy()) for weight in groups[1]]
+        return (outputs, after, list(layer.losses)) if return_losses else (outputs, after)
+    finally:
+        for weight, value in zip(weights, before, strict=True):
+            weight.assign(value)
+
+
+def _get_compile_config(model: Any) -> dict[str, Any] | None:
+    """What `compile` was told, as files of Keras 3 have it; None before."""
+    return None if model.compiled is None else compile_to_keras(files._compile_config(model.compiled))
+
+
+def _compile_from_config(model: Any, config: dict[str, Any]) -> None:
+    """Compile as another model was, of which `get_compile_config` has told.
+
+    Raises
+    ------
+    ValueError
+        If it names no loss.
+    """
+    found = compile_from_keras(config, model.output_names)
+    if found is None:
+        raise ValueError(
+            f"compile_from_config takes what get_compile_config of a compiled model gave. Received: {config!r}"
+        )
+    files._compile(model, found)
+
+
+def _stateless(name, instead):
+    """A method that is refused."""
+
+    def refused(part: Any, *args: Any, **kwargs: Any) -> NoReturn:
+        raise NotImplementedError(
+            f"{name} is for JAX, whose functions have no state, and is not there: {instead}. "
+            f"Received: a call of it on {type(part).__name__}"
+        )
+
+    refused.__name__ = name
+    refused.__doc__ = f"Not there: {instead}."
+    return refused
+
+
+OF_LAYERS: dict[str, Any] = {
+    "metrics": property(metrics_within),
+    "save_own_variables": _save_own_variables,
+    "load_own_variables": _load_own_variables,
+    "stateless_call": _stateless_call,
+}
+"""Attributes of layers."""
+
+OF_MODELS: dict[str, Any] = {
+    **{name: method for name, method in OF_LAYERS.items() if name != "metrics"},
+    "get_compile_config": _get_compile_config,
+    "compile_from_config": _compile_from_config,
+}
+"""Attributes of models."""
+
+OF_METRICS: dict[str, Any] = {
+    "stateless_update_state": _stateless("stateless_update_state", "metric.update_state(y_true, y_pred)"),
+    "stateless_result": _stateless("stateless_result", "metric.result()"),
+    "stateless_reset_state": _stateless("stateless_reset_state", "metric.reset_state()"),
+}
+"""Attributes of metrics."""
+
+OF_OPTIMIZERS: dict[str, Any] = {
+    "stateless_apply": _stateless("stateless_apply", "optimizer.apply_gradients(zip(gradients, variables))"),
+}
+"""Attributes of optimizers; Keras on TensorFlow refuses them, too."""

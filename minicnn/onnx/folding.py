@@ -101,6 +101,8 @@ def fold(node: FileNode, graph: Importer) -> bool:
         return False
     if node.operator not in MOVING:
         _check_no_batch(node, arrays)
+    if node.operator == "Equal" and _has_batch(arrays):
+        graph.counted.update(node.outputs)
     size = np.prod(np.broadcast_shapes(*(a.shape for a in arrays)), dtype=float) if node.operator in CALCULATIONS else 0
     check_computed(node, size)
     with np.errstate(all="ignore"):
@@ -112,8 +114,12 @@ def fold(node: FileNode, graph: Importer) -> bool:
 
 
 def _check_no_batch(node, arrays):
-    if any(a is not None and a.dtype.kind in "if" and (a == BATCH).any() for a in arrays):
+    if _has_batch(arrays):
         raise node.error("it calculates with the number of samples, which may be any number here")
+
+
+def _has_batch(arrays):
+    return any(a is not None and a.dtype.kind in "if" and (a == BATCH).any() for a in arrays)
 
 
 def _calculation(node, arrays):

@@ -14,7 +14,7 @@ from minicnn import layers
 from minicnn.onnx import arguments
 from minicnn.onnx.adaptive import adaptive_pooling
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
-from minicnn.onnx.reader import DTYPES, FLOAT, FLOAT16, FLOATS, INTEGERS
+from minicnn.onnx.reader import DTYPES, FLOAT, FLOAT16, FLOATS, INTEGERS, FileGraph
 from minicnn.onnx.values import Value
 from minicnn.user_warnings import warn_user
 
@@ -42,6 +42,21 @@ COMPUTING_OPERATORS = {
 @operator("Identity", kind=ELEMENTWISE_OPERATORS)
 def _identity(node, graph):
     graph.give(node, graph.constant(node, 0) if graph.is_constant(node, 0) else graph.value(node, 0))
+
+
+@operator("If")
+def _if(node, graph):
+    """One of two graphs, which what is known of the file decides: PyTorch asks so whether a size is 1."""
+    condition = graph.constant(node, 0)
+    if node.inputs[0] in graph.counted:
+        raise node.error("it depends on the number of samples, which may be any: write the file without conditions")
+    branches = [node.get(name, None, FileGraph) for name in ("else_branch", "then_branch")]
+    if condition.size != 1 or condition.dtype != bool or None in branches:
+        raise node.error(f"it has two branches, and a condition. Received: {condition.dtype}, {condition.shape}")
+    branch = branches[condition.item()]
+    if len(branch.outputs) != len(node.outputs):
+        raise node.error(f"its branches have its outputs. Received: {len(branch.outputs)} of {len(node.outputs)}")
+    graph.run_branch(node, branch)
 
 
 @operator("Dropout", kind=ELEMENTWISE_OPERATORS)

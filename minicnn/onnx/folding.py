@@ -102,7 +102,7 @@ def fold(node: FileNode, graph: Importer) -> bool:
     if node.operator not in MOVING:
         _check_no_batch(node, arrays)
     if node.operator == "Equal" and _has_batch(arrays):
-        graph.counted.update(node.outputs)
+        graph.origins.counted.update(node.outputs)
     size = np.prod(np.broadcast_shapes(*(a.shape for a in arrays)), dtype=float) if node.operator in CALCULATIONS else 0
     check_computed(node, size)
     with np.errstate(all="ignore"):

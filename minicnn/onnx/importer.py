@@ -18,6 +18,7 @@ from minicnn.onnx.budget import MAX_NUMBERS, Budget
 from minicnn.onnx.folding import fold
 from minicnn.onnx.naming import layer_name
 from minicnn.onnx.older import modernized
+from minicnn.onnx.origins import Origins
 from minicnn.onnx.properties import PRODUCER
 from minicnn.onnx.reader import FileGraph, FileNode
 from minicnn.onnx.unsupported import unknown
@@ -55,8 +56,7 @@ class Importer:
         Name in the file → ((top, bottom), (left, right)), pixels of -inf around what the name stands for, which the
         MaxPool that reads it adds.
     budget : Budget
-    counted : set of str
-        Names of arrays that say something of the number of samples, which may be any.
+    origins : Origins
     stacks : dict
         Name → values that a Concat puts side by side before the batch axis, over which its reader goes.
     spare : int
@@ -72,7 +72,7 @@ class Importer:
         self.budget: Budget = Budget()
         self.stacks: dict[str, list[Value]] = {}
         self.spare: int = MAX_SPARE
-        self.counted: set[str] = set()
+        self.origins: Origins = Origins()
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
         self._readers, self._shapes = {}, {name: array.shape for name, array in graph.constants.items()}
@@ -102,7 +102,7 @@ class Importer:
             self._images.setdefault(name, found)
         if id(node) not in self._done:
             self._translate(node)
-        self.counted.update(() if self.counted.isdisjoint(node.inputs) else node.outputs)
+        self.origins.follow(node)
         self._forget_inputs(node)
 
     def run_branch(self, node: FileNode, branch: FileGraph) -> None:

@@ -7,6 +7,7 @@ made before its size is known to be in a file, and whatever is wrong ends in a `
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import os
 from dataclasses import dataclass, field
@@ -52,6 +53,7 @@ SMALL_INTEGERS = {2, 3, 4, 5}
 INTEGERS = SMALL_INTEGERS | {6, 7}
 """These and those of 32 and 64 bits, which number the rows of a table."""
 
+_BRANCHES = itertools.count()  # tells the names in one branch from those in another
 GRAPH = 5
 """AttributeProto.AttributeType of a graph that a node holds."""
 _ATTRIBUTES = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType → field
@@ -337,7 +339,7 @@ def _file_node(node, index, external, opset, names=MappingProxyType({})):
 
 def _branch(node, attribute, external, opset, names):
     """The graph of one of an If's branches, whose own names no other graph has; what it reads, `node` reads then."""
-    graph, begin = attribute.g, f"{node.outputs[0]}\0{attribute.name}\0"
+    graph, begin = attribute.g, f"\0branch {next(_BRANCHES)}\0"
     if graph.input or graph.sparse_initializer:
         raise node.error(f"its branches have no inputs and no sparse initializers. Received: {attribute.name}")
     constants = _initializers(graph, external)

@@ -15,7 +15,7 @@ from minicnn.onnx import arguments
 from minicnn.onnx.adaptive import adaptive_pooling
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
 from minicnn.onnx.reader import DTYPES, FLOAT, FLOAT16, FLOATS, INTEGERS, FileGraph
-from minicnn.onnx.values import Value
+from minicnn.onnx.values import Value, channels_first, layout_of
 from minicnn.user_warnings import warn_user
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _identity(node, graph):
 def _if(node, graph):
     """One of two graphs, which what is known of the file decides: PyTorch asks so whether a size is 1."""
     condition = graph.constant(node, 0)
-    if node.inputs[0] in graph.counted:
+    if node.inputs[0] in graph.origins.counted:
         raise node.error("it depends on the number of samples, which may be any: write the file without conditions")
     branches = [node.get(name, None, FileGraph) for name in ("else_branch", "then_branch")]
     if condition.size != 1 or condition.dtype != bool or None in branches:
@@ -225,7 +225,10 @@ def _constant(node, graph):
 
 @operator("Shape")
 def _shape(node, graph):
-    shape = [arguments.BATCH, *graph.value(node, 0).shape]
+    x = graph.value(node, 0)
+    if layout_of(x.positions) is channels_first and x.tensor.shape[1:] == (*x.shape[1:], x.shape[0]):
+        graph.origins.measure(node.outputs[0], x.tensor)
+    shape = [arguments.BATCH, *x.shape]
     graph.give(node, np.array(shape[node.get("start", 0) : node.get("end", len(shape))], np.int64))
 
 

@@ -217,9 +217,10 @@ def _along(node, shape, numbers):
     """One number, or one for each index of the axis that a node names, with as many axes as what it is to scale."""
     if node.get("block_size", 0):
         raise node.error("a scale is for a tensor, or for each index of an axis, not for blocks: block_size=0")
+    axis = node.get("axis", 1)
     if numbers.size == 1:
         return numbers.reshape(())
-    axis = checked_axis(node, node.get("axis", 1), len(shape))
+    axis = checked_axis(node, axis, len(shape))
     if numbers.size != shape[axis]:
         raise node.error(f"it has one scale for each index of axis {axis}. Received: {numbers.size} for {shape}")
     return numbers.reshape([-1 if n == axis else 1 for n in range(len(shape))])

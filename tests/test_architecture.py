@@ -173,7 +173,7 @@ FLOORS = {
         ("adaptive", "constants", "folding", "gaps", "older", "padding"),
         ("computed",),
         ("arguments", "windows"),
-        ("budget",),
+        ("budget", "origins"),
         ("naming", "properties", "reader", "values"),
         ("external", "fused", "package"),
     ),

@@ -318,6 +318,24 @@ def test_metrics_of_several_outputs(metrics, outputs, wanted):
     assert compiled.compile_from_keras(config, outputs)["metrics"] == wanted
 
 
+@needs_h5py
+@pytest.mark.parametrize("value", [False, True])
+def test_arguments_that_keras_does_not_have_are_left_out(value, tmp_path):
+    """Its classes refuse a config that has them; what they would have said is told."""
+    model = mc.Sequential([mc.Input((3,)), layers.Dense(4)])
+    metric = mc.metrics.TopKCategoricalAccuracy(2, from_sorted_ids=value)
+    sparse = mc.metrics.SparseTopKCategoricalAccuracy(2, from_sorted_ids=value)
+    model.compile(mc.optimizers.Muon(flatten_kernels=value), "mse", metrics=[metric, sparse])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        config = json.loads(archive.read("config.json"))["compile_config"]
+    assert sum("left out of the file" in str(warning.message) for warning in caught) == 2 * value
+    assert "flatten_kernels" not in config["optimizer"]["config"]
+    assert ["from_sorted_ids" in entry["config"] for entry in config["metrics"]] == [False, True]
+
+
 def test_an_unknown_initializer_does_not_matter():
     with pytest.warns(UserWarning, match="Spiral"):
         read_stack(keras_dense(kernel_initializer={"class_name": "Spiral", "config": {"gain": 1.0}}))

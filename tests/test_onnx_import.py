@@ -123,6 +123,16 @@ OF_IMAGES = {
         arrays(w=(12, 2, 1, 1)),
         18,
     ),
+    "vectors of all pixels, counted with the samples": (
+        "c = Conv(x, w) t = Transpose<perm=[0,2,3,1]>(c) s = Constant<value_ints=[-1,4]>() r = Reshape(t, s) "
+        "g = Gemm(r, k, b) e = Sigmoid(g) m = Mul(g, e) h = MatMul(m, k) z = Constant<value_ints=[-1,6,5,4]>() "
+        "o = Reshape(h, z) u = Transpose<perm=[0,3,1,2]>(o) y = Conv(u, v)",
+        arrays(w=(4, 2, 1, 1), k=(4, 4), b=(4,), v=(2, 4, 1, 1)),
+    ),
+    "one scale along an axis": (
+        "d = DequantizeLinear<axis=0>(q, s) y = Conv(x, d)",
+        {"q": np.array([[[[3]], [[-5]]]], np.int8), "s": np.array([0.1], np.float32)},
+    ),
     "attention of channels": (
         "s = Constant<value_ints=[0,2,-1]>() i = Conv(x, w) f = Reshape(i, s) "
         "t = Transpose<perm=[0,2,1]>(f) m = MatMul(f, t) "

@@ -31,9 +31,7 @@ NOT_WRITTEN = {
     ),  # windows
     ("CenterCrop", 0),  # where the crop begins depends on the size
     ("CenterCrop", 1),
-    ("PlacedResizing", 0),
-    ("PlacedResizing", 1),
-    ("PlacedResizing", 2),
+    *(("PlacedResizing", i) for i in range(5)),
     ("RandomCrop", 0),
     ("Resizing", 1),  # what is padded or cropped depends on the size
     ("Resizing", 2),
@@ -202,6 +200,61 @@ def test_sizes_that_the_file_computes_with(path, rng):
         x = rng.normal(size=(2, 3, *size)).astype(np.float32)
         (expected,) = run_file(path, [x]).values()
         assert_close(model.predict(np.moveaxis(x, 1, -1)), expected, TOLERANCE)
+
+
+BY_FACTORS = 'Resize<mode="linear", coordinate_transformation_mode="{}">(x, , factors)'
+LIKE_ANOTHER = (
+    "c = Conv<strides=[2,2], pads=[1,1,1,1]>(x, w) p = MaxPool<kernel_shape=[2,2]>(c) s = Shape(c) "
+    'n = Shape<end=2>(p) h = Slice(s, two, four) t = Concat<axis=0>(n, h) r = Resize<mode="{}", '
+    'coordinate_transformation_mode="{}">(p, , , t) y = Add(r, c)'
+)
+AT_ANY_SIZE = {
+    "factors, align_corners": (f"r = {BY_FACTORS.format('align_corners')} y = Relu(r)", {"factors": [1, 1, 2, 2]}),
+    "factors that are not whole": (f"r = {BY_FACTORS.format('half_pixel')} y = Relu(r)", {"factors": [1, 1, 1.5, 2]}),
+    "whole factors": (f"r = {BY_FACTORS.format('half_pixel')} y = Relu(r)", {"factors": [1, 1, 3, 2]}),
+    "as large as another": (LIKE_ANOTHER.format("linear", "align_corners"), {}),
+    "as large as another, nearest": (LIKE_ANOTHER.format("nearest", "asymmetric"), {}),
+    "mean of channels": ("c = Conv(x, w) m = ReduceMean<axes=[1]>(c) y = Mul(c, m)", {}),
+    "maximum of channels": ("c = Conv(x, w) m = ReduceMax<axes=[1]>(c) y = Mul(c, m)", {}),
+    "minimum of many channels": ("c = Conv(x, many) m = ReduceMin<axes=[1]>(c) y = Mul(x, m)", {}),
+    "length of all rows and columns": ("c = Conv(x, w) m = ReduceL2<axes=[2,3]>(c) y = Div(c, m)", {}),
+    "sum of rows and columns": ("c = Conv(x, w) a = Abs(c) m = ReduceSum(a, places) y = Div(c, m)", {}),
+    "gates that are spread": (
+        "c = Conv(x, w) g = GlobalAveragePool(c) z = Sigmoid(g) s = Shape(c) e = Expand(z, s) y = Mul(e, c)",
+        {},
+    ),
+    "blocks of pixels": ("c = Conv(x, eight) d = DepthToSpace<blocksize=2>(c) y = Relu(d)", {}),
+    "blocks of pixels, channels first": (
+        'c = Conv(x, eight) d = DepthToSpace<blocksize=2, mode="CRD">(c) y = Relu(d)',
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AT_ANY_SIZE)
+def test_what_goes_by_the_size(case, path, rng):
+    """Factors, and the size of another tensor, whatever they come to for the odd ones, too."""
+    nodes, constants = AT_ANY_SIZE[case]
+    constants = {name: np.array(numbers, np.float32) for name, numbers in constants.items()}
+    constants |= {"two": np.array([2]), "four": np.array([4]), "places": np.array([2, 3])}
+    sizes = {"w": (4, 3, 1, 1), "many": (510, 3, 1, 1), "eight": (8, 3, 1, 1)}
+    constants |= {name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()}
+    make_file(path, f"{OPEN} {{ {nodes} }}", **constants)
+    check_sizes(path, mc.import_onnx(path), rng, [(6, 8), (9, 7), (5, 12)])
+
+
+def test_calculated_sizes_are_not_those_of_a_tensor(path):
+    """Twice the half is the whole for the even sizes alone."""
+    nodes = LIKE_ANOTHER.format("linear", "align_corners").replace(
+        "h = Slice(s, two, four)", "g = Slice(s, two, four) f = Div(g, two) h = Mul(f, two)"
+    )
+    make_file(
+        path,
+        f"{OPEN} {{ {nodes.replace('Add(r, c)', 'Relu(r)')} }}",
+        **{"two": np.array([2]), "four": np.array([4]), "w": np.ones((4, 3, 1, 1), np.float32)},
+    )
+    with pytest.raises(FileFormatError, match="for one size"):
+        mc.import_onnx(path)
 
 
 DEPENDENT = {

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Unpack
 
 import numpy as np
 
 from minicnn.checks import check_choice, check_number, check_positive_int
+from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples
 from minicnn.layers.resizing import Resampled
 from minicnn.resampling import METHODS, Taps, cubic, without_ones
+from minicnn.step import Shapes, Workspace
 
 __all__ = ["PlacedResizing"]
 
@@ -24,8 +27,9 @@ class PlacedResizing(Resampled):
 
     Parameters
     ----------
-    height, width : int
-        Of the output.
+    height, width : int or None
+        Of the output. None: what `factors` make of the input's, rounded down, or without them the size of a second
+        input, of which nothing else counts.
     interpolation : {"nearest", "bilinear", "bicubic"}, default "bilinear"
     coordinates : str, default "align_corners"
         Where pixel i of n' new ones lies among the n old ones: "align_corners" i · (n - 1) / (n' - 1), "asymmetric"
@@ -43,13 +47,15 @@ class PlacedResizing(Resampled):
 
     Notes
     -----
-    Input (N, H, W, C), output (N, height, width, C). https://onnx.ai/onnx/operators/onnx__Resize.html
+    Input (N, H, W, C), and (N, height, width, …) where a second one says the size; output (N, height, width, C). https://onnx.ai/onnx/operators/onnx__Resize.html
     """
+
+    input_count = None
 
     def __init__(
         self,
-        height: int,
-        width: int,
+        height: int | None,
+        width: int | None,
         interpolation: str = "bilinear",
         coordinates: str = "align_corners",
         rounding: str = "round_prefer_floor",
@@ -59,8 +65,10 @@ class PlacedResizing(Resampled):
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
-        self.height: int = check_positive_int("height", height)
-        self.width: int = check_positive_int("width", width)
+        if (height is None) != (width is None):
+            raise ValueError(f"height and width are both numbers or both None. Received: {height}, {width}")
+        self.height: int | None = None if height is None else check_positive_int("height", height)
+        self.width: int | None = None if width is None else check_positive_int("width", width)
         self.interpolation: str = check_choice("interpolation", interpolation, METHODS[:3])
         self.coordinates: str = check_choice("coordinates", coordinates, (*COORDINATES, COORDINATES_NEAREST))
         self.rounding: str = check_choice("rounding", rounding, ROUNDINGS)
@@ -68,13 +76,30 @@ class PlacedResizing(Resampled):
         self.coefficient: float = check_number("coefficient", coefficient, minimum=-np.inf)
         self.exclude_outside: bool = bool(exclude_outside)
 
-    def taps(self, height: int, width: int) -> tuple[Taps, Taps]:
-        given = self.factors or (None, None)
+    def taps(self, height: int, width: int, size: Sequence[int | None] = ()) -> tuple[Taps, Taps]:
+        new_size, given = size or (self.height, self.width), self.factors or (None, None)
         rows, columns = (
-            self._along(old, new, factor)
-            for old, new, factor in zip((height, width), (self.height, self.width), given, strict=True)
+            self._along(old, _multiple(old, factor) if new is None else new, factor)
+            for old, new, factor in zip((height, width), new_size, given, strict=True)
         )
         return rows, columns
+
+    def taps_of(self, input_shapes: Shapes) -> tuple[Taps, Taps]:
+        height, width, _ = input_shapes[0]
+        needs_size = self.height is None and self.factors is None
+        if len(input_shapes) != 1 + needs_size or (needs_size and len(input_shapes[1]) < 2):
+            raise ShapeError(
+                "PlacedResizing needs images, and where neither height and width nor factors are given, a second input "
+                f"(height, width, …) that says the size. Received: {list(input_shapes)}"
+            )
+        return self.taps(height, width, input_shapes[1][:2] if needs_size else ())
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        if ws.dxs[0] is not None:
+            super().backward(dy, ws)
+        for dx in ws.dxs[1:]:
+            if dx is not None:
+                dx[...] = 0
 
     def _along(self, old, new, factor) -> Taps:
         places = _places(self.coordinates, old, new, new / old if factor is None else factor)
@@ -106,6 +131,16 @@ class PlacedResizing(Resampled):
         yield cls(6, 5), [(3, 4, 2)]
         yield cls(2, 7, "nearest", "asymmetric", "floor"), [(3, 4, 1)]
         yield cls(6, 5, "bicubic", "half_pixel"), [(3, 4, 2)]
+        yield cls(None, None, factors=(1.5, 2)), [(3, 4, 2)]
+        yield cls(None, None, "bilinear", "half_pixel"), [(3, 4, 2), (5, 7, 1)]
+
+
+def _multiple(size, factor) -> int:
+    """A size by a factor, rounded down, and in float32 as elsewhere."""
+    new = int(np.floor(np.float32(int(size)) * np.float32(factor)))
+    if new < 1:
+        raise ShapeError(f"PlacedResizing leaves nothing of a size by a factor. Received: {size} by {factor}")
+    return new
 
 
 def _places(coordinates, old, new, factor) -> np.ndarray:

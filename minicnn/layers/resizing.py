@@ -37,15 +37,19 @@ class Resampled(Layer):
         """Those of rows and of columns, for images of a size. What their weights lack of 1 is `fill_value`."""
         raise NotImplementedError
 
+    def taps_of(self, input_shapes: Shapes) -> tuple[Taps, Taps]:
+        """`taps`, for the shapes of samples."""
+        height, width, _ = input_shapes[0]
+        return self.taps(height, width)
+
     def build(self, input_shapes: Shapes) -> Shape:
         check_rank(self, input_shapes[0], 3, "(height, width, channels)")
-        height, width, channels = input_shapes[0]
-        rows, columns = self.taps(height, width)
-        return rows.index.shape[1], columns.index.shape[1], channels
+        rows, columns = self.taps_of(input_shapes)
+        return rows.index.shape[1], columns.index.shape[1], input_shapes[0][2]
 
     def bind(self, ws: Workspace) -> None:
         sizes = ws.input_shapes[0][:2]
-        taps = self.taps(*sizes)
+        taps = self.taps_of(ws.input_shapes)
         ws.taps = [_on_backend(t, ws.y) for t in taps]
         ws.back = [_on_backend(t.transposed(size), ws.y) for t, size in zip(taps, sizes, strict=True)]
         outside = 1 - taps[0].totals()[:, None] * taps[1].totals()  # (OH, OW)
@@ -64,7 +68,7 @@ class Resampled(Layer):
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         """Two products with matrices, which are exact for whatever taps there are; of single pixels, these."""
         sizes = xs[0].shape[:2]
-        taps = self.taps(*sizes)
+        taps = self.taps_of([x.shape for x in xs])
         if all(t.weight is None and len(t.index) == 1 for t in taps):  # 0 · ∞ would be NaN
             y = graph.channels_first(xs[0])
             for axis, part in enumerate(taps, 2):

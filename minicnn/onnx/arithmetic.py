@@ -154,10 +154,20 @@ def _finite(node, graph, tensor, suffix=""):
 
 def _merge(node, graph, layer_class, is_nonnegative=False):
     """A layer of all inputs, number by number, in one layout."""
-    tensors, layout = _aligned(node, graph)
+    values = _folded_alike(node, graph)
+    tensors, layout = graph.aligned(node, values) if values else _aligned(node, graph)
     y = graph.call(node, layer_class, tensors) if len(tensors) > 1 else tensors[0]
     graph.check_size(node, y.shape[1:])
-    graph.give(node, Value(y, layout(y.shape[1:]), is_nonnegative))
+    folded = values[0].folded if values else 0
+    graph.give(node, Value(y, layout(y.shape[1:]), is_nonnegative, folded=folded))
+
+
+def _folded_alike(node, graph):
+    """The inputs, if all count the same axes together with the samples, as rows of vectors; else none."""
+    if any(graph.is_constant(node, index) for index in range(len(node.inputs))):
+        return []
+    values = [graph.value(node, index, may_be_folded=True) for index in range(len(node.inputs))]
+    return values if values[0].folded and len({(v.folded, v.shape) for v in values}) == 1 else []
 
 
 def _aligned(node, graph):

@@ -101,6 +101,8 @@ def fold(node: FileNode, graph: Importer) -> bool:
         return False
     if node.operator not in MOVING:
         _check_no_batch(node, arrays)
+    if node.operator == "Equal" and _has_batch(arrays):
+        graph.origins.counted.update(node.outputs)
     size = np.prod(np.broadcast_shapes(*(a.shape for a in arrays)), dtype=float) if node.operator in CALCULATIONS else 0
     check_computed(node, size)
     with np.errstate(all="ignore"):
@@ -112,8 +114,12 @@ def fold(node: FileNode, graph: Importer) -> bool:
 
 
 def _check_no_batch(node, arrays):
-    if any(a is not None and a.dtype.kind in "if" and (a == BATCH).any() for a in arrays):
+    if _has_batch(arrays):
         raise node.error("it calculates with the number of samples, which may be any number here")
+
+
+def _has_batch(arrays):
+    return any(a is not None and a.dtype.kind in "if" and (a == BATCH).any() for a in arrays)
 
 
 def _calculation(node, arrays):
@@ -211,9 +217,10 @@ def _along(node, shape, numbers):
     """One number, or one for each index of the axis that a node names, with as many axes as what it is to scale."""
     if node.get("block_size", 0):
         raise node.error("a scale is for a tensor, or for each index of an axis, not for blocks: block_size=0")
+    axis = node.get("axis", 1)
     if numbers.size == 1:
         return numbers.reshape(())
-    axis = checked_axis(node, node.get("axis", 1), len(shape))
+    axis = checked_axis(node, axis, len(shape))
     if numbers.size != shape[axis]:
         raise node.error(f"it has one scale for each index of axis {axis}. Received: {numbers.size} for {shape}")
     return numbers.reshape([-1 if n == axis else 1 for n in range(len(shape))])

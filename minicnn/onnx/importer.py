@@ -18,6 +18,7 @@ from minicnn.onnx.budget import MAX_NUMBERS, Budget
 from minicnn.onnx.folding import fold
 from minicnn.onnx.naming import layer_name
 from minicnn.onnx.older import modernized
+from minicnn.onnx.origins import Origins
 from minicnn.onnx.properties import PRODUCER
 from minicnn.onnx.reader import FileGraph, FileNode
 from minicnn.onnx.unsupported import unknown
@@ -55,6 +56,7 @@ class Importer:
         Name in the file → ((top, bottom), (left, right)), pixels of -inf around what the name stands for, which the
         MaxPool that reads it adds.
     budget : Budget
+    origins : Origins
     stacks : dict
         Name → values that a Concat puts side by side before the batch axis, over which its reader goes.
     spare : int
@@ -70,13 +72,13 @@ class Importer:
         self.budget: Budget = Budget()
         self.stacks: dict[str, list[Value]] = {}
         self.spare: int = MAX_SPARE
+        self.origins: Origins = Origins()
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
         self._readers, self._shapes = {}, {name: array.shape for name, array in graph.constants.items()}
         self._images = {}  # name of what comes from channels-first images → whether it is such images itself
         for node in graph.nodes:
-            if node.operator == "Constant":
-                self._shapes[node.outputs[0]] = np.shape(next(iter(node.attributes.values()), 0))
+            self._note_shape(node)
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
         self._done, self._layers, self._views, self._layer_names = set(), {}, {}, set()
@@ -86,14 +88,36 @@ class Importer:
         """The model."""
         inputs = [self._input(name, shape) for name, shape in self._graph.inputs.items()]
         for node in self._graph.nodes:
-            found = gives_images(node, self._images, self._shapes)
-            for name in () if found is None else node.outputs:
-                self._images.setdefault(name, found)
-            if id(node) not in self._done:
-                self._translate(node)
-            self._forget_inputs(node)
+            self._run_node(node)
         outputs = [self._output(name) for name in self._graph.outputs]
         return Model(inputs, outputs, name=self._layer_name(self._graph.name or "onnx"))
+
+    def _note_shape(self, node):
+        if node.operator == "Constant":
+            self._shapes[node.outputs[0]] = np.shape(next(iter(node.attributes.values()), 0))
+
+    def _run_node(self, node):
+        found = gives_images(node, self._images, self._shapes)
+        for name in () if found is None or node.operator == "If" else node.outputs:
+            self._images.setdefault(name, found)
+        if id(node) not in self._done:
+            self._translate(node)
+        self.origins.follow(node)
+        self._forget_inputs(node)
+
+    def run_branch(self, node: FileNode, branch: FileGraph) -> None:
+        """Translate the nodes of a graph that a node holds, in the node's place; its outputs are the node's."""
+        ends = zip(branch.outputs, node.outputs, strict=True)
+        nodes = [*branch.nodes, *(node.part("Identity", [own], [name], {}) for own, name in ends if name)]
+        self._known.update(branch.constants)
+        self._shapes.update((name, array.shape) for name, array in branch.constants.items())
+        for inner in nodes:
+            self._note_shape(inner)
+            for name in inner.inputs:
+                readers = self._readers.setdefault(name, [])
+                readers.insert(next((n for n, reader in enumerate(readers) if reader is node), len(readers)), inner)
+        for inner in nodes:
+            self._run_node(inner)
 
     def takes_images(self, name: str) -> bool:
         """Whether the file reads an input as channels-first images; those that minicnn wrote have channels last."""

@@ -89,8 +89,8 @@ def _weights(kernel, bias, scale, shift, is_absorbed):
 
 @operator("Gemm")
 def _gemm(node, graph):
-    x = graph.value(node, 0)
-    if node.get("transA", 0) or len(x.shape) != 1:
+    x = graph.value(node, 0, may_be_folded=True)
+    if node.get("transA", 0) or len(x.shape) - x.folded != 1:
         raise node.error(f"its first input is (N, I), not transposed. Received: a sample of shape {x.shape}")
     kernel = graph.weight(node, 1, rank=2)
     kernel = node.get("alpha", 1.0, float) * (kernel.T if node.get("transB", 0) else kernel)  # (I, units)
@@ -107,7 +107,8 @@ def _matmul(node, graph):
     rank = graph.constant(node, 1).ndim if graph.is_constant(node, 1) else 0
     if rank in (1, 2) and not graph.is_constant(node, 0):
         kernel = graph.weight(node, 1, rank).reshape(-1, 1) if rank == 1 else graph.weight(node, 1, rank)
-        _dense(node, graph, graph.value(node, 0), kernel, None, node.inputs[1:], keeps_axis=rank == 2)
+        x = graph.value(node, 0, may_be_folded=True)
+        _dense(node, graph, x, kernel, None, node.inputs[1:], keeps_axis=rank == 2)
         return
     if graph.is_constant(node, 0) and graph.constant(node, 0).ndim < 2:
         raise node.error(f"a vector of the file is its second input. Received: {graph.constant(node, 0).shape} first")
@@ -123,8 +124,8 @@ def _matmul(node, graph):
 
 def _dense(node, graph, x, kernel, bias, constants, keeps_axis=True):
     """A Dense layer; of vectors, the kernel's rows come into the model's order."""
-    units, order = kernel.shape[1], None
-    if not x.shape:
+    units, order, folded = kernel.shape[1], None, x.folded
+    if len(x.shape) == folded:
         raise node.error("it works on vectors, (N, C). Received: one number a sample, (N,)")
     graph.check_size(node, (*x.shape[:-1], units))
     if len(x.shape) == 1:
@@ -139,7 +140,7 @@ def _dense(node, graph, x, kernel, bias, constants, keeps_axis=True):
         rows, kernel = kernel, np.empty_like(kernel)
         kernel[order] = rows
     bias = None if bias is None else np.broadcast_to(bias.reshape(-1), (units,))
-    scale, shift, last, names = absorb(node, graph, units, len(x.shape) + 1, -1)
+    scale, shift, last, names = absorb(node, graph, units, len(x.shape) - folded + 1, -1)
     weights = _weights(kernel, bias, scale, shift, bool(names))
     activation, last = _activation_after(last, graph, takes_softmax=order is not None)
     y = graph.call_with_weights(
@@ -154,7 +155,7 @@ def _dense(node, graph, x, kernel, bias, constants, keeps_axis=True):
         activation=activation,
     )
     positions = positions if keeps_axis else positions[..., 0]
-    graph.give(last, Value(y, positions, activation in NONNEGATIVE))
+    graph.give(last, Value(y, positions, activation in NONNEGATIVE, folded=folded))
 
 
 @operator("ConvTranspose", kind=CHANNEL_OPERATORS)

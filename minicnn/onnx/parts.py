@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from minicnn import layers
+from minicnn.errors import FileFormatError
 from minicnn.onnx.arguments import (
     BATCH,
     CHANNEL_OPERATORS,
@@ -21,6 +22,7 @@ from minicnn.onnx.constants import LARGEST, constant_tensor, operands
 from minicnn.onnx.padding import MAX_RUNS, padded, reshaped, split_shape, take
 from minicnn.onnx.pooling import give_border, give_stack, model_axis
 from minicnn.onnx.values import Value
+from minicnn.parameters import weights_from_file
 
 MOST_SHIFT = 16.0  # by which numbers may be moved for a while: they lose digits
 
@@ -166,7 +168,21 @@ def _expand(node, graph):
     if not fits or shape[0] not in (1, -1, BATCH, graph.batch_size):
         raise node.error(f"it should repeat axes of size 1 of the sample's shape, {x.shape}. Received: {shape}")
     times = [n if m == 1 and n > 1 else 1 for n, m in sizes]
-    graph.give(node, _repeated(node, graph, x, times))
+    is_spread = graph.has_open_sizes and _is_spread_by_reader(node, graph, x, times)
+    graph.give(node, x if is_spread else _repeated(node, graph, x, times))
+
+
+def _is_spread_by_reader(node, graph, x, times):
+    """Whether it is only read by what spreads it itself, over the axes of its other input: ``x * s.expand_as(x)``."""
+    reader = graph.only_reader(node)
+    if reader is None or reader.operator not in ("Add", "Sub", "Mul", "Div") or len(reader.inputs) != 2:
+        return False
+    at = 1 - reader.inputs.index(node.outputs[0])
+    try:
+        other = graph.value(reader, at).shape
+    except FileFormatError:  # an array, or not known yet
+        return False
+    return len(other) == len(times) and all(count in (1, n) for count, n in zip(times, other, strict=True))
 
 
 @operator("Tile", kind=ELEMENTWISE_OPERATORS)
@@ -293,12 +309,29 @@ def _depth_to_space(node, graph):
     if block < 1 or channels % block**2 or mode not in ("DCR", "CRD"):
         raise node.error(f"it needs blocksize² channels, or a multiple. Received: blocksize={block}, mode={mode!r}")
     new = channels // block**2
+    if graph.has_open_sizes:
+        graph.give_images(node, _unfolded(node, graph, new, block, mode), x.is_nonnegative)
+        return
     if mode == "DCR":
         parts = x.positions.reshape(block, block, new, height, width).transpose(2, 3, 0, 4, 1)
     else:
         parts = x.positions.reshape(new, block, block, height, width).transpose(0, 3, 1, 4, 2)
     positions = np.ascontiguousarray(parts).reshape(new, height * block, width * block)
     graph.give(node, Value(x.tensor, positions, x.is_nonnegative))
+
+
+def _unfolded(node, graph, new, block, mode):
+    """DepthToSpace of images of any size: a transposed convolution that puts every number where it belongs."""
+    tensor, count = graph.images(node), new * block**2
+    graph.spare -= count**2
+    if graph.spare < 0:
+        raise node.error(f"it has too many channels for images of open sizes. Received: {count}")
+    order = np.arange(count).reshape((block, block, new) if mode == "DCR" else (new, block, block))
+    order = order if mode == "DCR" else order.transpose(1, 2, 0)  # (block, block, new)
+    kernel = np.eye(count, dtype=np.float32)[order]  # (block, block, new, C)
+    options = {"filters": new, "kernel_size": block, "strides": block, "use_bias": False, "trainable": False}
+    with weights_from_file(kernel.size):
+        return graph.call_with_weights(node, layers.Conv2DTranspose, tensor, [kernel], (), **options)
 
 
 @operator("SpaceToDepth", kind=CHANNEL_OPERATORS)

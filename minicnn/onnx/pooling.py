@@ -250,33 +250,41 @@ def model_axis(layout, axis: int, rank: int) -> int:
 
 def _pooled_axes(node, graph, tensor, axes):
     """The mean, sum, maximum or minimum over neighbouring axes, in some shape."""
-    sizes = tensor.shape[1:]
+    sizes, kind = tensor.shape[1:], node.operator
     before, count, behind = (
         int(np.prod(part)) for part in (sizes[: axes[0] - 1], sizes[axes[0] - 1 : axes[-1]], sizes[axes[-1] :])
     )
-    kind = node.operator
-    is_max = kind in ("ReduceMax", "ReduceMin")
+    is_max, is_sum = kind in ("ReduceMax", "ReduceMin"), kind == "ReduceSum" or kind in OF_EACH
+    is_open = graph.has_open_sizes and len(sizes) == 3
     if kind == "ReduceMin":
         tensor = graph.call(node, layers.Rescaling, tensor, "_negative", scale=-1.0)
-    if before == 1:
+    if is_open and (is_sum or (axes == [3] and not is_max)):
+        y = graph.call(node, layers.Reduce, tensor, operation="sum" if is_sum else "mean", axis=axes, keepdims=True)
+    elif is_open and axes == [3]:
+        y = graph.call(node, layers.Permute, tensor, "_turned", dims=(1, 3, 2))  # (N, H, C, W)
+        y = graph.call(node, layers.Permute, _pooled_rows(node, graph, y, is_max), "_back", dims=(1, 3, 2))
+    elif before == 1:
         shape = sizes if axes == [1, 2] and len(sizes) == 3 else (1, count, behind)
         tensor = reshaped(node, graph, tensor, shape, "_rows")
-        y = graph.call(
-            node, layers.GlobalMaxPooling2D if is_max else layers.GlobalAveragePooling2D, tensor, keepdims=True
-        )
+        layer_class = layers.GlobalMaxPooling2D if is_max else layers.GlobalAveragePooling2D
+        y = graph.call(node, layer_class, tensor, keepdims=True)
     else:
         tensor = reshaped(node, graph, tensor, (before, count, behind), "_rows")
-        y, left = tensor, count
-        while is_max and left > MOST_PIXELS:  # in steps
-            part = max(n for n in range(1, MOST_PIXELS + 1) if left % n == 0)
-            if part == 1:
-                raise node.error(f"a maximum over {left} numbers, a prime, is not taken here")
-            y, left = graph.call(node, layers.MaxPooling2D, y, "_part", pool_size=(1, part)), left // part
-        y = graph.call(
-            node, layers.MaxPooling2D if is_max else layers.AveragePooling2D, y, pool_size=(1, left), strides=1
-        )
-    if kind == "ReduceSum" or kind in OF_EACH:
+        y = _pooled_rows(node, graph, tensor, is_max)
+    if is_sum and not is_open:
         y = graph.call(node, layers.Rescaling, y, "_sum", scale=float(count))
     if kind == "ReduceL2":
         y = graph.call(node, layers.Elementary, y, "_length", function="power", exponent=0.5)
     return graph.call(node, layers.Rescaling, y, "_positive", scale=-1.0) if kind == "ReduceMin" else y
+
+
+def _pooled_rows(node, graph, tensor, is_max):
+    """(N, H, 1, C), the mean or maximum over the rows of images."""
+    y, left = tensor, tensor.shape[2]
+    while is_max and left > MOST_PIXELS:  # in steps
+        part = max(n for n in range(1, MOST_PIXELS + 1) if left % n == 0)
+        if part == 1:
+            raise node.error(f"a maximum over {left} numbers, a prime, is not taken here")
+        y, left = graph.call(node, layers.MaxPooling2D, y, "_part", pool_size=(1, part)), left // part
+    layer_class = layers.MaxPooling2D if is_max else layers.AveragePooling2D
+    return graph.call(node, layer_class, y, pool_size=(1, left), strides=1)

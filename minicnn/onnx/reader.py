@@ -7,9 +7,11 @@ made before its size is known to be in a file, and whatever is wrong ends in a `
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import os
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +53,9 @@ SMALL_INTEGERS = {2, 3, 4, 5}
 INTEGERS = SMALL_INTEGERS | {6, 7}
 """These and those of 32 and 64 bits, which number the rows of a table."""
 
+_BRANCHES = itertools.count()  # tells the names in one branch from those in another
+GRAPH = 5
+"""AttributeProto.AttributeType of a graph that a node holds."""
 _ATTRIBUTES = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType → field
 
 
@@ -66,7 +71,7 @@ class FileNode:
     inputs, outputs : list of str
         "" stands for one that is left out.
     attributes : dict
-        Name → number, bytes, array or list of numbers; None for what no supported operator has.
+        Name → number, bytes, array or list of numbers; a FileGraph, of If; None for what no supported operator has.
     """
 
     operator: str
@@ -147,7 +152,12 @@ class FileGraph:
     def count_numbers(self) -> int:
         """How many numbers all arrays of the file hold."""
         numbers = sum(array.size for array in self.constants.values())
-        return numbers + sum(a.size for n in self.nodes for a in n.attributes.values() if isinstance(a, np.ndarray))
+        for value in (value for node in self.nodes for value in node.attributes.values()):
+            if isinstance(value, FileGraph):
+                numbers += value.count_numbers()
+            elif isinstance(value, np.ndarray):
+                numbers += value.size
+        return numbers
 
 
 def read_graph(path: FilePath) -> FileGraph:
@@ -166,11 +176,8 @@ def read_graph(path: FilePath) -> FileGraph:
     opset = _opset(model)
     graph = model.graph
     _check_sizes(graph)
-    constants, external = {}, External(path, MAX_BYTES)
-    for tensor in graph.initializer:
-        if not tensor.name or tensor.name in constants:
-            raise FileFormatError(f"initializers have names of their own. Received: {tensor.name!r}")
-        constants[tensor.name] = to_array(tensor, external)
+    external = External(path, MAX_BYTES)
+    constants = _initializers(graph, external)
     inputs, batch_sizes = {}, set()
     for value in graph.input:
         if value.name in constants:  # in old files, initializers are listed as inputs too
@@ -187,7 +194,7 @@ def read_graph(path: FilePath) -> FileGraph:
     nodes = [
         part
         for index, node in enumerate(graph.node)
-        for part in taken_apart(_file_node(node, index, external), node.domain, opset)
+        for part in taken_apart(_file_node(node, index, external, opset), node.domain, opset)
     ]
     outputs = [value.name for value in graph.output]
     nodes = _in_order(nodes, {*constants, *inputs}, outputs)
@@ -256,12 +263,29 @@ def _check_sizes(graph):
     """Counts that bound the time that everything else takes."""
     if graph.sparse_initializer:
         raise FileFormatError("sparse initializers are not supported: save the model with dense ones")
-    if len(graph.node) > MAX_NODES:
-        raise FileFormatError(f"a graph has at most {MAX_NODES} nodes. Received: {len(graph.node)}")
+    count = _count_nodes(graph)
+    if count > MAX_NODES:
+        raise FileFormatError(f"a graph has at most {MAX_NODES} nodes. Received: {count}")
     if not 0 < len(graph.output) <= MAX_ENDS or len(graph.input) > MAX_ENDS + len(graph.initializer):
         raise FileFormatError(
             f"a graph has 1 to {MAX_ENDS} inputs and outputs. Received: {len(graph.input)} and {len(graph.output)}"
         )
+
+
+def _count_nodes(graph) -> int:
+    """Nodes of a graph, with those of the graphs that nodes hold."""
+    held = (attribute.g for node in graph.node for attribute in node.attribute if attribute.type == GRAPH)
+    return len(graph.node) + sum(map(_count_nodes, held))
+
+
+def _initializers(graph, external):
+    """A graph's arrays by their names."""
+    constants = {}
+    for tensor in graph.initializer:
+        if not tensor.name or tensor.name in constants:
+            raise FileFormatError(f"initializers have names of their own. Received: {tensor.name!r}")
+        constants[tensor.name] = to_array(tensor, external)
+    return constants
 
 
 def _kinds_of_input(name, nodes, constants):
@@ -293,9 +317,10 @@ def _input_shape(value, kinds):
     return batch if batch and batch > 0 else None, tuple(shape)
 
 
-def _file_node(node, index, external):
-    """A `FileNode` from a NodeProto."""
-    result = FileNode(node.op_type, node.name, index, list(node.input), list(node.output), {})
+def _file_node(node, index, external, opset, names=MappingProxyType({})):
+    """A `FileNode` from a NodeProto; `names` has those that its inputs and outputs have in the file → here."""
+    inputs, outputs = ([names.get(name, name) for name in given] for given in (node.input, node.output))
+    result = FileNode(node.op_type, node.name, index, inputs, outputs, {})
     if len(result.inputs) > MAX_ENDS or not 0 < len(result.outputs) <= MAX_ENDS:
         raise result.error(f"a node has 1 to {MAX_ENDS} inputs and outputs. Received: {len(result.inputs)} inputs")
     for attribute in node.attribute:
@@ -306,8 +331,30 @@ def _file_node(node, index, external):
             value = to_array(value, external)
         elif attribute.type in (6, 7):
             value = list(value)
+        elif attribute.type == GRAPH and node.op_type == "If":
+            value = _branch(result, attribute, external, opset, names)
         result.attributes[attribute.name] = value
     return result
+
+
+def _branch(node, attribute, external, opset, names):
+    """The graph of one of an If's branches, whose own names no other graph has; what it reads, `node` reads then."""
+    graph, begin = attribute.g, f"\0branch {next(_BRANCHES)}\0"
+    if graph.input or graph.sparse_initializer:
+        raise node.error(f"its branches have no inputs and no sparse initializers. Received: {attribute.name}")
+    constants = _initializers(graph, external)
+    own = {name: begin + name for name in (*constants, *(name for n in graph.node for name in n.output if name))}
+    constants = {own[name]: array for name, array in constants.items()}
+    names = {**names, **own}
+    parts = [_file_node(inner, node.index, external, opset, names) for inner in graph.node]
+    nodes = [n for part, inner in zip(parts, graph.node, strict=True) for n in taken_apart(part, inner.domain, opset)]
+    outputs = [names.get(value.name, value.name) for value in graph.output]
+    given = {*constants, *(name for n in nodes for name in n.outputs)}
+    free = dict.fromkeys(name for n in nodes for name in n.inputs if name and name not in given)
+    free |= dict.fromkeys(name for name in outputs if name not in given)
+    node.inputs += [name for name in free if name not in node.inputs]
+    nodes = _in_order(nodes, {*constants, *free}, outputs)
+    return FileGraph(graph.name, opset, {}, outputs, None, constants, nodes)
 
 
 def _in_order(nodes, known, outputs):

@@ -14,8 +14,8 @@ from minicnn import layers
 from minicnn.onnx import arguments
 from minicnn.onnx.adaptive import adaptive_pooling
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
-from minicnn.onnx.reader import DTYPES, FLOAT, FLOAT16, FLOATS, INTEGERS
-from minicnn.onnx.values import Value
+from minicnn.onnx.reader import DTYPES, FLOAT, FLOAT16, FLOATS, INTEGERS, FileGraph
+from minicnn.onnx.values import Value, channels_first, layout_of
 from minicnn.user_warnings import warn_user
 
 if TYPE_CHECKING:
@@ -42,6 +42,21 @@ COMPUTING_OPERATORS = {
 @operator("Identity", kind=ELEMENTWISE_OPERATORS)
 def _identity(node, graph):
     graph.give(node, graph.constant(node, 0) if graph.is_constant(node, 0) else graph.value(node, 0))
+
+
+@operator("If")
+def _if(node, graph):
+    """One of two graphs, which what is known of the file decides: PyTorch asks so whether a size is 1."""
+    condition = graph.constant(node, 0)
+    if node.inputs[0] in graph.origins.counted:
+        raise node.error("it depends on the number of samples, which may be any: write the file without conditions")
+    branches = [node.get(name, None, FileGraph) for name in ("else_branch", "then_branch")]
+    if condition.size != 1 or condition.dtype != bool or None in branches:
+        raise node.error(f"it has two branches, and a condition. Received: {condition.dtype}, {condition.shape}")
+    branch = branches[condition.item()]
+    if len(branch.outputs) != len(node.outputs):
+        raise node.error(f"its branches have its outputs. Received: {len(branch.outputs)} of {len(node.outputs)}")
+    graph.run_branch(node, branch)
 
 
 @operator("Dropout", kind=ELEMENTWISE_OPERATORS)
@@ -210,7 +225,10 @@ def _constant(node, graph):
 
 @operator("Shape")
 def _shape(node, graph):
-    shape = [arguments.BATCH, *graph.value(node, 0).shape]
+    x = graph.value(node, 0)
+    if layout_of(x.positions) is channels_first and x.tensor.shape[1:] == (*x.shape[1:], x.shape[0]):
+        graph.origins.measure(node.outputs[0], x.tensor)
+    shape = [arguments.BATCH, *x.shape]
     graph.give(node, np.array(shape[node.get("start", 0) : node.get("end", len(shape))], np.int64))
 
 

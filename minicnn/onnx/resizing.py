@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from minicnn.onnx.importer import Importer
     from minicnn.onnx.reader import FileNode
 
+SMALL = (5, 7)  # rows and columns
+
 
 @operator("Resize", "Upsample", kind=CHANNEL_OPERATORS)
 def _resize(node, graph):
@@ -37,8 +39,13 @@ def _resize(node, graph):
     keras = {"interpolation": method, "height": new[0], "width": new[1]}
     placed = keras | {"coordinates": where, "rounding": rounding, "factors": factors}
     placed |= cubic if mode == "cubic" else {}
-    y = None
-    if not _are_kerass(layers.PlacedResizing(**placed), old, new, method):
+    y, is_kerass = None, _are_kerass(layers.PlacedResizing(**placed), old, new, method)
+    like = graph.origins.images_of_size(node.inputs[-1], new) if graph.has_open_sizes and factors is None else None
+    if like is not None:
+        y = graph.call(node, layers.PlacedResizing, [x, like], **placed | {"height": None, "width": None})
+    elif graph.has_open_sizes and factors and not _upsamples(layers.PlacedResizing(**placed), factors, method):
+        y = graph.call(node, layers.PlacedResizing, x, **placed | {"height": None, "width": None})
+    elif not is_kerass and not (graph.has_open_sizes and factors):
         y = graph.call(node, layers.PlacedResizing, x, **placed)
     if y is None and all(n % o == 0 for o, n in zip(old, new, strict=True)):
         size = tuple(n // o for o, n in zip(old, new, strict=True))
@@ -48,10 +55,17 @@ def _resize(node, graph):
     graph.give_images(node, y, graph.value(node, 0).is_nonnegative and method != "bicubic")
 
 
+def _upsamples(placed: layers.PlacedResizing, factors: Sequence[float], method: str) -> bool:
+    """Whether UpSampling2D does the same, which is as for small images: in large ones, places are rounded."""
+    new = [int(n * factor) for n, factor in zip(SMALL, factors, strict=True)]
+    placed.height, placed.width = new
+    return all(float(f).is_integer() for f in factors) and _are_kerass(placed, SMALL, new, method)
+
+
 def _are_kerass(placed: layers.PlacedResizing, old: Sequence[int], new: Sequence[int], method: str) -> bool:
     """Whether Keras's layers take the same pixels."""
     for taps, size, new_size in zip(placed.taps(old[0], old[1]), old, new, strict=True):
-        if not np.allclose(taps.matrix(size), taps_between(size, new_size, method).matrix(size), atol=1e-7):
+        if not np.allclose(taps.matrix(size), taps_between(size, new_size, method).matrix(size), atol=1e-6):
             return False
     return True
 

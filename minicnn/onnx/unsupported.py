@@ -10,7 +10,7 @@ from minicnn.onnx.folding import FOLDED
 from minicnn.onnx.reader import FileNode
 
 RECURRENT = {"GRU", "LSTM", "RNN"}
-SUBGRAPHS = {"If", "Loop", "Scan"}
+SUBGRAPHS = {"Loop", "Scan"}
 INTEGER = {"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
 
 
@@ -26,9 +26,7 @@ def unknown(node: FileNode) -> FileFormatError:
     if node.operator in RECURRENT:
         return node.error("there are no recurrent layers here: this library is for networks of convolutions")
     if node.operator in SUBGRAPHS:
-        return node.error(
-            "it runs a graph of its own, which no layer does: write the file without conditions and loops"
-        )
+        return node.error("it runs a graph of its own, which no layer does: write the file without loops")
     if node.operator in INTEGER:
         return node.error(
             "it computes in integers of 8 bits, and layers compute in floating point: write the file before "

@@ -181,7 +181,7 @@ def _concatenate(step, shapes, numbers):
 
 @_of(Resampled)
 def _resampled(step, shapes, numbers):
-    rows, columns = step.taps(*shapes[0][:2])
+    rows, columns = step.taps_of(shapes)
     outside = 1 - rows.totals()[:, None] * columns.totals()  # (OH, OW)
     filling = step.fill_value * outside if step.fill_value else None
     return {"op": "resample", "rows": _taps(rows), "columns": _taps(columns), "filling": numbers.add(filling)}

@@ -135,7 +135,7 @@ def compile_to_keras(compiled: Config) -> Config:
         None if loss["class_name"] == NO_LOSS else _part_to_keras("keras.losses", loss) for loss in compiled["loss"]
     ]
     measured, weighted = (
-        [[_metric_to_keras(m) for m in wanted] for wanted in compiled.get(key, [])]
+        [[metric_to_keras(m) for m in wanted] for wanted in compiled.get(key, [])]
         for key in ("metrics", "weighted_metrics")
     )
     weights = compiled["loss_weights"]
@@ -156,11 +156,15 @@ def _part_to_keras(module, entry) -> dict:
     return keras_object(module, entry["class_name"], entry["config"])
 
 
-def _metric_to_keras(value):
+def metric_to_keras(value: str | Config) -> str | Config:
     """An object, but for "accuracy", which depends on the data; Keras 3 cannot read other names in .h5 files."""
     if isinstance(value, str) and value.lower() in ("accuracy", "acc"):
         return value
-    return _part_to_keras("keras.metrics", value if isinstance(value, dict) else to_plain(metrics.get(value)))
+    entry = value if isinstance(value, dict) else to_plain(metrics.get(value))
+    config = dict(entry["config"])
+    if entry["class_name"] == "TopKCategoricalAccuracy" and config.pop("from_sorted_ids", False):
+        warn_user("Keras's TopKCategoricalAccuracy has no from_sorted_ids, which is left out of the file")
+    return keras_object("keras.metrics", entry["class_name"], config)
 
 
 def optimizer_to_keras(entry: Config) -> Config:
@@ -172,6 +176,8 @@ def optimizer_to_keras(entry: Config) -> Config:
             f"files of Keras 3 have one {entry['class_name']}, that of today: {older}, as before Keras 2.11, is left "
             "out of the file; .safetensors keeps it"
         )
+    if config.pop("flatten_kernels", False):
+        warn_user("Keras's Muon has no flatten_kernels, which is left out of the file")
     rate = config.get("learning_rate")
     if isinstance(rate, dict):
         config["learning_rate"] = keras_object("keras.optimizers.schedules", rate["class_name"], rate["config"])

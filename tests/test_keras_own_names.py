@@ -144,3 +144,41 @@ def test_a_seed_is_a_whole_number():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="`seed` must be an integer"):
         model.seed = None
+
+
+def _files_at_each_epoch(folder, options):
+    class Looking(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(sorted(path.name for path in folder.iterdir()))
+            logs["own"] = epoch * 10
+
+    seen = []
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    model.compile("sgd", LOGITS)
+    file = keras.callbacks.ModelCheckpoint(folder / "m{epoch}.keras", **options)
+    history = model.fit(X, Y, epochs=2, verbose=0, callbacks=[file, Looking()])
+    return seen, history
+
+
+def test_a_callback_behind_a_checkpoint_finds_its_file(tmp_path):
+    seen, history = _files_at_each_epoch(tmp_path, {})
+    assert seen == [["m1.keras"], ["m1.keras", "m2.keras"]]
+    assert history.history["own"] == [0, 10]
+    assert history.epoch == [0, 1]
+    loaded = keras.models.load_model(tmp_path / "m2.keras")
+    assert loaded.history.epoch == [0, 1]
+    assert loaded.history.history["loss"] == history.history["loss"]
+
+
+def test_what_subclasses_of_keras_callbacks_ask_for():
+    class Plateau(keras.callbacks.ReduceLROnPlateau):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            seen.append((self.in_cooldown(), self.get_monitor_value(logs) == logs["loss"]))
+
+    seen = []
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    model.compile("sgd", LOGITS)
+    options = {"monitor": "loss", "patience": 1, "min_delta": 100.0, "cooldown": 1}
+    model.fit(X, Y, epochs=4, verbose=0, callbacks=[Plateau(**options)])
+    assert seen == [(False, True), (True, True), (True, True), (True, True)]  # one epoch of waiting, and lowered again

@@ -182,3 +182,13 @@ def test_what_subclasses_of_keras_callbacks_ask_for():
     options = {"monitor": "loss", "patience": 1, "min_delta": 100.0, "cooldown": 1}
     model.fit(X, Y, epochs=4, verbose=0, callbacks=[Plateau(**options)])
     assert seen == [(False, True), (True, True), (True, True), (True, True)]  # one epoch of waiting, and lowered again
+
+
+def test_what_keras_makes_of_models_besides(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    keras.utils.plot_model(model, show_shapes=True)
+    assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ImportError, match="no whole numbers of 8 bits"):
+        model.quantize("int8")

@@ -192,3 +192,48 @@ def test_what_keras_makes_of_models_besides(tmp_path, monkeypatch):
     assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ImportError, match="no whole numbers of 8 bits"):
         model.quantize("int8")
+
+
+@keras.saving.register_keras_serializable(package="names")
+def leaky(x):
+    return keras.ops.maximum(x, 0.25 * x)
+
+
+@keras.saving.register_keras_serializable(package="names")
+class Gated(keras.layers.Layer):
+    """Writes its activation down as keras.io's layers do."""
+
+    def __init__(self, activation=leaky, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = keras.activations.get(activation)
+
+    def call(self, x):
+        return self.activation(x)
+
+    def get_config(self):
+        return {**super().get_config(), "activation": keras.activations.serialize(self.activation)}
+
+
+@pytest.mark.parametrize(
+    ("activation", "name"), [(leaky, "names>leaky"), ("relu", "relu"), (keras.activations.elu, "elu")]
+)
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_activations_in_configs_are_names(activation, name, suffix, tmp_path):
+    model = keras.Sequential([keras.Input((5,)), Gated(activation)])
+    assert model.layers[0].get_config()["activation"] == name
+    model.save(tmp_path / f"m.{suffix}")
+    loaded = keras.models.load_model(tmp_path / f"m.{suffix}")
+    expected = {"names>leaky": np.maximum(X, X / 4), "relu": np.maximum(X, 0), "elu": np.where(X > 0, X, np.expm1(X))}
+    np.testing.assert_allclose(loaded.predict(X), expected[name], atol=1e-6)
+
+
+def test_functions_are_serialized_by_name():
+    def own(x):
+        return x
+
+    rooms = (keras.activations, keras.losses, keras.metrics, keras.initializers, keras.regularizers, keras.constraints)
+    assert [room.serialize(own) for room in rooms] == ["own"] * len(rooms)
+    assert [room.serialize(leaky) for room in rooms] == ["names>leaky"] * len(rooms)
+    assert keras.losses.serialize(keras.losses.mean_squared_error) == "mean_squared_error"
+    assert keras.activations.deserialize("own", custom_objects={"own": own}) is own
+    assert keras.activations.deserialize(keras.activations.serialize(leaky)) is leaky

@@ -237,3 +237,28 @@ def test_functions_are_serialized_by_name():
     assert keras.losses.serialize(keras.losses.mean_squared_error) == "mean_squared_error"
     assert keras.activations.deserialize("own", custom_objects={"own": own}) is own
     assert keras.activations.deserialize(keras.activations.serialize(leaky)) is leaky
+
+
+class Falling(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, start, steps):
+        self.start, self.steps = start, steps
+
+    def __call__(self, step):
+        return self.start / (1 + step / self.steps)
+
+    def get_config(self):
+        return {"start": self.start, "steps": self.steps}
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_schedule_of_ones_own_is_in_files(suffix, tmp_path):
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(Falling(0.1, 3)), LOGITS)
+    model.fit(X, Y, epochs=2, verbose=0)
+    model.save(tmp_path / f"m.{suffix}")
+    loaded = keras.models.load_model(tmp_path / f"m.{suffix}", custom_objects={"Falling": Falling})
+    for each in (model, loaded):
+        each.fit(X, Y, epochs=2, verbose=0, shuffle=False)
+    assert loaded.optimizer.iterations == 4
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

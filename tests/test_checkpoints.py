@@ -384,7 +384,7 @@ def test_saved_history_has_the_epoch(tmp_path):
 def test_callbacks_are_called_in_turns(tmp_path):
     own = [callbacks.BackupAndRestore(tmp_path), callbacks.ModelCheckpoint(tmp_path / "m.safetensors"), Meddle()]
     listed = callbacks.CallbackList(own, build(), {}).callbacks
-    assert [type(c).__name__ for c in listed] == ["Meddle", "ModelCheckpoint", "BackupAndRestore"]
+    assert [type(c).__name__ for c in listed] == ["ModelCheckpoint", "Meddle", "BackupAndRestore"]
 
 
 def test_best_goes_on_after_a_kill(tmp_path):

@@ -448,7 +448,8 @@ def test_a_model_that_is_not_built_has_no_inputs():
 def test_a_model_that_is_not_compiled_has_no_optimizer():
     """As in Keras; whoever looks at all attributes, such as `inspect.getmembers` and editors, meets no error."""
     for model in (keras.Sequential(), keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])):
-        assert not any(hasattr(model, name) for name in ("optimizer", "loss"))
+        assert not hasattr(model, "optimizer")
+        assert model.loss is None
         assert dict(inspect.getmembers(model))["layers"] is not None
         with pytest.raises(mc.errors.NotCompiledError, match="call compile"):
             _ = model.optimizer

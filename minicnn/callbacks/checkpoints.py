@@ -19,6 +19,20 @@ from minicnn.user_warnings import warn_user
 CHECKPOINT = "checkpoint.safetensors"
 
 
+@contextlib.contextmanager
+def _having(history, epoch, logs):
+    """Inside, a model's history has an epoch whose logs other callbacks may still add to: the file has it, too."""
+    if history is None:
+        yield
+        return
+    before = history.get_state()
+    history.on_epoch_end(epoch, logs)
+    try:
+        yield
+    finally:
+        history.set_state(before)
+
+
 class ModelCheckpoint(MonitorCallback):
     """Save the model, or its weights, after every epoch or every so many batches; or only when it is the best so far.
 
@@ -56,7 +70,6 @@ class ModelCheckpoint(MonitorCallback):
         For a file of Keras's formats without h5py.
     """
 
-    turn = 1  # the model's history has the epoch by then
     action = "Saving the best model only is"
 
     def __init__(
@@ -96,7 +109,8 @@ class ModelCheckpoint(MonitorCallback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self.save_freq == "epoch":
-            self._save({"epoch": epoch + 1}, logs or {})
+            with _having(self.model.history, epoch, logs or {}):
+                self._save({"epoch": epoch + 1}, logs or {})
 
     def _count_batch(self, batch: int, logs: Logs | None = None) -> None:
         self._batches += 1

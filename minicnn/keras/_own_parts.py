@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
@@ -21,6 +22,7 @@ from minicnn.keras._eager import eager
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
+from minicnn.keras._own_names import divide
 from minicnn.keras._own_weights import declared, standing_in, weights_in_graph
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import add_update, held
@@ -111,6 +113,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
             self._adopt(name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        divide(self, name, sys._getframe(1))
         self._adopt(name, value)
         is_said = name == "trainable" and name in vars(self)  # by a user, and not by the constructor
         super().__setattr__(name, value)

@@ -38,6 +38,18 @@ class OfWeights(Deferred):
         self.shape: tuple[int, ...] = np.shape(example)
         self.ndim: int = len(self.shape)
 
+    def is_of(self, weight: Weight) -> bool:
+        """Whether it is computed of this weight alone."""
+        return [*self._weights.values()] == [weight]
+
+    def names_of(self, weight: Weight) -> list[str]:
+        """Those by which the function knows the weight."""
+        return [name for name, own in self._weights.items() if own is weight]
+
+    def of_arrays(self, arrays: Mapping[str, np.ndarray]) -> Any:
+        """The value for arrays in place of the weights, by name."""
+        return self._function(arrays)
+
     def assign(self, value: Any) -> NoReturn:
         """Refused: a graph has no state but that of its layers."""
         raise TypeError(

@@ -9,7 +9,9 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
+from minicnn.keras._own_weights import OfWeights
 from minicnn.keras._phase import is_unsaid
+from minicnn.keras._projections import hold_to, kept_to
 from minicnn.keras._updates import Update, run, undo
 from minicnn.layers import function_numbers
 from minicnn.on_host import assign, on_host
@@ -140,7 +142,10 @@ _assign = Weight.assign
 
 def _assigned(weight, value):
     """No gradient goes through what is assigned, so that it may come from a tape that records."""
-    _assign(weight, value_of(met(value)))
+    if isinstance(value, OfWeights):
+        hold_to(weight, value, _assign)
+    else:
+        _assign(weight, kept_to(weight, value_of(met(value))))
 
 
 def _added(weight, value):

@@ -280,9 +280,14 @@ def reads(weight: Weight) -> bool:
     return wanted
 
 
+def is_weight_in_graph(weight: Weight) -> bool:
+    """Whether it is one of a layer, while a `call` makes a graph, in which it is to be trained."""
+    return recording.standing_in is not None and weight.has_gradient and hasattr(weight.layer, "weights")
+
+
 def weight_on_tape(weight: Weight) -> Any:
     """What stands for a weight in a computation: its values now."""
-    if recording.standing_in is not None and weight.has_gradient and hasattr(weight.layer, "weights"):  # of a layer
+    if is_weight_in_graph(weight):
         return recording.standing_in(weight)
     value = weight.numpy()
     if recording.around:

@@ -12,7 +12,7 @@ import numpy as np
 from minicnn import initializers
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
-from minicnn.keras._taped import is_recording, weight_on_tape
+from minicnn.keras._taped import is_recording, is_weight_in_graph, weight_on_tape
 from minicnn.layers.names import unique_name
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
@@ -259,6 +259,7 @@ def _eager(weight):
 
 
 _ADDED: dict[str, Any] = {
+    "meets_tensors": property(is_weight_in_graph),
     "on_tape": weight_on_tape,
     "__array_ufunc__": _ufunc,
     "__array_function__": _function,

@@ -163,6 +163,8 @@ def _number(value, rank):
     """A number, or an array of them for each sample of a tensor of `rank` axes; None for anything else."""
     if isinstance(value, str) or value is None or getattr(value, "__array_ufunc__", 0) is None:  # see NEP 13
         return None
+    if getattr(value, "meets_tensors", False):
+        return None  # it has operators of its own for them
     if isinstance(value, Recorded):
         raise TypeError(
             "a model's tensor has no values here, beside the numbers of a function: a loss of (y_true, y_pred) sees no "

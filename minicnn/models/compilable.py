@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import backends, random
+from minicnn import backends, checks, random
 from minicnn.errors import NotCompiledError
 from minicnn.keywords import suggests_keywords
 from minicnn.losses import Loss
@@ -76,7 +76,7 @@ class CompilableNetwork(Network):
     def seed(self, value: int) -> None:
         if self._engine is not None and value != self._seed:
             self._engine = self._engine.renewed(keeps_state=True)  # its plans have the old seed
-        self._seed = value
+        self._seed = checks.check_positive_int("seed", value, minimum=0)
 
     # ---------------------------------------------------------------------------------------------------- compile
 

@@ -1,6 +1,6 @@
 """``keras.activations``: functions of arrays, and of a model's tensors."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from functools import wraps
 from typing import Any
@@ -10,9 +10,11 @@ from minicnn.graph import Tensor
 from minicnn.keras import _operations
 from minicnn.keras._eager import eager
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras.utils._helpers import get_registered_object
 from minicnn.layers import Activation
 from minicnn.layers.activations import Elementwise, stands_for
 from minicnn.layers.activations import get as get_layer
+from minicnn.registry import custom_object, custom_object_scope
 
 
 def _either(function):
@@ -76,8 +78,7 @@ Elementwise.__eq__ = _stands_for  # type: ignore[method-assign, assignment]
 Elementwise.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
 Elementwise.__getattr__ = _missing  # type: ignore[attr-defined]
 _NAMES = {
-    "serialize": "minicnn.registry.to_plain",
-    "deserialize": "minicnn.activations.get",
+    "serialize": "minicnn.keras.utils._helpers.serialized",
 }
 
 
@@ -86,10 +87,25 @@ def get(identifier: Any) -> Any:
     if identifier is None:
         return linear
     if isinstance(identifier, str):
+        if (own := custom_object(identifier) or get_registered_object(identifier)) is not None:
+            return own
         if identifier not in __all__:
             _core.get(identifier)  # a ValueError for a name that is none
         return _function(identifier)
     return identifier if callable(identifier) else _core.get(identifier)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """What `serialize` was given.
+
+    Parameters
+    ----------
+    config : str or dict
+    custom_objects : dict, optional
+        Functions by the names that `config` may have.
+    """
+    with custom_object_scope(custom_objects):
+        return get(config)
 
 
 def _function(name):

@@ -57,6 +57,7 @@ def _watching(cls):
         cls.on_train_begin(self, logs)
 
     own = {"on_train_begin": on_train_begin, "monitor_op": property(_monitor_op), "__doc__": cls.__doc__}
+    own["get_monitor_value"] = cls.current
     return type(cls.__name__, (cls,), own)
 
 
@@ -137,6 +138,10 @@ class _Checkpoint(core.ModelCheckpoint):
 
 class _Plateau(core.ReduceLROnPlateau):
     """Refuses a schedule when a plateau comes, as Keras does, and warns of it when the training begins."""
+
+    def in_cooldown(self):
+        """Whether it waits, after it has lowered the rate, before it looks at the value again."""
+        return self.cooldown_counter > 0
 
     def _is_scheduled(self):
         return isinstance(self.model.optimizer.learning_rate, LearningRateSchedule)

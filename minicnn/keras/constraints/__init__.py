@@ -4,7 +4,7 @@ from minicnn import constraints as _core
 from minicnn.keras._names import lookup, public_names
 
 _NAMES = {
-    "serialize": "minicnn.registry.to_plain",
+    "serialize": "minicnn.keras.utils._helpers.serialized",
     "get": "minicnn.constraints",
     "deserialize": "minicnn.constraints.get",
 }

@@ -11,7 +11,7 @@ from minicnn.keras._of_tensors import SeedGenerator
 from minicnn.keras._translation import translated
 
 _NAMES = {
-    "serialize": "minicnn.registry.to_plain",
+    "serialize": "minicnn.keras.utils._helpers.serialized",
     "deserialize": "minicnn.initializers.get",
 }
 

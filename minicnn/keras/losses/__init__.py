@@ -41,7 +41,7 @@ class Reduction:
 
 
 _NAMES = {
-    "serialize": "minicnn.registry.to_plain",
+    "serialize": "minicnn.keras.utils._helpers.serialized",
     "deserialize": "minicnn.losses.get",
 }
 _FUNCTIONS = (

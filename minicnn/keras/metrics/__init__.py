@@ -20,7 +20,7 @@ from minicnn.user_warnings import warn_user
 Metric = _own_metrics.Metric
 
 _NAMES = {
-    "serialize": "minicnn.registry.to_plain",
+    "serialize": "minicnn.keras.utils._helpers.serialized",
     "deserialize": "minicnn.metrics.get",
     **dict.fromkeys(
         ("binary_focal_crossentropy", "categorical_focal_crossentropy", "huber", "log_cosh"), "minicnn.losses"

@@ -23,6 +23,7 @@ from minicnn.keras._given import Remembering, given
 from minicnn.keras._names import lookup
 from minicnn.keras._old_logs import OldLogs
 from minicnn.keras._on_constants import with_weights
+from minicnn.keras._own_names import OwnNames
 from minicnn.keras._own_parts import own_weights
 from minicnn.keras._own_weights import declared
 from minicnn.keras._steps import Stepping
@@ -35,6 +36,7 @@ from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._compiling import (
     NOT_USED,
+    Assignable,
     LayerList,
     MetricNames,
     follow_variables,
@@ -63,7 +65,7 @@ def _listed(callbacks):
     return callbacks if isinstance(callbacks, list | tuple) else [] if callbacks is None else [callbacks]
 
 
-class _OldMethods(ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping):
+class _OldMethods(OwnNames, Assignable, ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     @classmethod

@@ -115,11 +115,6 @@ class WithClosures:
         return self if self._trainer is None else self._trainer
 
     @property
-    def optimizer(self) -> Any:
-        """The optimizer that `compile` was given."""
-        return super().optimizer if self._trainer is None else self._trainer.optimizer  # type: ignore[misc]
-
-    @property
     def metrics_names(self) -> list[str]:
         """What `evaluate` returns."""
         if self._trainer is None:

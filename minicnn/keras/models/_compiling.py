@@ -10,6 +10,7 @@ from minicnn.callbacks import Callback
 from minicnn.keras import losses, metrics
 from minicnn.keras._warning import warn_once
 from minicnn.nested import mapped
+from minicnn.optimizers import Optimizer
 from minicnn.step import Changes
 from minicnn.training.outputs import per_output
 
@@ -141,3 +142,56 @@ class MetricNames(Callback):
         names = list(self.model.metrics_names) if self.model.compiled is not None else ["loss"]
         validated = [f"val_{name}" for name in names] if self._is_validated else []
         self.params |= {"metrics": names + validated, "do_validation": self._is_validated}
+
+
+class Assignable:
+    """Mixin of Keras's models, whose `optimizer` and `loss` can be assigned to, in a class of one's own or outside."""
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, *args: Any, **kwargs: Any) -> None:
+        if loss is not None:
+            vars(self).pop("_own_loss", None)
+        super().compile(optimizer, loss, *args, **kwargs)  # type: ignore[misc]
+
+    @property
+    def _trained(self) -> Any:
+        """The model that `compile` has told how to train."""
+        return self
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer that `compile` was given, or what was assigned: before `compile`, it may be anything."""
+        if self._trained is not self:
+            return self._trained.optimizer
+        if self.compiled is None and "_own_optimizer" in vars(self):  # type: ignore[attr-defined]
+            return vars(self)["_own_optimizer"]
+        return super().optimizer  # type: ignore[misc]
+
+    @optimizer.setter
+    def optimizer(self, value: Any) -> None:
+        if self.compiled is None or not isinstance(value, Optimizer):  # type: ignore[attr-defined]
+            vars(self)["_own_optimizer"] = value
+        else:
+            self._trained.take_optimizer(value)
+
+    def take_optimizer(self, optimizer: Optimizer) -> None:
+        """Train with another optimizer from now on, which has no state yet.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+        """
+        self.compiled.optimizer = optimizer  # type: ignore[attr-defined]
+        self._told = None if self._told is None else (optimizer, *self._told[1:])
+        if self._engine is not None:
+            self._engine = self._engine.renewed(keeps_state=False)
+
+    @property
+    def loss(self) -> Any:
+        """What `compile` was given, or what was assigned, which changes no training, as in Keras; None without any."""
+        if "_own_loss" in vars(self) or self.compiled is None:  # type: ignore[attr-defined]
+            return vars(self).get("_own_loss")
+        return super().loss  # type: ignore[misc]
+
+    @loss.setter
+    def loss(self, value: Any) -> None:
+        vars(self)["_own_loss"] = value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from operator import is_
-from typing import Any
+from typing import Any, NoReturn
 
 from minicnn.graph import Tensor
 from minicnn.keras._missing import NotInMinicnn
@@ -57,6 +57,20 @@ class Exporting(OlderNames):
         from minicnn.onnx import export_onnx
 
         export_onnx(self, filepath)  # type: ignore[arg-type]
+
+    def quantize(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused.
+
+        Raises
+        ------
+        NotInMinicnn
+            Always.
+        """
+        raise NotInMinicnn(
+            "minicnn computes with no whole numbers of 8 bits: keras.mixed_precision has mixed_bfloat16, and "
+            "onnxruntime.quantization quantizes what model.export(path, format='onnx') writes",
+            name="quantize",
+        )
 
 
 def _without_code(model):

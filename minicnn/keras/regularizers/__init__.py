@@ -114,7 +114,7 @@ def _open_to_calls(part):
 
 
 _NAMES = {
-    "serialize": "minicnn.registry.to_plain",
+    "serialize": "minicnn.keras.utils._helpers.serialized",
     "deserialize": f"{__name__}.get",
 }
 _found = lookup(__name__, ["minicnn.regularizers"], names=_NAMES, old={"activity_l1": "l1", "activity_l2": "l2"})

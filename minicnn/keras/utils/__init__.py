@@ -7,7 +7,7 @@ _NAMES = {
     "is_keras_tensor": "minicnn.keras.ops",
     "serialize_keras_object": "minicnn.registry.to_plain",
     "PyDataset": "minicnn.utils.Sequence",
-    "model_to_dot": "minicnn.keras.utils._drawing",
+    **dict.fromkeys(("model_to_dot", "plot_model"), "minicnn.keras.utils._drawing"),
     "normalize": "minicnn.keras.utils._normalizing",
     "HDF5Matrix": "minicnn.keras.utils._hdf5",
     "custom_object_scope": "minicnn.registry",

@@ -1,4 +1,4 @@
-"""``model_to_dot``: a model's diagram as pydot's object has it, drawn by `minicnn.visualization.plot_model`."""
+"""``plot_model`` and ``model_to_dot``, whose result is what pydot's object is; `minicnn.visualization` draws both."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from io import BytesIO
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from minicnn import visualization
 from minicnn.checks import check_choice
-from minicnn.visualization import plot_model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,4 +91,18 @@ def model_to_dot(model: Any, *args: Any, **options: Any) -> Drawing:
         expand_nested, dpi. A `subgraph` changes nothing.
     """
     options.pop("subgraph", None)
-    return Drawing(plot_model(model, None, *args, **options))
+    return Drawing(visualization.plot_model(model, None, *args, **options))
+
+
+def plot_model(model: Any, to_file: str | PathLike[str] | None = "model.png", *args: Any, **options: Any) -> Any:
+    """`minicnn.visualization.plot_model`, which writes a file also if none is named, as Keras's does.
+
+    Parameters
+    ----------
+    model : Model
+    to_file : str or path, default "model.png"
+        None: no file.
+    *args, **options
+        Keras's, as for `model_to_dot`.
+    """
+    return visualization.plot_model(model, to_file, *args, **options)

@@ -17,7 +17,7 @@ from minicnn.data import Dataset
 from minicnn.keras._translation import renamed
 from minicnn.keras._warning import warn_once
 from minicnn.layers.base import register as register_layer
-from minicnn.registry import custom_object
+from minicnn.registry import Configurable, custom_object, to_plain
 from minicnn.user_warnings import warn_user
 
 
@@ -291,6 +291,17 @@ _REGISTERED: dict[str, Any] = {}
 def get_registered_name(obj: Any) -> str:
     """ "package>name" of a class or function that was registered; its own name otherwise."""
     return next((name for name, thing in _REGISTERED.items() if thing is obj), obj.__name__)
+
+
+def serialized(thing: Any) -> Any:
+    """What `get_config` writes of a layer, loss, …: its config; of a function its name, which `deserialize` takes.
+
+    Parameters
+    ----------
+    thing : object
+    """
+    is_function = callable(thing) and not isinstance(thing, Configurable | type) and hasattr(thing, "__name__")
+    return get_registered_name(thing) if is_function else to_plain(thing)
 
 
 def get_registered_object(

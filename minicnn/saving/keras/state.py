@@ -59,7 +59,11 @@ def frozen_names(config: Config, names: Iterable[str], prefix: str = "", trainab
 def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     """(name, array) of all of an optimizer's variables, in Keras 3's order."""
     config, state = snapshot.compile["optimizer"]["config"], snapshot.optimizer
-    optimizer = optimizers.get(snapshot.compile["optimizer"])
+    told = snapshot.compile["optimizer"]
+    try:
+        optimizer = optimizers.get(told)
+    except ValueError:  # of a schedule's class, which is the user's: only whoever reads the file has to be told of it
+        optimizer = optimizers.get({**told, "config": {**config, "learning_rate": 0.001}})
     yield "iteration", np.int64(0 if state is None else state["iterations"])
     if not isinstance(rate := config.get("learning_rate"), dict | None):
         yield "learning_rate", np.float32(rate)

@@ -1,0 +1,128 @@
+"""Attributes of users' layers and models whose names the library has for something else, as ``self.lower = 0.1``.
+
+Keras's scripts know the names of Keras's classes and stay away from those. They cannot know minicnn's. So a name that a
+class gives to something of its own has two meanings from then on: that of the class, and that of the library, for the
+library's own code.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+from minicnn.own_parts import is_of_package
+
+_KERAS = """
+    _trainable activation activity_regularizer add_loss add_metric add_variable add_weight build built call compile
+    compiled compiled_loss compiled_metrics compute_dtype compute_loss compute_mask compute_metrics
+    compute_output_shape count_params dtype dtype_policy evaluate export fit from_config get_config get_layer
+    get_metrics_result get_weights history input input_shape inputs layers load_weights loss losses
+    make_predict_function metrics metrics_names name non_trainable_variables non_trainable_weights optimizer output
+    output_shape outputs predict predict_on_batch predict_step reset_metrics save save_weights set_weights
+    stop_training summary supports_masking test_on_batch test_step to_json train_on_batch train_step trainable
+    trainable_variables trainable_weights variable_dtype variables weights
+"""
+_OF_OBJECTS = """
+    _built _engine _policy _seed _told _weights advised declared_input_shape epochs_trained nodes scale_seen
+"""
+
+_MISSING = object()
+
+
+def divide(thing: Any, name: str, frame: FrameType) -> None:
+    """Let an attribute that is about to be set have two meanings, if a method of a user's class gives it another one.
+
+    Parameters
+    ----------
+    thing : Layer or Model
+    name : str
+    frame : frame
+        Of whoever sets it.
+    """
+    if not _is_of_library(frame) and _first_argument(frame) is thing and is_taken(type(thing), name):
+        _divide(type(thing), name)
+
+
+def _divide(cls, name):
+    if not isinstance(vars(cls).get(name), _Divided):
+        of_library = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), _MISSING)
+        type.__setattr__(cls, name, _Divided(name, of_library))
+
+
+def is_taken(cls: type, name: str) -> bool:
+    """Whether the library has a meaning of its own for the name, which Keras has not.
+
+    Parameters
+    ----------
+    cls : type
+        A user's class.
+    name : str
+    """
+    bases = [base for base in cls.__mro__ if is_of_package(base)]
+    known = name in _OF_OBJECTS.split() or any(name in vars(base) for base in bases)
+    return known and name not in _KERAS.split() and not name.startswith("__") and not is_of_package(cls)
+
+
+def _is_of_library(frame):
+    module = str(frame.f_globals.get("__name__"))  # the registry asks for what a constructor was given, for files
+    return module.partition(".")[0] == "minicnn" and module != "minicnn.registry"
+
+
+def _first_argument(frame):
+    names = frame.f_code.co_varnames[: frame.f_code.co_argcount]
+    return frame.f_locals.get(names[0]) if names else None
+
+
+class _Divided:
+    """A name with two meanings; the library's is that of its class, or what it keeps in the object.
+
+    Which one is meant says the module of the code that asks: there is nothing else to tell them apart by.
+    """
+
+    def __init__(self, name: str, of_library: Any) -> None:
+        self.name = name
+        self.of_library = of_library
+        self.own = f"own_{name}"
+
+    def __get__(self, thing: Any, cls: type | None = None) -> Any:
+        found, kept = self.of_library, {} if thing is None else vars(thing)
+        if self.own in kept and not _is_of_library(sys._getframe(1)):
+            return kept[self.own]
+        if hasattr(found, "__set__"):
+            return found.__get__(thing, cls)
+        if self.name in kept:
+            return kept[self.name]
+        if found is _MISSING:
+            raise AttributeError(f"'{type(thing).__name__}' object has no attribute '{self.name}'")
+        return found.__get__(thing, cls) if hasattr(found, "__get__") else found
+
+    def __set__(self, thing: Any, value: Any) -> None:
+        frame = sys._getframe(1)
+        while _is_setter(frame):
+            frame = frame.f_back  # type: ignore[assignment]  # a setter is called by somebody
+        if not _is_of_library(frame) and _first_argument(frame) is thing:
+            setattr(thing, self.own, value)
+            with suppress(TypeError, ValueError):  # names of classes, a seed: where it fits, it is the library's too
+                self._set_property(thing, value)
+        elif hasattr(self.of_library, "__set__"):
+            self.of_library.__set__(thing, value)
+        else:
+            vars(thing)[self.name] = value
+
+    def _set_property(self, thing, value):
+        if isinstance(self.of_library, property) and self.of_library.fset is not None:
+            self.of_library.fset(thing, value)
+
+
+def _is_setter(frame):
+    return frame.f_code.co_name == "__setattr__" and _is_of_library(frame)
+
+
+class OwnNames:
+    """Mixin of Keras's models."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        divide(self, name, sys._getframe(1))
+        super().__setattr__(name, value)

@@ -1,0 +1,264 @@
+"""Names that users' classes give to attributes of their own, and that minicnn has for something else."""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import keras
+from minicnn.keras import _own_names
+from minicnn.keras import tensorflow as tf
+
+X = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+Y = np.arange(8) % 2
+LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _taken(cls):
+    """All names that the library's classes have and Keras's have not."""
+    names = {name for base in cls.__mro__ for name in vars(base)} | set(_own_names._OF_OBJECTS.split())
+    return sorted(name for name in names if _own_names.is_taken(cls, name))
+
+
+class AllNames(keras.layers.Layer):
+    """Has every such name for something of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.own = _taken(AllNames)
+        for name in self.own:
+            setattr(self, name, f"own {name}")
+
+    def build(self, shape):
+        self.w = self.add_weight(shape=(shape[-1], 2), initializer="ones")
+
+    def call(self, x):
+        assert [getattr(self, name) for name in self.own] == [f"own {name}" for name in self.own]
+        return keras.ops.matmul(x, self.w)
+
+
+class AllNamesModel(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.own = _taken(AllNamesModel)
+        for name in self.own:
+            setattr(self, name, f"own {name}")
+        self.preprocessing = keras.layers.Dense(4)
+        self.d = keras.layers.Dense(2)
+
+    def call(self, x):
+        assert (self.graph, self.seed, self.structure) == ("own graph", "own seed", "own structure")
+        return self.d(self.preprocessing(x))
+
+
+@pytest.mark.parametrize("of_model", [False, True])
+def test_a_class_may_have_any_name_of_the_librarys_for_an_attribute_of_its_own(of_model, tmp_path):
+    model = AllNamesModel() if of_model else keras.Sequential([keras.Input((5,)), AllNames()])
+    model.compile("sgd", LOGITS, metrics=["accuracy"])
+    model.fit(X, Y, epochs=2, verbose=0)
+    model.summary(print_fn=lambda text: None)
+    assert len(model.get_weights()) == (4 if of_model else 1)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", custom_objects={c.__name__: c for c in (AllNames,)})
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    thing = model if of_model else model.layers[0]
+    assert len(thing.own) > 60
+    assert thing.graph == "own graph"
+    assert thing.declared_input_shape == "own declared_input_shape"
+
+
+class Clipped(keras.layers.Layer):
+    def __init__(self, lower=-0.5, nodes=3, **kwargs):
+        super().__init__(**kwargs)
+        self.lower, self.nodes = lower, nodes
+
+    def call(self, x):
+        return keras.ops.clip(x, self.lower, self.nodes)
+
+
+def test_arguments_of_such_names_are_in_files(tmp_path):
+    model = keras.Sequential([keras.Input((5,)), Clipped(lower=-0.25, nodes=1)])
+    np.testing.assert_array_equal(model.predict(X), np.clip(X, -0.25, 1))
+    assert {"lower": -0.25, "nodes": 1}.items() <= model.layers[0].get_config().items()
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", custom_objects={"Clipped": Clipped})
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+class Learner(keras.Model):
+    """Has its own loop, optimizer and loss, before and without `compile`."""
+
+    def __init__(self, seed=None):
+        super().__init__()
+        self.seed = seed
+        self.class_names = ["a", "b"]
+        self.optimizer = keras.optimizers.SGD(0.1)
+        self.loss = LOGITS
+        self.d = keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.d(x)
+
+    def learn(self):
+        with tf.GradientTape() as tape:
+            loss = self.loss(Y, self(X, training=True))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return float(loss)
+
+
+def test_optimizer_and_loss_of_a_class_of_ones_own():
+    model = Learner()
+    losses = [model.learn() for _ in range(3)]
+    assert losses[2] < losses[1] < losses[0]
+    assert (model.seed, model.optimizer.iterations, model.loss) == (None, 3, LOGITS)
+    model.compile("adam")  # without a loss, so that the own one stays
+    assert type(model.optimizer) is keras.optimizers.Adam
+    assert model.loss is LOGITS
+    model.compile("adam", "mse")
+    assert isinstance(model.loss, mc.losses.MeanSquaredError)
+
+
+def test_a_seed_and_class_names_that_fit_are_the_librarys_too():
+    model = Learner(seed=7)
+    assert (model.seed, model._seed, model._class_names) == (7, 7, ["a", "b"])
+
+
+def test_another_optimizer_begins_anew():
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    assert model.loss is None
+    model.compile(keras.optimizers.SGD(0.0, momentum=0.9), LOGITS)
+    model.fit(X, Y, verbose=0)
+    before = model.get_weights()
+    model.optimizer = keras.optimizers.SGD(0.1)
+    model.fit(X, Y, verbose=0, shuffle=False)
+    other = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    other.compile(keras.optimizers.SGD(0.1), LOGITS)
+    other.set_weights(before)
+    other.fit(X, Y, verbose=0, shuffle=False)
+    for ours, theirs in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert model.optimizer.iterations == 1
+
+
+def test_a_seed_is_a_whole_number():
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="`seed` must be an integer"):
+        model.seed = None
+
+
+def _files_at_each_epoch(folder, options):
+    class Looking(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(sorted(path.name for path in folder.iterdir()))
+            logs["own"] = epoch * 10
+
+    seen = []
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    model.compile("sgd", LOGITS)
+    file = keras.callbacks.ModelCheckpoint(folder / "m{epoch}.keras", **options)
+    history = model.fit(X, Y, epochs=2, verbose=0, callbacks=[file, Looking()])
+    return seen, history
+
+
+def test_a_callback_behind_a_checkpoint_finds_its_file(tmp_path):
+    seen, history = _files_at_each_epoch(tmp_path, {})
+    assert seen == [["m1.keras"], ["m1.keras", "m2.keras"]]
+    assert history.history["own"] == [0, 10]
+    assert history.epoch == [0, 1]
+    loaded = keras.models.load_model(tmp_path / "m2.keras")
+    assert loaded.history.epoch == [0, 1]
+    assert loaded.history.history["loss"] == history.history["loss"]
+
+
+def test_what_subclasses_of_keras_callbacks_ask_for():
+    class Plateau(keras.callbacks.ReduceLROnPlateau):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            seen.append((self.in_cooldown(), self.get_monitor_value(logs) == logs["loss"]))
+
+    seen = []
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    model.compile("sgd", LOGITS)
+    options = {"monitor": "loss", "patience": 1, "min_delta": 100.0, "cooldown": 1}
+    model.fit(X, Y, epochs=4, verbose=0, callbacks=[Plateau(**options)])
+    assert seen == [(False, True), (True, True), (True, True), (True, True)]  # one epoch of waiting, and lowered again
+
+
+def test_what_keras_makes_of_models_besides(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    keras.utils.plot_model(model, show_shapes=True)
+    assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ImportError, match="no whole numbers of 8 bits"):
+        model.quantize("int8")
+
+
+@keras.saving.register_keras_serializable(package="names")
+def leaky(x):
+    return keras.ops.maximum(x, 0.25 * x)
+
+
+@keras.saving.register_keras_serializable(package="names")
+class Gated(keras.layers.Layer):
+    """Writes its activation down as keras.io's layers do."""
+
+    def __init__(self, activation=leaky, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = keras.activations.get(activation)
+
+    def call(self, x):
+        return self.activation(x)
+
+    def get_config(self):
+        return {**super().get_config(), "activation": keras.activations.serialize(self.activation)}
+
+
+@pytest.mark.parametrize(
+    ("activation", "name"), [(leaky, "names>leaky"), ("relu", "relu"), (keras.activations.elu, "elu")]
+)
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_activations_in_configs_are_names(activation, name, suffix, tmp_path):
+    model = keras.Sequential([keras.Input((5,)), Gated(activation)])
+    assert model.layers[0].get_config()["activation"] == name
+    model.save(tmp_path / f"m.{suffix}")
+    loaded = keras.models.load_model(tmp_path / f"m.{suffix}")
+    expected = {"names>leaky": np.maximum(X, X / 4), "relu": np.maximum(X, 0), "elu": np.where(X > 0, X, np.expm1(X))}
+    np.testing.assert_allclose(loaded.predict(X), expected[name], atol=1e-6)
+
+
+def test_functions_are_serialized_by_name():
+    def own(x):
+        return x
+
+    rooms = (keras.activations, keras.losses, keras.metrics, keras.initializers, keras.regularizers, keras.constraints)
+    assert [room.serialize(own) for room in rooms] == ["own"] * len(rooms)
+    assert [room.serialize(leaky) for room in rooms] == ["names>leaky"] * len(rooms)
+    assert keras.losses.serialize(keras.losses.mean_squared_error) == "mean_squared_error"
+    assert keras.activations.deserialize("own", custom_objects={"own": own}) is own
+    assert keras.activations.deserialize(keras.activations.serialize(leaky)) is leaky
+
+
+class Falling(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, start, steps):
+        self.start, self.steps = start, steps
+
+    def __call__(self, step):
+        return self.start / (1 + step / self.steps)
+
+    def get_config(self):
+        return {"start": self.start, "steps": self.steps}
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_schedule_of_ones_own_is_in_files(suffix, tmp_path):
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(Falling(0.1, 3)), LOGITS)
+    model.fit(X, Y, epochs=2, verbose=0)
+    model.save(tmp_path / f"m.{suffix}")
+    loaded = keras.models.load_model(tmp_path / f"m.{suffix}", custom_objects={"Falling": Falling})
+    for each in (model, loaded):
+        each.fit(X, Y, epochs=2, verbose=0, shuffle=False)
+    assert loaded.optimizer.iterations == 4
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minicnn.keras._warning import is_older, warn_once
+from minicnn.keras.layers._places import NODES
 from minicnn.user_warnings import warn_user
 
 _OF_KERAS_1 = {"convolution": "conv", "separableconvolution": "separableconv", "deconvolution2d": "conv2dtranspose"}
@@ -44,6 +45,7 @@ class OlderNames:
     _make_train_function = _make_test_function = make_predict_function = _make_predict_function
 
     get_input_at, get_output_at = map(_tensors_at, ("inputs", "outputs"))
+    inbound_nodes, _inbound_nodes = NODES.values()
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer of that name, or at that position; of a name that none has, what it was in Keras 1 and 2."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from minicnn.keras import backend as K
 from minicnn.keras import optimizers
+from minicnn.keras._names import NotInMinicnn
 from minicnn.keras.callbacks import Callback
 from minicnn.keras.layers import Activation, BatchNormalization, Dense, GlobalAveragePooling2D, Input, Layer
 from minicnn.keras.models import Model
@@ -191,3 +192,21 @@ def test_callbacks_find_the_numbers_that_keras_1_told_them():
     model.compile("sgd", "mse")
     model.fit(np.ones((6, 2)), np.zeros((6, 1)), batch_size=6, epochs=2, verbose=0, callbacks=[Samples()])
     assert told == [(6, 2), (6, 2)]
+
+
+@pytest.mark.parametrize("axis", [1, -1, (1, 2), [1, 2, 3]])
+def test_a_models_tensor_is_divided_by_its_length(axis):
+    x = np.random.default_rng(0).normal(size=(3, 4, 5, 2)).astype(np.float32)
+    x[0] = 0
+    inputs = Input((4, 5, 2))
+    axes = tuple(axis) if isinstance(axis, list) else axis
+    length = np.sqrt(np.maximum((x.astype(np.float64) ** 2).sum(axes, keepdims=True), 1e-12))
+    found = Model(inputs, K.l2_normalize(inputs, axis)).predict(x, verbose=0)
+    np.testing.assert_allclose(found, x / length, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(K.l2_normalize(x, axis), x / length, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [None, 0, (0, 1)])
+def test_a_length_over_all_samples_is_no_tensor(axis):
+    with pytest.raises(NotInMinicnn, match="along axes of each sample"):
+        K.l2_normalize(Input((4, 3)), axis)

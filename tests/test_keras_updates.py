@@ -210,3 +210,19 @@ def test_a_models_tensor_is_divided_by_its_length(axis):
 def test_a_length_over_all_samples_is_no_tensor(axis):
     with pytest.raises(NotInMinicnn, match="along axes of each sample"):
         K.l2_normalize(Input((4, 3)), axis)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("metrics_tensors", "add_metric"), ("total_loss", "K.placeholder"), ("train_function", "get_updates")],
+)
+def test_what_keras_2_compiled_into_a_graph_is_refused_with_what_stands_for_it(name, instead):
+    model = _model(2, 1)
+    model.compile("sgd", "mse")
+    with pytest.raises(AttributeError, match=instead):
+        getattr(model, name)
+    assert not hasattr(model, name)
+    with pytest.raises(AttributeError, match="no attribute 'no_such'"):
+        _ = model.no_such
+    setattr(model, name, 3)  # a script's own
+    assert getattr(model, name) == 3

@@ -139,11 +139,22 @@ def stop_gradient(variables: Any) -> Any:
     return value_of(variables)
 
 
-def l2_normalize(x: Any, axis: int | None = None) -> Any:
-    """x divided by its length along an axis."""
-    if is_symbolic(x):
-        raise NotInMinicnn("keras.backend.l2_normalize works on arrays here: call it in a Lambda or a layer", name=None)
-    return x / np.sqrt(np.maximum(np.sum(np.square(x), axis=axis, keepdims=True), 1e-12))
+def l2_normalize(x: Any, axis: int | Sequence[int] | None = None) -> Any:
+    """x divided by its length along an axis, of a model's tensor, too.
+
+    Raises
+    ------
+    NotInMinicnn
+        For the length over all samples of a model's tensor.
+    """
+    axis = tuple(axis) if isinstance(axis, list) else axis
+    if is_symbolic(x) and (axis is None or 0 in np.ravel(axis) % len(ops.shape(x))):
+        raise NotInMinicnn(
+            "keras.backend.l2_normalize of a model's tensor is along axes of each sample, axis=-1: over all samples "
+            f"call it in a Lambda or a layer. Received: axis={axis}",
+            name=None,
+        )
+    return x / ops.sqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), 1e-12))
 
 
 def batch_dot(x: Any, y: Any, axes: int | Sequence[int] | None = None) -> Any:

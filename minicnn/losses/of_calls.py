@@ -41,6 +41,8 @@ def compute(
     prediction, target, weight = (on_host(array) for array in (prediction, target, weight))
     recorded = Recorded(prediction)
     result = loss.call(like(target, prediction), recorded)
+    if np.shape(value_of(result)) == (1,) != prediction.shape[:1]:  # a sum over axis 0 of one unit: a batch's number
+        result = result[0]
     values = np.asarray(value_of(result), np.float64)
     if values.ndim and len(values) != len(prediction):
         raise ValueError(

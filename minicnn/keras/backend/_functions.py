@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,6 +21,7 @@ from minicnn.keras._deferred import LATER, Deferred, parts_of, with_parts
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._phase import is_unsaid, unsaid
 from minicnn.keras._tape import GradientTape
+from minicnn.keras._update_lists import as_updates
 from minicnn.layers import function_numbers
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.parameters import Weight
@@ -223,28 +225,35 @@ def function(inputs: Any, outputs: Any, updates: Any = None, **kwargs: Any) -> C
     inputs : tensor, or list of them
         `learning_phase` among them has the function told, by 1, to compute as in training; weights stay as they are.
     outputs : tensor, mean or sum of one, what is computed of `gradients`, or list of them
-    updates : optional
-        Not used.
+    updates : list, optional
+        What is done in each call, after the outputs are computed: what ``get_updates`` of an optimizer gives, and
+        pairs of a variable and what it becomes.
 
     Returns
     -------
     callable
         Takes an array, or a list of them, and gives one where `outputs` is no list. What is behind the inputs in the
         list is not looked at.
+
+    Raises
+    ------
+    TypeError
+        For other updates, as of `update`, which has assigned to its variable already.
     """
-    return _Function(_listed(inputs), outputs)
+    return _Function(_listed(inputs), outputs, as_updates(updates))
 
 
 class _Function:
     """What `function` returns."""
 
-    def __init__(self, inputs, outputs):
+    def __init__(self, inputs, outputs, updates):
         from minicnn.keras.models import Model
 
         self._is_input = [isinstance(x, Tensor) for x in inputs]
         self._inputs = [x for x in inputs if isinstance(x, Tensor)]
-        self._outputs = outputs
-        needed = [t for output in _listed(outputs) for t in _needed(output)]
+        self._outputs, self._updates = outputs, updates
+        self._wanted = [*_listed(outputs), *(value for update in updates for value in update.values)]
+        needed = [t for value in self._wanted for t in _needed(value)]
         self._losses = [t for t in dict.fromkeys(needed) if isinstance(t, Later)]
         self._scalars = [t for t in needed if isinstance(t, BatchScalar)]
         found = [t.tensor if isinstance(t, BatchScalar) else t for t in needed if not isinstance(t, Later)]
@@ -261,17 +270,21 @@ class _Function:
         phases = [x for x, is_input in zip(arrays, self._is_input, strict=False) if not is_input]
         given = [x for x, is_input in zip(arrays, self._is_input, strict=False) if is_input]
         made = self._computed(given, bool(phases[0] if phases else learning_phase()))
+        values = iter(made[len(_listed(self._outputs)) :])
+        for update in self._updates:
+            update.run(list(islice(values, len(update.values))))
+        made = made[: len(_listed(self._outputs))]
         return made if isinstance(self._outputs, list | tuple) else made[0]
 
     def _computed(self, given, training):
-        """The outputs, as arrays; numbers for those of shape ()."""
-        only_tensors = all(isinstance(output, Tensor) for output in _listed(self._outputs))
+        """The outputs, and behind them what updates take, as arrays; numbers for those of shape ()."""
+        only_tensors = all(isinstance(output, Tensor) for output in self._wanted)
         if not training and only_tensors and not self._stacked:
             found = _listed(self._model.predict(given if len(given) > 1 else given[0], verbose=0))
             arrays = dict(zip(self._tensors or self._inputs, found, strict=True)) | dict(
                 zip(self._inputs, given, strict=True)
             )
-            return [arrays[output] for output in _listed(self._outputs)]
+            return [arrays[output] for output in self._wanted]
         given = [np.array(x, floatx()).view(EagerArray) for x in given]
         models = [self._model, *([] if self._further is None else self._further[1:])]
         with _kept(models), GradientTape(persistent=True) as tape:
@@ -290,7 +303,7 @@ class _Function:
             on_tape |= {s: getattr(np, s.reduction)(on_tape[s.tensor]) for s in self._scalars}
             on_tape |= {loss: loss.compute(_OnTape(on_tape)) for loss in self._losses}
         values = _Values(on_tape, tape)
-        return [np.asarray(values.of(output))[()] for output in _listed(self._outputs)]
+        return [np.asarray(values.of(output))[()] for output in self._wanted]
 
 
 class _Behind:

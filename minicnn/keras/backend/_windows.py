@@ -91,5 +91,55 @@ def moving_average_update(x: Any, value: Any, momentum: float) -> Any:
     return made
 
 
-__all__ = ["conv2d_transpose", "depthwise_conv2d", "get_variable_shape", "map_fn", "moving_average_update"]
+def _placed(x: Any, like: Any, axes: Sequence[int]) -> Any:
+    """Numbers of the axes of `like` that are not in `axes`, so that they are broadcast with it."""
+    if x is None or len(ops.shape(x)) == len(ops.shape(like)):
+        return x
+    return ops.reshape(x, [1 if i in axes else size for i, size in enumerate(ops.shape(like))])
+
+
+def batch_normalization(
+    x: Any, mean: Any, var: Any, beta: Any, gamma: Any, axis: int = -1, epsilon: float = 1e-3
+) -> Any:
+    """(x − mean) / √(var + epsilon) · gamma + beta; `beta` and `gamma` may be None.
+
+    Parameters
+    ----------
+    x : array
+    mean, var, beta, gamma : array
+        Of the length of an axis of x, or of as many axes as x has.
+    axis : int, default -1
+        Where they belong to.
+    epsilon : float, default 1e-3
+    """
+    count = len(ops.shape(x))
+    others = [i for i in range(count) if i != axis % count]
+    mean, var, beta, gamma = (_placed(part, x, others) for part in (mean, var, beta, gamma))
+    made = (x - mean) / ops.sqrt(var + epsilon)
+    made = made if gamma is None else made * gamma
+    return made if beta is None else made + beta
+
+
+def normalize_batch_in_training(
+    x: Any, gamma: Any, beta: Any, reduction_axes: Sequence[int], epsilon: float = 1e-3
+) -> tuple[Any, Any, Any]:
+    """(the normalized batch, its mean, its variance), as `BatchNormalization` computes them in training.
+
+    Parameters
+    ----------
+    x : array
+    gamma, beta : array or None
+        Of the axes that are not reduced.
+    reduction_axes : sequence of int
+    epsilon : float, default 1e-3
+    """
+    count = len(ops.shape(x))
+    axes = [axis % count for axis in reduction_axes]
+    mean, var = ops.moments(x, axes)
+    mean_, var_, beta, gamma = (_placed(part, x, axes) for part in (mean, var, beta, gamma))
+    return batch_normalization(x, mean_, var_, beta, gamma, epsilon=epsilon), mean, var
+
+
+__all__ = ["batch_normalization", "normalize_batch_in_training"]
+__all__ += ["conv2d_transpose", "depthwise_conv2d", "get_variable_shape", "map_fn", "moving_average_update"]
 __all__ += ["normalize_data_format", "separable_conv2d"]

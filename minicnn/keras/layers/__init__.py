@@ -34,6 +34,7 @@ from minicnn.keras.layers._of_keras_1 import (
 )
 from minicnn.keras.layers._of_keras_1 import _Merge as _Merge
 from minicnn.keras.layers._of_weights import Using as Using
+from minicnn.keras.layers._places import AT, NODES
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
 from minicnn.layers import InputLayer as InputLayerOfCore
 from minicnn.settings import floatx
@@ -282,16 +283,6 @@ def _built_of(core_class, name):
     return property(built)
 
 
-def _tensor_at(which):
-    """The tensor, or the tensors, of one of several calls of a layer."""
-
-    def tensor_at(layer: core.Layer, node_index: int) -> Any:
-        tensors = getattr(layer.nodes[node_index], which)
-        return tensors[0] if len(tensors) == 1 else list(tensors)
-
-    return tensor_at
-
-
 def _output_of_input(layer):
     """The tensor of an InputLayer, which is there as soon as the layer is; maybe one that it was given."""
     if "_tensor" in vars(layer):
@@ -318,7 +309,7 @@ _INPUT = {
 }
 Tensor._keras_shape = property(lambda tensor: tensor.shape)  # type: ignore[attr-defined]
 _SHAPES: dict[str, Any] = {"input_shape": _shape_of("input"), "output_shape": _shape_of("output")}
-_CALLS = {**_calls.METHODS, "get_input_at": _tensor_at("inputs"), "get_output_at": _tensor_at("outputs")}
+_CALLS = {**_calls.METHODS, **AT}
 VARIABLES: dict[str, Any] = OF_LAYERS | {
     "variables": _variables_of("weights"),
     "trainable_variables": _variables_of("trainable_weights"),
@@ -326,9 +317,9 @@ VARIABLES: dict[str, Any] = OF_LAYERS | {
 }
 
 
-for _shared, _property in {"input": property(_output_of_input), **_SHAPES}.items():
+for _shared, _property in {"input": property(_output_of_input), **NODES, **_SHAPES}.items():
     setattr(InputLayerOfCore, _shared, _property)  # which a model's layers begin with
-for _variables, _property in {**VARIABLES, **WEIGHTS, **masks_of("Layer")}.items():
+for _variables, _property in {**VARIABLES, **WEIGHTS, **NODES, **masks_of("Layer")}.items():
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument

@@ -128,6 +128,8 @@ class LayerList(list):
 class MetricNames(Callback):
     """Tells the callbacks behind it what the logs will hold, as ``self.params["metrics"]``, as Keras 2 did.
 
+    Keras 1's ``params["nb_sample"]`` and ``params["nb_epoch"]`` are there, too.
+
     Parameters
     ----------
     options : dict
@@ -138,10 +140,11 @@ class MetricNames(Callback):
         self._is_validated = options.get("validation_data") is not None or bool(options.get("validation_split"))
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Add the names."""
+        """Add the names, and what Keras 1 called the numbers."""
         names = list(self.model.metrics_names) if self.model.compiled is not None else ["loss"]
         validated = [f"val_{name}" for name in names] if self._is_validated else []
         self.params |= {"metrics": names + validated, "do_validation": self._is_validated}
+        self.params |= {"nb_sample": self.params["samples"], "nb_epoch": self.params["epochs"]}
 
 
 class Assignable:

@@ -8,6 +8,7 @@ from typing import Any
 
 from minicnn.keras._of_keras_3 import OF_MODELS
 from minicnn.keras._warning import is_older, warn_once
+from minicnn.keras.layers._places import NODES
 from minicnn.user_warnings import warn_user
 
 _OF_KERAS_1 = {"convolution": "conv", "separableconvolution": "separableconv", "deconvolution2d": "conv2dtranspose"}
@@ -36,6 +37,33 @@ def _tensors_at(name: str) -> Callable[[Any, int], Any]:
     return tensors_at
 
 
+# What compile made of a model in Keras 1 and 2, as tensors of TensorFlow 1's graph, and what there is instead.
+_OF_GRAPHS = {
+    **dict.fromkeys(("metrics_tensors", "metrics_updates"), "model.add_metric(value, name=…), or a callback"),
+    **dict.fromkeys(
+        ("total_loss", "targets", "sample_weights", "_feed_inputs", "_feed_targets", "_feed_sample_weights"),
+        "K.gradients of a loss against K.placeholder, or a tf.GradientTape",
+    ),
+    **dict.fromkeys(
+        ("train_function", "_collected_trainable_weights", "_standardize_user_data"),
+        "train_on_batch, or K.function(…, updates=optimizer.get_updates(loss, weights))",
+    ),
+}
+
+
+class _OfGraphs:
+    """An attribute that is not there, unless somebody sets it."""
+
+    def __init__(self, name: str, instead: str) -> None:
+        self._name, self._instead = name, instead
+
+    def __get__(self, model: Any, owner: Any = None) -> Any:
+        raise AttributeError(
+            f"model.{self._name} belongs to the graphs of Keras 1 and 2, which are not there: {self._instead} stands "
+            "for it (docs/keras.md)"
+        )
+
+
 class OlderNames:
     """Mixin of Keras's models."""
 
@@ -49,6 +77,7 @@ class OlderNames:
     stateless_call = OF_MODELS["stateless_call"]
 
     get_input_at, get_output_at = map(_tensors_at, ("inputs", "outputs"))
+    inbound_nodes, _inbound_nodes = NODES.values()
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer of that name, or at that position; of a name that none has, what it was in Keras 1 and 2."""
@@ -71,3 +100,7 @@ class OlderNames:
                 "counted from 1, and today the first has no number. Give layers names of your own"
             )
             return before
+
+
+for _name, _instead in _OF_GRAPHS.items():
+    setattr(OlderNames, _name, _OfGraphs(_name, _instead))

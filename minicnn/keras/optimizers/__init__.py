@@ -11,6 +11,7 @@ from minicnn.keras import _applied, _optimizer_variables
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
+from minicnn.keras.optimizers._symbolic import get_gradients, get_updates
 from minicnn.keras.optimizers._updating import Optimizer as Optimizer
 from minicnn.keras.optimizers._updating import check_rule
 from minicnn.keras.optimizers._variables import Iterations, LearningRate, in_force, schedule_of
@@ -195,6 +196,7 @@ def translated_class(core_class: type, translate: Callable[..., Any], module: st
         "get_config": _with_config(core_class),
         "iterations": property(_iterations, _set_iterations),
     }
+    own |= {"get_updates": get_updates, "get_gradients": get_gradients}
     own |= {**_optimizer_variables.METHODS, **_applied.METHODS, "apply": _applied.with_apply(core_class)}
     return translated(core_class, translate, module, **own)
 

@@ -16,6 +16,7 @@ from minicnn.keras import _applied
 from minicnn.keras._own_metrics import Variable
 from minicnn.keras._translation import Translated
 from minicnn.keras._updates import gathering, run
+from minicnn.keras.optimizers import _symbolic
 from minicnn.keras.optimizers._stepping import Stepping
 from minicnn.keras.optimizers._variables import Iterations, LearningRate
 from minicnn.on_host import assign, on_host
@@ -201,7 +202,11 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
     TypeError
         For a subclass of Adam and the like with a method of Keras 2's or 3's.
     """
-    names = [n for n in _OF_OTHERS if getattr(type(optimizer), n, None) not in (None, getattr(Optimizer, n, None))]
+    names = [
+        n
+        for n in _OF_OTHERS
+        if getattr(type(optimizer), n, None) not in (None, *(getattr(c, n, None) for c in (Optimizer, _symbolic)))
+    ]
     if names and not (Optimizer in type(optimizer).__mro__ and optimizer._has_rule):  # type: ignore[attr-defined]
         raise TypeError(
             f"a subclass of minicnn's {type(optimizer).__name__} with {names[0]} would train by the library's rule: "

@@ -95,9 +95,7 @@ def masks_of(name: str) -> dict[str, Any]:
 
 
 def _softmax(layer: Any, call: Callable[..., Any], x: Any, mask: Any) -> Any:
-    """The softmax over what the mask lets through, by more than 0.5; what it does not is 0, where it lets nothing through
-    as well.
-    """
+    """The softmax over what the mask lets through, by more than 0.5; what it does not is 0, also where that is all."""
     ops, of_x, of_mask = import_module("minicnn.keras.ops"), tuple(x.shape), tuple(mask.shape)
     pairs = zip(of_mask[::-1], of_x[::-1], strict=False)
     if len(of_mask) > len(of_x) or any(None not in pair and pair[0] not in (1, pair[1]) for pair in pairs):

@@ -172,6 +172,8 @@ def optimizer_to_keras(entry: Config) -> Config:
             f"files of Keras 3 have one {entry['class_name']}, that of today: {older}, as before Keras 2.11, is left "
             "out of the file; .safetensors keeps it"
         )
+    if config.get("flatten_kernels") is False:  # Keras's Muon has no such argument, and refuses it
+        del config["flatten_kernels"]
     rate = config.get("learning_rate")
     if isinstance(rate, dict):
         config["learning_rate"] = keras_object("keras.optimizers.schedules", rate["class_name"], rate["config"])

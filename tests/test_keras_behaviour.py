@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -289,14 +290,16 @@ def test_a_learning_rate_has_a_value():
 
 @pytest.mark.parametrize("callback", ["EarlyStopping", "ReduceLROnPlateau"])
 def test_what_watches_the_loss_needs_no_built_model(callback):
-    watcher = getattr(keras.callbacks, callback)(monitor="loss", patience=1)
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    watcher.set_model(model)
-    watcher.on_train_begin()
-    watcher.on_epoch_end(0, {"loss": 2.0})
-    watcher.on_epoch_end(1, {"loss": 1.0})
-    assert watcher.best == 1.0
+    stand_in = SimpleNamespace(stop_training=False, optimizer=model.optimizer)
+    for watched in (model, stand_in):
+        watcher = getattr(keras.callbacks, callback)(monitor="loss", patience=1)
+        watcher.set_model(watched)
+        watcher.on_train_begin()
+        watcher.on_epoch_end(0, {"loss": 2.0})
+        watcher.on_epoch_end(1, {"loss": 1.0})
+        assert watcher.best == 1.0
 
 
 def test_the_learning_rate_in_a_history_is_a_number(rng):

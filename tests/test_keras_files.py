@@ -357,6 +357,13 @@ def test_without_compile_the_loss_does_not_matter(loss, tmp_path):
         assert mc.load_model(path, compile=False).built
 
 
+def test_a_file_holds_no_argument_of_muon_that_keras_refuses():
+    config = mc.optimizers.Muon(0.1, ns_steps=3).get_config()
+    entry = compiled.optimizer_to_keras({"class_name": "Muon", "config": config})
+    assert entry["config"] == {name: value for name, value in config.items() if name != "flatten_kernels"}
+    assert mc.optimizers.Muon(**compiled.optimizer_from_keras(entry)["config"]).get_config() == config
+
+
 def test_an_optimizer_that_is_not_known(tmp_path):
     evil = {"class_name": "Evil", "config": {}}
     path = edited("keras3_sgd.keras", tmp_path, lambda config: config["compile_config"].update(optimizer=evil))

@@ -332,6 +332,22 @@ def test_layers_that_take_masks_leave_out_what_these_do_not_let_through(rng):
         keras.layers.Dense(2)(x, mask=steps)
 
 
+def test_a_softmax_with_a_mask_is_0_where_the_mask_lets_nothing_through(rng):
+    """As are infinite values behind the mask, which goes by 0.5; a mask of another shape is refused, not spread."""
+    x = rng.normal(size=(3, 4)).astype(np.float32)
+    mask = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [1, 0.6, 0.4, 1]])
+    e = np.exp(x.astype(np.float64)) * (mask > 0.5)
+    expected = e / np.where(e.any(axis=1, keepdims=True), e.sum(axis=1, keepdims=True), 1)
+    x[0, 2] = np.inf
+    np.testing.assert_allclose(keras.layers.Softmax()(x, mask=mask), expected, rtol=1e-5)
+    inputs, masks = keras.Input((4,)), keras.Input((4,))
+    model = keras.Model([inputs, masks], keras.layers.Softmax()(inputs, mask=masks))
+    np.testing.assert_allclose(model.predict([x, mask.astype(np.float32)], verbose=0), expected, rtol=1e-5)
+    for shape in [(3, 4), (1, 3), (1, 1, 4)]:
+        with pytest.raises(ValueError, match=r"each axis of `mask` is 1 or that of `inputs`"):
+            keras.layers.Softmax()(x[:1], mask=np.ones(shape))
+
+
 OPERATORS = {
     "+": operator.add,
     "-": operator.sub,

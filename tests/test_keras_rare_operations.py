@@ -215,3 +215,36 @@ def test_pictures_of_a_model_are_cut_and_padded(name, tmp_path):
     assert np.array_equal(keras.models.load_model(tmp_path / "m.keras").predict(PICTURES, verbose=0), expected)
     with pytest.raises(ValueError, match=r"of a known size\. Received: "):
         MOVED["crop"][0](keras.Input((None, 8, 3)))
+
+
+UNARY = [
+    *("arccosh", "arcsinh", "arctan", "cos", "cosh", "exp", "expm1", "log", "log10", "log1p", "log2", "reciprocal"),
+    *("sin", "sinh", "sqrt", "tan", "tanh"),
+]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "bool"])
+def test_functions_with_fractions_take_whole_numbers_as_floats(dtype):
+    """Pixels, for one: NumPy computes these of single bytes in half precision, and a reciprocal in whole numbers."""
+    x = np.array([[1, 3, 5, 2]]).astype(dtype)
+    wide = x.astype(np.float64)
+    for name in UNARY:
+        found = getattr(ops, name)(x)
+        assert found.dtype == np.float32, name
+        np.testing.assert_allclose(found, getattr(np, name)(wide), rtol=2e-6, err_msg=name)
+    np.testing.assert_allclose(ops.rsqrt(x), wide**-0.5, rtol=2e-6)
+    np.testing.assert_allclose(ops.logsumexp(x, axis=1), np.log(np.exp(wide).sum(axis=1)), rtol=2e-6)
+    np.testing.assert_allclose(ops.arctan2(x, x), np.arctan2(wide, wide), rtol=2e-6)
+    np.testing.assert_allclose(ops.logaddexp(x, x), np.logaddexp(wide, wide), rtol=2e-6)
+    np.testing.assert_allclose(ops.hypot(x * x, x), np.hypot(wide * wide, wide), rtol=2e-6)
+
+
+def test_the_hypotenuse_of_large_bytes_does_not_overflow():
+    assert ops.hypot(np.uint8([200]), np.uint8([200]))[0] == pytest.approx(200 * 2**0.5)
+
+
+def test_identity_is_a_unit_matrix():
+    np.testing.assert_array_equal(ops.identity(3), np.eye(3))
+    assert ops.identity(2).dtype == np.float32 and ops.identity(2, dtype="int32").dtype == np.int32
+    x = np.arange(3.0)
+    np.testing.assert_array_equal(ops.identity(x), x)

@@ -98,6 +98,21 @@ def test_windows_go_by_the_format_that_is_set():
     np.testing.assert_array_equal(of_tensorflow, ops.max_pool(IMAGES, 2))
 
 
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_rescaling_of_channels_goes_by_the_format_that_is_set(by_name):
+    """Where rows are as long as there are channels, too: no number may go along the wrong axis."""
+    x, scale = np.random.default_rng(0).normal(size=(2, 3, 4, 3)).astype("float32"), [0.5, 2.0, 3.0]
+    keras.backend.set_image_data_format("channels_first")
+    try:
+        layer = keras.layers.Rescaling(scale=scale, offset=1) if by_name else keras.layers.Rescaling(scale, 1)
+    finally:
+        keras.backend.set_image_data_format("channels_last")
+    np.testing.assert_allclose(layer(x), x * np.reshape(scale, (3, 1, 1)) + 1, rtol=1e-6)
+    again = keras.layers.Rescaling.from_config(layer.get_config())
+    np.testing.assert_array_equal(again(x), layer(x))
+    np.testing.assert_allclose(keras.layers.Rescaling(scale)(x), x * scale, rtol=1e-6)
+
+
 def test_whole_numbers_stay_so():
     whole = IMAGES.astype("int32")
     assert tf.nn.max_pool(whole, 2, 2, "VALID").dtype == np.int32

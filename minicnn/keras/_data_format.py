@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minicnn.checks import check_choice
@@ -39,3 +41,21 @@ def arranged(*splits: Split) -> tuple[Split, ...]:
     """Pairs (images (N, H, W, C), labels), with the images' channels where the current format has them."""
     axis = -1 if current() == FORMATS[0] else 1
     return tuple((np.moveaxis(images, -1, axis), labels) for images, labels in splits)
+
+
+def scale_of_channels(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of a Rescaling whose `scale`, one number for each channel, goes along the channels of the format.
+
+    As in Keras, which has no `data_format` there: with the channels first, numbers (C,) or (C, H) become (C, 1, 1) and
+    (C, H, 1); `offset` stays as it is.
+
+    Parameters
+    ----------
+    args, kwargs :
+        As the layer was given them.
+    """
+    scale = args[0] if args else kwargs.get("scale")
+    if current() == FORMATS[0] or np.ndim(scale) not in (1, 2):
+        return args, kwargs
+    scale = np.expand_dims(scale, tuple(range(np.ndim(scale), 3)))
+    return ((scale, *args[1:]), kwargs) if args else (args, kwargs | {"scale": scale})

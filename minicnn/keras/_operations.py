@@ -134,7 +134,7 @@ is_keras_tensor = is_symbolic
 
 def either(name: str) -> Callable[..., Any]:
     """The function `name`, of arrays or of tensors."""
-    on_arrays = getattr(np, _RENAMED.get(name, name), None) or _activation_of_arrays(name)
+    on_arrays = in_floats(name, getattr(np, _RENAMED.get(name, name), None) or _activation_of_arrays(name))
 
     def function(*args: Any, **kwargs: Any) -> Any:
         if name in ("mean", "sum") and (of_scalars := _of_scalars(name, args)) is not None:
@@ -165,6 +165,25 @@ def either(name: str) -> Callable[..., Any]:
     function_.__name__ = function.__name__ = name
     function_.__doc__ = function.__doc__ = f"``{name}`` of arrays, as NumPy computes it, or of a model's tensors."
     return function_
+
+
+_OF_FLOATS = {  # of integers of one byte and booleans NumPy computes these in half precision, a reciprocal in integers
+    *("arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cos", "cosh", "exp", "expm1"),
+    *("log", "log10", "log1p", "log2", "logaddexp", "reciprocal", "sin", "sinh", "sqrt", "tan"),
+    "tanh",
+}
+
+
+def in_floats(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of this name; where its results are floats, it is given `as_float` of its first two arguments."""
+    if name not in _OF_FLOATS:
+        return function
+    return wraps(function)(lambda *args, **kwargs: function(*map(as_float, args[:2]), *args[2:], **kwargs))
+
+
+def as_float(x: Any) -> Any:
+    """An array of integers or booleans in ``floatx()``, anything else as it is."""
+    return x.astype(floatx()) if isinstance(x, np.ndarray | np.generic) and x.dtype.kind in "biu" else x
 
 
 def _in_tuple(x):
@@ -358,13 +377,13 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
 @entering
 def rsqrt(x: Any) -> Any:
     """1 / √x."""
-    return 1 / np.sqrt(x if isinstance(x, Recorded) else np.asarray(x))
+    return 1 / np.sqrt(x if isinstance(x, Recorded) else as_float(np.asarray(x)))
 
 
 @entering
 def logsumexp(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> np.ndarray:
     """log of the sum of exp(x), without overflow."""
-    x = x if isinstance(x, Recorded) else np.asarray(x)
+    x = x if isinstance(x, Recorded) else as_float(np.asarray(x))
     greatest = np.max(value_of(x), axis=axis, keepdims=True)
     total = np.log(np.sum(np.exp(x - greatest), axis=axis, keepdims=True)) + greatest
     return total if keepdims else np.squeeze(total, tuple(range(x.ndim)) if axis is None else axis)

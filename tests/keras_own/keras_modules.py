@@ -164,11 +164,6 @@ def set_floatx(dtype):
     mc.utils.set_floatx(dtype)
 
 
-def set_image_data_format(data_format):
-    if data_format != "channels_last":
-        raise unittest.SkipTest("absent: channels first for all layers at once")
-
-
 ops = Ops(
     "keras.ops",
     (keras.ops, np),
@@ -203,7 +198,8 @@ backend = Names(
     is_float_dtype=lambda dtype: "float" in standardize_dtype(dtype),
     is_int_dtype=lambda dtype: "int" in standardize_dtype(dtype),
     set_floatx=set_floatx,
-    set_image_data_format=set_image_data_format,
+    set_image_data_format=keras.config.set_image_data_format,
+    image_data_format=keras.config.image_data_format,
     name_scope=lambda *_, **__: contextlib.nullcontext(),
     random=random,
     numpy=np,

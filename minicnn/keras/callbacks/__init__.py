@@ -48,7 +48,8 @@ def _watching(cls):
     """The class, watching the accuracy under the name that it has in the logs, 'acc' or 'accuracy'; so of others."""
 
     def on_train_begin(self, logs=None):
-        names = [] if self.model.graph is None else self.model.metrics_names
+        has_graph = getattr(self.model, "graph", None) is not None  # a stand-in for a model has none either
+        names = self.model.metrics_names if has_graph else []
         known = [f"{place}{name}" for name in names for place in ("", "val_")]
         other = None if self.monitor in known else other_name(self.monitor, known)
         if other:

@@ -13,7 +13,7 @@ from minicnn import layers as core
 from minicnn.checks import check_choice
 from minicnn.graph import Tensor
 from minicnn.keras import _calls, _own_parts
-from minicnn.keras._data_format import or_current
+from minicnn.keras._data_format import or_current, scale_of_channels
 from minicnn.keras._eager import eagerly
 from minicnn.keras._function_activations import activation, with_functions
 from minicnn.keras._names import lookup
@@ -99,16 +99,8 @@ _OLD_NAMES = {
 _WITH_DATA_FORMAT = {n for n, c in core.CLASSES.items() if "data_format" in signature(c.__init__).parameters}
 _COUNTING = {n for n in core.CLASSES if n == "Dense" or n.startswith(("Conv", "SeparableConv"))}
 _STILL_THERE = {  # second names that today's Keras has too
-    *(
-        "Convolution1D",
-        "Convolution2D",
-        "Convolution2DTranspose",
-        "SeparableConvolution2D",
-        "Convolution1DTranspose",
-        "SeparableConvolution1D",
-        "MaxPool2D",
-        "MaxPool1D",
-    ),
+    *("Convolution1D", "Convolution2D", "Convolution2DTranspose", "SeparableConvolution2D", "Convolution1DTranspose"),
+    *("SeparableConvolution1D", "MaxPool2D", "MaxPool1D"),
     *("AvgPool2D", "AvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalAvgPool1D", "GlobalMaxPool1D"),
 }
 _WITH_WEIGHTS = {
@@ -144,6 +136,8 @@ def _translate(name, args, kwargs):
         _check_strides(name, args, kwargs)
     if name == "Activation" and args:
         args = (activation(args[0]), *args[1:])
+    if name == "Rescaling":
+        args, kwargs = scale_of_channels(args, kwargs)
     kwargs = with_functions(kwargs)
     if name in _WITH_DATA_FORMAT and not _is_given("data_format", name, args):
         given, today = kwargs.get("data_format"), or_current(kwargs.get("data_format"))

@@ -95,8 +95,16 @@ def masks_of(name: str) -> dict[str, Any]:
 
 
 def _softmax(layer: Any, call: Callable[..., Any], x: Any, mask: Any) -> Any:
-    """The softmax over what the mask lets through; what it does not is 0."""
-    return call(layer, x + (1.0 - mask) * float(np.finfo(np.float32).min / 2))
+    """The softmax over what the mask lets through, by more than 0.5; what it does not is 0, also where that is all."""
+    ops, of_x, of_mask = import_module("minicnn.keras.ops"), tuple(x.shape), tuple(mask.shape)
+    pairs = zip(of_mask[::-1], of_x[::-1], strict=False)
+    if len(of_mask) > len(of_x) or any(None not in pair and pair[0] not in (1, pair[1]) for pair in pairs):
+        raise ValueError(
+            f"layer '{layer.name}' (Softmax): each axis of `mask` is 1 or that of `inputs`, counted from the end. "
+            f"Received: inputs of shape {of_x}, mask of shape {of_mask}"
+        )
+    kept = ops.cast(mask > 0.5, "float32")
+    return call(layer, ops.where(kept > 0.5, x, float(np.finfo(np.float32).min / 2))) * kept
 
 
 def _mean_over_steps(layer: Any, call: Callable[..., Any], x: Any, mask: Any) -> Any:

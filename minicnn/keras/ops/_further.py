@@ -19,6 +19,7 @@ from minicnn.keras import _operations
 from minicnn.keras._deferred import applied
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
+from minicnn.settings import floatx
 
 _OF_ARRAYS = (
     *(
@@ -142,9 +143,9 @@ def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Any:
     return np.reshape(a @ b, (*(x1.shape[axis] for axis in rest[0]), *(x2.shape[axis] for axis in rest[1])))
 
 
-def identity(x: Any) -> Any:
-    """x."""
-    return x
+def identity(n: Any, dtype: Any = None) -> Any:
+    """The unit matrix (n, n), in ``floatx()`` unless told; of anything but a whole number, as in Keras 2, itself."""
+    return np.eye(n, dtype=dtype or floatx()) if isinstance(n, int | np.integer) else n
 
 
 def stop_gradient(variable: Any) -> Any:
@@ -283,7 +284,7 @@ def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
 
 _BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take, tensordot)
 FURTHER: dict[str, Callable[..., Any]] = {
-    name: _operations.by_place(of_tensors_too(getattr(np, name))) for name in _OF_ARRAYS
+    name: _operations.by_place(of_tensors_too(_operations.in_floats(name, getattr(np, name)))) for name in _OF_ARRAYS
 }
 FURTHER |= {each.__name__: of_tensors_too(each) for each in _BY_VALUES}
 FURTHER |= {

@@ -132,7 +132,7 @@ def rad2deg(x: Any) -> Any:
 
 def hypot(x1: Any, x2: Any) -> Any:
     """√(x1² + x2²)."""
-    return np.sqrt(np.square(x1) + np.square(x2))
+    return np.sqrt(np.square(_operations.as_float(x1)) + np.square(_operations.as_float(x2)))
 
 
 def divide_no_nan(x1: Any, x2: Any) -> Any:

@@ -140,7 +140,8 @@ def _explain_unequal(value, what) -> str:
         return ""
     if len(shapes) == 2 and shapes[0] and shapes[0][:1] == shapes[1][:1] and len(shapes[0]) > len(shapes[1]):
         return (
-            f"{what} must be one array, and samples and targets are two arguments: (x, y), not ((x, y)). "
+            f"{what} must be an array or nested lists of equal lengths; samples and targets are two arguments: (x, y), "
+            f"not ((x, y)). "
             f"Received: a {type(value).__name__} of arrays of shapes {shapes[0]} and {shapes[1]}"
         )
     resize = "; resize or crop the images first" if len(shapes[0]) in (2, 3) else ""

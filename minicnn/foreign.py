@@ -138,6 +138,12 @@ def _explain_unequal(value, what) -> str:
     index = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
     if index is None:
         return ""
+    if len(shapes) == 2 and shapes[0] and shapes[0][:1] == shapes[1][:1] and len(shapes[0]) > len(shapes[1]):
+        return (
+            f"{what} must be an array or nested lists of equal lengths; samples and targets are two arguments: (x, y), "
+            f"not ((x, y)). "
+            f"Received: a {type(value).__name__} of arrays of shapes {shapes[0]} and {shapes[1]}"
+        )
     resize = "; resize or crop the images first" if len(shapes[0]) in (2, 3) else ""
     return (
         f"{what} must be an array or nested lists of equal lengths: all entries need one shape{resize}. "

@@ -84,7 +84,9 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> np.ndarray:
     if x.ndim > 1 and x.shape[-1] == 1:
         x = x[..., 0]
     if x.size == 0 or not is_real(x) or (x.dtype.kind == "f" and not _are_integers(x)):
-        raise ValueError(f"class numbers are integers from 0 on. Received: dtype {x.dtype}, {x.size} values")
+        is_text = x.dtype.kind in "US"
+        names = "; names become numbers by: names, y = numpy.unique(y, return_inverse=True)" if is_text else ""
+        raise ValueError(f"class numbers are integers from 0 on{names}. Received: dtype {x.dtype}, {x.size} values")
     lowest, highest = int(x.min()), int(x.max())
     classes = highest + 1 if num_classes is None else check_positive_int("num_classes", num_classes)
     if lowest < 0 or highest >= min(classes, MOST_CLASSES):

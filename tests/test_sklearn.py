@@ -460,3 +460,15 @@ def test_logarithms_of_probabilities():
     np.testing.assert_allclose(np.exp(logarithms), estimator.predict_proba(x), rtol=1e-6)
     estimator.predict_proba = lambda X: np.array([[1.0, 0.0]])
     np.testing.assert_array_equal(estimator.predict_log_proba(x), [[0.0, -np.inf]])
+
+
+@pytest.mark.parametrize(
+    "model, text",
+    [
+        (lambda: 1, r"the function model is called with \(image_shape, units\)"),
+        (mc.Sequential([mc.Input((4, 4, 1))]), "model is a name, or a function of .*Received: <Sequential"),
+    ],
+)
+def test_what_is_no_function_that_makes_models(model, text):
+    with pytest.raises(TypeError, match=text):
+        CNNClassifier(model, epochs=1).fit(np.ones((4, 16)), [0, 1, 0, 1])

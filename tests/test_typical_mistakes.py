@@ -297,3 +297,93 @@ def test_layers_of_a_sequential_stand_in_a_list():
     for arguments in ([layers.Dense(2)], [layers.Dense(2), layers.Dense(3)], [net()], [mc.Input((3,))], ["dense"]):
         with pytest.raises(TypeError, match=r"Sequential takes a list of layers: Sequential\(\[…\]\)"):
             mc.Sequential(*arguments)
+
+
+# ------------------------------------------------------------------------------- what had no effect, or raised
+
+
+@pytest.mark.parametrize("value", [np.zeros((108, 3)), np.zeros((108, 3)).tolist(), 0.0])
+def test_an_array_does_not_take_the_place_of_a_weight(value):
+    """It was computed with as before, in silence."""
+    model = net()
+    dense, before = model.layers[-1], model.predict(X, verbose=0)
+    with pytest.raises(TypeError, match=r"'kernel' is a weight of layer '.*set_weights\(\[…\]\)\. Received: \w+$"):
+        dense.kernel = value
+    np.testing.assert_array_equal(model.predict(X, verbose=0), before)
+    dense.kernel.assign(np.zeros((108, 3)))
+    np.testing.assert_allclose(model.predict(X, verbose=0), 1 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "y_true, y_pred, expected", [([0, 1], [-2.0, 5.0], 1.0), ([0, 1, 0, 1], [0.2, 5.0, 3.0, -1.0], 0.375)]
+)
+def test_the_area_of_logits(y_true, y_pred, expected):
+    """0 was returned for the first; the numbers are those of Keras 3.15."""
+    metric = metrics.AUC()
+    with pytest.warns(UserWarning, match=r"takes probabilities from 0 to 1, .*AUC\(from_logits=True\)"):
+        metric.update_state(y_true, y_pred)
+    assert metric.result() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "loss, activation, y",
+    [
+        (losses.BinaryFocalCrossentropy(from_logits=True), "sigmoid", (Y > 0) * 1.0),
+        (losses.CategoricalFocalCrossentropy(from_logits=True), "softmax", np.eye(3)[Y]),
+    ],
+)
+def test_focal_losses_that_squash_twice_are_advised_about(loss, activation, y):
+    units = 1 if y.ndim == 1 else 3
+    model = mc.Sequential([mc.Input((6, 6, 3)), layers.Flatten(), layers.Dense(units, activation=activation)])
+    with pytest.warns(UserWarning, match=f"ends in a {activation}. As in Keras, {type(loss).__name__} then takes"):
+        model.compile("sgd", loss)
+    got = model.evaluate(X, y, verbose=0)
+    assert got == pytest.approx(float(loss(y.reshape(4, -1), model.predict(X, verbose=0))), rel=1e-5)
+
+
+@pytest.mark.parametrize("metric", [metrics.AUC(), metrics.Precision(), metrics.TruePositives()])
+def test_class_numbers_where_a_metric_takes_columns(metric):
+    model = net()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[metric])
+    with pytest.raises(ValueError, match=r"output's shape \(4, 3\); .*to_categorical\(y, 3\)\. Received: \(4,\)"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_metrics_that_take_other_numbers():
+    with pytest.raises(ValueError, match=r"class numbers themselves; .*SparseCategoricalAccuracy\(\) is meant"):
+        metrics.Accuracy().update_state(Y, np.eye(3)[Y])
+    with pytest.raises(ValueError, match=r"class numbers must be from 0 to 0.*Received: 1 at position 1"):
+        metrics.SparseTopKCategoricalAccuracy().update_state([0, 1], [[0.2], [0.7]])
+
+
+def test_metrics_of_other_libraries_may_put_values_into_sets():
+    """As scikit-learn's do with class numbers."""
+    model = net()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[lambda t, p: len(set(t.reshape(-1))) * 1.0])
+    assert model.evaluate(X, Y, verbose=0)[1] == 3
+    batch = next(iter(data.Dataset.from_tensor_slices(np.arange(3)).batch(3)))
+    assert set(batch) == {0, 1, 2}
+    with pytest.raises(TypeError, match="unhashable type"):
+        hash(batch)
+
+
+@pytest.mark.parametrize("pair", [(X, Y), [X, Y]])
+def test_samples_and_targets_in_one_argument(pair):
+    with pytest.raises(mc.errors.DataError, match=r"samples and targets are two arguments: \(x, y\), not \(\(x, y\)\)"):
+        net().fit(pair, verbose=0)
+
+
+def test_batches_of_batches():
+    with pytest.raises(ShapeError, match=r"batches of batches: \.batch\(…\) stands in a Dataset once"):
+        net().fit(data.Dataset.from_tensor_slices((X, Y)).batch(2).batch(2), verbose=0)
+
+
+def test_a_layer_twice_in_a_sequential():
+    relu = layers.ReLU()
+    with pytest.raises(ValueError, match=r"once: make another one, ReLU\(…\).*Received: layer 're_lu\w*' again"):
+        mc.Sequential([mc.Input((3,)), relu, layers.Dense(2), relu])
+
+
+def test_names_of_classes_as_columns():
+    with pytest.raises(ValueError, match=r"numpy\.unique\(y, return_inverse=True\)\. Received: dtype <U3"):
+        mc.utils.to_categorical(["cat", "dog"])

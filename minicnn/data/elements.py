@@ -25,6 +25,12 @@ class EagerArray(np.ndarray):
         plain = np.strings.encode(plain, "utf-8") if plain.dtype.kind == "U" else plain
         return plain[()]  # a number for shape ()
 
+    def __hash__(self) -> int:  # type: ignore[override]
+        """Of a single value, which stands in sets and dicts as the number does; of an array a TypeError, as NumPy's."""
+        if self.ndim:
+            raise TypeError(f"unhashable type: {type(self).__name__!r}")
+        return hash(self.item())
+
     def set_shape(self, shape: Any) -> None:
         """Does nothing: an array knows its shape."""
 

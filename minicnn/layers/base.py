@@ -84,7 +84,7 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
         self._built = False
 
     def __setattr__(self, name: str, value: object) -> None:
-        before = vars(self).get(name, self)
+        before = contract.replaced_by(self, name, value)
         super().__setattr__(name, value)
         if name[0] != "_" and before is not value:  # counted afterwards: what a thread remembers in between is void too
             Changes.count += 1

@@ -16,6 +16,7 @@ from minicnn.errors import ContractError, ShapeError, fold_name
 from minicnn.hints import Shape
 from minicnn.layers.open_sizes import StandIn, has_open, shape_behind
 from minicnn.own_parts import is_of_package
+from minicnn.parameters import Weight
 from minicnn.registry import Registry, is_config
 from minicnn.settings import floatx
 from minicnn.step import Shapes, Step, Workspace
@@ -31,6 +32,23 @@ _RESERVED = ("name", "trainable", "dtype", "nodes", "activation", "graph")  # at
 def is_own(step: Step) -> bool:
     """Whether a step's formulas are a user's: no rule for the package's layers speaks of it, whatever it is called."""
     return not all(is_of_package(getattr(type(step), name)) for name in ("forward", "backward"))
+
+
+def replaced_by(layer: Layer, attribute: str, value: object) -> object:
+    """What an attribute is before `value` takes its place; the layer itself where there is none.
+
+    Raises
+    ------
+    TypeError
+        For an array in the place of a weight, which would be computed with as before.
+    """
+    before = vars(layer).get(attribute, layer)
+    if isinstance(before, Weight) and isinstance(value, np.ndarray | list | int | float):
+        raise TypeError(
+            f"'{attribute}' is a weight of layer '{layer.name}', whose numbers are set by "
+            f"layer.{attribute}.assign(array) or layer.set_weights([…]). Received: {type(value).__name__}"
+        )
+    return before
 
 
 def decides_plans(layer: Layer, attribute: str) -> bool:

@@ -120,3 +120,13 @@ def _has_batch_axis(shapes):
         return False
     several = [items_of(shape) for shape in sizes]
     return None in several or all(shape and shape[0] is None for shape in several)
+
+
+def second_layer(layer: Any, stack: Sequence[Any]) -> str:
+    """What is wrong with a layer whose name another one of a stack has."""
+    if any(other is layer for other in stack):
+        return (
+            f"a layer stands in a Sequential once: make another one, {type(layer).__name__}(…), or, if both places "
+            f"shall have the same weights, call it twice in a Model. Received: layer '{layer.name}' again"
+        )
+    return f"the layers of a model need different names. Received: a second layer '{layer.name}'"

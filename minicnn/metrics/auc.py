@@ -9,6 +9,7 @@ from minicnn.checks import check_choice
 from minicnn.losses.crossentropy import EPSILON
 from minicnn.metrics.base import register
 from minicnn.metrics.thresholds import Counts, above, check_thresholds, even_thresholds, quotient
+from minicnn.user_warnings import warn_user
 
 __all__ = ["AUC"]
 
@@ -88,9 +89,17 @@ class AUC(Counts):
         self._positives, self._negatives = np.zeros(labels), np.zeros(labels)
 
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
-        """As `Counts.update_state`."""
+        """As `Counts.update_state`; outputs below 0 or above 1 count as 0 or 1, with a warning."""
         if self.from_logits:
             y_pred = 0.5 * np.tanh(0.5 * np.asarray(y_pred, np.float64)) + 0.5
+        elif (values := np.asarray(y_pred, np.float64)).size and (
+            values.min() < -EPSILON or values.max() > 1 + EPSILON
+        ):
+            warn_user(
+                f"metric '{self.name}' takes probabilities from 0 to 1, and counts others as 0 or 1, as Keras does: of "
+                f"a model without a sigmoid at its end, {type(self).__name__}(from_logits=True)"
+            )
+            y_pred = np.clip(values, 0.0, 1.0)
         columns = self.multi_label or self.label_weights is not None
         if columns and np.ndim(y_pred) != 2:
             raise ValueError(

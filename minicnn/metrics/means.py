@@ -122,6 +122,12 @@ class Accuracy(Metric):
     direction: str | None = "max"
 
     def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        if target.size != prediction.size:
+            raise ValueError(
+                f"metric '{self.name}' (Accuracy) compares targets with outputs that are class numbers themselves; "
+                f"of scores, one column for each class, metrics=['accuracy'] or SparseCategoricalAccuracy() is meant. "
+                f"Received: targets {target.shape}, outputs {prediction.shape}"
+            )
         return target.reshape(prediction.shape) == prediction
 
 

@@ -64,8 +64,13 @@ def matched(y_true: ArrayLike, y_pred: ArrayLike, name: str) -> tuple[np.ndarray
     prediction, target = np.asarray(y_pred, np.float64), np.asarray(y_true)
     ones = target.ndim == prediction.ndim + 1 and target.shape[-1] == 1
     if not ones and target.shape not in (prediction.shape, (*prediction.shape[:-1],) * (prediction.shape[-1:] == (1,))):
+        hint = (
+            f"; class numbers become columns by utils.to_categorical(y, {prediction.shape[-1]})"
+            if target.ndim < prediction.ndim
+            else ""
+        )
         raise ValueError(
-            f"metric '{name}' expected targets of the output's shape {prediction.shape}. Received: {target.shape}"
+            f"metric '{name}' expected targets of the output's shape {prediction.shape}{hint}. Received: {target.shape}"
         )
     return target.reshape(prediction.shape).astype(bool), prediction
 

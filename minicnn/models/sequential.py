@@ -10,7 +10,7 @@ from minicnn.graph import Graph, Node, Tensor
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input, InputLayer
 from minicnn.layers.names import unique_name
-from minicnn.layers.standalone import sample_shapes
+from minicnn.layers.standalone import sample_shapes, second_layer
 from minicnn.models import config as configs
 from minicnn.models.model import Model
 from minicnn.parameters import check_one_dtype
@@ -63,7 +63,7 @@ class Sequential(Model):
             self._start(layer.call_symbolically([]).outputs[0])
             return
         if any(other.name == layer.name for other in self._stack):
-            raise ValueError(f"the layers of a model need different names. Received: a second layer '{layer.name}'")
+            raise ValueError(second_layer(layer, self._stack))
         if self.graph is None and not self._stack and _known_shape(layer) is not None:
             self._start(Input(_known_shape(layer)))
         if self.graph is not None:

@@ -20,6 +20,7 @@ from minicnn.callbacks import EarlyStopping
 from minicnn.checks import check_number, check_positive_int
 from minicnn.layers import Input, Rescaling
 from minicnn.models import Model, Sequential
+from minicnn.own_parts import check_takes
 from minicnn.sklearn.shapes import as_rows, shape_of_rows
 
 _building = threading.Lock()
@@ -103,6 +104,12 @@ class CNN(BaseEstimator):
         return model
 
     def _by_function(self, units):
+        if isinstance(self.model, Model):
+            raise TypeError(
+                "model is a name, or a function of (image_shape, units) that returns a new built one in each call. "
+                f"Received: {self.model!r}"
+            )
+        check_takes(self.model, "the function model", "image_shape", "units")
         model = self.model(self.image_shape_, units)
         if not isinstance(model, Model) or not model.built:
             raise TypeError(

@@ -54,6 +54,12 @@ def about_outputs(model: CompilableNetwork) -> None:
             )
         if not isinstance(loss, Crossentropy):
             continue
+        if loss.from_logits and activation in ("sigmoid", "softmax") and activation not in loss.takes_logits_of:
+            warn_user(
+                f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, "
+                f"{type(loss).__name__} then takes its sigmoid or softmax twice: leave from_logits=True or the "
+                f"activation out"
+            )
         if loss.from_logits and activation in loss.takes_logits_of:
             warn_user(
                 f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, "

@@ -59,6 +59,8 @@ def shape_advice(shape: Shape, expected: Shape) -> str:
         return f"; use x.reshape({(-1, *expected)})"
     if len(expected) == 3 and sample[2:] == expected[2:] and len(sample) == 3:
         return f"; pictures of another size: mc.utils.resize_images(x, {expected[:2]}), or a model for Input({sample})"
+    if fits(shape[2:], expected):
+        return "; these are batches of batches: .batch(…) stands in a Dataset once"
     return ""
 
 

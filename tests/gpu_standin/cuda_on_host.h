@@ -188,7 +188,7 @@ inline void resume(Fiber& fiber) {
     const bool fresh = !fiber.started;
     if (fresh) {
         fiber.started = true;
-        fiber.stack = std::make_unique<char[]>(STACK);
+        fiber.stack = std::make_unique_for_overwrite<char[]>(STACK);  // no zeros, which would take memory for all of it
         getcontext(&fiber.context);
         fiber.context.uc_stack.ss_sp = fiber.stack.get();
         fiber.context.uc_stack.ss_size = STACK;

@@ -141,6 +141,7 @@ LEFT = {
     "Normalizing": "a few products of a matrix and a vector, no longer than the kernel",
     "Normalization": "of its moments alone, a number a channel: the deviation from the variance",
     "Permute": "a transposed copy",
+    "PlacedResizing": "a gradient of zeros for an input of which the size alone counts",
     "Power": "rare",
     "RandomBrightness": "pictures on their way in",
     "RandomColorDegeneration": "pictures on their way in",

@@ -342,7 +342,10 @@ def test_gradients_that_are_not_asked_for_again_cost_no_error():
         gradient = inner.gradient(y, x)
         total = tf.reduce_sum(y) + tf.reduce_sum(gradient)
     np.testing.assert_array_equal(gradient.numpy(), expected)
-    with pytest.raises(NotImplementedError, match=r"second order\) do not go through layer 'own.*\(Own, in float"):
+    with pytest.raises(
+        NotImplementedError,
+        match=r"second order\), and by frozen weights, do not go through layer 'own.*\(Own, in float",
+    ):
         outer.gradient(total, model.trainable_weights)
 
 

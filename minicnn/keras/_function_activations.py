@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
+import numpy as np
+
 from minicnn import layers
 from minicnn.hints import Config
 from minicnn.keras import regularizers
 from minicnn.keras.utils._helpers import function_called, get_custom_objects
 from minicnn.layers import activations
+from minicnn.layers.activations import Elementwise
 from minicnn.own_parts import is_of_package
+from minicnn.step import Arrays, Workspace
 
 
 @activations.register
@@ -41,6 +45,31 @@ class FunctionActivation(layers.Lambda):
             If it is not there.
         """
         return cls(function_called(config["function"], "an activation"))
+
+
+@activations.register
+class Sparsemax(Elementwise):
+    """The nearest point to x among probabilities, which may be 0, over the last axis.
+
+    (Martins, Astudillo: "From softmax to sparsemax", 2016.)
+    """
+
+    uses_input = False
+    uses_output = True
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        x = xs[0]  # (N, …, C)
+        ordered = -np.sort(-x, axis=-1)
+        ranks = np.cumsum(np.ones_like(x), axis=-1)  # 1, 2, …, C
+        sums = np.cumsum(ordered, axis=-1)
+        support = (1 + ranks * ordered > sums).sum(axis=-1, keepdims=True)  # how many stay above 0
+        above = np.where(ranks <= support, ordered, 0).sum(axis=-1, keepdims=True)
+        ws.y[...] = np.maximum(x - (above - 1) / support, 0)
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        above = ws.y > 0
+        mean = np.where(above, dy, 0).sum(axis=-1, keepdims=True) / above.sum(axis=-1, keepdims=True)
+        ws.dxs[0][...] = np.where(above, dy - mean, 0)
 
 
 _NO_LAYERS = {

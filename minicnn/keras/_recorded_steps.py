@@ -17,6 +17,7 @@ from minicnn import backends, layers
 from minicnn.differentiation import Recorded, flat, value_of
 from minicnn.keras._called import Called
 from minicnn.keras._formulas import OF_RECORDED, by_slope
+from minicnn.keras._function_activations import Sparsemax
 from minicnn.keras._multilinear import RESULT, multilinear
 from minicnn.keras._windows import maximum_in
 from minicnn.layers.activity import ActivityPenalty
@@ -171,6 +172,14 @@ def _affine(step, xs, at):
     return multilinear(without_offset, RESULT, {"x": xs[0]}) + offset
 
 
+def _resized(step, xs, at):
+    """Where a second input says the size, and nothing else of it counts: as with the size it says."""
+    if len(xs) == 1:
+        return _affine(step, xs, at)
+    sized = type(step).from_config(step.get_config() | dict(zip(("height", "width"), at.shape, strict=False)))
+    return _affine(sized, xs[:1], at)
+
+
 def _with_kernel(step, xs, at):
     kernel, *bias = step.weights
     y = multilinear(_Passes(step, xs[0], at, kernel), RESULT, {"x": xs[0], "kernel": at.weights[kernel]})
@@ -322,8 +331,10 @@ _FORMULAS: dict[type, Formula] = {
     Clip: _of(lambda step, x: np.clip(x, step.minimum, step.maximum)),
     Elementary: _of(_elementary),
     Normalizing: _wrapped,
+    layers.PlacedResizing: _resized,
     Pointwise: _of(_pointwise),
     Power: _of(lambda step, x: np.power(x, step.exponent)),
+    Sparsemax: _of(lambda step, x: OF_RECORDED["sparsemax"](x)),
     Standardized: _standardized,
     Tanh: _of(lambda step, x: np.tanh(x)),
     View: lambda step, xs, at: np.reshape(xs[0], (len(xs[0]), *at.shape)),
@@ -341,7 +352,6 @@ _FORMULAS: dict[type, Formula] = {
     layers.LayerScale: lambda step, xs, at: xs[0] * at.weight("gamma"),
     layers.LeakyReLU: _of(lambda step, x: OF_RECORDED["leaky_relu"](x, step.negative_slope)),
     layers.LogSoftmax: _of(lambda step, x: OF_RECORDED["log_softmax"](x)),
-    layers.Sparsemax: _of(lambda step, x: OF_RECORDED["sparsemax"](x)),
     layers.MaxPooling2D: _of(_pooled),
     layers.MatrixProduct: lambda step, xs, at: xs[0] @ xs[1],
     layers.Maximum: _merged(np.maximum),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         alpha_constraint: object
 
 
-__all__ = ["ELU", "LogSoftmax", "PReLU", "Pointwise", "Sparsemax"]
+__all__ = ["ELU", "LogSoftmax", "PReLU", "Pointwise"]
 
 ALIASES = {"hard_swish": "hard_silu", "swish": "silu"}  # Keras's second names
 _OPERATORS = {"hard_silu": "HardSwish", "selu": "Selu", "softplus": "Softplus", "softsign": "Softsign"}
@@ -155,35 +155,6 @@ class LogSoftmax(Elementwise):
     @classmethod
     def examples(cls) -> Examples:
         yield cls(), [(4, 3)]
-
-
-@register
-class Sparsemax(Elementwise):
-    """The nearest point to x among probabilities, which may be 0, over the last axis.
-
-    (Martins, Astudillo: "From softmax to sparsemax", 2016.)
-    """
-
-    uses_input = False
-    uses_output = True
-
-    def forward(self, xs: Arrays, ws: Workspace) -> None:
-        x = xs[0]  # (N, …, C)
-        ordered = -np.sort(-x, axis=-1)
-        ranks = np.cumsum(np.ones_like(x), axis=-1)  # 1, 2, …, C
-        sums = np.cumsum(ordered, axis=-1)
-        support = (1 + ranks * ordered > sums).sum(axis=-1, keepdims=True)  # how many stay above 0
-        above = np.where(ranks <= support, ordered, 0).sum(axis=-1, keepdims=True)
-        ws.y[...] = np.maximum(x - (above - 1) / support, 0)
-
-    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        above = ws.y > 0
-        mean = np.where(above, dy, 0).sum(axis=-1, keepdims=True) / above.sum(axis=-1, keepdims=True)
-        ws.dxs[0][...] = np.where(above, dy - mean, 0)
-
-    @classmethod
-    def examples(cls) -> Examples:
-        yield cls(), [(4, 5)]
 
 
 class PReLU(Elementwise):

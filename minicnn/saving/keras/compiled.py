@@ -176,8 +176,8 @@ def optimizer_to_keras(entry: Config) -> Config:
             f"files of Keras 3 have one {entry['class_name']}, that of today: {older}, as before Keras 2.11, is left "
             "out of the file; .safetensors keeps it"
         )
-    if config.pop("flatten_kernels", False):
-        warn_user("Keras's Muon has no flatten_kernels, which is left out of the file")
+    if config.get("flatten_kernels") is False:  # Keras's Muon has no such argument, and refuses a file with it
+        del config["flatten_kernels"]
     rate = config.get("learning_rate")
     if isinstance(rate, dict):
         config["learning_rate"] = keras_object("keras.optimizers.schedules", rate["class_name"], rate["config"])

@@ -140,6 +140,31 @@ def test_another_optimizer_begins_anew():
     assert model.optimizer.iterations == 1
 
 
+def test_another_optimizer_of_a_model_whose_loss_uses_its_tensors():
+    x = keras.Input((5,))
+    hidden = keras.layers.Dense(3)(x)
+    model = keras.Model(x, keras.layers.Dense(2)(hidden))
+    square = keras.backend.square
+    model.compile("sgd", lambda y, p: keras.backend.mean(square(y - p), -1) + keras.backend.mean(square(hidden), -1))
+    model.fit(X, np.eye(2)[Y], verbose=0)
+    model.optimizer = still = keras.optimizers.SGD(0.0)
+    before = model.get_weights()
+    model.fit(X, np.eye(2)[Y], verbose=0)
+    assert model.optimizer is still
+    for ours, theirs in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("value", [None, "adam"])
+def test_what_is_no_optimizer_replaces_none(value):
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    model.optimizer = value  # before compile it is an attribute like others
+    assert model.optimizer == value
+    model.compile("sgd", LOGITS)
+    with pytest.raises(TypeError, match="include_optimizer=False"):
+        model.optimizer = value
+
+
 def test_a_seed_is_a_whole_number():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="`seed` must be an integer"):
@@ -182,6 +207,25 @@ def test_what_subclasses_of_keras_callbacks_ask_for():
     options = {"monitor": "loss", "patience": 1, "min_delta": 100.0, "cooldown": 1}
     model.fit(X, Y, epochs=4, verbose=0, callbacks=[Plateau(**options)])
     assert seen == [(False, True), (True, True), (True, True), (True, True)]  # one epoch of waiting, and lowered again
+
+
+@pytest.mark.parametrize("kind", ["EarlyStopping", "ReduceLROnPlateau", "ModelCheckpoint"])
+def test_a_callback_looks_at_the_value_that_its_subclass_gives(kind, tmp_path):
+    cls = getattr(keras.callbacks, kind)
+
+    class Own(cls):
+        def get_monitor_value(self, logs):
+            seen.append(super().get_monitor_value(logs))
+            return 1.0 + len(seen)
+
+    seen = []
+    own = {"filepath": tmp_path / "m.keras", "save_best_only": True} if kind == "ModelCheckpoint" else {"patience": 9}
+    callback = Own(monitor="loss", **own)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    model.compile("sgd", LOGITS)
+    history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[callback])
+    assert seen == history.history["loss"]
+    assert callback.best == 2.0
 
 
 def test_what_keras_makes_of_models_besides(tmp_path, monkeypatch):

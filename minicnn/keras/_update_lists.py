@@ -62,7 +62,7 @@ def as_updates(updates: Any) -> list[Minimization | Assignment]:
     Raises
     ------
     TypeError
-        For anything but what ``get_updates`` gives and pairs (variable, value), and for values that are numbers already.
+        For anything but what ``get_updates`` gives and pairs (variable, value); for values that are numbers already.
     """
     made: list[Minimization | Assignment] = []
     for update in updates or ():

@@ -1,5 +1,7 @@
 """Names that users' classes give to attributes of their own, and that minicnn has for something else."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -82,6 +84,55 @@ def test_arguments_of_such_names_are_in_files(tmp_path):
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras", custom_objects={"Clipped": Clipped})
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+def _scaling():
+    """A class as a process has it that has made none of its objects yet."""
+
+    class Scaling(keras.layers.Layer):
+        def __init__(self, lower=1.0, **kwargs):
+            super().__init__(**kwargs)
+            self.lower, self.own_lower = lower, "another one"
+
+        def call(self, x):
+            return x * self.lower
+
+        def forget(self):
+            del self.lower
+
+    class ScalingModel(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.scaling, self.graph = Scaling(), {"a": "b"}
+
+        def call(self, x):
+            return self.scaling(x)
+
+    for cls in (Scaling, ScalingModel):
+        cls.__qualname__ = cls.__name__
+        globals()[cls.__name__] = cls
+    return Scaling, ScalingModel
+
+
+def test_another_process_finds_what_an_object_has_under_such_names():
+    layer_class, model_class = _scaling()
+    model = model_class()
+    model(X)
+    written = pickle.dumps((layer_class(0.5), model))
+    _scaling()
+    layer, model = pickle.loads(written)
+    assert type(layer) is not layer_class
+    assert (layer.lower, layer.own_lower, model.graph) == (0.5, "another one", {"a": "b"})
+    np.testing.assert_array_equal(layer(X), X * 0.5)
+    np.testing.assert_array_equal(model(X), X)
+
+
+def test_such_an_attribute_can_be_deleted():
+    layer = _scaling()[0](0.5)
+    layer.forget()
+    assert layer.lower == keras.layers.Layer.lower.__get__(layer)
+    with pytest.raises(AttributeError, match="no attribute 'lower'"):
+        layer.forget()
 
 
 class Learner(keras.Model):

@@ -332,6 +332,9 @@ def test_functions_are_serialized_by_name():
     assert keras.losses.serialize(keras.losses.mean_squared_error) == "mean_squared_error"
     assert keras.activations.deserialize("own", custom_objects={"own": own}) is own
     assert keras.activations.deserialize(keras.activations.serialize(leaky)) is leaky
+    in_file = {"module": "builtins", "class_name": "function", "config": "own", "registered_name": "function"}
+    assert keras.activations.deserialize(in_file, custom_objects={"own": own}) is own
+    assert keras.activations.get(in_file | {"config": "relu"}) is keras.activations.relu
 
 
 class Falling(keras.optimizers.schedules.LearningRateSchedule):

@@ -127,6 +127,18 @@ def test_another_process_finds_what_an_object_has_under_such_names():
     np.testing.assert_array_equal(model(X), X)
 
 
+def test_a_callback_changes_what_an_object_has_under_such_a_name():
+    class Warming(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.layers[-1].lower = 2.0 + epoch
+
+    model = keras.Sequential([keras.Input((5,)), _scaling()[0](0.5)])
+    model.compile("sgd", "mse")
+    model.fit(X, X, epochs=2, verbose=0, callbacks=[Warming()])
+    assert model.layers[-1].lower == 3.0
+    np.testing.assert_array_equal(model.predict(X), 3 * X)
+
+
 def test_such_an_attribute_can_be_deleted():
     layer = _scaling()[0](0.5)
     layer.forget()

@@ -118,7 +118,7 @@ class _Divided:
         frame = sys._getframe(1)
         while _is_setter(frame):
             frame = frame.f_back  # type: ignore[assignment]  # a setter is called by somebody
-        if not _is_of_library(frame) and _first_argument(frame) is thing:
+        if not _is_of_library(frame) and (self.own in vars(thing) or _first_argument(frame) is thing):
             vars(thing)[self.own] = value
             with suppress(TypeError, ValueError):  # names of classes, a seed: where it fits, it is the library's too
                 self._set_property(thing, value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minicnn import keras
-from minicnn.keras import layers
+from minicnn.keras import _of_keras_3, layers
 from minicnn.keras import tensorflow as tf
 
 
@@ -857,6 +857,22 @@ def test_metrics_of_layers_are_those_of_the_model(rng):
         names = [metric.name for metric in model.metrics]
         assert names[:2] == ["loss", "compile_metrics"] and set(names[2:]) == {"a", "b", "c"} and len(names) == 5
         model.fit(rng.normal(size=(4, 3)), np.ones((4, 1)), verbose=0)
+
+
+def test_metrics_are_not_looked_for_in_all_that_layers_of_the_package_have(monkeypatch):
+    """A loop of one's own asks for `model.metrics` in every batch."""
+
+    def counted(values):
+        looked_at.append(len(list(values)))
+        return found(values)
+
+    looked_at, found = [], _of_keras_3.metrics_in
+    monkeypatch.setattr(_of_keras_3, "metrics_in", counted)
+    model = keras.Sequential([keras.Input((9, 9, 1)), *(layers.Conv2D(2, 3) for _ in range(3))])
+    held = keras.Sequential([layers.SpectralNormalization(layers.Dense(2))])
+    held.layers[0].layer.seen = [keras.metrics.Mean(name="a")]  # a metric in an attribute of any layer is one
+    assert model.metrics == [] and [metric.name for metric in held.metrics] == ["a"]
+    assert 0 < sum(looked_at) < 20
 
 
 def test_a_call_without_state(rng):

@@ -944,14 +944,16 @@ def test_the_state_of_an_own_optimizer_is_carried_by_hand(rng, tmp_path):
     np.testing.assert_allclose(again.get_weights()[0], model.get_weights()[0], rtol=1e-6)
 
 
-def test_a_metric_that_is_told_a_tensor_says_what_counts_it():
+@pytest.mark.parametrize("measured", [lambda y: y, keras.backend.mean])
+def test_a_metric_that_is_told_a_tensor_says_what_counts_it(measured):
     class Inner(keras.layers.Layer):
         def __init__(self):
             super().__init__()
             self.dense, self.mean = keras.layers.Dense(2), keras.metrics.Mean(name="mean")
 
         def call(self, x):
-            self.mean.update_state(y := self.dense(x))
+            y = self.dense(x)
+            self.mean.update_state(measured(y))
             return y
 
     with pytest.raises(TypeError, match=r"metric 'mean' counts numbers.*self.add_metric\(value, name='mean'\)"):

@@ -1,6 +1,7 @@
 """Names that users' classes give to attributes of their own, and that minicnn has for something else."""
 
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -137,6 +138,19 @@ def test_a_callback_changes_what_an_object_has_under_such_a_name():
     model.fit(X, X, epochs=2, verbose=0, callbacks=[Warming()])
     assert model.layers[-1].lower == 3.0
     np.testing.assert_array_equal(model.predict(X), 3 * X)
+
+
+@pytest.mark.parametrize("base", [keras.layers.Layer, keras.Model])
+def test_to_set_an_attribute_keeps_nothing_alive(base):
+    class Measuring(base):
+        def measure(self):
+            data = np.ones(3)
+            self.mean, self.trainable = data.mean(), False
+            there = weakref.ref(data)
+            del data
+            return there() is not None
+
+    assert not Measuring().measure()
 
 
 def test_such_an_attribute_can_be_deleted():

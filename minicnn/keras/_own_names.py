@@ -43,8 +43,11 @@ def divide(thing: Any, name: str, frame: FrameType) -> None:
     frame : frame
         Of whoever sets it.
     """
-    if not _is_of_library(frame) and _first_argument(frame) is thing and is_taken(type(thing), name):
-        _divide(type(thing), name)
+    cls = type(thing)
+    may_be = (hasattr(cls, name) or name in _OF_OBJECTS.split()) and not isinstance(vars(cls).get(name), _Divided)
+    # a frame that was asked for its values keeps them until it ends: it is asked last, and for few names
+    if may_be and not _is_of_library(frame) and is_taken(cls, name) and _first_argument(frame) is thing:
+        _divide(cls, name)
 
 
 def _divide(cls, name):

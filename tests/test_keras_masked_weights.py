@@ -1,5 +1,8 @@
 """Weights of layers that a `call` uses: assigned to there, as masked convolutions do, and beside tensors."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -74,6 +77,33 @@ def test_a_mask_comes_after_the_layers_own_constraint():
     kernel = model.get_weights()[0]
     assert kernel.min() == 0
     np.testing.assert_array_equal(kernel * (1 - MASK), 0)
+
+
+def test_a_pickle_holds_a_mask():
+    model = masked_model()
+    again = pickle.loads(pickle.dumps(model))
+    for each in (model, again):
+        each.fit(X, Y, epochs=2, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
+    again.set_weights([np.ones((3, 3, 1, 2)), np.zeros(2)])
+    np.testing.assert_array_equal(again.get_weights()[0], MASK)
+
+
+class Clipped(Masked):
+    def call(self, inputs):
+        self.conv.kernel.assign(keras.ops.clip(self.conv.kernel, -0.1, 0.1))
+        return self.conv(inputs)
+
+
+def test_another_projection_is_copied_and_not_pickled():
+    model = keras.Sequential([keras.Input((5, 5, 1)), Clipped()])
+    model.compile("sgd", "mse")
+    again = copy.deepcopy(model)
+    again.set_weights([np.full((3, 3, 1, 2), 9.0), np.zeros(2)])
+    assert again.get_weights()[0].max() == np.float32(0.1)
+    assert np.abs(model.get_weights()[0]).max() == np.float32(0.1)
+    with pytest.raises(TypeError, match="no other projection"):
+        pickle.dumps(model)
 
 
 @pytest.mark.parametrize("rule", [lambda conv: conv.kernel * 0.5, lambda conv: conv.kernel + conv.bias])

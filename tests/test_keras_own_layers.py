@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minicnn import keras
-from minicnn.keras import layers
+from minicnn.keras import _of_keras_3, layers
 from minicnn.keras import tensorflow as tf
 
 
@@ -859,6 +859,22 @@ def test_metrics_of_layers_are_those_of_the_model(rng):
         model.fit(rng.normal(size=(4, 3)), np.ones((4, 1)), verbose=0)
 
 
+def test_metrics_are_not_looked_for_in_all_that_layers_of_the_package_have(monkeypatch):
+    """A loop of one's own asks for `model.metrics` in every batch."""
+
+    def counted(values):
+        looked_at.append(len(list(values)))
+        return found(values)
+
+    looked_at, found = [], _of_keras_3.metrics_in
+    monkeypatch.setattr(_of_keras_3, "metrics_in", counted)
+    model = keras.Sequential([keras.Input((9, 9, 1)), *(layers.Conv2D(2, 3) for _ in range(3))])
+    held = keras.Sequential([layers.SpectralNormalization(layers.Dense(2))])
+    held.layers[0].layer.seen = [keras.metrics.Mean(name="a")]  # a metric in an attribute of any layer is one
+    assert model.metrics == [] and [metric.name for metric in held.metrics] == ["a"]
+    assert 0 < sum(looked_at) < 20
+
+
 def test_a_call_without_state(rng):
     x = rng.normal(size=(5, 3)).astype(np.float32)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.BatchNormalization()])
@@ -928,14 +944,16 @@ def test_the_state_of_an_own_optimizer_is_carried_by_hand(rng, tmp_path):
     np.testing.assert_allclose(again.get_weights()[0], model.get_weights()[0], rtol=1e-6)
 
 
-def test_a_metric_that_is_told_a_tensor_says_what_counts_it():
+@pytest.mark.parametrize("measured", [lambda y: y, keras.backend.mean])
+def test_a_metric_that_is_told_a_tensor_says_what_counts_it(measured):
     class Inner(keras.layers.Layer):
         def __init__(self):
             super().__init__()
             self.dense, self.mean = keras.layers.Dense(2), keras.metrics.Mean(name="mean")
 
         def call(self, x):
-            self.mean.update_state(y := self.dense(x))
+            y = self.dense(x)
+            self.mean.update_state(measured(y))
             return y
 
     with pytest.raises(TypeError, match=r"metric 'mean' counts numbers.*self.add_metric\(value, name='mean'\)"):

@@ -1,5 +1,8 @@
 """Names that users' classes give to attributes of their own, and that minicnn has for something else."""
 
+import pickle
+import weakref
+
 import numpy as np
 import pytest
 
@@ -84,6 +87,80 @@ def test_arguments_of_such_names_are_in_files(tmp_path):
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
 
 
+def _scaling():
+    """A class as a process has it that has made none of its objects yet."""
+
+    class Scaling(keras.layers.Layer):
+        def __init__(self, lower=1.0, **kwargs):
+            super().__init__(**kwargs)
+            self.lower, self.own_lower = lower, "another one"
+
+        def call(self, x):
+            return x * self.lower
+
+        def forget(self):
+            del self.lower
+
+    class ScalingModel(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.scaling, self.graph = Scaling(), {"a": "b"}
+
+        def call(self, x):
+            return self.scaling(x)
+
+    for cls in (Scaling, ScalingModel):
+        cls.__qualname__ = cls.__name__
+        globals()[cls.__name__] = cls
+    return Scaling, ScalingModel
+
+
+def test_another_process_finds_what_an_object_has_under_such_names():
+    layer_class, model_class = _scaling()
+    model = model_class()
+    model(X)
+    written = pickle.dumps((layer_class(0.5), model))
+    _scaling()
+    layer, model = pickle.loads(written)
+    assert type(layer) is not layer_class
+    assert (layer.lower, layer.own_lower, model.graph) == (0.5, "another one", {"a": "b"})
+    np.testing.assert_array_equal(layer(X), X * 0.5)
+    np.testing.assert_array_equal(model(X), X)
+
+
+def test_a_callback_changes_what_an_object_has_under_such_a_name():
+    class Warming(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.layers[-1].lower = 2.0 + epoch
+
+    model = keras.Sequential([keras.Input((5,)), _scaling()[0](0.5)])
+    model.compile("sgd", "mse")
+    model.fit(X, X, epochs=2, verbose=0, callbacks=[Warming()])
+    assert model.layers[-1].lower == 3.0
+    np.testing.assert_array_equal(model.predict(X), 3 * X)
+
+
+@pytest.mark.parametrize("base", [keras.layers.Layer, keras.Model])
+def test_to_set_an_attribute_keeps_nothing_alive(base):
+    class Measuring(base):
+        def measure(self):
+            data = np.ones(3)
+            self.mean, self.trainable = data.mean(), False
+            there = weakref.ref(data)
+            del data
+            return there() is not None
+
+    assert not Measuring().measure()
+
+
+def test_such_an_attribute_can_be_deleted():
+    layer = _scaling()[0](0.5)
+    layer.forget()
+    assert layer.lower == keras.layers.Layer.lower.__get__(layer)
+    with pytest.raises(AttributeError, match="no attribute 'lower'"):
+        layer.forget()
+
+
 class Learner(keras.Model):
     """Has its own loop, optimizer and loss, before and without `compile`."""
 
@@ -140,6 +217,31 @@ def test_another_optimizer_begins_anew():
     assert model.optimizer.iterations == 1
 
 
+def test_another_optimizer_of_a_model_whose_loss_uses_its_tensors():
+    x = keras.Input((5,))
+    hidden = keras.layers.Dense(3)(x)
+    model = keras.Model(x, keras.layers.Dense(2)(hidden))
+    square = keras.backend.square
+    model.compile("sgd", lambda y, p: keras.backend.mean(square(y - p), -1) + keras.backend.mean(square(hidden), -1))
+    model.fit(X, np.eye(2)[Y], verbose=0)
+    model.optimizer = still = keras.optimizers.SGD(0.0)
+    before = model.get_weights()
+    model.fit(X, np.eye(2)[Y], verbose=0)
+    assert model.optimizer is still
+    for ours, theirs in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("value", [None, "adam"])
+def test_what_is_no_optimizer_replaces_none(value):
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    model.optimizer = value  # before compile it is an attribute like others
+    assert model.optimizer == value
+    model.compile("sgd", LOGITS)
+    with pytest.raises(TypeError, match="include_optimizer=False"):
+        model.optimizer = value
+
+
 def test_a_seed_is_a_whole_number():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="`seed` must be an integer"):
@@ -182,6 +284,25 @@ def test_what_subclasses_of_keras_callbacks_ask_for():
     options = {"monitor": "loss", "patience": 1, "min_delta": 100.0, "cooldown": 1}
     model.fit(X, Y, epochs=4, verbose=0, callbacks=[Plateau(**options)])
     assert seen == [(False, True), (True, True), (True, True), (True, True)]  # one epoch of waiting, and lowered again
+
+
+@pytest.mark.parametrize("kind", ["EarlyStopping", "ReduceLROnPlateau", "ModelCheckpoint"])
+def test_a_callback_looks_at_the_value_that_its_subclass_gives(kind, tmp_path):
+    cls = getattr(keras.callbacks, kind)
+
+    class Own(cls):
+        def get_monitor_value(self, logs):
+            seen.append(super().get_monitor_value(logs))
+            return 1.0 + len(seen)
+
+    seen = []
+    own = {"filepath": tmp_path / "m.keras", "save_best_only": True} if kind == "ModelCheckpoint" else {"patience": 9}
+    callback = Own(monitor="loss", **own)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    model.compile("sgd", LOGITS)
+    history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[callback])
+    assert seen == history.history["loss"]
+    assert callback.best == 2.0
 
 
 def test_what_keras_makes_of_models_besides(tmp_path, monkeypatch):
@@ -237,6 +358,9 @@ def test_functions_are_serialized_by_name():
     assert keras.losses.serialize(keras.losses.mean_squared_error) == "mean_squared_error"
     assert keras.activations.deserialize("own", custom_objects={"own": own}) is own
     assert keras.activations.deserialize(keras.activations.serialize(leaky)) is leaky
+    in_file = {"module": "builtins", "class_name": "function", "config": "own", "registered_name": "function"}
+    assert keras.activations.deserialize(in_file, custom_objects={"own": own}) is own
+    assert keras.activations.get(in_file | {"config": "relu"}) is keras.activations.relu
 
 
 class Falling(keras.optimizers.schedules.LearningRateSchedule):

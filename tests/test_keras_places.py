@@ -8,11 +8,17 @@ import pytest
 
 from minicnn.keras.layers import Add, Conv2D, Dense, Flatten, Input, Layer, concatenate
 from minicnn.keras.models import Model, Sequential, load_model
+from minicnn.keras.ops import relu
 
 
 class Own(Layer):
     def call(self, x):
         return 2 * x
+
+
+class Two(Layer):
+    def call(self, x):
+        return 2 * x, x + 1
 
 
 def _branched():
@@ -55,6 +61,18 @@ def test_a_layer_that_is_used_twice_has_two_places():
     assert [place.inbound_layers[0] for place in shared.inbound_nodes] == [model.layers[0], shared]
     assert model.layers[-1].inbound_nodes[0].node_indices == [0, 1]
     assert model.layers[-1].inbound_nodes[0].tensor_indices == [0, 0]
+
+
+def test_operations_on_tensors_have_places():
+    x = Input((3,))
+    both = Two()(x)
+    model = Model(x, relu(both[0]) * 2 + both[1][:, :1])
+    for layer in model.layers[1:]:
+        (place,) = layer.inbound_nodes
+        assert place.input_tensors == list(layer.nodes[0].inputs)
+        assert [layer.get_output_at(0)] == place.output_tensors
+        assert [each.outbound_layer for each in place.parent_nodes] == list(place.inbound_layers)
+    assert model.layers[-1].inbound_nodes[0].outbound_layer is model.layers[-1]
 
 
 def test_places_are_only_looked_at():

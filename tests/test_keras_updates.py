@@ -110,6 +110,23 @@ def test_a_pair_is_assigned_in_each_call():
     np.testing.assert_allclose(K.get_value(total), kernel[0].sum(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("by", [lambda v: v + 1, lambda v: K.square(v), lambda v: 0.0])
+@pytest.mark.parametrize("start", [0.0, np.zeros(2)])
+def test_a_pair_of_what_is_a_number_already_is_refused(start, by):
+    model, variable = _model(4, 2), K.variable(start)
+    with pytest.raises(TypeError, match="is a number before the first call"):
+        K.function([model.input], [model.output], updates=[(variable, by(variable))])
+
+
+def test_a_variable_grows_by_what_is_computed_of_tensors():
+    model, total = _model(4, 2), K.variable(0.0)
+    count = K.function([model.input], [model.output], updates=[(total, total + K.mean(model.output))])
+    x = np.ones((3, 4), np.float32)
+    mean = count([x])[0].mean()
+    count([x])
+    np.testing.assert_allclose(K.get_value(total), 2 * mean, rtol=1e-5)
+
+
 def test_what_is_no_update_is_refused():
     model, counter = _model(2, 2), K.variable(0.0)
     with pytest.raises(TypeError, match="assigns at once"):

@@ -408,6 +408,13 @@ def test_layers_in_bfloat16_are_refused():
         value, tape = penalty(model, x)
         with pytest.raises(NotImplementedError, match=r"second order.*in bfloat16"):
             tape.gradient(value, model.trainable_weights)
+        model = dense(layers.Activation("tanh"))
+        model.layers[0].trainable = False
+        with tf.GradientTape(persistent=True) as tape:
+            y = tf.reduce_sum(tf.cast(model(x), "float32"))
+        with pytest.raises(NotImplementedError, match=r"in bfloat16.*by model.trainable_weights.*trainable=False"):
+            tape.gradient(y, model.weights)
+        assert all(g is not None for g in tape.gradient(y, model.trainable_weights))
     finally:
         keras.mixed_precision.set_global_policy("float32")
 

@@ -203,12 +203,24 @@ def take_measured(layer: Any, added: Sequence[Any], place: int | None) -> list[A
     return [part for part in added if not isinstance(part, ToMeasure)]
 
 
+_SEVERAL = (list, tuple, dict)
+
+
 def metrics_of(layer):
     """The metrics in a layer's attributes, and in lists and dicts of them; what else these hold is not walked."""
+    return metrics_in(vars(layer).values())
+
+
+def metrics_in(values):
+    """Those among values, and in lists and dicts of them."""
     found = []
-    for value in vars(layer).values():
-        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else (value,)
-        found += [part for part in parts if isinstance(part, Metric)]
+    for value in values:
+        if isinstance(value, Metric):
+            found.append(value)
+        elif isinstance(value, _SEVERAL):
+            found += [
+                part for part in (value.values() if isinstance(value, dict) else value) if isinstance(part, Metric)
+            ]
     return found
 
 

@@ -18,6 +18,7 @@ from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
 from minicnn.keras._translation import translated
+from minicnn.layers.added_loss import BatchScalar
 from minicnn.losses import Loss
 from minicnn.losses.functions import ArrayFunction
 from minicnn.losses.reductions import spread
@@ -171,7 +172,7 @@ def _unrecorded(update_state):
     @wraps(update_state)
     def update(self, *args, **kwargs):
         for x in (*args, *kwargs.values()):
-            if isinstance(x, Tensor):
+            if isinstance(x, Tensor | BatchScalar):
                 raise TypeError(
                     f"metric '{self.name}' counts numbers, and a call that is made of layers runs once, with tensors "
                     f"that have none: self.add_metric(value, name='{self.name}') averages a tensor in the logs; what "

@@ -8,24 +8,34 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minicnn.differentiation import Recorded, met
-from minicnn.keras._called import metrics_of
+from minicnn.keras._called import metrics_in
 from minicnn.keras._eager import eager
+from minicnn.layers.base import Layer
+from minicnn.metrics import Metric
 from minicnn.models import files
 from minicnn.models.subclassing import layers_in
+from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
+
+_HOLDING = (Layer, Metric, list)
 
 
 def metrics_within(layer: Any) -> list[Any]:
     """The metrics in the attributes of a layer or model, and of the layers that it has or is made of, each once."""
     found, waiting, seen = {}, [layer], set()
-    while waiting:
-        part = waiting.pop(0)
+    for part in waiting:  # which grows
         if id(part) not in seen:
             seen.add(id(part))
-            found |= {id(metric): metric for metric in metrics_of(part)}
-            waiting += [*getattr(part, "_own_layers", tuple)(), *layers_in(vars(part).values())]
+            values = [*vars(part).values()] if not is_of_package(type(part)) else _holding(vars(part))
+            found |= {id(metric): metric for metric in metrics_in(values)}
+            waiting += [*getattr(part, "_own_layers", tuple)(), *layers_in(values)]
     return list(found.values())
+
+
+def _holding(attributes):
+    """Of attributes of a layer of the package, those that may hold others: loops of one's own ask in each batch."""
+    return [x for name, x in attributes.items() if isinstance(x, _HOLDING) and name != "nodes"]
 
 
 def _save_own_variables(layer: Any, store: Any) -> None:

@@ -8,6 +8,7 @@ library's own code.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -29,6 +30,7 @@ _OF_OBJECTS = """
 """
 
 _MISSING = object()
+_OWN = " of its own"  # behind a name in an object's `__dict__`, where no attribute can have it
 
 
 def divide(thing: Any, name: str, frame: FrameType) -> None:
@@ -41,14 +43,31 @@ def divide(thing: Any, name: str, frame: FrameType) -> None:
     frame : frame
         Of whoever sets it.
     """
-    if not _is_of_library(frame) and _first_argument(frame) is thing and is_taken(type(thing), name):
-        _divide(type(thing), name)
+    cls = type(thing)
+    may_be = (hasattr(cls, name) or name in _OF_OBJECTS.split()) and not isinstance(vars(cls).get(name), _Divided)
+    # a frame that was asked for its values keeps them until it ends: it is asked last, and for few names
+    if may_be and not _is_of_library(frame) and is_taken(cls, name) and _first_argument(frame) is thing:
+        _divide(cls, name)
 
 
 def _divide(cls, name):
     if not isinstance(vars(cls).get(name), _Divided):
         of_library = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), _MISSING)
         type.__setattr__(cls, name, _Divided(name, of_library))
+
+
+def divide_again(thing: Any, state: Mapping[str, Any]) -> None:
+    """Let names have two meanings, as they had in the process that `state`, of an object of the class, was pickled in.
+
+    Parameters
+    ----------
+    thing : Layer or Model
+    state : dict
+        What becomes its attributes.
+    """
+    for name in state:
+        if name.endswith(_OWN) and is_taken(type(thing), name.removesuffix(_OWN)):
+            _divide(type(thing), name.removesuffix(_OWN))
 
 
 def is_taken(cls: type, name: str) -> bool:
@@ -84,7 +103,7 @@ class _Divided:
     def __init__(self, name: str, of_library: Any) -> None:
         self.name = name
         self.of_library = of_library
-        self.own = f"own_{name}"
+        self.own = f"{name}{_OWN}"
 
     def __get__(self, thing: Any, cls: type | None = None) -> Any:
         found, kept = self.of_library, {} if thing is None else vars(thing)
@@ -102,14 +121,21 @@ class _Divided:
         frame = sys._getframe(1)
         while _is_setter(frame):
             frame = frame.f_back  # type: ignore[assignment]  # a setter is called by somebody
-        if not _is_of_library(frame) and _first_argument(frame) is thing:
-            setattr(thing, self.own, value)
+        if not _is_of_library(frame) and (self.own in vars(thing) or _first_argument(frame) is thing):
+            vars(thing)[self.own] = value
             with suppress(TypeError, ValueError):  # names of classes, a seed: where it fits, it is the library's too
                 self._set_property(thing, value)
         elif hasattr(self.of_library, "__set__"):
             self.of_library.__set__(thing, value)
         else:
             vars(thing)[self.name] = value
+
+    def __delete__(self, thing: Any) -> None:
+        kept = vars(thing)
+        name = self.own if self.own in kept and not _is_of_library(sys._getframe(1)) else self.name
+        if name not in kept:
+            raise AttributeError(f"'{type(thing).__name__}' object has no attribute '{self.name}'")
+        del kept[name]
 
     def _set_property(self, thing, value):
         if isinstance(self.of_library, property) and self.of_library.fset is not None:
@@ -126,3 +152,7 @@ class OwnNames:
     def __setattr__(self, name: str, value: Any) -> None:
         divide(self, name, sys._getframe(1))
         super().__setattr__(name, value)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        divide_again(self, state)
+        super().__setstate__(state)  # type: ignore[misc]

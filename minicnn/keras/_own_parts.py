@@ -22,7 +22,7 @@ from minicnn.keras._eager import eager
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
-from minicnn.keras._own_names import divide
+from minicnn.keras._own_names import divide, divide_again
 from minicnn.keras._own_weights import declared, standing_in, weights_in_graph
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import add_update, held
@@ -119,6 +119,10 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
         super().__setattr__(name, value)
         for part in self.parts() if is_said else ():
             part.trainable = value
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        divide_again(self, state)
+        vars(self).update(state)
 
     def _adopt(self, name, value):
         """Have variables in an attribute as weights."""

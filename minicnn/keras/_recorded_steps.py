@@ -94,10 +94,11 @@ def formula_of(place: Place) -> Formula:
         if {"forward", "backward", "fused"} & vars(cls).keys():
             break
     raise NotImplementedError(
-        f"gradients of gradients (second order), and by frozen weights, do not go through layer '{place.layer_name}' "
-        f"({type(place.step).__name__}, in {place.dtype}): take the gradient outside of the other tape's `with`, or "
-        "tf.stop_gradient(gradient), if it is meant as a number. Received: a target that is computed of what "
-        "tape.gradient gave"
+        f"gradients of gradients (second order) do not go through layer '{place.layer_name}' "
+        f"({type(place.step).__name__}, in {place.dtype}), nor do those by its weights while it is frozen: take the "
+        "gradient outside of the other tape's `with`, or tf.stop_gradient(gradient), if it is meant as a number; and "
+        "by model.trainable_weights. Received: a target that is computed of what tape.gradient gave, or a source with "
+        "trainable=False"
     )
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.graph import Tensor
+from minicnn.keras._deferred import Deferred
+from minicnn.layers.added_loss import BatchScalar
 from minicnn.optimizers import Optimizer
 from minicnn.parameters import Weight
 
@@ -59,13 +62,14 @@ def as_updates(updates: Any) -> list[Minimization | Assignment]:
     Raises
     ------
     TypeError
-        For anything but what ``get_updates`` gives and pairs (variable, value).
+        For anything but what ``get_updates`` gives and pairs (variable, value); for values that are numbers already.
     """
     made: list[Minimization | Assignment] = []
     for update in updates or ():
         if isinstance(update, Minimization):
             made.append(update)
         elif isinstance(update, tuple) and len(update) == 2 and hasattr(update[0], "assign"):
+            _check_value(*update)
             made.append(Assignment(*update))
         else:
             raise TypeError(
@@ -74,3 +78,13 @@ def as_updates(updates: Any) -> list[Minimization | Assignment]:
                 f"Received: {type(update).__name__}"
             )
     return made
+
+
+def _check_value(variable, value):
+    """Raise `TypeError` for a number: of ``(variable, variable + 1)`` it would be the same in all calls."""
+    if not isinstance(value, Tensor | BatchScalar | Deferred):
+        raise TypeError(
+            "a pair in updates= is a variable and what is computed of a model's tensors; what is computed of variables "
+            "alone is a number before the first call: variable.assign_add(1), keras.backend.update_add(variable, 1), "
+            f"after each call of the function. Received: {value!r} for a variable of shape {tuple(variable.shape)}"
+        )

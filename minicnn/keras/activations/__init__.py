@@ -84,6 +84,8 @@ _NAMES = {
 
 def get(identifier: Any) -> Any:
     """As Keras: the function of a name, `linear` for None; functions, layers and configs are what they say."""
+    if isinstance(identifier, Mapping) and identifier.get("class_name") == "function":  # as Keras writes one down
+        identifier = identifier["config"]
     if identifier is None:
         return linear
     if isinstance(identifier, str):
@@ -101,6 +103,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     Parameters
     ----------
     config : str or dict
+        Also as Keras writes functions down, ``{"class_name": "function", "config": name}``.
     custom_objects : dict, optional
         Functions by the names that `config` may have.
     """

@@ -58,7 +58,7 @@ def _watching(cls):
         cls.on_train_begin(self, logs)
 
     own = {"on_train_begin": on_train_begin, "monitor_op": property(_monitor_op), "__doc__": cls.__doc__}
-    own["get_monitor_value"] = cls.current
+    own |= {"get_monitor_value": cls.current, "current": lambda self, logs: self.get_monitor_value(logs)}
     return type(cls.__name__, (cls,), own)
 
 

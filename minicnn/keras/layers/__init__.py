@@ -34,7 +34,7 @@ from minicnn.keras.layers._of_keras_1 import (
 )
 from minicnn.keras.layers._of_keras_1 import _Merge as _Merge
 from minicnn.keras.layers._of_weights import Using as Using
-from minicnn.keras.layers._places import AT, NODES
+from minicnn.keras.layers._places import AT
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
 from minicnn.layers import InputLayer as InputLayerOfCore
 from minicnn.settings import floatx
@@ -303,7 +303,7 @@ _INPUT = {
 }
 Tensor._keras_shape = property(lambda tensor: tensor.shape)  # type: ignore[attr-defined]
 _SHAPES: dict[str, Any] = {"input_shape": _shape_of("input"), "output_shape": _shape_of("output")}
-_CALLS = {**_calls.METHODS, **AT}
+_CALLS = _calls.METHODS
 VARIABLES: dict[str, Any] = OF_LAYERS | {
     "variables": _variables_of("weights"),
     "trainable_variables": _variables_of("trainable_weights"),
@@ -311,9 +311,11 @@ VARIABLES: dict[str, Any] = OF_LAYERS | {
 }
 
 
-for _shared, _property in {"input": property(_output_of_input), **NODES, **_SHAPES}.items():
+for _shared, _property in AT.items():
+    setattr(core.Layer, _shared, _property)  # operations on tensors are layers of a model, too
+for _shared, _property in {"input": property(_output_of_input), **_SHAPES}.items():
     setattr(InputLayerOfCore, _shared, _property)  # which a model's layers begin with
-for _variables, _property in {**VARIABLES, **WEIGHTS, **NODES, **masks_of("Layer")}.items():
+for _variables, _property in {**VARIABLES, **WEIGHTS, **masks_of("Layer")}.items():
     setattr(_own_parts.Layer, _variables, _property)
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument

@@ -162,7 +162,13 @@ class Assignable:
 
     @property
     def optimizer(self) -> Any:
-        """The optimizer that `compile` was given, or what was assigned: before `compile`, it may be anything."""
+        """The optimizer that `compile` was given, or what was assigned: before `compile`, it may be anything.
+
+        Raises
+        ------
+        TypeError
+            If anything but an optimizer is assigned after `compile`.
+        """
         if self._trained is not self:
             return self._trained.optimizer
         if self.compiled is None and "_own_optimizer" in vars(self):  # type: ignore[attr-defined]
@@ -171,10 +177,17 @@ class Assignable:
 
     @optimizer.setter
     def optimizer(self, value: Any) -> None:
-        if self.compiled is None or not isinstance(value, Optimizer):  # type: ignore[attr-defined]
+        trained = self._trained
+        if trained.compiled is None:
             vars(self)["_own_optimizer"] = value
+        elif isinstance(value, Optimizer):
+            trained.take_optimizer(value)
         else:
-            self._trained.take_optimizer(value)
+            raise TypeError(
+                "a model that was compiled trains with an optimizer, which model.optimizer = keras.optimizers.Adam() "
+                "replaces: by a name compile takes one, and model.save(path, include_optimizer=False) writes a file "
+                f"without it. Received: {value!r}"
+            )
 
     def take_optimizer(self, optimizer: Optimizer) -> None:
         """Train with another optimizer from now on, which has no state yet.

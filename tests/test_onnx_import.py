@@ -382,12 +382,12 @@ WHERE = ["half_pixel", "pytorch_half_pixel", "asymmetric"]
 @pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
 @pytest.mark.parametrize(
     ("where", "factors"),
-    [*((where, f) for where in WHERE for f in ((0.5, 0.6), (0.7, 1.4), (2.2, 0.2))), ("align_corners", (0.5, 0.6))],
+    [(where, f) for where in [*WHERE, "align_corners"] for f in ((0.5, 0.6), (0.7, 1.4), (2.2, 0.2), (1.5, 0.7))],
 )
 def test_the_nearest_pixel(where, rounding, factors, path, rng):
     """Also where float32 and float64 find different ones.
 
-    With align_corners, onnxruntime departs from ONNX's own cases unless the sizes are whole multiples.
+    With align_corners the corners lie on each other, as in PyTorch, where a size by a factor is not whole, too.
     """
     mode = f'mode="nearest", coordinate_transformation_mode="{where}", nearest_mode="{rounding}"'
     make_file(path, f"{IMAGES} {{ y = Resize<{mode}>(x, , f) }}", f=np.array([1, 1, *factors], np.float32))

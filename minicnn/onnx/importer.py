@@ -72,7 +72,7 @@ class Importer:
         self.budget: Budget = Budget()
         self.stacks: dict[str, list[Value]] = {}
         self.spare: int = MAX_SPARE
-        self.origins: Origins = Origins()
+        self.origins: Origins = Origins(graph.decisions)
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
         self._readers, self._shapes = {}, {name: array.shape for name, array in graph.constants.items()}
@@ -102,7 +102,7 @@ class Importer:
             self._images.setdefault(name, found)
         if id(node) not in self._done:
             self._translate(node)
-        self.origins.follow(node)
+        self.origins.follow(node, self._known)
         self._forget_inputs(node)
 
     def run_branch(self, node: FileNode, branch: FileGraph) -> None:

@@ -137,6 +137,8 @@ class FileGraph:
         Name → text, of whoever wrote the file.
     producer : str
         The program that wrote it.
+    decisions : list of dict
+        Filled in when a model is made: for each If, the arrays of sizes that decided it, by their names.
     """
 
     name: str
@@ -149,6 +151,7 @@ class FileGraph:
     open_sizes: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict)
     producer: str = ""
+    decisions: list[dict[str, np.ndarray]] = field(default_factory=list)
 
     def count_numbers(self) -> int:
         """How many numbers all arrays of the file hold."""

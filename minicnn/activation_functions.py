@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from minicnn.checks import real_array
 from minicnn.functional import sigmoid
 from minicnn.layers.activations import stands_for
+from minicnn.layers.pointwise import nearest_probabilities
 from minicnn.settings import floatx
 
 SELU_ALPHA = 1.6732632423543772  # both of Klambauer et al., 2017
@@ -239,12 +240,7 @@ def log_softmax(x: ArrayLike, axis: int = -1) -> np.ndarray:
 def sparsemax(x: ArrayLike, axis: int = -1) -> np.ndarray:
     """The nearest point to x among probabilities, which may be 0, along an axis (Martins and Astudillo, 2016)."""
     z = np.moveaxis(_real(x), axis, -1)
-    ordered = -np.sort(-z, axis=-1)
-    ranks = np.arange(1, z.shape[-1] + 1)
-    sums = np.cumsum(ordered, axis=-1)
-    support = (1 + ranks * ordered > sums).sum(axis=-1, keepdims=True)  # how many entries stay above 0
-    tau = (np.take_along_axis(sums, support - 1, axis=-1) - 1) / support
-    return np.moveaxis(np.maximum(z - tau, 0), -1, axis).astype(z.dtype)
+    return np.moveaxis(nearest_probabilities(z), -1, axis).astype(z.dtype)
 
 
 def glu(x: ArrayLike, axis: int = -1) -> np.ndarray:

@@ -113,7 +113,7 @@ def test_another_suffix_is_refused(small, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-REFUSED = {"Reduce"}  # of functions of tensors, without a picture of its own
+REFUSED = {"Reduce", "Sparsemax"}  # without a picture of their own
 
 
 def layer_examples():

@@ -157,6 +157,20 @@ class LogSoftmax(Elementwise):
         yield cls(), [(4, 3)]
 
 
+EDGE = 4e-6  # what would be less than that is 0, so that rounding does not decide through what gradients go
+
+
+def nearest_probabilities(x: np.ndarray) -> np.ndarray:
+    """Of each row of x (…, C), along the last axis, the nearest point whose numbers are 0 or more, and 1 together."""
+    x = x - x.max(axis=-1, keepdims=True)  # beside large numbers, 1 would be nothing
+    ordered = -np.sort(-x, axis=-1)
+    ranks = np.cumsum(np.ones_like(x), axis=-1)  # 1, 2, …, C
+    support = (1 + ranks * ordered > np.cumsum(ordered, axis=-1) + EDGE).sum(axis=-1, keepdims=True)
+    above = np.where(ranks <= support, ordered, 0)
+    mean = (above.sum(axis=-1, keepdims=True) - 1) / support
+    return np.where(x < above.min(axis=-1, keepdims=True), 0, np.maximum(x - mean, 0))
+
+
 @register
 class Sparsemax(Elementwise):
     """The nearest point to x among probabilities, which may be 0, over the last axis.
@@ -168,18 +182,24 @@ class Sparsemax(Elementwise):
     uses_output = True
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        x = xs[0]  # (N, …, C)
-        ordered = -np.sort(-x, axis=-1)
-        ranks = np.cumsum(np.ones_like(x), axis=-1)  # 1, 2, …, C
-        sums = np.cumsum(ordered, axis=-1)
-        support = (1 + ranks * ordered > sums).sum(axis=-1, keepdims=True)  # how many stay above 0
-        above = np.where(ranks <= support, ordered, 0).sum(axis=-1, keepdims=True)
-        ws.y[...] = np.maximum(x - (above - 1) / support, 0)
+        ws.y[...] = nearest_probabilities(xs[0])
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         above = ws.y > 0
         mean = np.where(above, dy, 0).sum(axis=-1, keepdims=True) / above.sum(axis=-1, keepdims=True)
         ws.dxs[0][...] = np.where(above, dy - mean, 0)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        axis = graph.axis(xs[0], -1)  # x_i stays above 0 where Σ_j max(x_j - x_i, 0) < 1: TopK has two outputs
+        here, behind = (graph.constant(np.array([n])) for n in (axis, axis + 1))
+        x = graph.add("Sub", [xs[0], graph.add("ReduceMax", xs, axes=[axis])])
+        differences = graph.add("Sub", [graph.add("Unsqueeze", [x, part]) for part in (here, behind)])
+        above = graph.add("ReduceSum", [graph.add("Relu", [differences]), behind], keepdims=0)
+        inside = graph.add("Cast", [graph.add("Less", [above, graph.constant(np.float32(1 - EDGE))])], to=1)
+        total = graph.add("ReduceSum", [graph.add("Mul", [x, inside]), here])
+        shared = graph.add("Sub", [total, graph.constant(np.float32(1))])
+        mean = graph.add("Div", [shared, graph.add("ReduceSum", [inside, here])])
+        return graph.add("Mul", [graph.add("Relu", [graph.add("Sub", [x, mean])]), inside])
 
     @classmethod
     def examples(cls) -> Examples:

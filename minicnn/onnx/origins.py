@@ -34,6 +34,7 @@ class Origins:
     def __init__(self, decisions: list[dict[str, np.ndarray]]) -> None:
         self.counted: set[str] = set()
         self._sizes: dict[str, list[Tensor]] = {}
+        self._mixed: set[str] = set()  # names of arrays that hold other numbers too
         self._decisions = decisions
         self._measures: dict[str, dict[str, np.ndarray]] = {}  # name → the sizes of tensors that it was computed from
 
@@ -46,10 +47,24 @@ class Origins:
         self._follow_measures(node, known)
         if not self.counted.isdisjoint(node.inputs):
             self.counted.update(node.outputs)
-        inputs = node.inputs if node.operator == "Concat" else node.inputs[: node.operator in OF_NUMBERS]
+        inputs = node.inputs[: node.operator in OF_NUMBERS]
+        if node.operator == "Concat":
+            inputs = self._last_two(node.inputs, known)
+            self._mixed.update(node.outputs if any(name not in self._sizes for name in node.inputs) else ())
+        elif not self._mixed.isdisjoint(inputs):
+            inputs = []
         tensors = [tensor for name in inputs for tensor in self._sizes.get(name, ())]
         if tensors:
             self._sizes.update(dict.fromkeys(node.outputs, tensors[:MOST_TENSORS]))
+
+    def _last_two(self, names, known):
+        """Those inputs of a Concat that hold its last two numbers, rows and columns; none if others are among them."""
+        count, held = 0, []
+        for name in reversed(names):
+            if count < 2:
+                held.append(name)
+                count += np.size(known.get(name, ()))
+        return held if all(name in self._sizes for name in held) else []
 
     def _follow_measures(self, node, known):
         arrays = {name: known[name] for name in node.outputs if isinstance(known.get(name), np.ndarray)}

@@ -125,8 +125,8 @@ OF_IMAGES = {
     ),
     "vectors of all pixels, counted with the samples": (
         "c = Conv(x, w) t = Transpose<perm=[0,2,3,1]>(c) s = Constant<value_ints=[-1,4]>() r = Reshape(t, s) "
-        "g = Gemm(r, k, b) e = Sigmoid(g) m = Mul(g, e) h = MatMul(m, k) z = Constant<value_ints=[-1,6,5,4]>() "
-        "o = Reshape(h, z) u = Transpose<perm=[0,3,1,2]>(o) y = Conv(u, v)",
+        "g = Gemm(r, k, b) e = Sigmoid(g) m = Mul(g, e) a = Add(m, r) h = MatMul(a, k) "
+        "z = Constant<value_ints=[-1,6,5,4]>() o = Reshape(h, z) u = Transpose<perm=[0,3,1,2]>(o) y = Conv(u, v)",
         arrays(w=(4, 2, 1, 1), k=(4, 4), b=(4,), v=(2, 4, 1, 1)),
     ),
     "one scale along an axis": (

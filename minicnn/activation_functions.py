@@ -20,6 +20,7 @@ from minicnn.functional import sigmoid
 from minicnn.layers.activations import stands_for
 from minicnn.settings import floatx
 
+SPARSEMAX_EDGE = 4e-6  # what would be less than that is 0, so that rounding does not decide through what gradients go
 SELU_ALPHA = 1.6732632423543772  # both of Klambauer et al., 2017
 SELU_SCALE = 1.0507009873554805
 
@@ -236,15 +237,21 @@ def log_softmax(x: ArrayLike, axis: int = -1) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 
+def nearest_probabilities(x: np.ndarray) -> np.ndarray:
+    """Of each row of x (…, C), along the last axis, the nearest point whose numbers are 0 or more, and 1 together."""
+    x = x - x.max(axis=-1, keepdims=True)  # beside large numbers, 1 would be nothing
+    ordered = -np.sort(-x, axis=-1)
+    ranks = np.cumsum(np.ones_like(x), axis=-1)  # 1, 2, …, C
+    support = (1 + ranks * ordered > np.cumsum(ordered, axis=-1) + SPARSEMAX_EDGE).sum(axis=-1, keepdims=True)
+    above = np.where(ranks <= support, ordered, 0)
+    mean = (above.sum(axis=-1, keepdims=True) - 1) / support
+    return np.where(x < above.min(axis=-1, keepdims=True), 0, np.maximum(x - mean, 0))
+
+
 def sparsemax(x: ArrayLike, axis: int = -1) -> np.ndarray:
     """The nearest point to x among probabilities, which may be 0, along an axis (Martins and Astudillo, 2016)."""
     z = np.moveaxis(_real(x), axis, -1)
-    ordered = -np.sort(-z, axis=-1)
-    ranks = np.arange(1, z.shape[-1] + 1)
-    sums = np.cumsum(ordered, axis=-1)
-    support = (1 + ranks * ordered > sums).sum(axis=-1, keepdims=True)  # how many entries stay above 0
-    tau = (np.take_along_axis(sums, support - 1, axis=-1) - 1) / support
-    return np.moveaxis(np.maximum(z - tau, 0), -1, axis).astype(z.dtype)
+    return np.moveaxis(nearest_probabilities(z), -1, axis).astype(z.dtype)
 
 
 def glu(x: ArrayLike, axis: int = -1) -> np.ndarray:

@@ -74,6 +74,9 @@ def test_others():
     np.testing.assert_allclose(
         activations.sparsemax([[0.1, 0.2, 3.0], [0.2, 0.4, 0.3]]), [[0, 0, 1], [7 / 30, 13 / 30, 1 / 3]], atol=1e-6
     )
+    np.testing.assert_allclose(
+        activations.sparsemax(np.float32([[1e8, 0, 0], [3e7, 3e7, -1]])), [[1, 0, 0], [0.5, 0.5, 0]]
+    )
     np.testing.assert_allclose(activations.leaky_relu([-1.0, 1.0], negative_slope=0.5), [-0.5, 1])
     np.testing.assert_allclose(activations.gelu([1.0], approximate=True), [0.841192], rtol=1e-5)
     with pytest.raises(ValueError, match=r"halves an axis of even length"):

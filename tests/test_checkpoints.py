@@ -381,6 +381,23 @@ def test_saved_history_has_the_epoch(tmp_path):
     assert mc.load_model(tmp_path / f"{EPOCHS}.safetensors").history.history == history.history
 
 
+def test_the_lists_of_the_history_stay_the_same_ones(tmp_path):
+    """Callbacks that draw losses hold them."""
+    seen = []
+
+    class Look(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            history = self.model.history
+            seen.append((history.history, history.epochs, history.epoch, history.history.get("loss")))
+
+    model, save = build(), callbacks.ModelCheckpoint(tmp_path / "model.safetensors")
+    history = model.fit(X, Y, epochs=4, verbose=0, callbacks=[save, Look()])
+    assert history.epoch == [0, 1, 2, 3]
+    assert [loss for *_, loss in seen[1:]] == [history.history["loss"]] * 3
+    assert all(a is b for look in seen[2:] for a, b in zip(look, seen[1], strict=True))
+    assert seen[0][0] is history.history
+
+
 def test_callbacks_are_called_in_turns(tmp_path):
     own = [callbacks.BackupAndRestore(tmp_path), callbacks.ModelCheckpoint(tmp_path / "m.safetensors"), Meddle()]
     listed = callbacks.CallbackList(own, build(), {}).callbacks

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 
 if os.name != "posix":
@@ -46,3 +47,38 @@ def test_harness_notices(word, tmp_path, monkeypatch):
         worker.close()
     expected = {"hang": "more than", "crash": f"crash: {-signal.SIGABRT}", "raise": "KeyError", "look": "canary"}
     assert expected.get(word, {"run": "os.system"}.get(word, "memory" if "wrapped" in word else "")) in broken
+
+
+def branches_that_read(names, count, path):
+    """An ONNX file with an If whose branches read names of the graph outside again and again."""
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    outputs = {name: helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("y", "t", "e")}
+    graphs = [
+        helper.make_graph(
+            [
+                *(helper.make_node("Sum", [names(end, i, j) for j in range(99)], [f"{end}{i}"]) for i in range(count)),
+                helper.make_node("Relu", ["x"], [end]),
+            ],
+            "branch",
+            [],
+            [outputs[end]],
+        )
+        for end in ("t", "e")
+    ]
+    node = helper.make_node("If", ["c"], ["y"], then_branch=graphs[0], else_branch=graphs[1])
+    x = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 3, 4, 4])
+    true = onnx.numpy_helper.from_array(np.array(True), "c")
+    graph = helper.make_graph([node], "g", [x], [outputs["y"]], [true])
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
+
+
+def test_branches_that_read_much_take_no_longer_than_other_nodes(tmp_path):
+    branches_that_read(lambda *_: "x", 600, tmp_path / "one name.onnx")
+    branches_that_read(lambda *numbers: "{}{}_{}".format(*numbers), 600, tmp_path / "many names.onnx")
+    worker = hostile.Worker("onnx")
+    try:
+        results = [worker.open(tmp_path / f"{name}.onnx") for name in ("one name", "many names")]
+    finally:
+        worker.close()
+    assert [result.get("broken", result.get("outcome")) for result in results] == ["read", "refused"]

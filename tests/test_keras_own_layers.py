@@ -960,3 +960,22 @@ def test_a_metric_that_is_told_a_tensor_says_what_counts_it(measured):
         keras.Sequential([keras.Input((3,)), Inner()])
     with pytest.raises(TypeError, match=r"self.add_metric.*train_step"):
         keras.metrics.BinaryAccuracy()(keras.Input((3,)), keras.Input((3,)))
+
+
+@pytest.mark.parametrize("base", [keras.layers.Layer, keras.layers.Dense])
+def test_a_number_may_take_the_place_of_a_weight_that_a_call_reads(base):
+    """As in Keras; what the package's own formulas use is set by assign."""
+
+    class Scale(base):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.factor = self.add_weight(shape=(), initializer="ones", name="factor", trainable=False)
+
+        def call(self, x):
+            return x * self.factor
+
+    layer = Scale(2) if base is keras.layers.Dense else Scale()
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_array_equal(layer(x), x)
+    layer.factor = 3.0
+    np.testing.assert_array_equal(layer(x), 3 * x)

@@ -52,6 +52,10 @@ REFUSED = {
         SIZE.replace("at)", "first)") + "l = Equal(n, six) m = Not(l) k = Squeeze(m)",
         "depends on the number of samples",
     ),
+    "in 32 bits": (
+        SIZE.replace("at)", "first)") + "i = Cast<to=6>(n) l = Cast<to=6>(six) k = Equal(i, l)",
+        "depends on the number of samples",
+    ),
     "what tensors hold": ("m = ReduceMax<keepdims=0>(x) k = Greater(m, f)", r"\((If|ReduceMax)\)"),
 }
 
@@ -64,3 +68,26 @@ def test_other_conditions_are_refused(case, weights, tmp_path):
     path = make_file(tmp_path / "model.onnx", text, checked=False, **numbers, **weights)
     with pytest.raises(FileFormatError, match=message):
         mc.import_onnx(path)
+
+
+CHOICES = {"six": np.array(200), "one": np.array(1), "l": np.array([False, True])}
+OPEN = IMAGES.replace("6,5", '"H","W"')
+
+
+@pytest.mark.parametrize(
+    "condition", ["k = Greater(n, six)", "m = Mod(n, six) k = Cast<to=9>(m)", "m = Min(n, one) k = Gather(l, m)"]
+)
+def test_conditions_on_open_sizes_are_refused(condition, weights, tmp_path):
+    """The sizes that are tried do not tell what others decide."""
+    text = f"{OPEN} {{ {SIZE} {condition} {IF.format(TWICE, SAME)} }}"
+    path = make_file(tmp_path / "model.onnx", text, checked=False, **CHOICES, **weights)
+    with pytest.raises(FileFormatError, match=r"'n' depends on a size.*a condition \(If\) on 96 for one size and 160"):
+        mc.import_onnx(path)
+
+
+def test_conditions_on_channels_where_sizes_are_open(weights, tmp_path, rng):
+    """PyTorch's ``squeeze(1)`` of images of any size asks for their channels alone."""
+    text = f"{OPEN} {{ {SIZE} k = Equal(n, six) {IF.format(TWICE, SAME)} }}"
+    path = make_file(tmp_path / "model.onnx", text, checked=False, six=np.array(3), **weights | {"at": np.array(1)})
+    for size in ((6, 5), (7, 12)):
+        check_import(path, (3, *size), rng=rng)

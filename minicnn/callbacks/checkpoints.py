@@ -25,12 +25,16 @@ def _having(history, epoch, logs):
     if history is None:
         yield
         return
-    before = history.get_state()
     history.on_epoch_end(epoch, logs)
     try:
         yield
-    finally:
-        history.set_state(before)
+    finally:  # in place: whoever draws losses may hold the lists
+        history.epoch.pop()
+        for kept in (history.history, history.epochs):
+            for name in logs:
+                kept[name].pop()
+                if not kept[name]:
+                    del kept[name]
 
 
 class ModelCheckpoint(MonitorCallback):

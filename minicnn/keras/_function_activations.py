@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from minicnn import layers
+from minicnn.activation_functions import SPARSEMAX_EDGE, nearest_probabilities
 from minicnn.hints import Config
 from minicnn.keras import regularizers
 from minicnn.keras.utils._helpers import function_called, get_custom_objects
@@ -15,6 +16,9 @@ from minicnn.layers import activations
 from minicnn.layers.activations import Elementwise
 from minicnn.own_parts import is_of_package
 from minicnn.step import Arrays, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 
 @activations.register
@@ -58,18 +62,24 @@ class Sparsemax(Elementwise):
     uses_output = True
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        x = xs[0]  # (N, …, C)
-        ordered = -np.sort(-x, axis=-1)
-        ranks = np.cumsum(np.ones_like(x), axis=-1)  # 1, 2, …, C
-        sums = np.cumsum(ordered, axis=-1)
-        support = (1 + ranks * ordered > sums).sum(axis=-1, keepdims=True)  # how many stay above 0
-        above = np.where(ranks <= support, ordered, 0).sum(axis=-1, keepdims=True)
-        ws.y[...] = np.maximum(x - (above - 1) / support, 0)
+        ws.y[...] = nearest_probabilities(xs[0])
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         above = ws.y > 0
         mean = np.where(above, dy, 0).sum(axis=-1, keepdims=True) / above.sum(axis=-1, keepdims=True)
         ws.dxs[0][...] = np.where(above, dy - mean, 0)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        axis = graph.axis(xs[0], -1)  # x_i stays above 0 where Σ_j max(x_j - x_i, 0) < 1: TopK has two outputs
+        here, behind = (graph.constant(np.array([n])) for n in (axis, axis + 1))
+        x = graph.add("Sub", [xs[0], graph.add("ReduceMax", xs, axes=[axis])])
+        differences = graph.add("Sub", [graph.add("Unsqueeze", [x, part]) for part in (here, behind)])
+        above = graph.add("ReduceSum", [graph.add("Relu", [differences]), behind], keepdims=0)
+        inside = graph.add("Cast", [graph.add("Less", [above, graph.constant(np.float32(1 - SPARSEMAX_EDGE))])], to=1)
+        total = graph.add("ReduceSum", [graph.add("Mul", [x, inside]), here])
+        shared = graph.add("Sub", [total, graph.constant(np.float32(1))])
+        mean = graph.add("Div", [shared, graph.add("ReduceSum", [inside, here])])
+        return graph.add("Mul", [graph.add("Relu", [graph.add("Sub", [x, mean])]), inside])
 
 
 _NO_LAYERS = {

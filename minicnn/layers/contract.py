@@ -40,10 +40,11 @@ def replaced_by(layer: Layer, attribute: str, value: object) -> object:
     Raises
     ------
     TypeError
-        For an array in the place of a weight, which would be computed with as before.
+        For an array in the place of a weight, which would be computed with as before; but in a `call` of a user's.
     """
     before = vars(layer).get(attribute, layer)
-    if isinstance(before, Weight) and isinstance(value, np.ndarray | list | int | float):
+    reads_it = not is_of_package(getattr(type(layer), "call", Step))
+    if isinstance(before, Weight) and isinstance(value, np.ndarray | list | int | float) and not reads_it:
         raise TypeError(
             f"'{attribute}' is a weight of layer '{layer.name}', whose numbers are set by "
             f"layer.{attribute}.assign(array) or layer.set_weights([…]). Received: {type(value).__name__}"

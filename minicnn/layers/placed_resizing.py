@@ -38,7 +38,7 @@ class PlacedResizing(Resampled):
     rounding : {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}
         Which pixel is the nearest.
     factors : sequence of two float, optional
-        n' / n where they are not just that, for rows and columns.
+        n' / n where they are not just that, for rows and columns; "align_corners" takes no notice of them.
     coefficient : float, default -0.75
         Of "bicubic": the a of R. Keys's cubic ("Cubic convolution interpolation for digital image processing", 1981).
     exclude_outside : bool, default False
@@ -147,8 +147,7 @@ def _places(coordinates, old, new, factor) -> np.ndarray:
     """Where the new pixels lie among the old ones; in float32, as elsewhere: 1.5 / 0.6 is no less than 2.5 there."""
     at, factor = np.arange(new, dtype=np.float32), np.float32(factor)
     if coordinates == "align_corners":
-        length = old * factor  # ONNX's, which need not be whole
-        return at * (old - 1) / (length - 1) if new > 1 else at * 0
+        return at * (old - 1) / (new - 1) if new > 1 else at * 0
     if coordinates == "asymmetric":
         return at / factor
     if coordinates == "tf_half_pixel_for_nn":

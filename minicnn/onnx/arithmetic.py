@@ -38,12 +38,13 @@ def _sum(node, graph):
 
 
 def _add(node, graph):
-    values = operands(node, graph)
+    values = _folded_alike(node, graph) or operands(node, graph)
     first = values[0]
     if all(v.tensor.shape == first.tensor.shape and _lie_alike(v.positions, first.positions) for v in values):
         tensors = [v.tensor for v in values]
         y = graph.call(node, layers.Add, tensors) if len(tensors) > 1 else tensors[0]
-        graph.give(node, Value(y, first.positions, all(v.is_nonnegative for v in values)))
+        is_nonnegative = all(v.is_nonnegative for v in values)
+        graph.give(node, Value(y, first.positions, is_nonnegative, folded=first.folded))
     else:
         _merge(node, graph, layers.Add, all(v.is_nonnegative for v in values))
 

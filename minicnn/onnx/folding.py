@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minicnn.onnx.arguments import BATCH, checked_axis, integers
 from minicnn.onnx.computed import COMPUTED, SEVERAL_OUTPUTS, check_computed, integer_type
@@ -244,9 +245,16 @@ def _quantize(node, arrays):
     return np.clip(y, bounds.min, bounds.max).astype(zero.dtype)
 
 
+def as_type(array: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+    """What Cast makes of an array; with the number of samples, for which there is no room in fewer bits, as it is."""
+    result = array.astype(dtype)
+    is_kept = result.dtype.kind == "b" or np.array_equal(result == BATCH, array == BATCH)
+    return result if is_kept else array
+
+
 def _cast_like(node, arrays):
     node.get("saturate", 1)
-    return arrays[0].astype(arrays[1].dtype)
+    return as_type(arrays[0], arrays[1].dtype)
 
 
 FOLDED: dict[str, Callable[[FileNode, Sequence[Any]], Any]] = {

@@ -20,7 +20,7 @@ from minicnn.onnx.naming import layer_name
 from minicnn.onnx.older import modernized
 from minicnn.onnx.origins import Origins
 from minicnn.onnx.properties import PRODUCER
-from minicnn.onnx.reader import FileGraph, FileNode
+from minicnn.onnx.reader import FileGraph, FileNode, read_in_place
 from minicnn.onnx.unsupported import unknown
 from minicnn.onnx.values import (
     Layout,
@@ -72,7 +72,7 @@ class Importer:
         self.budget: Budget = Budget()
         self.stacks: dict[str, list[Value]] = {}
         self.spare: int = MAX_SPARE
-        self.origins: Origins = Origins()
+        self.origins: Origins = Origins(graph.decisions)
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
         self._readers, self._shapes = {}, {name: array.shape for name, array in graph.constants.items()}
@@ -102,7 +102,7 @@ class Importer:
             self._images.setdefault(name, found)
         if id(node) not in self._done:
             self._translate(node)
-        self.origins.follow(node)
+        self.origins.follow(node, self._known)
         self._forget_inputs(node)
 
     def run_branch(self, node: FileNode, branch: FileGraph) -> None:
@@ -111,11 +111,9 @@ class Importer:
         nodes = [*branch.nodes, *(node.part("Identity", [own], [name], {}) for own, name in ends if name)]
         self._known.update(branch.constants)
         self._shapes.update((name, array.shape) for name, array in branch.constants.items())
+        read_in_place(self._readers, node, nodes)
         for inner in nodes:
             self._note_shape(inner)
-            for name in inner.inputs:
-                readers = self._readers.setdefault(name, [])
-                readers.insert(next((n for n, reader in enumerate(readers) if reader is node), len(readers)), inner)
         for inner in nodes:
             self._run_node(inner)
 

@@ -49,10 +49,12 @@ def _made(graph, make):
     error = None
     for step in STEPS:
         try:
-            first, second = (make(_with_numbers(graph, step, base)) for base in (3, 3 + len(graph.open_sizes)))
+            graphs = [_with_numbers(graph, step, base) for base in (3, 3 + len(graph.open_sizes))]
+            first, second = map(make, graphs)
         except FileFormatError as refused:
             error = error or refused
         else:
+            _check_decisions(*graphs)
             try:
                 return first, second, make(_with_numbers(graph, step, 3, more=1))
             except FileFormatError:  # many networks take multiples of a size
@@ -82,7 +84,16 @@ def _with_numbers(graph, step, base, more=0):
     """The graph with other numbers for other open sizes."""
     numbers = {name: step * (base + index) + more for index, name in enumerate(graph.open_sizes)}
     shapes = {name: tuple(numbers.get(n, n) for n in shape) for name, shape in graph.inputs.items()}
-    return replace(graph, inputs=shapes)
+    return replace(graph, inputs=shapes, decisions=[])
+
+
+def _check_decisions(first, second):
+    """Raise `FileFormatError` if an If asks for an open size: another one than those tried may decide otherwise."""
+    for own, other in zip(first.decisions, second.decisions, strict=False):
+        for name in own.keys() & other.keys():
+            if not np.array_equal(own[name], other[name]):
+                sizes = f"{own[name].tolist()} for one size and {other[name].tolist()} for another"
+                raise _refused(name.rpartition("\0")[2], f"a condition (If) on {sizes}")
 
 
 def _merged_configs(first, second) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import heapq
 import itertools
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -136,6 +137,8 @@ class FileGraph:
         Name → text, of whoever wrote the file.
     producer : str
         The program that wrote it.
+    decisions : list of dict
+        Filled in when a model is made: for each If, the arrays of sizes that decided it, by their names.
     """
 
     name: str
@@ -148,6 +151,7 @@ class FileGraph:
     open_sizes: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict)
     producer: str = ""
+    decisions: list[dict[str, np.ndarray]] = field(default_factory=list)
 
     def count_numbers(self) -> int:
         """How many numbers all arrays of the file hold."""
@@ -352,9 +356,21 @@ def _branch(node, attribute, external, opset, names):
     given = {*constants, *(name for n in nodes for name in n.outputs)}
     free = dict.fromkeys(name for n in nodes for name in n.inputs if name and name not in given)
     free |= dict.fromkeys(name for name in outputs if name not in given)
-    node.inputs += [name for name in free if name not in node.inputs]
+    node.inputs = [*dict.fromkeys([*node.inputs, *free])]
     nodes = _in_order(nodes, {*constants, *free}, outputs)
     return FileGraph(graph.name, opset, {}, outputs, None, constants, nodes)
+
+
+def read_in_place(readers: dict[str, list[FileNode]], node: FileNode, parts: Sequence[FileNode]) -> None:
+    """Put the nodes that take a node's place, as far as they read a name, before it among those that do."""
+    further = {}
+    for part in parts:
+        for name in part.inputs:
+            further.setdefault(name, []).append(part)
+    for name, new in further.items():
+        places = [id(reader) for reader in readers.setdefault(name, [])]
+        place = places.index(id(node)) if id(node) in places else len(places)
+        readers[name][place:place] = new
 
 
 def _in_order(nodes, known, outputs):

@@ -14,6 +14,7 @@ from minicnn import layers
 from minicnn.onnx import arguments
 from minicnn.onnx.adaptive import adaptive_pooling
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
+from minicnn.onnx.folding import as_type
 from minicnn.onnx.reader import DTYPES, FLOAT, FLOAT16, FLOATS, INTEGERS, FileGraph
 from minicnn.onnx.values import Value, channels_first, layout_of
 from minicnn.user_warnings import warn_user
@@ -53,6 +54,7 @@ def _if(node, graph):
     branches = [node.get(name, None, FileGraph) for name in ("else_branch", "then_branch")]
     if condition.size != 1 or condition.dtype != bool or None in branches:
         raise node.error(f"it has two branches, and a condition. Received: {condition.dtype}, {condition.shape}")
+    graph.origins.decide(node.inputs[0])
     branch = branches[condition.item()]
     if len(branch.outputs) != len(node.outputs):
         raise node.error(f"its branches have its outputs. Received: {len(branch.outputs)} of {len(node.outputs)}")
@@ -76,7 +78,7 @@ def _cast(node, graph):
     if graph.is_constant(node, 0):
         if to not in DTYPES:
             raise node.error(f"constants become numbers of 8 to 64 bits only. Received: to={to}")
-        graph.give(node, graph.constant(node, 0).astype(DTYPES[to][0]))
+        graph.give(node, as_type(graph.constant(node, 0), DTYPES[to][0]))
     elif (graph.value(node, 0).is_whole and to in DTYPES) or (to in INTEGERS and _is_index(node, graph)):
         graph.give(node, graph.value(node, 0))  # Embedding cuts off fractions as Cast does
     elif to not in FLOATS:

@@ -1,5 +1,7 @@
 """What Keras's users expect of models, inputs and losses; the expected values are those that Keras documents."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -386,3 +388,104 @@ def test_the_score_of_an_estimator_takes_weights_of_samples():
         -regressor.model.evaluate(x, y, verbose=0, sample_weight=weights)
     )
     assert regressor.score(x, y, sample_weight=weights) != pytest.approx(regressor.score(x, y))
+
+
+# ------------------------------------------------------------------------------------------------ what get_config says
+
+ACTIVATIONS = ("relu", "softmax", "elu", "gelu", "sigmoid", "tanh", "relu6", "leaky_relu", "selu", "silu", "linear")
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_layers_config_names_its_activation(name):
+    for cls, first in ((layers.Dense, (2,)), (layers.Conv2D, (2, 3)), (layers.Activation, ())):
+        layer = cls(*first, name) if cls is layers.Activation else cls(*first, activation=name)
+        config = layer.get_config()
+        assert config["activation"] == name and config["dtype"] == "float32" and config["trainable"] is True
+        again = cls.from_config(config)
+        assert again.get_config() == config and type(again.activation) is type(layer.activation)
+        of_core = cls.from_config(cls.core_class.get_config(layer))  # the form of files
+        assert of_core.get_config() == config
+
+
+def test_a_layers_config_has_keras_values():
+    config = layers.Conv2D(2, 3, activation=layers.ReLU(max_value=2.0), kernel_regularizer="l2").get_config()
+    assert config["data_format"] == "channels_last" and config["kernel_constraint"] is None
+    assert config["activation"]["class_name"] == "ReLU" and config["activation"]["config"]["max_value"] == 2.0
+    assert config["kernel_initializer"]["class_name"] == "GlorotUniform"
+    assert layers.Conv2D.from_config(config).activation.max_value == 2.0
+    assert layers.Dense(2, activation=None).get_config()["activation"] == "linear"
+    assert layers.Dense(2, input_shape=(3,)).get_config()["batch_input_shape"] == (None, 3)
+    assert layers.Flatten(data_format="channels_first").get_config()["data_format"] == "channels_first"
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_a_models_config_has_keras_values(tmp_path, suffix):
+    stack = keras.Sequential([keras.Input((6, 5, 3)), layers.Conv2D(2, 3, activation="relu"), layers.Flatten()])
+    x = np.random.default_rng(0).normal(size=(2, 6, 5, 3)).astype("float32")
+    for model in (stack, keras.Model(stack.input, stack.output)):
+        model.save(tmp_path / f"m{suffix}")
+        loaded = keras.models.load_model(tmp_path / f"m{suffix}")
+        for m in (model, loaded):
+            first, conv = m.get_config()["layers"][:2]
+            assert first["class_name"] == "InputLayer" and first["config"]["batch_shape"] == (None, 6, 5, 3)
+            assert conv["config"]["activation"] == "relu" and conv["config"]["data_format"] == "channels_last"
+            of_json = json.loads(m.to_json())["config"]["layers"]
+            assert of_json[1]["config"]["activation"] == "relu"
+            for again in (type(m).from_config(m.get_config()), keras.models.model_from_json(m.to_json())):
+                again.set_weights(model.get_weights())
+                np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_a_config_with_another_input_size_gives_a_model_of_that_size():
+    model = keras.Sequential([keras.Input((6, 6, 3)), layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()])
+    for key in ("batch_shape", "batch_input_shape"):
+        config = model.get_config()
+        config["layers"][0]["config"][key] = (None, 9, 8, 3)
+        assert keras.Sequential.from_config(config).input_shape == (None, 9, 8, 3)
+
+
+def test_a_subclass_of_a_layer_writes_on_from_keras_values(tmp_path):
+    class Scaled(layers.Dense):
+        def __init__(self, units, factor=2, **kwargs):
+            super().__init__(units, **kwargs)
+            self.factor = factor
+
+        def get_config(self):
+            config = super().get_config()
+            config["seen"] = config["activation"]
+            return config | {"factor": self.factor, "seen": None} if config["activation"] == "relu" else {}
+
+        @classmethod
+        def from_config(cls, config):
+            assert config.pop("seen") is None
+            return cls(**config)
+
+    model = keras.Sequential([keras.Input((3,)), Scaled(2, factor=3, activation="relu")])
+    own = {"Scaled": Scaled}
+    model.save(tmp_path / "m.safetensors")
+    for again in (
+        keras.Sequential.from_config(model.get_config(), custom_objects=own),
+        keras.models.clone_model(model),
+        keras.models.load_model(tmp_path / "m.safetensors", custom_objects=own),
+    ):
+        assert again.layers[-1].factor == 3 and again.layers[-1].get_config()["activation"] == "relu"
+
+
+def test_first_values_by_a_function_or_a_class_of_ones_own_are_in_a_config():
+    class Of(keras.initializers.Initializer):
+        def __init__(self, value):
+            self.value = value
+
+        def __call__(self, shape, dtype=None):
+            return np.full(shape, self.value)
+
+        def get_config(self):
+            return {"value": self.value}
+
+    def halves(shape, dtype=None):
+        return np.full(shape, 0.5)
+
+    for first, names in ((halves, {"halves": halves}), (Of(0.5), {"Of": Of})):
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(2, kernel_initializer=first)])
+        again = keras.Sequential.from_config(model.get_config(), custom_objects=names)
+        np.testing.assert_array_equal(again.get_weights()[0], np.full((3, 2), 0.5))

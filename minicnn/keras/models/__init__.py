@@ -335,7 +335,8 @@ class _Stack(_Trainable):
 
 _as_in_keras = type("Model", (WithClosures, _OldMethods, _Functional, core.Model), {})
 Model = translated(_as_in_keras, _translate_model, __name__, saved_as=core.Model.saved_as)
-Sequential = translated(type("Sequential", (_OldMethods, _Stack, core.Sequential), {}), _unchanged, __name__)
+_stack_in_keras = type("Sequential", (_OldMethods, _Stack, core.Sequential), {})
+Sequential = translated(_stack_in_keras, _unchanged, __name__, saved_as=core.Sequential.saved_as)
 WithClosures.functional = Exporting.functional = staticmethod(Model)
 Model.core_class, Sequential.core_class = core.Model, core.Sequential
 

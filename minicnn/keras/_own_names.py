@@ -26,7 +26,8 @@ _KERAS = """
     trainable_variables trainable_weights variable_dtype variables weights
 """
 _METHODS_OF_KERAS = """
-    _make_predict_function _make_test_function _make_train_function add_update compile_from_config evaluate_generator
+    _make_predict_function _make_test_function _make_train_function _merge_function add_update compile_from_config
+    evaluate_generator
     fit_generator get_compile_config get_input_at get_output_at load_own_variables named_weights predict_classes
     predict_generator predict_proba quantize save_own_variables stateless_call to_yaml
 """

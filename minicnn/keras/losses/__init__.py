@@ -58,10 +58,10 @@ _OLD = {"cosine_proximity": "cosine_similarity", "kullback_leibler_divergence": 
 
 def get(identifier: Any) -> Any:
     """As Keras: a name in lower case means the function, other identifiers an object of a class; None is None."""
-    identifier = registered(identifier)
-    if identifier is None or isinstance(identifier, FunctionType):
-        return identifier
-    loss = _core.get(identifier)
+    found = registered(identifier)
+    if found is None or (isinstance(identifier, str) and isinstance(found, FunctionType)):
+        return found
+    loss, identifier = _core.get(found), found
     if isinstance(identifier, str) and identifier.islower():
         return getattr(sys.modules[__name__], snake_case(type(loss).__name__))
     return loss

@@ -1,12 +1,16 @@
 """What Keras's users expect of models, inputs and losses; the expected values are those that Keras documents."""
 
+import json
+
 import numpy as np
 import pytest
 
 import minicnn as mc
 from minicnn import keras
 from minicnn.errors import FileFormatError
+from minicnn.keras import backend as K
 from minicnn.keras import layers
+from minicnn.keras import tensorflow as tf
 
 
 def test_inputs_and_outputs_are_lists():
@@ -386,3 +390,247 @@ def test_the_score_of_an_estimator_takes_weights_of_samples():
         -regressor.model.evaluate(x, y, verbose=0, sample_weight=weights)
     )
     assert regressor.score(x, y, sample_weight=weights) != pytest.approx(regressor.score(x, y))
+
+
+# ------------------------------------------------------------------------------------------------ what get_config says
+
+ACTIVATIONS = ("relu", "softmax", "elu", "gelu", "sigmoid", "tanh", "relu6", "leaky_relu", "selu", "silu", "linear")
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_layers_config_names_its_activation(name):
+    for cls, first in ((layers.Dense, (2,)), (layers.Conv2D, (2, 3)), (layers.Activation, ())):
+        layer = cls(*first, name) if cls is layers.Activation else cls(*first, activation=name)
+        config = layer.get_config()
+        assert config["activation"] == name and config["dtype"] == "float32" and config["trainable"] is True
+        again = cls.from_config(config)
+        assert again.get_config() == config and type(again.activation) is type(layer.activation)
+        of_core = cls.from_config(cls.core_class.get_config(layer))  # the form of files
+        assert of_core.get_config() == config
+
+
+def test_a_layers_config_has_keras_values():
+    config = layers.Conv2D(2, 3, activation=layers.ReLU(max_value=2.0), kernel_regularizer="l2").get_config()
+    assert config["data_format"] == "channels_last" and config["kernel_constraint"] is None
+    assert config["activation"]["class_name"] == "ReLU" and config["activation"]["config"]["max_value"] == 2.0
+    assert config["kernel_initializer"]["class_name"] == "GlorotUniform"
+    assert layers.Conv2D.from_config(config).activation.max_value == 2.0
+    assert layers.Dense(2, activation=None).get_config()["activation"] == "linear"
+    assert layers.Dense(2, input_shape=(3,)).get_config()["batch_input_shape"] == (None, 3)
+    assert layers.Flatten(data_format="channels_first").get_config()["data_format"] == "channels_first"
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_a_models_config_has_keras_values(tmp_path, suffix):
+    stack = keras.Sequential([keras.Input((6, 5, 3)), layers.Conv2D(2, 3, activation="relu"), layers.Flatten()])
+    x = np.random.default_rng(0).normal(size=(2, 6, 5, 3)).astype("float32")
+    for model in (stack, keras.Model(stack.input, stack.output)):
+        model.save(tmp_path / f"m{suffix}")
+        loaded = keras.models.load_model(tmp_path / f"m{suffix}")
+        for m in (model, loaded):
+            first, conv = m.get_config()["layers"][:2]
+            assert first["class_name"] == "InputLayer" and first["config"]["batch_shape"] == (None, 6, 5, 3)
+            assert conv["config"]["activation"] == "relu" and conv["config"]["data_format"] == "channels_last"
+            of_json = json.loads(m.to_json())["config"]["layers"]
+            assert of_json[1]["config"]["activation"] == "relu"
+            for again in (type(m).from_config(m.get_config()), keras.models.model_from_json(m.to_json())):
+                again.set_weights(model.get_weights())
+                np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_a_config_with_another_input_size_gives_a_model_of_that_size():
+    model = keras.Sequential([keras.Input((6, 6, 3)), layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()])
+    for key in ("batch_shape", "batch_input_shape"):
+        config = model.get_config()
+        config["layers"][0]["config"][key] = (None, 9, 8, 3)
+        assert keras.Sequential.from_config(config).input_shape == (None, 9, 8, 3)
+
+
+def test_a_subclass_of_a_layer_writes_on_from_keras_values(tmp_path):
+    class Scaled(layers.Dense):
+        def __init__(self, units, factor=2, **kwargs):
+            super().__init__(units, **kwargs)
+            self.factor = factor
+
+        def get_config(self):
+            config = super().get_config()
+            config["seen"] = config["activation"]
+            return config | {"factor": self.factor, "seen": None} if config["activation"] == "relu" else {}
+
+        @classmethod
+        def from_config(cls, config):
+            assert config.pop("seen") is None
+            return cls(**config)
+
+    model = keras.Sequential([keras.Input((3,)), Scaled(2, factor=3, activation="relu")])
+    own = {"Scaled": Scaled}
+    model.save(tmp_path / "m.safetensors")
+    for again in (
+        keras.Sequential.from_config(model.get_config(), custom_objects=own),
+        keras.models.clone_model(model),
+        keras.models.load_model(tmp_path / "m.safetensors", custom_objects=own),
+    ):
+        assert again.layers[-1].factor == 3 and again.layers[-1].get_config()["activation"] == "relu"
+
+
+def test_first_values_by_a_function_or_a_class_of_ones_own_are_in_a_config():
+    class Of(keras.initializers.Initializer):
+        def __init__(self, value):
+            self.value = value
+
+        def __call__(self, shape, dtype=None):
+            return np.full(shape, self.value)
+
+        def get_config(self):
+            return {"value": self.value}
+
+    def halves(shape, dtype=None):
+        return np.full(shape, 0.5)
+
+    for first, names in ((halves, {"halves": halves}), (Of(0.5), {"Of": Of})):
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(2, kernel_initializer=first)])
+        again = keras.Sequential.from_config(model.get_config(), custom_objects=names)
+        np.testing.assert_array_equal(again.get_weights()[0], np.full((3, 2), 0.5))
+
+
+# ----------------------------------------------------------------------------------------- what scripts for Keras 2 ask
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_convolutions_with_a_kernel_for_every_place(rng, is_first):
+    x, kernel = rng.normal(size=(2, 6, 5, 3)), rng.normal(size=(2 * 3, 2 * 3 * 3, 4))
+    expected = np.empty((2, 2, 3, 4))
+    for i, j in np.ndindex(2, 3):
+        window = x[:, 3 * i : 3 * i + 2, j : j + 3]
+        rows = (np.moveaxis(window, 3, 1) if is_first else window).reshape(2, -1)
+        expected[:, i, j] = rows @ kernel[3 * i + j]
+    given = np.moveaxis(x, 3, 1) if is_first else x
+    made = K.local_conv2d(given, kernel, (2, 3), (3, 1), (2, 3), "channels_first" if is_first else "channels_last")
+    np.testing.assert_allclose(made, np.moveaxis(expected, 3, 1) if is_first else expected, rtol=1e-12)
+    row, kernel = rng.normal(size=(2, 9, 3)), rng.normal(size=(4, 3 * 3, 5))
+    expected = np.stack([row[:, 2 * i : 2 * i + 3].reshape(2, -1) @ kernel[i] for i in range(4)], axis=1)
+    if is_first:
+        made = np.swapaxes(K.local_conv1d(np.swapaxes(row, 1, 2), kernel, 3, 2, "channels_first"), 1, 2)
+    else:
+        made = K.local_conv1d(row, kernel, (3,), (2,))
+    np.testing.assert_allclose(made, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("padding", "rate"), [("valid", 1), ("same", 1), ("causal", 1), ("causal", 2)])
+def test_convolutions_of_rows(rng, padding, rate):
+    x, kernel = rng.normal(size=(2, 9, 3)).astype("float32"), rng.normal(size=(3, 3, 4)).astype("float32")
+    before, behind = {"valid": (0, 0), "same": (1, 1), "causal": (2 * rate, 0)}[padding]
+    padded = np.pad(x, [(0, 0), (before, behind), (0, 0)])
+    length = padded.shape[1] - 2 * rate
+    expected = sum(padded[:, rate * k : rate * k + length] @ kernel[k] for k in range(3))
+    np.testing.assert_allclose(K.conv1d(x, kernel, 1, padding, None, rate), expected, rtol=1e-4, atol=1e-5)
+    first = K.conv1d(np.swapaxes(x, 1, 2), kernel, 1, padding, "channels_first", rate)
+    np.testing.assert_allclose(np.swapaxes(first, 1, 2), expected, rtol=1e-4, atol=1e-5)
+    depthwise, pointwise = rng.normal(size=(3, 3, 2)).astype("float32"), rng.normal(size=(1, 6, 4)).astype("float32")
+    inner = sum(x[:, k : k + 7, :, None] * depthwise[k] for k in range(3)).reshape(2, 7, 6)
+    made = K.separable_conv1d(x, depthwise, pointwise)
+    np.testing.assert_allclose(made, inner @ pointwise[0], rtol=1e-3, atol=1e-5)
+
+
+def test_small_functions_of_the_backend():
+    parts = np.arange(6.0).reshape(3, 2)
+    assert K.foldl(lambda a, b: 2 * a + b, parts).tolist() == [8.0, 15.0]
+    assert K.foldr(lambda a, b: 2 * a + b, parts, np.ones(2)).tolist() == [28.0, 35.0]
+    assert K.temporal_padding(np.ones((1, 2, 1)), (1, 2))[0, :, 0].tolist() == [0, 1, 1, 0, 0]
+    assert K.is_placeholder(K.placeholder((None, 2))) and not K.is_placeholder(parts)
+    assert K.to_dense(parts) is parts and K.reset_uids() is None
+    state, variable = K.zeros((2,)), K.variable(np.zeros(2))
+    K.batch_set_value([(state, [1.0, 2.0]), (variable, [3.0, 4.0])])
+    assert K.get_value(state).tolist() == [1.0, 2.0] and K.get_value(variable).tolist() == [3.0, 4.0]
+    with pytest.raises(TypeError, match="takes a variable"):
+        K.set_value(parts, 1.0)  # an array of the user's
+
+
+def test_a_summary_says_which_layers_are_trained():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.Flatten(), layers.Dense(1, trainable=False)])
+    lines = []
+    model.summary(show_trainable=True, print_fn=lines.append)
+    cells = [line.split("│")[-2].strip() for line in "\n".join(lines).split("\n") if "(Dense)" in line or "(Fl" in line]
+    assert cells == ["Y", "-", "N"] and "Trainable ┃" in "\n".join(lines)
+
+
+def test_graphs_and_readers_are_refused_in_a_sentence():
+    step = tf.function(lambda x: x + 1)
+    assert step(1) == 2 and step.python_function is step
+    with pytest.raises(ImportError, match="no concrete function"):
+        step.get_concrete_function(tf.TensorSpec([None], tf.float32))
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    with pytest.raises(ImportError, match="no concrete function"):
+        tf.function(model.predict).get_concrete_function()
+    for module, name in ((K, "ctc_batch_cost"), (tf.nn, "ctc_loss"), (keras.ops, "ctc_decode")):
+        with pytest.raises(AttributeError, match="for sequences"):
+            getattr(module, name)
+    model.layers[-1].outbound_nodes = []  # of functions that pop layers
+    with pytest.raises(AttributeError, match="inbound_layers"):
+        _ = model.layers[-1].outbound_nodes
+
+
+def test_validation_data_of_the_model_in_a_callback():
+    x, y, seen = np.ones((4, 3)), np.ones((4, 1)), []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append([self.model.validation_data, self.validation_data])
+
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(x, y, validation_data=(x[:2], y[:2]), callbacks=[Look()], verbose=0)
+    assert all(data[0] is seen[0][0][0] and len(data) == 2 for data in seen[0])
+    assert not hasattr(model, "validation_data")
+
+
+def test_a_subclass_with_a_config_of_its_own_is_made_of_it():
+    class Net(keras.Model):
+        def __init__(self, units=2, **kwargs):
+            super().__init__(**kwargs)
+            self.units, self.head = units, layers.Dense(units)
+
+        def call(self, inputs):
+            return self.head(inputs)
+
+        def get_config(self):
+            return {"units": self.units}
+
+    again = Net.from_config(Net(3).get_config())
+    assert again.units == 3 and again(np.ones((2, 4))).shape == (2, 3)
+
+
+def test_objects_as_plain_data_and_back():
+    @keras.saving.register_keras_serializable("mine")
+    def distance(y_true, y_pred):
+        return K.mean(K.abs(y_true - y_pred), -1)
+
+    @keras.saving.register_keras_serializable("mine")
+    class Distance(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return K.mean(K.abs(y_true - y_pred), -1)
+
+    parts = [
+        *(layers.Dense(2, activation="relu"), keras.losses.MeanSquaredError(), keras.metrics.AUC(), Distance()),
+        *(keras.optimizers.Adam(0.5), keras.initializers.HeNormal(1), keras.regularizers.L2(0.5)),
+        keras.Sequential([keras.Input((3,)), layers.Dense(2)]),
+    ]
+    for part in parts:
+        written = keras.saving.serialize_keras_object(part)
+        again = keras.utils.deserialize_keras_object(json.loads(json.dumps(written)))
+        assert type(again).__name__ == type(part).__name__
+        assert json.dumps(keras.saving.serialize_keras_object(again)) == json.dumps(written)
+    for function in (distance, keras.activations.relu):
+        assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(function)) is function
+    assert keras.losses.deserialize("mine>distance") is keras.metrics.deserialize("mine>distance") is distance
+    assert isinstance(keras.losses.deserialize("mine>Distance"), Distance)
+    with pytest.raises(ValueError, match="custom_objects"):
+        keras.saving.deserialize_keras_object({"class_name": "Unheard", "config": {}})
+    with pytest.raises(ValueError, match="def name"):
+        keras.saving.serialize_keras_object(lambda x: x)
+
+
+def test_losses_have_names():
+    assert keras.losses.MeanSquaredError().name == "mean_squared_error" and keras.losses.Huber().name == "huber_loss"
+    assert keras.losses.BinaryCrossentropy(name="mine").name == "mine"
+    assert type("Own", (keras.losses.Loss,), {"call": lambda self, a, b: a})().name == "own"

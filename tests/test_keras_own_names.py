@@ -386,3 +386,46 @@ def test_a_schedule_of_ones_own_is_in_files(suffix, tmp_path):
     assert loaded.optimizer.iterations == 4
     for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def _own_method(name):
+    return lambda self, *args, **kwargs: (name, type(self).__name__)
+
+
+@pytest.mark.parametrize("of_model", [False, True])
+def test_a_class_may_have_any_name_of_the_librarys_for_a_method_of_its_own(of_model, tmp_path):
+    base = keras.Model if of_model else keras.layers.Layer
+    names = [
+        n for n in _taken(AllNamesModel if of_model else AllNames) if n not in _own_names._METHODS_OF_KERAS.split()
+    ]
+    names = [n for n in names if callable(getattr(base, n, None))]
+    assert {"lower", "forward", "call_on_arrays", "build_for"} <= set(names) and len(names) > 20
+
+    def call(self, x):
+        assert all(getattr(self, n)() == (n, "Own") for n in names)
+        return self.d(x)
+
+    def build(self, shape=None):
+        self.d = keras.layers.Dense(2)
+
+    own = {n: _own_method(n) for n in names} | {"call": call, "build": build}
+    own["graph" if of_model else "structure"] = property(_own_method("property"))
+    cls = type("Own", (base,), own | {"__module__": __name__})
+    model = cls() if of_model else keras.Sequential([keras.Input((5,)), cls()])
+    if of_model:
+        model.build((None, 5))
+    model.compile("sgd", LOGITS, metrics=["accuracy"])
+    model.fit(X, Y, epochs=1, verbose=0)
+    model.summary(print_fn=lambda text: None)
+    assert len(model.get_weights()) == 2 and model.predict(X).shape == (8, 2)
+    thing = model if of_model else model.layers[0]
+    assert all(getattr(thing, n)() == (n, "Own") for n in names)
+    assert (thing.graph if of_model else thing.structure) == ("property", "Own")
+    model.save_weights(tmp_path / "m.weights.h5")
+    model.load_weights(tmp_path / "m.weights.h5")
+
+    class Further(cls):
+        def lower(self):
+            return "further"
+
+    assert Further().lower() == "further" and Further().forward() == ("forward", "Further")

@@ -43,7 +43,7 @@ def network(**compile_arguments):
 
 
 def same_config(old, today):
-    configs = old.get_config(), today.get_config()
+    configs = [getattr(type(layer), "core_class", type(layer)).get_config(layer) for layer in (old, today)]
     for config in configs:
         del config["name"]
     return configs[0] == configs[1]

@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
+from minicnn.keras._configs import of_layer
 from minicnn.keras._function_activations import activation
 from minicnn.keras._initial_weights import taking_initial_weights
 from minicnn.keras._taped import inside_a_layer, is_recording
@@ -104,7 +105,11 @@ def losses(self: layers.Layer) -> list[Any]:
 
 
 def get_config(self: layers.Layer) -> dict[str, Any]:
-    """As of any layer; of a subclass that writes on, or takes any arguments, with all of the library's arguments."""
+    """Keras's values; of a subclass that writes on, or takes any arguments, with all of the library's arguments."""
+    return of_layer(self, core_of(self), _arguments_of(self))
+
+
+def _arguments_of(self):
     config = core_of(self).get_config(self)
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in constructor_parameters(type(self)))
     if is_of_package(type(self)) or (is_of_package(type(self).get_config) and not takes_any):

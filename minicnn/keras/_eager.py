@@ -13,7 +13,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred
-from minicnn.keras._loss_dtypes import dtype_of, in_its_dtype, with_dtype
+from minicnn.keras._loss_dtypes import LossName, dtype_of, in_its_dtype, with_dtype
 from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
@@ -147,7 +147,7 @@ def eager_part(part: Any, module: str) -> Any:
         return part
     if issubclass(part, Loss):
         own = {"__call__": called(loss_call(part.__call__)), "call": PerSample(), "dtype": property(dtype_of)}
-        own["__init__"] = with_dtype(part.__init__)
+        own |= {"__init__": with_dtype(part.__init__), "name": LossName()}
         return translated(part, _as_given, module, OnBuiltIn, **own)
     own = {"result": _of_metric(eagerly(part.result)), "update_state": _unrecorded(part.update_state)}
     return translated(part, _as_given, module, **own, variables=property(_named_variables))

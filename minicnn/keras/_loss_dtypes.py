@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import losses
 from minicnn.bfloat16 import rounded
+from minicnn.layers.names import snake_case
+from minicnn.own_parts import is_of_package
 from minicnn.settings import floatx
 
 _HALVES = ("float16", "bfloat16")
@@ -67,3 +70,16 @@ def in_its_dtype(loss: Any, result: Any) -> Any:
 def _rounded(array, half):
     with np.errstate(over="ignore", under="ignore"):
         return array.astype(np.float16) if half == "float16" else rounded(array.astype(np.float32))
+
+
+class LossName:
+    """``loss.name``: what the constructor was given, else that of the library's class in snake case, as in Keras."""
+
+    def __get__(self, loss: Any, owner: Any = None) -> str:
+        known = (cls.__name__ for cls in owner.__mro__ if is_of_package(cls) and cls.__name__ in losses.__all__)
+        name = next((name for name in known if name != "Loss"), owner.__name__)
+        default = "huber_loss" if name == "Huber" else snake_case(name)
+        return (None if loss is None else vars(loss).get("name")) or default
+
+    def __set__(self, loss: Any, value: str | None) -> None:
+        vars(loss)["name"] = value

@@ -28,12 +28,16 @@ _GROUPS = {
     "it is for images, and has nothing for sound": (
         *("MelSpectrogram", "STFTSpectrogram", "STFT", "STFTInitializer", "stft", "audio_dataset_from_directory"),
     ),
-    "this loss is for sequences, or for embeddings, which it does not train": ("CTC", "ctc", "Circle", "circle"),
+    "this loss is for sequences, or for embeddings, which it does not train": (
+        *("CTC", "ctc", "Circle", "circle", "ctc_batch_cost", "ctc_decode", "ctc_label_dense_to_sparse", "ctc_loss"),
+        *("ctc_beam_search_decoder", "ctc_greedy_decoder", "ctc_loss_v2", "ctc_beam_search_decoder_v2"),
+        *("ctc_unique_labels", "collapse_repeated"),
+    ),
     "there is one optimizer for all weights, in float32, where a loss needs no scale; loss_scale_factor= is there": (
         *("LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"),
     ),
     "it belongs to Keras's own machinery": (
-        *("Config", "deserialize_keras_object", "get_source_inputs"),
+        *("Config", "get_source_inputs"),
         *("disable_interactive_logging", "enable_interactive_logging", "is_interactive_logging_enabled"),
         *("standardize_dtype", "weighted_objective", "make_batches", "slice_arrays", "slice_X", "batch_shuffle"),
         *("standardize_input_data", "Container", "GraphExecutor", "tf_utils"),
@@ -45,14 +49,15 @@ _GROUPS = {
         *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D", "Masking"),
         *("ConvLSTM1D", "ConvLSTM3D", "SimpleRNNCell", "GroupQueryAttention", "ReversibleEmbedding"),
         *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization"),
-        *("Hashing", "MultiHeadAttention", "Attention", "AdditiveAttention", "sequence", "text"),
+        *("rnn", "Hashing", "MultiHeadAttention", "Attention", "AdditiveAttention", "sequence", "text"),
         *("pad_sequences", "Tokenizer", "timeseries_dataset_from_array", "text_dataset_from_directory"),
     ),
     "it is for images, and has no layers of three dimensions": (
         *("Conv3D", "Conv3DTranspose", "MaxPooling3D", "MaxPool3D", "AveragePooling3D", "AvgPool3D", "Cropping3D"),
         *("GlobalAveragePooling3D", "GlobalMaxPooling3D", "UpSampling3D", "ZeroPadding3D", "SpatialDropout3D"),
         *("GlobalAvgPool3D", "GlobalMaxPool3D", "Convolution3D", "Convolution3DTranspose", "AdaptiveAveragePooling3D"),
-        "AdaptiveMaxPooling3D",
+        *("AdaptiveMaxPooling3D", "conv3d", "conv3d_transpose", "pool3d", "spatial_3d_padding", "max_pool3d"),
+        *("avg_pool3d", "resize_volumes"),
     ),
     "this layer was dropped by Keras 2: write Add()([a, b]), Concatenate()([a, b]) and their like": ("Merge",),
     "this layer was dropped by later Kerases": (

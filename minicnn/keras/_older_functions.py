@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn import random as seeds
+from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
@@ -79,12 +80,12 @@ def random_uniform_variable(
 
 def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
     """An array of zeros, by default of `floatx`."""
-    return made_once(np.zeros(shape, dtype or floatx()))
+    return made_once(np.zeros(shape, dtype or floatx()).view(EagerArray))
 
 
 def ones(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
     """An array of ones, by default of `floatx`."""
-    return made_once(np.ones(shape, dtype or floatx()))
+    return made_once(np.ones(shape, dtype or floatx()).view(EagerArray))
 
 
 def eye(size: int | Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
@@ -126,12 +127,6 @@ def update_add(x: Any, increment: Any) -> Any:
 def update_sub(x: Any, decrement: Any) -> Any:
     """Subtract from a variable."""
     return update(x, np.asarray(value_of(met(x))) - value_of(met(decrement)))
-
-
-def batch_set_value(tuples: Sequence[tuple[Any, Any]]) -> None:
-    """Set several variables."""
-    for x, value in tuples:
-        x.assign(value)
 
 
 def stop_gradient(variables: Any) -> Any:
@@ -396,7 +391,7 @@ def manual_variable_initialization(value: bool) -> None:
     """Does nothing."""
 
 
-__all__ = ["batch_dot", "batch_set_value", "bias_add", "constant", "conv2d", "count_params", "cumprod"]
+__all__ = ["batch_dot", "bias_add", "constant", "conv2d", "count_params", "cumprod"]
 __all__ += ["dropout", "dtype", "eye", "gather", "get_uid", "in_test_phase", "in_top_k", "in_train_phase"]
 __all__ += ["is_sparse", "is_tensor", "l2_normalize", "manual_variable_initialization", "name_scope", "ones"]
 __all__ += ["ones_like", "pool2d", "random_bernoulli", "random_binomial", "random_normal"]

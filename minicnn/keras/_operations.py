@@ -167,10 +167,10 @@ def either(name: str) -> Callable[..., Any]:
     return function_
 
 
-_OF_FLOATS = {  # of integers of one byte and booleans NumPy computes these in half precision, a reciprocal in integers
+_OF_FLOATS = {  # of integers NumPy computes some of these in half precision, others in integers
     *("arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cos", "cosh", "exp", "expm1"),
     *("log", "log10", "log1p", "log2", "logaddexp", "reciprocal", "sin", "sinh", "sqrt", "tan"),
-    "tanh",
+    *("ceil", "floor", "percentile", "quantile", "tanh"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Attributes of users' layers and models whose names the library has for something else, as ``self.lower = 0.1``.
+"""Attributes and methods of users' layers and models whose names the library has for something else: ``self.lower``.
 
 Keras's scripts know the names of Keras's classes and stay away from those. They cannot know minicnn's. So a name that a
 class gives to something of its own has two meanings from then on: that of the class, and that of the library, for the
@@ -8,9 +8,9 @@ library's own code.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
-from types import FrameType
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import FrameType, FunctionType
 from typing import Any
 
 from minicnn.own_parts import is_of_package
@@ -25,8 +25,17 @@ _KERAS = """
     stop_training summary supports_masking test_on_batch test_step to_json train_on_batch train_step trainable
     trainable_variables trainable_weights variable_dtype variables weights
 """
+_METHODS_OF_KERAS = """
+    _make_predict_function _make_test_function _make_train_function _merge_function add_update compile_from_config
+    evaluate_generator
+    fit_generator get_compile_config get_input_at get_output_at load_own_variables named_weights predict_classes
+    predict_generator predict_proba quantize save_own_variables stateless_call to_yaml
+"""
+_CONTRACT = "backward bind buffers examples forward fused lower penalty to_onnx"
+"""What minicnn's documents let a layer write; where it writes Keras's `call`, they are methods of its own."""
 _OF_OBJECTS = """
-    _built _engine _policy _seed _told _weights advised declared_input_shape epochs_trained nodes scale_seen
+    _built _engine _policy _seed _told _weights advised declared_input_shape epochs_trained nodes saved_as scale_seen
+    structure
 """
 
 _MISSING = object()
@@ -50,10 +59,34 @@ def divide(thing: Any, name: str, frame: FrameType) -> None:
         _divide(cls, name)
 
 
-def _divide(cls, name):
+@contextmanager
+def dividing_methods(cls: type) -> Iterator[None]:
+    """Let methods and properties of a user's class have two meanings, where the library has such names.
+
+    Parameters
+    ----------
+    cls : type
+        That is being made; inside, it is without them, so that nothing takes them for the library's.
+    """
+    has_call = any("call" in vars(base) for base in cls.__mro__ if not is_of_package(base))
+    of_keras = [*_METHODS_OF_KERAS.split(), *([] if has_call else _CONTRACT.split())]
+    methods = {
+        n: m for n, m in vars(cls).items() if isinstance(m, FunctionType | property | staticmethod | classmethod)
+    }
+    methods = {name: method for name, method in methods.items() if name not in of_keras and is_taken(cls, name)}
+    for name in methods:
+        type.__delattr__(cls, name)
+    yield
+    for name, method in methods.items():
+        _divide(cls, name, method)
+
+
+def _divide(cls, name, own=None):
+    of_library = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), _MISSING)
+    if isinstance(of_library, _Divided):
+        own, of_library = own or of_library.own_method, of_library.of_library
     if not isinstance(vars(cls).get(name), _Divided):
-        of_library = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), _MISSING)
-        type.__setattr__(cls, name, _Divided(name, of_library))
+        type.__setattr__(cls, name, _Divided(name, of_library, own))
 
 
 def divide_again(thing: Any, state: Mapping[str, Any]) -> None:
@@ -100,15 +133,18 @@ class _Divided:
     Which one is meant says the module of the code that asks: there is nothing else to tell them apart by.
     """
 
-    def __init__(self, name: str, of_library: Any) -> None:
+    def __init__(self, name: str, of_library: Any, own_method: Any = None) -> None:
         self.name = name
         self.of_library = of_library
+        self.own_method = own_method
         self.own = f"{name}{_OWN}"
 
     def __get__(self, thing: Any, cls: type | None = None) -> Any:
         found, kept = self.of_library, {} if thing is None else vars(thing)
         if self.own in kept and not _is_of_library(sys._getframe(1)):
             return kept[self.own]
+        if self.own_method is not None and not _is_of_library(sys._getframe(1)):
+            return self.own_method.__get__(thing, cls)
         if hasattr(found, "__set__"):
             return found.__get__(thing, cls)
         if self.name in kept:
@@ -148,6 +184,10 @@ def _is_setter(frame):
 
 class OwnNames:
     """Mixin of Keras's models."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        with dividing_methods(cls):
+            super().__init_subclass__(**options)
 
     def __setattr__(self, name: str, value: Any) -> None:
         divide(self, name, sys._getframe(1))

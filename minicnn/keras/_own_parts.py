@@ -22,7 +22,7 @@ from minicnn.keras._eager import eager
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
-from minicnn.keras._own_names import divide, divide_again
+from minicnn.keras._own_names import divide, divide_again, dividing_methods
 from minicnn.keras._own_weights import declared, standing_in, weights_in_graph
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import add_update, held
@@ -371,7 +371,8 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
             vars(self).update(mine)
 
     def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
+        with dividing_methods(cls):
+            super().__init_subclass__(**options)
         if "get_config" in vars(cls):
             cls.get_config = with_all_arguments(vars(cls)["get_config"])
 

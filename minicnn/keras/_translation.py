@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minicnn.keras._warning import warn_once
+from minicnn.own_parts import is_of_package
 
 Translate = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 
@@ -15,7 +16,7 @@ class Translated(type):
     """Metaclass of such subclasses: an object of the class that they stand for counts as one of theirs."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        if "translate" in vars(cls):
+        if "translate" in vars(cls) and is_of_package(cls):
             args, kwargs = vars(cls)["translate"](args, kwargs)
         return super().__call__(*args, **kwargs)
 

@@ -60,6 +60,11 @@ def sharing() -> Iterator[None]:
         _shared.reset(token)
 
 
+def is_described() -> bool:
+    """Whether a model is being written down, or made of what was written."""
+    return _shared.get() is not None
+
+
 # ------------------------------------------------------------------------------------------------------- writing
 
 

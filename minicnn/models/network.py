@@ -97,8 +97,7 @@ class Network(Summarized):
 
     def _check_layers(self):
         """Layer names must differ, since files and `get_layer` go by them; weights must be of one dtype."""
-        names = [layer.name for layer in self.layers]
-        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+        repeated = sorted(name for name, count in Counter(layer.name for layer in self.layers).items() if count > 1)
         if repeated:
             raise ValueError(f"the layers of a model need different names. Received: {repeated} more than once")
         check_one_dtype(self.weights)
@@ -186,9 +185,10 @@ class Network(Summarized):
         ValueError, TypeError
             If the config does not describe a model.
         """
-        config = configs.from_keras(cls, config)
-        with custom_object_scope(custom_objects), configs.sharing(), floatx_of(config.get("dtype", floatx())):
-            model = configs.made(cls, config)
+        with custom_object_scope(custom_objects), configs.sharing():
+            config = configs.from_keras(cls, config)
+            with floatx_of(config.get("dtype", floatx())):
+                model = configs.made(cls, config)
         model._trainable = bool(config.get("trainable", True))  # its layers have their own flags, and policies
         model.keep_policy(config.get("dtype"))
         return model

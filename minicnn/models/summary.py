@@ -23,6 +23,7 @@ class Summarized(InForm):
         expand_nested: bool = False,
         print_fn: Callable[[str], object] | None = None,
         flops: bool = False,
+        show_trainable: bool = False,
     ) -> None:
         """Print a table of the layers, their output shapes and their numbers of parameters.
 
@@ -37,11 +38,13 @@ class Summarized(InForm):
         flops : bool, default False
             Whether there is a column with each layer's floating-point operations for one sample, in use; see
             docs/why.md for what counts.
+        show_trainable : bool, default False
+            Whether there is a column that says of each layer with weights whether they are trained: Y or N.
         """
-        hand_over(summary_text(self, expand_nested, flops), print_fn)
+        hand_over(summary_text(self, expand_nested, flops, show_trainable), print_fn)
 
 
-def summary_text(model: Network, expand_nested: bool = False, flops: bool = False) -> str:
+def summary_text(model: Network, expand_nested: bool = False, flops: bool = False, show_trainable: bool = False) -> str:
     """Layers, output shapes and parameter counts in Keras 3's form.
 
     Parameters
@@ -51,12 +54,15 @@ def summary_text(model: Network, expand_nested: bool = False, flops: bool = Fals
         Whether the layers of a model that is used as a layer get rows of their own.
     flops : bool, default False
         Whether there is a column for each layer's operations.
+    show_trainable : bool, default False
+        Whether there is one that says which layers are trained.
     """
     functional = any(len(node.inputs) > 1 or len(node.outputs[0].node.layer.nodes) > 1 for node in _nodes(model))
     functional = functional or _branches(model)
     header = ["Layer (type)", "Output Shape", "Param #", *(["FLOPs"] if flops else [])]
     header += ["Connected to"] if functional else []
-    rows = _rows(model, functional, expand_nested, flops)
+    header += ["Trainable"] if show_trainable else []
+    rows = _rows(model, functional, expand_nested, flops, show_trainable)
     work = f"\n Total FLOPs: {_count(graph_flops(model.graph))} (one sample)" if flops and model.built else ""
     return f'Model: "{model.name}"\n{_table(header, rows, right={2, 3} if flops else {2})}\n{_totals(model)}{work}'
 
@@ -77,7 +83,7 @@ def _branches(model) -> bool:
     return several_ends or len(set(read)) != len(read)
 
 
-def _rows(model, functional, expand_nested, flops, indent=""):
+def _rows(model, functional, expand_nested, flops, show_trainable, indent=""):
     """One row of cells for each layer."""
     rows = []
     for layer in model.layers:
@@ -86,9 +92,11 @@ def _rows(model, functional, expand_nested, flops, indent=""):
         row = [kind, _output_shape(model, layer), count, *([_flops(model, layer)] if flops else [])]
         if functional:
             row.append(_connections(model, layer) if not indent else "")
+        if show_trainable:
+            row.append("-" if not layer.weights else "Y" if layer.trainable else "N")
         rows.append(row)
         if expand_nested and hasattr(layer, "layers") and hasattr(layer, "structure"):  # a model: no Pipeline
-            rows += _rows(layer, functional, True, flops, indent + "  └ ")
+            rows += _rows(layer, functional, True, flops, show_trainable, indent + "  └ ")
     return rows
 
 

@@ -80,8 +80,8 @@ def test_functions_of_a_models_tensors():
 def test_activations_of_layers_are_layers_that_files_hold():
     dense = tf.keras.layers.Dense(2, activation=tf.nn.relu, input_shape=(3,))
     model = tf.keras.Sequential([dense, tf.keras.layers.Dense(2, activation=tf.nn.softmax)])
-    names = [layer.get_config()["activation"]["class_name"] for layer in model.layers]
-    assert names == ["ReLU", "Softmax"] and tf.keras.models.model_from_json(model.to_json()).count_params() == 14
+    names = [layer.get_config()["activation"] for layer in model.layers]
+    assert names == ["relu", "softmax"] and tf.keras.models.model_from_json(model.to_json()).count_params() == 14
 
 
 def test_losses_and_layers_are_differentiated():

@@ -10,7 +10,8 @@ import numpy as np
 
 from minicnn import utils
 from minicnn.console import say
-from minicnn.differentiation import value_of
+from minicnn.data.elements import EagerArray
+from minicnn.differentiation import met, value_of
 from minicnn.keras import _data_format, ops
 from minicnn.keras._deferred import applied
 from minicnn.keras._names import lookup
@@ -99,16 +100,25 @@ eval = get_value
 
 
 def set_value(x: Any, value: Any) -> None:
-    """Set a variable, such as ``model.optimizer.lr``.
+    """Set a variable, such as ``model.optimizer.lr``; what `zeros` or `ones` made, too.
 
     Raises
     ------
     TypeError
         For anything else.
     """
+    if isinstance(x, EagerArray) and np.ndim(x):
+        x[...] = value_of(met(value))
+        return
     if not hasattr(x, "assign"):
         raise TypeError(f"set_value takes a variable, such as model.optimizer.lr. Received: {type(x).__name__}")
     x.assign(value)
+
+
+def batch_set_value(tuples: Sequence[tuple[Any, Any]]) -> None:
+    """Set several variables."""
+    for x, value in tuples:
+        set_value(x, value)
 
 
 def batch_get_value(tensors: Sequence[Any]) -> list[Any]:
@@ -211,5 +221,5 @@ def __getattr__(name: str) -> Any:
     return import_module("minicnn.keras.tensorflow") if name == "tf" else _find(name)
 
 
-_NOT_ITS_OWN = ("applied", "stacked_input", "import_module", "lookup", "say", "set_phase", "value_of")
+_NOT_ITS_OWN = ("applied", "stacked_input", "import_module", "lookup", "met", "say", "set_phase", "value_of")
 __all__ = [n for n in globals() if not n.startswith("_") and callable(globals()[n]) and n not in _NOT_ITS_OWN]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 from minicnn.differentiation import met, value_of
+from minicnn.graph import Tensor
 from minicnn.keras import ops
 from minicnn.keras._phase import is_unsaid
 from minicnn.keras._state import Held, RecordedState
@@ -140,6 +142,136 @@ def normalize_batch_in_training(
     return batch_normalization(x, mean_, var_, beta, gamma, epsilon=epsilon), mean, var
 
 
-__all__ = ["batch_normalization", "normalize_batch_in_training"]
+def conv1d(
+    x: Any,
+    kernel: Any,
+    strides: int = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: int = 1,
+) -> Any:
+    """The convolution of rows (N, W, C) with a kernel (K, C, F).
+
+    Parameters
+    ----------
+    x, kernel : array, or what a layer computes
+    strides, dilation_rate : int
+    padding : {"valid", "same", "causal"}
+        "causal": zeros before the row alone, so that no output sees what comes behind it.
+    data_format : str, optional
+        Default: what `keras.backend` says.
+    """
+    data_format = normalize_data_format(data_format)
+    if padding == "causal":
+        before = dilation_rate * (ops.shape(kernel)[0] - 1)
+        pairs = [(0, 0), (before, 0), (0, 0)]
+        x = ops.pad(x, pairs if data_format == "channels_last" else [pairs[0], pairs[2], pairs[1]])
+        padding = "valid"
+    return ops.conv(x, kernel, strides, padding, data_format, dilation_rate)
+
+
+def separable_conv1d(
+    x: Any,
+    depthwise_kernel: Any,
+    pointwise_kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    data_format: str | None = None,
+    dilation_rate: Any = 1,
+) -> Any:
+    """The convolution of each channel of rows (N, W, C) with (K, C, M), and one with a kernel (1, C · M, F)."""
+    data_format = normalize_data_format(data_format)
+    return ops.separable_conv(x, depthwise_kernel, pointwise_kernel, strides, padding, data_format, dilation_rate)
+
+
+def temporal_padding(x: Any, padding: Any = (1, 1)) -> Any:
+    """Zeros before and behind the middle axis of rows (N, W, C)."""
+    return ops.pad(x, [(0, 0), tuple(padding), (0, 0)])
+
+
+def local_conv1d(inputs: Any, kernel: Any, kernel_size: Any, strides: Any, data_format: str | None = None) -> Any:
+    """What a convolution of rows (N, W, C) is with a kernel (OW, K · C, F) of its own at every place.
+
+    Parameters
+    ----------
+    inputs, kernel : array, or what a layer computes
+    kernel_size, strides : int or (int,)
+    data_format : str, optional
+        Default: what `keras.backend` says.
+    """
+    size, step = (normalize_tuple(n, 1, "kernel_size")[0] for n in (kernel_size, strides))
+    is_first = normalize_data_format(data_format) == "channels_first"
+    rows = ops.expand_dims(ops.transpose(inputs, (0, 2, 1)) if is_first else inputs, 1)  # (N, 1, W, C)
+    made = ops.squeeze(_local(rows, kernel, (1, size), (1, step)), 1)  # (N, OW, F)
+    return ops.transpose(made, (0, 2, 1)) if is_first else made
+
+
+def local_conv2d(
+    inputs: Any,
+    kernel: Any,
+    kernel_size: Any,
+    strides: Any,
+    output_shape: Any = None,
+    data_format: str | None = None,
+) -> Any:
+    """What a convolution of images (N, H, W, C) is with a kernel (OH · OW, KH · KW · C, F) of its own at every place.
+
+    Parameters
+    ----------
+    inputs, kernel : array, or what a layer computes
+    kernel_size, strides : int or (int, int)
+    output_shape : optional
+        Not used, as it follows from the others.
+    data_format : str, optional
+        Default: what `keras.backend` says. With the channels first a window's numbers are in the order (C, KH, KW).
+    """
+    size, steps = normalize_tuple(kernel_size, 2, "kernel_size"), normalize_tuple(strides, 2, "strides")
+    if normalize_data_format(data_format) == "channels_last":
+        return _local(inputs, kernel, size, steps)
+    made = _local(ops.transpose(inputs, (0, 2, 3, 1)), kernel, size, steps, order=(0, 3, 1, 2))
+    return ops.transpose(made, (0, 3, 1, 2))
+
+
+def _local(x, kernel, size, steps, order=None):
+    """(N, OH, OW, F); `order` is that of the axes of a window (N, KH, KW, C) in the kernel."""
+    height, width = ((length - k) // s + 1 for length, k, s in zip(ops.shape(x)[1:3], size, steps, strict=True))
+    places = [(i * steps[0], j * steps[1]) for i in range(height) for j in range(width)]
+    windows = [x[:, i : i + size[0], j : j + size[1]] for i, j in places]
+    windows = [ops.transpose(w, order) for w in windows] if order else windows
+    rows = [ops.reshape(w, (-1, size[0] * size[1] * ops.shape(x)[3])) for w in windows]
+    made = [ops.matmul(row, kernel[at]) for at, row in enumerate(rows)]  # (N, F) each
+    return ops.reshape(ops.stack(made, axis=1), (-1, height, width, ops.shape(kernel)[2]))
+
+
+def foldl(fn: Callable[[Any, Any], Any], elems: Any, initializer: Any = None, name: str | None = None) -> Any:
+    """What ``fn(before, part)`` makes, part by part along the first axis."""
+    return _folded(fn, list(elems), initializer)
+
+
+def foldr(fn: Callable[[Any, Any], Any], elems: Any, initializer: Any = None, name: str | None = None) -> Any:
+    """What ``fn(before, part)`` makes, part by part from the last one of the first axis on."""
+    return _folded(fn, list(elems)[::-1], initializer)
+
+
+def _folded(fn, parts, first):
+    return reduce(fn, parts) if first is None else reduce(fn, parts, first)
+
+
+def reset_uids() -> None:
+    """Does nothing: a number of `get_uid` was not given before."""
+
+
+def to_dense(tensor: Any) -> Any:
+    """The tensor, as nothing is sparse."""
+    return tensor
+
+
+def is_placeholder(x: Any) -> bool:
+    """Whether it is what `placeholder` or `Input` made."""
+    return isinstance(x, Tensor) and not x.node.inputs
+
+
+__all__ = ["batch_normalization", "conv1d", "foldl", "foldr", "is_placeholder", "local_conv1d", "local_conv2d"]
+__all__ += ["normalize_batch_in_training", "reset_uids", "separable_conv1d", "temporal_padding", "to_dense"]
 __all__ += ["conv2d_transpose", "depthwise_conv2d", "get_variable_shape", "map_fn", "moving_average_update"]
 __all__ += ["normalize_data_format", "separable_conv2d"]

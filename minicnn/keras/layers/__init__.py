@@ -13,6 +13,7 @@ from minicnn import layers as core
 from minicnn.checks import check_choice
 from minicnn.graph import Tensor
 from minicnn.keras import _calls, _own_parts
+from minicnn.keras._configs import of_input
 from minicnn.keras._data_format import or_current, scale_of_channels
 from minicnn.keras._eager import eagerly
 from minicnn.keras._function_activations import activation, with_functions
@@ -300,6 +301,7 @@ _INPUT = {
     "batch_shape": property(lambda layer: (layer.batch_size, *layer.shape)),
     "input": property(_output_of_input),
     "output": property(_output_of_input),
+    "get_config": of_input,
 }
 Tensor._keras_shape = property(lambda tensor: tensor.shape)  # type: ignore[attr-defined]
 _SHAPES: dict[str, Any] = {"input_shape": _shape_of("input"), "output_shape": _shape_of("output")}
@@ -313,7 +315,7 @@ VARIABLES: dict[str, Any] = OF_LAYERS | {
 
 for _shared, _property in AT.items():
     setattr(core.Layer, _shared, _property)  # operations on tensors are layers of a model, too
-for _shared, _property in {"input": property(_output_of_input), **_SHAPES}.items():
+for _shared, _property in {"input": property(_output_of_input), "get_config": of_input, **_SHAPES}.items():
     setattr(InputLayerOfCore, _shared, _property)  # which a model's layers begin with
 for _variables, _property in {**VARIABLES, **WEIGHTS, **masks_of("Layer")}.items():
     setattr(_own_parts.Layer, _variables, _property)
@@ -397,7 +399,7 @@ _NAMES = {
     "InputSpec": "minicnn.keras.layers._input_spec",
     "interfaces": "minicnn.keras._interfaces",
     **dict.fromkeys(("RandomHeight", "RandomWidth", "ThresholdedReLU"), "minicnn.keras.layers._of_keras_2"),
-    "serialize": "minicnn.registry.to_plain",
+    "serialize": "minicnn.keras.saving._objects.serialize_keras_object",
     "deserialize": "minicnn.keras.layers._of_config.deserialize",
 }
 __getattr__ = lookup(

@@ -6,6 +6,7 @@ from typing import Any
 
 from minicnn import layers as core
 from minicnn.keras import layers
+from minicnn.keras.saving._objects import registered
 
 
 def as_in_keras(layer: Any) -> Any:
@@ -30,4 +31,4 @@ def deserialize(config: Any, *args: Any, **kwargs: Any) -> Any:
     *args, **kwargs
         Of `minicnn.layers.get`.
     """
-    return as_in_keras(core.get(config, *args, **kwargs))
+    return as_in_keras(core.get(registered(config), *args, **kwargs))

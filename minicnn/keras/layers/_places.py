@@ -65,7 +65,15 @@ def _tensor_at(which: str) -> Callable[[Any, int], Any]:
     return tensor_at
 
 
+def _calls_behind(layer):
+    raise AttributeError(
+        "a layer does not know which others take its output: those before a layer are in its inbound_nodes, for node "
+        f"in layer.inbound_nodes: node.inbound_layers. Received: outbound_nodes of layer '{layer.name}'"
+    )
+
+
 _inbound = property(lambda layer: [Place(node) for node in layer.nodes], lambda layer, value: None)
 NODES: dict[str, Any] = {"inbound_nodes": _inbound, "_inbound_nodes": _inbound}
+NODES |= dict.fromkeys(("outbound_nodes", "_outbound_nodes"), property(_calls_behind, lambda layer, value: None))
 """What layers have; to set them, as functions that pop layers did, changes nothing."""
 AT: dict[str, Any] = {"get_input_at": _tensor_at("inputs"), "get_output_at": _tensor_at("outputs"), **NODES}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from types import FunctionType
 from typing import Any
 
 from minicnn import losses as _core
 from minicnn.keras._eager import eager_names, eager_part, loss_call
-from minicnn.keras._loss_dtypes import dtype_of, with_dtype
+from minicnn.keras._loss_dtypes import LossName, dtype_of, with_dtype
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_tensors import FORMULAS, of_anything
 from minicnn.keras._on_built_in_losses import whole
 from minicnn.keras._translation import Translated
+from minicnn.keras.saving._objects import registered
 from minicnn.layers.names import snake_case
+from minicnn.registry import custom_object, custom_object_scope
 
 
 class Loss(_core.Loss, metaclass=Translated):
@@ -25,6 +29,7 @@ class Loss(_core.Loss, metaclass=Translated):
     core_class = _core.Loss
     __init__ = with_dtype(_core.Loss.__init__)
     dtype = property(dtype_of)
+    name: Any = LossName()
     __call__ = loss_call(_core.Loss.__call__)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -42,7 +47,6 @@ class Reduction:
 
 _NAMES = {
     "serialize": "minicnn.keras.utils._helpers.serialized",
-    "deserialize": "minicnn.losses.get",
 }
 _FUNCTIONS = (
     *("binary_crossentropy", "categorical_crossentropy", "categorical_hinge", "cosine_similarity", "hinge"),
@@ -54,12 +58,28 @@ _OLD = {"cosine_proximity": "cosine_similarity", "kullback_leibler_divergence": 
 
 def get(identifier: Any) -> Any:
     """As Keras: a name in lower case means the function, other identifiers an object of a class; None is None."""
-    if identifier is None:
-        return None
-    loss = _core.get(identifier)
+    found = registered(identifier)
+    if found is None or (isinstance(identifier, str) and isinstance(found, FunctionType)):
+        return found
+    loss, identifier = _core.get(found), found
     if isinstance(identifier, str) and identifier.islower():
         return getattr(sys.modules[__name__], snake_case(type(loss).__name__))
     return loss
+
+
+def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """What `serialize` was given.
+
+    Parameters
+    ----------
+    name : str or dict
+        "package>name" of what was registered, too.
+    custom_objects : dict, optional
+        Classes and functions of one's own by their names.
+    """
+    with custom_object_scope(custom_objects):
+        own = custom_object(name) if isinstance(name, str) else None
+        return get(name) if own is None or isinstance(own, type) else own
 
 
 __getattr__ = eager_names(lookup(__name__, ["minicnn.losses"], names=_NAMES, old=_OLD), __name__)

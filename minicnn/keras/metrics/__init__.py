@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import wraps
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -13,15 +15,15 @@ from minicnn.keras._eager import eager_names, eager_part
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_keras_3 import OF_METRICS
 from minicnn.keras._of_tensors import FORMULAS, of_anything
+from minicnn.keras.saving._objects import registered
 from minicnn.keras.utils._helpers import get_custom_objects
-from minicnn.registry import custom_object
+from minicnn.registry import custom_object, custom_object_scope
 from minicnn.user_warnings import warn_user
 
 Metric = _own_metrics.Metric
 
 _NAMES = {
     "serialize": "minicnn.keras.utils._helpers.serialized",
-    "deserialize": "minicnn.metrics.get",
     **dict.fromkeys(
         ("binary_focal_crossentropy", "categorical_focal_crossentropy", "huber", "log_cosh"), "minicnn.losses"
     ),
@@ -42,7 +44,23 @@ _OLD = {"cosine_proximity": "cosine_similarity", "kullback_leibler_divergence": 
 
 def get(identifier: Any) -> Any:
     """A metric from a name, a class, an instance or a config; None for None."""
-    return None if identifier is None else _core.get(identifier)
+    return None if identifier is None else _core.get(registered(identifier))
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """What `serialize` was given.
+
+    Parameters
+    ----------
+    config : str or dict
+        "package>name" of what was registered, too.
+    custom_objects : dict, optional
+        Classes and functions of one's own by their names.
+    """
+    with custom_object_scope(custom_objects):
+        found = registered(config)
+        found = custom_object(found) or found if isinstance(found, str) else found
+        return found if isinstance(found, FunctionType) else get(found)
 
 
 def _with_function(args, kwargs):

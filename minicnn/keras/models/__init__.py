@@ -119,11 +119,14 @@ class _OldMethods(OwnNames, Assignable, ShowingAccuracy, Freezing, AtOnce, Expor
             warn_once("fit(class_weight='auto') was no more than None in Keras 1 and 2; class_weight='balanced' is")
             kwargs["class_weight"] = None
         if isinstance(kwargs.get("validation_data"), tuple | list):
-            for callback in _listed(kwargs.get("callbacks")):
-                callback.validation_data = list(kwargs["validation_data"])  # as Keras had it before 2.4
+            for owner in (self, *_listed(kwargs.get("callbacks"))):  # as Keras had it before 2.4, of the model in 1
+                vars(owner)["validation_data"] = list(kwargs["validation_data"])
         if isinstance(kwargs.get("callbacks"), list | tuple):
             kwargs["callbacks"] = [MetricNames(kwargs), *kwargs["callbacks"]]
-        history = super().fit(self._begun(x), y, *args, **kwargs)
+        try:
+            history = super().fit(self._begun(x), y, *args, **kwargs)
+        finally:
+            vars(self).pop("validation_data", None)
         history.history = OldLogs(history.history)
         return history
 
@@ -199,7 +202,7 @@ class _OldMethods(OwnNames, Assignable, ShowingAccuracy, Freezing, AtOnce, Expor
     non_trainable_variables = layers.VARIABLES["non_trainable_variables"]
 
     def summary(self, *args: Any, **kwargs: Any) -> None:
-        for name in ("positions", "show_trainable", "layer_range"):
+        for name in ("positions", "layer_range"):
             kwargs.pop(name, None)
         if len(args) > 1:  # Keras 2: line_length, positions, print_fn
             args, kwargs = args[:1], {**dict(zip(("print_fn",), args[2:3], strict=False)), **kwargs}
@@ -335,14 +338,16 @@ class _Stack(_Trainable):
 
 _as_in_keras = type("Model", (WithClosures, _OldMethods, _Functional, core.Model), {})
 Model = translated(_as_in_keras, _translate_model, __name__, saved_as=core.Model.saved_as)
-Sequential = translated(type("Sequential", (_OldMethods, _Stack, core.Sequential), {}), _unchanged, __name__)
+_stack_in_keras = type("Sequential", (_OldMethods, _Stack, core.Sequential), {})
+Sequential = translated(_stack_in_keras, _unchanged, __name__, saved_as=core.Sequential.saved_as)
 WithClosures.functional = Exporting.functional = staticmethod(Model)
 Model.core_class, Sequential.core_class = core.Model, core.Sequential
 
 
 def _with_old_methods(model):
     """The same model, as one of the classes of this module; what it is made of as layers of this package, too."""
-    for part in (model, *layers_within(model)):
+    is_deferred = hasattr(model, "call") and not model.built
+    for part in (model, *(() if is_deferred else layers_within(model))):
         for own in (Sequential, Model):
             if type(part) is own.core_class:
                 part.__class__ = own

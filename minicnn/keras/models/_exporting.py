@@ -8,11 +8,15 @@ from operator import is_
 from typing import Any, NoReturn
 
 from minicnn.graph import Tensor
+from minicnn.keras._configs import of_model
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._warning import warn_once
 from minicnn.keras.models._older_names import OlderNames
 from minicnn.keras.optimizers._updating import own_rule
 from minicnn.layers.added_loss import source_of
+from minicnn.models.config import written_config
+from minicnn.saving.files import write_json
+from minicnn.saving.keras.config import model_to_keras
 from minicnn.user_warnings import warn_user
 
 
@@ -20,12 +24,27 @@ class Exporting(OlderNames):
     """Methods of the models of Keras 2 and 3."""
 
     functional: Callable[[list[Tensor], list[Tensor]], Any]  # inputs and outputs → a model
+    saved_as: str
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the model, with an optimizer of one's own, without added losses that files cannot hold."""
         with own_rule(self.optimizer if self.compiled is not None else None):  # type: ignore[attr-defined]
             bare = _without_code(self)
             super(Exporting, bare).save(*args, **kwargs)  # type: ignore[misc]
+
+    def get_config(self) -> Any:
+        """The model's layers and calls with Keras's values, as ``"activation": "relu"``; `from_config` reads them."""
+        return of_model(self.saved_as, super().get_config())  # type: ignore[misc]
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The model's structure as JSON, as Keras 3 writes it; see `model_from_json`.
+
+        Parameters
+        ----------
+        **kwargs
+            For `json.dumps`, e.g. ``indent=2``.
+        """
+        return write_json(model_to_keras(written_config(self)), **kwargs)  # type: ignore[arg-type]
 
     def to_yaml(self, **kwargs: Any) -> str:
         """The text of `to_json`, which is YAML as well, as Keras 1 and 2 wrote it."""

@@ -77,7 +77,7 @@ class OlderNames:
     stateless_call = OF_MODELS["stateless_call"]
 
     get_input_at, get_output_at = map(_tensors_at, ("inputs", "outputs"))
-    inbound_nodes, _inbound_nodes = NODES.values()
+    inbound_nodes, _inbound_nodes, outbound_nodes, _outbound_nodes = NODES.values()
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer of that name, or at that position; of a name that none has, what it was in Keras 1 and 2."""

@@ -19,6 +19,7 @@ from minicnn.keras import _operations
 from minicnn.keras._deferred import applied
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras._result_dtypes import in_kerass_dtype
 from minicnn.settings import floatx
 
 _OF_ARRAYS = (
@@ -90,13 +91,21 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     return x[(*(slice(None),) * (axis % len(x.shape)), np.asarray(value_of(indices)))]
 
 
+def _are_integers(*numbers):
+    return all(not isinstance(x, Recorded) and np.asarray(x).dtype.kind in "iu" for x in numbers)
+
+
 def floor_divide(x1: Any, x2: Any) -> Any:
     """x1 / x2, rounded down."""
+    if _are_integers(x1, x2):
+        return np.floor_divide(x1, x2)
     return np.floor(x1 / x2)
 
 
 def mod(x1: Any, x2: Any) -> Any:
     """What is left of x1 / x2, of the sign of x2."""
+    if _are_integers(x1, x2):
+        return np.mod(x1, x2)
     return x1 - np.floor(x1 / x2) * x2
 
 
@@ -236,11 +245,24 @@ def sliced(inputs: Any, start_indices: Any, shape: Any) -> Any:
     return inputs[tuple(slice(int(at), int(at) + int(n)) for at, n in zip(start_indices, shape, strict=True))]
 
 
-def scatter_update(inputs: Any, indices: Any, updates: Any) -> np.ndarray:
+def scatter_update(inputs: Any, indices: Any, updates: Any) -> Any:
     """The array with other numbers at places, each given by its last axis."""
+    return _placed(inputs, tuple(np.moveaxis(np.asarray(value_of(indices)), -1, 0)), updates)
+
+
+def _placed(inputs, place, updates):
+    """A copy of the array, with others at a place; of values on a tape, on it."""
     made = np.array(value_of(inputs))
-    made[tuple(np.moveaxis(np.asarray(value_of(indices)), -1, 0))] = value_of(updates)
-    return made
+    made[place] = value_of(updates)
+
+    def without(g):
+        g = np.array(g)
+        g[place] = 0
+        return g
+
+    back = [(inputs, without), (updates, lambda g: g[place])]
+    back = [(value, gradient) for value, gradient in back if isinstance(value, Recorded)]
+    return Recorded(made, back) if back else made
 
 
 def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> np.ndarray:
@@ -282,17 +304,62 @@ def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
     return np.stack([function(part) for part in elements])
 
 
+def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
+    """The array, with `updates` in it from these places of its axes on.
+
+    Raises
+    ------
+    ValueError
+        Where they do not fit in.
+    """
+    sizes, shape = np.shape(value_of(updates)), np.shape(value_of(inputs))
+    begin = [int(n) for n in np.ravel(value_of(start_indices))]
+    fits = len(begin) == len(sizes) == len(shape)
+    if not fits or any(not 0 <= b <= n - size for b, size, n in zip(begin, sizes, shape, strict=True)):
+        raise ValueError(
+            f"updates lie within the array, with one place for each axis. Received: {sizes} from {begin}, for {shape}"
+        )
+    return _placed(inputs, tuple(slice(b, b + size) for b, size in zip(begin, sizes, strict=True)), updates)
+
+
+def scatter(indices: Any, values: Any, shape: Any) -> Any:
+    """Zeros of a shape, with values added at places.
+
+    Parameters
+    ----------
+    indices : array (…, K) of int
+        A place along the first K axes in each row.
+    values : array (…, rest of the shape)
+    shape : tuple of int
+    """
+    added, place = np.asarray(value_of(values)), tuple(np.moveaxis(np.asarray(value_of(indices)), -1, 0))
+    made = np.zeros(tuple(int(n) for n in shape), added.dtype)
+    np.add.at(made, place, added)
+    return Recorded(made, [(values, lambda g: g[place])]) if isinstance(values, Recorded) else made
+
+
 _BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take, tensordot)
 FURTHER: dict[str, Callable[..., Any]] = {
-    name: _operations.by_place(of_tensors_too(_operations.in_floats(name, getattr(np, name)))) for name in _OF_ARRAYS
+    name: _operations.by_place(of_tensors_too(in_kerass_dtype(_operations.in_floats(name, getattr(np, name)), name)))
+    for name in _OF_ARRAYS
 }
-FURTHER |= {each.__name__: of_tensors_too(each) for each in _BY_VALUES}
+FURTHER |= {each.__name__: of_tensors_too(in_kerass_dtype(each, each.__name__)) for each in _BY_VALUES}
 FURTHER |= {
     name: of_tensors_too(getattr(_operations, name))
     for name in ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 }
 FURTHER |= {each.__name__: _operations.entering(each) for each in (split, unstack, top_k, in_top_k, multi_hot)}
-_OF_NUMBERS = (cond, fori_loop, moments, scatter_update, searchsorted, vectorized_map, while_loop)
+_OF_NUMBERS = (
+    cond,
+    fori_loop,
+    moments,
+    scatter,
+    scatter_update,
+    searchsorted,
+    slice_update,
+    vectorized_map,
+    while_loop,
+)
 FURTHER |= {each.__name__: _operations.entering(each) for each in _OF_NUMBERS}
 FURTHER["slice"] = _operations.entering(sliced)
 """Name of ``keras.ops`` → function."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from minicnn.backends.reference.activation import FORMULAS
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import _operations
 from minicnn.keras._formulas import OF_RECORDED
+from minicnn.keras._result_dtypes import in_kerass_dtype
 from minicnn.keras.ops._further import of_tensors_too, take
 from minicnn.settings import floatx
 
@@ -31,29 +31,6 @@ _PLAIN = (
 _OF_BITS = {"bitwise_invert": np.invert, "bitwise_not": np.invert, "bitwise_left_shift": np.left_shift}
 _OF_BITS |= {"left_shift": np.left_shift, "bitwise_right_shift": np.right_shift, "right_shift": np.right_shift}
 _OF_MATRICES = ("cholesky", "det", "eig", "eigh", "matrix_rank", "pinv", "qr", "slogdet")
-
-
-_WIDE = {"float64": "f", "int64": "i"}
-
-
-def in_kerass_dtype(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, whose results in 64 bits have Keras's dtypes where nothing that it was given has 64 bits."""
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        made = function(*args, **kwargs)
-        given = {str(getattr(each, "dtype", "")) for each in args}
-        parts = [_narrow(part, given) for part in made] if isinstance(made, list | tuple) else [_narrow(made, given)]
-        return parts if isinstance(made, list) else tuple(parts) if isinstance(made, tuple) else parts[0]
-
-    return call
-
-
-def _narrow(part, given):
-    name = str(part.dtype) if isinstance(part, np.ndarray | np.generic) else ""
-    if name not in _WIDE or name in given:
-        return part
-    return part.astype(floatx() if _WIDE[name] == "f" else "int32")
 
 
 def _floats(x: Any) -> np.ndarray:
@@ -117,7 +94,7 @@ def exp2(x: Any) -> Any:
 
 def cbrt(x: Any) -> Any:
     """The number whose third power x is."""
-    return np.sign(value_of(x)) * np.power(np.abs(x), 1 / 3)
+    return np.sign(_floats(value_of(x))) * np.power(np.abs(x if isinstance(x, Recorded) else _floats(x)), 1 / 3)
 
 
 def deg2rad(x: Any) -> Any:
@@ -145,7 +122,8 @@ def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     """Differences of neighbours along an axis, `n` times."""
     for _ in range(n):
         count = np.arange(a.shape[axis] - 1)
-        a = take(a, count + 1, axis) - take(a, count, axis)
+        behind, before = take(a, count + 1, axis), take(a, count, axis)
+        a = behind != before if a.dtype == bool else behind - before
     return a
 
 
@@ -264,22 +242,95 @@ def saturate_cast(x: Any, dtype: Any) -> np.ndarray:
     return np.clip(np.asarray(x), limits.min, limits.max).astype(kind)
 
 
+def i0(x: Any) -> Any:
+    """The modified Bessel function of order 0, Σ (x / 2)^(2k) / (k!)²."""
+    return np.i0(_floats(x)).astype(_floats(x).dtype)
+
+
+def layer_normalization(x: Any, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: Any = None) -> Any:
+    """(x - mean) / √(variance + epsilon) · gamma + beta, along axes (Ba, Kiros, Hinton: "Layer normalization", 2016).
+
+    Parameters
+    ----------
+    x : array
+    gamma, beta : array, optional
+        Of the lengths of these axes.
+    axis : int or sequence of int, default -1
+    epsilon : float, default 1e-7
+    """
+    axes = _axes(axis, np.ndim(value_of(x)))
+    centred = x - np.mean(x, axis=axes, keepdims=True)
+    made = centred / np.sqrt(np.mean(np.square(centred), axis=axes, keepdims=True) + _epsilon(epsilon))
+    made = made if gamma is None else made * _along(gamma, axes, made)
+    return made if beta is None else made + _along(beta, axes, made)
+
+
+def rms_normalization(x: Any, scale: Any = None, axis: Any = -1, epsilon: Any = None) -> Any:
+    """x / √(mean x² + epsilon) · scale, along axes (Zhang, Sennrich: "Root mean square layer normalization", 2019).
+
+    Parameters
+    ----------
+    x : array
+    scale : array, optional
+        Of the lengths of these axes.
+    axis : int or sequence of int, default -1
+    epsilon : float, default 1e-7
+    """
+    axes = _axes(axis, np.ndim(value_of(x)))
+    made = x / np.sqrt(np.mean(np.square(x), axis=axes, keepdims=True) + _epsilon(epsilon))
+    return made if scale is None else made * _along(scale, axes, made)
+
+
+def batch_normalization(
+    x: Any, mean: Any, variance: Any, axis: int, offset: Any = None, scale: Any = None, epsilon: float = 1e-3
+) -> Any:
+    """(x - mean) / √(variance + epsilon) · scale + offset (Ioffe, Szegedy: "Batch normalization", 2015).
+
+    Parameters
+    ----------
+    x : array
+    mean, variance, offset, scale : array (C,)
+        Of the length of `axis`; the last two may be None.
+    axis : int
+    epsilon : float, default 1e-3
+    """
+    axes = _axes(axis, np.ndim(value_of(x)))
+    made = (x - _along(mean, axes, x)) / np.sqrt(_along(variance, axes, x) + epsilon)
+    made = made if scale is None else made * _along(scale, axes, x)
+    return made if offset is None else made + _along(offset, axes, x)
+
+
+def _axes(axis, count):
+    return tuple(sorted(int(a) % count for a in np.ravel(axis)))
+
+
+def _epsilon(given):
+    return 1e-7 if given is None else given
+
+
+def _along(numbers, axes, x):
+    """Numbers of these axes, with an axis of length 1 for each of the others."""
+    sizes = np.shape(value_of(x))
+    return np.reshape(numbers, [n if at in axes else 1 for at, n in enumerate(sizes)])
+
+
 _HERE = (append, cbrt, deg2rad, diff, divide_no_nan, erf, erfc, erfinv, exp2, fliplr, flipud, hypot, inv, logaddexp2)
+_HERE += (batch_normalization, i0, layer_normalization, rms_normalization)
 _HERE += (logdet, lstsq, psnr, ptp, rad2deg, saturate_cast, segment_sum, solve, svd, trapezoid)
 _HERE += tuple(_extreme_of_segments(u, n) for u, n in ((np.maximum, "max"), (np.minimum, "min"), (np.multiply, "prod")))
 
 
 def _with(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    made = _operations.by_place(of_tensors_too(in_kerass_dtype(function)))
+    made = _operations.by_place(of_tensors_too(in_kerass_dtype(function, name)))
     made.__name__ = name
     return made
 
 
 RARE: dict[str, Callable[..., Any]] = {each.__name__: _with(each.__name__, each) for each in _HERE}
-RARE |= {name: _with(name, getattr(np, name)) for name in _PLAIN}
+RARE |= {name: _with(name, _operations.in_floats(name, getattr(np, name))) for name in _PLAIN}
 RARE |= {name: _with(name, function) for name, function in _OF_BITS.items()}
 RARE |= {name: _with(name, getattr(np.linalg, name)) for name in _OF_MATRICES}
 RARE["glu"] = _with("glu", OF_RECORDED["glu"])
 RARE["ndim"] = _operations.entering(lambda x: len(np.shape(value_of(x))))
-RARE["size"] = _operations.entering(lambda x: math.prod(np.shape(value_of(x))))
+RARE["size"] = _operations.entering(lambda x: np.int32(math.prod(np.shape(value_of(x)))))
 """Name of ``keras.ops`` → function."""

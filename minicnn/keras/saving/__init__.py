@@ -1,12 +1,15 @@
 """``keras.saving``."""
 
 from minicnn.keras._names import lookup
-from minicnn.keras.models import load_model, save_model
 
 _HELPERS = ("get_custom_objects", "get_registered_name", "get_registered_object", "register_keras_serializable")
+_OBJECTS = ("deserialize_keras_object", "serialize_keras_object")
 
 __getattr__ = lookup(
     __name__,
-    names={"custom_object_scope": "minicnn.registry"} | dict.fromkeys(_HELPERS, "minicnn.keras.utils._helpers"),
+    names={"custom_object_scope": "minicnn.registry", "CustomObjectScope": "minicnn.registry.custom_object_scope"}
+    | dict.fromkeys(_HELPERS, "minicnn.keras.utils._helpers")
+    | dict.fromkeys(_OBJECTS, "minicnn.keras.saving._objects")
+    | dict.fromkeys(("load_model", "save_model"), "minicnn.keras.models"),
 )
-__all__ = [*_HELPERS, "custom_object_scope", "load_model", "save_model"]
+__all__ = [*_HELPERS, *_OBJECTS, "custom_object_scope", "load_model", "save_model"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import wraps
+from types import FunctionType, MethodType
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.data.further import TensorSpec
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import ops
+from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.settings import floatx
@@ -36,7 +39,37 @@ __all__ += ["split", "unstack"]
 
 def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
     """The function as it is: ``@tf.function`` makes a graph of it, which changes no result."""
-    return (lambda given: given) if func is None else func
+    if func is None:
+        return function
+    if isinstance(func, MethodType) or not hasattr(func, "__dict__"):  # which takes no attributes
+
+        @wraps(func)
+        def taking_attributes(*args: Any, **kwargs: Any) -> Any:
+            return func(*args, **kwargs)
+
+        return _as_function(taking_attributes, func)
+    return _as_function(func, func)
+
+
+def _as_function(func, original):
+    if isinstance(func, FunctionType):
+        vars(func).update(get_concrete_function=_no_graph, python_function=original)
+    return func
+
+
+def _no_graph(*args: Any, **kwargs: Any) -> NoReturn:
+    """Refused.
+
+    Raises
+    ------
+    NotInMinicnn
+        Always.
+    """
+    raise NotInMinicnn(
+        "tf.function makes no graph here, so that there is no concrete function to freeze or to convert: call the "
+        "function itself; model.export(path, format='onnx') writes a model for other programs",
+        name="get_concrete_function",
+    )
 
 
 @entering

@@ -5,7 +5,7 @@ from minicnn.keras._names import lookup
 
 _NAMES = {
     "is_keras_tensor": "minicnn.keras.ops",
-    "serialize_keras_object": "minicnn.registry.to_plain",
+    **dict.fromkeys(("deserialize_keras_object", "serialize_keras_object"), "minicnn.keras.saving._objects"),
     "PyDataset": "minicnn.utils.Sequence",
     **dict.fromkeys(("model_to_dot", "plot_model"), "minicnn.keras.utils._drawing"),
     "normalize": "minicnn.keras.utils._normalizing",

@@ -152,7 +152,7 @@ def _read_graph(read, config, found):
         entry["inbound_nodes"] = [_call_2(node, shifted_2) if is_keras_2 else _call_3(node) for node in nodes if node]
     for end in ("input_layers", "output_layers"):
         histories = config.get(end)
-        if not isinstance(histories, list | dict) or not histories:
+        if not isinstance(histories, list | tuple | dict) or not histories:
             raise FileFormatError(f"a functional model has '{end}'. Received: {brief(histories)}")
         shifted = set() if end == "input_layers" else shifted_2 if is_keras_2 else shifted_3
         ends = [histories] if is_one(histories) else histories

@@ -10,6 +10,7 @@ from minicnn import initializers, layers
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
+from minicnn.own_parts import is_of_package
 from minicnn.registry import ANY, constructor_parameters
 from minicnn.saving.keras.names import class_name_of, config_of, keras_object, object_from_keras
 from minicnn.user_warnings import brief, warn_user
@@ -147,8 +148,11 @@ def _lambda_arguments(arguments, label) -> dict:
     function, shape = arguments.get("function"), arguments.get("output_shape")
     if isinstance(function, str) and arguments.get("function_type") != "lambda":  # Keras 2
         function = {"class_name": "function", "config": function}
-    is_shape = isinstance(shape, list) and all(n is None or is_integer(n) for n in shape)
-    read = {"function": function if isinstance(function, dict) else None, "output_shape": shape if is_shape else None}
+    is_shape = isinstance(shape, list | tuple) and all(n is None or is_integer(n) for n in shape)
+    read = {  # callables in a config that was in no file
+        "function": function if isinstance(function, dict) or callable(function) else None,
+        "output_shape": shape if is_shape or callable(shape) else None,
+    }
     return {name: value for name, value in arguments.items() if name not in OF_FUNCTIONS} | read
 
 
@@ -184,18 +188,18 @@ def _argument_from_keras(name, value, label):
 
 
 def _input_arguments(arguments, label) -> dict:
-    shape = arguments.get("batch_shape", arguments.get("batch_input_shape"))
+    shape = arguments.get("batch_input_shape", arguments.get("batch_shape"))  # the first: set by a script, in a config
     shape = arguments.get("shape") if shape is None else _sample_shape(shape, label)
     return {"shape": shape, "name": arguments.get("name")}
 
 
 def _sample_shape(shape, label) -> list:
     """A shape without its batch axis."""
-    if not isinstance(shape, list) or not all(n is None or (is_integer(n) and n > 0) for n in shape[1:]):
+    if not isinstance(shape, list | tuple) or not all(n is None or (is_integer(n) and n > 0) for n in shape[1:]):
         raise FileFormatError(
             f"{label} needs an input shape of positive integers, or null for an open size. Received: {brief(shape)}"
         )
-    return shape[1:]
+    return list(shape[1:])
 
 
 def activation_from_keras(value: object, label: str) -> str | Config | None:
@@ -220,14 +224,14 @@ def _initializer_from_keras(value, label):
     entry = object_from_keras(value)
     name = entry if isinstance(entry, str) else entry["class_name"]
     try:
-        initializers.get(name if name != "Constant" else "zeros")
-    except (ValueError, TypeError):
+        cls = initializers.registry.lookup(name)
+    except ValueError:
         warn_user(f"{label}: initializer {brief(name)} is not known here; the default takes its place")
         return "glorot_uniform"
     if isinstance(entry, str):
         return entry
-    known = {p.name for p in constructor_parameters(type(initializers.get(name)))}
-    config = {k: v for k, v in entry["config"].items() if k in known}
+    known = {p.name for p in constructor_parameters(cls)}
+    config = {k: v for k, v in entry["config"].items() if k in known or not is_of_package(cls)}
     if not is_integer(config.get("seed")):
         config.pop("seed", None)
     try:

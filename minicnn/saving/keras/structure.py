@@ -38,7 +38,7 @@ def is_one(histories: Any) -> bool:
     """Whether this is the history of one tensor, ``[layer, call, output]``, not a list or dict of them."""
     if isinstance(histories, dict):
         return False
-    return not isinstance(histories, list) or (bool(histories) and isinstance(histories[0], str))
+    return not isinstance(histories, list | tuple) or (bool(histories) and isinstance(histories[0], str))
 
 
 def each_history(function: Callable[[Any], Any], histories: Any, depth: int = 0) -> Any:
@@ -55,7 +55,7 @@ def each_history(function: Callable[[Any], Any], histories: Any, depth: int = 0)
         return function(histories)
     if isinstance(histories, dict):
         return {key: each_history(function, part, depth + 1) for key, part in histories.items()}
-    return [each_history(function, part, depth + 1) for part in histories]
+    return type(histories)(each_history(function, part, depth + 1) for part in histories)
 
 
 def histories_of(ends: Any) -> list[Any]:

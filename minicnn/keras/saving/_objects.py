@@ -1,0 +1,165 @@
+"""Objects as plain data, and back: ``keras.saving.serialize_keras_object`` and the `deserialize` of losses and metrics.
+
+The form is Keras 3's, ``{"module", "class_name", "config", "registered_name"}``; that of Keras 2, ``{"class_name",
+"config"}``, is read as well. Names are only ever looked up: nothing is imported or evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from minicnn.keras._missing import NotInMinicnn
+from minicnn.keras.utils._helpers import get_registered_name, get_registered_object
+from minicnn.registry import custom_object, custom_object_scope
+from minicnn.saving.keras.names import CLASS_NAMES
+from minicnn.user_warnings import brief
+
+_KINDS = ("layers", "losses", "metrics", "optimizers", "optimizers.schedules", "initializers", "regularizers")
+_OTHERS = ("constraints", "activations", "models", "callbacks", "dtype_policies")
+_OF_THE_LIBRARY = ("minicnn.",)
+
+
+def serialize_keras_object(obj: Any) -> Any:
+    """An object as plain data, which `deserialize_keras_object` reads.
+
+    Parameters
+    ----------
+    obj : object
+        A layer, model, loss, metric, optimizer, initializer, …; a function; an array; lists, tuples and dicts of them.
+
+    Raises
+    ------
+    ValueError
+        For a lambda, which has no name that it could be found by again.
+    TypeError
+        For what has no `get_config`.
+    """
+    if obj is None or isinstance(obj, str | bool | int | float):
+        return obj
+    if isinstance(obj, list | tuple):
+        return type(obj)([serialize_keras_object(part) for part in obj])
+    if isinstance(obj, dict):
+        return {key: serialize_keras_object(value) for key, value in obj.items()}
+    if isinstance(obj, np.generic):
+        return obj.item()
+    if isinstance(obj, np.ndarray):
+        return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
+    if not isinstance(obj, type) and hasattr(obj, "get_config"):
+        return _of_object(obj)
+    if callable(obj) and hasattr(obj, "__name__"):
+        return _of_function(obj)
+    raise TypeError(f"serialize_keras_object takes what has a get_config, and functions. Received: {obj!r}")
+
+
+def _of_object(obj):
+    cls = type(obj)
+    name, registered = cls.__name__, get_registered_name(cls)
+    config = serialize_keras_object(obj.get_config())
+    if cls.__module__.startswith(_OF_THE_LIBRARY):
+        base = next(c for c in cls.__mro__ if c.__module__.startswith(_OF_THE_LIBRARY))
+        kind = base.__module__.removeprefix("minicnn.").removeprefix("keras.").partition(".")[0]
+        name = getattr(obj, "saved_as", name)
+        return {"module": f"keras.{kind}", "class_name": name, "config": config, "registered_name": None}
+    return {"module": cls.__module__, "class_name": name, "config": config, "registered_name": registered}
+
+
+def _of_function(function):
+    if function.__name__ == "<lambda>":
+        raise ValueError(
+            "a lambda has no name by which it could be found again: write it as a function, def name(x): …. "
+            f"Received: {function!r}"
+        )
+    registered = get_registered_name(function)
+    name = "function" if registered == function.__name__ else registered
+    return {"module": "builtins", "class_name": "function", "config": function.__name__, "registered_name": name}
+
+
+def deserialize_keras_object(
+    config: Any, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True, **kwargs: Any
+) -> Any:
+    """What `serialize_keras_object` was given: an object of the same class and arguments, a function, plain data.
+
+    Parameters
+    ----------
+    config : dict, str, …
+    custom_objects : dict, optional
+        Name → class or function, of one's own that are not registered.
+    safe_mode : bool, default True
+        Not used: no code is ever read.
+    **kwargs
+        Keras 2's ``module_objects``, a dict of further names; ``printable_module_name`` is not used.
+
+    Raises
+    ------
+    ValueError
+        If a class or function is not known.
+    """
+    further = dict(kwargs.pop("module_objects", None) or {}) | dict(custom_objects or {})
+    kwargs.pop("printable_module_name", None)
+    if kwargs:
+        raise TypeError(f"deserialize_keras_object takes config and custom_objects. Received: {', '.join(kwargs)}=")
+    with custom_object_scope(further):
+        return _made(config)
+
+
+def _made(config):
+    if isinstance(config, str):
+        found = _own(config)
+        return config if found is None else found() if isinstance(found, type) else found
+    if isinstance(config, list | tuple):
+        return type(config)([_made(part) for part in config])
+    if not isinstance(config, dict):
+        return config
+    if "class_name" not in config:
+        return {key: _made(value) for key, value in config.items()}
+    name, inner = config["class_name"], config.get("config")
+    if name == "__numpy__":
+        return np.array(inner["value"], inner["dtype"])
+    if name == "__tuple__":
+        return tuple(_made(inner["value"]))
+    found = _own(config.get("registered_name")) or _own(inner if name == "function" else name)
+    if name == "function":
+        return found or _of_library(inner, callable)
+    cls = found or _of_library(CLASS_NAMES.get(name, name).rpartition(">")[2], lambda part: isinstance(part, type))
+    return cls.from_config(inner or {})
+
+
+def _own(name):
+    """What a user has given, or registered, under a name; None where there is nothing."""
+    return (custom_object(name) or get_registered_object(name)) if isinstance(name, str) else None
+
+
+def _of_library(name, is_such: Callable[[Any], bool]):
+    """The class, or function, of Keras's name."""
+    for kind in (*_KINDS, *_OTHERS):
+        module = import_module(f"minicnn.keras.{kind}")
+        with suppress(AttributeError, NotInMinicnn):
+            if is_such(found := getattr(module, {"Functional": "Model"}.get(name, name))):
+                return found
+    raise ValueError(
+        f"there is no class or function of this name: custom_objects={{{brief(name)}: …}} gives one of your own. "
+        f"Received: {brief(name)}"
+    )
+
+
+def registered(identifier: Any) -> Any:
+    """What was registered as "package>name", instead of that name; a config without the package; others as they are.
+
+    Parameters
+    ----------
+    identifier : object
+        What a `get` or `deserialize` was given.
+    """
+    if isinstance(identifier, str) and ">" in identifier:
+        return get_registered_object(identifier) or identifier.rpartition(">")[2]
+    name = identifier.get("class_name") if isinstance(identifier, dict) else None
+    if isinstance(name, str) and ">" in name:
+        own = get_registered_object(name)
+        name = own.__name__ if isinstance(own, type) else name.rpartition(">")[2]
+        return {**identifier, "class_name": name}
+    return identifier

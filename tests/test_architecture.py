@@ -130,6 +130,7 @@ FLOORS = {
         ("standalone",),
         ("channel_order",),
         ("policy",),
+        ("replacing",),
         ("contract", "given", "names", "rare_forms", "rare_options", "shapes"),
         ("open_sizes",),
     ),
@@ -267,7 +268,7 @@ BESIDE_THE_CORE = {
     "layers.activations": {"layers.contract", "layers.rare_forms"},  # layers of one's own; rare arguments
     "layers.base": {
         *("dtype_policies", "layers.contract", "layers.policy", "layers.rare_options"),  # own layers, rare options
-        *("layers.given", "layers.standalone", "regularizers", "turns"),  # what users hand over
+        *("layers.given", "layers.replacing", "layers.standalone", "regularizers", "turns"),  # what users hand over
     },
     "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel

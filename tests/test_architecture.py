@@ -299,7 +299,7 @@ BESIDE_THE_CORE = {
     "optimizers.optimizer": {"optimizers.extras", "optimizers.schedules", "own_parts"},  # averages; a rate may be one
     "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad
     "parameters": {"regularizers"},
-    "layers.shapes": {"foreign"},  # shapes that are no tuples
+    "layers.shapes": {"foreign", "layers.open_sizes"},  # shapes that are no tuples; messages
     "layers.one_off": {"layers.contract"},
     "plan.plan": {"layers.contract", "plan.casting", "plan.works"},  # mixed precision; what a backend remembers
     "layers.pooling": {"layers.large_windows"},

@@ -1,5 +1,6 @@
 """Mistakes that are easily made: each gets one sentence, of what was expected, what was received and how to mend it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -387,3 +388,62 @@ def test_a_layer_twice_in_a_sequential():
 def test_names_of_classes_as_columns():
     with pytest.raises(ValueError, match=r"numpy\.unique\(y, return_inverse=True\)\. Received: dtype <U3"):
         mc.utils.to_categorical(["cat", "dog"])
+
+
+# ------------------------------------------------------------------------------------- what is not there, or not so
+
+
+@pytest.mark.parametrize("room", [mc, keras])
+@pytest.mark.parametrize(
+    ("shape", "layer", "advice"),
+    [
+        ((None, 8, 8, 1), "Conv2D", "is left out of a shape: Input((8, 8, 1))"),
+        ((None, 8, 3), "Conv1D", "is left out of a shape: Input((8, 3))"),
+        ((8, 8), "Conv2D", "Of pictures of one channel it is Input((8, 8, 1)), and the data are x[..., None]"),
+        ((None, None), "Conv2D", "it is Input((None, None, 1))"),
+        ((8, 8, 3, 1), "Conv2D", "The last axis is one too many: Input((8, 8, 3))"),
+    ],
+)
+def test_shapes_with_an_axis_too_many_or_too_few(room, shape, layer, advice):
+    with pytest.raises(ShapeError, match=re.escape(advice)):
+        room.Sequential([room.layers.Input(shape), getattr(room.layers, layer)(2, 3)])
+
+
+@pytest.mark.parametrize("text", ["{}", '{"config": {}}', '{"class_name": 3, "config": {}}'])
+def test_texts_that_describe_no_model(text):
+    with pytest.raises(
+        mc.errors.FileFormatError, match=r"a model's text has a 'class_name' and a 'config'. Received: "
+    ):
+        mc.models.model_from_json(text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("SparseCategoricalAccuracy", "CategoricalAccuracy"),
+        *("SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy"),
+    ],
+)
+def test_class_numbers_are_no_scores(name):
+    with pytest.raises(ValueError, match=r"takes scores, .*of class numbers Accuracy\(\) says.*shape \(3,\)"):
+        getattr(metrics, name)().update_state(np.array([0, 1, 2]), np.array([0, 1, 2]))
+
+
+@pytest.mark.parametrize("room", [layers, keras.layers])
+@pytest.mark.parametrize(
+    ("name", "arguments", "weight"),
+    [
+        ("Dense", (3,), "kernel"),
+        ("Conv2D", (3, 3), "kernel"),
+        ("BatchNormalization", (), "gamma"),
+        ("BatchNormalization", (), "moving_mean"),
+        ("Embedding", (3, 2), "embeddings"),
+    ],
+)
+def test_weights_before_the_layer_is_built(room, name, arguments, weight):
+    layer = getattr(room, name)(*arguments)
+    assert not hasattr(layer, weight)
+    with pytest.raises(AttributeError, match=rf"has no {weight} yet: weights exist once .*build\(\(None, …\)\)"):
+        getattr(layer, weight)
+    with pytest.raises(AttributeError, match="object has no attribute 'kernl'"):
+        layer.kernl  # noqa: B018

@@ -81,8 +81,8 @@ def _of_last_layers(program, value) -> str | None:
         )
     if writer is not None and type(writer.step).__name__ in _DROPOUTS and not is_own(writer.step):
         return (
-            f"{type(writer.step).__name__} is the last layer, '{writer.layer_name}': in training it sets outputs "
-            "themselves to 0, whatever was learnt; put it before the last layer with weights"
+            f"{type(writer.step).__name__} is the last layer, '{writer.layer_name}': in training it changes "
+            "the outputs themselves at random; put it before the last layer with weights"
         )
     before = program.writer(writer.inputs[0]) if writer is not None and activation in _PROBABILITIES else None
     while before is not None and type(before.step).__name__ in _DROPOUTS | {"Flatten", "Reshape"}:

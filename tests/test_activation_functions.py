@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import activations, layers
+from minicnn import activations, keras, layers
 
 X = np.array([-3.0, -0.5, 0.0, 0.25, 2.0])
 # Function, what it is of one number.
@@ -145,3 +145,23 @@ def test_what_is_no_activation_is_refused_when_it_is_assigned():
     relu.activation = "tanh"
     dense.set_weights([np.ones((3, 4)), np.zeros(4)])
     np.testing.assert_allclose(model.predict(np.ones((1, 3))), np.tanh(3 / np.sqrt(1.001)) * np.ones((1, 4)), rtol=1e-5)
+
+
+def sparsemax_of_one(z):
+    """Algorithm 1 of Martins and Astudillo, "From softmax to sparsemax" (2016)."""
+    largest = np.sort(z)[::-1]
+    k = np.arange(1, len(z) + 1)
+    count = k[1 + k * largest > np.cumsum(largest)].max()
+    return np.maximum(z - (largest[:count].sum() - 1) / count, 0)
+
+
+@pytest.mark.parametrize("axis", [-3, -2, -1, 0, 1, 2])
+def test_sparsemax_along_every_axis(axis, rng):
+    x = rng.normal(size=(3, 4, 6)) * 2
+    expected = np.apply_along_axis(sparsemax_of_one, axis, x)
+    np.testing.assert_allclose(activations.sparsemax(x, axis=axis), expected, atol=1e-12)
+    np.testing.assert_allclose(keras.activations.sparsemax(x, axis=axis), expected, atol=1e-6)
+    i = keras.Input((4, 6))
+    if axis % 3:
+        model = keras.Model(i, keras.activations.sparsemax(i, axis=axis))
+        np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-6)

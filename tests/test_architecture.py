@@ -63,6 +63,7 @@ ROOMS = (
         "nested",
         "on_host",
         "processors",
+        "recorded_methods",
         "reverse_mode",
         "user_warnings",
     ),

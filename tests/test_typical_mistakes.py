@@ -447,3 +447,44 @@ def test_weights_before_the_layer_is_built(room, name, arguments, weight):
         getattr(layer, weight)
     with pytest.raises(AttributeError, match="object has no attribute 'kernl'"):
         layer.kernl  # noqa: B018
+
+
+LOSSES = {
+    "argmax": (lambda t, p: (p.argmax(axis=-1) - t) ** 2, TypeError, "does not depend on y_pred"),
+    "numpy": (lambda t, p: p.numpy().mean(axis=-1), TypeError, "does not depend on y_pred"),
+    "cumsum": (lambda t, p: p.cumsum(axis=-1).mean(axis=-1), TypeError, "np.cumsum cannot be differentiated here"),
+    "nonzero": (lambda t, p: p.nonzero(), TypeError, "np.nonzero cannot be differentiated here"),
+    **{
+        name: (lambda t, p, n=name: getattr(p, n)(), AttributeError, rf"no attribute '{name}': .*takes operators and N")
+        for name in ("item", "tolist", "fill", "sort", "detach", "backward", "eval")
+    },
+}
+
+
+@pytest.mark.parametrize("room", [mc, keras])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_that_call_what_values_with_a_gradient_have_not(room, name):
+    function, error, message = LOSSES[name]
+    model = room.Sequential([room.layers.Input((3,)), room.layers.Dense(3)])
+    model.compile("sgd", function)
+    with pytest.raises(error, match=message):
+        model.fit(np.ones((4, 3)), np.ones(4), verbose=0)
+
+
+@pytest.mark.parametrize("name", ["std", "var", "clip", "prod", "squeeze", "ravel", "swapaxes", "trace", "max", "min"])
+def test_methods_of_arrays_are_numpys_functions(name):
+    """With the gradient of NumPy's function where that is differentiated; else with its refusal."""
+    from minicnn.differentiation import Recorded, gradients
+
+    values = np.float64([[1, 2.5], [4, -3]])
+    arguments = {"clip": (0, 3), "swapaxes": (0, 1)}.get(name, ())
+    found = []
+    for call in (lambda x: getattr(x, name)(*arguments), lambda x: getattr(np, name)(x, *arguments)):
+        x = Recorded(values)
+        try:
+            result = call(x)
+            found.append((result.value, *gradients(result, np.ones(result.shape), [x])))
+        except TypeError as error:
+            found.append((str(error),))
+    for method, function in zip(*found, strict=True):
+        np.testing.assert_array_equal(method, function)

@@ -468,7 +468,7 @@ def test_losses_that_call_what_values_with_a_gradient_have_not(room, name):
     model = room.Sequential([room.layers.Input((3,)), room.layers.Dense(3)])
     model.compile("sgd", function)
     with pytest.raises(error, match=message):
-        model.fit(np.ones((4, 3)), np.ones(4), verbose=0)
+        model.fit(np.ones((4, 3)), np.full(4, 7.0), verbose=0)
 
 
 @pytest.mark.parametrize("name", ["std", "var", "clip", "prod", "squeeze", "ravel", "swapaxes", "trace", "max", "min"])
@@ -488,3 +488,22 @@ def test_methods_of_arrays_are_numpys_functions(name):
             found.append((str(error),))
     for method, function in zip(*found, strict=True):
         np.testing.assert_array_equal(method, function)
+
+
+def test_data_in_a_file_that_was_closed(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        rows = file.create_dataset("x", data=X)
+        net().predict(rows)
+    model = net()
+    calls = [
+        *(lambda x=x: model.fit(x, Y, verbose=0) for x in (file, rows, [rows])),
+        *(lambda x=x: model.predict(x) for x in (file, rows)),
+        *(lambda x=x: model.fit(X, x, verbose=0) for x in (file, rows)),
+        lambda: model.evaluate(rows, Y, verbose=0),
+        lambda: model(rows),
+        lambda: data.Dataset.from_tensor_slices(rows),
+    ]
+    for call in calls:
+        with pytest.raises(mc.errors.DataError, match=r"in an HDF5 file that was closed: .*Received: <Closed HDF5"):
+            call()

@@ -24,7 +24,7 @@ _FILL = "fill them, e.g. x.fillna(0), or drop their rows"
 
 def check_open(value: Any) -> None:
     """Raise `DataError` for what h5py shows of a file that was closed: false, where open data sets are true."""
-    if type(value).__module__.startswith("h5py.") and not value:
+    if str(type(value).__module__).startswith("h5py.") and not value:  # of ctypes' arrays it is None
         raise DataError(
             "the data are in an HDF5 file that was closed: call this inside `with h5py.File(…) as file:`, or read them "
             f"before, file['x'][:]. Received: {value!r}"

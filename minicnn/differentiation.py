@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from minicnn.recorded_methods import method
 from minicnn.reverse_mode import accumulated, in_order
 
 Back = Callable[[np.ndarray], np.ndarray]
@@ -143,13 +144,7 @@ class Recorded(NDArrayOperatorsMixin):
         """As of an array."""
         return np.mean(self, axis=axis, keepdims=keepdims)
 
-    def max(self, axis: Any = None, keepdims: bool = False) -> Recorded:
-        """As of an array."""
-        return np.max(self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Any = None, keepdims: bool = False) -> Recorded:
-        """As of an array."""
-        return np.min(self, axis=axis, keepdims=keepdims)
+    __getattr__ = method
 
 
 def gradients(result: Recorded, seed: np.ndarray, of: Iterable[Recorded]) -> list[np.ndarray]:

@@ -43,7 +43,7 @@ def module_of(cls: type) -> str:
 def watch(cls: type) -> None:
     """Have the methods that a user's class has written checked in their first calls."""
     if is_of_package(cls):
-        if cls.__name__ in ("Optimizer", "Written"):  # the bases of what PyTorch has under other names
+        if cls.__name__ in ("Layer", "Optimizer", "Written"):  # bases: of what has weights later, or PyTorch's names
             cls.__getattr__ = _explain_missing
         return
     own = [base for base in cls.__mro__ if not is_of_package(base)]
@@ -75,6 +75,11 @@ def _explain_missing(part, name):
                 f"{cls.__name__} was not set up: let its __init__ begin with super().__init__({call}), "
                 f"and take what it passes on. Received: an object without the attribute {name!r}"
             )
+    if name in _WEIGHTS and not vars(part).get("_built", True):
+        raise AttributeError(
+            f"layer '{part.name}' ({cls.__name__}) has no {name} yet: weights exist once the shape of its input is "
+            f"known. Call it on an input, or build((None, …)) with the input's shape. Received: layer.{name} before"
+        )
     return explain_missing(part, name)
 
 
@@ -245,6 +250,9 @@ _SET_UP = {
     "Optimizer": ("iterations", "learning_rate, **options"),
     "Metric": ("name", "name, **options"),
 }  # base → what its constructor sets first, and how it is called
+_WEIGHTS = {"kernel", "bias", "gamma", "beta", "embeddings", "moving_mean", "moving_variance", "depthwise_kernel"} | {
+    "pointwise_kernel"
+}  # of layers that are built
 _KERAS = {"Loss": ("call", ("elements", "compute", "_compute")), "Optimizer": ("update_step", ("apply",))}
 _OF_ALL = {"name", "trainable", "dtype", "input_shape", "input_dim", "batch_input_shape"}  # the bases' own affair
 _SIGNATURES = {

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from minicnn import activations
+import minicnn as mc
+from minicnn import activations, keras, layers
 
 X = np.array([-3.0, -0.5, 0.0, 0.25, 2.0])
 # Function, what it is of one number.
@@ -81,3 +82,89 @@ def test_others():
     np.testing.assert_allclose(activations.gelu([1.0], approximate=True), [0.841192], rtol=1e-5)
     with pytest.raises(ValueError, match=r"halves an axis of even length"):
         activations.glu([1.0, 2.0, 3.0])
+
+
+FORMULAS_BY_GIVEN = [
+    ("relu", lambda x: np.maximum(x, 0)),
+    (activations.tanh, np.tanh),
+    (layers.LeakyReLU(0.5), lambda x: np.where(x > 0, x, x / 2)),
+    (layers.ReLU, lambda x: np.maximum(x, 0)),
+    ({"class_name": "Sigmoid", "config": {}}, lambda x: 1 / (1 + np.exp(-x))),
+    ("linear", lambda x: x),
+    (None, lambda x: x),
+]
+
+
+@pytest.mark.parametrize(("given", "formula"), FORMULAS_BY_GIVEN)
+@pytest.mark.parametrize("suffix", [".keras", ".safetensors"])
+def test_an_activation_assigned_to_a_layer_that_was_compiled_counts(given, formula, suffix, tmp_path):
+    """In predict, in evaluate, in a clone and in a file."""
+    pytest.importorskip("h5py")
+    model = mc.Sequential([mc.Input((3,)), layers.Dense(4), layers.Dense(2, activation="softmax")])
+    model.compile("sgd", "mse")
+    x = np.float32([[1, -2, 3], [0.5, 2, -1]])
+    model.predict(x)
+    model.layers[-1].activation = given
+    hidden = x @ model.layers[0].kernel.numpy()
+    expected = formula(hidden @ model.layers[1].kernel.numpy())
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model.evaluate(x, np.zeros((2, 2)), verbose=0), (expected**2).mean(), rtol=1e-4)
+    clone = mc.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    model.save(tmp_path / f"m{suffix}")
+    for other in (clone, mc.load_model(tmp_path / f"m{suffix}")):
+        np.testing.assert_allclose(other.predict(x), expected, rtol=1e-4, atol=1e-6)
+
+
+class Half(layers.Layer):
+    """The first half of the features: no activation of another layer."""
+
+    def build(self, input_shapes):
+        return (input_shapes[0][0] // 2,)
+
+    def forward(self, xs, ws):
+        ws.y[...] = xs[0][:, : ws.y.shape[1]]
+
+    def backward(self, dy, ws):
+        ws.dxs[0][...] = np.pad(dy, ((0, 0), (0, dy.shape[1])))
+
+
+def test_what_is_no_activation_is_refused_when_it_is_assigned():
+    model = mc.Sequential([mc.Input((3,)), layers.Dense(4), layers.BatchNormalization(), layers.Activation("relu")])
+    dense, normalization, relu = model.layers
+    for given, error, message in (
+        ("rleu", ValueError, "Did you mean 'ReLU'"),
+        (np.tanh, TypeError, "a function is not enough"),
+        (3, TypeError, "an activation is given as a name"),
+        (layers.Dense(4), TypeError, "an activation is one of"),
+        (Half(), mc.errors.ShapeError, "must keep the shape"),
+    ):
+        with pytest.raises(error, match=message):
+            dense.activation = given
+    for given in ("relu", layers.ReLU()):
+        with pytest.raises(AttributeError, match=r"BatchNormalization has no activation: put layers.Activation\(…\)"):
+            normalization.activation = given
+    assert dense.activation is None
+    relu.activation = "tanh"
+    dense.set_weights([np.ones((3, 4)), np.zeros(4)])
+    np.testing.assert_allclose(model.predict(np.ones((1, 3))), np.tanh(3 / np.sqrt(1.001)) * np.ones((1, 4)), rtol=1e-5)
+
+
+def sparsemax_of_one(z):
+    """Algorithm 1 of Martins and Astudillo, "From softmax to sparsemax" (2016)."""
+    largest = np.sort(z)[::-1]
+    k = np.arange(1, len(z) + 1)
+    count = k[1 + k * largest > np.cumsum(largest)].max()
+    return np.maximum(z - (largest[:count].sum() - 1) / count, 0)
+
+
+@pytest.mark.parametrize("axis", [-3, -2, -1, 0, 1, 2])
+def test_sparsemax_along_every_axis(axis, rng):
+    x = rng.normal(size=(3, 4, 6)) * 2
+    expected = np.apply_along_axis(sparsemax_of_one, axis, x)
+    np.testing.assert_allclose(activations.sparsemax(x, axis=axis), expected, atol=1e-12)
+    np.testing.assert_allclose(keras.activations.sparsemax(x, axis=axis), expected, atol=1e-6)
+    i = keras.Input((4, 6))
+    if axis % 3:
+        model = keras.Model(i, keras.activations.sparsemax(i, axis=axis))
+        np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-6)

@@ -1,5 +1,6 @@
 """Warnings about what is allowed and hardly meant; none for networks that are as they should be."""
 
+import re
 import warnings
 
 import numpy as np
@@ -52,7 +53,6 @@ def test_softmax_of_one_unit(loss):
     [
         [Flatten(), Dense(3)],
         [Flatten(), Dense(3, activation="relu")],
-        [Flatten(), Dense(3), layers.Dropout(0.1)],
         [layers.Conv2D(3, 3), layers.GlobalAveragePooling2D()],
         [Flatten(), Dense(3), layers.BatchNormalization()],
         [Flatten(), Dense(3, activation="softmax"), Dense(3)],
@@ -98,7 +98,8 @@ def test_forgotten_sigmoid():
         softmax(),
         [Flatten(), Dense(3), layers.Softmax()],
         [Flatten(), Dense(3), layers.Activation("softmax")],
-        [Flatten(), Dense(3, activation="sigmoid")],
+        [layers.Dropout(0.5), Flatten(), layers.Dropout(0.5), Dense(3, activation="softmax")],
+        [Flatten(), Dense(3, activation="softmax"), Dense(3, activation="softmax")],
         [layers.Conv2D(3, 3, activation="softmax"), layers.GlobalAveragePooling2D()],
         [Flatten(), Dense(3, activation="softmax"), layers.Reshape((3,))],
         [mc.Sequential([Input((8, 8, 1)), *softmax()])],
@@ -108,6 +109,73 @@ def test_forgotten_sigmoid():
 def test_outputs_as_they_should_be(stack, rng):
     models = []
     assert messages(lambda: models.append(net(*stack)), lambda: models[0].fit(*pictures(rng), **OPTIONS)) == []
+
+
+ODD = [
+    (Dense(3), "kl_divergence", "KLDivergence expects probabilities, .* activation='softmax'"),
+    (Dense(3, activation="relu"), mc.losses.KLDivergence(), "KLDivergence expects probabilities"),
+    (Dense(3), "dice", "Dice expects probabilities, .* activation='sigmoid'"),
+    (Dense(3, activation="tanh"), "tversky", "Tversky expects probabilities"),
+    (Dense(3), "poisson", "Poisson expects rates above 0, .* activation='softplus'"),
+    (Dense(3, activation="tanh"), "poisson", "Poisson expects rates above 0"),
+    (Dense(3, activation="tanh"), "binary_crossentropy", "BinaryCrossentropy expects probabilities"),
+    (Dense(3), "binary_focal_crossentropy", "BinaryFocalCrossentropy expects probabilities"),
+    (Dense(3, activation="sigmoid"), "categorical_crossentropy", "of a sigmoid do not sum to 1: .*'binary_cross"),
+    (Dense(1, activation="sigmoid"), "sparse_categorical_crossentropy", "the output has one value.*'binary_cross"),
+    (Dense(1), mc.losses.CategoricalCrossentropy(from_logits=True), "the output has one value.*'binary_crossentropy'"),
+    ([*softmax()[1:], layers.Softmax()], "mse", "two activations, softmax and then softmax"),
+    ([*softmax()[1:], layers.Dropout(0.1), layers.Softmax()], "mse", "two activations, softmax and then softmax"),
+    ([*softmax()[1:], layers.Activation("sigmoid")], "mse", "two activations, softmax and then sigmoid"),
+    ([*softmax()[1:], layers.Dropout(0.1)], "sparse_categorical_crossentropy", "Dropout is the last layer"),
+    ([Dense(3), layers.Dropout(0.1)], "mse", "Dropout is the last layer"),
+]
+
+
+@pytest.mark.parametrize(("last", "loss", "message"), ODD)
+def test_outputs_that_do_not_fit_their_losses(last, loss, message):
+    (found,) = messages(lambda: net(Flatten(), *(last if isinstance(last, list) else [last]), loss=loss))
+    assert re.search(message, found)
+
+
+FITTING = [
+    *(("softmax", "kl_divergence"), ("softmax", "dice"), ("sigmoid", "dice"), ("sigmoid", "tversky")),
+    *(("softplus", "poisson"), ("exponential", "poisson"), ("relu", "poisson"), ("softmax", "poisson")),
+    *(("sigmoid", "binary_crossentropy"), ("sigmoid", "binary_focal_crossentropy"), ("sigmoid", "mse")),
+    *((None, "mse"), (None, "mae"), (None, "huber"), (None, "msle"), (None, "log_cosh"), (None, "cosine_similarity")),
+    *((None, "hinge"), ("tanh", "hinge"), (None, "categorical_hinge"), ("relu6", "kl_divergence")),
+    (None, mc.losses.BinaryCrossentropy(from_logits=True)),
+    (None, mc.losses.CategoricalCrossentropy(from_logits=True)),
+    ("softmax", "categorical_crossentropy"),
+    ("sigmoid", "sparse_categorical_crossentropy"),
+    ("softmax", "categorical_focal_crossentropy"),
+]
+
+
+@pytest.mark.parametrize(("activation", "loss"), FITTING)
+def test_outputs_that_fit_their_losses(activation, loss):
+    assert messages(lambda: net(Flatten(), Dense(3, activation=activation), loss=loss)) == []
+
+
+@pytest.mark.parametrize(
+    ("units", "metric", "message"),
+    [
+        (1, "categorical_accuracy", "CategoricalAccuracy asks which of several outputs.*BinaryAccuracy()"),
+        (1, mc.metrics.SparseCategoricalAccuracy(), "SparseCategoricalAccuracy asks which of several"),
+        (1, mc.metrics.TopKCategoricalAccuracy(2), "TopKCategoricalAccuracy asks which of several"),
+        (1, "sparse_top_k_categorical_accuracy", "SparseTopKCategoricalAccuracy asks which of several"),
+        (3, mc.metrics.TopKCategoricalAccuracy(), r"k=5 is always 1 where there are 3 classes: .*\(k=2\)"),
+        (2, mc.metrics.SparseTopKCategoricalAccuracy(2), r"k=2 is always 1 where there are 2 classes: .*\(k=1\)"),
+        (1, mc.metrics.Accuracy(), r"Accuracy\(\) counts outputs that equal their targets exactly.*'accuracy'"),
+        (1, mc.metrics.BinaryAccuracy(), None),
+        *((1, "accuracy", None), (3, "accuracy", None), (3, "categorical_accuracy", None), (1, "mae", None)),
+        (3, mc.metrics.TopKCategoricalAccuracy(2), None),
+        (3, mc.metrics.SparseTopKCategoricalAccuracy(5, from_sorted_ids=True), None),
+    ],
+)
+def test_metrics_that_say_the_same_of_every_model(units, metric, message):
+    found = messages(lambda: net(Flatten(), Dense(units, activation="sigmoid"), loss="mse", metrics=[metric]))
+    assert len(found) == (message is not None)
+    assert message is None or re.search(message, found[0])
 
 
 def test_a_mean_of_two_softmaxes_is_no_mistake():

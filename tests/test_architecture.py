@@ -63,6 +63,7 @@ ROOMS = (
         "nested",
         "on_host",
         "processors",
+        "recorded_methods",
         "reverse_mode",
         "user_warnings",
     ),
@@ -130,6 +131,7 @@ FLOORS = {
         ("standalone",),
         ("channel_order",),
         ("policy",),
+        ("replacing",),
         ("contract", "given", "names", "rare_forms", "rare_options", "shapes"),
         ("open_sizes",),
     ),
@@ -267,7 +269,7 @@ BESIDE_THE_CORE = {
     "layers.activations": {"layers.contract", "layers.rare_forms"},  # layers of one's own; rare arguments
     "layers.base": {
         *("dtype_policies", "layers.contract", "layers.policy", "layers.rare_options"),  # own layers, rare options
-        *("layers.given", "layers.standalone", "regularizers", "turns"),  # what users hand over
+        *("layers.given", "layers.replacing", "layers.standalone", "regularizers", "turns"),  # what users hand over
     },
     "layers.input": {"keywords"},
     "layers.kernel": {"layers.normalization", "regularizers"},  # and one that folds into a kernel
@@ -298,7 +300,7 @@ BESIDE_THE_CORE = {
     "optimizers.optimizer": {"optimizers.extras", "optimizers.schedules", "own_parts"},  # averages; a rate may be one
     "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad
     "parameters": {"regularizers"},
-    "layers.shapes": {"foreign"},  # shapes that are no tuples
+    "layers.shapes": {"foreign", "layers.open_sizes"},  # shapes that are no tuples; messages
     "layers.one_off": {"layers.contract"},
     "plan.plan": {"layers.contract", "plan.casting", "plan.works"},  # mixed precision; what a backend remembers
     "layers.pooling": {"layers.large_windows"},

@@ -347,6 +347,18 @@ def test_the_files_and_classes_of_an_iterator_can_be_replaced(folder):
     assert [*y, *last] == [0.5, 1.5, 2.5, 3.5] and np.array_equal(flow.labels, flow.classes)
 
 
+def test_a_subset_for_validation_needs_a_split(folder):
+    generator = ImageDataGenerator()
+    x = np.zeros((4, 8, 8, 3))
+    calls = (lambda s: generator.flow(x, subset=s), lambda s: generator.flow_from_directory(folder, subset=s))
+    for call in calls:
+        assert call("training").n == call(None).n
+        with pytest.raises(ValueError, match=r"needs ImageDataGenerator\(validation_split=0.2\)"):
+            call("validation")
+        with pytest.raises(ValueError, match="must be one of None, 'training', 'validation'"):
+            call("test")
+
+
 def test_subsets_of_directories_have_the_same_part_of_each_class(folder):
     generator = ImageDataGenerator(validation_split=0.34)
     train = generator.flow_from_directory(folder, subset="training")

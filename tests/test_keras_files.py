@@ -192,6 +192,69 @@ def _stored(path):
         return json.loads(archive.read("config.json")), {d.path: d.read() for d in hdf5.datasets(root)}
 
 
+@needs_h5py
+def test_adafactor_keeps_places_for_vectors_as_keras_does(tmp_path):
+    """From the third on: r, c, v of the kernel, two whole numbers, v of the bias; files without these are read."""
+    h5py = pytest.importorskip("h5py")
+    model = mc.Sequential([mc.Input((4,)), layers.Dense(3)])
+    model.compile(mc.optimizers.Adafactor(0.01), "mse")
+    x, y = np.arange(20.0).reshape(5, 4), np.ones((5, 3))
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "m.keras")
+    arrays = _stored(tmp_path / "m.keras")[1]
+    state = [arrays[f"optimizer/vars/{i}"] for i in range(8)]
+    assert [a.shape for a in state] == [(), (), (4,), (3,), (4, 3), (), (), (3,)]
+    assert [a.dtype for a in state] == [np.int64, *[np.float32] * 4, np.int32, np.int32, np.float32]
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    (tmp_path / "older.h5").write_bytes(parts["model.weights.h5"])
+    with h5py.File(tmp_path / "older.h5", "r+") as file:
+        group = file["optimizer/vars"]
+        del group["5"], group["6"]
+        group.move("7", "5")
+    with zipfile.ZipFile(tmp_path / "older.keras", "w") as archive:
+        for name, part in (parts | {"model.weights.h5": (tmp_path / "older.h5").read_bytes()}).items():
+            archive.writestr(name, part)
+    again = [mc.load_model(tmp_path / name) for name in ("m.keras", "older.keras")]
+    for each in (model, *again):
+        each.fit(x, y, verbose=0)
+    for weights in zip(*(each.get_weights() for each in (model, *again)), strict=True):
+        np.testing.assert_array_equal(weights[1:], weights[:1] * 2)
+
+
+class Scaled(layers.Layer):
+    """Times a weight that is one number."""
+
+    def build(self, input_shapes):
+        self.add_weight("factor", (), "ones")
+        return input_shapes[0]
+
+    def forward(self, xs, ws):
+        np.multiply(xs[0], ws.params["factor"], out=ws.y)
+
+    def backward(self, dy, ws):
+        np.multiply(dy, ws.params["factor"], out=ws.dxs[0])
+        ws.grads["factor"][...] = (dy * ws.xs[0]).sum()
+
+
+@needs_h5py
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "Adafactor", "Nadam"])
+def test_the_state_of_a_weight_that_is_one_number(optimizer, suffix, tmp_path):
+    """Shape () in the file too, where iterations, rates and placeholders have it as well."""
+    model = mc.Sequential([mc.Input((4,)), layers.Dense(3), Scaled(), layers.Dense(2)])
+    model.compile(getattr(mc.optimizers, optimizer)(0.01), "mse")
+    x, y = np.linspace(0, 1, 20).reshape(5, 4), np.ones((5, 2))
+    model.fit(x, y, epochs=3, verbose=0)
+    model.save(tmp_path / f"m{suffix}")
+    back = mc.load_model(tmp_path / f"m{suffix}", custom_objects={"Scaled": Scaled})
+    for each in (model, back):
+        each.fit(x, y, verbose=0)
+    for mine, other in zip(model.get_weights(), back.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+        assert mine.shape == other.shape
+
+
 def _histories(node):
     tensors = node["args"][0] if isinstance(node["args"][0], list) else node["args"]
     return [tensor["config"]["keras_history"] for tensor in tensors]

@@ -100,6 +100,38 @@ def test_training_goes_on(case, direction, rng, tmp_path):
     np.testing.assert_allclose(train(after, x, y, batch), train(before, x, y, batch), atol=1e-4)
 
 
+OPTIMIZERS = {
+    **{name: {} for name in ("Adafactor", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam")},
+    "Adam": {"amsgrad": True},
+    "RMSprop": {"centered": True, "momentum": 0.9},
+}
+
+
+@pytest.mark.parametrize("extra", [{}, {"use_ema": True}, {"gradient_accumulation_steps": 2}], ids=str)
+@pytest.mark.parametrize("direction", ["to Keras", "from Keras"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_state_of_every_optimizer_goes_on(name, direction, extra, rng, tmp_path):
+    """Matrices, filters and vectors: as many variables, in the same order, whoever wrote the file."""
+    ours, theirs = (mc, keras) if direction == "to Keras" else (keras, mc)
+    x, y = rng.uniform(size=(16, 6, 6, 2)).astype("float32"), rng.normal(size=(16, 3)).astype("float32")
+    before = ours.Sequential(
+        [
+            ours.layers.Input((6, 6, 2)),
+            *(ours.layers.BatchNormalization(), ours.layers.Conv2D(3, 3), ours.layers.Flatten(), ours.layers.Dense(3)),
+        ]
+    )
+    before.compile(getattr(ours.optimizers, name)(0.01, **OPTIMIZERS[name], **extra), "mse")
+    for _ in range(4):
+        before.train_on_batch(x, y)
+    before.save(tmp_path / "m.keras")
+    after = theirs.models.load_model(tmp_path / "m.keras")
+    for model in (before, after):
+        for _ in range(4):
+            model.train_on_batch(x, y)
+    for a, b in zip(after.get_weights(), before.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
 @pytest.mark.parametrize("direction", ["to Keras", "from Keras"])
 @pytest.mark.parametrize("case", ["D1", "net_1 MNIST"])
 def test_old_files(case, direction, rng, tmp_path):

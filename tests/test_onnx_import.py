@@ -743,6 +743,11 @@ REFUSED = {
         arrays(w=(1, 2, 1, 1, 1)),
         r"it works on \(N, C, H, W\) or \(N, C, L\). Received: a sample of shape \(2, 2, 3, 5\)",
     ),
+    "statistics of single positions": (
+        "y = BatchNormalization<spatial=0>(x, s, s, s, s)",
+        arrays(s=2),
+        r"\(BatchNormalization\): only statistics of channels are supported, spatial=1",
+    ),
     "training, as it was said before opset 14": (
         "y, a, b, c, d = BatchNormalization(x, s, s, s, s)",
         arrays(s=2),

@@ -1,6 +1,8 @@
 """What fast trainings are made of: rates by group, Lookahead, Muon on kernels, whitening, Dirac, mixed and erased
 images, other data in each epoch, several views: against float64 formulas, on every backend, saved and resumed."""
 
+import itertools
+
 import numpy as np
 import pytest
 from oracles import BACKENDS, every_backend
@@ -175,15 +177,33 @@ def test_muon_on_kernels(backend):
 OPTIMIZERS = [
     grouped,
     lambda: optimizers.Lookahead(grouped(), 3, schedules.ExponentialDecay(0.9, 2, 0.5)),
-    lambda: optimizers.Muon(0.02, flatten_kernels=True, use_ema=True),
     lambda: optimizers.Muon(0.02, use_ema=True, gradient_accumulation_steps=2),
     lambda: optimizers.Adafactor(0.02, use_ema=True, gradient_accumulation_steps=2),
     lambda: optimizers.Adafactor(0.02),
 ]
 
 
-@pytest.mark.parametrize("make", OPTIMIZERS)
-@pytest.mark.parametrize("suffix", [".safetensors", ".keras"])
+def flattening():
+    return optimizers.Muon(0.02, flatten_kernels=True, use_ema=True)
+
+
+def test_muon_on_kernels_in_a_file_of_keras(tmp_path):
+    """Keras has no such Muon: the file is one of its own, whose kernels have Adam's mean square, beginning anew."""
+    model = trained(flattening(), "numba", 2)
+    with pytest.warns(UserWarning, match="flatten_kernels, which is left out"):
+        model.save(tmp_path / "model.keras")
+    again = mc.load_model(tmp_path / "model.keras")
+    assert not again.optimizer.flatten_kernels
+    assert again.optimizer.iterations == 6
+    state, before = again.engine.state_by_weight(), model.engine.state_by_weight()
+    for mine, other in zip(again.trainable_weights, model.trainable_weights, strict=True):
+        np.testing.assert_array_equal(state["momentum"][mine], before["momentum"][other])
+    again.fit(X, Y, batch_size=8, epochs=1, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "suffix"), [(flattening, ".safetensors"), *itertools.product(OPTIMIZERS, [".safetensors", ".keras"])]
+)
 def test_a_saved_training_goes_on_to_the_bit(make, suffix, tmp_path):
     half = trained(make(), "numba", 2)
     half.save(tmp_path / f"model{suffix}")

@@ -472,3 +472,25 @@ def test_logarithms_of_probabilities():
 def test_what_is_no_function_that_makes_models(model, text):
     with pytest.raises(TypeError, match=text):
         CNNClassifier(model, epochs=1).fit(np.ones((4, 16)), [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("estimator", [CNNClassifier(epochs=1), CNNRegressor(epochs=1)])
+@pytest.mark.parametrize("where", ["X", "y", "sample_weight"])
+def test_masked_values_are_refused_and_not_taken_as_they_were(estimator, where, rng):
+    data = {"X": rng.random((12, 16)), "y": np.arange(12) % 2, "sample_weight": np.ones(12)}
+    plain = {name: np.ma.masked_array(value) for name, value in data.items()}
+    estimator.fit(**plain)  # nothing is masked
+    mask = np.arange(data[where].size).reshape(data[where].shape) == 3
+    data[where] = np.ma.masked_array(data[where], mask=mask)
+    for call in (estimator.fit, estimator.partial_fit):
+        with pytest.raises(mc.errors.DataError, match=rf"{where} holds masked values.*1 masked of"):
+            call(**data)
+    if where == "X":
+        with pytest.raises(mc.errors.DataError, match="X holds masked values"):
+            estimator.predict(data["X"])
+
+
+@pytest.mark.parametrize("given", ["yes", "False", 1, None])
+def test_early_stopping_is_true_or_false(given, rng):
+    with pytest.raises(TypeError, match="early_stopping is True or False"):
+        CNNClassifier(early_stopping=given).fit(rng.random((12, 16)), np.arange(12) % 2)

@@ -1,5 +1,6 @@
 """Mistakes that are easily made: each gets one sentence, of what was expected, what was received and how to mend it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -387,3 +388,122 @@ def test_a_layer_twice_in_a_sequential():
 def test_names_of_classes_as_columns():
     with pytest.raises(ValueError, match=r"numpy\.unique\(y, return_inverse=True\)\. Received: dtype <U3"):
         mc.utils.to_categorical(["cat", "dog"])
+
+
+# ------------------------------------------------------------------------------------- what is not there, or not so
+
+
+@pytest.mark.parametrize("room", [mc, keras])
+@pytest.mark.parametrize(
+    ("shape", "layer", "advice"),
+    [
+        ((None, 8, 8, 1), "Conv2D", "is left out of a shape: Input((8, 8, 1))"),
+        ((None, 8, 3), "Conv1D", "is left out of a shape: Input((8, 3))"),
+        ((8, 8), "Conv2D", "Of pictures of one channel it is Input((8, 8, 1)), and the data are x[..., None]"),
+        ((None, None), "Conv2D", "it is Input((None, None, 1))"),
+        ((8, 8, 3, 1), "Conv2D", "The last axis is one too many: Input((8, 8, 3))"),
+    ],
+)
+def test_shapes_with_an_axis_too_many_or_too_few(room, shape, layer, advice):
+    with pytest.raises(ShapeError, match=re.escape(advice)):
+        room.Sequential([room.layers.Input(shape), getattr(room.layers, layer)(2, 3)])
+
+
+@pytest.mark.parametrize("text", ["{}", '{"config": {}}', '{"class_name": 3, "config": {}}'])
+def test_texts_that_describe_no_model(text):
+    with pytest.raises(
+        mc.errors.FileFormatError, match=r"a model's text has a 'class_name' and a 'config'. Received: "
+    ):
+        mc.models.model_from_json(text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("SparseCategoricalAccuracy", "CategoricalAccuracy"),
+        *("SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy"),
+    ],
+)
+def test_class_numbers_are_no_scores(name):
+    with pytest.raises(ValueError, match=r"takes scores, .*of class numbers Accuracy\(\) says.*shape \(3,\)"):
+        getattr(metrics, name)().update_state(np.array([0, 1, 2]), np.array([0, 1, 2]))
+
+
+@pytest.mark.parametrize("room", [layers, keras.layers])
+@pytest.mark.parametrize(
+    ("name", "arguments", "weight"),
+    [
+        ("Dense", (3,), "kernel"),
+        ("Conv2D", (3, 3), "kernel"),
+        ("BatchNormalization", (), "gamma"),
+        ("BatchNormalization", (), "moving_mean"),
+        ("Embedding", (3, 2), "embeddings"),
+    ],
+)
+def test_weights_before_the_layer_is_built(room, name, arguments, weight):
+    layer = getattr(room, name)(*arguments)
+    assert not hasattr(layer, weight)
+    with pytest.raises(AttributeError, match=rf"has no {weight} yet: weights exist once .*build\(\(None, …\)\)"):
+        getattr(layer, weight)
+    with pytest.raises(AttributeError, match="object has no attribute 'kernl'"):
+        layer.kernl  # noqa: B018
+
+
+LOSSES = {
+    "argmax": (lambda t, p: (p.argmax(axis=-1) - t) ** 2, TypeError, "does not depend on y_pred"),
+    "numpy": (lambda t, p: p.numpy().mean(axis=-1), TypeError, "does not depend on y_pred"),
+    "cumsum": (lambda t, p: p.cumsum(axis=-1).mean(axis=-1), TypeError, "np.cumsum cannot be differentiated here"),
+    "nonzero": (lambda t, p: p.nonzero(), TypeError, "np.nonzero cannot be differentiated here"),
+    **{
+        name: (lambda t, p, n=name: getattr(p, n)(), AttributeError, rf"no attribute '{name}': .*takes operators and N")
+        for name in ("item", "tolist", "fill", "sort", "detach", "backward", "eval")
+    },
+}
+
+
+@pytest.mark.parametrize("room", [mc, keras])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_that_call_what_values_with_a_gradient_have_not(room, name):
+    function, error, message = LOSSES[name]
+    model = room.Sequential([room.layers.Input((3,)), room.layers.Dense(3)])
+    model.compile("sgd", function)
+    with pytest.raises(error, match=message):
+        model.fit(np.ones((4, 3)), np.full(4, 7.0), verbose=0)
+
+
+@pytest.mark.parametrize("name", ["std", "var", "clip", "prod", "squeeze", "ravel", "swapaxes", "trace", "max", "min"])
+def test_methods_of_arrays_are_numpys_functions(name):
+    """With the gradient of NumPy's function where that is differentiated; else with its refusal."""
+    from minicnn.differentiation import Recorded, gradients
+
+    values = np.float64([[1, 2.5], [4, -3]])
+    arguments = {"clip": (0, 3), "swapaxes": (0, 1)}.get(name, ())
+    found = []
+    for call in (lambda x: getattr(x, name)(*arguments), lambda x: getattr(np, name)(x, *arguments)):
+        x = Recorded(values)
+        try:
+            result = call(x)
+            found.append((result.value, *gradients(result, np.ones(result.shape), [x])))
+        except TypeError as error:
+            found.append((str(error),))
+    for method, function in zip(*found, strict=True):
+        np.testing.assert_array_equal(method, function)
+
+
+def test_data_in_a_file_that_was_closed(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        rows = file.create_dataset("x", data=X)
+        net().predict(rows)
+    model = net()
+    calls = [
+        *(lambda x=x: model.fit(x, Y, verbose=0) for x in (file, rows, [rows])),
+        *(lambda x=x: model.predict(x) for x in (file, rows)),
+        *(lambda x=x: model.fit(X, x, verbose=0) for x in (file, rows)),
+        lambda: model.evaluate(rows, Y, verbose=0),
+        lambda: model(rows),
+        lambda: data.Dataset.from_tensor_slices(rows),
+    ]
+    for call in calls:
+        with pytest.raises(mc.errors.DataError, match=r"in an HDF5 file that was closed: .*Received: <Closed HDF5"):
+            call()

@@ -8,7 +8,7 @@ import difflib
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from minicnn import __version__
 from minicnn.command_line.problems import Problem
@@ -26,6 +26,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise Problem(f"{message}; '{self.prog} --help' explains")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of any parser; a command says itself what it does not know, and which of its options is meant."""
+        found, rest = super().parse_known_args(args, namespace)
+        unknown = next((word.partition("=")[0] for word in rest if word.startswith("-")), None)
+        if unknown is not None:
+            close = difflib.get_close_matches(unknown, self._option_string_actions, n=1, cutoff=0.6)
+            hint = f": did you mean '{close[0]}'?" if close else ""
+            raise Problem(f"there is no option '{unknown}'{hint}; '{self.prog} --help' explains")
+        return found, rest
 
 
 def parser() -> Parser:

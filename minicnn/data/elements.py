@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from minicnn.checks import plain
 from minicnn.errors import DataError
+from minicnn.foreign import check_open
 from minicnn.own_parts import check_takes
 
 Element = Any
@@ -288,6 +289,7 @@ def common_length(element: Element) -> int:
 def _array(leaf):
     if is_dataset(leaf):
         return leaf
+    check_open(leaf)
     array = leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf)
     if array.dtype == object and not isinstance(leaf, EagerArray):  # which holds bytes
         raise DataError(

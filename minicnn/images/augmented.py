@@ -255,11 +255,11 @@ class ImageDataGenerator:
 
     def _part(self, count, subset):
         """The slice of the data that `subset` is."""
-        if subset is None:
-            return slice(None)
-        check_choice("subset", subset, ("training", "validation"))
+        check_choice("subset", subset, (None, "training", "validation"))
+        if subset == "validation" and not self.validation_split:
+            raise ValueError("subset='validation' needs ImageDataGenerator(validation_split=0.2). Received: 0.0")
         first = int(count * self.validation_split)
-        return slice(first) if subset == "validation" else slice(first, None)
+        return {None: slice(None), "validation": slice(first), "training": slice(first, None)}[subset]
 
     def _part_of_classes(self, labels, subset):
         """Indices of the pictures of a subset: the same part of each class."""

@@ -13,7 +13,7 @@ from minicnn.dtype_policies import DTypePolicy
 from minicnn.errors import NotBuiltError, ShapeError, unknown_name
 from minicnn.graph import Graph, Node, Tensor
 from minicnn.hints import InitializerLike, OpenShape, RegularizerLike
-from minicnn.layers import contract, given
+from minicnn.layers import contract, given, replacing
 from minicnn.layers.names import unique_name
 from minicnn.layers.one_off import run_steps
 from minicnn.layers.policy import WithPolicy, by_policy
@@ -84,11 +84,11 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
         self._built = False
 
     def __setattr__(self, name: str, value: object) -> None:
-        before = contract.replaced_by(self, name, value)
+        before, value = replacing.replaced_by(self, name, value)
         super().__setattr__(name, value)
         if name[0] != "_" and before is not value:  # counted afterwards: what a thread remembers in between is void too
             Changes.count += 1
-            Changes.replaced += before is not self and contract.decides_plans(self, name)
+            Changes.replaced += before is not self and replacing.decides_plans(self, name)
 
     @property
     def built(self) -> bool:

@@ -16,7 +16,6 @@ from minicnn.errors import ContractError, ShapeError, fold_name
 from minicnn.hints import Shape
 from minicnn.layers.open_sizes import StandIn, has_open, shape_behind
 from minicnn.own_parts import is_of_package
-from minicnn.parameters import Weight
 from minicnn.registry import Registry, is_config
 from minicnn.settings import floatx
 from minicnn.step import Shapes, Step, Workspace
@@ -32,33 +31,6 @@ _RESERVED = ("name", "trainable", "dtype", "nodes", "activation", "graph")  # at
 def is_own(step: Step) -> bool:
     """Whether a step's formulas are a user's: no rule for the package's layers speaks of it, whatever it is called."""
     return not all(is_of_package(getattr(type(step), name)) for name in ("forward", "backward"))
-
-
-def replaced_by(layer: Layer, attribute: str, value: object) -> object:
-    """What an attribute is before `value` takes its place; the layer itself where there is none.
-
-    Raises
-    ------
-    TypeError
-        For an array in the place of a weight, which would be computed with as before; but in a `call` of a user's.
-    """
-    before = vars(layer).get(attribute, layer)
-    reads_it = not is_of_package(getattr(type(layer), "call", Step))
-    if isinstance(before, Weight) and isinstance(value, np.ndarray | list | int | float) and not reads_it:
-        raise TypeError(
-            f"'{attribute}' is a weight of layer '{layer.name}', whose numbers are set by "
-            f"layer.{attribute}.assign(array) or layer.set_weights([…]). Received: {type(value).__name__}"
-        )
-    return before
-
-
-def decides_plans(layer: Layer, attribute: str) -> bool:
-    """Whether plans may be others once an attribute of a layer, or of a model, was replaced.
-
-    `trainable` is a part of the key under which an engine keeps its plans. Users' layers may note things on themselves
-    in every pass.
-    """
-    return attribute != "trainable" and layer.graph is None and is_of_package(type(layer))
 
 
 def registered(identifier: Any, kind: Registry, layers: Registry) -> Layer | None:
@@ -150,20 +122,26 @@ def check_output_shape(layer: Layer, shape: Any) -> Shape:
             f"axis, for example `return input_shapes[0]` or `return (self.units,)`; {PAGE}. Received: {shape!r}"
         ) from None
     if layer.activation is not None and is_own(layer.activation):
-        _check_activation(layer, checked)
+        check_activation(layer, layer.activation, checked)
     return checked
 
 
-def _check_activation(layer, shape):
-    """An own layer as ``activation=`` keeps the shape and has no weights: nobody would train or save them."""
-    (after,) = layer.activation.build_for((shape,))
-    kind = type(layer.activation).__name__
+def check_activation(layer: Layer, activation: Layer, shape: Shape) -> None:
+    """An own layer as ``activation=`` keeps the shape and has no weights: nobody would train or save them.
+
+    Raises
+    ------
+    ShapeError, ContractError
+        If it does not.
+    """
+    (after,) = activation.build_for((shape,))
+    kind = type(activation).__name__
     if after != shape:
         raise ShapeError(
             f"the activation of layer '{layer.name}' must keep the shape {shape}; call {kind} as a layer of its own "
             f"behind it instead. Received: activation={kind}, which gives {after}"
         )
-    if layer.activation.weights:
+    if activation.weights:
         raise ContractError(
             f"the activation of layer '{layer.name}' has weights, which belong to no layer of the model: call {kind} "
             f"as a layer of its own behind it instead. Received: activation={kind}"

@@ -8,13 +8,16 @@ import numpy as np
 
 from minicnn.checks import check_number
 from minicnn.hints import LayerOptions
-from minicnn.layers.activations import Elementwise, name_options, register
+from minicnn.layers import replacing
+from minicnn.layers.activations import Elementwise, get, name_options, register
 from minicnn.step import Arrays, Workspace
 
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["LeakyReLU", "Tanh"]
+
+replacing.MAKERS["activation"] = get  # ``layer.activation = "relu"``, of a layer that may have been built
 
 
 class _LeakyOptions(LayerOptions, total=False):

@@ -109,3 +109,22 @@ def _with_sizes(graph, input_shapes):
             shapes = node.layer.build_for(tuple(tensor.shape[1:] for tensor in inputs))
             tensors.update(zip(node.outputs, Node(node.layer, inputs, shapes, node.training).outputs, strict=True))
     return Graph((tensors[t] for t in graph.inputs), (tensors[t] for t in graph.outputs))
+
+
+def rank_advice(shape: Shape, rank: int) -> str:
+    """How a sample's shape is mended that has an axis too many or too few for a layer; "" where that is not known.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    rank : int
+        How many axes the layer wants.
+    """
+    sizes = tuple(None if isinstance(n, StandIn) else n for n in shape)
+    if len(sizes) == rank + 1 and sizes[0] is None:
+        return f". The first axis, that of the samples, is left out of a shape: Input({sizes[1:]})"
+    if len(sizes) == rank + 1 and sizes[-1] == 1:
+        return f". The last axis is one too many: Input({sizes[:-1]})"
+    if len(sizes) == rank - 1 and rank > 2:
+        return f". Of pictures of one channel it is Input({(*sizes, 1)}), and the data are x[..., None]"
+    return ""

@@ -8,6 +8,7 @@ from minicnn.checks import check_choice, is_integer
 from minicnn.errors import ShapeError
 from minicnn.foreign import items_of
 from minicnn.hints import DataFormat, OpenShape
+from minicnn.layers.open_sizes import rank_advice
 from minicnn.step import Shape, Step
 
 
@@ -21,7 +22,7 @@ def check_rank(layer: Step, shape: Shape, rank: int, meaning: str) -> None:
     if len(shape) != rank:
         raise ShapeError(
             f"layer '{layer.name}' ({type(layer).__name__}) expected samples of {rank} axes, {meaning}. "
-            f"Received: {(None, *shape)}"
+            f"Received: {(None, *shape)}{rank_advice(shape, rank)}"
         )
 
 
@@ -31,8 +32,7 @@ def declared_shape(
     """The sample shape from Keras's three ways to give it."""
     if batch_input_shape is not None:
         input_shape = (items_of(batch_input_shape) or sample_shape(batch_input_shape))[1:]
-    if input_dim is not None:
-        input_shape = (input_dim,)
+    input_shape = input_shape if input_dim is None else (input_dim,)
     return None if input_shape is None else sample_shape(input_shape)
 
 

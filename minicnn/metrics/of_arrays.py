@@ -65,6 +65,13 @@ class OfArrays:
         """Both as arrays, if they fit each other."""
         y_true, y_pred = (a if hasattr(a, "shape") else np.asarray(a) for a in (y_true, y_pred))
         self.check(y_pred.shape[1:], y_true.shape)
+        is_of_classes = self.sibling is not None and self.direction == "max"
+        if is_of_classes and y_pred.ndim < 2 and not getattr(self, "from_sorted_ids", False):
+            raise ValueError(
+                f"metric '{self.name}' ({type(self).__name__}) takes scores, a row of one value for each class, and "
+                "asks which is the largest; of class numbers Accuracy() says how many are right. "
+                f"Received: y_pred of shape {y_pred.shape}"
+            )
         if len(y_true) != len(y_pred):
             raise ValueError(
                 f"metric '{self.name}' needs one target for each output. Received: {len(y_true)} and {len(y_pred)}"

@@ -31,7 +31,7 @@ from minicnn.saving.keras.config import model_from_keras
 from minicnn.saving.keras.older import modernized
 from minicnn.saving.snapshot import Reader, Snapshot
 from minicnn.turns import weights_at_rest
-from minicnn.user_warnings import warn_user
+from minicnn.user_warnings import brief, warn_user
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
@@ -321,6 +321,8 @@ def model_from_json(json_string: str | bytes | bytearray, custom_objects: Mappin
         )
     with custom_object_scope(custom_objects), named_in_errors("the JSON text"):
         described = read_json(json_string)
+        if not isinstance(described.get("class_name"), str):
+            raise ValueError(f"a model's text has a 'class_name' and a 'config'. Received: {brief(described)}")
         if "keras_version" in described or "module" in described or isinstance(described.get("config"), list):
             described = model_from_keras(modernized(described, described.get("keras_version")))
         return model_from_config(described)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from minicnn.foreign import check_open
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.added_loss import source_of
 from minicnn.layers.base import Layer
@@ -66,6 +67,7 @@ class InForm(Layer):
         ValueError
             If the form is another one than the model's, or an input is missing.
         """
+        check_open(inputs)
         inputs = dict(inputs) if isinstance(inputs, Mapping) else inputs  # such as what numpy.load gives
         if self._structures is None or (is_plain(self.input_structure) and not isinstance(inputs, dict)):
             return inputs

@@ -14,7 +14,12 @@ from minicnn.onnx.values import Value, channels_first, same_order
 @operator("BatchNormalization", kind=CHANNEL_OPERATORS)
 def _batch_normalization(node, graph):
     x = graph.value(node, 0)
-    if is_training(node) or node.get("spatial", 1) != 1:
+    if node.get("spatial", 1) != 1:
+        raise node.error(
+            "only statistics of channels are supported, spatial=1; those of single positions, spatial=0, were dropped "
+            "by ONNX's opset 9"
+        )
+    if is_training(node):
         raise node.error("only its form for inference is supported: export the model in evaluation mode")
     weights = [graph.weight(node, index, rank=1) for index in range(1, 5)]  # scale, bias, mean, variance
     order = None

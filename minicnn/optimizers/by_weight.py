@@ -118,11 +118,11 @@ class Adafactor(ByWeight):
         return min(lr, limit)
 
     def keras_part(self, slot: str, array: np.ndarray, path: str) -> np.ndarray | None:
-        """The means once, and none of vectors."""
+        """The means once; of vectors, which have none, the whole number that Keras keeps in their place."""
         if slot not in ("row", "column"):
             return array
         if array.ndim < 2:
-            return None
+            return np.zeros((), np.int32)
         return array[..., 0] if slot == "row" else array[..., 0, :]
 
     def from_keras_part(self, slot: str, part: np.ndarray) -> np.ndarray:

@@ -146,7 +146,10 @@ class Extras:
         return {}
 
     def keras_part(self, slot: str, array: np.ndarray, path: str) -> np.ndarray | None:
-        """What Keras's files hold of a weight's state vector, an array of the weight's shape; None: nothing."""
+        """What Keras's files hold of a weight's state vector, an array of the weight's shape.
+
+        None: nothing; an integer: a variable that Keras has there and does not use.
+        """
         return array
 
     def from_keras_part(self, slot: str, part: np.ndarray) -> np.ndarray:

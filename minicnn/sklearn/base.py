@@ -21,7 +21,7 @@ from minicnn.checks import check_number, check_positive_int
 from minicnn.layers import Input, Rescaling
 from minicnn.models import Model, Sequential
 from minicnn.own_parts import check_takes
-from minicnn.sklearn.shapes import as_rows, shape_of_rows
+from minicnn.sklearn.shapes import as_rows, check_not_masked, shape_of_rows
 
 _building = threading.Lock()
 _handed_over: weakref.WeakSet[Model] = weakref.WeakSet()  # models that functions have returned
@@ -64,6 +64,7 @@ class CNN(BaseEstimator):
 
     def _images(self, X, reset, **options):
         """(images (N, H, W, C), and y where it is among the options), checked by scikit-learn."""
+        check_not_masked({"X": X, "y": options.get("y")})
         rows, shape = as_rows(X)
         if shape is not None and self.image_shape is not None:
             given = shape_of_rows(int(np.prod(shape)), self.image_shape)
@@ -81,6 +82,8 @@ class CNN(BaseEstimator):
         check_positive_int("epochs", self.epochs)
         check_positive_int("batch_size", self.batch_size)
         check_positive_int("n_iter_no_change", self.n_iter_no_change)
+        if not isinstance(self.early_stopping, bool | np.bool_):
+            raise TypeError(f"early_stopping is True or False. Received: {self.early_stopping!r}")
         fraction = check_number("validation_fraction", self.validation_fraction)
         if not 0 < fraction < 1:
             raise ValueError(f"validation_fraction is between 0 and 1. Received: {fraction}")
@@ -195,6 +198,7 @@ def _weights_of_samples(weights, count):
         return None
     if isinstance(weights, Real):
         weights = np.full(count, weights)
+    check_not_masked({"sample_weight": weights})
     weights = check_array(weights, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weights.shape != (count,):
         raise ValueError(f"sample_weight has one number for each of {count} samples. Received: shape {weights.shape}")

@@ -29,6 +29,19 @@ def as_rows(X: Any) -> tuple[Any, ImageShape | None]:
     return X.reshape(len(X), -1), shape
 
 
+def check_not_masked(values: dict[str, Any]) -> None:
+    """Raise `DataError` for masked arrays with masked entries, which scikit-learn would take as they were before.
+
+    Parameters
+    ----------
+    values : dict
+        Name of an argument → what it was.
+    """
+    for name, value in values.items():
+        if isinstance(value, np.ma.MaskedArray):
+            to_numpy(value, name)
+
+
 def _are_images(X):
     """Whether X is a list of images, or an array of objects, which are images."""
     is_list = isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)

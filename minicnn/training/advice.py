@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicnn import metrics
+from minicnn.layers.contract import is_own
 from minicnn.layers.kernel import KernelLayer
-from minicnn.losses.crossentropy import Crossentropy
-from minicnn.own_parts import module_of
+from minicnn.losses.crossentropy import ClassLoss, Crossentropy
+from minicnn.own_parts import is_of_package, module_of
 from minicnn.plan.program import lower
 from minicnn.training.sources import ArraySource, Source
 from minicnn.user_warnings import warn_user
@@ -24,6 +27,18 @@ _HAND_ON = {"Flatten", "Reshape", "Permute", "Dropout", "SpatialDropout2D", "Add
     f"{kind}{what}Pooling2D" for kind in ("", "Global") for what in ("Average", "Max")
 }
 _UNBOUNDED = {"ReLU", "LeakyReLU", "PReLU", "ELU", "SELU", "GELU", "SiLU", "Swish", "Tanh", "BatchNormalization"}
+_DROPOUTS = {"Dropout", "SpatialDropout1D", "SpatialDropout2D", "AlphaDropout", "GaussianDropout"}
+_PROBABILITIES = ("sigmoid", "softmax")
+_OF_CLASSES = {
+    *("CategoricalAccuracy", "SparseCategoricalAccuracy"),
+    *("TopKCategoricalAccuracy", "SparseTopKCategoricalAccuracy"),
+}
+_RANGES = {  # loss → what it expects, an activation that gives it, others that do
+    "KLDivergence": ("probabilities", "softmax", ()),
+    "Dice": ("probabilities", "sigmoid", ()),
+    "Tversky": ("probabilities", "sigmoid", ()),
+    "Poisson": ("rates above 0", "softplus", ("ReLU",)),
+}
 _SCALES = {"Rescaling", "Normalization", "BatchNormalization", "LayerNormalization", "GroupNormalization"}
 
 
@@ -44,38 +59,121 @@ def about_outputs(model: CompilableNetwork) -> None:
     model : CompilableNetwork
         Built and compiled.
     """
-    program = lower(model.graph)
-    for loss, output, value in zip(model.compiled.losses, model.outputs, program.outputs, strict=True):
-        activation = program.final_step(value)
-        if activation == "softmax" and program.shapes[value][-1:] == (1,):
-            warn_user(
-                "a softmax over one value is always 1, so that nothing is learnt: for two classes use one unit with "
-                "activation='sigmoid' and loss='binary_crossentropy', or two units"
-            )
-        if not isinstance(loss, Crossentropy):
-            continue
-        if loss.from_logits and activation in ("sigmoid", "softmax") and activation not in loss.takes_logits_of:
-            warn_user(
-                f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, "
-                f"{type(loss).__name__} then takes its sigmoid or softmax twice: leave from_logits=True or the "
-                f"activation out"
-            )
-        if loss.from_logits and activation in loss.takes_logits_of:
-            warn_user(
-                f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, "
-                f"the loss is computed from the values before it; predict and metrics see the values after it."
-            )
-        if not loss.from_logits and _is_unbounded(program, value):
-            name = type(loss).__name__
-            wanted = "sigmoid" if name.startswith("Binary") else "softmax"
-            warn_user(
-                f"{name} expects probabilities, and the last layer has no {wanted}: give it activation='{wanted}', or "
-                f"the loss from_logits=True, as in loss=losses.{name}(from_logits=True)"
-            )
+    program, compiled = lower(model.graph), model.compiled
+    for loss, output, value in zip(compiled.losses, model.outputs, program.outputs, strict=True):
+        last = _of_last_layers(program, value)
+        for text in (last, _of_loss(loss, program, value), _of_logits(loss, output, program, value)):
+            if text is not None:
+                warn_user(text)
+    for of_output, value in zip(compiled.metrics, program.outputs, strict=False):
+        for metric in of_output:
+            if (text := _of_metric(metric, program, value)) is not None:
+                warn_user(text)
 
 
-def _is_unbounded(program: Program, value: int) -> bool:
-    """Whether no path to a value comes from an activation that gives probabilities, or a layer that is not known."""
+def _of_last_layers(program, value) -> str | None:
+    """What is odd about the last activation whatever the loss is."""
+    activation, writer = program.final_step(value), program.writer(value)
+    if activation == "softmax" and program.shapes[value][-1:] == (1,):
+        return (
+            "a softmax over one value is always 1, so that nothing is learnt: for two classes use one unit with "
+            "activation='sigmoid' and loss='binary_crossentropy', or two units"
+        )
+    if writer is not None and type(writer.step).__name__ in _DROPOUTS and not is_own(writer.step):
+        return (
+            f"{type(writer.step).__name__} is the last layer, '{writer.layer_name}': in training it changes "
+            "the outputs themselves at random; put it before the last layer with weights"
+        )
+    before = program.writer(writer.inputs[0]) if writer is not None and activation in _PROBABILITIES else None
+    while before is not None and type(before.step).__name__ in _DROPOUTS | {"Flatten", "Reshape"}:
+        before = program.writer(before.inputs[0])
+    first = "" if before is None else program.final_step(before.output)
+    if first not in _PROBABILITIES:
+        return None
+    return (
+        f"the output goes through two activations, {first} and then {activation} ('{before.layer_name}', "
+        f"'{writer.layer_name}'): the second one brings its probabilities close together; leave one out"
+    )
+
+
+def _of_loss(loss, program, value) -> str | None:
+    """What is odd about a loss and the range of the output."""
+    name, activation = type(loss).__name__, program.final_step(value)
+    if isinstance(loss, ClassLoss) and is_of_package(type(loss)):
+        if program.shapes[value][-1:] == (1,):
+            if activation == "softmax":  # which is said
+                return None
+            return (
+                f"{name} is of classes, one value each, and the output has one value, so that nothing is learnt: for "
+                "two classes loss='binary_crossentropy', with activation='sigmoid'"
+            )
+        # Of class numbers one is right, and the loss divides by the sum; columns may hold several 1.
+        if activation == "sigmoid" and name == "CategoricalCrossentropy" and not loss.from_logits:
+            return (
+                f"{name} expects probabilities of classes of which one is right, and those of a sigmoid do not sum to "
+                "1: give the last layer activation='softmax', or, where several classes may be right at once, the "
+                "loss 'binary_crossentropy'"
+            )
+    if not isinstance(loss, Crossentropy) and name in _RANGES and _is_unbounded(program, value, _RANGES[name][2]):
+        what, wanted, _ = _RANGES[name]
+        return f"{name} expects {what}, and the last layer gives any numbers: give it activation='{wanted}'"
+    if isinstance(loss, Crossentropy) and not loss.from_logits and _is_unbounded(program, value):
+        wanted = "sigmoid" if name.startswith("Binary") else "softmax"
+        return (
+            f"{name} expects probabilities, and the last layer has no {wanted}: give it activation='{wanted}', or "
+            f"the loss from_logits=True, as in loss=losses.{name}(from_logits=True)"
+        )
+    return None
+
+
+def _of_logits(loss, output, program, value) -> str | None:
+    """What from_logits=True means behind an activation."""
+    activation = program.final_step(value)
+    if not isinstance(loss, Crossentropy) or not loss.from_logits or activation not in _PROBABILITIES:
+        return None
+    if activation in loss.takes_logits_of:
+        return (
+            f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, "
+            f"the loss is computed from the values before it; predict and metrics see the values after it."
+        )
+    return (
+        f"the loss has from_logits=True, but the output '{output.name}' ends in a {activation}. As in Keras, "
+        f"{type(loss).__name__} then takes its sigmoid or softmax twice: leave from_logits=True or the "
+        f"activation out"
+    )
+
+
+def _of_metric(metric, program, value) -> str | None:
+    """What a metric says of every model with such an output."""
+    if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):  # which goes by the output
+        return None
+    metric = metrics.get(metric)
+    name, count = type(metric).__name__, (*program.shapes[value], 1)[len(program.shapes[value]) - 1]
+    if not is_of_package(type(metric)):
+        return None
+    if count == 1 and name in _OF_CLASSES and not getattr(metric, "from_sorted_ids", False):
+        return (
+            f"{name} asks which of several outputs is the largest, and the model has one, which always is: use "
+            "BinaryAccuracy(), or 'accuracy', which chooses by the output"
+        )
+    if name.endswith("TopKCategoricalAccuracy") and metric.k >= count and not metric.from_sorted_ids:
+        return (
+            f"{name} with k={metric.k} is always 1 where there are {count} classes: give it a smaller k, "
+            f"{name}(k={max(1, min(2, count - 1))})"
+        )
+    if name == "Accuracy" and (program.final_step(value) in _PROBABILITIES or _is_unbounded(program, value)):
+        return (
+            "Accuracy() counts outputs that equal their targets exactly, and these are scores, which seldom do: use "
+            "'accuracy', which chooses by the output, or BinaryAccuracy()"
+        )
+    return None
+
+
+def _is_unbounded(program: Program, value: int, fitting: Container[str] = ()) -> bool:
+    """Whether no path to a value comes from an activation that gives probabilities, or a layer that is not known.
+
+    Activations in `fitting` give what is wanted, too.
+    """
     waiting, seen = [value], set()
     while waiting:
         value = waiting.pop()
@@ -83,7 +181,7 @@ def _is_unbounded(program: Program, value: int) -> bool:
         if writer is None or not module_of(type(writer.step)).startswith("minicnn.layers."):
             return False
         name = type(writer.step).__name__
-        if name == "ReLU" and writer.step.max_value is not None:
+        if name in fitting or (name == "ReLU" and writer.step.max_value is not None):
             return False
         if value in seen or name in _UNBOUNDED or isinstance(writer.step, KernelLayer):
             continue

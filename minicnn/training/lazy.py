@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.foreign import check_open
+
 
 def as_lazy(value: Any) -> Any:
     """`value` as a `LazyArray` if reading it is left to whoever needs a part; else `value` itself."""
+    check_open(value)
     in_memory = isinstance(value, np.ndarray | np.generic | LazyArray) or any(
         hasattr(value, name) for name in ("__dlpack__", "__array_interface__", "to_numpy", "detach", "numpy")
     )

@@ -643,6 +643,33 @@ def test_layers_are_taken_off(small):
     assert stack.layers[-1].name == below and stack.predict(x).shape == (32, 48)
 
 
+CHANGES = [
+    lambda listed: listed.append(layers.Dense(2)),
+    lambda listed: listed.insert(0, layers.Dense(2)),
+    lambda listed: listed.extend([layers.Dense(2)]),
+    lambda listed: listed.__iadd__([layers.Dense(2)]),
+    lambda listed: listed.__setitem__(-1, layers.Dense(2)),
+    lambda listed: listed.__delitem__(-1),
+    lambda listed: listed.remove(listed[-1]),
+    lambda listed: listed.clear(),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_other_changes_of_the_list_of_layers_change_no_model_and_say_so(change, small):
+    """As in Keras 3, which says nothing."""
+    x, _ = small
+    image = layers.Input((8, 8, 1))
+    for model in (models.Model(image, layers.Dense(3)(layers.Flatten()(image))), classifier((8, 8, 1))):
+        names, before = [layer.name for layer in model.layers], model.predict(x)
+        with pytest.warns(UserWarning, match="model.layers is a list of its own, as in Keras 3"):
+            change(model.layers)
+        assert [layer.name for layer in model.layers] == names and np.array_equal(model.predict(x), before)
+        backwards = model.layers
+        backwards.reverse()  # which somebody wants to go through
+        assert [layer.name for layer in backwards] == names[::-1]
+
+
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
 def test_files_of_a_model_whose_list_of_layers_is_shorter(suffix, tmp_path):
     image = layers.Input((3,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Self, SupportsIndex
 
 from minicnn.callbacks import Callback
 from minicnn.keras import losses, metrics
@@ -13,6 +13,7 @@ from minicnn.nested import mapped
 from minicnn.optimizers import Optimizer
 from minicnn.step import Changes
 from minicnn.training.outputs import per_output
+from minicnn.user_warnings import warn_user
 
 _NO_EFFECT = ""
 NOT_USED: dict[str, str] = {
@@ -120,9 +121,54 @@ class LayerList(list):
             self._take_off()
         return layer
 
+    def append(self, layer: Any) -> None:
+        """As of any list, with a warning; so are `insert`, `extend`, `remove`, `clear`, assignments and deletions."""
+        _advise_on_list()
+        super().append(layer)
+
+    def insert(self, index: SupportsIndex, layer: Any) -> None:
+        """See `append`."""
+        _advise_on_list()
+        super().insert(index, layer)
+
+    def extend(self, layers: Iterable[Any]) -> None:
+        """See `append`."""
+        _advise_on_list()
+        super().extend(layers)
+
+    def remove(self, layer: Any) -> None:
+        """See `append`."""
+        _advise_on_list()
+        super().remove(layer)
+
+    def clear(self) -> None:
+        """See `append`."""
+        _advise_on_list()
+        super().clear()
+
+    def __iadd__(self, layers: Iterable[Any]) -> Self:  # type: ignore[misc, override]
+        _advise_on_list()
+        return super().__iadd__(layers)
+
+    def __setitem__(self, index: Any, layer: Any) -> None:
+        _advise_on_list()
+        super().__setitem__(index, layer)
+
+    def __delitem__(self, index: Any) -> None:
+        _advise_on_list()
+        super().__delitem__(index)
+
     def __reduce__(self) -> tuple[type, tuple[list[Any]]]:
         """Copied and pickled as a list."""
         return list, (list(self),)
+
+
+def _advise_on_list():
+    """Say that the list is no part of the model."""
+    warn_user(
+        "model.layers is a list of its own, as in Keras 3: what is changed in it changes no model. model.add(layer) "
+        "and model.pop() change a Sequential; Model(model.inputs, layer(model.layers[-2].output)) is another model"
+    )
 
 
 class MetricNames(Callback):

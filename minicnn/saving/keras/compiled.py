@@ -17,6 +17,8 @@ OPTIMIZER_NEUTRAL = ("is_legacy_optimizer", "jit_compile", "name")
 
 # ----------------------------------------------------------------------------------------------------------- reading
 
+NOT_IN_KERAS = ("epsilon_in_root", "schedule_decay", "flatten_kernels")  # arguments of optimizers, left out of files
+
 
 def compile_from_keras(config: Config | None, outputs: list[str]) -> Config | None:
     """`Snapshot.compile` from Keras's compile_config, or its older training_config; None if it was not compiled.
@@ -170,14 +172,15 @@ def metric_to_keras(value: str | Config) -> str | Config:
 def optimizer_to_keras(entry: Config) -> Config:
     """An optimizer in Keras 3's form."""
     config = dict(entry["config"])
-    older = {name: config.pop(name) for name in ("epsilon_in_root", "schedule_decay") if name in config}
-    if older:
+    left_out = {name: config.pop(name) for name in NOT_IN_KERAS if name in config}
+    flattens = left_out.pop("flatten_kernels", False)
+    if left_out:
         warn_user(
-            f"files of Keras 3 have one {entry['class_name']}, that of today: {older}, as before Keras 2.11, is left "
-            "out of the file; .safetensors keeps it"
+            f"files of Keras 3 have one {entry['class_name']}, that of today: {left_out}, as before Keras 2.11, is "
+            "left out of the file; .safetensors keeps it"
         )
-    if config.get("flatten_kernels") is False:  # Keras's Muon has no such argument, and refuses a file with it
-        del config["flatten_kernels"]
+    if flattens:
+        warn_user("Keras's Muon has no flatten_kernels, which is left out of the file")
     rate = config.get("learning_rate")
     if isinstance(rate, dict):
         config["learning_rate"] = keras_object("keras.optimizers.schedules", rate["class_name"], rate["config"])

@@ -15,6 +15,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5
 from minicnn.saving.files import check_arrays
+from minicnn.saving.keras.compiled import NOT_IN_KERAS
 from minicnn.saving.keras.structure import is_model, layers_of
 from minicnn.saving.snapshot import Snapshot
 
@@ -59,11 +60,12 @@ def frozen_names(config: Config, names: Iterable[str], prefix: str = "", trainab
 def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     """(name, array) of all of an optimizer's variables, in Keras 3's order."""
     config, state = snapshot.compile["optimizer"]["config"], snapshot.optimizer
-    told = snapshot.compile["optimizer"]
+    kept = {name: value for name, value in config.items() if name not in NOT_IN_KERAS}
+    told = snapshot.compile["optimizer"] | {"config": kept}  # what the file's reader makes: its state, not another's
     try:
         optimizer = optimizers.get(told)
     except ValueError:  # of a schedule's class, which is the user's: only whoever reads the file has to be told of it
-        optimizer = optimizers.get({**told, "config": {**config, "learning_rate": 0.001}})
+        optimizer = optimizers.get({**told, "config": {**kept, "learning_rate": 0.001}})
     yield "iteration", np.int64(0 if state is None else state["iterations"])
     if not isinstance(rate := config.get("learning_rate"), dict | None):
         yield "learning_rate", np.float32(rate)
@@ -74,7 +76,7 @@ def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
         vector = state["slots"][slot][name] if state else np.full_like(weight, optimizer.initial(slot))
         part = optimizer.keras_part(slot, vector, name)
         if part is not None:
-            yield f"{name}_{slot}", np.ascontiguousarray(part)
+            yield f"{name}_{slot}", np.asarray(part, order="C")  # which leaves () as it is
     for name, value in optimizer.keras_scalars(state["iterations"] if state else 0).items():
         yield name, np.float32(value)
 
@@ -120,7 +122,13 @@ def optimizer_state(
         return {"iterations": iterations, "slots": {}}
     optimizer = optimizers.get(compiled["optimizer"])
     wanted = [(slot, name) for slot in slots for name in trained] if by_slot else _in_groups(optimizer, trained)
-    found = _matched(vectors, _shapes_in_file(optimizer, wanted, expected))
+    parts = _parts_in_file(optimizer, wanted, expected)
+    if any(expected[name] == () for _, name in parts):  # which shapes do not tell from rates and placeholders
+        end = len(datasets) - len(optimizer.keras_scalars(iterations))
+        vectors = [
+            d for d, part in zip(datasets[end - len(parts) : end], parts.values(), strict=False) if _is_state(part)
+        ]
+    found = _matched(vectors, {pair: part.shape for pair, part in parts.items() if _is_state(part)})
     state = {slot: {} for slot in slots}
     for slot, name in wanted:
         state[slot][name] = _vector(optimizer, slot, found.get((slot, name)), expected[name])
@@ -148,14 +156,18 @@ def _vector(optimizer, slot, dataset, shape) -> np.ndarray:
     return part if part.shape == shape else np.broadcast_to(optimizer.from_keras_part(slot, part), shape).copy()
 
 
-def _shapes_in_file(optimizer, wanted, expected) -> dict:
-    """(slot, weight) → the shape of what Keras's files hold of it, for those that they have."""
-    shapes = {}
-    for slot, name in wanted:
-        part = optimizer.keras_part(slot, np.broadcast_to(np.float32(0), expected[name]), name)
-        if part is not None:
-            shapes[slot, name] = part.shape
-    return shapes
+def _parts_in_file(optimizer, wanted, expected) -> dict:
+    """(slot, weight) → an array like what Keras's files hold of it, for those that they have."""
+    parts = {
+        (slot, name): optimizer.keras_part(slot, np.broadcast_to(np.float32(0), expected[name]), name)
+        for slot, name in wanted
+    }
+    return {pair: part for pair, part in parts.items() if part is not None}
+
+
+def _is_state(part) -> bool:
+    """Whether it is more than the whole number that only holds a place."""
+    return part.dtype.kind == "f"
 
 
 def _matched(vectors, wanted) -> dict:

@@ -145,7 +145,8 @@ def test_data_of_any_dtype(dtype, rng, seed):
         history = model.fit(x, y.astype("uint8"), batch_size=7, epochs=2, validation_split=0.25, verbose=0)
         histories.append(history.history)
     for name, values in histories[0].items():
-        assert histories[1][name] == pytest.approx(values, rel=1e-4)
+        one_sample = 0 if "loss" in name else 1 / 6  # rounding may decide between two classes
+        assert histories[1][name] == pytest.approx(values, rel=1e-4, abs=one_sample)
 
 
 def test_generators_sample_weights_and_several_outputs(rng, seed):
@@ -358,7 +359,7 @@ def test_functions_that_are_differentiated_as_they_run(rng, seed):
         h = layers.Lambda(lambda v, shifts=shifts: np.roll(v, shifts.integers(6), axis=1))(image)
         h = layers.Lambda(lambda v: keras.random.uniform((1,)) + np.asarray(v))(h)  # before all weights
         h = Scaled()(Conv2D(4, 3, activation="relu")(h))
-        h = layers.Lambda(lambda v: v / (1e-3 + np.sum(v * v, axis=-1, keepdims=True)) + keras.random.uniform((1,)))(h)
+        h = layers.Lambda(lambda v: v / (0.1 + np.sum(v * v, axis=-1, keepdims=True)) + keras.random.uniform((1,)))(h)
         model = mc.Model(image, Dense(3)(layers.Flatten()(h)))
         loss = lambda true, predicted: np.mean(np.abs(true - predicted) ** 3, axis=-1)  # noqa: E731
         model.compile("adam", loss, backend=backend)

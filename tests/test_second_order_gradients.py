@@ -186,7 +186,7 @@ def test_losses(name):
 
 
 def test_losses_without_a_formula_are_refused():
-    with pytest.raises(NotImplementedError, match=r"'KLDivergence'.*second order.*BinaryCrossentropy"):
+    with pytest.raises(NotImplementedError, match=r"'kl_divergence'.*second order.*BinaryCrossentropy"):
         check(lambda t: keras.losses.KLDivergence()(CHANCES, tf.nn.softmax(t[0])), [numbers((4, 3), 3)], [])
 
 

@@ -116,6 +116,47 @@ def test_an_activation_assigned_to_a_layer_that_was_compiled_counts(given, formu
         np.testing.assert_allclose(other.predict(x), expected, rtol=1e-4, atol=1e-6)
 
 
+class OwnDense(layers.Dense):
+    """A user's class, whose formulas are the library's."""
+
+
+def test_an_activation_assigned_to_a_users_subclass_counts_once_plans_exist():
+    model = mc.Sequential([mc.Input((3,)), OwnDense(4)])
+    x = np.float32([[1, -2, 3], [0.5, 2, -1]])
+    before = model.predict(x)
+    model.layers[0].activation = "relu"
+    np.testing.assert_allclose(model.predict(x), np.maximum(before, 0), rtol=1e-6)
+
+
+class OwnNetwork(mc.Model):
+    """A model that keeps what it was told."""
+
+    def __init__(self, activation):
+        self.activation = activation
+        x = mc.Input((3,))
+        super().__init__(x, layers.Dense(2, activation["first"])(x))
+        self.activation = activation
+
+
+class OwnStack(mc.Sequential):
+    """The same, layer by layer."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.activation = activation
+        self.add(layers.Dense(2, activation=activation["first"]))
+
+
+@pytest.mark.parametrize("kind", [OwnNetwork, OwnStack])
+def test_what_a_users_model_has_under_the_name_of_activation_is_its_own(kind):
+    given = {"first": "relu"}
+    part = kind(given)
+    assert part.activation is given
+    assert (np.asarray(part(np.float32([[1, -2, 3], [-1, 2, -3]]))) >= 0).all()
+    part.activation = "anything"
+    assert part.activation == "anything"
+
+
 class Half(layers.Layer):
     """The first half of the features: no activation of another layer."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_choice
-from minicnn.foreign import to_numpy
+from minicnn.foreign import check_open, to_numpy
 from minicnn.hints import Config, Shape
 from minicnn.losses.reductions import weighted_sum
 
@@ -99,4 +99,5 @@ class OfArrays:
 
 def _as_array(value, name):
     """An array of a GPU as it is; no masked values, which would count as they were before."""
+    check_open(value)
     return value if hasattr(value, "shape") and not isinstance(value, np.ma.MaskedArray) else to_numpy(value, name)

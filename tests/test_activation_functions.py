@@ -7,6 +7,7 @@ import pytest
 
 import minicnn as mc
 from minicnn import activations, keras, layers
+from minicnn.step import Changes
 
 X = np.array([-3.0, -0.5, 0.0, 0.25, 2.0])
 # Function, what it is of one number.
@@ -126,6 +127,17 @@ def test_an_activation_assigned_to_a_users_subclass_counts_once_plans_exist():
     before = model.predict(x)
     model.layers[0].activation = "relu"
     np.testing.assert_allclose(model.predict(x), np.maximum(before, 0), rtol=1e-6)
+
+
+def test_plans_outlast_a_users_layer_that_is_made():
+    class Own(layers.Dense):
+        def __init__(self):
+            super().__init__(4)
+            self.activation = "relu"
+
+    before = Changes.replaced
+    Own()
+    assert Changes.replaced == before
 
 
 class OwnNetwork(mc.Model):

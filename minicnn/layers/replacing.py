@@ -65,7 +65,7 @@ def decides_plans(layer: Layer, attribute: str) -> bool:
     """Whether plans may be others once an attribute of a layer, or of a model, was replaced.
 
     `trainable` is a part of the key under which an engine keeps its plans. Users' layers may note things on themselves
-    in every pass; their activations are steps of the plans all the same.
+    in every pass; their activations are steps of the plans all the same, of layers that plans may have.
     """
-    is_step = attribute in MAKERS or is_of_package(type(layer))
+    is_step = is_of_package(type(layer)) or (attribute in MAKERS and bool(vars(layer).get("_built")))
     return attribute != "trainable" and layer.graph is None and is_step

@@ -75,7 +75,12 @@ def _explain_missing(part, name):
                 f"{cls.__name__} was not set up: let its __init__ begin with super().__init__({call}), "
                 f"and take what it passes on. Received: an object without the attribute {name!r}"
             )
-    if name in _WEIGHTS and not vars(part).get("_built", True):
+    made_by = {
+        name.removesuffix("_kernel"),
+        "depthwise" if name == "kernel" else name,
+    }  # one of them has an initializer
+    has_it = not is_of_package(cls) or any(f"{made}_initializer" in vars(part) for made in made_by)
+    if name in _WEIGHTS and has_it and not vars(part).get("_built", True):
         raise AttributeError(
             f"layer '{part.name}' ({cls.__name__}) has no {name} yet: weights exist once the shape of its input is "
             f"known. Call it on an input, or build((None, …)) with the input's shape. Received: layer.{name} before"

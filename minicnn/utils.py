@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from minicnn import random
 from minicnn.checks import check_number, check_pair, check_positive_int, is_integer, is_real, real_array
 from minicnn.errors import ShapeError
+from minicnn.foreign import to_numpy
 from minicnn.layers.names import reset_names
 from minicnn.models.arguments import check_model
 from minicnn.settings import floatx, set_floatx
@@ -80,7 +81,7 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> np.ndarray:
     ValueError
         If a number is negative, not integral, not below `num_classes`, or 2**24 or more.
     """
-    x = np.asarray(x)
+    x = to_numpy(x, "x")
     if x.ndim > 1 and x.shape[-1] == 1:
         x = x[..., 0]
     if x.size == 0 or not is_real(x) or (x.dtype.kind == "f" and not _are_integers(x)):

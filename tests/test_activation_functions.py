@@ -7,6 +7,7 @@ import pytest
 
 import minicnn as mc
 from minicnn import activations, keras, layers
+from minicnn.step import Changes
 
 X = np.array([-3.0, -0.5, 0.0, 0.25, 2.0])
 # Function, what it is of one number.
@@ -114,6 +115,58 @@ def test_an_activation_assigned_to_a_layer_that_was_compiled_counts(given, formu
     model.save(tmp_path / f"m{suffix}")
     for other in (clone, mc.load_model(tmp_path / f"m{suffix}")):
         np.testing.assert_allclose(other.predict(x), expected, rtol=1e-4, atol=1e-6)
+
+
+class OwnDense(layers.Dense):
+    """A user's class, whose formulas are the library's."""
+
+
+def test_an_activation_assigned_to_a_users_subclass_counts_once_plans_exist():
+    model = mc.Sequential([mc.Input((3,)), OwnDense(4)])
+    x = np.float32([[1, -2, 3], [0.5, 2, -1]])
+    before = model.predict(x)
+    model.layers[0].activation = "relu"
+    np.testing.assert_allclose(model.predict(x), np.maximum(before, 0), rtol=1e-6)
+
+
+def test_plans_outlast_a_users_layer_that_is_made():
+    class Own(layers.Dense):
+        def __init__(self):
+            super().__init__(4)
+            self.activation = "relu"
+
+    before = Changes.replaced
+    Own()
+    assert Changes.replaced == before
+
+
+class OwnNetwork(mc.Model):
+    """A model that keeps what it was told."""
+
+    def __init__(self, activation):
+        self.activation = activation
+        x = mc.Input((3,))
+        super().__init__(x, layers.Dense(2, activation["first"])(x))
+        self.activation = activation
+
+
+class OwnStack(mc.Sequential):
+    """The same, layer by layer."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.activation = activation
+        self.add(layers.Dense(2, activation=activation["first"]))
+
+
+@pytest.mark.parametrize("kind", [OwnNetwork, OwnStack])
+def test_what_a_users_model_has_under_the_name_of_activation_is_its_own(kind):
+    given = {"first": "relu"}
+    part = kind(given)
+    assert part.activation is given
+    assert (np.asarray(part(np.float32([[1, -2, 3], [-1, 2, -3]]))) >= 0).all()
+    part.activation = "anything"
+    assert part.activation == "anything"
 
 
 class Half(layers.Layer):

@@ -178,6 +178,14 @@ def test_metrics_that_say_the_same_of_every_model(units, metric, message):
     assert message is None or re.search(message, found[0])
 
 
+def test_a_last_dropout_that_drops_nothing_is_no_mistake():
+    """A rate of 0, from a search of rates; one that is told not to act."""
+    i = Input((4,))
+    for last in (layers.Dropout(0.0)(Dense(3)(i)), layers.Dropout(0.5)(Dense(3)(i), training=False)):
+        model = mc.Model(i, last)
+        assert messages(lambda m=model: m.compile("sgd", "mse")) == []
+
+
 def test_a_mean_of_two_softmaxes_is_no_mistake():
     i = Input((4,))
     both = layers.Add()([Dense(3, activation="softmax")(i), Dense(3, activation="softmax")(i)])

@@ -907,3 +907,38 @@ def test_a_single_image_is_augmented():
         mc.utils.set_random_seed(3)
         assert one.shape == image.shape
         np.testing.assert_array_equal(one, make()(image[None])[0])
+
+
+MASKED = np.ma.array(ROWS, mask=ROWS == 5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: mc.data.Dataset.from_tensor_slices((MASKED, ROWS)),
+        lambda: mc.data.Dataset.from_tensors({"x": MASKED}),
+        lambda: next(iter(mc.data.Dataset.from_generator(lambda: iter(MASKED)).batch(4))),
+        lambda: next(
+            iter(mc.data.Dataset.from_tensor_slices(ROWS).map(lambda row: np.ma.masked_equal(row, 5)).batch(4))
+        ),
+        lambda: mc.metrics.MeanSquaredError()(MASKED, ROWS),
+        lambda: mc.metrics.MeanSquaredError()(ROWS, MASKED),
+        lambda: mc.metrics.R2Score()(ROWS, MASKED),
+        lambda: mc.metrics.Precision()(MASKED > 1, np.zeros_like(ROWS)),
+        lambda: mc.metrics.AUC()(ROWS > 1, MASKED),
+        lambda: mc.metrics.F1Score()(MASKED, ROWS),
+        lambda: mc.metrics.MeanIoU(12)(ROWS, MASKED),
+        lambda: mc.metrics.Mean()(MASKED),
+        lambda: mc.metrics.Sum()(MASKED),
+        lambda: mc.metrics.confusion_matrix(MASKED[:, 2], ROWS[:, 2]),
+        lambda: mc.utils.to_categorical(np.ma.masked_equal([0, 5], 5)),
+    ],
+)
+def test_masked_values_are_refused_by_data_sets_metrics_and_one_hot_rows(make):
+    with pytest.raises(DataError, match=r"holds masked values, which have no number"):
+        make()
+
+
+def test_arrays_of_which_nothing_is_masked_are_elements_of_data_sets():
+    (batch,) = mc.data.Dataset.from_tensor_slices(np.ma.masked_array(ROWS)).batch(len(ROWS))
+    np.testing.assert_array_equal(batch, ROWS)

@@ -490,6 +490,16 @@ def test_masked_values_are_refused_and_not_taken_as_they_were(estimator, where, 
             estimator.predict(data["X"])
 
 
+@pytest.mark.parametrize("where", ["X", "y", "sample_weight"])
+def test_arrays_in_a_file_that_was_closed_are_refused(where, rng, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    data = {"X": rng.random((12, 16)), "y": np.arange(12) % 2, "sample_weight": np.ones(12)}
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        data[where] = file.create_dataset("x", data=data[where])
+    with pytest.raises(mc.errors.DataError, match="in an HDF5 file that was closed"):
+        CNNRegressor(epochs=1).fit(**data)
+
+
 @pytest.mark.parametrize("given", ["yes", "False", 1, None])
 def test_early_stopping_is_true_or_false(given, rng):
     with pytest.raises(TypeError, match="early_stopping is True or False"):

@@ -438,6 +438,8 @@ def test_class_numbers_are_no_scores(name):
         ("BatchNormalization", (), "gamma"),
         ("BatchNormalization", (), "moving_mean"),
         ("Embedding", (3, 2), "embeddings"),
+        ("DepthwiseConv2D", (3,), "kernel"),
+        ("SeparableConv2D", (3, 3), "pointwise_kernel"),
     ],
 )
 def test_weights_before_the_layer_is_built(room, name, arguments, weight):
@@ -447,6 +449,12 @@ def test_weights_before_the_layer_is_built(room, name, arguments, weight):
         getattr(layer, weight)
     with pytest.raises(AttributeError, match="object has no attribute 'kernl'"):
         layer.kernl  # noqa: B018
+
+
+@pytest.mark.parametrize("part", [layers.Flatten, layers.ReLU, mc.Sequential, lambda: layers.Embedding(3, 2)])
+def test_no_weights_are_promised_of_what_will_have_none(part):
+    with pytest.raises(AttributeError, match=r"object has no attribute 'kernel'$"):
+        part().kernel  # noqa: B018
 
 
 LOSSES = {
@@ -500,6 +508,9 @@ def test_data_in_a_file_that_was_closed(tmp_path):
         *(lambda x=x: model.fit(x, Y, verbose=0) for x in (file, rows, [rows])),
         *(lambda x=x: model.predict(x) for x in (file, rows)),
         *(lambda x=x: model.fit(X, x, verbose=0) for x in (file, rows)),
+        lambda: model.fit(X, Y, sample_weight=rows, verbose=0),
+        lambda: metrics.MeanSquaredError()(Y, rows),
+        lambda: metrics.Precision()(rows, Y),
         lambda: model.evaluate(rows, Y, verbose=0),
         lambda: model(rows),
         lambda: data.Dataset.from_tensor_slices(rows),

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from minicnn.checks import plain
 from minicnn.errors import DataError
-from minicnn.foreign import check_open
+from minicnn.foreign import check_open, to_numpy
 from minicnn.own_parts import check_takes
 
 Element = Any
@@ -290,6 +290,8 @@ def _array(leaf):
     if is_dataset(leaf):
         return leaf
     check_open(leaf)
+    if isinstance(leaf, np.ma.MaskedArray):  # whose masked values slices, batches and functions would see
+        leaf = to_numpy(leaf, "an element of a data set")
     array = leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf)
     if array.dtype == object and not isinstance(leaf, EagerArray):  # which holds bytes
         raise DataError(

@@ -43,9 +43,10 @@ def replaced_by(layer: Layer, attribute: str, value: object) -> tuple[object, An
 
 def _made(layer, attribute, before, value):
     """The layer that a name, a function or a config assigned as an activation means, checked if the layer is built."""
-    is_ours, is_built = is_of_package(type(layer)), bool(vars(layer).get("_built"))
-    if not is_ours and hasattr(layer, "call"):  # which does with its attributes what it likes
-        return value
+    cls, is_built = type(layer), bool(vars(layer).get("_built"))
+    is_ours = is_of_package(cls)
+    if not is_ours and (hasattr(cls, "call") or hasattr(cls, "structure")):  # a model
+        return value  # of which the class does with its attributes what it likes
     if is_ours and before is layer and (is_built or not isinstance(value, Step)):
         kind = type(layer).__name__
         raise AttributeError(
@@ -64,6 +65,7 @@ def decides_plans(layer: Layer, attribute: str) -> bool:
     """Whether plans may be others once an attribute of a layer, or of a model, was replaced.
 
     `trainable` is a part of the key under which an engine keeps its plans. Users' layers may note things on themselves
-    in every pass.
+    in every pass; their activations are steps of the plans all the same, of layers that plans may have.
     """
-    return attribute != "trainable" and layer.graph is None and is_of_package(type(layer))
+    is_step = is_of_package(type(layer)) or (attribute in MAKERS and bool(vars(layer).get("_built")))
+    return attribute != "trainable" and layer.graph is None and is_step

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_choice
+from minicnn.foreign import to_numpy
 from minicnn.losses.crossentropy import EPSILON
 from minicnn.metrics.base import register
 from minicnn.metrics.thresholds import Counts, above, check_thresholds, even_thresholds, quotient
@@ -91,8 +92,8 @@ class AUC(Counts):
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """As `Counts.update_state`; outputs below 0 or above 1 count as 0 or 1, with a warning."""
         if self.from_logits:
-            y_pred = 0.5 * np.tanh(0.5 * np.asarray(y_pred, np.float64)) + 0.5
-        elif (values := np.asarray(y_pred, np.float64)).size and (
+            y_pred = 0.5 * np.tanh(0.5 * to_numpy(y_pred, "y_pred").astype(np.float64, copy=False)) + 0.5
+        elif (values := to_numpy(y_pred, "y_pred").astype(np.float64, copy=False)).size and (
             values.min() < -EPSILON or values.max() > 1 + EPSILON
         ):
             warn_user(

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_positive_int, is_real
-from minicnn.foreign import LABELS_ADVICE
+from minicnn.foreign import LABELS_ADVICE, to_numpy
 
 __all__ = ["class_numbers", "confusion_matrix"]
 
@@ -28,7 +28,7 @@ def class_numbers(values: ArrayLike, argument: str = "values") -> np.ndarray:
     ValueError
         If it is none of these, or a number is negative.
     """
-    values = np.asarray(values)
+    values = to_numpy(values, argument)
     if is_real(values) and values.ndim == 2 and values.shape[1] > 1 and not np.isnan(values).any():
         return values.argmax(axis=1)
     column = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_choice, check_number
+from minicnn.foreign import to_numpy
 from minicnn.losses.crossentropy import EPSILON
 from minicnn.losses.reductions import spread
 from minicnn.metrics.base import Metric, register
@@ -50,7 +51,8 @@ class FBetaScore(Metric):
 
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """As `Metric.update_state`; targets and outputs are (N, C)."""
-        target, prediction = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
+        target = to_numpy(y_true, "y_true").astype(np.float64, copy=False)
+        prediction = to_numpy(y_pred, "y_pred").astype(np.float64, copy=False)
         if target.ndim != 2 or prediction.ndim != 2 or target.shape != prediction.shape:
             raise ValueError(
                 f"metric '{self.name}' takes targets and outputs (N, C), one column for each class; class numbers "

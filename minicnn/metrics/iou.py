@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_number, check_positive_int
+from minicnn.foreign import to_numpy
 from minicnn.losses.crossentropy import EPSILON
 from minicnn.losses.reductions import spread
 from minicnn.metrics.base import Metric, register
@@ -64,8 +65,9 @@ class IoU(Metric):
 
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """As `Metric.update_state`; class numbers outside 0 … num_classes − 1 are left out."""
-        target = np.asarray(y_true) if self.sparse_y_true else np.asarray(y_true).argmax(axis=self.axis)
-        predicted = np.asarray(y_pred) if self.sparse_y_pred else np.asarray(y_pred).argmax(axis=self.axis)
+        target, predicted = to_numpy(y_true, "y_true"), to_numpy(y_pred, "y_pred")
+        target = target if self.sparse_y_true else target.argmax(axis=self.axis)
+        predicted = predicted if self.sparse_y_pred else predicted.argmax(axis=self.axis)
         if target.size != predicted.size:
             raise ValueError(
                 f"metric '{self.name}' takes a class for each of the targets. Received: targets {np.shape(y_true)}, "
@@ -114,7 +116,7 @@ class BinaryIoU(IoU):
 
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """As `IoU.update_state`."""
-        super().update_state(y_true, np.asarray(y_pred) >= self.threshold, sample_weight)
+        super().update_state(y_true, to_numpy(y_pred, "y_pred") >= self.threshold, sample_weight)
 
 
 @register

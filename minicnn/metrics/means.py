@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from minicnn.checks import is_real
 from minicnn.data.elements import lent
+from minicnn.foreign import to_numpy
 from minicnn.hints import Config
 from minicnn.losses.reductions import weighted_sum
 from minicnn.metrics.base import Metric, register, registry
@@ -34,7 +35,7 @@ class Mean(Metric):
         values : array-like of any shape
         sample_weight : array-like that broadcasts with it, optional
         """
-        total, count = weighted_sum(np.asarray(values), 1 if sample_weight is None else sample_weight)
+        total, count = weighted_sum(to_numpy(values, "values"), 1 if sample_weight is None else sample_weight)
         self._sum, self._count = self._sum + total, self._count + count
 
     def __call__(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -59,7 +60,7 @@ class Sum(Mean):
 
     def update_state(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """As `Mean.update_state`."""
-        self._sum += weighted_sum(np.asarray(values), 1 if sample_weight is None else sample_weight)[0]
+        self._sum += weighted_sum(to_numpy(values, "values"), 1 if sample_weight is None else sample_weight)[0]
 
     def result(self) -> float:
         return self._sum

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_choice
+from minicnn.foreign import check_open, to_numpy
 from minicnn.hints import Config, Shape
 from minicnn.losses.reductions import weighted_sum
 
@@ -63,7 +64,7 @@ class OfArrays:
 
     def pair(self, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Any, Any]:
         """Both as arrays, if they fit each other."""
-        y_true, y_pred = (a if hasattr(a, "shape") else np.asarray(a) for a in (y_true, y_pred))
+        y_true, y_pred = _as_array(y_true, "y_true"), _as_array(y_pred, "y_pred")
         self.check(y_pred.shape[1:], y_true.shape)
         is_of_classes = self.sibling is not None and self.direction == "max"
         if is_of_classes and y_pred.ndim < 2 and not getattr(self, "from_sorted_ids", False):
@@ -94,3 +95,9 @@ class OfArrays:
         """The constructor's arguments; `dtype` where it was given."""
         config = super().get_config() | {"name": self.name}
         return config if self.dtype is None else config | {"dtype": self.dtype}
+
+
+def _as_array(value, name):
+    """An array of a GPU as it is; no masked values, which would count as they were before."""
+    check_open(value)
+    return value if hasattr(value, "shape") and not isinstance(value, np.ma.MaskedArray) else to_numpy(value, name)

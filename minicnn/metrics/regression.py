@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_choice
+from minicnn.foreign import to_numpy
 from minicnn.hints import Shape
 from minicnn.losses.crossentropy import EPSILON
 from minicnn.losses.reductions import spread
@@ -151,9 +152,9 @@ class R2Score(Metric):
 
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """As `Metric.update_state`; outputs are (N, outputs) or (N,)."""
-        prediction = np.asarray(y_pred, np.float64)
+        prediction = to_numpy(y_pred, "y_pred").astype(np.float64, copy=False)
         prediction = prediction[:, None] if prediction.ndim == 1 else prediction  # (N, D)
-        target = np.asarray(y_true, np.float64)
+        target = to_numpy(y_true, "y_true").astype(np.float64, copy=False)
         if prediction.ndim != 2 or target.size != prediction.size:
             raise ValueError(
                 "R2Score takes targets and outputs of one shape (N, outputs). "

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import plain
-from minicnn.foreign import items_of
+from minicnn.foreign import items_of, to_numpy
 from minicnn.losses.reductions import spread
 from minicnn.metrics.base import Metric, register
 
@@ -61,7 +61,7 @@ def matched(y_true: ArrayLike, y_pred: ArrayLike, name: str) -> tuple[np.ndarray
     ValueError
         If their shapes do not fit.
     """
-    prediction, target = np.asarray(y_pred, np.float64), np.asarray(y_true)
+    prediction, target = to_numpy(y_pred, "y_pred").astype(np.float64, copy=False), to_numpy(y_true, "y_true")
     ones = target.ndim == prediction.ndim + 1 and target.shape[-1] == 1
     if not ones and target.shape not in (prediction.shape, (*prediction.shape[:-1],) * (prediction.shape[-1:] == (1,))):
         hint = (

@@ -21,7 +21,7 @@ from minicnn.checks import check_number, check_positive_int
 from minicnn.layers import Input, Rescaling
 from minicnn.models import Model, Sequential
 from minicnn.own_parts import check_takes
-from minicnn.sklearn.shapes import as_rows, check_not_masked, shape_of_rows
+from minicnn.sklearn.shapes import as_rows, check_readable, shape_of_rows
 
 _building = threading.Lock()
 _handed_over: weakref.WeakSet[Model] = weakref.WeakSet()  # models that functions have returned
@@ -64,7 +64,7 @@ class CNN(BaseEstimator):
 
     def _images(self, X, reset, **options):
         """(images (N, H, W, C), and y where it is among the options), checked by scikit-learn."""
-        check_not_masked({"X": X, "y": options.get("y")})
+        check_readable({"X": X, "y": options.get("y")})
         rows, shape = as_rows(X)
         if shape is not None and self.image_shape is not None:
             given = shape_of_rows(int(np.prod(shape)), self.image_shape)
@@ -198,7 +198,7 @@ def _weights_of_samples(weights, count):
         return None
     if isinstance(weights, Real):
         weights = np.full(count, weights)
-    check_not_masked({"sample_weight": weights})
+    check_readable({"sample_weight": weights})
     weights = check_array(weights, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weights.shape != (count,):
         raise ValueError(f"sample_weight has one number for each of {count} samples. Received: shape {weights.shape}")

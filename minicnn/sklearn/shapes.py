@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.checks import is_integer
-from minicnn.foreign import to_numpy
+from minicnn.foreign import check_open, to_numpy
 from minicnn.networks import ImageShape
 
 
@@ -29,8 +29,8 @@ def as_rows(X: Any) -> tuple[Any, ImageShape | None]:
     return X.reshape(len(X), -1), shape
 
 
-def check_not_masked(values: dict[str, Any]) -> None:
-    """Raise `DataError` for masked arrays with masked entries, which scikit-learn would take as they were before.
+def check_readable(values: dict[str, Any]) -> None:
+    """Raise `DataError` for masked entries, which scikit-learn would take as they were before, and for closed files.
 
     Parameters
     ----------
@@ -38,6 +38,7 @@ def check_not_masked(values: dict[str, Any]) -> None:
         Name of an argument → what it was.
     """
     for name, value in values.items():
+        check_open(value)
         if isinstance(value, np.ma.MaskedArray):
             to_numpy(value, name)
 

@@ -79,7 +79,7 @@ def _of_last_layers(program, value) -> str | None:
             "a softmax over one value is always 1, so that nothing is learnt: for two classes use one unit with "
             "activation='sigmoid' and loss='binary_crossentropy', or two units"
         )
-    if writer is not None and type(writer.step).__name__ in _DROPOUTS and not is_own(writer.step):
+    if writer is not None and _is_dropout(writer):
         return (
             f"{type(writer.step).__name__} is the last layer, '{writer.layer_name}': in training it changes "
             "the outputs themselves at random; put it before the last layer with weights"
@@ -94,6 +94,12 @@ def _of_last_layers(program, value) -> str | None:
         f"the output goes through two activations, {first} and then {activation} ('{before.layer_name}', "
         f"'{writer.layer_name}'): the second one brings its probabilities close together; leave one out"
     )
+
+
+def _is_dropout(place) -> bool:
+    """Whether a place drops anything in training."""
+    step = place.step
+    return type(step).__name__ in _DROPOUTS and not is_own(step) and step.rate > 0 and place.training is not False
 
 
 def _of_loss(loss, program, value) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.checks import real_array
+from minicnn.foreign import check_open
 from minicnn.layers.open_sizes import has_open, sized
 from minicnn.losses.no_loss import NoLoss
 from minicnn.losses.targets import with_batch
@@ -119,6 +120,7 @@ class FormedIntake(Intake):
 
     def _weights(self, weights) -> list | None:
         """A weight, or None, for each output; None where `weights` is what every `Intake` takes."""
+        check_open(weights)
         count = len(self.outputs)
         is_list = isinstance(weights, list | tuple) and any(w is None or np.ndim(w) > 0 for w in weights)
         if isinstance(weights, Mapping) or (is_list and (count > 1 or len(weights) == 1)):

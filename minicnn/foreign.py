@@ -24,11 +24,15 @@ _FILL = "fill them, e.g. x.fillna(0), or drop their rows"
 
 def check_open(value: Any) -> None:
     """Raise `DataError` for what h5py shows of a file that was closed: false, where open data sets are true."""
-    if str(type(value).__module__).startswith("h5py.") and not value:  # of ctypes' arrays it is None
+    if _is_of_h5py(type(value)) and not value:
         raise DataError(
             "the data are in an HDF5 file that was closed: call this inside `with h5py.File(…) as file:`, or read them "
             f"before, file['x'][:]. Received: {value!r}"
         )
+
+
+def _is_of_h5py(cls):
+    return str(cls.__module__).startswith("h5py.")  # of ctypes' arrays it is None
 
 
 def to_numpy(value: Any, what: str) -> np.ndarray:
@@ -46,8 +50,10 @@ def to_numpy(value: Any, what: str) -> np.ndarray:
     DataError
         For lists of unequal lengths or sizes, and where values are masked or missing.
     """
-    for entry in value if isinstance(value, list | tuple) else (value,):
-        check_open(entry)
+    entries = value if isinstance(value, list | tuple) else (value,)
+    if any(map(_is_of_h5py, set(map(type, entries)))):  # lists may be long
+        for entry in entries:
+            check_open(entry)
     if isinstance(value, list | tuple) and any(map(_needs_care, value)):
         value = [to_numpy(entry, f"{what}[{i}]") for i, entry in enumerate(value)]
     elif _needs_care(value):

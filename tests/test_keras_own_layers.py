@@ -979,3 +979,56 @@ def test_a_number_may_take_the_place_of_a_weight_that_a_call_reads(base):
     np.testing.assert_array_equal(layer(x), x)
     layer.factor = 3.0
     np.testing.assert_array_equal(layer(x), 3 * x)
+
+
+class Gained(keras.layers.Dense):
+    def __init__(self, units, gain=2.0, **kwargs):
+        super().__init__(units, **kwargs)
+        self.gain = gain
+
+    def call(self, inputs):
+        return super().call(inputs) * self.gain + 1.0
+
+
+def written(path, model):
+    model.save(path)
+    return keras.models.load_model(path, custom_objects={"Gained": Gained})
+
+
+COPIES = {
+    "from_config": lambda m, _: keras.Model.from_config(m.get_config(), custom_objects={"Gained": Gained}),
+    "from_json": lambda m, _: keras.models.model_from_json(m.to_json(), custom_objects={"Gained": Gained}),
+    "clone": lambda m, _: keras.models.clone_model(m),
+    "clone_by": lambda m, _: keras.models.clone_model(m, clone_function=lambda c: type(c).from_config(c.get_config())),
+    ".keras": lambda m, path: written(path / "m.keras", m),
+    ".h5": lambda m, path: written(path / "m.h5", m),
+    ".safetensors": lambda m, path: written(path / "m.safetensors", m),
+}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_what_a_call_adds_to_the_librarys_layer_is_there_once_in_a_copy(copied, tmp_path, rng):
+    """(x · W + b) · gain + 1, of two such layers, one of which is called twice; not with the gain squared."""
+    inputs, twice = keras.Input((3,)), Gained(3, 0.5, name="twice")
+    model = keras.Model(inputs, Gained(2, 3.0, name="once")(twice(twice(inputs))))
+    again, x = copied(model, tmp_path), rng.normal(size=(4, 3)).astype("float32")
+    again.set_weights(model.get_weights())
+    (w, b), (v, c) = (again.get_layer(name).get_weights() for name in ("twice", "once"))
+    y = x
+    for _ in range(2):
+        y = (y @ w + b) * 0.5 + 1
+    np.testing.assert_allclose(again.predict(x, verbose=0), (y @ v + c) * 3 + 1, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(again.get_layer("once")(y), (y @ v + c) * 3 + 1, rtol=1e-5, atol=1e-6)
+
+
+def test_a_class_given_by_a_clone_function_is_called_and_one_of_a_file_of_keras(rng):
+    """A `Dense` that becomes a `Gained`; Keras's config has one place for all that a call does."""
+    inputs, x = keras.Input((3,)), rng.normal(size=(4, 3)).astype("float32")
+    plain = keras.Model(inputs, keras.layers.Dense(2, name="d")(inputs))
+    cloned = keras.models.clone_model(plain, clone_function=lambda c: Gained(2, 3.0))
+    config = plain.get_config()
+    config["layers"][1] |= {"module": None, "class_name": "Gained", "registered_name": "Gained"}
+    config["layers"][1]["config"]["gain"] = 3.0
+    for made in (cloned, keras.Model.from_config(config, custom_objects={"Gained": Gained})):
+        kernel, bias = made.get_weights()
+        np.testing.assert_allclose(made.predict(x, verbose=0), (x @ kernel + bias) * 3 + 1, rtol=1e-5, atol=1e-6)

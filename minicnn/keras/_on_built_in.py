@@ -209,6 +209,16 @@ class OnBuiltIn(Layer):
                 return self._graph(tensors, training)
         return core_of(self).call_symbolically(self, tensors, training)
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether what its `call` adds has places of its own in a graph; see `minicnn.models.alone`."""
+        return self._is_graph is True
+
+    def call_alone(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
+        """A place for the layer, where what its `call` adds is in the graph already."""
+        vars(self)["_is_graph"] = True
+        return core_of(self).call_symbolically(self, tensors, training)
+
     def _first_place(self, tensors, training):
         """The same, where it shows whether `call` makes a graph."""
         nodes, is_usual = list(self.nodes), self._form is None or self._form.is_lasting

@@ -1032,3 +1032,37 @@ def test_a_class_given_by_a_clone_function_is_called_and_one_of_a_file_of_keras(
     for made in (cloned, keras.Model.from_config(config, custom_objects={"Gained": Gained})):
         kernel, bias = made.get_weights()
         np.testing.assert_allclose(made.predict(x, verbose=0), (x @ kernel + bias) * 3 + 1, rtol=1e-5, atol=1e-6)
+
+
+OF_KERAS = {"kernel_initializer": {"class_name": "HeNormal", "config": dict.fromkeys(("seed", "input_axes"))}}
+KERAS_CONFIGS = {  # what Keras 3.15's get_config has beside what the classes here have
+    "Dense": {"units": 2, "quantization_config": None, **OF_KERAS},
+    "Conv2D": {"filters": 2, "kernel_size": [3, 3], **OF_KERAS},
+    "BatchNormalization": {"momentum": 0.5, "renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99},
+    "LayerNormalization": {"epsilon": 0.5, "rms_scaling": False},
+}
+
+
+@pytest.mark.parametrize("kind", ["library", "subclass", "with_call"])
+@pytest.mark.parametrize("name", KERAS_CONFIGS)
+def test_configs_of_keras_are_read_by_the_librarys_layers_and_by_subclasses(name, kind):
+    cls, config = getattr(layers, name), KERAS_CONFIGS[name]
+    if kind != "library":
+        own = {"call": lambda self, x: cls.call(self, x)} if kind == "with_call" else {}
+        cls = type(f"Own{name}", (cls,), own)
+    before, layer = json.dumps(config), cls.from_config(config)
+    assert type(layer) is cls and json.dumps(config) == before
+    assert {"units": 2, "filters": 2, "momentum": 0.5, "epsilon": 0.5}.items() & vars(layer).items()
+    if "kernel_initializer" in config:
+        assert type(layer.kernel_initializer).__name__ == "HeNormal"
+    with pytest.raises((TypeError, ValueError), match=r"renorm|quantization_config|input_axes"):
+        cls.from_config({**config, "renorm": True})
+
+
+def test_an_argument_of_keras_that_a_class_takes_itself_is_its_own():
+    class Renormed(layers.BatchNormalization):
+        def __init__(self, renorm=True, **kwargs):
+            super().__init__(**kwargs)
+            self.renorm = renorm
+
+    assert Renormed.from_config({"renorm": False}).renorm is False

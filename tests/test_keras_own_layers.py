@@ -1066,3 +1066,30 @@ def test_an_argument_of_keras_that_a_class_takes_itself_is_its_own():
             self.renorm = renorm
 
     assert Renormed.from_config({"renorm": False}).renorm is False
+
+
+class Three(layers.Conv2D):
+    def __init__(self, filters, **kwargs):
+        super().__init__(filters, 3, **kwargs)
+
+
+def test_a_subclass_hands_on_what_the_librarys_class_takes(rng):
+    """Channels in front where `keras.backend` says so, functions as activations, names of Keras 1."""
+    x = rng.normal(size=(2, 3, 8, 9)).astype("float32")
+    before = keras.backend.image_data_format()
+    keras.backend.set_image_data_format("channels_first")
+    try:
+        cases = [Three(4), type("Plain", (layers.Conv2D,), {})(4, 3), type("Called", (Three,), {"call": Three.call})(4)]
+        pool = type("Pool", (layers.MaxPooling2D,), {})(2)
+        for layer in cases:
+            assert layer(x).shape == (2, 4, 6, 7) and layer.data_format == "channels_first"
+        np.testing.assert_array_equal(pool(x), layers.MaxPooling2D(2)(x))
+    finally:
+        keras.backend.set_image_data_format(before)
+    images = x.transpose(0, 2, 3, 1)
+    twice, plain = Three(4, activation=lambda y: 2 * y, border_mode="same"), Three(4, padding="same")
+    twice.build((None, 8, 9, 3))
+    plain.build((None, 8, 9, 3))
+    plain.set_weights(twice.get_weights())
+    np.testing.assert_allclose(twice(images), 2 * plain(images), rtol=1e-6)
+    assert type("Leaky", (layers.LeakyReLU,), {})(0.25).negative_slope == 0.25

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from inspect import signature
 from typing import Any
 
@@ -36,6 +37,24 @@ def library_class_of(layer: layers.Layer) -> Any:
 def core_of(layer: layers.Layer) -> Any:
     """The class of minicnn's that it stands for."""
     return library_class_of(layer).core_class
+
+
+def translating(constructor: Callable[..., None]) -> Callable[..., None]:
+    """A library's constructor that takes of a user's subclass what the class itself takes.
+
+    Parameters
+    ----------
+    constructor : callable
+        Of minicnn's class.
+    """
+
+    @wraps(constructor)
+    def __init__(self: layers.Layer, *args: Any, **kwargs: Any) -> None:
+        if not is_of_package(type(self)):  # else the metaclass has translated
+            args, kwargs = vars(library_class_of(self))["translate"](args, kwargs)
+        constructor(self, *args, **kwargs)
+
+    return __init__
 
 
 def call(self: layers.Layer, inputs: Any = None, training: bool | None = None) -> Any:

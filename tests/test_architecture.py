@@ -162,7 +162,7 @@ FLOORS = {
         ("input_gradients",),
         ("arguments", "files", "compilable"),
         ("network", "written_files"),
-        ("config", "copies", "flops", "forms", "pictures", "summary"),
+        ("alone", "config", "copies", "flops", "forms", "pictures", "summary"),
     ),
     "minicnn.onnx": (
         ("exporter", "files"),

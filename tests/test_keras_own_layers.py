@@ -979,3 +979,117 @@ def test_a_number_may_take_the_place_of_a_weight_that_a_call_reads(base):
     np.testing.assert_array_equal(layer(x), x)
     layer.factor = 3.0
     np.testing.assert_array_equal(layer(x), 3 * x)
+
+
+class Gained(keras.layers.Dense):
+    def __init__(self, units, gain=2.0, **kwargs):
+        super().__init__(units, **kwargs)
+        self.gain = gain
+
+    def call(self, inputs):
+        return super().call(inputs) * self.gain + 1.0
+
+
+def written(path, model):
+    model.save(path)
+    return keras.models.load_model(path, custom_objects={"Gained": Gained})
+
+
+COPIES = {
+    "from_config": lambda m, _: keras.Model.from_config(m.get_config(), custom_objects={"Gained": Gained}),
+    "from_json": lambda m, _: keras.models.model_from_json(m.to_json(), custom_objects={"Gained": Gained}),
+    "clone": lambda m, _: keras.models.clone_model(m),
+    "clone_by": lambda m, _: keras.models.clone_model(m, clone_function=lambda c: type(c).from_config(c.get_config())),
+    ".keras": lambda m, path: written(path / "m.keras", m),
+    ".h5": lambda m, path: written(path / "m.h5", m),
+    ".safetensors": lambda m, path: written(path / "m.safetensors", m),
+}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_what_a_call_adds_to_the_librarys_layer_is_there_once_in_a_copy(copied, tmp_path, rng):
+    """(x · W + b) · gain + 1, of two such layers, one of which is called twice; not with the gain squared."""
+    inputs, twice = keras.Input((3,)), Gained(3, 0.5, name="twice")
+    model = keras.Model(inputs, Gained(2, 3.0, name="once")(twice(twice(inputs))))
+    again, x = copied(model, tmp_path), rng.normal(size=(4, 3)).astype("float32")
+    again.set_weights(model.get_weights())
+    (w, b), (v, c) = (again.get_layer(name).get_weights() for name in ("twice", "once"))
+    y = x
+    for _ in range(2):
+        y = (y @ w + b) * 0.5 + 1
+    np.testing.assert_allclose(again.predict(x, verbose=0), (y @ v + c) * 3 + 1, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(again.get_layer("once")(y), (y @ v + c) * 3 + 1, rtol=1e-5, atol=1e-6)
+
+
+def test_a_class_given_by_a_clone_function_is_called_and_one_of_a_file_of_keras(rng):
+    """A `Dense` that becomes a `Gained`; Keras's config has one place for all that a call does."""
+    inputs, x = keras.Input((3,)), rng.normal(size=(4, 3)).astype("float32")
+    plain = keras.Model(inputs, keras.layers.Dense(2, name="d")(inputs))
+    cloned = keras.models.clone_model(plain, clone_function=lambda c: Gained(2, 3.0))
+    config = plain.get_config()
+    config["layers"][1] |= {"module": None, "class_name": "Gained", "registered_name": "Gained"}
+    config["layers"][1]["config"]["gain"] = 3.0
+    for made in (cloned, keras.Model.from_config(config, custom_objects={"Gained": Gained})):
+        kernel, bias = made.get_weights()
+        np.testing.assert_allclose(made.predict(x, verbose=0), (x @ kernel + bias) * 3 + 1, rtol=1e-5, atol=1e-6)
+
+
+OF_KERAS = {"kernel_initializer": {"class_name": "HeNormal", "config": dict.fromkeys(("seed", "input_axes"))}}
+KERAS_CONFIGS = {  # what Keras 3.15's get_config has beside what the classes here have
+    "Dense": {"units": 2, "quantization_config": None, **OF_KERAS},
+    "Conv2D": {"filters": 2, "kernel_size": [3, 3], **OF_KERAS},
+    "BatchNormalization": {"momentum": 0.5, "renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99},
+    "LayerNormalization": {"epsilon": 0.5, "rms_scaling": False},
+}
+
+
+@pytest.mark.parametrize("kind", ["library", "subclass", "with_call"])
+@pytest.mark.parametrize("name", KERAS_CONFIGS)
+def test_configs_of_keras_are_read_by_the_librarys_layers_and_by_subclasses(name, kind):
+    cls, config = getattr(layers, name), KERAS_CONFIGS[name]
+    if kind != "library":
+        own = {"call": lambda self, x: cls.call(self, x)} if kind == "with_call" else {}
+        cls = type(f"Own{name}", (cls,), own)
+    before, layer = json.dumps(config), cls.from_config(config)
+    assert type(layer) is cls and json.dumps(config) == before
+    assert {"units": 2, "filters": 2, "momentum": 0.5, "epsilon": 0.5}.items() & vars(layer).items()
+    if "kernel_initializer" in config:
+        assert type(layer.kernel_initializer).__name__ == "HeNormal"
+    with pytest.raises((TypeError, ValueError), match=r"renorm|quantization_config|input_axes"):
+        cls.from_config({**config, "renorm": True})
+
+
+def test_an_argument_of_keras_that_a_class_takes_itself_is_its_own():
+    class Renormed(layers.BatchNormalization):
+        def __init__(self, renorm=True, **kwargs):
+            super().__init__(**kwargs)
+            self.renorm = renorm
+
+    assert Renormed.from_config({"renorm": False}).renorm is False
+
+
+class Three(layers.Conv2D):
+    def __init__(self, filters, **kwargs):
+        super().__init__(filters, 3, **kwargs)
+
+
+def test_a_subclass_hands_on_what_the_librarys_class_takes(rng):
+    """Channels in front where `keras.backend` says so, functions as activations, names of Keras 1."""
+    x = rng.normal(size=(2, 3, 8, 9)).astype("float32")
+    before = keras.backend.image_data_format()
+    keras.backend.set_image_data_format("channels_first")
+    try:
+        cases = [Three(4), type("Plain", (layers.Conv2D,), {})(4, 3), type("Called", (Three,), {"call": Three.call})(4)]
+        pool = type("Pool", (layers.MaxPooling2D,), {})(2)
+        for layer in cases:
+            assert layer(x).shape == (2, 4, 6, 7) and layer.data_format == "channels_first"
+        np.testing.assert_array_equal(pool(x), layers.MaxPooling2D(2)(x))
+    finally:
+        keras.backend.set_image_data_format(before)
+    images = x.transpose(0, 2, 3, 1)
+    twice, plain = Three(4, activation=lambda y: 2 * y, border_mode="same"), Three(4, padding="same")
+    twice.build((None, 8, 9, 3))
+    plain.build((None, 8, 9, 3))
+    plain.set_weights(twice.get_weights())
+    np.testing.assert_allclose(twice(images), 2 * plain(images), rtol=1e-6)
+    assert type("Leaky", (layers.LeakyReLU,), {})(0.25).negative_slope == 0.25

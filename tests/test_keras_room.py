@@ -549,3 +549,20 @@ def test_functions_on_a_models_tensors():
     assert np.array_equal(order.predict(array, verbose=0), np.argsort(array, axis=1))
     with pytest.raises(ImportError, match="keeps the samples apart"):
         keras.ops.max(x)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        *(("layers", "Flatten"), ("losses", "MeanSquaredError"), ("metrics", "Accuracy"), ("optimizers", "SGD")),
+        *(("initializers", "Zeros"), ("regularizers", "L2"), ("constraints", "NonNeg")),
+    ],
+)
+def test_deserialize_takes_classes_of_ones_own_and_registered_names(module, name):
+    module = getattr(keras, module)
+    own = type("Mine", (getattr(module, name),), {})
+    assert type(module.deserialize({"class_name": "Mine", "config": {}}, custom_objects={"Mine": own})) is own
+    assert type(module.deserialize({"class_name": "Mine", "config": {}}, {"Mine": own})) is own
+    kept = keras.saving.register_keras_serializable("kept")(type(f"Kept{name}", (own,), {}))
+    assert type(module.deserialize({"class_name": f"kept>Kept{name}", "config": {}})) is kept
+    assert isinstance(module.deserialize(module.serialize(getattr(module, name)())), getattr(module, name))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from inspect import signature
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
-from minicnn.keras._configs import of_layer
+from minicnn.keras._configs import of_layer, read
 from minicnn.keras._function_activations import activation
 from minicnn.keras._initial_weights import taking_initial_weights
 from minicnn.keras._taped import inside_a_layer, is_recording
@@ -36,6 +37,24 @@ def library_class_of(layer: layers.Layer) -> Any:
 def core_of(layer: layers.Layer) -> Any:
     """The class of minicnn's that it stands for."""
     return library_class_of(layer).core_class
+
+
+def translating(constructor: Callable[..., None]) -> Callable[..., None]:
+    """A library's constructor that takes of a user's subclass what the class itself takes.
+
+    Parameters
+    ----------
+    constructor : callable
+        Of minicnn's class.
+    """
+
+    @wraps(constructor)
+    def __init__(self: layers.Layer, *args: Any, **kwargs: Any) -> None:
+        if not is_of_package(type(self)):  # else the metaclass has translated
+            args, kwargs = vars(library_class_of(self))["translate"](args, kwargs)
+        constructor(self, *args, **kwargs)
+
+    return __init__
 
 
 def call(self: layers.Layer, inputs: Any = None, training: bool | None = None) -> Any:
@@ -109,6 +128,12 @@ def get_config(self: layers.Layer) -> dict[str, Any]:
     return of_layer(self, core_of(self), _arguments_of(self))
 
 
+@classmethod  # type: ignore[misc]  # of the classes that have it
+def from_config(cls: Any, config: Any) -> Any:
+    """A new layer from what `get_config` returned, here or in Keras; see `minicnn.layers.Layer.from_config`."""
+    return layers.Layer.from_config.__func__(cls, read(cls, config) if isinstance(config, Mapping) else config)
+
+
 def _arguments_of(self):
     config = core_of(self).get_config(self)
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in constructor_parameters(type(self)))
@@ -131,6 +156,7 @@ METHODS: dict[str, Any] = {
     "calls_layers": True,
     "call_symbolically": call_symbolically,
     "call_on_arrays": call_on_arrays,
+    "from_config": from_config,
     "get_config": get_config,
     "losses": property(losses),
 }

@@ -6,6 +6,7 @@ reads configs takes both forms.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from minicnn.hints import Config
@@ -14,8 +15,11 @@ from minicnn.models.config import is_described
 from minicnn.own_parts import is_of_package
 from minicnn.registry import constructor_parameters
 from minicnn.saving.keras.config import model_to_keras
-from minicnn.saving.keras.layers import NAMED_ACTIVATIONS, SHARED_OPTIONS, layer_to_keras
+from minicnn.saving.keras.layers import NAMED_ACTIVATIONS, SHARED_OPTIONS, changes_nothing, layer_to_keras
 from minicnn.settings import floatx
+
+_OF_KERAS_ALONE = ("lora_alpha", "lora_rank", "quantization_config", "renorm", "renorm_clipping", "renorm_momentum")
+_OF_KERAS_ALONE += ("rms_scaling", "virtual_batch_size")
 
 
 def of_layer(layer: Layer, core_class: Any, config: Config) -> Config:
@@ -50,6 +54,29 @@ def _in_keras(layer, core_class, config):
         written.pop("dtype", None)
     first = {name: written.pop(name) for name in ("name", "trainable", "dtype") if name in written}
     return first | written | {name: value for name, value in config.items() if name not in known}
+
+
+def read(cls: type, config: Mapping[str, Any]) -> Config:
+    """A layer's arguments, from a config that Keras wrote, too: without what no layer here has, if it changes nothing.
+
+    Parameters
+    ----------
+    cls : type
+        Of `keras.layers`, or a subclass.
+    config : mapping
+    """
+    own = {p.name for p in constructor_parameters(cls)}
+    kept = {n: v for n, v in config.items() if n in own or n not in _OF_KERAS_ALONE or not changes_nothing(n, v)}
+    return {name: _without_axes(v) if name.endswith("_initializer") else v for name, v in kept.items()}
+
+
+def _without_axes(initializer):
+    """Of an initializer's config, what it has here."""
+    arguments = initializer.get("config") if isinstance(initializer, dict) else None
+    if not isinstance(arguments, dict):
+        return initializer
+    own = {name: v for name, v in arguments.items() if v is not None or name not in ("input_axes", "output_axes")}
+    return initializer | {"config": own}
 
 
 def _takes(cls, name=None):

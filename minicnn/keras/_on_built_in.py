@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -14,7 +15,7 @@ from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras import _calls
 from minicnn.keras._called import Called
-from minicnn.keras._calls import core_of, library_class_of
+from minicnn.keras._calls import core_of
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._missing import NotInMinicnn
@@ -36,7 +37,8 @@ class OfLayers(WithInitialWeights):
     """Metaclass of the library's layers: a subclass that writes `call` or `build` is one of `OnBuiltIn`, too."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
-        if namespace.get("__module__", "").startswith("minicnn."):
+        caller = sys._getframe(1).f_globals.get("__name__", "__main__")  # of type(name, bases, {…}), which says nothing
+        if namespace.setdefault("__module__", caller).startswith("minicnn."):
             return super().__new__(mcs, name, bases, namespace)
         first = next(i for i, base in enumerate(bases) if isinstance(base, OfLayers))
         made: list[type] = []
@@ -92,12 +94,6 @@ class OnBuiltIn(Layer):
     _by_core: bool = False  # while the library's `build` runs
     _is_asked: bool = False  # while the user's `build` does, for shapes with the batch axis
     _called_otherwise: Mapping[str, str] = MappingProxyType({})  # attribute → its weight's name, which is another
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        following = type(self).__mro__[type(self).__mro__.index(Layer) + 1 :]
-        if is_of_package(next(cls for cls in following if "__init__" in vars(cls))):  # a user's has its own arguments
-            args, kwargs = vars(library_class_of(self))["translate"](args, kwargs)
-        super().__init__(*args, **kwargs)
 
     @property
     def has_call(self) -> bool:
@@ -207,6 +203,16 @@ class OnBuiltIn(Layer):
                 return self._first_place(tensors, training)
             if self._is_graph:
                 return self._graph(tensors, training)
+        return core_of(self).call_symbolically(self, tensors, training)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether what its `call` adds has places of its own in a graph; see `minicnn.models.alone`."""
+        return self._is_graph is True
+
+    def call_alone(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
+        """A place for the layer, where what its `call` adds is in the graph already."""
+        vars(self)["_is_graph"] = True
         return core_of(self).call_symbolically(self, tensors, training)
 
     def _first_place(self, tensors, training):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from minicnn.graph import Tensor
 from minicnn.layers import Input, Lambda, Layer
 from minicnn.models import config as configs
+from minicnn.models.alone import as_alone, placing
 from minicnn.models.arguments import check_model
 from minicnn.models.files import model_from_config
 from minicnn.models.forms import Tensors, layers_within
@@ -84,10 +87,10 @@ def _equal_layer(layer):
     return kind.from_config(layer.get_config())
 
 
-def _called(layer, inputs, **training):
+def _called(layer, inputs, entry=MappingProxyType({}), **training):
     """A layer's call with the outputs in order, whatever form a model gives them."""
     inputs = inputs if isinstance(inputs, list) else [inputs]
-    return layer.call_symbolically(inputs, training.get("training")).outputs
+    return placing(layer, entry)(inputs, training.get("training")).outputs
 
 
 def _rebuilt(model, input_tensors, clone_function, recursive, call_function=_called):
@@ -112,7 +115,8 @@ def _rebuilt(model, input_tensors, clone_function, recursive, call_function=_cal
         if node.outputs[0] not in made:
             xs = [made[t] for t in node.inputs]
             training = {} if node.training is None else {"training": node.training}
-            outputs = call_function(clone(node.layer), xs if len(xs) > 1 else xs[0], **training)
+            call = partial(_called, entry=as_alone(node.layer)) if call_function is _called else call_function
+            outputs = call(clone(node.layer), xs if len(xs) > 1 else xs[0], **training)
             made |= zip(node.outputs, leaves(outputs), strict=True)
     outputs = packed(model.output_structure, [made[t] for t in model.outputs])
     return kind(packed(model.input_structure, starts), outputs, name=model.name)

@@ -21,6 +21,7 @@ from minicnn.errors import unknown_name
 from minicnn.graph import Graph
 from minicnn.layers import InputLayer
 from minicnn.layers.lambda_layer import with_names
+from minicnn.models.alone import as_alone, placing
 from minicnn.models.forms import layers_within
 from minicnn.nested import mapped
 from minicnn.own_parts import config_of
@@ -173,7 +174,7 @@ def graph_config(graph: Graph, structures: Sequence[Any]) -> dict[str, Any]:
     ]
     for nodes in calls.values():
         entries.append(layer_config(nodes[0].layer))
-        entries[-1]["inbound_nodes"] = [_call_config(node, histories) for node in nodes]
+        entries[-1] |= {"inbound_nodes": [_call_config(node, histories) for node in nodes], **as_alone(nodes[0].layer)}
     inputs, outputs = (mapped(histories.get, s if isinstance(s, list | tuple | dict) else [s]) for s in structures)
     return {"layers": entries, "input_layers": inputs, "output_layers": outputs}
 
@@ -346,7 +347,7 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
         if name in found:
             raise ValueError(f"the layers of a model need different names. Received: {name!r} more than once")
         calls = [_Call([], None)] if isinstance(layer, InputLayer) else map(_Call.read, calls)
-        found[name], pending[name] = layer, deque(calls)
+        found[name], pending[name] = placing(layer, entry), deque(calls)
     waiting, ready, counts = defaultdict(list), list(pending), defaultdict(int)
     while ready:
         name = ready.pop()
@@ -359,11 +360,10 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
             pending[name].popleft()
             tensors = [_tensor(made, history) for history in call.histories]
             key = name, counts[name]
-            made[key] = found[name].call_symbolically(tensors, call.training)
+            made[key] = found[name](tensors, call.training)
             counts[name] += 1
             ready.extend(waiting.pop(key, ()))
-    stuck = [name for name, calls in pending.items() if calls]
-    if stuck:
+    if stuck := [name for name, calls in pending.items() if calls]:
         raise ValueError(f"a layer is called on outputs that do not exist. Received: calls of {brief(stuck)}")
     inputs, outputs = (_end_of_graph(made, config[end]) for end in ("input_layers", "output_layers"))
     return inputs, outputs

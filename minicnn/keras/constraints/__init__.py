@@ -2,11 +2,12 @@
 
 from minicnn import constraints as _core
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras.saving._objects import reading
 
 _NAMES = {
     "serialize": "minicnn.keras.utils._helpers.serialized",
     "get": "minicnn.constraints",
-    "deserialize": "minicnn.constraints.get",
 }
+deserialize = reading(_core.get)
 __getattr__ = lookup(__name__, ["minicnn.constraints"], names=_NAMES)
 __all__ = sorted(public_names(_core))

@@ -9,16 +9,19 @@ from minicnn import initializers as _core
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_tensors import SeedGenerator
 from minicnn.keras._translation import translated
+from minicnn.keras.saving._objects import reading
 
 _NAMES = {
     "serialize": "minicnn.keras.utils._helpers.serialized",
-    "deserialize": "minicnn.initializers.get",
 }
 
 
 def get(identifier: Any) -> Any:
     """An initializer from a name, a class, an instance or a config; None for None."""
     return None if identifier is None else _core.get(identifier)
+
+
+deserialize = reading(get)
 
 
 def _by_the_models_seed(args, kwargs):

@@ -331,6 +331,7 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
         _more |= to_output_shape(_class)
     if _name == "Lambda":
         _more |= LAMBDA
+    _more["__init__"] = _calls.translating(_more.get("__init__", _class.__init__))
     globals()[_name] = translated(
         _class, partial(_translate, _name), __name__, OfLayers, **VARIABLES, **_CALLS | WEIGHTS | _more
     )

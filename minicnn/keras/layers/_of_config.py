@@ -6,7 +6,7 @@ from typing import Any
 
 from minicnn import layers as core
 from minicnn.keras import layers
-from minicnn.keras.saving._objects import registered
+from minicnn.keras.saving._objects import reading
 
 
 def as_in_keras(layer: Any) -> Any:
@@ -22,13 +22,4 @@ def as_in_keras(layer: Any) -> Any:
     return layer
 
 
-def deserialize(config: Any, *args: Any, **kwargs: Any) -> Any:
-    """A layer of its config, as `serialize` gives it.
-
-    Parameters
-    ----------
-    config : dict
-    *args, **kwargs
-        Of `minicnn.layers.get`.
-    """
-    return as_in_keras(core.get(registered(config), *args, **kwargs))
+deserialize = reading(lambda config: as_in_keras(core.get(config)))

@@ -15,9 +15,10 @@ from minicnn.keras.optimizers._symbolic import get_gradients, get_updates
 from minicnn.keras.optimizers._updating import Optimizer as Optimizer
 from minicnn.keras.optimizers._updating import check_rule
 from minicnn.keras.optimizers._variables import Iterations, LearningRate, in_force, schedule_of
+from minicnn.keras.saving._objects import reading
 from minicnn.layers.names import unique_name
 from minicnn.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
-from minicnn.registry import custom_object_scope, is_config, to_plain
+from minicnn.registry import is_config, to_plain
 
 _CLASSES = {
     name: getattr(core, name)
@@ -212,10 +213,7 @@ def get(identifier: Any) -> Any:
     return None if identifier is None else check_rule(translate(core.get(identifier), is_given))
 
 
-def deserialize(config: Any, custom_objects: Any = None) -> core.Optimizer:
-    """The same as `get`, inside `custom_object_scope`."""
-    with custom_object_scope(custom_objects):
-        return get(config)
+deserialize = reading(get)
 
 
 def translate(optimizer: core.Optimizer, is_given: bool = False) -> core.Optimizer:

@@ -12,6 +12,7 @@ from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.hints import Config
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._translation import Translated, translated
+from minicnn.keras.saving._objects import reading
 from minicnn.keras.utils._helpers import function_called, get_custom_objects
 from minicnn.on_host import assign, on_host
 from minicnn.registry import custom_object
@@ -115,8 +116,8 @@ def _open_to_calls(part):
 
 _NAMES = {
     "serialize": "minicnn.keras.utils._helpers.serialized",
-    "deserialize": f"{__name__}.get",
 }
+deserialize = reading(get)
 _found = lookup(__name__, ["minicnn.regularizers"], names=_NAMES, old={"activity_l1": "l1", "activity_l2": "l2"})
 _open: dict[type, Any] = {}
 

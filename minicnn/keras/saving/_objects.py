@@ -163,3 +163,20 @@ def registered(identifier: Any) -> Any:
         name = own.__name__ if isinstance(own, type) else name.rpartition(">")[2]
         return {**identifier, "class_name": name}
     return identifier
+
+
+def reading(get: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The `deserialize` of a module.
+
+    Parameters
+    ----------
+    get : callable
+        The module's, which knows its classes' names.
+    """
+
+    def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """What `serialize` was given; `custom_objects` are classes and functions of one's own by their names."""
+        with custom_object_scope(custom_objects):
+            return get(registered(config))
+
+    return deserialize

@@ -34,6 +34,9 @@ from minicnn.user_warnings import brief
 SHARED = ("name", "trainable", "dtype", "layers", "input_layers", "output_layers", "build_input_shape")
 """What a model's config has; a subclass's further arguments are its own."""
 
+OF_MINICNN = ("structure", "shared_object_id", "alone")
+"""What stays as it is: of a subclass that makes its layers itself, of `models.config`, and of `models.alone`."""
+
 # ------------------------------------------------------------------------------------------------------- reading
 
 
@@ -130,11 +133,7 @@ def _layer(entry, dtypes, depth):
             read["config"] |= {"dtype": MIXED} if policy == MIXED else {}
             dtypes |= {"float32" if policy == MIXED else policy} - {None}
     read["name"] = entry.get("name", read["config"].get("name"))
-    if "structure" in entry:  # of a subclass that makes its layers itself: in minicnn's form
-        read["structure"] = entry["structure"]
-    if "shared_object_id" in entry:
-        read["shared_object_id"] = entry["shared_object_id"]
-    return read
+    return read | {name: entry[name] for name in OF_MINICNN if name in entry}
 
 
 def _read_graph(read, config, found):
@@ -235,12 +234,9 @@ def _written(entry, dtype, earlier):
         written = layer_to_keras(class_name, config, dtype)
     elif "structure" in entry:  # the config holds a subclass's own arguments
         written = keras_object(None, class_name, config) | {"registered_name": class_name}
-        written["structure"] = entry["structure"]  # in minicnn's form, for minicnn
     else:
         written = _model_to_keras(entry, dtype, earlier)
-    if "shared_object_id" in entry:
-        written["shared_object_id"] = entry["shared_object_id"]
-    return written
+    return written | {name: entry[name] for name in OF_MINICNN if name in entry}
 
 
 def _model_to_keras(entry, dtype, earlier):

@@ -136,7 +136,7 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
     for name, value in arguments.items():
         if name in known:
             read[name] = _argument_from_keras(name, value, label)
-        elif not _is_neutral(NEUTRAL.get(name, ()), value):
+        elif not changes_nothing(name, value):
             raise FileFormatError(f"{label}: {_unsupported(name, value)}")
     return {"class_name": class_name, "config": read}
 
@@ -154,6 +154,11 @@ def _lambda_arguments(arguments, label) -> dict:
         "output_shape": shape if is_shape or callable(shape) else None,
     }
     return {name: value for name, value in arguments.items() if name not in OF_FUNCTIONS} | read
+
+
+def changes_nothing(name: str, value: object) -> bool:
+    """Whether an argument of Keras's layers that those here do not have says what they do anyway."""
+    return _is_neutral(NEUTRAL.get(name, ()), value)
 
 
 def _is_neutral(neutral, value) -> bool:

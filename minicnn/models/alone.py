@@ -1,0 +1,39 @@
+"""Layers of a class that writes a `call` around the library's: what it adds has places of its own in a graph.
+
+``super().call(x) * 2`` is the layer and a `Rescaling` behind it. Who makes a graph again of such places calls the layer
+alone; in a config of Keras's, which has one place for all of it, the call is meant. So configs say which it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from minicnn.graph import Node
+from minicnn.layers import Layer
+
+ALONE = "alone"
+"""Of a layer's entry in a config."""
+
+
+def as_alone(layer: Layer) -> dict[str, bool]:
+    """What the entry of a layer of a graph has for that: nothing, if its class has no such `call`, or one place for it.
+
+    Parameters
+    ----------
+    layer : Layer
+    """
+    return {ALONE: True} if getattr(layer, "is_alone", False) else {}
+
+
+def placing(layer: Layer, entry: Mapping[str, Any]) -> Callable[..., Node]:
+    """The function of (tensors, training) that gives the layer a place.
+
+    Parameters
+    ----------
+    layer : Layer
+    entry : dict
+        The config's, or what `as_alone` gives.
+    """
+    alone = getattr(layer, "call_alone", None) if entry.get(ALONE) is True else None
+    return layer.call_symbolically if alone is None else alone

@@ -453,6 +453,29 @@ def test_a_loss_of_ones_own_needs_custom_objects(tmp_path):
     assert isinstance(mc.load_model(path, custom_objects={"Mine": Mine}).loss, Mine)
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_registered_class_has_the_name_that_keras_looks_for(tmp_path, suffix):
+    from minicnn import keras
+
+    @keras.saving.register_keras_serializable("my_package", "Doubling")
+    class TwiceAsMuch(keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    model, path = keras.Sequential([keras.Input((3,)), TwiceAsMuch()]), tmp_path / f"model{suffix}"
+    model.save(path)
+    if suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            entry = json.loads(archive.read("config.json"))["config"]["layers"][1]
+        assert (entry["class_name"], entry["registered_name"]) == ("TwiceAsMuch", "my_package>Doubling")
+    else:
+        with h5py.File(path) as file:
+            entry = json.loads(file.attrs["model_config"])["config"]["layers"][1]
+        assert entry["class_name"] == "my_package>Doubling"
+    again = keras.models.load_model(path)
+    np.testing.assert_array_equal(again.predict(np.ones((1, 3)), verbose=0), [[2, 2, 2]])
+
+
 # ------------------------------------------------------------------------------------------------------ hostile: zip
 
 

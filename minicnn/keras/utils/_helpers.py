@@ -18,6 +18,7 @@ from minicnn.keras._translation import renamed
 from minicnn.keras._warning import warn_once
 from minicnn.layers.base import register as register_layer
 from minicnn.registry import Configurable, custom_object, to_plain
+from minicnn.saving.keras import names
 from minicnn.user_warnings import warn_user
 
 
@@ -280,6 +281,7 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
                 getattr(home, "register", register_layer)(thing)
         _OBJECTS._own[name or thing.__name__] = thing
         _REGISTERED[f"{package}>{name or thing.__name__}"] = thing
+        names.REGISTERED[thing.__name__] = f"{package}>{name or thing.__name__}"
         return thing
 
     return decorate

@@ -13,7 +13,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.nested import leaves
 from minicnn.saving.keras.layers import MIXED, layer_from_keras, layer_to_keras, policy_from_keras, policy_to_keras
-from minicnn.saving.keras.names import class_name_of, config_of, is_known, keras_object
+from minicnn.saving.keras.names import class_name_of, config_of, is_known, keras_object, own_object
 from minicnn.saving.keras.operations import taken_apart, without_operations
 from minicnn.saving.keras.structure import (
     MAX_DEPTH,
@@ -233,7 +233,7 @@ def _written(entry, dtype, earlier):
     if not is_model(entry):
         written = layer_to_keras(class_name, config, dtype)
     elif "structure" in entry:  # the config holds a subclass's own arguments
-        written = keras_object(None, class_name, config) | {"registered_name": class_name}
+        written = own_object(class_name, config)
     else:
         written = _model_to_keras(entry, dtype, earlier)
     return written | {name: entry[name] for name in OF_MINICNN if name in entry}
@@ -244,7 +244,7 @@ def _model_to_keras(entry, dtype, earlier):
     written = {name: value for name, value in config.items() if name not in SHARED}
     written |= {"name": config["name"], "trainable": config.get("trainable", True)}
     written["layers"] = [_written(layer, dtype, earlier) for layer in config["layers"]]
-    kind = {"module": None, "class_name": class_name, "config": written, "registered_name": class_name}
+    kind = own_object(class_name, written)
     if not is_functional(entry):
         written["dtype"] = policy_to_keras(config.get("dtype", dtype))
         return keras_object("keras", class_name, written) if class_name in MODELS else kind
@@ -284,8 +284,9 @@ def _call_to_keras(node, dtype, before) -> dict:
 
 
 def without_modules(entry: Config) -> Config:
-    """The form of .h5 files: layers and models without the module that their class is in."""
+    """The form of .h5 files: layers and models without the module that their class is in, but with its package."""
     plain = {k: v for k, v in entry.items() if k not in ("module", "registered_name")}
+    plain["class_name"] = entry.get("registered_name") or entry["class_name"]
     if _is_keras_model(entry):
         plain["config"] = entry["config"] | {"layers": [without_modules(layer) for layer in entry["config"]["layers"]]}
     return plain

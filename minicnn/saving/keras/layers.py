@@ -12,7 +12,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.own_parts import is_of_package
 from minicnn.registry import ANY, constructor_parameters
-from minicnn.saving.keras.names import class_name_of, config_of, keras_object, object_from_keras
+from minicnn.saving.keras.names import class_name_of, config_of, keras_object, object_from_keras, own_object
 from minicnn.user_warnings import brief, warn_user
 
 NEUTRAL: dict[str, Any] = {
@@ -283,7 +283,7 @@ def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
             {"batch_shape": [None, *config["shape"]], "dtype": dtype, "sparse": False, "name": config["name"]},
         )
     if class_name not in layers.CLASSES and class_name != "Lambda":
-        return keras_object(None, class_name, config) | {"registered_name": class_name}
+        return own_object(class_name, config)
     if class_name in NAMED_ACTIVATIONS:
         config = config | {"activation": {"class_name": class_name, "config": config}}
         config = {name: value for name, value in config.items() if name in (*SHARED_OPTIONS, "activation")}

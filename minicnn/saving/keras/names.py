@@ -19,6 +19,9 @@ CLASS_NAMES = {
 }
 """What a class was once called → what it is called today."""
 
+REGISTERED: dict[str, str] = {}
+"""Users' classes → the names, "package>name", that Keras looks for where they were registered with it."""
+
 
 def class_name_of(entry: Config) -> str:
     """The class of a Keras object, without the package that a registered one has before it."""
@@ -50,6 +53,12 @@ def config_of(entry: Config) -> Config:
 def keras_object(module: str | None, class_name: str, config: Config) -> Config:
     """An object in Keras 3's form."""
     return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
+
+
+def own_object(class_name: str, config: Config) -> Config:
+    """An object of a user's class in Keras 3's form."""
+    registered = {"registered_name": REGISTERED.get(class_name, class_name)}
+    return keras_object(None, class_name, config) | registered
 
 
 def object_from_keras(value: object) -> str | Config:

@@ -115,7 +115,7 @@ def _stateless_call(
 
 def _get_compile_config(model: Any) -> dict[str, Any] | None:
     """What `compile` was told, as files of Keras 3 have it; None before."""
-    return None if model.compiled is None else compile_to_keras(files._compile_config(model.compiled))
+    return None if model.compiled is None else compile_to_keras(files.compile_config(model.compiled))
 
 
 def _compile_from_config(model: Any, config: dict[str, Any]) -> None:
@@ -131,7 +131,7 @@ def _compile_from_config(model: Any, config: dict[str, Any]) -> None:
         raise ValueError(
             f"compile_from_config takes what get_compile_config of a compiled model gave. Received: {config!r}"
         )
-    files._compile(model, found)
+    files.compile_as(model, found)
 
 
 def _stateless(name, instead):

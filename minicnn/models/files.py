@@ -36,6 +36,7 @@ from minicnn.user_warnings import brief, warn_user
 if TYPE_CHECKING:
     from minicnn.models.model import Model
     from minicnn.parameters import Weight
+    from minicnn.training.compiled import Compiled
 
 # ------------------------------------------------------------------------------------------------- from a model
 
@@ -67,7 +68,7 @@ def _taken(model):
     if model.compiled is None:
         return Snapshot(weights, config, training=training)
     training |= {"calls": model.engine.calls, "trainable": [layer.trainable for layer in layers_within(model)]}
-    return Snapshot(weights, config, _compile_config(model.compiled), _optimizer_state(model), training)
+    return Snapshot(weights, config, compile_config(model.compiled), _optimizer_state(model), training)
 
 
 def take_weights(model: Model) -> Snapshot:
@@ -101,7 +102,8 @@ def _weights_by_name(model) -> dict[str, Weight]:
     return {names[w]: w for w in model.weights}
 
 
-def _compile_config(compiled):
+def compile_config(compiled: Compiled) -> dict[str, Any]:
+    """What `compile` was told, as plain data."""
     if compiled.optimizer.spares_weights:
         warn_user(
             "no file holds which weights exclude_from_weight_decay spares: after load_model, compile with a new "
@@ -238,8 +240,8 @@ def _set_position(model, training):
         model.engine.calls = numbers.get("calls", 0)
 
 
-def _compile(model, config):
-    """`compile` with what `_compile_config` wrote."""
+def compile_as(model: Model, config: dict[str, Any]) -> None:
+    """`compile` with what `compile_config` wrote."""
     one = len(config["loss"]) == 1
     hint = "a class of one's own is given with custom_objects=, and compile=False leaves all this out"
     with _hint(ValueError, "Unknown", hint):
@@ -261,7 +263,7 @@ def _is_compiled(model, file) -> bool:
     try:
         if file.compile is None:
             return False
-        _compile(model, file.compile)
+        compile_as(model, file.compile)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         warn_user(f"the model is read without what it was compiled with: {error}. Compile it to train it further")
         model.compiled = None

@@ -267,6 +267,31 @@ def test_one_sentence_names_the_worker_and_all_end(fault, reason):
     assert reason in sentence
 
 
+CONNECTED = """
+import os, sys
+from minicnn.distribution import problems
+problems.announce(problems.Worker.here(0))
+print(flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is known")
+def test_the_first_worker_to_end_is_known():
+    ends = launching._Ends()
+    environment = os.environ | {problems.LAUNCHED: ends.name, "PYTHONPATH": str(HERE.parent)}
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    workers = [subprocess.Popen([sys.executable, "-c", CONNECTED], **pipes, env=environment) for _ in range(4)]
+    for worker in workers:
+        worker.stdout.readline()
+    ends.welcome()
+    known = {worker.pid for worker in workers[:3]}
+    assert ends.first(known) is None
+    for number in (3, 1, 2, 0):  # of the first one nobody knows whether it is a worker
+        workers[number].communicate(b"end\n")
+    assert ends.first(known) == workers[1].pid
+
+
 @with_mpi
 def test_workers_that_do_not_fit_together_say_so():
     code, said, out = launched("others")

@@ -10,10 +10,11 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,11 @@ def launch(options: argparse.Namespace) -> int:
     # A session of its own: Ctrl-C comes here alone, and the workers get to end their batch together.
     words = {"encoding": "utf-8", "errors": "replace"}  # of several workers, which may meet within a character
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    environment = os.environ | {LAUNCHED: "1"}
+    watch = Watch()
+    environment = os.environ | {LAUNCHED: watch.ends.name}
     with _ending() as ends:
         process = subprocess.Popen(command, **pipes, **words, env=environment, start_new_session=True)
         ends(process.terminate)
-        watch = Watch()
         readers = [
             threading.Thread(target=watch.read, args=pair, daemon=True)
             for pair in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
@@ -132,32 +133,44 @@ def _wait(process, watch) -> int:
 class _Ends:
     """Which process of this machine ended first: mpiexec may name one that it ended itself afterwards.
 
-    The kernel keeps the order: a process that ends makes its file descriptor readable, and epoll hands those out in
-    the order in which they became so. Where there are no such descriptors (not Linux), nothing is known.
+    Every worker here keeps a connection open until it is gone, and the kernel keeps the order in which connections are
+    closed: epoll hands them out so. A process closes what it has open before the system says that it has ended, and
+    mpiexec, which sees the first connection close, may have ended another one by then. Without Linux nothing is known.
+
+    Attributes
+    ----------
+    name : str
+        What the workers connect to, a socket in Linux's abstract namespace; elsewhere a word.
     """
 
     def __init__(self) -> None:
-        self._queue = select.epoll() if hasattr(os, "pidfd_open") else None
-        self._processes: dict[int, int] = {}  # of their file descriptors
-        self._gone: int | None = None  # had ended before it was known
+        self.name = "elsewhere"
+        self._processes: dict[int, int] = {}  # of the connections' file descriptors
+        self._connections: list[socket.socket] = []
+        if is_linux := sys.platform == "linux":
+            self._door = socket.socket(socket.AF_UNIX)
+            self._door.bind("")  # the kernel chooses a name
+            self._door.listen(1024)
+            self._door.setblocking(False)
+            self.name = self._door.getsockname()[1:].decode()
+        self._queue = select.epoll() if is_linux else None
 
-    def watch(self, process: int) -> None:
-        if self._queue is None:
-            return
-        try:
-            descriptor = os.pidfd_open(process)
-        except ProcessLookupError:
-            self._gone = self._gone or process
-        except OSError:  # not to be seen from here
-            pass
-        else:
-            self._processes[descriptor] = process
-            self._queue.register(descriptor, select.EPOLLIN)
+    def welcome(self) -> None:
+        """Take the connections that have come."""
+        while self._queue:
+            try:
+                connection, _ = self._door.accept()
+            except BlockingIOError:
+                return
+            process, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            self._connections.append(connection)
+            self._processes[connection.fileno()] = process
+            self._queue.register(connection, select.EPOLLIN)
 
-    def first(self) -> int | None:
-        """The process that ended first, of those that have."""
-        ended = self._queue.poll(0, 1) if self._queue and not self._gone else []
-        return self._processes[ended[0][0]] if ended else self._gone
+    def first(self, workers: Container[int]) -> int | None:
+        """The process that ended first, of the workers that have."""
+        ended = [self._processes[descriptor] for descriptor, _ in self._queue.poll(0)] if self._queue else []
+        return next((process for process in ended if process in workers), None)
 
 
 class Watch:
@@ -167,15 +180,14 @@ class Watch:
         self._workers: dict[int, Worker] = {}
         self._killed: list[int] = []
         self._has_said = False
-        self._ends = _Ends()
+        self.ends = _Ends()
 
     def read(self, stream: Any, out: Any) -> None:
         """Hand the lines of a stream on, but for those that are meant for this program."""
         for line in stream:
             for rank, process, host in _PRESENT.findall(line):
                 self._workers[int(process)] = Worker(int(rank), host, int(process))
-                if host == socket.gethostname():
-                    self._ends.watch(int(process))
+                self.ends.welcome()
             line = _PRESENT.sub("", line)
             if not line:
                 continue
@@ -198,7 +210,7 @@ class Watch:
         """Who was killed; None where a worker has said why all have ended."""
         if self._has_said or not self._killed:
             return None
-        process = self._ends.first() or self._killed[0]
+        process = self.ends.first(self._workers) or self._killed[0]
         who = str(self._workers.get(process, f"process {process}"))
         return (
             f"{who} was killed, and so mpiexec has ended the others. Files are whole; fit(resume=…) goes on from the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -14,7 +15,7 @@ from minicnn import console
 PATIENCE = 1.0  # seconds that worker 0, which has most likely the same to say, gets to say it first
 FAILED = 1  # exit code
 MARK = "minicnn-worker"  # what `minicnn launch` knows the workers' processes by
-LAUNCHED = "MINICNN_LAUNCHED"  # the environment variable by which it says that it reads
+LAUNCHED = "MINICNN_LAUNCHED"  # the environment variable by which it says that it reads: a name to connect to
 INTERRUPTED = 130  # exit code after Ctrl-C, as of shells
 
 
@@ -44,6 +45,21 @@ class Worker(NamedTuple):
 
     def __str__(self) -> str:
         return f"worker {self.rank} (host {self.host}, process {self.process})"
+
+
+def announce(worker: Worker) -> None:
+    """Tell `minicnn launch`, if it reads, who this process is; on its machine, stay connected to it until the end."""
+    name = os.environ.get(LAUNCHED)
+    if name is None:
+        return
+    if sys.platform == "linux":
+        connection = socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError):  # on another machine there is nobody
+            connection.connect(f"\0{name}")
+        os.register_at_fork(
+            after_in_child=connection.close
+        )  # keeps it open, and what may outlive this process closes it
+    console.say(f"{MARK} {worker.rank} {worker.process} {worker.host};", sys.stderr)
 
 
 def by_all(error: BaseException) -> BaseException:

@@ -101,8 +101,7 @@ def _start(timeout) -> Wire:
     comm = mpi.COMM_WORLD.Dup()  # messages of ours do not meet those of the user's
     worker = Worker.here(comm.rank)
     if comm.size > 1:
-        if problems.LAUNCHED in os.environ:
-            console.say(f"{problems.MARK} {worker.rank} {worker.process} {worker.host};", sys.stderr)
+        problems.announce(worker)
         problems.end_all_at_errors(worker, comm)
     random.set_seed(comm.bcast(random.next_seed()))
     neighbours = comm.Split_type(mpi.COMM_TYPE_SHARED)

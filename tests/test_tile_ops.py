@@ -118,7 +118,10 @@ def test_few_channels_are_left_to_float32():
 def test_choice_by_vectors(sizes, pool, is_gradient, gains):
     size, strides, channels, filters = sizes
     window = make_window((8, 8) if pool else (28, 28), (size, size), (strides, strides), "same")
-    assert choice.gains_by_vectors(window, pool, channels, filters, is_gradient) == gains
+    arguments = window, pool, channels, filters, is_gradient
+    assert choice.gains_by_vectors(*arguments) == gains
+    behind_pooling = pool is not None and is_gradient  # sums over winners: of float32, which nothing has to convert
+    assert choice.medium_gains_by_vectors(*arguments) == (gains and not behind_pooling)
 
 
 def test_vectors_serve_medium_and_bfloat16_alone(monkeypatch, precision):

@@ -97,7 +97,10 @@ def pieces_on_tiles(
 def gains_by_vectors(
     window: Window, pool: Window | None, channels: int, filters: int, is_gradient: bool = False
 ) -> bool:
-    """Whether twice the multiply-adds are more than what float32 saves: not Winograd's three quarters, or 64 of 100."""
+    """Whether twice the multiply-adds are more than what float32 saves: not Winograd's three quarters, or 64 of 100.
+
+    Of arrays kept as bfloat16, which float32 would have to convert.
+    """
     size = channels, filters, 4
     if pool is None:
         is_direct = not winograd_is_best(window, *size)
@@ -108,6 +111,15 @@ def gains_by_vectors(
         is_direct = not pooled_winograd_is_best(window, pool, *size)
     is_large = channels >= _LEAST_CHANNELS and filters >= _LEAST_FILTERS
     return is_direct and is_large and window.taps * channels >= _LEAST_DEPTH
+
+
+@table_cache
+def medium_gains_by_vectors(
+    window: Window, pool: Window | None, channels: int, filters: int, is_gradient: bool = False
+) -> bool:
+    """The same for float32 at "medium": sums over live winners have nothing to convert there, and take less time."""
+    is_pooled_gradient = pool is not None and is_gradient
+    return not is_pooled_gradient and gains_by_vectors(window, pool, channels, filters, is_gradient)
 
 
 @table_cache

@@ -20,7 +20,7 @@ def takes(kernel: Array, window: Window, pool: Window | None, is_gradient: bool 
 
 def _pieces(x, y, kernel, window, pool, is_gradient=False):
     precision, arguments = precision_of(x, y), (window, pool, *kernel.shape[2:], is_gradient)
-    if by_vectors() and precision == "medium" and not choice.gains_by_vectors(*arguments):
+    if by_vectors() and precision == "medium" and not choice.medium_gains_by_vectors(*arguments):
         return 0
     return choice.pieces_on_tiles(precision, *arguments)
 

@@ -47,7 +47,7 @@ WANTED = {  # best peer ÷ minicnn: training, inference
     "net2_mnist_b128": (1.3, 1.0),
     "mlp_b128": (1.5, 1.0),
     **dict.fromkeys(("resnet20_b64", "dilated_b32"), (2.5, 1.0)),
-    **dict.fromkeys(("unet_b32", "dcgan_b64"), (1.0, 1.0)),
+    **dict.fromkeys(("unet_b32", "dcgan_b64", "autoencoder_b128"), (1.0, 1.0)),
     "vgg_b64": (2.5, 1.5),
     "separable_b64": (1.5, 1.0),
     "photos_b8": (3.5, 1.0),

@@ -204,6 +204,12 @@ DCGAN = (
     *(layer for filters in (64, 32, 16) for layer in (Transposed(filters), Norm(), Relu())),
     *HEAD,
 )
+AUTOENCODER = (  # Chollet: "Building autoencoders in Keras", 2016
+    *(layer for filters in (16, 8) for layer in (Conv(filters, 3, "same"), Pool())),
+    *(layer for filters in (8, 16) for layer in (Conv(filters, 3, "same"), Up())),
+    Conv(1, 3, "same"),
+    *HEAD,
+)
 PHOTOS = (
     *(layer for filters in (16, 32, 64, 64) for layer in (Conv(filters, 3, "same"), Pool())),
     Flatten(),
@@ -232,6 +238,7 @@ PEER_CASES = {  # of cpu_vs_peers.py
     "dilated_b32": Case("Dilated, batch 32", DILATED, 32, "cifar10"),
     "unet_b32": Case("U-Net-like, batch 32", UNET, 32, "cifar10"),
     "dcgan_b64": Case("DCGAN-like, batch 64", DCGAN, 64, "cifar10"),
+    "autoencoder_b128": Case("Autoencoder, batch 128", AUTOENCODER, 128),
     "photos_b8": Case("Photos 128 × 128, batch 8", PHOTOS, 8, "photos"),
     "lenet5_b1": Case("LeNet-5, one image", LENET5, 1, trained=False),
     "net1_mnist_b1": Case("net_1 MNIST, one image", NET_1, 1, trained=False),

@@ -56,7 +56,7 @@ WANTED = {  # best peer ÷ minicnn: training, inference
 IMAGES = {"mnist": 12_800, "cifar10": 2_560, "photos": 320}
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "photos": (128, 128, 3)}
 MEMORY_STEPS = 3
-STARTUP_CASES = ("lenet5_b128", "d0_b32", "net1_mnist_b128")
+STARTUP_CASES = ("lenet5_b128", "d0_b32", "net1_mnist_b128", "resnet20_b64")
 STARTUP_LIBRARIES = (OURS, "torch", "keras")
 STARTUP_IMAGES = 256
 REPEATS = 3  # of what is measured in fresh processes
@@ -367,17 +367,22 @@ def memory_rise(name, library, data, options):
 def measure_startup(folder, options):
     """Seconds to the first step and for the imports, bytes on disk."""
     print("First steps …", file=sys.stderr, flush=True)
-    path = folder / "few.npz"
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (STARTUP_IMAGES, *SHAPES["mnist"]), np.uint8)
-    harness.write_data(path, images, rng.integers(0, 10, STARTUP_IMAGES, np.uint8))
     cases = [name for name in STARTUP_CASES if name in options.cases]
-    first = {name: {"minicnn, cold cache": first_steps(OURS, name, path, options, cold=True)} for name in cases}
+    paths = {name: few_images(folder, PEER_CASES[name].images) for name in (*cases, STARTUP_CASES[0])}
+    first = {name: {"minicnn, cold cache": first_steps(OURS, name, paths[name], options, cold=True)} for name in cases}
     for name in cases:
-        first[name] |= {library: first_steps(library, name, path, options) for library in STARTUP_LIBRARIES}
-    sizes = {library: installed_bytes(library, path, options) for library in STARTUP_LIBRARIES}
+        first[name] |= {library: first_steps(library, name, paths[name], options) for library in STARTUP_LIBRARIES}
+    sizes = {library: installed_bytes(library, paths[STARTUP_CASES[0]], options) for library in STARTUP_LIBRARIES}
     imports = {what: import_seconds(what, options) for what in IMPORTS}
     return {"first_step": first, "imports": imports, "bytes": sizes}
+
+
+def few_images(folder, dataset):
+    """A file of random images of that data set's size."""
+    path, rng = folder / f"few_{dataset}.npz", np.random.default_rng(0)
+    images = rng.integers(0, 256, (STARTUP_IMAGES, *SHAPES[dataset]), np.uint8)
+    harness.write_data(path, images, rng.integers(0, 10, STARTUP_IMAGES, np.uint8))
+    return path
 
 
 def first_steps(library, name, data, options, cold=False):

@@ -11,7 +11,7 @@ import pytest
 
 import minicnn as mc
 from minicnn import layers, random
-from minicnn.sklearn.shapes import shape_of_rows
+from minicnn.sklearn.shapes import shape_of_rows, warn_of_channels
 
 sklearn = pytest.importorskip("sklearn", reason="the estimators need scikit-learn")
 
@@ -504,3 +504,60 @@ def test_arrays_in_a_file_that_was_closed_are_refused(where, rng, tmp_path):
 def test_early_stopping_is_true_or_false(given, rng):
     with pytest.raises(TypeError, match="early_stopping is True or False"):
         CNNClassifier(early_stopping=given).fit(rng.random((12, 16)), np.arange(12) % 2)
+
+
+@pytest.mark.parametrize("given, kinds", [([0, None], "NoneType, int"), ([1, "a"], "int, str")])
+def test_classes_of_kinds_without_an_order(given, kinds, rng):
+    """Their comparison was what failed."""
+    x, y = rng.random((12, 16)), np.array(given * 6, dtype=object)
+    match = f"classes are all numbers or all strings: .*e.g. y.astype\\(str\\). Received: {kinds}$"
+    for call in (
+        lambda: CNNClassifier(epochs=1).fit(x, y),
+        lambda: CNNClassifier().partial_fit(x, y, classes=[0, 1]),
+        lambda: CNNClassifier().partial_fit(x, np.arange(12) % 2, classes=y),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()
+
+
+def test_targets_that_are_numbers_as_text(rng):
+    """As arrays of objects, which scikit-learn reads itself."""
+    x, y = rng.random((12, 16)), rng.random(12).round(2)
+    found = [
+        CNNRegressor(epochs=2, random_state=0).fit(x, form).predict(x)
+        for form in (y, y.astype(str), y.astype(str).astype(object), [str(n) for n in y], y.astype("S"))
+    ]
+    for predicted in found[1:]:
+        np.testing.assert_array_equal(predicted, found[0])
+    for call in (CNNRegressor().fit, CNNRegressor().partial_fit):
+        with pytest.raises(ValueError, match=r"targets are numbers, and classes are for CNNClassifier\. .*'cat'"):
+            call(x, ["cat"] * 12)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_that_come_first(channels, rng):
+    """Rows were taken for channels, in silence."""
+    x, y = rng.random((12, channels, 8, 8)), np.arange(12) % 2
+    for call in (CNNClassifier(epochs=1).fit, lambda x, y: CNNClassifier().partial_fit(x, y, classes=[0, 1])):
+        with pytest.warns(UserWarning, match=rf"moveaxis\(X, 1, -1\) .*Received: X of shape \(N, {channels}, 8, 8\)"):
+            call(x, y)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (8, 8, 3), (3, 3, 3), (1, 8, 12), (1, 64, 1), (3, 8, 1), (2, 8, 8), None])
+def test_channels_that_come_last(shape, recwarn):
+    warn_of_channels(shape)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("estimator", [CNNClassifier(epochs=2, random_state=0), CNNRegressor(epochs=2, random_state=0)])
+def test_views_train_as_copies_do(estimator, rng):
+    x, y, weights = rng.random((24, 16)), np.arange(24) % 3, rng.random(24)
+    expected = clone(estimator).fit(x, y, weights).predict(x)
+    twice = {"X": np.repeat(x, 2, axis=0), "y": np.repeat(y, 2), "sample_weight": np.repeat(weights, 2)}
+    backwards = {"X": x[::-1].copy(), "y": y[::-1].copy(), "sample_weight": weights[::-1].copy()}
+    read_only = {"X": np.asfortranarray(x), "y": y.astype(">i2"), "sample_weight": weights.astype(">f8")}
+    for array in read_only.values():
+        array.flags.writeable = False
+    views = ({k: v[::2] for k, v in twice.items()}, {k: v[::-1] for k, v in backwards.items()}, read_only)
+    for data in views:
+        np.testing.assert_array_equal(clone(estimator).fit(**data).predict(x), expected)

@@ -21,7 +21,7 @@ from minicnn.checks import check_number, check_positive_int
 from minicnn.layers import Input, Rescaling
 from minicnn.models import Model, Sequential
 from minicnn.own_parts import check_takes
-from minicnn.sklearn.shapes import as_rows, check_readable, shape_of_rows
+from minicnn.sklearn.shapes import as_rows, check_readable, shape_of_rows, warn_of_channels
 
 _building = threading.Lock()
 _handed_over: weakref.WeakSet[Model] = weakref.WeakSet()  # models that functions have returned
@@ -73,6 +73,7 @@ class CNN(BaseEstimator):
         checked = validate_data(self, rows, reset=reset, **options)
         rows, rest = (checked[0], checked[1:]) if "y" in options else (checked, ())
         if reset:
+            warn_of_channels(shape)
             self.image_shape_ = shape or shape_of_rows(rows.shape[1], self.image_shape)
         elif shape not in (None, self.image_shape_):
             raise ValueError(f"{type(self).__name__} was fitted on images {self.image_shape_}. Received: {shape}")

@@ -115,7 +115,7 @@ class CNNClassifier(ClassifierMixin, CNN):
             For data or parameters that do not fit.
         """
         images, y = self._images(X, reset=True, y=y)
-        self._begin_classes(images, y, np.unique(y))
+        self._begin_classes(images, y, _distinct(y))
         numbers = np.searchsorted(self.classes_, y)
         self._train(images, numbers, self.epochs, sample_weight, self._weights(y))
         return self
@@ -144,11 +144,12 @@ class CNNClassifier(ClassifierMixin, CNN):
         if is_first and classes is None:
             raise ValueError("the first call of partial_fit needs classes=, all classes there will be")
         images, y = self._images(X, reset=is_first, y=y)
+        here = _distinct(y)
         if is_first:
-            self._begin_classes(images, y, np.unique(classes))
-        elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+            self._begin_classes(images, y, _distinct(classes))
+        elif classes is not None and not np.array_equal(self.classes_, _distinct(classes)):
             raise ValueError(f"classes= is not what it was in the first call. Received: {classes!r}")
-        unknown = sorted(set(np.unique(y).tolist()) - set(self.classes_.tolist()))
+        unknown = sorted(set(here.tolist()) - set(self.classes_.tolist()))
         if unknown:
             raise ValueError(f"y has classes that are not among classes={self.classes_}. Received: {unknown}")
         self._train(images, np.searchsorted(self.classes_, y), 1, sample_weight, self._weights(y))
@@ -193,3 +194,15 @@ class CNNClassifier(ClassifierMixin, CNN):
         """The most probable class of each sample, (N,)."""
         highest = self.predict_proba(X).argmax(axis=1)
         return self.classes_[highest]
+
+
+def _distinct(classes):
+    """Each class once, sorted; a `ValueError` where they are of kinds that have no order."""
+    try:
+        return np.unique(classes)
+    except TypeError:  # of which NumPy's own, for numbers beside text, is one
+        kinds = sorted({type(entry).__name__ for entry in np.asarray(classes, object).flat})
+        raise ValueError(
+            "classes are all numbers or all strings: leave out samples without a class, and write the others alike, "
+            f"e.g. y.astype(str). Received: {', '.join(kinds)}"
+        ) from None

@@ -48,7 +48,7 @@ n_iter_no_change, random_state, verbose :
         ValueError, TypeError
             For data or parameters that do not fit.
         """
-        images, y = self._images(X, reset=True, y=y, multi_output=True, y_numeric=True)
+        images, y = self._images(X, reset=True, y=_numbers(y), multi_output=True, y_numeric=True)
         self._begin_targets(images, y)
         self._train(images, self._scaled(y), self.epochs, sample_weight)
         return self
@@ -56,7 +56,7 @@ n_iter_no_change, random_state, verbose :
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """One epoch on these samples; the first call's decide how numbers and targets are scaled."""
         is_first = not hasattr(self, "model_")
-        images, y = self._images(X, reset=is_first, y=y, multi_output=True, y_numeric=True)
+        images, y = self._images(X, reset=is_first, y=_numbers(y), multi_output=True, y_numeric=True)
         if is_first:
             self._begin_targets(images, y)
         elif y.shape[1:] != self._target_shape:
@@ -91,3 +91,13 @@ n_iter_no_change, random_state, verbose :
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _numbers(y):
+    """Targets that are numbers written as text as numbers: scikit-learn reads those in arrays of objects only."""
+    if type(y) not in (list, tuple, np.ndarray) or np.asarray(y).dtype.kind not in "US":
+        return y
+    try:
+        return np.asarray(y, np.float64)
+    except ValueError as error:
+        raise ValueError(f"targets are numbers, and classes are for CNNClassifier. Received: {error}") from None

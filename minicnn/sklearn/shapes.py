@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.checks import is_integer
 from minicnn.foreign import check_open, to_numpy
 from minicnn.networks import ImageShape
+from minicnn.user_warnings import warn_user
 
 
 def as_rows(X: Any) -> tuple[Any, ImageShape | None]:
@@ -55,6 +56,15 @@ def _axes(entry):
         return np.ndim(entry)
     except ValueError:
         return 2
+
+
+def warn_of_channels(shape: ImageShape | None) -> None:
+    """Warn about square images whose channels seem to come first: a network would take their rows for channels."""
+    if shape is not None and shape[0] in (1, 3) and shape[1] == shape[2] > 4:
+        warn_user(
+            "images are (N, height, width, channels), and the channels of these seem to come first: "
+            f"numpy.moveaxis(X, 1, -1) puts them last. Received: X of shape {('N', *shape)}".replace("'", "")
+        )
 
 
 def shape_of_rows(count: int, image_shape: Any) -> ImageShape:

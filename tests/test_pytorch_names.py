@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,3 +128,90 @@ def test_weights_move_as_the_page_says(rng):
         kernel = flat.weight.numpy().reshape(8, 4, 6, 5).transpose(2, 3, 1, 0).reshape(-1, 8)
         stack = [layers.Flatten(), layers.Dense(8)]
         check_moved(flat(torch.tensor(images).flatten(1)), stack, [kernel, flat.bias.numpy()], images)
+
+
+# ------------------------------------------------------------------------------------------------------- optimizers
+
+
+def pytorchs_weights(rule, gradient, theta, rates):
+    """`theta` after a step for each rate, by a rule of PyTorch's documentation, in float64.
+
+    Sources: the algorithms on the pages of torch.optim (2.13); their numbers for this problem are the same to 1e-12.
+    """
+    m = v = np.zeros_like(theta)
+    for t, rate in enumerate(rates, 1):
+        g = gradient(theta)
+        if rule in ("sgd, decay", "adam, decay"):
+            g = g + 0.1 * theta
+        if rule == "adamw":
+            theta = theta - rate * 0.1 * theta
+        if rule.startswith("adam"):
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            theta = theta - rate * m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        elif rule == "rmsprop":
+            v = 0.99 * v + 0.01 * g**2
+            theta = theta - rate * g / (np.sqrt(v) + 1e-8)
+        elif rule == "adadelta":
+            v = 0.9 * v + 0.1 * g**2
+            step = np.sqrt(m + 1e-6) / np.sqrt(v + 1e-6) * g
+            m, theta = 0.9 * m + 0.1 * step**2, theta - rate * step
+        else:
+            m = 0.9 * m + g if rule == "sgd, decay" else g
+            theta = theta - rate * m
+    return theta
+
+
+SCHEDULES, L2 = optimizers.schedules, mc.regularizers.L2(0.05)
+ALIKE = {
+    "sgd, decay": ("sgd, decay", [0.1] * 6, lambda: optimizers.SGD(0.1, momentum=0.9), L2),
+    "adam, decay": ("adam, decay", [0.1] * 6, lambda: optimizers.Adam(0.1), L2),
+    "adamw": ("adamw", [0.1] * 6, lambda: optimizers.AdamW(0.1, weight_decay=0.1), None),
+    "adam, its decay": ("adamw", [0.1] * 6, lambda: optimizers.Adam(0.1, weight_decay=0.1), None),
+    "rmsprop": ("rmsprop", [0.01] * 6, lambda: optimizers.RMSprop(0.01, rho=0.99, epsilon=1e-8), None),
+    "adadelta": ("adadelta", [1.0] * 6, lambda: optimizers.Adadelta(1.0, rho=0.9, epsilon=1e-6), None),
+    "ExponentialLR": (
+        "sgd",
+        [0.1 * 0.9**t for t in range(6)],
+        lambda: optimizers.SGD(SCHEDULES.ExponentialDecay(0.1, 1, 0.9)),
+        None,
+    ),
+    "CosineAnnealingLR": (
+        "sgd",
+        [0.05 * (1 + np.cos(np.pi * t / 6)) for t in range(6)],
+        lambda: optimizers.SGD(SCHEDULES.CosineDecay(0.1, 6)),
+        None,
+    ),
+    "MultiStepLR": (
+        "sgd",
+        [0.1, 0.1, 0.01, 0.01, 0.001, 0.001],
+        lambda: optimizers.SGD(SCHEDULES.PiecewiseConstantDecay([1, 3], [0.1, 0.01, 0.001])),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_optimizers_that_the_page_names_move_weights_as_pytorchs_do(name, rng):
+    rule, rates, make, regularizer = ALIKE[name]
+    x, y, theta = rng.normal(size=(32, 5)), rng.normal(size=(32, 2)), rng.normal(size=(5, 2))
+    model = mc.Sequential([mc.Input((5,)), layers.Dense(2, use_bias=False, kernel_regularizer=regularizer)])
+    model.set_weights([theta])
+    model.compile(make(), "mse")
+    for _ in rates:
+        model.train_on_batch(x, y)
+    expected = pytorchs_weights(rule, lambda w: x.T @ (x @ w - y) / 32, theta, rates)  # of the mean over (32, 2)
+    np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_page_says_all_that_is_compared():
+    page = (Path(__file__).parents[1] / "docs" / "pytorch.md").read_text(encoding="utf-8")
+    for call in (
+        "L2(w / 2)",
+        "AdamW(lr, weight_decay=w)",
+        "RMSprop(lr, rho=0.99, epsilon=1e-8)",
+        "Adadelta(lr, rho=0.9, epsilon=1e-6)",
+        "ExponentialDecay(lr, 1, g)",
+        "CosineDecay(lr, steps)",
+        "PiecewiseConstantDecay([1, 3], [lr, lr / 10, lr / 100])",
+    ):
+        assert call in page

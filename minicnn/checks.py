@@ -55,9 +55,11 @@ def check_pair(argument_name: str, value: object, minimum: int = 1) -> tuple[int
     pair = (value, value) if is_integer(value) else value
     is_pair = isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2
     if not is_pair or not all(is_integer(v) and v >= minimum for v in pair):
+        is_name = isinstance(value, str) and value.isidentifier()
+        advice = f"; an activation is given by name, activation={value!r}" if is_name else ""
         raise ValueError(
             f"`{argument_name}` must be an integer of at least {minimum}, for both height and width, or a pair of them "
-            f"(height, width); write for example {argument_name}=2 or {argument_name}=(2, 2). "
+            f"(height, width); write for example {argument_name}=2 or {argument_name}=(2, 2){advice}. "
             f"Received: {argument_name}={value!r}"
         )
     return int(pair[0]), int(pair[1])

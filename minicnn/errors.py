@@ -7,7 +7,7 @@ Every message says what was expected, how to get there, and ends with what was r
 import difflib
 from collections.abc import Iterable
 
-from minicnn.pytorch_names import CLASSES, PAGE
+from minicnn.mistaken_names import other_meaning
 
 
 class ShapeError(ValueError):
@@ -63,10 +63,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     known : iterable of str
         All valid names.
     """
-    if name in CLASSES and "of model" not in kind:
-        return ValueError(
-            f"Unknown {kind}. If PyTorch's is meant, {name} is {CLASSES[name]} here; {PAGE}. Received: {name!r}"
-        )
+    if meant := other_meaning(kind, name):
+        return ValueError(f"Unknown {kind}.{meant} Received: {name!r}")
     by_folded = {fold_name(k): k for k in known}
     close = difflib.get_close_matches(fold_name(str(name)), by_folded, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(repr(by_folded[c]) for c in close)}?" if close else ""

@@ -191,8 +191,19 @@ def explain_not_real(array: np.ndarray, what: str, otherwise: str, value: Any = 
         return f"{fault}{_PICTURE_ADVICE}{received}{rest.partition(';')[0]}, with {texts[0]!r}"
     columns = _columns_of_text(array, value)
     advice = f"Leave columns of text out, or make numbers of them, e.g. by pandas.get_dummies(x, columns={columns})"
-    advice = advice if columns else "" if what == "sample_weight" else LABELS_ADVICE
+    if all(map(_is_number, texts)):
+        advice = "Numbers that are written as text are read by numpy.asarray(x, dtype='float32')"
+    elif not columns:
+        advice = "" if what == "sample_weight" else LABELS_ADVICE
     return f"{fault}{' ' if advice else ''}{advice}{'.' if advice else ''}{received}{rest.partition(';')[0]}"
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _advice_on_type(array):

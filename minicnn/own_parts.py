@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ContractError, unknown_name
-from minicnn.pytorch_names import explain_missing
+from minicnn.mistaken_names import explain_missing
 from minicnn.user_warnings import warn_user
 
 PAGE = "see docs/own_parts.md"
@@ -113,10 +113,18 @@ def check_takes(function: Callable[..., Any], what: str, *arguments: str, **opti
     try:
         taken.bind(*arguments, **options)
     except TypeError as error:
-        name = getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
-        raise TypeError(
-            f"{what} is called with ({', '.join([*arguments, *options])}). Received: {name}{taken}, {error}"
-        ) from None
+        called = ", ".join([*arguments, *options])
+        raise TypeError(f"{what} is called with ({called}). Received: {_name_of(function)}{taken}, {error}") from None
+    first, second = [*taken.parameters, "", ""][:2]
+    if arguments == ("y_true", "y_pred") and "pred" in first and ("true" in second or "target" in second):
+        warn_user(
+            f"{what} is called with (y_true, y_pred), in this order: write {_name_of(function)}({second}, {first}). "
+            f"Received: {_name_of(function)}{taken}, whose {first} are the targets"
+        )
+
+
+def _name_of(function):
+    return getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
 
 
 def function_of(argument: str, value: Any, *arguments: str) -> Callable[..., Any]:

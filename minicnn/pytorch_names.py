@@ -114,10 +114,3 @@ def attribute_advice(cls: type, name: str) -> str:
         if advice and base.__module__.startswith("minicnn."):
             return f": {advice}; {PAGE}"
     return ""
-
-
-def explain_missing(thing: object, name: str) -> object:
-    """A ``__getattr__``: the usual error, or that of a property, with what to write where PyTorch has the name."""
-    if not hasattr(type(thing), name) and (advice := attribute_advice(type(thing), name)):
-        raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}{advice}")
-    return object.__getattribute__(thing, name)

@@ -67,6 +67,7 @@ ROOMS = (
         "reverse_mode",
         "user_warnings",
     ),
+    ("mistaken_names",),
     ("pytorch_names",),
 )
 BESIDE = {
@@ -255,7 +256,7 @@ BESIDE_THE_CORE = {
     "backends": {"backends.loading", "console"},  # of those that need more than NumPy; to print
     "callbacks.base": {"callbacks.hooks", "console", "keywords"},  # for misspelt names, here and below
     "checks": {"foreign"},  # for what is no NumPy array
-    "errors": {"pytorch_names"},  # for names of another library
+    "errors": {"mistaken_names"},  # for names of another library or kind
     "losses": {"losses.function_loss", "losses.functions"},  # names for users
     "losses.base": {
         "losses.label_advice",
@@ -320,7 +321,7 @@ BESIDE_THE_CORE = {
         "training.last_call",  # calls that are like the one before
     },
     "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
-    "training.loop": {"callbacks", "training.interrupts", "user_warnings"},  # Ctrl-C
+    "training.loop": {"callbacks", "training.interrupts", "training.passes"},  # Ctrl-C
     "training.progress": {"callbacks", "training.kept_state"},
     "training.sources": {
         *("training.data_advice", "training.class_weights", "training.lazy"),  # as above; an option of fit

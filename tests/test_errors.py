@@ -503,7 +503,8 @@ def test_nan_in_the_data(backend, rng):
 def test_a_loss_that_is_not_finite_though_the_outputs_are():
     """The user's own loss makes it, here by its arguments in the wrong order."""
     model = mc.Sequential([mc.Input((3,)), mc.layers.Dense(2)])
-    model.compile("sgd", lambda y_pred, y_true: -np.mean(y_true * np.log(y_pred)), backend="numpy")
+    with pytest.warns(UserWarning, match="in this order"):
+        model.compile("sgd", lambda y_pred, y_true: -np.mean(y_true * np.log(y_pred)), backend="numpy")
     advice = r"all layers' outputs are finite.*logarithms, roots and quotients.*the order \(y_true, y_pred\)"
     with Unchanged(model), pytest.raises(NonFiniteError, match=advice), np.errstate(all="ignore"):
         model.train_on_batch(np.ones((4, 3)), -np.ones((4, 2)))

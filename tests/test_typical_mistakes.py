@@ -518,3 +518,135 @@ def test_data_in_a_file_that_was_closed(tmp_path):
     for call in calls:
         with pytest.raises(mc.errors.DataError, match=r"in an HDF5 file that was closed: .*Received: <Closed HDF5"):
             call()
+
+
+# ---------------------------------------------------------------------------------------- names of another kind, others
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("mse", "adam"), "Unknown loss. 'adam' is an optimizer: "),  # the loss is looked at first
+        (("mse", "mae"), "Unknown optimizer. 'mse' is a loss: compile(optimizer='adam', loss='mse'). Received: 'mse'"),
+        (
+            ("adam", ["accuracy"]),
+            "'accuracy' is a metric: compile(optimizer, loss, metrics=['accuracy']), beside a loss",
+        ),
+        (("adam", "Precision"), "Unknown loss. 'Precision' is a metric: "),
+        (("sgd", "Adam"), "Unknown loss. 'Adam' is an optimizer: compile(optimizer='Adam', loss="),
+        (("sgd", "mse", ["f1"]), "Unknown metric. 'f1' is metrics.F1Score(), of one column per class"),
+    ],
+)
+def test_a_name_of_another_kind(arguments, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        net().compile(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("score", "model.evaluate"), ("predict_proba", "model.predict"), ("partial_fit", "model.train_on_batch")],
+)
+def test_names_of_estimators(name, instead):
+    model = net()
+    assert not hasattr(model, name)
+    with pytest.raises(AttributeError, match=rf"{name}': {instead}\(x.*CNNClassifier is an estimator"):
+        getattr(model, name)
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'$"):
+        getattr(layers.Dense(2), name)
+
+
+@pytest.mark.parametrize("key", ["loss", 0])
+def test_the_history_is_a_dict_of_what_fit_returns(key):
+    history = net().fit(X, Y, verbose=0)
+    with pytest.raises(TypeError, match=re.escape(f"in a dict of it: history.history[{key!r}]. Received")):
+        history[key]
+    assert list(history.history) == ["loss"]
+
+
+@pytest.mark.parametrize("layer", ["Conv2D", "MaxPooling2D", "DepthwiseConv2D"])
+def test_an_activation_in_the_place_of_strides(layer):
+    arguments = (3, "relu") if layer != "Conv2D" else (4, 3, "relu")
+    with pytest.raises(ValueError, match=r"an activation is given by name, activation='relu'\. Received: strides="):
+        getattr(layers, layer)(*arguments)
+    with pytest.raises(ValueError, match=r"pool_size=\(2, 2\)\. Received: pool_size='2'"):
+        layers.MaxPooling2D("2")
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer", "mended"),
+    [
+        ((40, 8, 8, 1), "Conv2D", (8, 8, 1)),
+        ((40, 8, 8, 3), "MaxPooling2D", (8, 8, 3)),
+        ((40, 28, 1), "Conv1D", (28, 1)),
+    ],
+)
+def test_how_many_samples_there_are_is_no_part_of_an_input(shape, layer, mended):
+    """The last axis was called one too many."""
+    arguments = (2, 3) if layer.startswith("Conv") else (2,)
+    with pytest.raises(ShapeError, match=re.escape(f"without how many there are: Input({mended})")):
+        mc.Sequential([mc.Input(shape), getattr(layers, layer)(*arguments)])
+
+
+def test_an_input_of_the_shape_of_all_data():
+    model = mc.Sequential([mc.Input(X.shape), layers.Flatten(), layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ShapeError, match=r"; an Input takes the shape of one sample, x\.shape\[1:\]$"):
+        model.fit(X, Y, verbose=0)
+    with pytest.raises(ShapeError, match=r"put together: \.batch\(32\)$"):
+        net().predict(X[0])
+
+
+@pytest.mark.parametrize(("filters", "padding"), [(3, "valid"), (1, "same")])
+@pytest.mark.parametrize("loss", ["mse", "binary_crossentropy"])
+def test_pictures_as_targets_of_an_output_of_another_size(filters, padding, loss):
+    """A Flatten was said to be missing before a Dense that is not there."""
+    model = mc.Sequential([mc.Input((6, 6, 3)), layers.Conv2D(filters, 3, padding=padding, activation="sigmoid")])
+    model.compile("sgd", loss)
+    with pytest.raises(ValueError, match=r"padding='same', .* as many filters as they have channels, 3") as found:
+        model.fit(X, X, verbose=0)
+    assert "Flatten" not in str(found.value)
+
+
+@pytest.mark.parametrize("units", [1, 3])
+def test_numbers_that_are_written_as_text(units):
+    """They were said to be names of classes, whose order is another one: "10" comes before "2"."""
+    model = mc.Sequential([mc.Input((6, 6, 3)), layers.Flatten(), layers.Dense(units)])
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=r"text are read by numpy\.asarray\(x, dtype='float32'\)\. Received: dtype <U"):
+        model.fit(X, ["10", "2", "-0.5", "1e3"], verbose=0)
+    with pytest.raises(TypeError, match=r"numpy\.unique"):
+        model.fit(X, ["10", "2", "3", "ten"], verbose=0)
+
+
+def test_a_generator_that_was_read_already():
+    batches = ((X, Y) for _ in range(2))
+    net().fit(batches, verbose=0)
+    with pytest.raises(mc.errors.DataError, match="read once only, so that each fit needs a new one, or a Sequence"):
+        net().fit(batches, verbose=0)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_a_sequential_without_layers(method):
+    model = mc.Sequential(name="empty")
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"a Sequential needs layers: empty\.add\(layer\)\. Received: no layers"):
+        getattr(model, method)(X, *([] if method == "predict" else [Y]), verbose=0)
+
+
+def swapped(y_pred, y_true):
+    return (y_pred - y_true) ** 2
+
+
+def test_arguments_of_losses_and_metrics_in_the_other_order():
+    """They get the targets first, whatever they call them, as in Keras; that was never said."""
+    with pytest.warns(UserWarning, match=r"in this order: write swapped\(y_true, y_pred\)\. .*whose y_pred are"):
+        losses.get(swapped)
+    with pytest.warns(UserWarning, match="a function as a metric is called with"):
+        metrics.MeanMetricWrapper(swapped)
+
+
+@pytest.mark.parametrize("function", [lambda y_true, y_pred: 0.0, lambda target, prediction: 0.0, lambda a, b: 0.0])
+def test_arguments_in_their_order_are_no_reason_to_warn(function, recwarn):
+    losses.get(function)
+    metrics.MeanMetricWrapper(function)
+    assert not recwarn.list

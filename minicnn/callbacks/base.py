@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.callbacks.hooks import check_callback, explain_no_list
+from minicnn.callbacks.hooks import check_callback, explain_item, explain_no_list
 from minicnn.console import say, speaks
 from minicnn.hints import Logs
 from minicnn.keywords import SuggestsKeywords
@@ -202,6 +202,7 @@ class History(Callback):
     epoch: list[int]
     history: dict[str, list[float]]
     epochs: dict[str, list[int]]
+    __getitem__ = explain_item
 
     def __init__(self) -> None:
         self.epoch, self.history, self.epochs = [], {}, {}

@@ -38,6 +38,14 @@ def explain_no_list(callbacks: Any) -> str:
     return f"callbacks is a list of callbacks.Callback{_advice(callbacks)}. Received: callbacks={callbacks!r}"
 
 
+def explain_item(history: Any, name: Any) -> None:
+    """The ``__getitem__`` of what `fit` returns: a `TypeError` that says where the values are."""
+    raise TypeError(
+        f"fit returns a History, and its values are in a dict of it: history.history[{name!r}]. Received: "
+        f"history[{name!r}]"
+    )
+
+
 def _advice(given):
     """How to make a callback of something else."""
     if isinstance(given, type):

@@ -18,8 +18,8 @@ from minicnn.layers.elementary import Elementary
 from minicnn.layers.merge import Add, aligned, give
 from minicnn.layers.merging import Multiply, Subtract
 from minicnn.layers.rescaling import Rescaling, number_or_numbers
+from minicnn.mistaken_names import explain_missing
 from minicnn.parameters import Weight
-from minicnn.pytorch_names import explain_missing
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:

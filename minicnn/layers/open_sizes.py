@@ -123,8 +123,10 @@ def rank_advice(shape: Shape, rank: int) -> str:
     sizes = tuple(None if isinstance(n, StandIn) else n for n in shape)
     if len(sizes) == rank + 1 and sizes[0] is None:
         return f". The first axis, that of the samples, is left out of a shape: Input({sizes[1:]})"
-    if len(sizes) == rank + 1 and sizes[-1] == 1:
+    if len(sizes) == rank + 1 and sizes[-1] == 1 and sizes[-2] in (1, 3, 4):
         return f". The last axis is one too many: Input({sizes[:-1]})"
+    if len(sizes) == rank + 1:
+        return f". A shape is that of one sample, without how many there are: Input({sizes[1:]})"
     if len(sizes) == rank - 1 and rank > 2:
         return f". Of pictures of one channel it is Input({(*sizes, 1)}), and the data are x[..., None]"
     return ""

@@ -39,13 +39,18 @@ def binary_advice(target: np.ndarray) -> str:
 
 
 def columns_advice(target: np.ndarray, output_shape: Shape) -> str:
-    """What to do with targets (N,) or (N, K) of an output (N, C) that they do not fit.
+    """What to do with targets (N,) or (N, K) of an output (N, C), or pictures, that they do not fit.
 
     Returns
     -------
     str
         Begins with "; ", or is empty.
     """
+    if len(output_shape) == 3 == target.ndim - 1:
+        return (
+            "; an output that is compared with pictures is as large as they are: padding='same', upsampling where "
+            f"there were strides, and a last layer of as many filters as they have channels, {target.shape[-1]}"
+        )
     if len(output_shape) != 1 or target.ndim > 2 or not target.size:
         return ""
     units, columns = output_shape[0], target[0].size

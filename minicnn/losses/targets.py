@@ -62,7 +62,7 @@ def class_shape(output_shape: Shape) -> Shape:
 
 def flatten_hint(target: np.ndarray, output_shape: Shape, needed: int) -> str:
     """A guess at why an output (…, C) needs targets of `needed` axes where the user has fewer, for a message."""
-    axes = target.ndim - (target.ndim > 1 and target.shape[-1] == 1)  # a column counts as a vector
+    axes = target.ndim - (target.ndim == 2 and target.shape[-1] == 1)  # a column counts as a vector
     return " (is a Flatten missing before the last Dense?)" if len(output_shape) > 1 and axes < needed else ""
 
 

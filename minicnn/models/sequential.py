@@ -130,6 +130,8 @@ class Sequential(Model):
 
     def _build_from_data(self, x):
         if self.graph is None:
+            if not self._stack:
+                raise ValueError(f"a Sequential needs layers: {self.name}.add(layer). Received: no layers")
             x, shape = peek(x)
             self._start(Input(shape or (1,)))
         return x

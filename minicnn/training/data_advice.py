@@ -30,9 +30,7 @@ def shape_advice(shape: Shape, expected: Shape) -> str:
     """
     sample = tuple(shape[1:])
     if fits(shape, expected):
-        return (
-            "; a single sample needs a batch axis: x[None], and a Dataset of single samples is put together: .batch(32)"
-        )
+        return _sample_advice(expected)
     if fits((*shape, 1), expected):
         return "; a single sample needs axes for the batch and the channel: x[None, ..., None]"
     if len(shape) == 4 and len(expected) == 3:
@@ -62,6 +60,15 @@ def shape_advice(shape: Shape, expected: Shape) -> str:
     if fits(shape[2:], expected):
         return "; these are batches of batches: .batch(…) stands in a Dataset once"
     return ""
+
+
+def _sample_advice(expected):
+    """What to do with data of the very shape that is expected of a sample; pictures and rows are single ones."""
+    counted = "" if len(expected) in (1, 3) else "; an Input takes the shape of one sample, x.shape[1:]"
+    return (
+        "; a single sample needs a batch axis: x[None], and a Dataset of single samples is put together: .batch(32)"
+        f"{counted}"
+    )
 
 
 def _channel_advice(shape, expected):

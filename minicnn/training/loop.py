@@ -3,11 +3,10 @@
 from collections.abc import Container
 
 from minicnn.callbacks import TerminateOnNaN
-from minicnn.errors import DataError
 from minicnn.training.evaluation import evaluate_source
 from minicnn.training.interrupts import deferred_interrupt
+from minicnn.training.passes import explain_end
 from minicnn.training.progress import Progress
-from minicnn.user_warnings import warn_user
 
 
 def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: int | Container[int]) -> None:
@@ -33,7 +32,7 @@ def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: 
                 callbacks("on_epoch_begin", epoch)
                 _run_batches(progress, shuffle, check_interrupt)
                 if progress.batch == 0:
-                    _explain_empty_source(epoch, first)
+                    explain_end(epoch - first)
                     break
                 logs = progress.totals.logs()
                 if progress.validation is not None and epoch + 1 in validated:
@@ -75,13 +74,3 @@ def _run_batches(progress, shuffle, check_interrupt):
     check_interrupt()  # Ctrl-C while the source looked for one more batch
     if progress.batch > 0:
         progress.source.warn_if_short(progress.batch)
-
-
-def _explain_empty_source(epoch, initial_epoch) -> None:
-    """Raise `DataError` if there was no data at all; warn if it has run out."""
-    if epoch == initial_epoch:
-        raise DataError("the generator gave no batch: expected at least one. Received: none")
-    warn_user(
-        f"the input ran out of data after {epoch - initial_epoch} epoch(s), training stops: give steps_per_epoch= and "
-        "a generator that goes on, or a Sequence, which can be read again"
-    )

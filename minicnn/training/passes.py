@@ -140,3 +140,16 @@ def demand_batches(source: Source, done: int) -> None:
             "one that goes on, or a Sequence. Received: no batch"
         )
     source.warn_if_short(done)
+
+
+def explain_end(epochs: int) -> None:
+    """Raise `DataError` if there was no data at all; warn if it has run out after some epochs."""
+    if not epochs:
+        raise DataError(
+            "the generator gave no batch: one that ends can be read once only, so that each fit needs a new one, or a "
+            "Sequence. Received: no batch"
+        )
+    warn_user(
+        f"the input ran out of data after {epochs} epoch(s), training stops: give steps_per_epoch= and "
+        "a generator that goes on, or a Sequence, which can be read again"
+    )

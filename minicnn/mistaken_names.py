@@ -1,0 +1,61 @@
+"""What is meant by a name that is there, but not where it was looked for: another library's, or one of another kind."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from minicnn.pytorch_names import CLASSES, PAGE, attribute_advice
+
+_METRIC = "is a metric: compile(optimizer, loss, metrics=[{name!r}]), beside a loss such as '{loss}'"
+_LOSS = "is a loss: compile(optimizer='adam', loss={name!r})"
+_OPTIMIZER = "is an optimizer: compile(optimizer={name!r}, loss='sparse_categorical_crossentropy')"
+_LOSSES = ("mse", "mae", "mean_squared_error", "binary_crossentropy", "categorical_crossentropy")
+_OF_OTHER_KIND: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "loss": {
+            **dict.fromkeys(("accuracy", "acc", "auc", "precision", "recall"), _METRIC),
+            **dict.fromkeys(("adam", "sgd", "rmsprop", "adamw"), _OPTIMIZER),
+        },
+        "optimizer": dict.fromkeys((*_LOSSES, "sparse_categorical_crossentropy"), _LOSS),
+        "metric": dict.fromkeys(("f1", "f1_score"), "is metrics.F1Score(), of one column per class or a sigmoid"),
+    }
+)  # kind → name in lower case → what it is
+_ESTIMATORS = "minicnn.sklearn.CNNClassifier is an estimator; see docs/sklearn.md"
+_OF_ESTIMATORS = {
+    "score": "model.evaluate(x, y) gives the loss and the metrics",
+    "predict_proba": "model.predict(x) gives probabilities where the last layer is a softmax or a sigmoid",
+    "partial_fit": "model.train_on_batch(x, y), or fit again, which goes on with the weights that are there",
+}
+
+
+def other_meaning(kind: str, name: object) -> str:
+    """What `name` is that is none of its kind.
+
+    Parameters
+    ----------
+    kind : str
+        What the name should have named, e.g. 'optimizer'.
+    name : object
+        What the user wrote.
+
+    Returns
+    -------
+    str
+        A sentence that begins with " ", or nothing.
+    """
+    if name in CLASSES and "of model" not in kind:
+        return f" If PyTorch's is meant, {name} is {CLASSES[name]} here; {PAGE}."
+    other = _OF_OTHER_KIND.get(kind, {}).get(str(name).lower())
+    return f" {name!r} {other.format(name=name, loss='sparse_categorical_crossentropy')}." if other else ""
+
+
+def explain_missing(thing: object, name: str) -> object:
+    """A ``__getattr__``: the usual error, or that of a property, with what another library's name is here."""
+    cls = type(thing)
+    if not hasattr(cls, name) and (advice := attribute_advice(cls, name) or _estimator_advice(cls, name)):
+        raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}{advice}")
+    return object.__getattribute__(thing, name)
+
+
+def _estimator_advice(cls, name):
+    is_model = any(base.__name__ == "Written" and base.__module__.startswith("minicnn.") for base in cls.__mro__)
+    return f": {_OF_ESTIMATORS[name]}, and {_ESTIMATORS}" if is_model and name in _OF_ESTIMATORS else ""

@@ -1,7 +1,6 @@
 """The site: what its reference says of each public name, its two languages, the code of its pages, `mc.help()`."""
 
 import ast
-import functools
 import importlib
 import inspect
 import re
@@ -174,15 +173,18 @@ def test_the_code_of_why_md(capsys):
     assert "FLOPs" in capsys.readouterr().out
 
 
-def test_the_code_of_sklearn_md(trained):
-    search = pytest.importorskip("sklearn.model_selection").GridSearchCV
-    train, grid = blocks(DOCS / "sklearn.md", "python")
-    trained["y_test"] = trained["y_train"]
-    exec(train, trained)
-    assert mc.load_model("digits.safetensors").class_names == [str(n) for n in trained["classifier"].classes_]
-    trained |= {"layers": mc.layers, "GridSearchCV": search, "partial": functools.partial}
-    exec(grid, trained)
-    assert trained["network"]((28, 28, 1), 10).output_shape == (None, 10)
+def test_the_code_of_sklearn_md(tmp_path, monkeypatch):
+    """All blocks are one program, as they stand."""
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in blocks(DOCS / "sklearn.md", "python"):
+        exec(code, names)
+    classifier = names["classifier"]
+    assert mc.load_model("digits.safetensors").class_names == [str(n) for n in classifier.classes_]
+    assert classifier.score(names["x_test"], names["y_test"]) > 0.9
+    assert names["search"].best_params_.keys() == {"model", "batch_size"}
+    assert names["network"]((28, 28, 1), 10).output_shape == (None, 10)
 
 
 def test_the_code_of_command_line_md(trained):

@@ -19,6 +19,14 @@ _OF_OTHER_KIND: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "metric": dict.fromkeys(("f1", "f1_score"), "is metrics.F1Score(), of one column per class or a sigmoid"),
     }
 )  # kind → name in lower case → what it is
+_FUNCTIONS = {
+    "cross_entropy": "CrossEntropyLoss",
+    "nll_loss": "NLLLoss",
+    "binary_cross_entropy": "BCELoss",
+    "binary_cross_entropy_with_logits": "BCEWithLogitsLoss",
+    "mse_loss": "MSELoss",
+    "l1_loss": "L1Loss",
+}  # of torch.nn.functional → the class that does the same
 _ESTIMATORS = "minicnn.sklearn.CNNClassifier is an estimator; see docs/sklearn.md"
 _OF_ESTIMATORS = {
     "score": "model.evaluate(x, y) gives the loss and the metrics",
@@ -46,6 +54,32 @@ def other_meaning(kind: str, name: object) -> str:
         return f" If PyTorch's is meant, {name} is {CLASSES[name]} here; {PAGE}."
     other = _OF_OTHER_KIND.get(kind, {}).get(str(name).lower())
     return f" {name!r} {other.format(name=name, loss='sparse_categorical_crossentropy')}." if other else ""
+
+
+def thing_advice(kind: str, thing: object) -> str:
+    """What to take in the place of a thing that is none of its kind: a part of PyTorch, a class, a number.
+
+    Parameters
+    ----------
+    kind : str
+        What is wanted, e.g. 'loss'.
+    thing : object
+
+    Returns
+    -------
+    str
+        Begins with "; ", or is empty.
+    """
+    named = thing if hasattr(thing, "__qualname__") else type(thing)  # a class or a function, or an object of one
+    if str(getattr(named, "__module__", "")).partition(".")[0] == "torch":
+        name = str(getattr(named, "__name__", ""))
+        here = CLASSES.get(_FUNCTIONS.get(name, name))
+        return f"; PyTorch's {name} is {here} here, {PAGE}" if here else f"; parts of PyTorch are not taken, {PAGE}"
+    if kind == "layer" and isinstance(thing, type):
+        return f"; a class is called first: {thing.__name__}(…)"
+    if kind == "activation" and isinstance(thing, int):
+        return "; a layer is given how many outputs it has, and sees the number of its inputs: Dense(10)"
+    return ""
 
 
 def explain_missing(thing: object, name: str) -> object:

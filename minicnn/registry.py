@@ -19,6 +19,7 @@ from minicnn.checks import plain
 from minicnn.errors import fold_name, unknown_name
 from minicnn.hints import Config
 from minicnn.keywords import SuggestsKeywords
+from minicnn.mistaken_names import thing_advice
 
 Kind = TypeVar("Kind", bound="Configurable")
 _Class = TypeVar("_Class")
@@ -307,6 +308,7 @@ class Registry(Generic[Kind]):
             f"{article} {self.kind} is given as a name such as '{self.names()[0]}', as an instance or class of "
             f"{self.base.__name__}, or as a dict with 'class_name' and 'config'"
         )
-        if callable(identifier):
+        expected += (advice := thing_advice(self.kind, identifier))
+        if callable(identifier) and not advice:
             expected += f"; a function is not enough: write a subclass of {self.base.__name__}, see docs/own_parts.md"
         return f"{expected}. Received: {identifier!r}"

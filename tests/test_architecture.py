@@ -296,7 +296,12 @@ BESIDE_THE_CORE = {
         *("models.config", "models.forms", "models.summary"),  # to save, to print
         *("dtype_policies", "layers.open_sizes"),  # layers of a config; for sizes that are None, here and below
     },
-    "models.sequential": {"layers.standalone", "models.config", "training.streams"},  # to save; for generators
+    "models.sequential": {
+        "layers.standalone",
+        "mistaken_names",
+        "models.config",
+        "training.streams",
+    },  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
     "optimizers.optimizer": {"optimizers.extras", "optimizers.schedules", "own_parts"},  # averages; a rate may be one
     "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad
@@ -307,7 +312,7 @@ BESIDE_THE_CORE = {
     "layers.pooling": {"layers.large_windows"},
     "plan.wiring": {"plan.casting"},
     "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},
-    "registry": {"keywords", "own_parts"},  # losses and the like of one's own
+    "registry": {"keywords", "mistaken_names", "own_parts"},  # losses and the like of one's own
     "threads": {"blas", "processors", "turns"},  # what the system allows; others' threads
     "plan.fusion": {  # in its rules
         *("layers.augmentation", "layers.channel_order", "layers.contract", "layers.merge", "layers.normalization"),

@@ -592,7 +592,7 @@ def test_an_input_of_the_shape_of_all_data():
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(ShapeError, match=r"; an Input takes the shape of one sample, x\.shape\[1:\]$"):
         model.fit(X, Y, verbose=0)
-    with pytest.raises(ShapeError, match=r"put together: \.batch\(32\)$"):
+    with pytest.raises(ShapeError, match=r"put together: \.batch\(32\), or PyTorch's by DataLoader\(…, 32\)$"):
         net().predict(X[0])
 
 
@@ -621,8 +621,10 @@ def test_numbers_that_are_written_as_text(units):
 def test_a_generator_that_was_read_already():
     batches = ((X, Y) for _ in range(2))
     net().fit(batches, verbose=0)
-    with pytest.raises(mc.errors.DataError, match="read once only, so that each fit needs a new one, or a Sequence"):
-        net().fit(batches, verbose=0)
+    none = data.Dataset.from_tensor_slices((X, Y)).batch(2).filter(lambda x, y: False)
+    for empty in (batches, none):
+        with pytest.raises(mc.errors.DataError, match=r"at least one; a generator .* so that each fit needs a new one"):
+            net().fit(empty, verbose=0)
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
@@ -650,3 +652,46 @@ def test_arguments_in_their_order_are_no_reason_to_warn(function, recwarn):
     losses.get(function)
     metrics.MeanMetricWrapper(function)
     assert not recwarn.list
+
+
+# ------------------------------------------------------------------------------------------------- parts of PyTorch
+
+
+def of_torch(name, module="torch.nn.modules"):
+    """A class of PyTorch's name, which is all that is looked at."""
+    return type(name, (), {"__module__": module, "__call__": lambda self, *values: 0.0})
+
+
+def cross_entropy(input, target):
+    """A function of PyTorch's name and arguments."""
+
+
+cross_entropy.__module__ = "torch.nn.functional"
+PARTS = {
+    "loss": (
+        lambda: losses.get(of_torch("CrossEntropyLoss")()),
+        "SparseCategoricalCrossentropy(from_logits=True) here",
+    ),
+    "function": (lambda: losses.get(cross_entropy), "cross_entropy is SparseCategoricalCrossentropy(from_logits=True)"),
+    "layer": (lambda: mc.Sequential([of_torch("Linear")()]), "Dense(10); PyTorch's Linear is Dense here"),
+    "optimizer": (
+        lambda: mc.optimizers.get(of_torch("Adam", "torch.optim.adam")()),
+        "; parts of PyTorch are not taken",
+    ),
+    "activation": (lambda: layers.Dense(2, of_torch("ReLU")()), "; parts of PyTorch are not taken"),
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_parts_of_pytorch(kind):
+    """A loss was called, and said that arrays are no tensors."""
+    make, sentence = PARTS[kind]
+    with pytest.raises(TypeError, match=re.escape(sentence) + r".*, see docs/pytorch\.md\. Received: "):
+        make()
+
+
+def test_numbers_of_inputs_and_classes_of_layers():
+    with pytest.raises(TypeError, match=r"sees the number of its inputs: Dense\(10\)\. Received: 10"):
+        layers.Dense(64, 10)
+    with pytest.raises(TypeError, match=r"a class is called first: Flatten\(…\)\. Received: <class"):
+        mc.Sequential([mc.Input((3,)), layers.Flatten])

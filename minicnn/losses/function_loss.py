@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.hints import Config
 from minicnn.losses.base import Loss, register, registry
+from minicnn.mistaken_names import thing_advice
 from minicnn.own_parts import check_takes, is_of_package
 from minicnn.registry import custom_object
 
@@ -33,6 +34,10 @@ class FunctionLoss(Loss):
             raise TypeError(
                 f"a loss is a function, or an instance of losses.Loss, and {type(fn).__name__} is a metric, without a "
                 f"gradient: metrics=[…] takes it. Received: loss={fn!r}"
+            )
+        if advice := thing_advice("loss", fn):
+            raise TypeError(
+                f"a loss is a name, an instance of losses.Loss, or a function{advice}. Received: loss={fn!r}"
             )
         super().__init__(reduction, getattr(fn, "__name__", None) if name is None else name)
         check_takes(fn, "a loss function", "y_true", "y_pred")

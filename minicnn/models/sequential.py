@@ -11,6 +11,7 @@ from minicnn.layers.base import Layer
 from minicnn.layers.input import Input, InputLayer
 from minicnn.layers.names import unique_name
 from minicnn.layers.standalone import sample_shapes, second_layer
+from minicnn.mistaken_names import thing_advice
 from minicnn.models import config as configs
 from minicnn.models.model import Model
 from minicnn.parameters import check_one_dtype
@@ -58,7 +59,9 @@ class Sequential(Model):
             self._start(layer)
             return
         if not isinstance(layer, Layer):
-            raise TypeError(f"Sequential takes layers, e.g. Dense(10). Received: {layer!r}")
+            raise TypeError(
+                f"Sequential takes layers, e.g. Dense(10){thing_advice('layer', layer)}. Received: {layer!r}"
+            )
         if isinstance(layer, InputLayer):
             self._start(layer.call_symbolically([]).outputs[0])
             return

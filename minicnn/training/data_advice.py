@@ -66,7 +66,8 @@ def _sample_advice(expected):
     """What to do with data of the very shape that is expected of a sample; pictures and rows are single ones."""
     counted = "" if len(expected) in (1, 3) else "; an Input takes the shape of one sample, x.shape[1:]"
     return (
-        "; a single sample needs a batch axis: x[None], and a Dataset of single samples is put together: .batch(32)"
+        "; a single sample needs a batch axis: x[None], and a Dataset of single samples is put together: .batch(32), "
+        "or PyTorch's by DataLoader(…, 32)"
         f"{counted}"
     )
 

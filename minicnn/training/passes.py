@@ -146,8 +146,8 @@ def explain_end(epochs: int) -> None:
     """Raise `DataError` if there was no data at all; warn if it has run out after some epochs."""
     if not epochs:
         raise DataError(
-            "the generator gave no batch: one that ends can be read once only, so that each fit needs a new one, or a "
-            "Sequence. Received: no batch"
+            "the data gave no batch: expected at least one; a generator that ends can be read once only, so that each "
+            "fit needs a new one, or a Sequence. Received: no batch"
         )
     warn_user(
         f"the input ran out of data after {epochs} epoch(s), training stops: give steps_per_epoch= and "

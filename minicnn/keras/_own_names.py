@@ -38,8 +38,20 @@ _OF_OBJECTS = """
     structure
 """
 
+OF_KERAS = frozenset(_KERAS.split())
 _MISSING = object()
 _OWN = " of its own"  # behind a name in an object's `__dict__`, where no attribute can have it
+
+
+def own_name(key: str) -> str:
+    """The name by which a class knows what stands in an object's `__dict__`.
+
+    Parameters
+    ----------
+    key : str
+        There.
+    """
+    return key.removesuffix(_OWN)
 
 
 def divide(thing: Any, name: str, frame: FrameType) -> None:
@@ -114,7 +126,7 @@ def is_taken(cls: type, name: str) -> bool:
     """
     bases = [base for base in cls.__mro__ if is_of_package(base)]
     known = name in _OF_OBJECTS.split() or any(name in vars(base) for base in bases)
-    return known and name not in _KERAS.split() and not name.startswith("__") and not is_of_package(cls)
+    return known and name not in OF_KERAS and not name.startswith("__") and not is_of_package(cls)
 
 
 def _is_of_library(frame):

@@ -18,6 +18,7 @@ from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras._call_forms import Form, form_of, is_usual, shapes_in, usual_form, with_parts
 from minicnn.keras._called import Called, attributes_with_weights, take_measured
+from minicnn.keras._changed import changed, compose_again, note
 from minicnn.keras._eager import eager
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering, given
@@ -305,7 +306,12 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
             self._made._trace(inputs if len(inputs) > 1 else inputs[0])
             self.graph = self._made.graph
             self._built = True
+            note(self)
         return self._made.build_for(input_shapes)
+
+    def trace_again(self) -> None:
+        """Make the graph of a layer of layers anew."""
+        compose_again(self)
 
     @property
     def built(self) -> bool:
@@ -354,6 +360,8 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
         shapes = tuple(a.shape[1:] for a in arrays)
         self._build_once(shapes)
         if self.parts():
+            if self.graph is not None and changed(self) is not None:
+                self.trace_again()
             self.build_for(shapes)
             if graph_adds_losses(self):
                 return outputs_off_tapes(self, arrays, training)

@@ -17,6 +17,7 @@ from minicnn.errors import ShapeError, unknown_name
 from minicnn.graph import Tensor
 from minicnn.keras import layers, optimizers
 from minicnn.keras._applied import compiled_with
+from minicnn.keras._changed import Following
 from minicnn.keras._eager import eager
 from minicnn.keras._generators import LOADING, going_on, of_epochs, steps_for_samples, steps_of, whole_steps
 from minicnn.keras._given import Remembering, given
@@ -336,9 +337,9 @@ class _Stack(_Trainable):
         return super().__call__(*args, **kwargs)
 
 
-_as_in_keras = type("Model", (WithClosures, _OldMethods, _Functional, core.Model), {})
+_as_in_keras = type("Model", (Following, WithClosures, _OldMethods, _Functional, core.Model), {})
 Model = translated(_as_in_keras, _translate_model, __name__, saved_as=core.Model.saved_as)
-_stack_in_keras = type("Sequential", (_OldMethods, _Stack, core.Sequential), {})
+_stack_in_keras = type("Sequential", (Following, _OldMethods, _Stack, core.Sequential), {})
 Sequential = translated(_stack_in_keras, _unchanged, __name__, saved_as=core.Sequential.saved_as)
 WithClosures.functional = Exporting.functional = staticmethod(Model)
 Model.core_class, Sequential.core_class = core.Model, core.Sequential

@@ -1,0 +1,152 @@
+"""Attributes of models and layers that change after `call` was run; the numbers are those of real Keras 3.15.1."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+
+X, Y = np.ones((4, 3), "float32"), np.zeros((4, 2), "float32")
+
+
+class Scaled(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.shifts, self.factors = 1.0, True, [1.0, 1.0]
+        self.dense = keras.layers.Dense(2, kernel_initializer="ones")
+
+    def call(self, x, training=None):
+        z = self.dense(x)
+        if self.shifts:
+            z = z + 1.0
+        return self.behind(z)
+
+    def behind(self, z):
+        return z * self.scale * self.factors[0]
+
+
+class Times(keras.layers.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.dense = 1.0, keras.layers.Dense(2, kernel_initializer="ones")
+
+    def call(self, x):
+        return self.dense(x) * self.scale
+
+
+def first(y) -> float:
+    return float(np.ravel(y)[0])
+
+
+@pytest.fixture(autouse=True)
+def _warnings_are_seen():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def test_a_call_on_arrays_sees_every_change() -> None:
+    model = Scaled()
+    assert first(model(X)) == 4
+    model.scale = 3.0
+    assert first(model(X)) == 12
+    model.shifts = False
+    assert first(model(X)) == 9
+    model.factors[0] = 2.0
+    assert first(model(X)) == 18
+    assert len(model.weights) == 2
+
+
+def test_what_predict_and_evaluate_run_is_of_their_first_call_after_compile() -> None:
+    model = Scaled()
+    model(X)
+    model.scale = 3.0
+    assert first(model.predict(X, verbose=0)) == 12
+    model.scale = 5.0
+    assert first(model(X)) == 20
+    with pytest.warns(UserWarning, match=r"scale of .*call compile again"):
+        assert first(model.predict(X, verbose=0)) == 12
+    model.compile("sgd", "mse")
+    assert first(model.evaluate(X, Y, verbose=0)) == 400
+    model.shifts = False
+    assert first(model(X)) == 15
+    assert first(model.evaluate(X, Y, verbose=0)) == 400
+    assert first(model.predict(X, verbose=0)) == 15  # not used since compile
+    model.compile("sgd", "mse")
+    assert first(model.evaluate(X, Y, verbose=0)) == 225
+
+
+@pytest.mark.parametrize(("eagerly", "losses"), [(False, [16, 14.745599746704102]), (True, [16, 132.71038818359375])])
+def test_a_change_by_a_callback_counts_where_fit_runs_eagerly(eagerly: bool, losses: list[float]) -> None:
+    class Change(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.scale = 3.0
+            self.seen = first(self.model(X))
+
+    model, change = Scaled(), Change()
+    model.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=eagerly)
+    history = model.fit(X, Y, epochs=2, verbose=0, callbacks=[change]).history
+    np.testing.assert_allclose(history["loss"], losses, rtol=1e-5)
+    assert first(model(X)) == pytest.approx(change.seen)
+
+
+def test_layers_of_layers_and_models_around_them() -> None:
+    layer, x = Times(), keras.Input((3,))
+    model = keras.Model(x, layer(x))
+    assert first(model(X)) == 3
+    layer.scale = 3.0
+    assert (first(model(X)), first(layer(X)), first(model.predict(X, verbose=0))) == (9, 9, 9)
+    layer.scale = 4.0
+    assert (first(model.predict(X, verbose=0)), first(model(X))) == (9, 12)
+    stack = keras.Sequential([Times()])
+    stack(X)
+    stack.layers[0].scale = 2.0
+    assert first(stack(X)) == 6
+
+
+def test_training_goes_on_with_the_weights_and_the_state_of_the_optimizer() -> None:
+    model = Scaled()
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
+    model.fit(X, Y, epochs=1, verbose=0)
+    model.scale = 0.5
+    model.compile(model.optimizer, "mse")
+    losses = model.fit(X, Y, epochs=2, verbose=0).history["loss"]
+    np.testing.assert_allclose(losses, [3.6863999366760254, 3.3445093631744385], rtol=1e-5)
+
+
+def test_another_layer_in_an_attribute_is_used() -> None:  # as in Keras 2; Keras 3 refuses it
+    model = Scaled()
+    model(X)
+    model.dense = keras.layers.Dense(2, kernel_initializer="zeros")
+    assert first(model(X)) == 1
+
+
+def test_copies_see_changes_of_their_own() -> None:
+    model = Scaled()
+    model(X)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        other(X)
+        other.scale = 2.0
+        assert (first(other(X)), first(model(X))) == (8, 4)
+
+
+def test_a_layer_that_would_give_another_shape_is_refused() -> None:
+    class Wide(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    x = keras.Input((3,))
+    layer = Wide()
+    model = keras.Model(x, layer(x))
+    layer.dense = keras.layers.Dense(5)
+    with pytest.raises(ValueError, match=r"has the shape \(None, 2\).*Received: .*\(None, 5\)"):
+        model(X)

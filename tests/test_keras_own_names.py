@@ -2,6 +2,7 @@
 
 import pickle
 import weakref
+from functools import cached_property
 
 import numpy as np
 import pytest
@@ -429,3 +430,74 @@ def test_a_class_may_have_any_name_of_the_librarys_for_a_method_of_its_own(of_mo
             return "further"
 
     assert Further().lower() == "further" and Further().forward() == ("forward", "Further")
+
+
+_TAKEN = ["lower", "graph", "nodes", "parts", "engine", "seed", "advised", "saved_as", "apply", "measured"]
+_TAKEN += ["adds_loss", "output_form", "collecting", "declared_input_shape", "output_names", "call_on_arrays"]
+_KINDS = {
+    "method": (lambda: lambda self: 7, lambda thing, name: getattr(thing, name)()),
+    "property": (lambda: property(lambda self: 7), getattr),
+    "cached": (lambda: cached_property(lambda self: 7), getattr),
+    "data": (lambda: 7, getattr),
+}
+
+
+@pytest.mark.parametrize("of_mixin", [False, True])
+@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("name", _TAKEN)
+def test_what_a_class_or_its_mixin_has_by_a_name_of_the_library(name: str, kind: str, of_mixin: bool) -> None:
+    make, get = _KINDS[kind]
+    value = make()
+    if kind == "cached":
+        value.__set_name__(None, name)
+    for base in (keras.layers.Layer, keras.Model):
+
+        class Shared:
+            def __init__(self, base=base):
+                base.__init__(self)
+                self.dense = keras.layers.Dense(2, kernel_initializer="ones")
+
+            def call(self, x):
+                return self.dense(x) * get(self, name)
+
+        bases = (type("Mixin", (Shared,), {name: value}),) if of_mixin else (Shared,)
+        thing = type(base)("Own", (*bases, base), {} if of_mixin else {name: value})()
+        model = thing if base is keras.Model else keras.Sequential([keras.Input((3,)), thing])
+        x, y = np.ones((2, 3), "float32"), np.full((2, 2), 21, "float32")
+        np.testing.assert_array_equal(model(x), y)
+        model.compile("sgd", "mse")
+        assert model.fit(x, y, verbose=0).history["loss"] == [0]
+        np.testing.assert_array_equal(model.predict(x, verbose=0), y)
+        assert get(thing, name) == 7
+
+
+def test_a_property_with_a_setter_and_a_cached_value_that_is_set() -> None:
+    class Own(keras.layers.Layer):
+        lower = None
+
+        def __init__(self):
+            super().__init__()
+            self.nodes = 12
+
+        @property
+        def nodes(self):
+            return self._count
+
+        @nodes.setter
+        def nodes(self, value):
+            self._count = min(value, 9)
+
+        @cached_property
+        def graph(self):
+            return [self.nodes]
+
+        def call(self, x):
+            return x * self.nodes
+
+    layer = Own()
+    assert (layer.nodes, layer.lower, layer.graph, layer.graph is layer.graph) == (9, None, [9], True)
+    layer.lower = 3
+    layer.nodes = 4
+    model = keras.Sequential([keras.Input((2,)), layer])
+    np.testing.assert_array_equal(model(np.ones((1, 2))), [[4, 4]])
+    assert (layer.lower, Own.lower, layer.nodes) == (3, None, 4)

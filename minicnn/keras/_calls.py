@@ -136,11 +136,15 @@ def from_config(cls: Any, config: Any) -> Any:
 
 def _arguments_of(self):
     config = core_of(self).get_config(self)
-    takes_any = any(p.kind is p.VAR_POSITIONAL for p in constructor_parameters(type(self)))
-    if is_of_package(type(self)) or (is_of_package(type(self).get_config) and not takes_any):
+    if is_of_package(type(self)):
         return config
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in constructor_parameters(type(self)))
     names = [p.name for p in constructor_parameters(core_of(self)) if p.kind is not p.VAR_KEYWORD]
-    return {name: to_plain(getattr(self, name)) for name in names if hasattr(self, name)} | config
+    if is_of_package(type(self).get_config) and not takes_any:  # what its constructor sets by itself it does not take
+        names = [name for name in names if name in vars(self).get("_handed_on", ())]
+    config = {name: to_plain(getattr(self, name)) for name in names if hasattr(self, name)} | config
+    is_open = config.get("data_format", "") is None  # where the channels are is left to who reads it, else
+    return config | ({"data_format": "channels_last"} if is_open else {})
 
 
 @taking_initial_weights

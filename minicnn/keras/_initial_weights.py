@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn.keras._translation import Translated
 from minicnn.keras._warning import warn_once
+from minicnn.own_parts import is_of_package
 
 
 class WithInitialWeights(Translated):
@@ -20,6 +21,8 @@ class WithInitialWeights(Translated):
         is_own = "weights" in signature(cls.__init__).parameters  # of a user's class, which means what it wants
         arrays = None if is_own else kwargs.pop("weights", None)
         layer = super().__call__(*args, **kwargs)
+        if kwargs and not is_of_package(cls):
+            vars(layer)["_handed_on"] = tuple(kwargs)  # to the library's constructor, maybe: for the config
         if arrays is not None:
             vars(layer)["_initial_weights"] = _listed(cls.__name__, arrays)
             if layer.shape_for_any is not None:  # as today's Keras: the weights are there at once

@@ -27,6 +27,7 @@ from minicnn.layers import contract
 from minicnn.layers.base import Layer as LayerOfCore
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
+from minicnn.layers.replacing import MAKERS
 from minicnn.models.subclassing import AsRun
 from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
@@ -94,6 +95,9 @@ class OnBuiltIn(Layer):
     _by_core: bool = False  # while the library's `build` runs
     _is_asked: bool = False  # while the user's `build` does, for shapes with the batch axis
     _called_otherwise: Mapping[str, str] = MappingProxyType({})  # attribute → its weight's name, which is another
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, MAKERS[name](value) if name == "activation" and isinstance(value, str) else value)
 
     @property
     def has_call(self) -> bool:

@@ -10,20 +10,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from types import FrameType, FunctionType
 from typing import Any
 
 from minicnn.own_parts import is_of_package
 
 _KERAS = """
-    _trainable activation activity_regularizer add_loss add_metric add_variable add_weight build built call compile
-    compiled compiled_loss compiled_metrics compute_dtype compute_loss compute_mask compute_metrics
-    compute_output_shape count_params dtype dtype_policy evaluate export fit from_config get_config get_layer
-    get_metrics_result get_weights history input input_shape inputs layers load_weights loss losses
-    make_predict_function metrics metrics_names name non_trainable_variables non_trainable_weights optimizer output
-    output_shape outputs predict predict_on_batch predict_step reset_metrics save save_weights set_weights
-    stop_training summary supports_masking test_on_batch test_step to_json train_on_batch train_step trainable
-    trainable_variables trainable_weights variable_dtype variables weights
+    _inbound_nodes _outbound_nodes _trainable activation activity_regularizer add add_loss add_metric
+    add_variable add_weight bias build built call compile compiled compiled_loss compiled_metrics compute_dtype
+    compute_loss compute_mask compute_metrics compute_output_shape count_params dtype dtype_policy evaluate
+    export fit from_config get_config get_layer get_metrics_result get_weights history input input_shape inputs
+    layers load_weights loss losses make_predict_function metrics metrics_names name non_trainable_variables
+    non_trainable_weights optimizer output output_shape outputs pop predict predict_on_batch predict_step
+    reset_metrics run_eagerly save save_weights set_weights stop_training summary supports_masking test_on_batch
+    test_step to_json train_function train_on_batch train_step trainable trainable_variables trainable_weights
+    variable_dtype variables weights
 """
 _METHODS_OF_KERAS = """
     _make_predict_function _make_test_function _make_train_function _merge_function add_update compile_from_config
@@ -39,6 +41,7 @@ _OF_OBJECTS = """
 """
 
 OF_KERAS = frozenset(_KERAS.split())
+_METHODS = (FunctionType, property, staticmethod, classmethod, cached_property)
 _MISSING = object()
 _OWN = " of its own"  # behind a name in an object's `__dict__`, where no attribute can have it
 
@@ -73,7 +76,7 @@ def divide(thing: Any, name: str, frame: FrameType) -> None:
 
 @contextmanager
 def dividing_methods(cls: type) -> Iterator[None]:
-    """Let methods and properties of a user's class have two meanings, where the library has such names.
+    """Let methods, properties and data of a user's class have two meanings, where the library has such names.
 
     Parameters
     ----------
@@ -82,21 +85,29 @@ def dividing_methods(cls: type) -> Iterator[None]:
     """
     has_call = any("call" in vars(base) for base in cls.__mro__ if not is_of_package(base))
     of_keras = [*_METHODS_OF_KERAS.split(), *([] if has_call else _CONTRACT.split())]
-    methods = {
-        n: m for n, m in vars(cls).items() if isinstance(m, FunctionType | property | staticmethod | classmethod)
-    }
-    methods = {name: method for name, method in methods.items() if name not in of_keras and is_taken(cls, name)}
-    for name in methods:
+    has_data = has_call or hasattr(cls, "compile")  # else it says by them how `forward` is run
+    kinds = _METHODS if not has_data else (object,)
+    found = {n: v for n, v in _written(cls).items() if n not in of_keras and isinstance(v, kinds) and is_taken(cls, n)}
+    for name in found.keys() & vars(cls).keys():
         type.__delattr__(cls, name)
     yield
-    for name, method in methods.items():
-        _divide(cls, name, method)
+    for name, value in found.items():
+        _divide(cls, name, value)
 
 
-def _divide(cls, name, own=None):
-    of_library = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), _MISSING)
+def _written(cls):
+    """What a class has of its own, and of mixins that stand before the library's classes."""
+    last = next(i for i, base in enumerate(cls.__mro__) if is_of_package(base))
+    bases = [base for base in cls.__mro__[:last] if base is cls or not any(map(is_of_package, base.__mro__))]
+    return {name: value for base in reversed(bases) for name, value in vars(base).items()}
+
+
+def _divide(cls, name, own=_MISSING):
+    bases = [base for base in cls.__mro__ if is_of_package(base) or isinstance(vars(base).get(name), _Divided)]
+    of_library = next((vars(base)[name] for base in [cls, *bases] if name in vars(base)), _MISSING)
     if isinstance(of_library, _Divided):
-        own, of_library = own or of_library.own_method, of_library.of_library
+        own = of_library.of_class if own is _MISSING else own
+        of_library = of_library.of_library
     if not isinstance(vars(cls).get(name), _Divided):
         type.__setattr__(cls, name, _Divided(name, of_library, own))
 
@@ -145,18 +156,18 @@ class _Divided:
     Which one is meant says the module of the code that asks: there is nothing else to tell them apart by.
     """
 
-    def __init__(self, name: str, of_library: Any, own_method: Any = None) -> None:
+    def __init__(self, name: str, of_library: Any, of_class: Any = _MISSING) -> None:
         self.name = name
         self.of_library = of_library
-        self.own_method = own_method
+        self.of_class = of_class
         self.own = f"{name}{_OWN}"
 
     def __get__(self, thing: Any, cls: type | None = None) -> Any:
         found, kept = self.of_library, {} if thing is None else vars(thing)
         if self.own in kept and not _is_of_library(sys._getframe(1)):
             return kept[self.own]
-        if self.own_method is not None and not _is_of_library(sys._getframe(1)):
-            return self.own_method.__get__(thing, cls)
+        if self.of_class is not _MISSING and not _is_of_library(sys._getframe(1)):
+            return self._of_class_for(thing, cls)
         if hasattr(found, "__set__"):
             return found.__get__(thing, cls)
         if self.name in kept:
@@ -165,11 +176,20 @@ class _Divided:
             raise AttributeError(f"'{type(thing).__name__}' object has no attribute '{self.name}'")
         return found.__get__(thing, cls) if hasattr(found, "__get__") else found
 
+    def _of_class_for(self, thing, cls):
+        if isinstance(self.of_class, cached_property) and thing is not None:
+            vars(thing)[self.own] = self.of_class.func(thing)
+            return vars(thing)[self.own]
+        return self.of_class.__get__(thing, cls) if hasattr(self.of_class, "__get__") else self.of_class
+
     def __set__(self, thing: Any, value: Any) -> None:
         frame = sys._getframe(1)
         while _is_setter(frame):
             frame = frame.f_back  # type: ignore[assignment]  # a setter is called by somebody
-        if not _is_of_library(frame) and (self.own in vars(thing) or _first_argument(frame) is thing):
+        is_own = self.own in vars(thing) or self.of_class is not _MISSING
+        if not _is_of_library(frame) and isinstance(self.of_class, property):
+            self.of_class.__set__(thing, value)
+        elif not _is_of_library(frame) and (is_own or _first_argument(frame) is thing):
             vars(thing)[self.own] = value
             with suppress(TypeError, ValueError):  # names of classes, a seed: where it fits, it is the library's too
                 self._set_property(thing, value)

@@ -15,6 +15,7 @@ from minicnn.step import Step
 if TYPE_CHECKING:
     from minicnn.layers.base import Layer
 
+_NUMBERS = (np.ndarray, np.generic, list, tuple, int, float, str, type(None))  # and what is no weight either
 MAKERS: dict[str, Callable[[Any], Any]] = {}  # attribute → what makes a layer of what users assign to it
 
 
@@ -24,14 +25,15 @@ def replaced_by(layer: Layer, attribute: str, value: object) -> tuple[object, An
     Raises
     ------
     TypeError
-        For an array in the place of a weight, which would be computed with as before, but in a `call` of a user's; for
-        no activation as one.
+        For an array in the place of a weight, which would be computed with as before, but in a `call` of a user's,
+        for which it has to have the weight's shape; for no activation as one.
     AttributeError
         For an activation of a layer of the package that takes none.
     """
     before = vars(layer).get(attribute, layer)
     reads_it = not is_of_package(getattr(type(layer), "call", Step))
-    if isinstance(before, Weight) and isinstance(value, np.ndarray | list | int | float) and not reads_it:
+    fits = reads_it and isinstance(before, Weight) and np.shape(value) == before.shape  # type: ignore[arg-type]
+    if isinstance(before, Weight) and isinstance(value, _NUMBERS) and not fits:
         raise TypeError(
             f"'{attribute}' is a weight of layer '{layer.name}', whose numbers are set by "
             f"layer.{attribute}.assign(array) or layer.set_weights([…]). Received: {type(value).__name__}"

@@ -24,7 +24,7 @@ from minicnn.keras._on_constants import with_weights
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._lambdas import LAMBDA
-from minicnn.keras.layers._masks import masks_of, taking_masks
+from minicnn.keras.layers._masks import making_none, masks_of, taking_masks
 from minicnn.keras.layers._of_keras_1 import (
     OLD_WEIGHTS,
     WEIGHTS,
@@ -319,6 +319,7 @@ for _shared, _property in {"input": property(_output_of_input), "get_config": of
     setattr(InputLayerOfCore, _shared, _property)  # which a model's layers begin with
 for _variables, _property in {**VARIABLES, **WEIGHTS, **masks_of("Layer")}.items():
     setattr(_own_parts.Layer, _variables, _property)
+_own_parts.Layer.__call__ = making_none(_own_parts.Layer.__call__)  # type: ignore[method-assign]
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
     _more = {**_more, "built": _built_of(_class, _name), **masks_of(_name)}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.graph import Tensor
+from minicnn.own_parts import is_of_package
 
 _MERGING = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
 _SUPPORTING = {  # as in Keras 3.15
@@ -115,6 +116,43 @@ def _mean_over_steps(layer: Any, call: Callable[..., Any], x: Any, mask: Any) ->
     return total / count
 
 
+def refuse_new_mask(layer: Any, inputs: Any) -> None:
+    """Raise NotImplementedError if a user's `compute_mask` makes a mask, which the layers behind would not see.
+
+    Parameters
+    ----------
+    layer : Layer
+    inputs : Tensor, array, or a structure of them
+    """
+    if is_of_package(layer.compute_mask):
+        return
+    try:
+        is_none = layer.compute_mask(inputs, None) is None
+    except Exception:  # it computes something, maybe what tensors of a model do not take
+        is_none = False
+    if not is_none:
+        raise NotImplementedError(
+            f"layers hand no masks on: compute the mask in the model, mask = keras.ops.not_equal(x, 0), and give it to "
+            f"GlobalAveragePooling1D()(y, mask=mask), and fit the weights of steps, sample_weight=. Received: layer "
+            f"'{layer.name}' ({type(layer).__name__}), whose compute_mask makes one"
+        )
+
+
+def check_in_stack(layer: Any, tensor: Tensor) -> None:
+    """Raise an error if a layer cannot stand in a `Sequential`: it has several inputs, or makes a mask.
+
+    Parameters
+    ----------
+    layer : Layer
+    tensor : Tensor
+        Its input.
+    """
+    if hasattr(layer, "check_single_input"):
+        layer.check_single_input()
+    if hasattr(layer, "compute_mask"):
+        refuse_new_mask(layer, tensor)
+
+
 _MASKED = {"Softmax": _softmax, "GlobalAveragePooling1D": _mean_over_steps}
 
 
@@ -131,6 +169,7 @@ def taking_masks(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(call)
     def masked(self, inputs, *args, mask=None, **kwargs):
+        refuse_new_mask(self, inputs)
         if mask is None and name in _MASKED and args and not isinstance(args[0], int | np.bool_):
             mask, *args = args  # where Keras has it
         if mask is None:
@@ -148,3 +187,20 @@ def taking_masks(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         return _MASKED[name](self, call, inputs, mask)
 
     return masked
+
+
+def making_none(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call of layers that users write, which is refused if their `compute_mask` makes a mask.
+
+    Parameters
+    ----------
+    call : callable
+        Their ``__call__``.
+    """
+
+    @wraps(call)
+    def checked(self, *args, **kwargs):
+        refuse_new_mask(self, args[0] if args else kwargs)
+        return call(self, *args, **kwargs)
+
+    return checked

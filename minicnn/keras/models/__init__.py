@@ -31,6 +31,7 @@ from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
+from minicnn.keras.layers._masks import check_in_stack
 from minicnn.keras.layers._of_config import as_in_keras
 from minicnn.keras.models._accuracy import ShowingAccuracy
 from minicnn.keras.models._at_once import AtOnce
@@ -298,8 +299,7 @@ class _Stack(_Trainable):
     @staticmethod
     def _called(layer, tensor):
         """The output of a layer called on a tensor; ValueError if its `call` needs more."""
-        if hasattr(layer, "check_single_input"):
-            layer.check_single_input()
+        check_in_stack(layer, tensor)
         return core.Sequential._called(layer, tensor)
 
     def _build_from_data(self, x: Any) -> Any:

@@ -66,3 +66,36 @@ def test_normalizations_as_functions(rng):
     z = np.array([0.0, 0.5, 2.0])
     series = sum((z / 2) ** (2 * k) / math.factorial(k) ** 2 for k in range(20))
     np.testing.assert_allclose(ops.i0(z), series, rtol=1e-7)
+
+
+# Function, arguments' dtypes, and the dtype of Keras 3.15.1's result.
+_NARROW_AND_MIXED = [
+    *[
+        (name, (dtype,), dtype)
+        for name in ("relu", "relu6", "cumsum", "cumprod")
+        for dtype in ("uint8", "int8", "int64")
+    ],
+    *[
+        (name, ("float16",), "float16")
+        for name in ("relu", "elu", "sigmoid", "softmax", "softplus", "log_softmax", "selu")
+    ],
+    *[(name, ("float16", "int32"), "float16") for name in ("add", "multiply", "divide", "maximum", "matmul", "power")],
+    *[(name, ("bool",), "int32") for name in ("square",)],
+    *[(name, ("bool", "bool"), "int32") for name in ("mod", "floor_divide", "fmod")],
+    *[(name, ("uint8", "uint8"), "float32") for name in ("heaviside", "ldexp", "nextafter")],
+    *[("deg2rad", ("int64",), "float64"), ("angle", ("uint8",), "float32"), ("matmul", ("int8", "int8"), "int32")],
+    *[("nanargmax", ("int64",), "int32"), ("nonzero", ("int64",), "int32"), ("norm", ("int32",), "float32")],
+]
+
+
+@pytest.mark.parametrize(("name", "given", "dtype"), _NARROW_AND_MIXED)
+def test_dtypes_of_narrow_and_mixed_numbers(name: str, given: tuple[str, ...], dtype: str) -> None:
+    x = np.array([[1, 1, 3], [2, 1, 1], [1, 1, 2]])
+    made = getattr(ops, name)(*(x.astype(each) for each in given))
+    assert str(np.asarray(made[0] if isinstance(made, tuple) else made).dtype) == dtype
+
+
+def test_products_of_eight_bits_do_not_overflow() -> None:
+    x = np.full((2, 2), 100, "int8")
+    np.testing.assert_array_equal(ops.matmul(x, x), np.full((2, 2), 20_000))
+    np.testing.assert_array_equal(ops.cast(np.ones(2, "float16"), "float32").dtype, np.float32)

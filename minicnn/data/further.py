@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import copyreg
 import glob
 import os
+import pickle
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
@@ -36,8 +39,34 @@ class TensorSpec(NamedTuple):
     name: str | None = None
 
 
+class _State:
+    """The attributes of a data set that is copied; pickled they may be if its functions may."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _State:
+        return _State(copy.deepcopy(self.values, memo))
+
+    def __reduce__(self) -> Any:
+        try:
+            pickle.dumps(self.values)
+        except (AttributeError, TypeError, pickle.PicklingError) as error:
+            raise TypeError(
+                "a Dataset is made of functions, which pickle does not take: let the other process make it, or hand "
+                f"over its arrays, list(dataset.as_numpy_iterator()). Received: {error}"
+            ) from None
+        return _State, (self.values,)
+
+
 class FurtherSteps(Grouping, Rearranging):
     """Methods of `Dataset` that few scripts call."""
+
+    def __reduce__(self) -> Any:
+        return copyreg.__newobj__, (type(self),), _State(dict(vars(self)))
+
+    def __setstate__(self, state: _State) -> None:
+        vars(self).update(state.values)
 
     @staticmethod
     def from_tensor_slices(tensors: Element, name: str | None = None) -> Dataset:

@@ -12,9 +12,18 @@ from minicnn.settings import floatx
 
 _NARROW = {"int64": "int32", "uint64": "uint32"}
 _PLACES = {"argmax", "argmin", "argpartition", "argsort", "bincount", "count_nonzero", "digitize"}
+_PLACES |= {"nanargmax", "nanargmin", "nonzero"}
 """Functions whose results are numbers of places, int32 whatever they were given."""
 _MEANS = {"average", "divide", "linspace", "mean", "median", "norm", "quantile", "std", "true_divide", "var"}
 """Functions whose results are floats, of `floatx` where nothing that they were given is float64."""
+_FLOAT = {"nanquantile", "norm"}
+"""Functions whose results are floats, also where NumPy's are whole numbers."""
+_OF_INT64 = {"corrcoef", "deg2rad", "heaviside", "rad2deg"}
+"""Functions of whole numbers in 64 bits whose results have 64 bits."""
+_RUNNING = {"cumprod", "cumsum", "hard_shrink", "nancumprod", "nancumsum", "relu", "relu6"}
+"""Functions whose results are as narrow as the numbers that they are given."""
+_OF_BOOLS = {"floor_divide", "fmod", "mod", "square"}
+"""Functions that compute with bools as int32."""
 KEPT = {"array", "full", "full_like"}
 """Functions whose results have the dtype of the value that they are given."""
 
@@ -30,10 +39,14 @@ def in_kerass_dtype(function: Callable[..., Any], name: str = "") -> Callable[..
         Its name in ``keras.ops``.
     """
 
+    name = name or getattr(function, "__name__", "")
+
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if _are_small(args, name):
+            args = tuple(np.asarray(each).astype("int32") for each in args)
         made = function(*args, **kwargs)
-        if kwargs.get("dtype") is not None:
+        if kwargs.get("dtype") is not None or any(isinstance(each, str | type | np.dtype) for each in args):
             return made
         given = {str(getattr(each, "dtype", "")) for each in _parts([*args, *kwargs.values()])}
         if isinstance(made, list | tuple):
@@ -49,8 +62,25 @@ def _parts(values):
         yield from value if isinstance(value, list | tuple) else (value,)
 
 
+def _are_small(args, name):
+    """Whether arrays would be computed with in fewer bits than Keras takes."""
+    dtypes = {str(each.dtype) if isinstance(each, np.ndarray) else "" for each in args}
+    return (name == "matmul" and dtypes == {"int8"}) or (name in _OF_BOOLS and dtypes == {"bool"})
+
+
 def _narrow(part, given, name):
     dtype = str(part.dtype) if isinstance(part, np.ndarray | np.generic) else ""
+    floats, others = {d for d in given if "float" in d}, {d for d in given if d and "float" not in d}
+    if dtype == "float16" and others and not floats:  # which NumPy takes for numbers in 8 bits
+        return part.astype(floatx())
+    if dtype in ("float32", "float64") and floats == {"float16"}:
+        return part.astype("float16")
+    if dtype and name in _FLOAT and part.dtype.kind in "biu":
+        return part.astype(floatx())
+    if dtype and name in _RUNNING and len(others) == 1 and not floats and "bool" not in others:
+        return part.astype(*others)
+    if name in _OF_INT64 and "int64" in others and not floats:
+        return part
     if dtype in _NARROW and (name in _PLACES or not given & {dtype, "int64", "uint64"}):
         return part.astype(_NARROW[dtype])
     if dtype == "float64" and "float64" not in given and (given or name in _MEANS | {"arange"}):

@@ -19,6 +19,7 @@ from minicnn.callbacks.base import listed
 from minicnn.data import Dataset
 from minicnn.graph import Tensor
 from minicnn.keras import ops
+from minicnn.keras._deferred import Deferred
 from minicnn.layers import Flatten, Input, Reshape
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.layers.base import Layer
@@ -270,6 +271,12 @@ def _trainer(model, loss, metrics):
     """
     target, weight = Input(tuple(model.output.shape)[1:]), Input((1,))
     made = loss(target, model.output)
+    if isinstance(made, Deferred):
+        raise NotImplementedError(
+            "a loss in compile has no gradients by tensors of the model: write the penalty in a train_step, "
+            "with tf.GradientTape() as tape: tape.watch(x); y = self(x), and tape.gradient(y, x), as docs/keras.md "
+            f"says. Received: {getattr(loss, '__name__', type(loss).__name__)}, which uses K.gradients"
+        )
     is_of_samples = isinstance(made, Tensor)
     trainer = model.functional([*model.inputs, target, *([weight] if is_of_samples else [])], model.output)
     if is_of_samples:

@@ -45,7 +45,18 @@ _OF_GRAPHS = {
         "K.gradients of a loss against K.placeholder, or a tf.GradientTape",
     ),
     **dict.fromkeys(
-        ("train_function", "_collected_trainable_weights", "_standardize_user_data"),
+        ("updates", "state_updates", "get_updates_for"),
+        "nothing, as averages of batch normalization move by themselves, or layer.add_update in a call,",
+    ),
+    **dict.fromkeys(("_nodes_by_depth", "_layers_by_depth", "container_nodes"), "model.layers"),
+    **dict.fromkeys(
+        (
+            "train_function",
+            "test_function",
+            "_function_kwargs",
+            "_collected_trainable_weights",
+            "_standardize_user_data",
+        ),
         "train_on_batch, or K.function(…, updates=optimizer.get_updates(loss, weights))",
     ),
 }

@@ -22,7 +22,7 @@ from minicnn.keras._result_dtypes import KEPT, in_kerass_dtype
 from minicnn.layers.activations import stands_for
 
 _FUNCTIONS = {name: _operations.either(name) for name in (*_operations.NUMPY, *_operations.ACTIVATIONS)}
-_FUNCTIONS |= {name: in_kerass_dtype(_FUNCTIONS[name], name) for name in {*_operations.NUMPY} - KEPT}
+_FUNCTIONS |= {name: in_kerass_dtype(_FUNCTIONS[name], name) for name in {*_FUNCTIONS} - KEPT}
 _FUNCTIONS["gelu"] = gelu  # whose default is another one than the layer's
 globals().update(_FUNCTIONS)
 stands_for(*(_FUNCTIONS[n] for n in _operations.ACTIVATIONS if n in activations.__all__ and n != "gelu"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 
 import numpy as np
@@ -124,3 +125,18 @@ def test_a_mask_that_is_given_counts() -> None:
     np.testing.assert_array_equal(PassesOn()(x, mask=mask), x * mask[:, :, None])
     inputs = keras.Input((4, 2))
     np.testing.assert_array_equal(keras.Model(inputs, PassesOn()(inputs))(x), x)
+
+
+class Trebled(keras.layers.Dense):
+    def call(self, x):
+        return super().call(x) * 3
+
+
+def test_a_file_that_keras_would_compute_twice_is_warned_of(tmp_path) -> None:
+    inputs = keras.Input((3,))
+    with pytest.warns(UserWarning, match=r"adds to super\(\)\.call .*computes it twice: save the weights"):
+        keras.Model(inputs, Trebled(2)(inputs)).save(tmp_path / "model.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        keras.Model(inputs, Around(2)(inputs)).save(tmp_path / "model.keras")
+        keras.Sequential([inputs, Trebled(2)]).save(tmp_path / "model.keras")

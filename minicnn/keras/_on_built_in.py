@@ -234,8 +234,10 @@ class OnBuiltIn(Layer):
         is_open = training is None or isinstance(training, AsRun)
         with _weights_hidden(self), weights_in_graph(), phase_unsaid():
             made = _calls.call_symbolically(self, tensors, unsaid if is_open else training)
-        for node in _nodes_between(tensors, made):
+        nodes = _nodes_between(tensors, made)
+        for node in nodes:
             node.training = None if node.training is unsaid else node.training
+        vars(self)["_adds_places"] = len(nodes) > 1
         return made
 
     def _try(self, arrays):

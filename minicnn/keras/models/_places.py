@@ -69,6 +69,12 @@ def warn_of_own_files(model: Any) -> None:
             "which optimizer.set_weights takes over once the model has trained a batch"
         )
     for layer in model.layers:
+        if vars(layer).get("_adds_places") and model.saved_as != "Sequential":
+            warn_user(
+                f"what the call of layer '{layer.name}' ({type(layer).__name__}) adds to super().call has layers of "
+                "its own in files of this model, as minicnn knows; Keras, which reads a .keras or .h5 file by that "
+                "class, computes it twice: save the weights for it, save_weights, or put the layer into a Sequential"
+            )
         if asked := [name for name in _OWN if not is_of_package(getattr(type(layer), name, is_of_package))]:
             warn_user(
                 f"layer '{layer.name}' ({type(layer).__name__}) has {asked[0]}, which minicnn does not call: files "

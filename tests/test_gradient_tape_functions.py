@@ -244,3 +244,81 @@ def test_functions_of_pictures(name, rng):
     model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Conv2D(3, 1)])
     model.compile("sgd", lambda y_true, y_pred: tf.reduce_mean(function(y_pred)))
     model.fit(x, x, verbose=0)
+
+
+TARGETS = [[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]]
+OUTPUTS = [[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]]
+LOSSES = keras.losses
+BY_BOTH = [  # the loss, its number and its gradients by targets and outputs of Keras 3.15, samples weighted 1 and 3
+    (
+        LOSSES.KLDivergence(),
+        0.1281236,
+        [[0.66824, 0.38843, 0.04185], [0.46028, 2.1082, 1.5]],
+        [[-0.7, -0.4, -0.2], [-0.75, -2.25, -1.5]],
+    ),
+    (
+        LOSSES.CategoricalCrossentropy(label_smoothing=0.1),
+        1.9326037,
+        [[0.31192, 0.62383, 0.62383], [2.17274, 2.17274, 0.68961]],
+        [[-0.16333, 0.07333, 0.25333], [0.575, -0.775, 0.06667]],
+    ),
+    (
+        LOSSES.CategoricalCrossentropy(from_logits=True, reduction="sum"),
+        4.0453429,
+        [[0.93907, 1.18907, 1.18907], [3.75127, 3.75127, 2.55127]],
+        [[-0.30901, 0.1045, 0.2045], [0.55915, -0.04085, -0.5183]],
+    ),
+    (
+        LOSSES.BinaryCrossentropy(label_smoothing=0.2),
+        1.2161241,
+        [[0, 0.14648, 0.14648], [0.55452, 0.55452, -0.16219]],
+        [[-0.10667, -0.00889, 0.06222], [0.0625, -0.4375, 0.04167]],
+    ),
+    (
+        LOSSES.BinaryCrossentropy(from_logits=True),
+        1.4637088,
+        [[-0.08333, -0.04167, -0.04167], [-0.1, -0.1, -0.3]],
+        [[-0.01292, 0.06036, 0.07703], [0.22492, 0.12492, 0.02283]],
+    ),
+    (
+        LOSSES.Poisson(),
+        1.2919836,
+        [[0.11552, 0.23105, 0.23105], [0.80472, 0.80472, 0.25541]],
+        [[-0.06667, 0.03333, 0.1], [0.25, -0.25, 0]],
+    ),
+]
+
+
+@pytest.mark.parametrize(("loss", "number", "by_targets", "by_outputs"), BY_BOTH)
+def test_losses_whose_targets_are_on_the_tape(loss, number, by_targets, by_outputs):
+    """As in Keras's example of distillation, whose teacher is called in `compute_loss`."""
+    targets, outputs = tf.Variable(TARGETS), tf.Variable(OUTPUTS)
+    with tf.GradientTape() as tape:
+        value = loss(targets, outputs, sample_weight=np.array([1, 3], np.float32))
+    gradients = tape.gradient(value, [targets, outputs])
+    np.testing.assert_allclose(value, number, rtol=1e-5)
+    np.testing.assert_allclose(gradients[0], by_targets, atol=2e-5)
+    np.testing.assert_allclose(gradients[1], by_outputs, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "numbers", "by_outputs"),
+    [
+        (
+            lambda t, p: LOSSES.categorical_crossentropy(t, p, False, 0.1),
+            [0.92651, 0.97957],
+            [[-0.32667, 0.14667, 0.50667], [0.38333, -0.51667, 0.04444]],
+        ),
+        (
+            lambda t, p: LOSSES.binary_crossentropy(t, p, label_smoothing=0.2, axis=-1),
+            [0.58397, 0.61609],
+            [[-0.21333, -0.01778, 0.12444], [0.04167, -0.29167, 0.02778]],
+        ),
+    ],
+)
+def test_functions_of_crossentropies_take_kerass_arguments_on_a_tape(loss, numbers, by_outputs):
+    outputs = tf.Variable(OUTPUTS)
+    with tf.GradientTape() as tape:
+        values = loss(np.array(TARGETS, np.float32), outputs)
+    np.testing.assert_allclose(values, numbers, atol=2e-5)
+    np.testing.assert_allclose(tape.gradient(values, outputs), by_outputs, atol=2e-5)

@@ -156,6 +156,17 @@ def test_hot_rows_are_dense():
             function([[0, 2]], 3, sparse=True)
 
 
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_hot_rows_of_a_models_tensor(axis):
+    """As the codes of a VQ-VAE go into a PixelCNN."""
+    codes = keras.Input((2,), dtype="int32")
+    rows = keras.ops.one_hot(codes, 3, axis=axis)
+    assert tuple(rows.shape) == ((None, 2, 3) if axis == -1 else (None, 3, 2))
+    given = np.array([[0, 2], [1, 1]])
+    expected = np.eye(3)[given] if axis == -1 else np.eye(3)[given].transpose(0, 2, 1)
+    np.testing.assert_array_equal(keras.Model(codes, rows).predict(given, verbose=0), expected)
+
+
 def test_numpy_of_tensorflow_is_what_ops_have():
     x, at = np.arange(6.0).reshape(2, 3), np.array([[2], [0]])
     assert tf.experimental.numpy.take_along_axis(x, at, axis=1).tolist() == [[2], [3]]

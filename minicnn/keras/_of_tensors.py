@@ -123,9 +123,26 @@ def _mean_of(formula):
     return lambda target, output, *args, **options: np.mean(formula(target, output, *args, **options), axis=-1)
 
 
+def _smoothed(target, output, label_smoothing, classes):
+    target = target if hasattr(target, "astype") else np.asarray(target)
+    return (
+        target.astype(output.dtype) * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else target
+    )
+
+
+def _binary(target, output, from_logits=False, label_smoothing=0.0, axis=-1):
+    target = _smoothed(target, output, label_smoothing, 2)
+    return np.mean(_operations.binary_crossentropy(target, output, from_logits), axis=axis)
+
+
+def _categorical(target, output, from_logits=False, label_smoothing=0.0, axis=-1):
+    target = _smoothed(target, output, label_smoothing, output.shape[axis])
+    return _operations.categorical_crossentropy(target, output, from_logits, axis)
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
-    "binary_crossentropy": _mean_of(_operations.binary_crossentropy),
-    "categorical_crossentropy": _operations.categorical_crossentropy,
+    "binary_crossentropy": _binary,  # keras.losses's, whose further arguments are others than those of keras.ops
+    "categorical_crossentropy": _categorical,
     "mean_squared_error": _mean_of(lambda a, b: np.square(a - b)),
     "mean_absolute_error": _mean_of(lambda a, b: np.abs(a - b)),
 }

@@ -347,7 +347,7 @@ def shape(x: Any) -> tuple[int | None, ...]:
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> np.ndarray:
     """Rows with a 1 at the place of each class; all 0 for a class that is outside. There are no sparse ones."""
     check_choice("sparse", sparse, (False,))
-    rows = np.asarray(x)[..., None] == np.arange(num_classes)
+    rows = np.asarray(value_of(x))[..., None] == np.arange(num_classes)
     return np.moveaxis(rows.astype(_dtype(dtype or floatx())), -1, axis)
 
 

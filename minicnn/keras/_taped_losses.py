@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras._taped import Taped
 from minicnn.losses import recorded_formulas as recorded_formulas
+from minicnn.losses.crossentropy import ALMOST_ONE, EPSILON
 from minicnn.losses.reductions import spread
 
 _SYMMETRIC = ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh", "CosineSimilarity")
@@ -37,13 +38,62 @@ def with_targets_on_tape(
         return loss(y_true, y_pred, *args, **options)
     if (own := _of_a_user(loss)) is not None and options.keys() <= {"sample_weight"}:
         return _reduced(own.call(y_true, y_pred), own.reduction, options.get("sample_weight"))
+    owner = _owner(loss)
+    if owner in _BY_TARGETS:
+        return _written_out(loss, _BY_TARGETS[owner], y_true, y_pred, **options)
     numbers = value_of(y_true)
     made = loss(numbers, y_pred, *args, **options)
-    owner = _owner(loss)
     if owner not in _SYMMETRIC:
         return Recorded(value_of(made), [*_same(made), (y_true, lambda g: _refuse(owner))])
     other = loss(np.asarray(value_of(y_pred), numbers.dtype), y_true, *args, **options)
     return Recorded(value_of(made), [*_same(made), *_same(other)])
+
+
+def _kl_divergence(t, p, from_logits, smoothing):
+    t, p = np.clip(t, EPSILON, 1), np.clip(p, EPSILON, 1)
+    return np.sum(t * np.log(t / p), axis=-1)
+
+
+def _categorical(t, p, from_logits, smoothing):
+    t = t * (1 - smoothing) + smoothing / p.shape[-1]
+    if from_logits:
+        p = p - value_of(p).max(axis=-1, keepdims=True)
+        return np.sum(t * (np.log(np.sum(np.exp(p), axis=-1, keepdims=True)) - p), axis=-1)
+    return -np.sum(t * np.log(np.clip(p / np.sum(p, axis=-1, keepdims=True), EPSILON, ALMOST_ONE)), axis=-1)
+
+
+def _binary(t, p, from_logits, smoothing):
+    t = t * (1 - smoothing) + smoothing / 2
+    if from_logits:
+        return np.mean(np.logaddexp(p, p.dtype.type(0)) - p * t, axis=-1)
+    p = np.clip(p, EPSILON, ALMOST_ONE)
+    return -np.mean(t * np.log(p) + (1 - t) * np.log1p(-p), axis=-1)
+
+
+def _poisson(t, p, from_logits, smoothing):
+    return np.mean(p - t * np.log(p + EPSILON), axis=-1)
+
+
+# of targets and outputs (…, C) to the losses (…); the crossentropies' functions are differentiated by both as they are
+_BY_TARGETS = {
+    "KLDivergence": _kl_divergence,
+    "kl_divergence": _kl_divergence,
+    "Poisson": _poisson,
+    "poisson": _poisson,
+}
+_BY_TARGETS |= {"CategoricalCrossentropy": _categorical, "BinaryCrossentropy": _binary}
+
+
+def _written_out(loss, formula, y_true, y_pred, sample_weight=None):
+    """The loss by a formula of recorded arrays, whose gradients go back to both."""
+    owner = getattr(loss, "__self__", None) or loss.args[0]
+    if getattr(owner, "axis", -1) not in (-1, np.ndim(value_of(y_pred)) - 1):
+        _refuse(_owner(loss))
+    p = y_pred if isinstance(y_pred, Recorded) else np.asarray(y_pred)
+    t = y_true.astype(p.dtype)
+    t = t if t.shape == p.shape else np.reshape(t, p.shape)  # (N,) beside (N, 1)
+    values = formula(t, p, getattr(owner, "from_logits", False), getattr(owner, "label_smoothing", 0.0))
+    return _reduced(values, getattr(owner, "reduction", None), sample_weight)
 
 
 def _of_a_user(loss):

@@ -200,6 +200,7 @@ class Assignable:
         if loss is not None:
             vars(self).pop("_own_loss", None)
         super().compile(optimizer, loss, *args, **kwargs)  # type: ignore[misc]
+        vars(self)["_given_loss"] = loss
 
     @property
     def _trained(self) -> Any:
@@ -252,7 +253,9 @@ class Assignable:
         """What `compile` was given, or what was assigned, which changes no training, as in Keras; None without any."""
         if "_own_loss" in vars(self) or self.compiled is None:  # type: ignore[attr-defined]
             return vars(self).get("_own_loss")
-        return super().loss  # type: ignore[misc]
+        # a function of Keras's gives the losses of samples, where the class that trains by it gives their mean
+        given = vars(self).get("_given_loss")
+        return super().loss if given is None else given  # type: ignore[misc]
 
     @loss.setter
     def loss(self, value: Any) -> None:

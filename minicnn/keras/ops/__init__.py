@@ -13,7 +13,6 @@ from minicnn.keras._operations import (
     gelu,
     is_keras_tensor,
     logsumexp,
-    one_hot,
     pad,
     rsqrt,
     shape,

@@ -361,5 +361,6 @@ _OF_NUMBERS = (
     while_loop,
 )
 FURTHER |= {each.__name__: _operations.entering(each) for each in _OF_NUMBERS}
+FURTHER["one_hot"] = of_tensors_too(_operations.one_hot)
 FURTHER["slice"] = _operations.entering(sliced)
 """Name of ``keras.ops`` → function."""

@@ -155,9 +155,7 @@ def _layer(entry, is_old):
 
 def _is_keras_1(class_name, config) -> bool:
     marks = {"border_mode", "dim_ordering", "init", "nb_filter", "output_dim", "p", "pool_length", "sigma", "beta_init"}
-    is_newer = (
-        class_name in ("Lambda", "RandomGaussianBlur") or class_name not in layers.CLASSES
-    )  # so may be called, too
+    is_newer = class_name in ("Lambda", "RandomGaussianBlur")  # they have such a name, too
     if class_name == "Embedding":
         return "init" in config
     is_own = class_name not in layers.CLASSES  # a user's class may call its arguments whatever it likes

@@ -163,7 +163,7 @@ FLOORS = {
         ("input_gradients",),
         ("arguments", "files", "compilable"),
         ("network", "written_files"),
-        ("alone", "config", "copies", "flops", "forms", "pictures", "summary"),
+        ("alone", "config", "copies", "flops", "forms", "named_errors", "pictures", "summary"),
     ),
     "minicnn.onnx": (
         ("exporter", "files"),

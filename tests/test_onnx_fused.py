@@ -104,3 +104,51 @@ def test_what_is_refused(node, domain, message, tmp_path, rng):
     path = fused(tmp_path / "f.onnx", [node], domain=domain, w=rng.normal(size=(3, 3, 1, 1)).astype("f4"))
     with pytest.raises(FileFormatError, match=message):
         mc.import_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("operator", "opset"), [("SimplifiedLayerNormalization", 17), ("RMSNormalization", 18), ("RMSNormalization", 23)]
+)
+def test_root_mean_square(operator, opset, tmp_path, rng):
+    scale = rng.normal(size=6).astype("f4")
+    nodes = [(operator, ["x", "w"], {"axis": -1, "epsilon": 0.25, "stash_type": 1})]
+    path = fused(tmp_path / "f.onnx", nodes, (6,), opset, domain="", w=scale)
+    x = rng.normal(size=(3, 6))
+    expected = x / np.sqrt((x**2).mean(-1, keepdims=True) + 0.25) * scale
+    assert_close(mc.import_onnx(path).predict(x.astype("f4")), expected, TOLERANCE)
+
+
+def test_root_mean_square_over_other_axes(tmp_path):
+    nodes = [("RMSNormalization", ["x", "w"], {"axis": 1})]
+    path = fused(tmp_path / "f.onnx", nodes, (5, 6), 23, domain="", w=np.ones((5, 6), "f4"))
+    with pytest.raises(FileFormatError, match=r"node 'n0' \(RMSNormalization\): it normalizes the last axis"):
+        mc.import_onnx(path)
+
+
+def test_scaler_of_scikit_learn(tmp_path, rng):
+    offset, scale = rng.normal(size=6), rng.uniform(0.5, 2, size=6)
+    nodes = [("Scaler", ["x"], {"offset": offset.tolist(), "scale": scale.tolist()})]
+    path = fused(tmp_path / "f.onnx", nodes, (6,), domain="ai.onnx.ml")
+    x = rng.normal(size=(3, 6))
+    assert_close(mc.import_onnx(path).predict(x.astype("f4")), (x - offset) * scale, TOLERANCE)
+
+
+@pytest.mark.parametrize(("operator", "reason"), [("ZipMap", "Scaler alone is read"), ("Scaler", "lists of numbers")])
+def test_of_scikit_learn_what_is_refused(operator, reason, tmp_path):
+    nodes = [(operator, ["x"], {"offset": [1, 2], "scale": [1, 2]})]
+    path = fused(tmp_path / "f.onnx", nodes, (2,), domain="ai.onnx.ml")
+    with pytest.raises(FileFormatError, match=rf"node 'n0' \({operator}\): .*{reason}"):
+        mc.import_onnx(path)
+
+
+def test_files_that_say_the_version_twice(tmp_path, rng):
+    path = fused(tmp_path / "f.onnx", [("Scaler", ["x"], {"offset": [0.5]})], (6,), domain="ai.onnx.ml")
+    model = onnx.load(path)
+    for version in (17, 18):  # skl2onnx does, and once more with another one would be nonsense
+        model.opset_import.append(onnx.helper.make_opsetid("", version))
+        onnx.save(model, path)
+        if version == 17:
+            x = rng.normal(size=(3, 6)).astype("f4")
+            assert_close(mc.import_onnx(path).predict(x), x - 0.5, TOLERANCE)
+    with pytest.raises(FileFormatError, match=r"one version of ONNX's operators.*\[17, 18\]"):
+        mc.import_onnx(path)

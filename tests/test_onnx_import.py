@@ -560,6 +560,35 @@ def test_an_input_that_no_convolution_reads_keeps_its_axes(path, rng):
     assert model.input_shape == (None, 3, 4, 5)
 
 
+@pytest.mark.parametrize(
+    "nodes",
+    [  # as tf2onnx writes networks of channels last: transposed around the convolution alone
+        "m = Mul(x, t) y = ReduceMean<axes=[1, 2], keepdims=0>(m)",
+        "m = Mul(t, x) y = ReduceMax<axes=[1, 2], keepdims=1>(m)",
+        "m = ReduceSum(x, spatial) y = Add(m, t)",
+    ],
+)
+def test_an_input_with_channels_last_keeps_its_axes(nodes, path, rng):
+    convolution = "i = Transpose<perm=[0, 3, 1, 2]>(x) c = Conv(i, w) t = Transpose<perm=[0, 2, 3, 1]>(c)"
+    constants = arrays(w=(4, 4, 1, 1)) | {"spatial": np.array([1, 2])}
+    make_file(path, f"g (float[N,5,6,4] x) => (y) {{ {convolution} {nodes} }}", checked=False, **constants)
+    model = check_import(path, (5, 6, 4), rng=rng, images_in=False, images_out=False)
+    assert model.input_shape == (None, 5, 6, 4)
+
+
+@pytest.mark.parametrize(("a", "b", "expected"), [(16, -3, 5), (-16, -3, -5), (15, -3, 5), (16, 3, -5), (-16, 3, 5)])
+def test_integers_are_divided_towards_zero(a, b, expected, path, rng):
+    make_file(  # the paddings that PyTorch's networks compute: -(size // -stride)
+        path,
+        "g (float[N,6] x) => (y) { q = Div(a, b) n = Neg(q) s = Cast<to=1>(n) y = Mul(x, s) }",
+        checked=False,
+        a=np.array([a]),
+        b=np.array([b]),
+    )
+    x = rng.normal(size=(3, 6)).astype(np.float32)
+    assert_close(mc.import_onnx(path).predict(x), x * expected, 1e-6)
+
+
 def test_layers_of_the_model(path):
     make_file(path, f"{IMAGES} {{ {OF_IMAGES['a layer used twice'][0]} }}", **arrays(w=(2, 2, 3, 3)))
     model = mc.import_onnx(path)

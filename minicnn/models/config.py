@@ -23,6 +23,7 @@ from minicnn.layers import InputLayer
 from minicnn.layers.lambda_layer import with_names
 from minicnn.models.alone import as_alone, placing
 from minicnn.models.forms import layers_within
+from minicnn.models.named_errors import for_own, put_name, unknown_layer
 from minicnn.nested import mapped
 from minicnn.own_parts import config_of
 from minicnn.registry import constructor_parameters, to_plain
@@ -223,17 +224,16 @@ def layer_from_config(entry: dict[str, Any]) -> layers.Layer:
         return known[identity]
     try:
         layer = layers.get({"class_name": entry["class_name"], "config": entry.get("config")})
-    except ValueError as error:
-        if is_known(entry["class_name"]):
+    except (TypeError, ValueError) as error:
+        class_name, plain = entry["class_name"], _plain_model(entry)
+        if is_known(class_name):
+            put_name(error, entry)
             raise
-        hint = f"custom_objects={{{entry['class_name']!r}: its class}}"
-        plain = _plain_model(entry)
         if plain is None:
-            raise ValueError(
-                f"{error}; for one's own, give {hint} or decorate the class with layers.register"
-            ) from None
+            raise unknown_layer(entry) from None
         warnings.warn(
-            f"the class {entry['class_name']} is not known: a plain model takes its place; give {hint}", stacklevel=2
+            f"the class {class_name} is not known: a plain model takes its place; give {for_own(class_name)}",
+            stacklevel=2,
         )
         layer = layers.get(plain)
     if "structure" in entry:  # the config holds a subclass's own arguments, which may leave the name out

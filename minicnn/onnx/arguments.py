@@ -107,9 +107,13 @@ def are_read_as_images(
         As `takes_a_list` needs them.
     """
     seen, waiting = {name}, [(name, list(range(rank)))]  # the input's axes in the order that they have there
+    of_reduced: list[bool] = []  # of sums, means and maxima, which files with channels last have, too
     while waiting:
         name, axes = waiting.pop()
         for node in readers.get(name, ()):
+            if node.operator.startswith("Reduce"):
+                of_reduced.append(axes[1] == 1)
+                continue
             if node.operator in CHANNEL_OPERATORS:
                 return axes[1] == 1
             perm = list(range(rank))
@@ -120,7 +124,7 @@ def are_read_as_images(
                 new = [output for output in node.outputs if output not in seen]
                 seen.update(new)
                 waiting += [(output, [axes[axis] for axis in perm]) for output in new]
-    return False
+    return any(of_reduced[:1])
 
 
 def pair(node: FileNode, attribute: str, default: tuple[int, int] | None = (1, 1)) -> tuple[int, int]:

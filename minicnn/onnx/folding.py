@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def _divide(a, b):
     if a.dtype.kind in "iu":
-        return (a // b).astype(a.dtype)  # of sizes, which are not negative
+        floor = a // b
+        is_above = (a % b != 0) & ((a < 0) != (b < 0))  # ONNX rounds towards zero
+        return (floor + is_above).astype(a.dtype)
     return a / b
 
 

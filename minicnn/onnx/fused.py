@@ -1,8 +1,9 @@
-"""Operators of onnxruntime's optimized files, taken apart into ONNX's own.
+"""Operators of onnxruntime's optimized files, and a few others, taken apart into ONNX's simple ones.
 
 onnxruntime can write a file as it has optimized it (`SessionOptions.optimized_model_filepath`). On the level
 "extended", neighbours are one operator there, of the domain com.microsoft, whose meaning
-https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md says.
+https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md says. Files of scikit-learn's pipelines
+have operators of the domain ai.onnx.ml (https://onnx.ai/onnx/operators), of which Scaler is read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from minicnn.onnx.reader import FileNode
 
 DOMAIN = "com.microsoft"
+OF_SKLEARN = "ai.onnx.ml"
 
 ACTIVATIONS: dict[str, tuple[str, ...]] = {
     "Clip": ("min", "max"),
@@ -42,9 +44,9 @@ class _Parts:
         self.made.append(made)
         return given
 
-    def array(self, number: float) -> str:
-        """A node more, which gives a number."""
-        return self.add("Constant", [], {"value": np.array(number, np.float32)})
+    def array(self, numbers: Any, dtype: Any = np.float32) -> str:
+        """A node more, which gives a number or several."""
+        return self.add("Constant", [], {"value": np.array(numbers, dtype)})
 
     def finished(self) -> list[FileNode]:
         self.made[-1].outputs = self.node.outputs
@@ -67,9 +69,15 @@ def taken_apart(node: FileNode, domain: str, opset: int) -> list[FileNode]:
     FileFormatError
         Naming the node, if its operator is of another domain, or none of those known here.
     """
-    if domain in ("", "ai.onnx"):
-        return [node]
-    if domain != DOMAIN or node.operator not in FUSED:
+    known_here = OWN if domain in ("", "ai.onnx") else {OF_SKLEARN: SKLEARN, DOMAIN: FUSED}.get(domain, {})
+    if node.operator not in known_here:
+        if known_here is OWN:
+            return [node]
+        if domain == OF_SKLEARN:
+            raise node.error(
+                "of scikit-learn's operators Scaler alone is read: write the file without labels, of outputs that are "
+                f"numbers (onnx.utils.extract_model cuts it). Received: domain {domain!r}"
+            )
         known = ", ".join(sorted(FUSED))
         raise node.error(
             f"only ONNX's own operators are supported, and of onnxruntime's {known}: write the file without "
@@ -78,7 +86,7 @@ def taken_apart(node: FileNode, domain: str, opset: int) -> list[FileNode]:
     if len(node.outputs) > 1 or not node.outputs[0]:
         raise node.error(f"it has one output. Received: {len(node.outputs)}")
     parts = _Parts(node)
-    FUSED[node.operator](parts, opset)
+    known_here[node.operator](parts, opset)
     node.check_all_read()
     return parts.finished()
 
@@ -139,6 +147,30 @@ def _quick_gelu(parts, _opset):
     parts.add("Swish", parts.node.inputs, {"alpha": parts.node.get("alpha", 1.702, float)})
 
 
+def _rms_normalization(parts, opset):
+    """x · scale / √(mean(x²) + epsilon), over the last axis."""
+    node = parts.node
+    epsilon, axis, _ = node.get("epsilon", 1e-5, float), node.get("axis", -1, int), node.get("stash_type", 1, int)
+    if axis != -1 or len(node.inputs) != 2:
+        raise node.error(
+            f"it normalizes the last axis, axis=-1, with a scale. Received: {axis}, {len(node.inputs)} inputs"
+        )
+    squares = parts.add("Mul", [node.inputs[0], node.inputs[0]])
+    axes = {"axes": [-1]} if opset < 18 else {}
+    mean = parts.add("ReduceMean", [squares] if axes else [squares, parts.array([-1], np.int64)], axes)
+    root = parts.add("Sqrt", [parts.add("Add", [mean, parts.array(epsilon)])])
+    parts.add("Mul", [parts.add("Div", [node.inputs[0], root]), node.inputs[1]])
+
+
+def _scaler(parts, _opset):
+    """(x - offset) · scale."""
+    node = parts.node
+    offset, scale = node.get("offset", [0.0], object), node.get("scale", [1.0], object)
+    if not all(isinstance(numbers, list) and numbers and isinstance(numbers[0], float) for numbers in (offset, scale)):
+        raise node.error(f"offset and scale are lists of numbers. Received: {offset}, {scale}")
+    parts.add("Mul", [parts.add("Sub", [node.inputs[0], parts.array(offset)]), parts.array(scale)])
+
+
 FUSED: dict[str, Callable[[_Parts, int], None]] = {
     "BiasGelu": _bias_gelu,
     "FusedConv": _fused_conv,
@@ -147,3 +179,12 @@ FUSED: dict[str, Callable[[_Parts, int], None]] = {
     "QuickGelu": _quick_gelu,
 }
 """Operator of onnxruntime's → what adds the nodes that it stands for."""
+
+OWN: dict[str, Callable[[_Parts, int], None]] = {
+    "RMSNormalization": _rms_normalization,
+    "SimplifiedLayerNormalization": _rms_normalization,  # onnxruntime's, which says that it is ONNX's
+}
+"""The same of ONNX's own."""
+
+SKLEARN: dict[str, Callable[[_Parts, int], None]] = {"Scaler": _scaler}
+"""The same of scikit-learn's."""

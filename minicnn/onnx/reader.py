@@ -255,7 +255,9 @@ def _parse(path):
 
 def _opset(model):
     """Version of the standard operators."""
-    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    versions = [
+        *{entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")}
+    ]  # some say it twice
     if len(versions) != 1 or versions[0] not in OPSETS:
         raise FileFormatError(
             f"the file should use one version of ONNX's operators, {OPSETS[0]} to {OPSETS[-1]}. Received: {versions}"

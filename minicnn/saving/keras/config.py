@@ -148,7 +148,8 @@ def _read_graph(read, config, found):
     shifted_2 = {name for name, entry in nested.items() if _starts_with_input(entry)} if is_keras_2 else set()
     shifted_3 = {name for name, entry in nested.items() if is_functional(entry)}
     for entry, nodes in zip(read["layers"], calls, strict=True):
-        entry["inbound_nodes"] = [_call_2(node, shifted_2) if is_keras_2 else _call_3(node) for node in nodes if node]
+        called = partial(_call_2, shifted=shifted_2) if is_keras_2 else partial(_call_3, entry=entry)
+        entry["inbound_nodes"] = [called(node) for node in nodes if node]
     for end in ("input_layers", "output_layers"):
         histories = config.get(end)
         if not isinstance(histories, list | tuple | dict) or not histories:
@@ -187,7 +188,7 @@ def _call_2(node, shifted) -> dict:
     return _call(histories, {name: value for name, value in kwargs.items() if name != "mask" and value is not None})
 
 
-def _call_3(node) -> dict:
+def _call_3(node, entry) -> dict:
     """A call from Keras 3's form. `training` is left out: `fit`, `predict` and `evaluate` of Keras 3 override it."""
     args, kwargs = (node.get("args"), node.get("kwargs", {})) if isinstance(node, dict) else (None, None)
     if not isinstance(args, list) or not isinstance(kwargs, dict):
@@ -198,7 +199,10 @@ def _call_3(node) -> dict:
     histories = []
     for tensor in tensors:
         if not isinstance(tensor, dict) or class_name_of(tensor) != "__keras_tensor__":
-            raise FileFormatError(f"a layer is called on tensors of the model. Received: {brief(tensor)}")
+            raise FileFormatError(
+                f"layer {brief(entry['name'])} ({entry['class_name']}) is called on something that is no tensor of the "
+                f"model, for which there is no layer here. Received: {brief(tensor)}"
+            )
         histories.append(_history(config_of(tensor).get("keras_history"), set()))
     if all(mask is None for mask in leaves(kwargs.get("mask"))):  # of a model: a list or dict, as its inputs are
         kwargs = kwargs | {"mask": None}

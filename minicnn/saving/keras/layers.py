@@ -47,6 +47,7 @@ NEUTRAL: dict[str, Any] = {
     "rms_scaling": (False,),
     "rng_type": ANY,
     "sparse": (False,),
+    "value_range": ANY,  # Keras 3.3's, of augmentation that keeps the range
     "virtual_batch_size": (None,),
 }
 """Arguments of Keras's layers that minicnn's do not have → the values with which they change nothing."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from minicnn import layers
 from minicnn.errors import FileFormatError
 from minicnn.user_warnings import brief, warn_user
 
@@ -94,8 +95,8 @@ def without_slashes(names: Iterable[str]) -> dict[str, str]:
 def _layer_names(entry):
     """The names of all layers below, of those of models in the model as well."""
     config = entry.get("config") if isinstance(entry, dict) else None
-    layers = config.get("layers") if isinstance(config, dict) else config  # early Keras wrote a Sequential's as a list
-    for layer in layers if isinstance(layers, list) else ():
+    found = config.get("layers") if isinstance(config, dict) else config  # early Keras wrote a Sequential's as a list
+    for layer in found if isinstance(found, list) else ():
         if isinstance(layer, dict):
             own = layer["config"] if isinstance(layer.get("config"), dict) else {}
             yield from (name for name in (layer.get("name"), own.get("name")) if isinstance(name, str))
@@ -143,6 +144,8 @@ def _layer(entry, is_old):
             {"name": config.get("name"), "activation": "linear"}
             | {key: config[key] for key in ("batch_input_shape", "dtype") if key in config},
         )
+    if class_name == "ThresholdedReLU":
+        class_name, config = "ReLU", {"threshold" if key == "theta" else key: config[key] for key in config}
     if is_old and config.get("activation") == "hard_sigmoid":
         config["activation"] = HARD_SIGMOID
     if class_name == "VarianceScaling" and config.get("distribution") == "normal":
@@ -155,7 +158,8 @@ def _is_keras_1(class_name, config) -> bool:
     is_newer = class_name in ("Lambda", "RandomGaussianBlur")  # they have such a name, too
     if class_name == "Embedding":
         return "init" in config
-    return class_name in CLASSES or (not is_newer and bool(marks & config.keys()))
+    is_own = class_name not in layers.CLASSES  # a user's class may call its arguments whatever it likes
+    return class_name in CLASSES or (not is_newer and not is_own and bool(marks & config.keys()))
 
 
 def _arguments(class_name, config) -> dict:

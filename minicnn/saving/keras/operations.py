@@ -80,7 +80,7 @@ def without_operations(entry: Config) -> Config:
     if made is None:
         return entry
     class_name, arguments = made
-    tensors = [value for value in args if not isinstance(value, Real) and array_in(value) is None]
+    tensors = [value for value in args if not isinstance(value, Real | list) and array_in(value) is None]
     own = {"class_name": class_name, "config": {"name": config.get("name")} | arguments}
     return entry | own | {"module": "keras.layers", "inbound_nodes": [{"args": tensors, "kwargs": {}}]}
 
@@ -151,6 +151,8 @@ def _config(tensor) -> Config:
 
 
 def _layer(name, config, args) -> Made:
+    if name == "GetItem":
+        return part(args[1], _config(args[0]).get("shape")) if len(args) == 2 else None
     numbers = [value for value in args if isinstance(value, Real)]
     if any(abs(value) > sys.float_info.max for value in numbers):  # JSON has integers of any length
         return None
@@ -245,3 +247,21 @@ def of_axes(name: str, config: Config, shape: object) -> Made:
         return None
     whole = {3: ([1], "GlobalMaxPooling1D"), 4: ([1, 2], "GlobalMaxPooling2D")}.get(len(shape))
     return (whole[1], {"keepdims": keepdims}) if whole is not None and axes == whole[0] else None
+
+
+def part(spec: object, shape: object) -> Made:
+    """A part by indices, as Keras 2 and 3 write them; an ellipsis stands for axes that are taken whole."""
+    if not isinstance(spec, list):
+        return None
+    keys: list[Any] = []
+    for index in spec:
+        class_name, bounds = (index.get("class_name"), _config(index) or index) if isinstance(index, dict) else ("", {})
+        if index is None or is_integer(index):  # None is a new axis
+            keys.append(index)
+        elif class_name == "__ellipsis__" and isinstance(shape, list):
+            keys += [[None, None, None]] * (len(shape) + 1 - sum(other is not None for other in spec))
+        elif {"start", "stop", "step"} <= bounds.keys():
+            keys.append([bounds["start"], bounds["stop"], bounds["step"]])
+        else:
+            return None
+    return ("GetItem", {"key": keys[1:]}) if keys and keys[0] == [None, None, None] else None

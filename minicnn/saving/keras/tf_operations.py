@@ -10,9 +10,8 @@ import sys
 from numbers import Real
 from typing import Any
 
-from minicnn.checks import is_integer
 from minicnn.hints import Config
-from minicnn.saving.keras.operations import Made, known_function, of_axes, rearranged, with_number
+from minicnn.saving.keras.operations import Made, known_function, of_axes, part, rearranged, with_number
 from minicnn.saving.keras.structure import MAX_DEPTH
 
 _BINARY = {
@@ -206,21 +205,4 @@ def _of_one(function, arguments, shape) -> Made:
         return rearranged("Reshape", {"newshape": arguments["shape"]})
     if function == "transpose" and arguments.keys() <= {"perm", "conjugate"} and not arguments.get("conjugate"):
         return rearranged("Transpose", {"axes": arguments.get("perm")})
-    return _part(arguments.get("slice_spec"), shape) if function == "__operators__.getitem" else None
-
-
-def _part(spec, shape) -> Made:
-    """A part by indices; an ellipsis stands for axes that are taken whole."""
-    if not isinstance(spec, list) or not spec:
-        return None
-    keys: list[Any] = []
-    for part in spec:
-        if is_integer(part):
-            keys.append(part)
-        elif isinstance(part, dict) and part.get("class_name") == "__ellipsis__" and isinstance(shape, list):
-            keys += [[None, None, None]] * (len(shape) - len(spec) + 1)
-        elif isinstance(part, dict) and part.keys() == {"start", "stop", "step"}:
-            keys.append([part["start"], part["stop"], part["step"]])
-        else:
-            return None
-    return ("GetItem", {"key": keys[1:]}) if keys and keys[0] == [None, None, None] else None
+    return part(arguments.get("slice_spec"), shape) if function == "__operators__.getitem" else None

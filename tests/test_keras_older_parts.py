@@ -1223,5 +1223,48 @@ def test_class_weights_that_are_no_dict_are_refused_in_a_sentence(weights):
     """scikit-learn's compute_class_weight gives an array, which Keras 2 took and left out."""
     model = keras.Sequential([keras.layers.Dense(2, activation="softmax", input_dim=2)])
     model.compile("sgd", "sparse_categorical_crossentropy")
-    with pytest.raises((TypeError, ValueError), match="class_weight.*dict"):
+    with pytest.raises((TypeError, ValueError), match=r"class_weight is a dict"):
         model.fit(np.ones((4, 2)), [0, 1, 0, 1], class_weight=weights, verbose=0)
+
+
+_ROWS = np.arange(6.0).reshape(2, 3) - 2.5
+_OF_KERAS_2 = {
+    "clip": ({"x": _ROWS, "min_value": -1, "max_value": 1}, np.clip(_ROWS, -1, 1)),
+    "concatenate": ({"tensors": [_ROWS, _ROWS], "axis": 0}, np.vstack([_ROWS, _ROWS])),
+    "dot": ({"x": _ROWS, "y": _ROWS.T}, _ROWS @ _ROWS.T),
+    "one_hot": ({"indices": np.array([2, 0]), "num_classes": 3}, np.eye(3)[[2, 0]]),
+    "permute_dimensions": ({"x": _ROWS, "pattern": (1, 0)}, _ROWS.T),
+    "pow": ({"x": _ROWS, "a": 2}, _ROWS**2),
+    "repeat": ({"x": _ROWS, "n": 3}, np.stack([_ROWS] * 3, axis=1)),
+    "tile": ({"x": _ROWS, "n": (1, 2)}, np.hstack([_ROWS, _ROWS])),
+    "all": ({"x": _ROWS > 0, "axis": 1, "keepdims": True}, np.array([[False], [True]])),
+    "any": ({"x": _ROWS > 1, "axis": 1}, np.array([False, True])),
+    "maximum": ({"x": _ROWS, "y": 0.5}, np.maximum(_ROWS, 0.5)),
+    "minimum": ({"x": _ROWS, "y": 0.5}, np.minimum(_ROWS, 0.5)),
+    "equal": ({"x": _ROWS, "y": 0.5}, _ROWS == 0.5),
+    "not_equal": ({"x": _ROWS, "y": 0.5}, _ROWS != 0.5),
+    "greater": ({"x": _ROWS, "y": 0.5}, _ROWS > 0.5),
+    "greater_equal": ({"x": _ROWS, "y": 0.5}, _ROWS >= 0.5),
+    "less": ({"x": _ROWS, "y": 0.5}, _ROWS < 0.5),
+    "less_equal": ({"x": _ROWS, "y": 0.5}, _ROWS <= 0.5),
+    "prod": ({"x": _ROWS, "axis": 1, "keepdims": True}, _ROWS.prod(1, keepdims=True)),
+    "print_tensor": ({"x": _ROWS, "message": "rows ", "summarize": 2}, _ROWS),
+}
+
+
+@pytest.mark.parametrize("name", _OF_KERAS_2)
+def test_functions_of_the_backend_take_the_names_of_keras_2(name):
+    arguments, expected = _OF_KERAS_2[name]
+    for given in ((), tuple(arguments.values())[:1], tuple(arguments.values())):
+        rest = dict(list(arguments.items())[len(given) :])
+        np.testing.assert_allclose(getattr(keras.backend, name)(*given, **rest), expected, rtol=1e-6)
+
+
+def test_repeat_of_the_backend_is_that_of_rows():
+    tensor = keras.backend.repeat(keras.Input((3,)), 4)
+    assert tensor.shape == (None, 4, 3)
+    with pytest.raises(ValueError, match=r"K.repeat takes rows \(N, D\)"):
+        keras.backend.repeat(np.ones((2, 3, 4)), 2)
+    before = keras.backend.floatx()
+    keras.backend.set_floatx(value=before)
+    assert keras.backend.placeholder(shape=(None, 3), ragged=False).shape == (None, 3)

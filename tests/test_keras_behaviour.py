@@ -514,3 +514,27 @@ def test_layers_that_changed_the_size_stretch_what_is_in_it(name):
     across = made if name == "RandomWidth" else made.T  # row, column of the axis that is stretched
     assert across[20].sum() == 30 and across[:, 20].sum() == 20
     np.testing.assert_array_equal(stretching(x, training=False), x)
+
+
+# ------------------------------------------------------------------------------------------------ metrics as functions
+
+
+@pytest.mark.parametrize("targets", [np.arange(18) % 2, np.arange(18)[:, None] % 2, np.arange(18) % 2 * 1.0])
+@pytest.mark.parametrize("by_function", [True, False])
+def test_a_metric_that_gives_one_number_counts_once_a_batch(targets, by_function):
+    """The numbers of Keras 3.15 and tf_keras 2.21: batches of 8, 8 and 2; whole numbers (N,) are not broadcast."""
+    x = np.random.RandomState(0).rand(18, 3).astype("float32")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.set_weights([np.array([[0.5], [0.3], [-0.2]]), np.zeros(1)])
+
+    def once(y_true, y_pred):
+        return keras.backend.mean(keras.backend.square(y_true - y_pred))
+
+    def each(y_true, y_pred):
+        return keras.backend.mean(keras.backend.square(y_true - y_pred), axis=-1)
+
+    model.compile(keras.optimizers.SGD(0.0), each if by_function else "mse", metrics=[once, each])
+    logs = model.evaluate(x, targets, batch_size=8, verbose=0, return_dict=True)
+    assert logs == pytest.approx({"loss": 0.31102178, "once": 0.26801148, "each": 0.31102178}, abs=1e-6)
+    history = model.fit(x, targets, batch_size=8, verbose=0, shuffle=False).history
+    assert [history["once"][0], history["each"][0]] == pytest.approx([0.26801148, 0.31102178], abs=1e-6)

@@ -292,3 +292,33 @@ def test_a_schedule_read_off_an_optimizer_serves_another_one_and_is_pickled():
     for copied in (pickle.loads(pickle.dumps(read)), copy.deepcopy(read)):
         assert type(copied) is type(schedule)
         assert copied.get_config() == schedule.get_config()
+
+
+def test_momentum_is_a_variable_as_in_keras_2():
+    """Cyclic rates with a falling momentum write it in every batch; each counts in the next step: by the formula."""
+    x = np.random.RandomState(0).rand(16, 3).astype("float32")
+    y = x @ np.array([[1.0], [2.0], [3.0]], "float32")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
+    w, velocity = np.array([[0.5], [0.3], [-0.2]]), 0.0
+    model.set_weights([w])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    for momentum in (0.9, 0.5, 0.85):
+        keras.backend.set_value(model.optimizer.momentum, momentum)
+        model.train_on_batch(x, y)
+        velocity = momentum * velocity - 0.1 * 2 * x.T @ (x @ w - y) / 16
+        w = w + velocity
+    np.testing.assert_allclose(model.get_weights()[0], w, rtol=1e-5)
+    assert keras.backend.get_value(model.optimizer.momentum) == np.float32(0.85)
+    assert (np.ones(2, "float32") * model.optimizer.momentum).dtype == np.float32
+    adam = keras.optimizers.Adam()
+    keras.backend.set_value(adam.beta_1, 0.8)
+    assert adam.get_config()["beta_1"] == 0.8
+
+
+@pytest.mark.parametrize(("momentum", "later"), [(0.0, 0.9), (0.9, 0.0)])
+def test_momentum_neither_begins_nor_ends_in_a_training(momentum, later):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1, momentum=momentum), "mse")
+    model.train_on_batch(np.ones((2, 3)), np.ones((2, 1)))
+    with pytest.raises(ValueError, match="from the beginning or not at all"):
+        keras.backend.set_value(model.optimizer.momentum, later)

@@ -1173,3 +1173,98 @@ def test_what_is_no_activation_of_a_layer_says_where_it_stands():
         with pytest.raises(TypeError, match=rf"put {type(layer).__name__} behind"):
             keras.layers.Conv2D(3, 3, activation=layer)
     assert keras.layers.Dense(3, activation=keras.layers.LeakyReLU(0.2)).activation.negative_slope == 0.2
+
+
+def test_names_of_layers_may_have_slashes_as_in_keras_2(tmp_path):
+    """SqueezeNet's and GoogLeNet's: read from such a file they have a '_', and so they have where they are made."""
+    from minicnn.keras import layers
+
+    class Twice(layers.Layer):
+        def call(self, x):
+            return x * 2
+
+    def network():
+        image = layers.Input((4, 4, 1), name="data/image")
+        squeezed = layers.Conv2D(2, 1, name="fire2/squeeze1x1")(image)
+        both = layers.concatenate([squeezed, Twice(name="fire2/twice")(squeezed)], name="fire2/concat")
+        return keras.Model(image, both, name="squeeze/net")
+
+    with pytest.warns(FutureWarning, match="a '/' in the name of a layer"):
+        model = network()
+    assert [layer.name for layer in model.layers] == ["data_image", "fire2_squeeze1x1", "fire2_twice", "fire2_concat"]
+    assert model.name == "squeeze_net" and model.get_layer("fire2/squeeze1x1") is model.layers[1]
+    assert keras.Sequential([layers.Dense(1)], name="a/b").name == "a_b"
+    model.save_weights(tmp_path / "of.weights.h5")
+    again = network()
+    again.load_weights(tmp_path / "of.weights.h5")
+    np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
+    with pytest.raises(ValueError, match="fire3"):
+        model.get_layer("fire3/concat")
+
+
+def test_an_estimators_fit_has_the_history_that_keras_2_returned():
+    pytest.importorskip("sklearn")
+    from minicnn.keras.wrappers.scikit_learn import KerasRegressor
+
+    def build():
+        model = keras.Sequential([keras.layers.Dense(1, input_dim=2)])
+        model.compile("sgd", "mse", metrics=["acc"])
+        return model
+
+    estimator = KerasRegressor(build_fn=build, epochs=3, verbose=0)
+    history = estimator.fit(np.ones((4, 2)), np.ones(4))
+    assert len(history.history["loss"]) == len(estimator.history.history["loss"]) == 3
+    assert sorted(history.history) == ["acc", "loss"] and history.history["accuracy"] == history.history["acc"]
+    assert estimator.history.epoch == [0, 1, 2] and estimator.history.params["epochs"] == 3
+
+
+@pytest.mark.parametrize("weights", [np.array([1.0, 2.0]), [1.0, 2.0]])
+def test_class_weights_that_are_no_dict_are_refused_in_a_sentence(weights):
+    """scikit-learn's compute_class_weight gives an array, which Keras 2 took and left out."""
+    model = keras.Sequential([keras.layers.Dense(2, activation="softmax", input_dim=2)])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises((TypeError, ValueError), match=r"class_weight is a dict"):
+        model.fit(np.ones((4, 2)), [0, 1, 0, 1], class_weight=weights, verbose=0)
+
+
+_ROWS = np.arange(6.0).reshape(2, 3) - 2.5
+_OF_KERAS_2 = {
+    "clip": ({"x": _ROWS, "min_value": -1, "max_value": 1}, np.clip(_ROWS, -1, 1)),
+    "concatenate": ({"tensors": [_ROWS, _ROWS], "axis": 0}, np.vstack([_ROWS, _ROWS])),
+    "dot": ({"x": _ROWS, "y": _ROWS.T}, _ROWS @ _ROWS.T),
+    "one_hot": ({"indices": np.array([2, 0]), "num_classes": 3}, np.eye(3)[[2, 0]]),
+    "permute_dimensions": ({"x": _ROWS, "pattern": (1, 0)}, _ROWS.T),
+    "pow": ({"x": _ROWS, "a": 2}, _ROWS**2),
+    "repeat": ({"x": _ROWS, "n": 3}, np.stack([_ROWS] * 3, axis=1)),
+    "tile": ({"x": _ROWS, "n": (1, 2)}, np.hstack([_ROWS, _ROWS])),
+    "all": ({"x": _ROWS > 0, "axis": 1, "keepdims": True}, np.array([[False], [True]])),
+    "any": ({"x": _ROWS > 1, "axis": 1}, np.array([False, True])),
+    "maximum": ({"x": _ROWS, "y": 0.5}, np.maximum(_ROWS, 0.5)),
+    "minimum": ({"x": _ROWS, "y": 0.5}, np.minimum(_ROWS, 0.5)),
+    "equal": ({"x": _ROWS, "y": 0.5}, _ROWS == 0.5),
+    "not_equal": ({"x": _ROWS, "y": 0.5}, _ROWS != 0.5),
+    "greater": ({"x": _ROWS, "y": 0.5}, _ROWS > 0.5),
+    "greater_equal": ({"x": _ROWS, "y": 0.5}, _ROWS >= 0.5),
+    "less": ({"x": _ROWS, "y": 0.5}, _ROWS < 0.5),
+    "less_equal": ({"x": _ROWS, "y": 0.5}, _ROWS <= 0.5),
+    "prod": ({"x": _ROWS, "axis": 1, "keepdims": True}, _ROWS.prod(1, keepdims=True)),
+    "print_tensor": ({"x": _ROWS, "message": "rows ", "summarize": 2}, _ROWS),
+}
+
+
+@pytest.mark.parametrize("name", _OF_KERAS_2)
+def test_functions_of_the_backend_take_the_names_of_keras_2(name):
+    arguments, expected = _OF_KERAS_2[name]
+    for given in ((), tuple(arguments.values())[:1], tuple(arguments.values())):
+        rest = dict(list(arguments.items())[len(given) :])
+        np.testing.assert_allclose(getattr(keras.backend, name)(*given, **rest), expected, rtol=1e-6)
+
+
+def test_repeat_of_the_backend_is_that_of_rows():
+    tensor = keras.backend.repeat(keras.Input((3,)), 4)
+    assert tensor.shape == (None, 4, 3)
+    with pytest.raises(ValueError, match=r"K.repeat takes rows \(N, D\)"):
+        keras.backend.repeat(np.ones((2, 3, 4)), 2)
+    before = keras.backend.floatx()
+    keras.backend.set_floatx(value=before)
+    assert keras.backend.placeholder(shape=(None, 3), ragged=False).shape == (None, 3)

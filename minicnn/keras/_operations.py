@@ -88,6 +88,7 @@ _POOLINGS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
 _OF_LISTS = ("concatenate", "stack")
 _ARRAYS = ("condition", "x", "xs", "x1", "x2", "x_min", "x_max")
 _REDUCTIONS = ("mean", "max", "min", "sum", "var", "std")
+_KEEPING = (*_REDUCTIONS, "all", "any", "median", "prod")  # their third argument is `keepdims`
 _OVER_AXES = (*_REDUCTIONS, "all", "any", "count_nonzero", "logsumexp", "prod")
 
 
@@ -152,7 +153,7 @@ def either(name: str) -> Callable[..., Any]:
     def function_(*args: Any, **kwargs: Any) -> Any:
         if name not in _OF_LISTS:
             args = tuple(map(stacked, args))
-        if name in _REDUCTIONS and len(args) == 3:  # where NumPy has the dtype
+        if name in _KEEPING and len(args) == 3:  # where NumPy has the dtype, or what is filled
             args, kwargs = args[:2], {"keepdims": args[2], **kwargs}
         if name in _OVER_AXES:
             args = (*args[:1], *map(_in_tuple, args[1:]))

@@ -38,6 +38,7 @@ from minicnn.keras._taped_calls import (
     outputs_off_tapes,
     through_a_tape,
 )
+from minicnn.keras._translation import named_today
 from minicnn.keras._variables import Variable
 from minicnn.keras._written_configs import with_all_arguments, without_arguments
 from minicnn.layers import function_numbers
@@ -109,7 +110,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         for name in ("dynamic", "autocast"):
             kwargs.pop(name, None)
-        super().__init__(*args, **with_functions(kwargs))
+        super().__init__(*args, **with_functions(named_today(kwargs)))
         for name, value in list(vars(self).items()):  # which were there before
             self._adopt(name, value)
 

@@ -72,6 +72,20 @@ def renamed(owner: str, kwargs: dict[str, Any], names: Mapping[str, str]) -> dic
     return result
 
 
+def named_today(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a layer whose name may have slashes, as Keras 1 and 2 allowed; files are read likewise.
+
+    Parameters
+    ----------
+    kwargs : dict
+    """
+    name = kwargs.get("name")
+    if not isinstance(name, str) or "/" not in name:
+        return kwargs
+    warn_once("a '/' in the name of a layer is of Keras 1 and 2, and a '_' today, as in 'fire2_squeeze1x1'")
+    return kwargs | {"name": name.replace("/", "_")}
+
+
 def without(owner: str, kwargs: dict[str, Any], dropped: Mapping[str, str]) -> dict[str, Any]:
     """The arguments without those that change nothing.
 

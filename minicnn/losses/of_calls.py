@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -83,14 +83,16 @@ def _factor(loss, values, weight):
     return spread / values.size
 
 
-def like(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+def like(target: np.ndarray, prediction: np.ndarray, dtype: Any = None) -> np.ndarray:
     """A copy of the targets in the predictions' dtype; a last axis of size 1 is added or taken away, as in Keras.
 
     Parameters
     ----------
     target, prediction : array
+    dtype : dtype, optional
+        Another one.
     """
-    target = lent(target, prediction.dtype)
+    target = lent(target, dtype or prediction.dtype)
     if target.ndim == prediction.ndim - 1 and prediction.shape[-1] == 1:
         return target[..., None]
     if target.ndim == prediction.ndim + 1 and target.shape[-1] == 1:

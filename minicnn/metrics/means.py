@@ -9,6 +9,7 @@ from minicnn.checks import is_real
 from minicnn.data.elements import lent
 from minicnn.foreign import to_numpy
 from minicnn.hints import Config
+from minicnn.losses.of_calls import like
 from minicnn.losses.reductions import weighted_sum
 from minicnn.metrics.base import Metric, register, registry
 from minicnn.own_parts import check_takes
@@ -73,7 +74,8 @@ class MeanMetricWrapper(Metric):
     Parameters
     ----------
     fn : callable
-        ``fn(y_true, y_pred)`` gets copies of arrays, on the host, and returns a number, or an array whose mean counts.
+        ``fn(y_true, y_pred)`` gets copies of arrays, on the host, and returns an array whose values count, or a number,
+        which counts once for each batch, however long.
     name, dtype : str, optional
         Default: the function's name.
     **arguments
@@ -102,12 +104,22 @@ class MeanMetricWrapper(Metric):
         return super().get_config() | {"fn": getattr(self.fn, "__name__", repr(self.fn))} | self.arguments
 
     def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        values = np.asarray(self.fn(lent(target), lent(prediction), **self.arguments))
+        values = self._said(target, prediction)
+        return np.broadcast_to(values, len(prediction)) if values.ndim == 0 else values  # one number with weights
+
+    def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
+        """The batch's (sum, number of summands); of a function that gives one number, it is one, as in Keras."""
+        values = self._said(target, prediction)
+        return values.sum(dtype=np.float64), values.size
+
+    def _said(self, target, prediction):
+        """What the function returns; targets (N,) of outputs (N, 1), as whole numbers are, would be broadcast."""
+        values = np.asarray(self.fn(like(target, prediction, target.dtype), lent(prediction), **self.arguments))
         if not is_real(values):
             raise TypeError(
                 f"metric '{self.name}' returns a number or an array of them. Received: one of dtype {values.dtype}"
             )
-        return np.broadcast_to(values, len(prediction)) if values.ndim == 0 else values
+        return values
 
 
 @register

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -83,7 +84,12 @@ def hard_sigmoid(x: Any) -> Any:
     return ops.clip(0.2 * ops.convert_to_tensor(x) + 0.5, 0.0, 1.0)
 
 
-floatx, set_floatx, clear_session = utils.floatx, utils.set_floatx, utils.clear_session
+floatx, clear_session = utils.floatx, utils.clear_session
+
+
+def set_floatx(value: str) -> None:
+    """Set the dtype that models compute in."""
+    utils.set_floatx(value)
 
 
 def cast_to_floatx(x: Any) -> Any:
@@ -162,11 +168,29 @@ def identity(x: Any, name: str | None = None) -> Any:
     return x
 
 
-def print_tensor(x: Any, message: str = "") -> Any:
+def print_tensor(x: Any, message: str = "", summarize: int = 3) -> Any:
     """x, which is printed where it has numbers."""
     if not is_symbolic(x):
         say(f"{message}{value_of(x)}")
     return x
+
+
+def repeat(x: Any, n: int) -> Any:
+    """Each row n times, (N, n, D) of (N, D), as `RepeatVector`; keras.ops.repeat is another function.
+
+    Raises
+    ------
+    ValueError
+        If x has another number of axes.
+    """
+    if (later := applied(repeat, (x, n), {})) is not None:
+        return later
+    if len(ops.shape(x)) != 2:
+        raise ValueError(
+            "K.repeat takes rows (N, D), and K.repeat_elements(x, n, axis) repeats along any axis. Received: shape "
+            f"{tuple(ops.shape(x))}"
+        )
+    return ops.repeat(ops.expand_dims(x, 1), n, axis=1)
 
 
 def flatten(x: Any) -> Any:
@@ -194,8 +218,38 @@ def _along(name, default):
     return along
 
 
+# Functions whose arguments Keras 2 called otherwise than keras.ops, and what it called them.
+_PAIRS = dict.fromkeys(
+    ["equal", "not_equal", "greater", "greater_equal", "less", "less_equal", "maximum", "minimum", "dot"], ("x", "y")
+)
+_ARGUMENTS = _PAIRS | {
+    **dict.fromkeys(("all", "any"), ("x", "axis")),
+    "clip": ("x", "min_value", "max_value"),
+    "concatenate": ("tensors", "axis"),
+    "one_hot": ("indices", "num_classes"),
+    "permute_dimensions": ("x", "pattern"),
+    "pow": ("x", "a"),
+    "tile": ("x", "n"),
+}
+
+
+def _with_arguments(function, names):
+    """The function, which takes these names, too; those of keras.ops stand for the same places."""
+
+    @wraps(function)
+    def named(*args: Any, **kwargs: Any) -> Any:
+        for name in names[len(args) :]:
+            if name not in kwargs:
+                break
+            args = (*args, kwargs.pop(name))
+        return function(*args, **kwargs)
+
+    return named
+
+
 for _name, _axis in {"argmax": -1, "argmin": -1, "concatenate": -1, "expand_dims": -1, "cumsum": 0}.items():
     globals()[_name] = _along(_name, _axis)
+concatenate = _with_arguments(globals()["concatenate"], _ARGUMENTS["concatenate"])
 
 
 def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
@@ -218,6 +272,8 @@ _find = lookup(
 def __getattr__(name: str) -> Any:
     if name == "common":  # where Keras 2 has floatx, epsilon, normalize_data_format
         return import_module(__name__)
+    if name in _ARGUMENTS:
+        return globals().setdefault(name, _with_arguments(_find(name), _ARGUMENTS[name]))
     return import_module("minicnn.keras.tensorflow") if name == "tf" else _find(name)
 
 

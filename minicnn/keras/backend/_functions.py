@@ -167,6 +167,7 @@ def placeholder(
     dtype: Any = None,
     sparse: bool = False,
     name: str | None = None,
+    ragged: bool = False,
 ) -> Tensor:
     """An input of `function`, and of a model: ``Input(batch_shape=shape)``.
 
@@ -176,7 +177,7 @@ def placeholder(
         With the batch axis.
     ndim : int, optional
         How many axes, all of them open, instead of `shape`.
-    dtype, sparse : optional
+    dtype, sparse, ragged : optional
         Not used.
     name : str, optional
     """

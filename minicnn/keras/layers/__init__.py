@@ -21,7 +21,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._of_keras_3 import OF_LAYERS
 from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._on_constants import with_weights
-from minicnn.keras._translation import renamed, translated
+from minicnn.keras._translation import named_today, renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._lambdas import LAMBDA
 from minicnn.keras.layers._masks import making_none, masks_of, taking_masks
@@ -125,7 +125,7 @@ def _translate(name, args, kwargs):
     """Arguments of the layer `name` as today's Keras takes them."""
     if name.startswith(("Conv2D", "SeparableConv2D")):
         args, kwargs = _kernel_size(name, args, kwargs)
-    kwargs = renamed(name, kwargs, _EVERYWHERE | _OF_CLASS.get(name, {}))
+    kwargs = named_today(renamed(name, kwargs, _EVERYWHERE | _OF_CLASS.get(name, {})))
     if args and name in _COUNTING:
         args = (_whole(args[0]), *args[1:])
     kwargs |= {n: _whole(kwargs[n]) for n in ("units", "filters") if n in kwargs}
@@ -344,6 +344,7 @@ MaxoutDense.translate = partial(_translate, "MaxoutDense")
 @wraps(input_of_core)
 def Input(*args: Any, **kwargs: Any) -> Tensor:
     """A symbolic tensor, as `minicnn.Input` makes it, whose layer keeps the size of batches that it was given."""
+    kwargs = named_today(kwargs)
     tensor = input_of_core(*args, **kwargs)
     given = signature(input_of_core).bind(*args, **kwargs).arguments
     size = given.get("batch_size") or (given.get("batch_shape") or [None])[0]

@@ -29,7 +29,7 @@ from minicnn.keras._own_parts import own_weights
 from minicnn.keras._own_weights import declared
 from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
-from minicnn.keras._translation import renamed, translated, without
+from minicnn.keras._translation import named_today, renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._masks import check_in_stack
 from minicnn.keras.layers._of_config import as_in_keras
@@ -117,7 +117,7 @@ class _OldMethods(OwnNames, Assignable, ShowingAccuracy, Freezing, AtOnce, Expor
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         kwargs = whole_steps(renamed("fit", without("fit", kwargs, LOADING), _FIT))
-        if kwargs.get("class_weight") == "auto":
+        if isinstance(kwargs.get("class_weight"), str) and kwargs["class_weight"] == "auto":
             warn_once("fit(class_weight='auto') was no more than None in Keras 1 and 2; class_weight='balanced' is")
             kwargs["class_weight"] = None
         if isinstance(kwargs.get("validation_data"), tuple | list):
@@ -243,11 +243,11 @@ def _of_one_model(optimizer, model):
 
 
 def _translate_model(args, kwargs):
-    return args, renamed("Model", kwargs, {"input": "inputs", "output": "outputs"})
+    return args, named_today(renamed("Model", kwargs, {"input": "inputs", "output": "outputs"}))
 
 
-def _unchanged(args, kwargs):
-    return args, kwargs
+def _translate_stack(args, kwargs):
+    return args, named_today(kwargs)
 
 
 class _Trainable:
@@ -340,7 +340,7 @@ class _Stack(_Trainable):
 _as_in_keras = type("Model", (Following, WithClosures, _OldMethods, _Functional, core.Model), {})
 Model = translated(_as_in_keras, _translate_model, __name__, saved_as=core.Model.saved_as)
 _stack_in_keras = type("Sequential", (Following, _OldMethods, _Stack, core.Sequential), {})
-Sequential = translated(_stack_in_keras, _unchanged, __name__, saved_as=core.Sequential.saved_as)
+Sequential = translated(_stack_in_keras, _translate_stack, __name__, saved_as=core.Sequential.saved_as)
 WithClosures.functional = Exporting.functional = staticmethod(Model)
 Model.core_class, Sequential.core_class = core.Model, core.Sequential
 

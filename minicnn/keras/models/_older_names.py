@@ -92,6 +92,7 @@ class OlderNames:
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer of that name, or at that position; of a name that none has, what it was in Keras 1 and 2."""
+        name = name.replace("/", "_") if isinstance(name, str) else name
         kind, number = _parts(name) if isinstance(name, str) else ("", 0)
         alike = [layer for layer in self.layers if type(layer).__name__.lower() == kind]  # type: ignore[attr-defined]
         before = next((layer for layer in alike if _parts(layer.name) == (kind, number - 1)), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from typing import Any, NoReturn
 
 from minicnn import optimizers as core
@@ -14,7 +15,7 @@ from minicnn.keras._warning import warn_once
 from minicnn.keras.optimizers._symbolic import get_gradients, get_updates
 from minicnn.keras.optimizers._updating import Optimizer as Optimizer
 from minicnn.keras.optimizers._updating import check_rule
-from minicnn.keras.optimizers._variables import Iterations, LearningRate, in_force, schedule_of
+from minicnn.keras.optimizers._variables import Iterations, LearningRate, hyperparameter, in_force, schedule_of
 from minicnn.keras.saving._objects import reading
 from minicnn.layers.names import unique_name
 from minicnn.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
@@ -197,6 +198,8 @@ def translated_class(core_class: type, translate: Callable[..., Any], module: st
         "get_config": _with_config(core_class),
         "iterations": property(_iterations, _set_iterations),
     }
+    numbers = signature(core_class.__init__).parameters.keys() & {"momentum", "rho", "beta_1", "beta_2"}
+    own |= {name: hyperparameter(name) for name in numbers}
     own |= {"get_updates": get_updates, "get_gradients": get_gradients}
     own |= {**_optimizer_variables.METHODS, **_applied.METHODS, "apply": _applied.with_apply(core_class)}
     return translated(core_class, translate, module, **own)

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minicnn import optimizers as core
+from minicnn.checks import check_number
 from minicnn.optimizers.schedules import LearningRateSchedule
+from minicnn.step import Changes
 
 
 class LearningRate(float):
@@ -32,6 +34,57 @@ class LearningRate(float):
     def value(self) -> _Value:
         """The number: an attribute in today's Keras, a method in Keras 2."""
         return _Value(self)
+
+
+class Hyperparameter(float):
+    """Another number of an optimizer, as Keras 2 has it: ``K.set_value(model.optimizer.momentum, 0.85)``."""
+
+    optimizer: core.Optimizer
+    name: str
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """As a plain number, which leaves arrays in float32."""
+        return getattr(ufunc, method)(*(float(x) if isinstance(x, Hyperparameter) else x for x in inputs), **kwargs)
+
+    def assign(self, value: float) -> None:
+        """Change the optimizer's number."""
+        setattr(self.optimizer, self.name, value)
+
+    def numpy(self) -> np.float32:
+        """The number, as Keras has it."""
+        return np.float32(self)
+
+    read_value = get_value = numpy
+    set_value = assign
+
+
+def hyperparameter(name: str) -> property:
+    """The property of an optimizer's number that is a variable in Keras 2.
+
+    Parameters
+    ----------
+    name : str
+        "momentum" and its like.
+    """
+
+    def read(optimizer):
+        number = Hyperparameter(vars(optimizer)[name])
+        number.optimizer, number.name = optimizer, name
+        return number
+
+    def write(optimizer, value):
+        before = vars(optimizer).get(name, value)
+        is_needed = optimizer.iterations or not isinstance(optimizer, core.SGD)
+        if name == "momentum" and is_needed and bool(value) != bool(before):
+            raise ValueError(
+                "an optimizer keeps what its momentum needs from the beginning or not at all: give a small number such "
+                f"as 1e-6 in the place of 0, before the training. Received: {float(value)!r}, before {before!r}"
+            )
+        if value != before:
+            Changes.count, Changes.replaced = Changes.count + 1, Changes.replaced + 1  # a GPU's graphs have it in them
+        vars(optimizer)[name] = check_number(name, float(value), below=1 + (name == "beta_1"))
+
+    return property(read, write)
 
 
 class _Value(np.float32):

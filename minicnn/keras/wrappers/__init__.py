@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.keras._missing import Missing
 from minicnn.keras._names import lookup
+from minicnn.keras._old_logs import OldLogs
 from minicnn.keras._translation import renamed
 from minicnn.keras.utils import to_categorical
 from minicnn.losses import CategoricalCrossentropy
@@ -23,6 +24,14 @@ def _estimator(name, kind, methods, doc):
     body = {**vars(_Wrapper), **vars(methods), "__doc__": doc, "__module__": __name__}
     body = {n: v for n, v in body.items() if n not in ("__dict__", "__weakref__")}
     return type(name, (getattr(base, kind), base.BaseEstimator), body)
+
+
+class _Logs(OldLogs):
+    """The logs of an estimator's training, as ``fit(x, y).history["loss"]`` of Keras 2 reads them, and as a History."""
+
+    def __init__(self, history: Any) -> None:
+        super().__init__(history.history)
+        self.history, self.epoch, self.params, self.model = self, history.epoch, history.params, history.model
 
 
 class _Wrapper:
@@ -55,7 +64,7 @@ class _Wrapper:
         return self.model
 
     def _trained(self, x, y, given):
-        self.history = self.model.fit(x, y, **self._arguments(_fit, given))
+        self.history = _Logs(self.model.fit(x, y, **self._arguments(_fit, given)))
         return self
 
     def _predicted(self, x, given):

@@ -182,6 +182,20 @@ class Half(layers.Layer):
         ws.dxs[0][...] = np.pad(dy, ((0, 0), (0, dy.shape[1])))
 
 
+class Scaled(layers.Layer):
+    """Keeps the shape, and has a weight: a layer of its own."""
+
+    def build(self, input_shapes):
+        self.add_weight("kernel", input_shapes[0], "ones")
+        return input_shapes[0]
+
+    def forward(self, xs, ws):
+        ws.y[...] = xs[0] * ws.params["kernel"]
+
+    def backward(self, dy, ws):
+        ws.dxs[0][...] = dy * ws.params["kernel"]
+
+
 def test_what_is_no_activation_is_refused_when_it_is_assigned():
     model = mc.Sequential([mc.Input((3,)), layers.Dense(4), layers.BatchNormalization(), layers.Activation("relu")])
     dense, normalization, relu = model.layers
@@ -191,6 +205,7 @@ def test_what_is_no_activation_is_refused_when_it_is_assigned():
         (3, TypeError, "an activation is given as a name"),
         (layers.Dense(4), TypeError, "an activation is one of"),
         (Half(), mc.errors.ShapeError, "must keep the shape"),
+        (Scaled(), mc.errors.ContractError, "has weights, which belong to no layer"),
     ):
         with pytest.raises(error, match=message):
             dense.activation = given

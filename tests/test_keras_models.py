@@ -62,6 +62,16 @@ def test_a_model_behind_other_layers_begins_with_an_input_layer():
         model.layers = []
 
 
+def test_a_penalty_of_outputs_that_is_none_is_in_configs_of_convolutions_alone():
+    for given, is_shown in (
+        (layers.Dense(2), False),
+        (layers.BatchNormalization(), False),
+        (layers.Conv2D(2, 3), True),
+    ):
+        assert ("activity_regularizer" in given.get_config()) == is_shown  # as Keras 3.15 writes them
+    assert layers.Dense(2, activity_regularizer="l2").get_config()["activity_regularizer"]["class_name"] == "L2"
+
+
 def test_arguments_that_a_layer_does_not_keep_are_in_its_config():
     class Block(layers.Layer):
         def __init__(self, units, rate=0.5, **kwargs):

@@ -208,6 +208,19 @@ def test_it_is_loaded_by_its_name(tmp_path):
     assert back.optimizer.learning_rate == pytest.approx(0.05)
 
 
+def test_a_subclass_of_the_librarys_has_a_name_by_its_class():
+    class MyAdam(keras.optimizers.Adam):
+        pass
+
+    class Named(keras.optimizers.SGD):
+        def __init__(self, rate=0.1, name="mine", **kwargs):
+            super().__init__(rate, name=name, **kwargs)
+
+    keras.utils.clear_session()
+    assert [MyAdam().name, MyAdam().name, Named().name] == ["my_adam", "my_adam_1", "mine"]  # Keras's
+    assert MyAdam(name="other").get_config()["name"] == "other"
+
+
 def test_such_rules_on_the_librarys_are_refused():
     class Faster(keras.optimizers.Adam):
         def _resource_apply_dense(self, grad, var, apply_state=None):

@@ -386,10 +386,11 @@ def augmented_by_both(name, arguments, x, numbers, backend):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(theirs.backend.random, "uniform", uniform)
         expected = np.asarray(theirs(x, training=True))
-    y = np.empty_like(x)
+    place = mc.backends.get(backend)
     matrix = ours.matrix(numbers.astype(np.float64), *x.shape[1:3])
-    mc.backends.get(backend).ops.warp(x, matrix, y, *ours.sampling)
-    return y, expected
+    x, matrix, y = (place.asarray(array) for array in (x, matrix, np.empty_like(x)))
+    place.ops.warp(x, matrix, y, *ours.sampling)
+    return place.to_host(y), expected
 
 
 @every_backend

@@ -182,9 +182,15 @@ def limits(value):
 
 
 def examples():
-    """Each layer's contract examples, but for one that Keras 3.15.1 does not crop outside training."""
+    """Each layer's contract examples, but for two: outside training, Keras 3.15.1 does not crop by RandomCrop, and of a
+    model around its Equalization, which gives its input back, it says that it is a cycle.
+    """
     for name, cls in sorted(layers.CLASSES.items()):
-        if hasattr(cls, "examples") and hasattr(keras.layers, keras_class_name(name)) and name != "RandomCrop":
+        if (
+            hasattr(cls, "examples")
+            and hasattr(keras.layers, keras_class_name(name))
+            and name not in ("RandomCrop", "Equalization")
+        ):
             for number, (layer, shapes) in enumerate(cls.examples()):
                 yield pytest.param(layer, shapes, id=f"{name} {number}")
 
@@ -206,7 +212,8 @@ def test_every_layer_to_keras_and_back(layer, shapes, suffix, rng, tmp_path):
     xs = [rng.normal(size=(3, *shape)).astype(np.float32) for shape in shapes]
     expected = ours.predict(xs if len(xs) > 1 else xs[0])
     np.testing.assert_allclose(theirs.predict(xs if len(xs) > 1 else xs[0], verbose=0), expected, atol=1e-5)
-    if type(layer).__name__.startswith("Random"):  # Keras (3.15.1) cannot write those that it has read to .h5
+    if type(layer).__name__.startswith(("Random", "AugMix", "RandAugment", "Solarization")):
+        # Keras (3.15.1) cannot write those that it has read to .h5, nor its own
         suffix = ".keras"
     theirs.save(tmp_path / f"theirs{suffix}")
     back = mc.load_model(tmp_path / f"theirs{suffix}")

@@ -333,6 +333,16 @@ MADE_AGAIN = {
 
 
 @pytest.mark.parametrize("how", MADE_AGAIN)
+def test_what_a_wrapper_holds_is_of_the_room_again(tmp_path, how):
+    wrapped = layers.SpectralNormalization(layers.Dense(2, kernel_constraint="non_neg"))
+    inputs = keras.Input((3,))
+    again = MADE_AGAIN[how](Model(inputs, wrapped(inputs)), tmp_path).layers[-1]
+    for wrapper in (again, type(wrapped).from_config(wrapped.get_config())):
+        assert type(wrapper.layer) is layers.Dense
+        assert wrapper.layer.get_config()["bias_constraint"] is None  # as Keras writes it
+
+
+@pytest.mark.parametrize("how", MADE_AGAIN)
 def test_layers_that_a_file_or_a_config_made_are_those_of_the_room(tmp_path, how):
     inside = keras.Sequential([keras.Input((6, 6, 2)), layers.Conv2D(3, 3, name="last"), layers.LeakyReLU()], name="in")
     inputs = keras.Input((6, 6, 2))

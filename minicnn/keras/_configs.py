@@ -20,6 +20,7 @@ from minicnn.settings import floatx
 
 _OF_KERAS_ALONE = ("lora_alpha", "lora_rank", "quantization_config", "renorm", "renorm_clipping", "renorm_momentum")
 _OF_KERAS_ALONE += ("rms_scaling", "virtual_batch_size")
+_WITH_PENALTY = ("Conv", "Depthwise", "Embedding", "Separable")  # which write activity_regularizer=None
 
 
 def of_layer(layer: Layer, core_class: Any, config: Config) -> Config:
@@ -46,7 +47,8 @@ def _in_keras(layer, core_class, config):
     dtype = str(layer.weights[0].dtype) if layer.weights else floatx()
     arguments = {name: value for name, value in config.items() if name in known}
     if _takes(type(layer)) and core_class.rare_options != Layer.rare_options:  # of its weights
-        arguments |= {name: None for name in core_class.rare_options if name not in config}
+        left_out = () if core_class.__name__.startswith(_WITH_PENALTY) else Layer.rare_options
+        arguments |= {n: None for n in core_class.rare_options if n not in config and n not in left_out}
     written = layer_to_keras(core_class.__name__, arguments, dtype)["config"]
     if layer.declared_input_shape is not None and "input_shape" in config:
         written["batch_input_shape"] = (None, *layer.declared_input_shape)

@@ -124,7 +124,8 @@ def later(compile, fit):
 
 
 for _name, _why in ABSENT_ATTRIBUTES.items():
-    setattr(layers.Layer, _name, Skipping(_why))
+    for _class in (layers.Layer, keras.Model, keras.Sequential):  # models refuse some by methods of their own
+        setattr(_class, _name, Skipping(_why))
 keras.random.SeedGenerator.state = Skipping("seed generators: a random number is a function of the model's seed")
 layers.Layer._flatten_layers = lambda self: [self, *(layers_within(self) if hasattr(self, "layers") else ())]
 layers.Layer._trainable_variables = property(lambda self: [w for w in self.weights if w.has_gradient])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial, wraps
 from inspect import signature
@@ -137,6 +138,8 @@ def _translate(name, args, kwargs):
         _check_strides(name, args, kwargs)
     if name == "Activation" and args:
         args = (activation(args[0]), *args[1:])
+    if name == "SpectralNormalization" and isinstance(kwargs.get("layer"), Mapping):  # of a config: a layer of Keras's
+        kwargs["layer"] = __getattr__("deserialize")(kwargs["layer"])
     if name == "Rescaling":
         args, kwargs = scale_of_channels(args, kwargs)
     kwargs = with_functions(kwargs)

@@ -19,6 +19,8 @@ def as_in_keras(layer: Any) -> Any:
     own = vars(layers).get(type(layer).__name__)
     if vars(own or object).get("core_class") is type(layer) and not isinstance(layer, core.InputLayer):
         layer.__class__ = own
+    if isinstance(layer, core.SpectralNormalization):
+        as_in_keras(layer.layer)
     return layer
 
 

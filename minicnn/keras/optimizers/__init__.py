@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from minicnn import optimizers as core
 from minicnn.keras import _applied, _optimizer_variables
 from minicnn.keras._names import lookup
-from minicnn.keras._translation import renamed, translated
+from minicnn.keras._translation import Translated, renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.optimizers._symbolic import get_gradients, get_updates
 from minicnn.keras.optimizers._updating import Optimizer as Optimizer
@@ -19,6 +19,7 @@ from minicnn.keras.optimizers._variables import Iterations, LearningRate, hyperp
 from minicnn.keras.saving._objects import reading
 from minicnn.layers.names import unique_name
 from minicnn.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
+from minicnn.own_parts import is_of_package
 from minicnn.registry import is_config, to_plain
 
 _CLASSES = {
@@ -179,6 +180,16 @@ def _with_config(core_class):
     return get_config
 
 
+class _Named(Translated):
+    """Metaclass of the optimizers: those of a user's subclass get a name by it, as in Keras."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        optimizer = super().__call__(*args, **kwargs)
+        if optimizer.name is None and not is_of_package(cls):
+            optimizer.name = unique_name(cls.__name__)
+        return optimizer
+
+
 def translated_class(core_class: type, translate: Callable[..., Any], module: str) -> type:
     """The class of an optimizer as Keras has it.
 
@@ -202,7 +213,7 @@ def translated_class(core_class: type, translate: Callable[..., Any], module: st
     own |= {name: hyperparameter(name) for name in numbers}
     own |= {"get_updates": get_updates, "get_gradients": get_gradients}
     own |= {**_optimizer_variables.METHODS, **_applied.METHODS, "apply": _applied.with_apply(core_class)}
-    return translated(core_class, translate, module, **own)
+    return translated(core_class, translate, module, _Named, **own)
 
 
 for _name, _class in _CLASSES.items():

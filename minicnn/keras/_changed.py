@@ -155,7 +155,7 @@ def _written_in(thing: Any) -> Iterator[Any]:
 
 def _all_written(model):
     known = vars(model).get("_written")
-    if known is None or known.at != (Changes.count, model.graph):
+    if known is None or known.count != Changes.count or known.graph is not model.graph:
         known = vars(model)["_written"] = _Written(model)
     return known.things
 
@@ -165,7 +165,7 @@ class _Written:
 
     def __init__(self, model: Any = None) -> None:
         self.things = [] if model is None else list(dict.fromkeys(_written_in(model)))
-        self.at = None if model is None else (Changes.count, model.graph)
+        self.count, self.graph = Changes.count, None if model is None else model.graph
 
     def __reduce__(self) -> Any:
         return _Written, ()
@@ -264,17 +264,25 @@ class Following:
         self._trace(self.input_structure)  # type: ignore[attr-defined]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._has_no_call_within():
+            return super().__call__(*args, **kwargs)  # type: ignore[misc]
         before = _state_of(self) if (traced := vars(self).get("_traced")) is not None and traced.runs else []
         renew(self)
         made = super().__call__(*args, **kwargs)  # type: ignore[misc]
         _put(before if not self._is_eager() else [])
         return made
 
+    def _has_no_call_within(self):
+        """Whether the library's own layers are all there is, whose attributes do not change what is computed."""
+        return self.graph is not None and not _all_written(self)  # type: ignore[attr-defined]
+
     def _is_eager(self):
         return self.run_eagerly or self.has_own_steps or self.runs_at_once  # type: ignore[attr-defined]
 
     def _run_traced(self, functions, method, args, kwargs):
         """What a method gives by the graphs that a function of Keras's was traced with: now, if it was not yet."""
+        if self._has_no_call_within():
+            return method(*args, **kwargs)
         traced = vars(self).setdefault("_traced", _Traced())
         if self._is_eager() or functions[0] not in traced.states:
             renew(self)

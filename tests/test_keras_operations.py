@@ -111,18 +111,24 @@ REFUSED = {
     "a softmax over samples": (operation("Softmax", [T], NN, axis=None), "Softmax"),
     "an elu of nothing": (operation("Elu", [T], NN, alpha=None), "Elu"),
     "samples": (operation("Mean", [T], axis=None, keepdims=False), "Mean"),
-    "an array / x": (operation("TrueDivide", [ARRAY, T]), "called on tensors"),
-    "x + an array of samples": (operation("Add", [T, as_array(np.ones((3, 4, 5, 2)).tolist())]), "called on tensors"),
-    "x + lists of two lengths": (operation("Add", [T, as_array([[1.0], [2.0, 3.0]])]), "called on tensors"),
-    "x max an array": (operation("Maximum", [T, ARRAY]), "called on tensors"),
-    "2 / x": (operation("TrueDivide", [2.0, T]), "called on tensors.*Received: 2.0"),
+    "an array / x": (operation("TrueDivide", [ARRAY, T]), "no tensor of the model"),
+    "x + an array of samples": (
+        operation("Add", [T, as_array(np.ones((3, 4, 5, 2)).tolist())]),
+        "no tensor of the model",
+    ),
+    "x + lists of two lengths": (operation("Add", [T, as_array([[1.0], [2.0, 3.0]])]), "no tensor of the model"),
+    "x max an array": (operation("Maximum", [T, ARRAY]), "no tensor of the model"),
+    "2 / x": (operation("TrueDivide", [2.0, T]), "no tensor of the model.*Received: 2.0"),
     "the batch axis": (operation("Transpose", [T], axes=[1, 0, 2, 3]), "Transpose"),
     "an unknown one": (operation("Erfinv", [T]), "Erfinv"),
-    "a number of 400 digits": (operation("Divide", [T, 10**400]), "called on tensors.*Received: 1000"),
+    "a number of 400 digits": (operation("Divide", [T, 10**400]), "no tensor of the model.*Received: 1000"),
     "a name that is none": (operation(["Sqrt"], [T]), "Sqrt"),
     "an axis that is none": (operation("Mean", [T], axis=[1, "2"], keepdims=False), "Mean"),
     "a tensor without a shape": (operation("Max", [tensor("x", shape=5)], axis=[1, 2], keepdims=False), "Max"),
-    "a tensor that is none": (operation("Max", [{"class_name": "a", "config": [1]}], axis=[1, 2]), "called on tensors"),
+    "a tensor that is none": (
+        operation("Max", [{"class_name": "a", "config": [1]}], axis=[1, 2]),
+        "no tensor of the model",
+    ),
 }
 
 

@@ -511,7 +511,7 @@ def test_images_of_a_single_tap_need_not_be_copied(rng, monkeypatch):
     model = mc.Model(inputs, layers.Conv2D(1, 1)(inputs))
     model.predict_on_batch(rng.random((2, 30, 30, 64), np.float32))
     monkeypatch.setattr(NUMBA, "load", None)
-    x = rng.random((2, 30, 30, 64), np.float32)
+    x = readable(rng.random((2, 30, 30, 64), np.float32))
     expected = np.tensordot(x.astype(float), model.get_weights()[0][0, 0].astype(float), 1)
     np.testing.assert_allclose(model.predict_on_batch(x), expected, rtol=1e-4, atol=1e-4)
 

@@ -287,7 +287,7 @@ class Following:
         if self._is_eager() or functions[0] not in traced.states:
             renew(self)
         else:
-            self._say_what_stays(traced.states[functions[0]])
+            self._say_what_was_traced(traced.states[functions[0]])
         outer, traced.runs = traced.runs, True
         try:
             return method(*args, **kwargs)
@@ -299,7 +299,7 @@ class Following:
             for function in functions if now is traced else ():
                 traced.states.setdefault(function, _state_of(self))
 
-    def _say_what_stays(self, state):
+    def _say_what_was_traced(self, state):
         """Warn of an attribute that was changed since; what `call` made then is used."""
         for thing, kept in state:
             seen = kept["_seen"].values

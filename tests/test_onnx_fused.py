@@ -118,6 +118,19 @@ def test_root_mean_square(operator, opset, tmp_path, rng):
     assert_close(mc.import_onnx(path).predict(x.astype("f4")), expected, TOLERANCE)
 
 
+@pytest.mark.parametrize("shape", [(5, 6), (5, 4, 6)])
+@pytest.mark.parametrize(("operator", "opset"), [("SimplifiedLayerNormalization", 17), ("RMSNormalization", 23)])
+def test_root_mean_square_leaves_the_axes_of_an_input(operator, opset, shape, tmp_path, rng):
+    """(N, steps, features) became (N, features, steps), as if its parts went over images' widths."""
+    nodes = [(operator, ["x", "w"], {"axis": -1, "epsilon": 0.25})]
+    path = fused(tmp_path / "f.onnx", nodes, shape, opset, domain="", w=rng.normal(size=6).astype("f4"))
+    model = mc.import_onnx(path)
+    assert model.input_shape == (None, *shape)
+    x = rng.normal(size=(3, *shape)).astype("f4")
+    (expected,) = run_file(path, [x]).values()
+    assert_close(model.predict(x), expected, TOLERANCE)
+
+
 def test_root_mean_square_over_other_axes(tmp_path):
     nodes = [("RMSNormalization", ["x", "w"], {"axis": 1})]
     path = fused(tmp_path / "f.onnx", nodes, (5, 6), 23, domain="", w=np.ones((5, 6), "f4"))

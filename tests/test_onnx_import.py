@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_files import check_export, check_import, check_round_trip, make_file, onnx, run_file, session
+from onnx_files import TOLERANCE, check_export, check_import, check_round_trip, make_file, onnx, run_file, session
 from oracles import assert_close
 
 import minicnn as mc
@@ -574,6 +574,45 @@ def test_an_input_with_channels_last_keeps_its_axes(nodes, path, rng):
     make_file(path, f"g (float[N,5,6,4] x) => (y) {{ {convolution} {nodes} }}", checked=False, **constants)
     model = check_import(path, (5, 6, 4), rng=rng, images_in=False, images_out=False)
     assert model.input_shape == (None, 5, 6, 4)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants"),
+    [
+        ("m = ReduceMax<axes=[3]>(x) i = Transpose<perm=[0, 3, 1, 2]>(m) y = Conv(i, w)", arrays(w=(2, 1, 3, 3))),
+        (
+            "m = ReduceMean<axes=[1, 2]>(x) i = Transpose<perm=[0, 3, 1, 2]>(m) c = Conv(i, w) "
+            "t = Transpose<perm=[0, 2, 3, 1]>(c) y = Mul(x, t)",
+            arrays(w=(4, 4, 1, 1)),
+        ),
+        ("m = ReduceMean<axes=[1, 2], keepdims=0>(x) y = MatMul(m, w)", arrays(w=(4, 5))),
+        ("m = ReduceMean<axes=[-1]>(x) s = Sub(x, m) y = MatMul(s, w)", arrays(w=(4, 5))),
+        ("a = Constant<value_ints=[-1]>() m = ReduceSum(x, a) y = Sub(x, m)", {}),
+    ],
+)
+def test_what_is_reduced_first_may_have_channels_last(nodes, constants, path, rng):
+    """The input was taken for channels-first images, and (H, W, C) became (W, C, H)."""
+    make_file(path, f"g (float[N,5,6,4] x) => (y) {{ {nodes} }}", checked=False, **constants)
+    model = mc.import_onnx(path)
+    assert model.input_shape == (None, 5, 6, 4)
+    x = rng.normal(size=(3, 5, 6, 4)).astype(np.float32)
+    (expected,) = run_file(path, [x]).values()
+    y = model.predict(x)
+    assert_close(np.moveaxis(y, -1, 1) if "y = Conv" in nodes else y, expected, TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("node", "shape"),
+    [
+        ("y = ReduceMean<axes=[1], keepdims=0>(x)", (5, 4)),  # Keras's GlobalAveragePooling1D
+        ("y = ReduceMean<axes=[2], keepdims=0>(x)", (4, 5)),  # PyTorch's x.mean(2) of (N, C, L)
+        ("m = ReduceMean<axes=[2]>(x) y = Sub(x, m)", (5, 4)),
+        ("m = ReduceMean<axes=[2]>(x) s = Sub(x, m) y = MaxPool<kernel_shape=[2]>(s)", (4, 5)),
+    ],
+)
+def test_which_axis_of_a_series_is_that_of_channels(node, shape, path):
+    make_file(path, f"g (float[N,5,4] x) => (y) {{ {node} }}", checked=False)
+    assert mc.import_onnx(path).input_shape == (None, *shape)
 
 
 @pytest.mark.parametrize(("a", "b", "expected"), [(16, -3, 5), (-16, -3, -5), (15, -3, 5), (16, 3, -5), (-16, 3, 5)])

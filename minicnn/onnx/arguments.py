@@ -61,38 +61,36 @@ AXES_KEPT |= {"ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "R
 """Those that leave the axes in their order too, but for what keepdims says."""
 
 
-def takes_a_list(node: FileNode, shapes: dict[str, tuple[int, ...]]) -> bool:
+def takes_a_list(node: FileNode, arrays: dict[str, np.ndarray]) -> bool:
     """Whether a node takes a list, say of channels, from one axis, and leaves the axes in their order.
 
-    `shapes` has those of arrays of the file, by name.
+    `arrays` has those of the file, by name.
     """
-    indices = shapes.get(node.inputs[1]) if len(node.inputs) == 2 else None
+    indices = arrays.get(node.inputs[1]) if len(node.inputs) == 2 else None
     if indices is None:
         return False
-    return (node.operator, len(indices)) == ("Gather", 1) or (node.operator == "GatherND" and indices[1:] == (1,))
+    return (node.operator, indices.ndim) == ("Gather", 1) or (node.operator == "GatherND" and indices.shape[1:] == (1,))
 
 
-def gives_images(node: FileNode, images: dict[str, bool], shapes: dict[str, tuple[int, ...]]) -> bool | None:
+def gives_images(node: FileNode, images: dict[str, bool], arrays: dict[str, np.ndarray]) -> bool | None:
     """Whether a node's outputs are images whose channels are axis 1; None if they do not come from such images.
 
     Parameters
     ----------
     images : dict
         The same for the nodes before and the inputs of the graph, by name; without those that it is None for.
-    shapes : dict
+    arrays : dict
         As `takes_a_list` needs them.
     """
     known = [images[name] for name in node.inputs if name in images]
-    if node.operator in ELEMENTWISE_OPERATORS or node.operator in AXES_KEPT or takes_a_list(node, shapes):
+    if node.operator in ELEMENTWISE_OPERATORS or node.operator in AXES_KEPT or takes_a_list(node, arrays):
         return any(known) and node.attributes.get("keepdims", 1) == 1 if known else None
     if node.operator in CHANNEL_OPERATORS:
         return True
     return False if known else None
 
 
-def are_read_as_images(
-    name: str, rank: int, readers: dict[str, list[FileNode]], shapes: dict[str, tuple[int, ...]]
-) -> bool:
+def are_read_as_images(name: str, rank: int, readers: dict[str, list[FileNode]], arrays: dict[str, np.ndarray]) -> bool:
     """Whether the first operator that cares takes axis 1 of an input of the graph for the channels.
 
     Parameters
@@ -103,7 +101,7 @@ def are_read_as_images(
         Its axes, with the batch axis.
     readers : dict
         The nodes that read each name.
-    shapes : dict
+    arrays : dict
         As `takes_a_list` needs them.
     """
     seen, waiting = {name}, [(name, list(range(rank)))]  # the input's axes in the order that they have there
@@ -111,20 +109,34 @@ def are_read_as_images(
     while waiting:
         name, axes = waiting.pop()
         for node in readers.get(name, ()):
+            keeps_axes = node.operator in (*ELEMENTWISE_OPERATORS, "Slice", "Split", "Transpose")
             if node.operator.startswith("Reduce"):
-                of_reduced.append(axes[1] == 1)
-                continue
-            if node.operator in CHANNEL_OPERATORS:
+                keeps_axes = node.get("keepdims", 1) == 1
+                of_reduced.append(_is_of_channels_first(node, axes, arrays))
+            elif node.operator in CHANNEL_OPERATORS:
                 return axes[1] == 1
             perm = list(range(rank))
             if node.operator == "Transpose":
                 perm = node.get("perm", perm[::-1], list)
-            keeps_axes = node.operator in (*ELEMENTWISE_OPERATORS, "Slice", "Split", "Transpose")
-            if (keeps_axes or takes_a_list(node, shapes)) and sorted(perm) == list(range(rank)):
+            if (keeps_axes or takes_a_list(node, arrays)) and sorted(perm) == list(range(rank)):
                 new = [output for output in node.outputs if output not in seen]
                 seen.update(new)
                 waiting += [(output, [axes[axis] for axis in perm]) for output in new]
     return any(of_reduced[:1])
+
+
+def _is_of_channels_first(node, axes, arrays):
+    """Whether a sum, mean or maximum goes over what it may if channels come first in the graph's input.
+
+    Not over the last axis alone, which normalizes pixels or entries of a series, nor over all but the last one, which
+    pools what has channels last. `axes` are the input's, in the order in which the node sees them.
+    """
+    over = node.get("axes", None, list)
+    if over is None and len(node.inputs) > 1:
+        over = integers(node, arrays.get(node.inputs[1]))
+    over, last = sorted(axes[axis % len(axes)] for axis in over or ()), len(axes) - 1
+    is_normalizing = over == [last] and (last > 2 or node.get("keepdims", 1) == 1)
+    return axes[1] == 1 and over != [*range(1, last)] and not is_normalizing
 
 
 def pair(node: FileNode, attribute: str, default: tuple[int, int] | None = (1, 1)) -> tuple[int, int]:

@@ -75,10 +75,10 @@ class Importer:
         self.origins: Origins = Origins(graph.decisions)
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
-        self._readers, self._shapes = {}, {name: array.shape for name, array in graph.constants.items()}
+        self._readers, self._arrays = {}, dict(graph.constants)
         self._images = {}  # name of what comes from channels-first images → whether it is such images itself
         for node in graph.nodes:
-            self._note_shape(node)
+            self._note_array(node)
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
         self._done, self._layers, self._views, self._layer_names = set(), {}, {}, set()
@@ -92,12 +92,12 @@ class Importer:
         outputs = [self._output(name) for name in self._graph.outputs]
         return Model(inputs, outputs, name=self._layer_name(self._graph.name or "onnx"))
 
-    def _note_shape(self, node):
+    def _note_array(self, node):
         if node.operator == "Constant":
-            self._shapes[node.outputs[0]] = np.shape(next(iter(node.attributes.values()), 0))
+            self._arrays[node.outputs[0]] = np.asarray(next(iter(node.attributes.values()), 0))
 
     def _run_node(self, node):
-        found = gives_images(node, self._images, self._shapes)
+        found = gives_images(node, self._images, self._arrays)
         for name in () if found is None or node.operator == "If" else node.outputs:
             self._images.setdefault(name, found)
         if id(node) not in self._done:
@@ -110,10 +110,10 @@ class Importer:
         ends = zip(branch.outputs, node.outputs, strict=True)
         nodes = [*branch.nodes, *(node.part("Identity", [own], [name], {}) for own, name in ends if name)]
         self._known.update(branch.constants)
-        self._shapes.update((name, array.shape) for name, array in branch.constants.items())
+        self._arrays.update(branch.constants)
         read_in_place(self._readers, node, nodes)
         for inner in nodes:
-            self._note_shape(inner)
+            self._note_array(inner)
         for inner in nodes:
             self._run_node(inner)
 
@@ -121,7 +121,7 @@ class Importer:
         """Whether the file reads an input as channels-first images; those that minicnn wrote have channels last."""
         rank = len(self._graph.inputs[name]) + 1
         is_ours = self._graph.producer == PRODUCER
-        return rank > 2 and not is_ours and are_read_as_images(name, rank, self._readers, self._shapes)
+        return rank > 2 and not is_ours and are_read_as_images(name, rank, self._readers, self._arrays)
 
     def _input(self, name, shape):
         """The model's input, its channels last if the file reads it as channels-first images."""

@@ -8,6 +8,7 @@ import pytest
 import minicnn as mc
 from minicnn import keras
 from minicnn.errors import FileFormatError
+from minicnn.saving.keras.operations import part
 
 WHOLE = {"class_name": "__slice__", "config": {"start": None, "stop": None, "step": None}}
 ELLIPSIS = {"class_name": "__ellipsis__", "config": {}}
@@ -78,6 +79,13 @@ def test_parts_that_take_samples_apart():
         mc.models.model_from_json(with_part([bounds(0, 2)], (5, 6, 4)))
 
 
+def test_parts_with_several_ellipses_are_no_parts():
+    """Each stood for all axes that the file's own shape has, of which there may be any number."""
+    with pytest.raises(FileFormatError, match=r"layer 'get_item' \(GetItem\) is called on something that is no tensor"):
+        mc.models.model_from_json(with_part([ELLIPSIS, ELLIPSIS], (5, 6, 4)))
+    assert part([ELLIPSIS] * 3000, [None] * 6000) is None
+
+
 def test_parts_of_keras_2_with_a_new_axis(rng):
     x = rng.normal(size=(3, 5, 4)).astype(np.float32)
     plain = {"start": None, "stop": None, "step": None}
@@ -138,6 +146,10 @@ def test_thresholded_relu_of_keras_2():
     model = mc.models.model_from_json(sequential("ThresholdedReLU", version="2.15.0", theta=0.3))
     y = model.predict(np.float32([[-1, 0.2, 0.3, 0.4]]), verbose=0)
     np.testing.assert_array_equal(y, np.float32([[0, 0, 0, 0.4]]))
+    model = mc.models.model_from_json(sequential("ThresholdedReLU", version="2.15.0"))  # θ is 1 there, and 0 of ReLU
+    np.testing.assert_array_equal(
+        model.predict(np.float32([[-1, 0.9, 1.1, 2]]), verbose=0), np.float32([[0, 0, 1.1, 2]])
+    )
 
 
 def test_augmentation_of_keras_3_3_has_a_range_that_it_does_not_use():

@@ -145,7 +145,8 @@ def _layer(entry, is_old):
             | {key: config[key] for key in ("batch_input_shape", "dtype") if key in config},
         )
     if class_name == "ThresholdedReLU":
-        class_name, config = "ReLU", {"threshold" if key == "theta" else key: config[key] for key in config}
+        threshold = config.pop("theta", 1.0)
+        class_name, config = "ReLU", config | {"threshold": threshold}
     if is_old and config.get("activation") == "hard_sigmoid":
         config["activation"] = HARD_SIGMOID
     if class_name == "VarianceScaling" and config.get("distribution") == "normal":

@@ -250,15 +250,17 @@ def of_axes(name: str, config: Config, shape: object) -> Made:
 
 
 def part(spec: object, shape: object) -> Made:
-    """A part by indices, as Keras 2 and 3 write them; an ellipsis stands for axes that are taken whole."""
+    """A part by indices, as Keras 2 and 3 write them; one ellipsis may stand for axes that are taken whole."""
     if not isinstance(spec, list):
         return None
     keys: list[Any] = []
+    has_ellipsis = False
     for index in spec:
         class_name, bounds = (index.get("class_name"), _config(index) or index) if isinstance(index, dict) else ("", {})
         if index is None or is_integer(index):  # None is a new axis
             keys.append(index)
-        elif class_name == "__ellipsis__" and isinstance(shape, list):
+        elif class_name == "__ellipsis__" and isinstance(shape, list) and not has_ellipsis:
+            has_ellipsis = True
             keys += [[None, None, None]] * (len(shape) + 1 - sum(other is not None for other in spec))
         elif {"start", "stop", "step"} <= bounds.keys():
             keys.append([bounds["start"], bounds["stop"], bounds["step"]])

@@ -271,6 +271,11 @@ CONNECTED = """
 import os, sys
 from minicnn.distribution import problems
 problems.announce(problems.Worker.here(0))
+if not os.fork():  # a process that outlives the worker
+    os.close(1)
+    os.close(2)
+    os.read(int(sys.argv[1]), 1)
+    os._exit(0)
 print(flush=True)
 sys.stdin.readline()
 """
@@ -280,8 +285,10 @@ sys.stdin.readline()
 def test_the_first_worker_to_end_is_known():
     ends = launching._Ends()
     environment = os.environ | {problems.LAUNCHED: ends.name, "PYTHONPATH": str(HERE.parent)}
-    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
-    workers = [subprocess.Popen([sys.executable, "-c", CONNECTED], **pipes, env=environment) for _ in range(4)]
+    outlived, kept = os.pipe()
+    options = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")} | {"pass_fds": [outlived]}
+    command = [sys.executable, "-c", CONNECTED, str(outlived)]
+    workers = [subprocess.Popen(command, **options, env=environment) for _ in range(4)]
     for worker in workers:
         worker.stdout.readline()
     ends.welcome()
@@ -290,6 +297,27 @@ def test_the_first_worker_to_end_is_known():
     for number in (3, 1, 2, 0):  # of the first one nobody knows whether it is a worker
         workers[number].communicate(b"end\n")
     assert ends.first(known) == workers[1].pid
+    for end in (outlived, kept):
+        os.close(end)
+
+
+def test_where_no_connections_are_to_be_had_nothing_is_known(monkeypatch):
+    """As in some sandboxes, and on other machines than `minicnn launch`, where any program may have the name."""
+
+    class Refused(socket.socket):
+        def bind(self, address):
+            raise OSError("Operation not permitted")
+
+        def connect(self, address):
+            pytest.fail("nobody listens")
+
+    monkeypatch.setattr(socket, "socket", Refused)
+    ends = launching._Ends()
+    ends.welcome()
+    assert ends.first({1, 2}) is None
+    for name in (ends.name, "00001:elsewhere"):
+        monkeypatch.setenv(problems.LAUNCHED, name)
+        problems.announce(problems.Worker(0, socket.gethostname(), 1))
 
 
 @with_mpi

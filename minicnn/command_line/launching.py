@@ -140,27 +140,29 @@ class _Ends:
     Attributes
     ----------
     name : str
-        What the workers connect to, a socket in Linux's abstract namespace; elsewhere a word.
+        What the workers connect to, a socket in Linux's abstract namespace, and on which machine; elsewhere that alone.
     """
 
     def __init__(self) -> None:
-        self.name = "elsewhere"
         self._processes: dict[int, int] = {}  # of the connections' file descriptors
         self._connections: list[socket.socket] = []
-        if is_linux := sys.platform == "linux":
-            self._door = socket.socket(socket.AF_UNIX)
-            self._door.bind("")  # the kernel chooses a name
-            self._door.listen(1024)
-            self._door.setblocking(False)
-            self.name = self._door.getsockname()[1:].decode()
-        self._queue = select.epoll() if is_linux else None
+        self._queue, own = None, ""
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):  # some sandboxes have no such sockets
+                self._door = socket.socket(socket.AF_UNIX)
+                self._door.bind("")  # the kernel chooses a name
+                self._door.listen(1024)
+                self._door.setblocking(False)
+                own = self._door.getsockname()[1:].decode()
+                self._queue = select.epoll()
+        self.name = f"{own}:{socket.gethostname()}"
 
     def welcome(self) -> None:
         """Take the connections that have come."""
         while self._queue:
             try:
                 connection, _ = self._door.accept()
-            except BlockingIOError:
+            except OSError:  # there is none, or there are more than this process may have open
                 return
             process, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
             self._connections.append(connection)

@@ -15,7 +15,7 @@ from minicnn import console
 PATIENCE = 1.0  # seconds that worker 0, which has most likely the same to say, gets to say it first
 FAILED = 1  # exit code
 MARK = "minicnn-worker"  # what `minicnn launch` knows the workers' processes by
-LAUNCHED = "MINICNN_LAUNCHED"  # the environment variable by which it says that it reads: a name to connect to
+LAUNCHED = "MINICNN_LAUNCHED"  # the environment variable by which it says that it reads: name:host, to connect to
 INTERRUPTED = 130  # exit code after Ctrl-C, as of shells
 
 
@@ -49,16 +49,15 @@ class Worker(NamedTuple):
 
 def announce(worker: Worker) -> None:
     """Tell `minicnn launch`, if it reads, who this process is; on its machine, stay connected to it until the end."""
-    name = os.environ.get(LAUNCHED)
-    if name is None:
+    if LAUNCHED not in os.environ:
         return
-    if sys.platform == "linux":
+    name, _, host = os.environ[LAUNCHED].partition(":")
+    if name and host == worker.host and sys.platform == "linux":  # elsewhere another program may have that name
         connection = socket.socket(socket.AF_UNIX)
-        with contextlib.suppress(OSError):  # on another machine there is nobody
+        connection.settimeout(PATIENCE)
+        with contextlib.suppress(OSError):
             connection.connect(f"\0{name}")
-        os.register_at_fork(
-            after_in_child=connection.close
-        )  # keeps it open, and what may outlive this process closes it
+        os.register_at_fork(after_in_child=connection.close)  # holds it; what may outlive this process closes it
     console.say(f"{MARK} {worker.rank} {worker.process} {worker.host};", sys.stderr)
 
 

@@ -70,8 +70,9 @@ def thing_advice(kind: str, thing: object) -> str:
     str
         Begins with "; ", or is empty.
     """
-    named = thing if hasattr(thing, "__qualname__") else type(thing)  # a class or a function, or an object of one
-    if str(getattr(named, "__module__", "")).partition(".")[0] == "torch":
+    cls = thing if isinstance(thing, type) else type(thing)
+    named = thing if hasattr(thing, "__qualname__") else cls  # a class or a function, or an object of one
+    if any(_is_of_torch(part) for part in (named, *cls.__mro__)):
         name = str(getattr(named, "__name__", ""))
         here = CLASSES.get(_FUNCTIONS.get(name, name))
         return f"; PyTorch's {name} is {here} here, {PAGE}" if here else f"; parts of PyTorch are not taken, {PAGE}"
@@ -80,6 +81,10 @@ def thing_advice(kind: str, thing: object) -> str:
     if kind == "activation" and isinstance(thing, int):
         return "; a layer is given how many outputs it has, and sees the number of its inputs: Dense(10)"
     return ""
+
+
+def _is_of_torch(part):
+    return str(getattr(part, "__module__", "")).partition(".")[0] == "torch"
 
 
 def explain_missing(thing: object, name: str) -> object:

@@ -353,6 +353,8 @@ def test_class_numbers_where_a_metric_takes_columns(metric):
 def test_metrics_that_take_other_numbers():
     with pytest.raises(ValueError, match=r"class numbers themselves; .*SparseCategoricalAccuracy\(\) is meant"):
         metrics.Accuracy().update_state(Y, np.eye(3)[Y])
+    with pytest.raises(ValueError, match=r"class numbers must be whole. Received: 0.5 at position 1"):
+        metrics.SparseTopKCategoricalAccuracy().update_state([0, 0.5], [[0.2, 0.8], [0.7, 0.3]])
 
 
 def test_metrics_of_other_libraries_may_put_values_into_sets():
@@ -665,12 +667,20 @@ def cross_entropy(input, target):
 
 
 cross_entropy.__module__ = "torch.nn.functional"
+
+
+class Own(of_torch("Module")):
+    """A user's module."""
+
+
 PARTS = {
     "loss": (
         lambda: losses.get(of_torch("CrossEntropyLoss")()),
         "SparseCategoricalCrossentropy(from_logits=True) here",
     ),
     "function": (lambda: losses.get(cross_entropy), "cross_entropy is SparseCategoricalCrossentropy(from_logits=True)"),
+    "a loss of one's own": (lambda: losses.get(Own()), "; parts of PyTorch are not taken"),
+    "a layer of one's own": (lambda: mc.Sequential([Own()]), "; parts of PyTorch are not taken"),
     "layer": (lambda: mc.Sequential([of_torch("Linear")()]), "Dense(10); PyTorch's Linear is Dense here"),
     "optimizer": (
         lambda: mc.optimizers.get(of_torch("Adam", "torch.optim.adam")()),

@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn.checks import check_positive_int
 from minicnn.hints import Shape
-from minicnn.losses.targets import label_shapes
+from minicnn.losses.targets import check_labels, label_shapes
 from minicnn.metrics.base import Metric, register
 
 __all__ = ["SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy"]
@@ -37,8 +37,11 @@ class SparseTopKCategoricalAccuracy(Metric):
     def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
         if self.from_sorted_ids:
             return (prediction[..., : self.k] == target.reshape(*prediction.shape[:-1], 1)).any(axis=-1)
-        labels = target.reshape(prediction.shape[:-1]).astype(np.int64, copy=False)
-        inside = labels.clip(0, prediction.shape[-1] - 1)  # (N, …); what a loss ignores is wrong here
+        labels, classes = target.reshape(prediction.shape[:-1]).astype(np.int64, copy=False), prediction.shape[-1]
+        is_here = isinstance(target, np.ndarray)  # a GPU would be waited for
+        if is_here and target.dtype.kind == "f" and (target != np.floor(target)).any():
+            check_labels(target, classes)
+        inside = labels.clip(0, classes - 1)  # (N, …); what a loss ignores is wrong here
         score = np.take_along_axis(prediction, inside[..., None], axis=-1)  # (N, …, 1)
         larger = (prediction > score).sum(axis=-1)  # (N, …)
         return (larger < self.k) & np.isfinite(score[..., 0]) & (inside == labels)

@@ -557,6 +557,17 @@ def test_a_disk_that_is_full_is_an_error_of_the_system_that_names_the_file(name,
     assert path.read_bytes() == b"what was there before"
 
 
+@pytest.mark.parametrize("name", ["m.safetensors", "m.keras", "m.weights.h5"])
+def test_a_folder_of_the_files_name_is_said_to_be_one(name, tmp_path):
+    """The system's words were of a file that it had tried to rename."""
+    path = tmp_path / name
+    path.mkdir()
+    model = mc.Sequential([mc.Input((3,)), mc.layers.Dense(2)])
+    with pytest.raises(IsADirectoryError, match=r"^a path names the file, not its folder\. Received: '.*', a folder$"):
+        (model.save_weights if "weights" in name else model.save)(path)
+    assert [*tmp_path.iterdir()] == [path]
+
+
 def test_file_and_folder_reach_the_disk_in_order(tmp_path, monkeypatch):
     events = []
     to_disk, replace = files.to_disk, os.replace

@@ -51,6 +51,8 @@ def replacing(path: FilePath) -> Iterator[Path]:
         raise FileNotFoundError(
             f"the folder {str(path.parent)!r} does not exist: make it first. Received: {str(path)!r}"
         )
+    if path.is_dir():
+        raise IsADirectoryError(f"a path names the file, not its folder. Received: {str(path)!r}, a folder")
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
     try:

@@ -204,6 +204,15 @@ def test_optimizers_that_the_page_names_move_weights_as_pytorchs_do(name):
     np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_plateau_is_as_long_as_the_page_says():
+    """PyTorch 2.13's ReduceLROnPlateau, with losses that stay, has the lower rate from epoch 12 on."""
+    model = mc.Sequential([mc.Input((1,)), layers.Dense(1)])
+    model.compile(optimizers.SGD(1.0), "mse")
+    x, waits = np.zeros((2, 1)), mc.callbacks.ReduceLROnPlateau(patience=11)
+    rates = model.fit(x, x, epochs=14, validation_data=(x, x), callbacks=[waits], verbose=0).history["learning_rate"]
+    np.testing.assert_allclose(rates, [1.0] * 12 + [0.1] * 2, rtol=1e-6)
+
+
 def test_the_page_says_all_that_is_compared():
     page = (Path(__file__).parents[1] / "docs" / "pytorch.md").read_text(encoding="utf-8")
     for call in (
@@ -214,5 +223,6 @@ def test_the_page_says_all_that_is_compared():
         "ExponentialDecay(lr, 1, g)",
         "CosineDecay(lr, steps)",
         "PiecewiseConstantDecay([1, 3], [lr, lr / 10, lr / 100])",
+        "ReduceLROnPlateau(patience=11)",
     ):
         assert call in page

@@ -142,6 +142,19 @@ def test_own_layers_may_call_their_arguments_as_keras_1_did(version):
     np.testing.assert_array_equal(model.predict(np.ones((2, 4), np.float32), verbose=0), np.full((2, 4), 7))
 
 
+@pytest.mark.parametrize(
+    "name", ["ThresholdedReLU", "Custom>ThresholdedReLU", "RandomHeight", "Convolution2D", "Merge", "Dense"]
+)
+def test_own_layers_may_be_called_as_keras_called_its_own(name):
+    """A ThresholdedReLU of one's own was ReLU, in silence."""
+    own = type(name.rpartition(">")[2], (Powers,), {})
+    config = {"p": 5.0, "sigma": 2.0, "output_dim": 7, "init": "zero"}
+    text = sequential(name, version="2.15.0", **config)
+    model = mc.models.model_from_json(text, custom_objects={own.__name__: own})
+    assert type(model.layers[-1]) is own
+    np.testing.assert_array_equal(model.predict(np.ones((2, 4), np.float32), verbose=0), np.full((2, 4), 7))
+
+
 def test_thresholded_relu_of_keras_2():
     model = mc.models.model_from_json(sequential("ThresholdedReLU", version="2.15.0", theta=0.3))
     y = model.predict(np.float32([[-1, 0.2, 0.3, 0.4]]), verbose=0)

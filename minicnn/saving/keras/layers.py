@@ -12,7 +12,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.own_parts import is_of_package
 from minicnn.registry import ANY, constructor_parameters
-from minicnn.saving.keras.names import class_name_of, config_of, keras_object, object_from_keras, own_object
+from minicnn.saving.keras.names import class_name_of, config_of, is_own, keras_object, object_from_keras, own_object
 from minicnn.user_warnings import brief, warn_user
 
 NEUTRAL: dict[str, Any] = {
@@ -118,7 +118,8 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
             f"{label} holds code, which is never run from a file; write it as a layer of your own and give "
             "custom_objects"
         )
-    renamed = RENAMED.get(class_name, {})
+    is_users = is_own(class_name)
+    renamed = {} if is_users else RENAMED.get(class_name, {})
     arguments = {renamed.get(name, name): value for name, value in config.items() if name != "dtype"}
     if class_name == "InputLayer":
         return {"class_name": class_name, "config": _input_arguments(arguments, label)}
@@ -130,7 +131,7 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
     if class_name == "Lambda":
         arguments = _lambda_arguments(arguments, label)
     cls = layers.CLASSES.get(class_name) if class_name != "Lambda" else layers.Lambda
-    if cls is None:  # one of the user's, or unknown: the registry knows
+    if cls is None or is_users:  # one of the user's, or unknown: the registry knows
         return {"class_name": class_name, "config": arguments}
     known = {p.name for p in constructor_parameters(cls)} | {*SHARED_OPTIONS, *cls.rare_options}
     read = {}

@@ -10,6 +10,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.layers.base import Layer
 from minicnn.layers.base import _registry as registry
+from minicnn.own_parts import is_of_package
 from minicnn.user_warnings import brief
 
 CLASS_NAMES = {
@@ -38,6 +39,11 @@ def is_known(class_name: str) -> bool:
         return issubclass(registry.lookup(class_name), Layer)
     except ValueError:
         return False
+
+
+def is_own(class_name: str) -> bool:
+    """Whether a user has registered a layer's class under a name, or given it in ``custom_objects``."""
+    return is_known(class_name) and not is_of_package(registry.lookup(class_name))
 
 
 def config_of(entry: Config) -> Config:

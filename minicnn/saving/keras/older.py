@@ -5,6 +5,7 @@ from typing import Any
 
 from minicnn import layers
 from minicnn.errors import FileFormatError
+from minicnn.saving.keras.names import is_own
 from minicnn.user_warnings import brief, warn_user
 
 MAX_DEPTH = 100
@@ -129,6 +130,17 @@ def _modern(value, is_old, depth):
 
 def _layer(entry, is_old):
     class_name, config = entry["class_name"].rpartition(">")[2], dict(entry["config"])
+    if not is_own(class_name):  # a user's class may be called, and call its arguments, whatever it likes
+        class_name, config = _of_library(class_name, config)
+    if is_old and config.get("activation") == "hard_sigmoid":
+        config["activation"] = HARD_SIGMOID
+    if class_name == "VarianceScaling" and config.get("distribution") == "normal":
+        config["distribution"] = "truncated_normal"
+    return entry | {"class_name": class_name, "config": config}
+
+
+def _of_library(class_name, config):
+    """Today's class and arguments of a layer of Keras's."""
     if class_name == "Merge":
         class_name = MERGES.get(config.get("mode"), class_name)
         config = {"name": config.get("name"), "trainable": config.get("trainable", True)} | (
@@ -139,19 +151,12 @@ def _layer(entry, is_old):
         class_name = CLASSES.get(class_name, class_name)
     if class_name in ONLY_IN_TRAINING:
         warn_user(f"layer {brief(config.get('name'))} ({class_name}) is left out: it acts in training alone")
-        class_name, config = (
-            "Activation",
-            {"name": config.get("name"), "activation": "linear"}
-            | {key: config[key] for key in ("batch_input_shape", "dtype") if key in config},
-        )
+        kept = {key: config[key] for key in ("batch_input_shape", "dtype") if key in config}
+        return "Activation", {"name": config.get("name"), "activation": "linear"} | kept
     if class_name == "ThresholdedReLU":
         threshold = config.pop("theta", 1.0)
-        class_name, config = "ReLU", config | {"threshold": threshold}
-    if is_old and config.get("activation") == "hard_sigmoid":
-        config["activation"] = HARD_SIGMOID
-    if class_name == "VarianceScaling" and config.get("distribution") == "normal":
-        config["distribution"] = "truncated_normal"
-    return entry | {"class_name": class_name, "config": config}
+        return "ReLU", config | {"threshold": threshold}
+    return class_name, config
 
 
 def _is_keras_1(class_name, config) -> bool:
@@ -159,8 +164,8 @@ def _is_keras_1(class_name, config) -> bool:
     is_newer = class_name in ("Lambda", "RandomGaussianBlur")  # they have such a name, too
     if class_name == "Embedding":
         return "init" in config
-    is_own = class_name not in layers.CLASSES  # a user's class may call its arguments whatever it likes
-    return class_name in CLASSES or (not is_newer and not is_own and bool(marks & config.keys()))
+    is_here = class_name in layers.CLASSES  # what is not may be a user's
+    return class_name in CLASSES or (not is_newer and is_here and bool(marks & config.keys()))
 
 
 def _arguments(class_name, config) -> dict:

@@ -16,9 +16,7 @@ import numpy as np
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
-from minicnn.layers.base import _registry as registry
-from minicnn.own_parts import is_of_package
-from minicnn.saving.keras.names import is_known
+from minicnn.saving.keras.names import is_own
 from minicnn.user_warnings import brief
 
 Made: TypeAlias = "tuple[str, Config] | None"
@@ -91,7 +89,7 @@ def taken_apart(entry: Config) -> list[Config]:
     StochasticDepth of ConvNeXt leaves out whole samples; CustomScaleLayer of InceptionResNetV2 is x + scale · y.
     """
     class_name, calls, config = entry.get("class_name"), entry.get("inbound_nodes"), entry.get("config")
-    if class_name not in ("CustomScaleLayer", "StochasticDepth") or not isinstance(config, dict) or _is_own(class_name):
+    if class_name not in ("CustomScaleLayer", "StochasticDepth") or not isinstance(config, dict) or is_own(class_name):
         return [entry]
     own = {name: config[name] for name in ("name", "trainable", "dtype") if name in config}
     if class_name == "StochasticDepth":
@@ -125,12 +123,7 @@ def _is_operation(entry, config) -> bool:
     if isinstance(module, str):
         return module.startswith("keras.src.ops.")
     is_bare = module is None and "trainable" not in config and "dtype" not in config
-    return is_bare and entry.get("registered_name") in (None, name) and not _is_own(name)
-
-
-def _is_own(name) -> bool:
-    """Whether a user has registered a class under a name, or given it in ``custom_objects``."""
-    return is_known(name) and not is_of_package(registry.lookup(name))
+    return is_bare and entry.get("registered_name") in (None, name) and not is_own(name)
 
 
 def _check_wraps_nothing(name, args):

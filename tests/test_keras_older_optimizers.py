@@ -335,3 +335,13 @@ def test_momentum_neither_begins_nor_ends_in_a_training(momentum, later):
     model.train_on_batch(np.ones((2, 3)), np.ones((2, 1)))
     with pytest.raises(ValueError, match="from the beginning or not at all"):
         keras.backend.set_value(model.optimizer.momentum, later)
+
+
+def test_numbers_that_can_be_assigned_are_plain_ones_in_the_config() -> None:
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    assert type(optimizer.get_config()["momentum"]) is float
+    for value in (None, "0.9", [0.5]):
+        with pytest.raises(ValueError, match="`momentum` must be a finite number"):
+            optimizer.momentum = value
+    with pytest.raises(ValueError, match=r"`beta_1` must be .* less than 1"):
+        keras.optimizers.Adam().beta_1 = 1.5

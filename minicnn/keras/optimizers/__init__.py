@@ -15,7 +15,14 @@ from minicnn.keras._warning import warn_once
 from minicnn.keras.optimizers._symbolic import get_gradients, get_updates
 from minicnn.keras.optimizers._updating import Optimizer as Optimizer
 from minicnn.keras.optimizers._updating import check_rule
-from minicnn.keras.optimizers._variables import Iterations, LearningRate, hyperparameter, in_force, schedule_of
+from minicnn.keras.optimizers._variables import (
+    Hyperparameter,
+    Iterations,
+    LearningRate,
+    hyperparameter,
+    in_force,
+    schedule_of,
+)
 from minicnn.keras.saving._objects import reading
 from minicnn.layers.names import unique_name
 from minicnn.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
@@ -174,6 +181,7 @@ def _with_config(core_class):
 
     def get_config(self):
         config, rate = core_class.get_config(self), _given_rate(self)
+        config = {name: float(n) if isinstance(n, Hyperparameter) else n for name, n in config.items()}
         return config | ({"learning_rate": to_plain(rate)} if _is_falling(rate) and "learning_rate" in config else {})
 
     get_config.__doc__ = core_class.get_config.__doc__

@@ -73,16 +73,18 @@ def hyperparameter(name: str) -> property:
         return number
 
     def write(optimizer, value):
+        number = float(value) if hasattr(value, "__float__") else value  # a variable, too
+        value = check_number(name, number, below=1 + (name == "beta_1" and isinstance(optimizer, core.Lion)))
         before = vars(optimizer).get(name, value)
         is_needed = optimizer.iterations or not isinstance(optimizer, core.SGD)
         if name == "momentum" and is_needed and bool(value) != bool(before):
             raise ValueError(
                 "an optimizer keeps what its momentum needs from the beginning or not at all: give a small number such "
-                f"as 1e-6 in the place of 0, before the training. Received: {float(value)!r}, before {before!r}"
+                f"as 1e-6 in the place of 0, before the training. Received: {value!r}, before {before!r}"
             )
         if value != before:
             Changes.count, Changes.replaced = Changes.count + 1, Changes.replaced + 1  # a GPU's graphs have it in them
-        vars(optimizer)[name] = check_number(name, float(value), below=1 + (name == "beta_1"))
+        vars(optimizer)[name] = value
 
     return property(read, write)
 

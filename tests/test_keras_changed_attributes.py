@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
+import types
 import warnings
 
 import numpy as np
@@ -150,3 +152,95 @@ def test_a_layer_that_would_give_another_shape_is_refused() -> None:
     layer.dense = keras.layers.Dense(5)
     with pytest.raises(ValueError, match=r"has the shape \(None, 2\).*Received: .*\(None, 5\)"):
         model(X)
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    scale: float = 1.0
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.scale, self.around = 1.0, self  # a circle
+
+
+class OfClass:
+    scale = 1.0
+
+
+class Configured(keras.Model):
+    def __init__(self, config) -> None:
+        super().__init__()
+        self.config, self.first = config, keras.layers.Dense(2, kernel_initializer="ones")
+
+    def call(self, x):
+        return getattr(self, "first")(x) * self.config.scale  # noqa: B009  # as loops over names do
+
+
+@pytest.mark.parametrize("config", [Slotted(), Plain(), OfClass, OfClass(), types.SimpleNamespace(scale=1.0)])
+def test_numbers_in_objects_of_a_users_count(config) -> None:
+    model = Configured(config)
+    assert first(model(X)) == 3
+    config.scale = 2.0
+    assert first(model(X)) == 6
+    config.scale = 1.0
+
+
+def test_what_is_in_a_set_counts() -> None:
+    class Chosen(Scaled):
+        def behind(self, z):
+            return z * 2.0 if "double" in self.modes else z
+
+    model = Chosen()
+    model.modes = {"double"}
+    assert first(model(X)) == 8
+    model.modes.remove("double")
+    assert first(model(X)) == 4
+
+
+def test_what_the_library_sets_and_what_is_no_number_are_no_changes() -> None:
+    class Shifted(Configured):
+        def call(self, x):
+            return super().call(x) + np.nan_to_num(self.shift)
+
+    model = Shifted(OfClass())
+    model.shift = np.array([np.nan, 1], "float32")
+    model.compile("sgd", "mse")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            model.fit(X, Y, verbose=0, validation_data=(X, Y))
+            model.evaluate(X, Y, verbose=0)
+            model.predict(X, verbose=0)
+    graph = model.graph
+    model(X)
+    assert model.graph is graph
+
+
+def test_callbacks_by_their_place_in_fit_that_runs_eagerly() -> None:
+    ends = []
+    model = Scaled()
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.fit(X, Y, 4, 2, 0, [keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(epoch))])
+    assert ends == [0, 1]
+
+
+def test_validation_data_of_ones_own_stay() -> None:
+    class Seeing(keras.callbacks.Callback):
+        def __init__(self, validation_data=None) -> None:
+            super().__init__()
+            self.validation_data = validation_data
+
+        def on_epoch_end(self, epoch, logs=None) -> None:
+            self.seen = self.validation_data[0]
+
+    model, own, none = Scaled(), Seeing((X[:1], Y[:1])), Seeing()
+    model.compile("sgd", "mse")
+    for other in (X.copy(), X.copy()):
+        model.fit(X, Y, verbose=0, validation_data=(other, Y), callbacks=[own, none])
+        assert own.seen.shape == (1, 3)
+        assert none.seen is other
+    assert not hasattr(model, "validation_data")
+    model.validation_data = "mine"
+    model.fit(X, Y, verbose=0, validation_data=(X, Y))
+    assert model.validation_data == "mine"

@@ -9,24 +9,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
-from types import CodeType, FunctionType, SimpleNamespace
+from inspect import signature
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from minicnn.keras._own_names import OF_KERAS, own_name
+from minicnn.keras._own_names import OF_KERAS, is_taken, own_name
 from minicnn.keras._recompiled import Observer
+from minicnn.models import Model as ModelOfCore
 from minicnn.own_parts import is_of_package
 from minicnn.step import Changes
 from minicnn.user_warnings import warn_user
 
 _ANY_NAME = {"getattr", "vars", "__dict__"}  # with which code may read any attribute
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+_OF_LIBRARY = OF_KERAS | {"validation_data"}  # which a model has while `fit` runs
+_DEPTH = 5  # of lists in lists and objects in objects, which may go round in circles
 _OF_GRAPH = ("graph", "_made", "_seen")  # what a model or layer has of its graph
 _State = list[tuple[Any, dict[str, Any]]]  # each model and layer with a `call`, and these
 
 
+_OF_FIT = tuple(signature(ModelOfCore.fit).parameters)[1:]
 _names: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()  # that the `call` of a class may read
 
 
@@ -60,7 +65,7 @@ def note(thing: Any) -> None:
     thing : Model or Layer
         Of a user's class.
     """
-    vars(thing)["_seen"] = _Seen({name: _kept(value) for name, value in _read_by_call(thing)})
+    vars(thing)["_seen"] = _Seen({n: _kept(value, _names_read(type(thing))) for n, value in _read_by_call(thing)})
 
 
 def changed(thing: Any) -> str | None:
@@ -80,24 +85,31 @@ def changed(thing: Any) -> str | None:
 
 def _other(thing, seen):
     """The name of an attribute that is not what was seen of it."""
-    now = dict(_read_by_call(thing))
-    return next((n for n in [*now, *seen] if n not in now or n not in seen or not _is_same(seen[n], now[n])), None)
+    now, names = dict(_read_by_call(thing)), _names_read(type(thing))
+    return next(
+        (n for n in [*now, *seen] if n not in now or n not in seen or not _is_same(seen[n], now[n], names)), None
+    )
 
 
 def _read_by_call(thing):
     """Name and value of the attributes that `call` and what it calls may read."""
     cls = type(thing)
-    if cls not in _names:
-        _names[cls] = _names_in(cls, ["call"], set())
-    names = _names[cls]
+    names = _names_read(cls)
     everything = not names.isdisjoint(_ANY_NAME)
     of_class = {n: v for c in reversed(cls.__mro__) if not is_of_package(c) for n, v in vars(c).items()}
     of_class = {n: v for n, v in of_class.items() if isinstance(v, (*_PLAIN, list, tuple, dict, np.ndarray))}
     for key, value in {**of_class, **vars(thing)}.items():
         name = own_name(key)
         is_meant = name in names or (everything and not name.startswith("_"))
-        if is_meant and name not in OF_KERAS:
+        is_the_librarys = name in _OF_LIBRARY or (key == name and is_taken(cls, name))
+        if is_meant and not is_the_librarys:
             yield key, value
+
+
+def _names_read(cls):
+    if cls not in _names:
+        _names[cls] = _names_in(cls, ["call"], set())
+    return _names[cls]
 
 
 def _names_in(cls, methods, found):
@@ -119,29 +131,60 @@ def _names_of(code: CodeType) -> Iterator[str]:
             yield from _names_of(part)
 
 
-def _kept(value):
+def _kept(value, names, depth=0):
     """A value as it is now, where it could be changed in place."""
     if isinstance(value, np.ndarray):
         return np.array(value)
+    if depth == _DEPTH:
+        return value
     if isinstance(value, list | tuple):
-        return [_kept(part) for part in value]
-    if isinstance(value, SimpleNamespace) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
-        value = vars(value)
-    return {key: _kept(part) for key, part in value.items()} if isinstance(value, dict) else value
+        return [_kept(part, names, depth + 1) for part in value]
+    if isinstance(value, set):
+        return set(value)
+    parts = _parts(value, names)
+    return value if parts is None else {key: _kept(part, names, depth + 1) for key, part in parts.items()}
 
 
-def _is_same(kept, value):
+def _is_same(kept, value, names):
+    if kept is value:
+        return True
     if isinstance(value, np.ndarray):
-        return isinstance(kept, np.ndarray) and kept.dtype == value.dtype and np.array_equal(kept, value)
-    if isinstance(value, list | tuple):
-        fits = isinstance(kept, list) and len(kept) == len(value)
-        return fits and all(map(_is_same, kept, value))
-    if isinstance(kept, dict):
-        value = value if isinstance(value, dict) else getattr(value, "__dict__", None)
+        has_nan = value.dtype.kind in "fc"
         return (
-            isinstance(value, dict) and kept.keys() == value.keys() and all(_is_same(kept[k], value[k]) for k in kept)
+            isinstance(kept, np.ndarray)
+            and kept.dtype == value.dtype
+            and np.array_equal(kept, value, equal_nan=has_nan)
         )
-    return kept is value or (isinstance(value, _PLAIN) and type(kept) is type(value) and kept == value)
+    if isinstance(value, list | tuple):
+        return (
+            isinstance(kept, list)
+            and len(kept) == len(value)
+            and all(_is_same(k, v, names) for k, v in zip(kept, value, strict=True))
+        )
+    if isinstance(kept, dict):
+        parts = _parts(value, names)
+        return (
+            parts is not None and kept.keys() == parts.keys() and all(_is_same(kept[k], parts[k], names) for k in kept)
+        )
+    return isinstance(value, (*_PLAIN, set)) and type(kept) is type(value) and kept == value
+
+
+def _parts(value, names):
+    """What is in a dict, or in an object or class of a user's that `call` may read it from; None for anything else."""
+    if isinstance(value, dict):
+        return value
+    cls = value if isinstance(value, type) else type(value)
+    if isinstance(value, FunctionType | ModuleType | np.generic) or any(map(is_of_package, cls.__mro__)):
+        return None
+    found = {name: part for base in reversed(cls.__mro__[:-1]) for name, part in vars(base).items() if name in names}
+    found = {name: part for name, part in found.items() if isinstance(part, _PLAIN)}
+    if dataclasses.is_dataclass(value) and value is not cls:  # which may have slots
+        found |= {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if hasattr(value, f.name)}
+    elif value is not cls:
+        found |= getattr(value, "__dict__", {})
+    everything = not names.isdisjoint(_ANY_NAME)
+    found = {name: part for name, part in found.items() if everything or name in names}
+    return found or None
 
 
 def _written_in(thing: Any) -> Iterator[Any]:
@@ -313,6 +356,9 @@ class Following:
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Train; see `minicnn.Model.fit`."""
+        by_place = dict(zip(_OF_FIT, args, strict=False))
+        if not by_place.keys() & kwargs.keys():
+            args, kwargs = (), by_place | kwargs
         validates = kwargs.get("validation_data") is not None or kwargs.get("validation_split")
         functions = ("train", "test") if validates else ("train",)
         given = kwargs.get("callbacks")

@@ -50,6 +50,7 @@ from minicnn.keras.models._compiling import (
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
 from minicnn.keras.models._graphless import Graphless
+from minicnn.keras.models._older_names import lend_data
 from minicnn.keras.models._places import file_at, warn_of_own_files, write_to
 from minicnn.keras.optimizers._updating import begun_anew
 from minicnn.keras.utils._helpers import with_registered
@@ -121,14 +122,14 @@ class _OldMethods(OwnNames, Assignable, ShowingAccuracy, Freezing, AtOnce, Expor
             warn_once("fit(class_weight='auto') was no more than None in Keras 1 and 2; class_weight='balanced' is")
             kwargs["class_weight"] = None
         if isinstance(kwargs.get("validation_data"), tuple | list):
-            for owner in (self, *_listed(kwargs.get("callbacks"))):  # as Keras had it before 2.4, of the model in 1
-                vars(owner)["validation_data"] = list(kwargs["validation_data"])
+            lend_data([self, *_listed(kwargs.get("callbacks"))], list(kwargs["validation_data"]))
         if isinstance(kwargs.get("callbacks"), list | tuple):
             kwargs["callbacks"] = [MetricNames(kwargs), *kwargs["callbacks"]]
         try:
             history = super().fit(self._begun(x), y, *args, **kwargs)
         finally:
-            vars(self).pop("validation_data", None)
+            if vars(self).pop("_lent", None) is not None:
+                vars(self).pop("validation_data", None)
         history.history = OldLogs(history.history)
         return history
 

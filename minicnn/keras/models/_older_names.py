@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from minicnn.keras._of_keras_3 import OF_MODELS
@@ -73,6 +73,20 @@ class _OfGraphs:
             f"model.{self._name} belongs to the graphs of Keras 1 and 2, which are not there: {self._instead} stands "
             "for it (docs/keras.md)"
         )
+
+
+def lend_data(owners: Iterable[Any], data: list[Any]) -> None:
+    """Let a model and callbacks have ``validation_data``, as in Keras before 2.4, where that is no name of their own.
+
+    Parameters
+    ----------
+    owners : iterable of Model or Callback
+    data : list
+        What `fit` was given.
+    """
+    for attributes in map(vars, owners):
+        if attributes.get("validation_data") is attributes.get("_lent"):
+            attributes["validation_data"] = attributes["_lent"] = data
 
 
 class OlderNames:

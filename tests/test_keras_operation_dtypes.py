@@ -99,3 +99,10 @@ def test_products_of_eight_bits_do_not_overflow() -> None:
     x = np.full((2, 2), 100, "int8")
     np.testing.assert_array_equal(ops.matmul(x, x), np.full((2, 2), 20_000))
     np.testing.assert_array_equal(ops.cast(np.ones(2, "float16"), "float32").dtype, np.float32)
+
+
+def test_a_norm_by_its_name_and_places_that_keep_their_axis() -> None:
+    x = np.array([[3, 0], [0, 4]])
+    assert [str(np.asarray(ops.norm(x, kind)).dtype) for kind in ("fro", "nuc", None)] == ["float32"] * 3
+    np.testing.assert_array_equal(ops.argmax(x, 1, True), [[0], [1]])
+    np.testing.assert_array_equal(ops.argmin(x, 0, True), [[1, 0]])

@@ -88,7 +88,7 @@ _POOLINGS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
 _OF_LISTS = ("concatenate", "stack")
 _ARRAYS = ("condition", "x", "xs", "x1", "x2", "x_min", "x_max")
 _REDUCTIONS = ("mean", "max", "min", "sum", "var", "std")
-_KEEPING = (*_REDUCTIONS, "all", "any", "median", "prod")  # their third argument is `keepdims`
+_KEEPING = (*_REDUCTIONS, "all", "any", "argmax", "argmin", "median", "prod")  # their third argument is `keepdims`
 _OVER_AXES = (*_REDUCTIONS, "all", "any", "count_nonzero", "logsumexp", "prod")
 
 

@@ -46,7 +46,8 @@ def in_kerass_dtype(function: Callable[..., Any], name: str = "") -> Callable[..
         if _are_small(args, name):
             args = tuple(np.asarray(each).astype("int32") for each in args)
         made = function(*args, **kwargs)
-        if kwargs.get("dtype") is not None or any(isinstance(each, str | type | np.dtype) for each in args):
+        is_told = name != "norm" and any(isinstance(each, str | type | np.dtype) for each in args)  # norm is told "fro"
+        if kwargs.get("dtype") is not None or is_told:
             return made
         given = {str(getattr(each, "dtype", "")) for each in _parts([*args, *kwargs.values()])}
         if isinstance(made, list | tuple):

@@ -188,7 +188,7 @@ class BorrowedWeights:
     def __init__(self, weights: list[Weight], backend: Backend) -> None:
         self.weights: list[Weight] = list(weights)
         self.backend: Backend = backend
-        self.dtype: np.dtype = weights[0].dtype if weights else np.dtype("float32")
+        self.dtype: np.dtype = weights[0].value.dtype if weights else np.dtype("float32")
         self.values: dict[Weight, np.ndarray] = {w: w.value for w in weights}
         self.gradients: dict[Weight, np.ndarray] = {}
 
@@ -245,7 +245,7 @@ def first_value(shape: tuple[int, ...], initializer: Initializer) -> np.ndarray:
 
 def check_one_dtype(weights: Iterable[Weight]) -> None:
     """Raise `ValueError` if some weights were made with another setting of floatx than others."""
-    dtypes = {str(w.dtype): w.layer.name for w in weights}
+    dtypes = {str(w.value.dtype): w.layer.name for w in weights}
     if len(dtypes) > 1:
         raise ValueError(
             "all weights of a model have one dtype; make its layers after the last call of set_floatx. "

@@ -46,7 +46,7 @@ class Case:
         return Output(shape, np.uint16 if self.halves else np.float32)
 
     def check(self, output, exact, sizes):
-        """`sizes` is the same sum over absolute values."""
+        """`sizes` is the same sum over absolute values, that of a bias among them, which is rounded with it."""
         output.check()
         found = widen(output.array) if output.array.dtype == np.uint16 else output.array
         limit = LIMITS[self.pieces] * np.abs(sizes).max(initial=0)
@@ -84,7 +84,7 @@ def test_dense(kind, n, width, units, relu, has_bias, seed):
     k64, y = kernel.astype(np.float64), case.output((n, units))
     assert dense.dense(x, kernel, bias if has_bias else None, y.array, relu, case.pieces)
     exact = x64 @ k64 + (bias if has_bias else 0)
-    case.check(y, np.maximum(exact, 0) if relu else exact, abs(x64) @ abs(k64))
+    case.check(y, np.maximum(exact, 0) if relu else exact, abs(x64) @ abs(k64) + (abs(bias) if has_bias else 0))
 
     dy, dy64 = case.numbers(n, units)
     dy64 = np.where(exact > 0, dy64, 0) if relu else dy64
@@ -113,7 +113,7 @@ def test_convolution(kind, window, channels, filters, n, relu, has_bias, seed):
     y, exact, sizes = case.output(shape), np.empty(shape), np.empty(shape)
     assert convolution.conv2d(x, kernel, bias, (y.array, None), window, None, relu, case.pieces)
     reference.conv2d(x64, k64, None if bias is None else bias.astype(np.float64), exact, window, relu=relu)
-    reference.conv2d(abs(x64), abs(k64), None, sizes, window)
+    reference.conv2d(abs(x64), abs(k64), None if bias is None else abs(bias.astype(np.float64)), sizes, window)
     case.check(y, exact, sizes)
 
 

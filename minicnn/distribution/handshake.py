@@ -119,7 +119,7 @@ def _model(weights, engine):
     """Of the model."""
     shapes = [(w.path, w.shape) for w in weights]
     return {
-        "dtype": str(weights[0].dtype) if weights else "none",
+        "dtype": str(weights[0].value.dtype) if weights else "none",
         "model": f"{len(weights)} weights, {digest(shapes, [type(layer).__name__ for layer in engine.model.layers])}",
         "BatchNormalization": digest([getattr(w.layer, "synchronized", None) for w in weights]),
         "weights": digest(*(w.numpy() for w in weights)),

@@ -52,7 +52,7 @@ class Applied:
         self.weights: list[Weight] = list(dict.fromkeys(weights))
         self.backend: Backend = backends.current()
         self._slices, size = layout(self.weights)
-        dtype = np.result_type(*(w.dtype for w in self.weights))  # one that holds them all
+        dtype = np.result_type(*(w.value.dtype for w in self.weights))  # one that holds them all
         self._theta, self._grad = self.backend.zeros((size,), dtype), self.backend.zeros((size,), dtype)
         self.optimizer_state: dict[str, np.ndarray] = optimizer.create_state(size, dtype, self.backend.zeros)
         self._segments: dict[tuple[Weight, ...], Segments] = {}

@@ -37,7 +37,7 @@ def computed_again(done: Done, inputs: Sequence[Any], on_tape: Mapping[Weight, T
         For a layer whose gradient has no gradient here.
     """
     program, added = lower(done.graph), []
-    dtype = next((w.dtype for w in done.weights), np.dtype(floatx()))
+    dtype = next((w.value.dtype for w in done.weights), np.dtype(floatx()))
     values = {
         place: _as_plan_has_it(x, array, dtype)
         for place, x, array in zip(program.inputs, inputs, done.arrays, strict=True)

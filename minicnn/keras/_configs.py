@@ -44,7 +44,7 @@ def _in_keras(layer, core_class, config):
     known = {p.name for p in parameters} | {*SHARED_OPTIONS, "dtype", *core_class.rare_options}
     if core_class.__name__ in NAMED_ACTIVATIONS:  # classes that Keras has not
         return config
-    dtype = str(layer.weights[0].dtype) if layer.weights else floatx()
+    dtype = str(layer.weights[0].value.dtype) if layer.weights else floatx()
     arguments = {name: value for name, value in config.items() if name in known}
     if _takes(type(layer)) and core_class.rare_options != Layer.rare_options:  # of its weights
         left_out = () if core_class.__name__.startswith(_WITH_PENALTY) else Layer.rare_options

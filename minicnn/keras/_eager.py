@@ -13,7 +13,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred
-from minicnn.keras._loss_dtypes import LossName, dtype_of, in_its_dtype, with_dtype
+from minicnn.keras._loss_dtypes import LossName, dtype_of, in_dtype_of, in_its_dtype, with_dtype
 from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
@@ -114,7 +114,9 @@ def _with_weights_on_tape(method, loss, weight, *args, **kwargs):
 class _EagerFunction(ArrayFunction):
     @wraps(ArrayFunction.__call__)
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return eager(with_targets_on_tape(super().__call__, *met(args), **{n: met(v) for n, v in kwargs.items()}))
+        args, kwargs = met(args), {name: met(value) for name, value in kwargs.items()}
+        result = with_targets_on_tape(super().__call__, *args, **kwargs)
+        return eager(in_dtype_of(result, kwargs["y_pred"] if "y_pred" in kwargs else args[1]))
 
 
 def eager_names(find: Callable[[str], Any], module: str) -> Callable[[str], Any]:

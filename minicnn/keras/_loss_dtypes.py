@@ -67,6 +67,24 @@ def in_its_dtype(loss: Any, result: Any) -> Any:
     return result
 
 
+def in_dtype_of(result: Any, outputs: Any) -> Any:
+    """What a function of a loss or a metric gave, in Keras's dtype: never NumPy's bools, whose sum is another one.
+
+    Parameters
+    ----------
+    result : array or number
+        Anything else is returned as it is.
+    outputs : array-like
+        What it was given: losses have its dtype, if that is one of floats; decisions of metrics have that of models.
+    """
+    if not isinstance(result, np.ndarray | np.generic):
+        return result
+    given = getattr(outputs, "dtype", None)
+    is_kept = isinstance(given, np.dtype) and given.kind == "f" and result.dtype.kind == "f"
+    with np.errstate(over="ignore", under="ignore"):
+        return result.astype(given if is_kept else floatx())
+
+
 def _rounded(array, half):
     with np.errstate(over="ignore", under="ignore"):
         return array.astype(np.float16) if half == "float16" else rounded(array.astype(np.float32))

@@ -99,6 +99,30 @@ def _together(several):
     return weights
 
 
+class WholeNumbers(Weight):
+    """A weight of whole numbers or bools, which a model keeps among its floats, up to 2**24 without rounding."""
+
+    whole_dtype: np.dtype
+
+    @property
+    def dtype(self) -> np.dtype:
+        """What it was declared as."""
+        return self.whole_dtype
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the values, in that dtype."""
+        return super().numpy().astype(self.whole_dtype)
+
+
+def _whole(dtype):
+    """The dtype, if it is one of whole numbers or bools; None otherwise."""
+    name = getattr(dtype, "name", dtype)
+    if name is None or name in ("bfloat16", "string"):
+        return None
+    dtype = np.dtype(name)
+    return dtype if dtype.kind in "biu" else None
+
+
 def weights_in_graph() -> AbstractContextManager[None]:
     """Inside, weights that meet a model's tensor make a layer that trains them."""
     return weights_as(standing_in)
@@ -156,11 +180,16 @@ def declared(layer: Any, add: Callable[..., Weight], args: tuple[Any, ...], kwar
         given["has_gradient"] = False
     if "constraint" in given:
         given["constraint"] = constraints.get(given["constraint"])
-    for name in ("aggregation", "synchronization", "use_resource", "autocast", "dtype"):
+    whole = _whole(given.pop("dtype", None))
+    if whole is not None:  # there is no gradient by them
+        given["has_gradient"] = False
+    for name in ("aggregation", "synchronization", "use_resource", "autocast"):
         given.pop(name, None)
     name = given.pop("name", None) or f"weight_{len(layer._weights)}"
-    initializer = given.pop("initializer", None) or "glorot_uniform"
+    initializer = given.pop("initializer", None) or ("glorot_uniform" if whole is None else "zeros")
     kept = {name: vars(layer)[name]} if name in vars(layer) else {}  # an attribute that happens to be called so
     weight = add(name, given.pop("shape", ()), initializer, **given)
     vars(layer).update(kept)
+    if whole is not None:
+        weight.__class__, weight.whole_dtype = WholeNumbers, whole  # as `add` makes those of the library
     return weight

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
-from minicnn.keras._own_weights import OfWeights
+from minicnn.keras._own_weights import OfWeights, WholeNumbers
 from minicnn.keras._phase import is_unsaid
 from minicnn.keras._projections import hold_to, kept_to
 from minicnn.keras._updates import Update, run, undo
@@ -53,6 +54,25 @@ class Held(EagerArray):
         return self
 
 
+class _HeldWhole(Held):
+    """A copy of a weight of whole numbers or bools, through which no gradient goes; what it is assigned is kept."""
+
+    keep: Callable[[np.ndarray], None]
+
+    @classmethod
+    def of(cls, array: np.ndarray, keep: Callable[[np.ndarray], None]) -> _HeldWhole:
+        made = np.array(array).view(cls)
+        made.keep = keep  # type: ignore[method-assign]
+        return made
+
+    def assign(self, value: Any) -> Held:
+        super().assign(value)
+        self.keep(np.asarray(self))
+        return self
+
+    __iadd__, __isub__ = Held.assign_add, Held.assign_sub
+
+
 class RecordedState(Recorded):
     """State of a layer in a `call` that is differentiated: what is assigned has no gradient, and is kept.
 
@@ -94,7 +114,7 @@ class _RecordedWeight(Recorded):
     assign_add = assign_sub = assign
 
 
-def recorded(array: np.ndarray, weight: Weight) -> Recorded:
+def recorded(array: np.ndarray, weight: Weight) -> Recorded | Held:
     """What stands for a weight in a `call` that is differentiated; `array` has its numbers.
 
     Parameters
@@ -103,6 +123,8 @@ def recorded(array: np.ndarray, weight: Weight) -> Recorded:
         Maybe on a device.
     weight : Weight
     """
+    if isinstance(weight, WholeNumbers):
+        return _HeldWhole.of(on_host(array).astype(weight.dtype), partial(assign, array))
     return _RecordedWeight(on_host(array)) if weight.has_gradient else RecordedState(array)
 
 
@@ -114,6 +136,8 @@ def held(value: Any) -> Any:
     value : object
         A weight, a list or dict of them, or anything else, which stays as it is.
     """
+    if isinstance(value, WholeNumbers):
+        return _HeldWhole.of(value.numpy(), value.assign)
     if isinstance(value, Weight):
         is_here = isinstance(value.value, np.ndarray)
         return (value.value if is_here else value.numpy()).view(Held)

@@ -236,8 +236,10 @@ class Stepping:
         """The loss's mean, those in attributes, those of `compile` together, and those of layers."""
         own = [part for part in metrics_of(self) if part is not vars(self).get("_loss_tracker")]
         inside = [part for part in metrics_within(self) if part not in [*own, vars(self).get("_loss_tracker")]]
-        compiled = [] if self.compiled is None else [self.compiled_metrics]
-        return [*([tracker(self)] if compiled else []), *own, *compiled, *inside]
+        if self.compiled is None:
+            return [*own, *inside]
+        wanted = any(self.compiled.metrics + self.compiled.weighted_metrics) or self.compiled_metrics.metrics
+        return [tracker(self), *own, *([self.compiled_metrics] if wanted else []), *inside]
 
     @property
     def compiled_loss(self) -> CompiledLoss:

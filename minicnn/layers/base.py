@@ -254,7 +254,7 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
         """Run the layer's steps at once on the current backend; returns an array of it."""
         arrays = [given.array_of(self, a) for a in arrays]
         self.build_for(tuple(a.shape[1:] for a in arrays))
-        dtype = self.weights[0].dtype if self.weights else floatx()
+        dtype = self.weights[0].value.dtype if self.weights else floatx()
         return self.noting_penalty(run_steps(by_policy(self, self.lower()), arrays, dtype, training))
 
     def build_for(self, input_shapes: Shapes) -> list[Shape]:

@@ -147,7 +147,7 @@ def dtype_of(model: Network) -> str:
     weights = model.weights
     if model.dtype_policy.is_mixed:
         return model.dtype_policy.name
-    return str(weights[0].dtype) if weights else floatx()
+    return str(weights[0].value.dtype) if weights else floatx()
 
 
 def graph_config(graph: Graph, structures: Sequence[Any]) -> dict[str, Any]:

@@ -209,6 +209,8 @@ def _assign(model, arrays):
     weights = {name: weight for name, weight in _weights_by_name(model).items() if name in arrays}
     for name, weight in weights.items():
         weight.check(arrays[name])
+        if arrays[name].dtype.kind != "f" == weight.dtype.kind and weight.shape:  # a count may be a whole number
+            raise FileFormatError(f"weights are floating-point numbers. Received: '{name}' of {arrays[name].dtype}")
         if arrays[name].dtype.itemsize > weight.dtype.itemsize:
             with np.errstate(over="ignore"):
                 arrays[name] = arrays[name].astype(weight.dtype)

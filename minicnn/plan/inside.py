@@ -152,7 +152,7 @@ def gradient_plan(graph: Graph, backend: Backend, batch_size: int, logits_of: Se
         See `Plan`.
     """
     weights = list(dict.fromkeys(w for layer in graph.layers for w in layer.weights))
-    store = ParameterStore(weights, backend, weights[0].dtype if weights else floatx(), adopt=False)
+    store = ParameterStore(weights, backend, weights[0].value.dtype if weights else floatx(), adopt=False)
     return Plan(graph, store, batch_size, True, logits_of or None, input_gradients=True)
 
 

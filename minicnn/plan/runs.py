@@ -156,7 +156,7 @@ class Runs:
 def _new_plan(stage, arrays, backend, seed, input_gradients):
     """A plan with copies of the weights."""
     weights = list(dict.fromkeys(w for layer in stage.layers for w in layer.weights))
-    store = ParameterStore(weights, backend, weights[0].dtype if weights else floatx(), adopt=False)
+    store = ParameterStore(weights, backend, weights[0].value.dtype if weights else floatx(), adopt=False)
     return Plan(stage, store, len(arrays[0]), True, seed=seed, input_gradients=input_gradients)
 
 

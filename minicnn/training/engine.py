@@ -155,7 +155,7 @@ class Engine:
         if [w.shape for w in weights if w.has_gradient] != self._layout:
             self.optimizer_state = None
             self._layout = [w.shape for w in weights if w.has_gradient]
-        return ParameterStore(weights, self.backend, weights[0].dtype if weights else np.dtype("float32"))
+        return ParameterStore(weights, self.backend, weights[0].value.dtype if weights else np.dtype("float32"))
 
     def bound(self, batch: Batch, training: bool, with_loss: bool = True, copy: int = 0) -> BoundPlan:
         """A plan's arrays for samples such as those of `batch`; a plan for more of these is used again.

@@ -11,6 +11,7 @@ from minicnn.graph import Tensor
 from minicnn.keras.tensorflow._checkpoints import Checkpoint
 from minicnn.layers import CenterCrop, Rescaling, Resizing
 from minicnn.layers.augmentation import ImageLayer
+from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import get as metric_of
 from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves
@@ -72,11 +73,15 @@ class Graphless:
         """'loss', and the names of the metrics, in the order of what `evaluate` returns."""
         told = self._need_compiled()  # type: ignore[attr-defined]
         if self.is_graphless:
-            return ["loss", *map(_name_of, leaves(list(told.metrics)))]
-        several, outputs = len(told.losses) > 1, self.log_names()  # type: ignore[attr-defined]
-        names = [f"{path}_loss" for path, _ in outputs] if several else []
-        for (_, own), metrics in zip(outputs, told.metrics, strict=True):
-            names += [f"{own}_{name}" if several else name for name in map(_name_of, metrics)]
+            return ["loss", *map(_name_of, leaves([*told.metrics, *told.weighted_metrics]))]
+        outputs = self.log_names()  # type: ignore[attr-defined]
+        with_loss = [path for (path, _), own in zip(outputs, told.losses, strict=True) if not isinstance(own, NoLoss)]
+        names = [f"{path}_loss" for path in with_loss] if len(with_loss) > 1 else []
+        for wanted, mark in ((told.metrics, ""), (told.weighted_metrics, "weighted_")):
+            for (_, own), metrics in zip(outputs, wanted, strict=True):
+                for name in map(_name_of, metrics):
+                    prefix = f"{own}_" if len(outputs) > 1 else ""
+                    names.append(f"{prefix}{mark}{name}" if f"{prefix}{name}" in names else f"{prefix}{name}")
         return ["loss", *names, *measured_in(self.graph)]  # type: ignore[attr-defined]
 
     def summary(self, *args: Any, **kwargs: Any) -> None:

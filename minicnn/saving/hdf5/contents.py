@@ -126,10 +126,7 @@ def count_numbers(group: Group) -> int:
 
 
 def read_finite(dataset: Dataset) -> np.ndarray:
-    """A dataset's array of floating-point numbers, none of which may be NaN or infinite; or one integer, a count."""
-    is_count = dataset.dtype.kind in "iu" and dataset.shape == ()
-    if dataset.dtype.kind != "f" and not is_count:
-        raise FileFormatError(f"weights are floating-point numbers. Received: {dataset.path} of {dataset.dtype}")
+    """A dataset's array of numbers, none of which may be NaN or infinite; integers are counts and state of layers."""
     array = dataset.read()
     if not np.isfinite(array).all():
         raise FileFormatError(f"weights are finite. Received: NaN or infinite values in {dataset.path}")

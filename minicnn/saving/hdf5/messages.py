@@ -71,4 +71,6 @@ def number_type(body: memoryview, path: str) -> np.dtype:
         return np.dtype(f"{order}{'i' if bits & 8 else 'u'}{size}")
     if kind == 1 and (name := IEEE.get((size, struct.unpack_from("<HHBBBBI", body, 8)))):
         return np.dtype(order + name)
+    if kind == 8 and size == 1 and body[8] & 15 == 0:  # an enumeration of integers: h5py's bools
+        return number_type(body[8:], path)
     raise refused(f"a data type other than integers and IEEE numbers (class {kind}, {size} bytes)", path)

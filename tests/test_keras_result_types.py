@@ -1,0 +1,138 @@
+"""Dtypes of results and weights, and the names of what a model measures, as Keras 3.15 with TensorFlow has them."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import ops
+
+CLASSES = np.array([0, 1, 2, 0])
+TARGETS = np.eye(3, dtype=np.float32)[CLASSES]
+OUTPUTS = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1], [0.1, 0.8, 0.1]], np.float32)
+LOSSES = ["mean_squared_error", "huber", "kl_divergence", "categorical_hinge", "cosine_similarity", "dice"]
+CROSS_ENTROPIES = ["binary_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("name", [*LOSSES, *CROSS_ENTROPIES])
+def test_a_loss_function_has_the_dtype_of_the_outputs(name, dtype):
+    options = [{}, {"label_smoothing": 0.1}] if name in CROSS_ENTROPIES else [{}]
+    for option in options:
+        for targets in (TARGETS, TARGETS.astype(np.float64), TARGETS.astype(int)):
+            losses = getattr(keras.losses, name)(targets, OUTPUTS.astype(dtype), **option)
+            assert np.asarray(losses).dtype == dtype
+
+
+def test_outputs_that_are_lists_or_whole_numbers_give_losses_of_models_dtype():
+    assert keras.losses.mean_squared_error(TARGETS.tolist(), OUTPUTS.tolist()).dtype == np.float32
+    assert keras.losses.mean_absolute_percentage_error(TARGETS + 1, OUTPUTS.astype(int)).dtype == np.float32
+
+
+def test_accuracies_of_decisions_are_numbers_that_add_up():
+    """Bools of NumPy would be "or"-ed by +, and have no difference and no rounded values."""
+    expected = [1, 1, 0, 0]
+    for dtype in ("float32", "float64"):
+        outputs = OUTPUTS.astype(dtype)
+        for found in (
+            keras.metrics.categorical_accuracy(TARGETS, outputs),
+            keras.metrics.sparse_categorical_accuracy(CLASSES, y_pred=outputs),
+            keras.metrics.binary_accuracy(np.ones(4), outputs[:, 1] + [0.5, 0, -0.3, -0.8]),
+        ):
+            assert np.asarray(found).dtype == np.float32
+            np.testing.assert_array_equal(np.round(found + found, 2), np.multiply(expected, 2))
+            np.testing.assert_array_equal(1 - found, np.subtract(1, expected))
+
+
+# ------------------------------------------------------------------------------------------- what a model measures
+
+
+def two_outputs(**compiled):
+    x = keras.Input((4,))
+    model = keras.Model(x, [keras.layers.Dense(1, name="a")(x), keras.layers.Dense(1, name="b")(x)])
+    model.compile("sgd", **compiled)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("compiled", "expected"),
+    [
+        ({"loss": "mse"}, ["loss", "a_loss", "b_loss"]),
+        ({"loss": ["mse", None]}, ["loss"]),
+        (
+            {"loss": "mse", "metrics": {"a": "mae"}, "weighted_metrics": [["mae"], ["mse"]]},
+            ["loss", "a_loss", "b_loss", "a_mae", "a_weighted_mae", "b_mse"],
+        ),
+        ({"loss": ["mse", None], "weighted_metrics": [["mae"], []]}, ["loss", "a_mae"]),
+    ],
+)
+def test_names_of_metrics_are_those_of_what_evaluate_gives(compiled, expected):
+    x, y = np.ones((6, 4), np.float32), np.ones((6, 1), np.float32)
+    model = two_outputs(**compiled)
+    found = model.evaluate(x, [y, y], verbose=0)
+    assert model.metrics_names == expected and np.size(found) == len(expected)
+    by_name = model.evaluate(x, [y, y], verbose=0, return_dict=True)
+    np.testing.assert_allclose(np.ravel(found), [by_name[name] for name in expected])
+
+
+def test_the_metrics_of_a_model_have_those_of_compile_only_if_there_are_any():
+    assert [metric.name for metric in two_outputs(loss="mse").metrics] == ["loss"]
+    with_metrics = two_outputs(loss="mse", weighted_metrics=[["mae"], []])
+    assert [metric.name for metric in with_metrics.metrics] == ["loss", "compile_metrics"]
+
+
+# --------------------------------------------------------------------------- weights of whole numbers and of bools
+
+
+@keras.saving.register_keras_serializable("result_types")
+class Counting(keras.layers.Layer):
+    """Counts calls, in bits, too: floor division, bits and places need whole numbers."""
+
+    def build(self, input_shape):
+        self.count = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="count")
+        self.seen = self.add_weight(shape=(3,), dtype="bool", initializer="zeros", trainable=False, name="seen")
+        self.byte = self.add_weight(shape=(2,), dtype="uint8", initializer="ones", trainable=False, name="byte")
+        self.scale = self.add_weight(shape=(4,), initializer="ones", name="scale")
+
+    def call(self, x, training=False):
+        if training:
+            self.count.assign_add(1)
+            self.seen.assign([True, False, True])
+            self.byte.assign_add([250, 1])
+        return x * self.scale + ops.cast(self.count // 2, "float32") * (self.count & 1)
+
+
+def state(arrays):
+    return [(str(array.dtype), np.asarray(array).tolist()) for array in arrays]
+
+
+def test_a_layer_counts_in_the_dtype_of_its_weights():
+    layer, x = Counting(), np.zeros((2, 4), np.float32)
+    layer(x)
+    assert state(layer.weights[1:]) == [("int32", 0), ("bool", [False] * 3), ("uint8", [1, 1])]
+    for _ in range(3):
+        found = layer(x, training=True)
+    assert state(layer.get_weights()[1:]) == [("int32", 3), ("bool", [True, False, True]), ("uint8", [239, 4])]
+    np.testing.assert_array_equal(found, np.ones((2, 4)))  # 3 // 2 · (3 & 1)
+    layer.count.assign_add(4)
+    assert layer.count.numpy().dtype == np.int32 and int(layer.count.numpy()) == 7
+
+
+def test_whole_numbers_begin_with_zeros():
+    weight = keras.layers.Layer().add_weight(shape=(50,), dtype="int8", name="n")
+    assert state([weight]) == [("int8", [0] * 50)] and not weight.has_gradient
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_whole_numbers_are_trained_beside_saved_and_loaded(suffix, tmp_path):
+    """Keras 3.15 gives the same state after eight batches, and reads the file."""
+    x, y = np.ones((40, 4), np.float32), np.ones((40, 1), np.float32)
+    model = keras.Sequential([keras.Input((4,)), Counting(), keras.layers.Dense(1)])
+    model.compile("sgd", "mean_squared_error")
+    model.fit(x, y, batch_size=10, epochs=2, verbose=0)
+    expected = [("int32", 8), ("bool", [True, False, True]), ("uint8", [209, 9])]
+    assert state(model.get_weights()[1:4]) == expected
+    model.save(tmp_path / f"m{suffix}")
+    loaded = keras.models.load_model(tmp_path / f"m{suffix}")
+    assert state(loaded.get_weights()[1:4]) == expected
+    loaded.set_weights(model.get_weights())
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))

@@ -129,7 +129,7 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Configurable):
         return {"class_name": type(value).__name__, "config": own_parts.config_of(value)}
     if isinstance(value, list | tuple):
-        return [to_plain(v) for v in value] if type(value) is list else tuple(to_plain(v) for v in value)
+        return [to_plain(v) for v in value] if isinstance(value, list) else tuple(to_plain(v) for v in value)
     if isinstance(value, dict):
         return {plain(k): to_plain(v) for k, v in value.items()}
     return plain(value)

@@ -16,6 +16,7 @@ import numpy as np
 from minicnn import backends
 from minicnn.backends.base import Backend
 from minicnn.differentiation import met, value_of
+from minicnn.keras._in_order import answering
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._taped import nothing_recorded
 from minicnn.optimizers import Optimizer
@@ -277,7 +278,9 @@ def apply(optimizer: Optimizer, grads: Sequence[Any], trainable_variables: Itera
     known = trainable_variables
     if known is None:
         model = compiled_with.get(optimizer, lambda: None)()
-        known = _own[optimizer].weights if optimizer in _own else [] if model is None else model.trainable_weights
+        with answering(by_user=True):
+            own = [] if model is None else model.trainable_weights
+        known = _own[optimizer].weights if optimizer in _own else own
     return apply_gradients(optimizer, zip(list(grads), list(known), strict=True))
 
 

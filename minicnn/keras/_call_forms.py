@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.graph import Tensor
+from minicnn.keras._in_order import GrowingList
 from minicnn.nested import leaves, mapped
 
 
@@ -139,7 +140,7 @@ def _filled(part, values):
         return values[part.index]
     if isinstance(part, dict):
         return {key: _filled(entry, values) for key, entry in part.items()}
-    return type(part)(_filled(entry, values) for entry in part) if type(part) in (list, tuple) else part
+    return type(part)(_filled(entry, values) for entry in part) if type(part) in (list, tuple, GrowingList) else part
 
 
 def _is_shape(form):

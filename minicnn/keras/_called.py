@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn.differentiation import Recorded, gradients, met, value_of
 from minicnn.errors import ShapeError
+from minicnn.keras._in_order import GrowingList
 from minicnn.keras._state import recorded
 from minicnn.keras._taped import weights_as
 from minicnn.layers.added_loss import Measured, ToMeasure
@@ -244,7 +245,7 @@ def _recorded(value, recorded):
     """An attribute of a layer with recorded arrays in place of weights."""
     if isinstance(value, Weight):
         return recorded.get(value, value)
-    if type(value) in (list, tuple):
+    if type(value) in (list, tuple, GrowingList):
         return type(value)(_recorded(part, recorded) for part in value)
     if type(value) is dict:
         return {key: _recorded(part, recorded) for key, part in value.items()}

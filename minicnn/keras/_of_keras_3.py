@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.differentiation import Recorded, met
 from minicnn.keras._called import metrics_in
 from minicnn.keras._eager import eager
+from minicnn.keras._in_order import answering
 from minicnn.layers.base import Layer
 from minicnn.metrics import Metric
 from minicnn.models import files
@@ -85,7 +86,8 @@ def _stateless_call(
     TypeError
         For values on a tape, by which there would be no gradient.
     """
-    groups = [list(layer.trainable_weights), list(layer.non_trainable_weights)] if layer.built else [[], []]
+    with answering(by_user=True):
+        groups = [list(layer.trainable_weights), list(layer.non_trainable_weights)] if layer.built else [[], []]
     given = [list(trainable_variables), list(non_trainable_variables)]
     if not layer.built or [*map(len, groups)] != [*map(len, given)]:
         raise ValueError(

@@ -70,7 +70,7 @@ def divide(thing: Any, name: str, frame: FrameType) -> None:
     cls = type(thing)
     may_be = (hasattr(cls, name) or name in _OF_OBJECTS.split()) and not isinstance(vars(cls).get(name), _Divided)
     # a frame that was asked for its values keeps them until it ends: it is asked last, and for few names
-    if may_be and not _is_of_library(frame) and is_taken(cls, name) and _first_argument(frame) is thing:
+    if may_be and not is_of_library(frame) and is_taken(cls, name) and _first_argument(frame) is thing:
         _divide(cls, name)
 
 
@@ -140,7 +140,8 @@ def is_taken(cls: type, name: str) -> bool:
     return known and name not in OF_KERAS and not name.startswith("__") and not is_of_package(cls)
 
 
-def _is_of_library(frame):
+def is_of_library(frame: FrameType) -> bool:
+    """Whether the code that a frame runs is the library's."""
     module = str(frame.f_globals.get("__name__"))  # the registry asks for what a constructor was given, for files
     return module.partition(".")[0] == "minicnn" and module != "minicnn.registry"
 
@@ -164,9 +165,9 @@ class _Divided:
 
     def __get__(self, thing: Any, cls: type | None = None) -> Any:
         found, kept = self.of_library, {} if thing is None else vars(thing)
-        if self.own in kept and not _is_of_library(sys._getframe(1)):
+        if self.own in kept and not is_of_library(sys._getframe(1)):
             return kept[self.own]
-        if self.of_class is not _MISSING and not _is_of_library(sys._getframe(1)):
+        if self.of_class is not _MISSING and not is_of_library(sys._getframe(1)):
             return self._of_class_for(thing, cls)
         if hasattr(found, "__set__"):
             return found.__get__(thing, cls)
@@ -184,12 +185,12 @@ class _Divided:
 
     def __set__(self, thing: Any, value: Any) -> None:
         frame = sys._getframe(1)
-        while _is_setter(frame):
+        while is_setter(frame):
             frame = frame.f_back  # type: ignore[assignment]  # a setter is called by somebody
         is_own = self.own in vars(thing) or self.of_class is not _MISSING
-        if not _is_of_library(frame) and isinstance(self.of_class, property):
+        if not is_of_library(frame) and isinstance(self.of_class, property):
             self.of_class.__set__(thing, value)
-        elif not _is_of_library(frame) and (is_own or _first_argument(frame) is thing):
+        elif not is_of_library(frame) and (is_own or _first_argument(frame) is thing):
             vars(thing)[self.own] = value
             with suppress(TypeError, ValueError):  # names of classes, a seed: where it fits, it is the library's too
                 self._set_property(thing, value)
@@ -200,7 +201,7 @@ class _Divided:
 
     def __delete__(self, thing: Any) -> None:
         kept = vars(thing)
-        name = self.own if self.own in kept and not _is_of_library(sys._getframe(1)) else self.name
+        name = self.own if self.own in kept and not is_of_library(sys._getframe(1)) else self.name
         if name not in kept:
             raise AttributeError(f"'{type(thing).__name__}' object has no attribute '{self.name}'")
         del kept[name]
@@ -210,8 +211,9 @@ class _Divided:
             self.of_library.fset(thing, value)
 
 
-def _is_setter(frame):
-    return frame.f_code.co_name == "__setattr__" and _is_of_library(frame)
+def is_setter(frame: FrameType) -> bool:
+    """Whether a frame runs the library's code for an attribute that is set."""
+    return frame.f_code.co_name == "__setattr__" and is_of_library(frame)
 
 
 class OwnNames:

@@ -22,6 +22,7 @@ from minicnn.keras._changed import changed, compose_again, note
 from minicnn.keras._eager import eager
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering, given
+from minicnn.keras._in_order import Asked, is_asked, noted, weights_listed
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._own_names import divide, divide_again, dividing_methods
 from minicnn.keras._own_weights import declared, standing_in, weights_in_graph
@@ -91,7 +92,7 @@ def _penalized(layer, given):
     return call
 
 
-class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
+class Layer(Asked, Remembering, layers.Layer, metaclass=WithInitialWeights):
     """Base of layers of one's own: minicnn's `Layer`, which has `forward` and `backward`, or Keras's, which has `call`.
 
     `call` may be made of other layers, which are attributes; or it computes with weights of its own, operators, NumPy's
@@ -116,6 +117,7 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
 
     def __setattr__(self, name: str, value: Any) -> None:
         divide(self, name, sys._getframe(1))
+        value = noted(self, value, sys._getframe(1))
         self._adopt(name, value)
         is_said = name == "trainable" and name in vars(self)  # by a user, and not by the constructor
         super().__setattr__(name, value)
@@ -325,10 +327,10 @@ class Layer(Remembering, layers.Layer, metaclass=WithInitialWeights):
 
     @property
     def weights(self) -> list[Weight]:
-        """All weights, trainable ones first; of a layer of layers, those that there are."""
-        if self.graph is None:
-            return list(dict.fromkeys([*super().weights, *(w for part in self.parts() for w in part.weights)]))
-        return self._made.weights
+        """All weights, trainable ones first; of a layer of layers, those that there are, its own ones first."""
+        parts = [] if self.graph is not None else [w for part in self.parts() for w in part.weights]
+        found = self._made.weights if self.graph is not None else list(dict.fromkeys([*super().weights, *parts]))
+        return weights_listed(self, found) if is_asked(sys._getframe(1)) else found
 
     @property
     def layers(self) -> list[layers.Layer]:

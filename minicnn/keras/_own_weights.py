@@ -12,6 +12,7 @@ from minicnn import constraints
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
 from minicnn.keras._function_activations import with_functions
+from minicnn.keras._in_order import GrowingList
 from minicnn.keras._taped import recording, weights_as
 from minicnn.parameters import Weight
 
@@ -137,7 +138,7 @@ def standing_in(value: Any) -> Any:
     """An attribute of a layer with `OfWeights` in place of weights."""
     if isinstance(value, Weight):
         return OfWeights({value.name: value}, lambda own: own[value.name])
-    if type(value) in (list, tuple):
+    if type(value) in (list, tuple, GrowingList):
         return type(value)(standing_in(part) for part in value)
     if type(value) is dict:
         return {key: standing_in(part) for key, part in value.items()}

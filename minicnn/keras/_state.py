@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
+from minicnn.keras._in_order import GrowingList
 from minicnn.keras._own_weights import OfWeights, WholeNumbers
 from minicnn.keras._phase import is_unsaid
 from minicnn.keras._projections import hold_to, kept_to
@@ -141,7 +142,7 @@ def held(value: Any) -> Any:
     if isinstance(value, Weight):
         is_here = isinstance(value.value, np.ndarray)
         return (value.value if is_here else value.numpy()).view(Held)
-    if type(value) in (list, tuple):
+    if type(value) in (list, tuple, GrowingList):
         return type(value)(map(held, value))
     return {key: held(part) for key, part in value.items()} if type(value) is dict else value
 

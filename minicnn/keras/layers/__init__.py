@@ -18,6 +18,7 @@ from minicnn.keras._configs import of_input
 from minicnn.keras._data_format import or_current, scale_of_channels
 from minicnn.keras._eager import eagerly
 from minicnn.keras._function_activations import activation, with_functions
+from minicnn.keras._in_order import asking
 from minicnn.keras._names import lookup
 from minicnn.keras._of_keras_3 import OF_LAYERS
 from minicnn.keras._on_built_in import OfLayers
@@ -269,7 +270,7 @@ def _shape_of(which):
 
 def _variables_of(which):
     """What today's Keras calls variables, too."""
-    return property(lambda layer: getattr(layer, which))
+    return property(asking(lambda layer: getattr(layer, which)))
 
 
 def _built_of(core_class, name):

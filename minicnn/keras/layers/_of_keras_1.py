@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn import constraints, initializers, regularizers
 from minicnn import layers as core
+from minicnn.keras._in_order import asking
 from minicnn.keras._own_metrics import Variable as BackendVariable
 from minicnn.keras._own_parts import Layer
 from minicnn.keras._variables import Variable
@@ -258,7 +259,7 @@ def _weights_setter(is_trainable: bool) -> Callable[[Any, Any], None]:
 
 
 WEIGHTS = {
-    "trainable_weights": property(core.Layer.trainable_weights.fget, _weights_setter(True)),
-    "non_trainable_weights": property(core.Layer.non_trainable_weights.fget, _weights_setter(False)),
+    "trainable_weights": property(asking(core.Layer.trainable_weights.fget), _weights_setter(True)),
+    "non_trainable_weights": property(asking(core.Layer.non_trainable_weights.fget), _weights_setter(False)),
 }
 """Properties of layers that can be set."""

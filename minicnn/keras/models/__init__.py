@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import reduce
@@ -21,6 +21,7 @@ from minicnn.keras._changed import Following
 from minicnn.keras._eager import eager
 from minicnn.keras._generators import LOADING, going_on, of_epochs, steps_for_samples, steps_of, whole_steps
 from minicnn.keras._given import Remembering, given
+from minicnn.keras._in_order import InOrder, asking, is_asked, layers_set_in
 from minicnn.keras._names import lookup
 from minicnn.keras._old_logs import OldLogs
 from minicnn.keras._on_constants import with_weights
@@ -41,6 +42,7 @@ from minicnn.keras.models._compiling import (
     Assignable,
     LayerList,
     MetricNames,
+    compile_like,
     follow_variables,
     for_each_output,
     losses_today,
@@ -68,7 +70,9 @@ def _listed(callbacks):
     return callbacks if isinstance(callbacks, list | tuple) else [] if callbacks is None else [callbacks]
 
 
-class _OldMethods(OwnNames, Assignable, ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping):
+class _OldMethods(
+    OwnNames, InOrder, Assignable, ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping
+):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     @classmethod
@@ -204,6 +208,7 @@ class _OldMethods(OwnNames, Assignable, ShowingAccuracy, Freezing, AtOnce, Expor
     trainable_variables = layers.VARIABLES["trainable_variables"]
     non_trainable_variables = layers.VARIABLES["non_trainable_variables"]
 
+    @asking
     def summary(self, *args: Any, **kwargs: Any) -> None:
         for name in ("positions", "layer_range"):
             kwargs.pop(name, None)
@@ -266,6 +271,8 @@ class _Functional(_Trainable):
     @property
     def layers(self) -> list[core.Layer]:
         """The layers; where the model begins at another layer's output, an InputLayer stands for that, as in Keras."""
+        if self.goes_by_attributes and is_asked(sys._getframe(1)):
+            return LayerList(layers_set_in(self))
         found, starts = super().layers, [t for t in self.graph.inputs if t.node.inputs]
         if starts and "_entries" not in vars(self):
             vars(self)["_entries"] = [layers.InputLayer(t.shape[1:]) for t in starts]
@@ -391,23 +398,10 @@ def clone_model(model: Any, *args: Any, **kwargs: Any) -> Any:
         clone = type(model)(**given(model))
     else:
         clone = _with_old_methods(core.clone_model(model, *args, **kwargs))
+        clone.list_like(model)
     if model.compiled is not None:
-        _compile_like(clone, model)
+        compile_like(clone, model)
     return clone
-
-
-def _compile_like(clone, model):
-    """Compile a clone as the model is, with an optimizer of its own that has not begun."""
-    if model._told is not None:
-        _, loss, metrics, loss_weights, weighted, backend = copy.deepcopy(model._told)
-    else:
-        told = copy.deepcopy(model.compiled)
-        single = len(told.losses) == 1
-        loss, metrics, weighted = (v[0] if single else v for v in (told.losses, told.metrics, told.weighted_metrics))
-        loss_weights, backend = told.loss_weights, told.backend_name
-    optimizer = copy.deepcopy(model.optimizer)
-    optimizer.iterations = 0
-    clone.compile(optimizer, loss, metrics, loss_weights=loss_weights, weighted_metrics=weighted, backend=backend)
 
 
 __getattr__ = lookup(

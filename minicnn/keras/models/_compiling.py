@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Self, SupportsIndex
@@ -260,3 +261,17 @@ class Assignable:
     @loss.setter
     def loss(self, value: Any) -> None:
         vars(self)["_own_loss"] = value
+
+
+def compile_like(clone: Any, model: Any) -> None:
+    """Compile a clone as the model is, with an optimizer of its own that has not begun."""
+    if model._told is not None:
+        _, loss, metrics, loss_weights, weighted, backend = copy.deepcopy(model._told)
+    else:
+        told = copy.deepcopy(model.compiled)
+        single = len(told.losses) == 1
+        loss, metrics, weighted = (v[0] if single else v for v in (told.losses, told.metrics, told.weighted_metrics))
+        loss_weights, backend = told.loss_weights, told.backend_name
+    optimizer = copy.deepcopy(model.optimizer)
+    optimizer.iterations = 0
+    clone.compile(optimizer, loss, metrics, loss_weights=loss_weights, weighted_metrics=weighted, backend=backend)

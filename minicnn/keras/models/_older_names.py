@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from minicnn.keras._in_order import asking
 from minicnn.keras._of_keras_3 import OF_MODELS
 from minicnn.keras._warning import is_older, warn_once
 from minicnn.keras.layers._places import NODES
@@ -104,6 +105,7 @@ class OlderNames:
     get_input_at, get_output_at = map(_tensors_at, ("inputs", "outputs"))
     inbound_nodes, _inbound_nodes, outbound_nodes, _outbound_nodes = NODES.values()
 
+    @asking
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer of that name, or at that position; of a name that none has, what it was in Keras 1 and 2."""
         name = name.replace("/", "_") if isinstance(name, str) else name

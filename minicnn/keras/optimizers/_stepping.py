@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import initializers
 from minicnn.differentiation import value_of
 from minicnn.keras import _optimizer_variables
+from minicnn.keras._in_order import asking
 from minicnn.keras._of_keras_3 import OF_OPTIMIZERS
 from minicnn.keras._variables import Variable
 from minicnn.keras.optimizers._older import Older, begin_state, mark_older
@@ -54,6 +55,7 @@ class Stepping(Older):
             begin_state(self, vars(self)["_index"])
 
     @property
+    @asking
     def variables(self) -> list[np.ndarray]:
         """Copies of the number of iterations, the learning rate, and the optimizer's own variables."""
         added = [np.array(variable) for variable in vars(self).get("_added", ())]
@@ -61,10 +63,12 @@ class Stepping(Older):
 
     stateless_apply = OF_OPTIMIZERS["stateless_apply"]
 
+    @asking
     def get_weights(self) -> list[np.ndarray]:
         """As `variables`."""
         return self.variables
 
+    @asking
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Take over what `variables` or `get_weights` of another optimizer of the class gave.
 

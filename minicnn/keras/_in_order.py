@@ -1,0 +1,206 @@
+"""The order in which Keras lists what users' models and layers are made of: that in which attributes were set.
+
+The library's own code goes by the graph that `call` makes, as its files do, which hold such a model as a functional
+one; so does whatever lists the weights for it. Who asks says which order is meant.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from itertools import count
+from types import FrameType
+from typing import Any, SupportsIndex
+
+from minicnn.keras._own_names import is_of_library, is_setter
+from minicnn.layers.base import Layer
+from minicnn.models.subclassing import layers_in
+from minicnn.nested import leaves
+from minicnn.parameters import Weight
+
+_asked: ContextVar[bool] = ContextVar("asked", default=False)  # whether a user's question is being answered
+_next = count()
+_OF_LIBRARY = ("_flags_at_compile", "_made", "_since", "nodes")
+
+
+class GrowingList(list):
+    """A list in an attribute of a user's model or layer: it knows when each layer came into it."""
+
+    since: dict[Any, int]
+
+    def __init__(self, parts: Iterable[Any] = ()) -> None:
+        super().__init__(parts)
+        self._note(self)
+
+    def _note(self, parts):
+        since = vars(self).setdefault("since", {})  # a copy is filled before it has its attributes
+        for layer in layers_in(list(parts)):
+            since.setdefault(layer, next(_next))
+
+    def append(self, part: Any) -> None:
+        """Put at the end."""
+        super().append(part)
+        self._note([part])
+
+    def extend(self, parts: Iterable[Any]) -> None:
+        """Put all at the end."""
+        self[len(self) :] = list(parts)
+
+    def insert(self, index: SupportsIndex, part: Any) -> None:
+        """Put at a place."""
+        super().insert(index, part)
+        self._note([part])
+
+    def __iadd__(self, parts: Iterable[Any]) -> GrowingList:  # type: ignore[override, misc]
+        self.extend(parts)
+        return self
+
+    def __setitem__(self, index: Any, part: Any) -> None:
+        super().__setitem__(index, part)
+        self._note(self)
+
+
+def noted(thing: Any, value: Any, frame: FrameType) -> Any:
+    """What becomes an attribute, whose layers are numbered; of a list that has them, or will, one that goes on so.
+
+    Parameters
+    ----------
+    thing : Model or Layer
+    value : object
+    frame : frame
+        Of whoever sets the attribute.
+    """
+    while is_setter(frame):
+        frame = frame.f_back  # type: ignore[assignment]  # a setter is called by somebody
+    if is_of_library(frame) or not isinstance(value, Layer | list | tuple | dict):
+        return value
+    if type(value) is list and all(isinstance(part, Layer) for part in value):
+        value = GrowingList(value)
+    if layers := list(layers_in([value])):
+        since = vars(thing).setdefault("_since", {})
+        grown = [part for part in vars(thing).values() if isinstance(part, dict) and part is not since]
+        for layer in [*layers_in(grown), *layers]:
+            since.setdefault(layer, next(_next))
+    return value
+
+
+def is_asked(frame: FrameType) -> bool:
+    """Whether a user asks, whose code or question this frame is a part of."""
+    return _asked.get() or not is_of_library(frame)
+
+
+@contextmanager
+def answering(by_user: bool) -> Iterator[None]:
+    """Inside, properties answer as if a user had asked, or as if the library had."""
+    token = _asked.set(by_user)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def asking(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of a method, or a property's function: what it asks for is in the order that its caller means."""
+
+    @wraps(function)
+    def method(*args: Any, **kwargs: Any) -> Any:
+        with answering(is_asked(sys._getframe(1))):
+            return function(*args, **kwargs)
+
+    return method
+
+
+def layers_set_in(thing: Any) -> list[Layer]:
+    """The layers in a user's model or layer, as Keras lists them: by when their attributes were set first."""
+    kept = {name: value for name, value in vars(thing).items() if name not in _OF_LIBRARY}
+    since = dict(vars(thing).get("_since", {}))
+    for part in _lists_in(list(kept.values())):
+        since |= {layer: min(number, since.get(layer, number)) for layer, number in part.since.items()}
+    found = list(dict.fromkeys(layers_in(list(kept.values()))))
+    return sorted(found, key=lambda layer: since.get(layer, sys.maxsize))
+
+
+def _lists_in(values):
+    for value in values:
+        if isinstance(value, GrowingList):
+            yield value
+        elif isinstance(value, dict | list | tuple):
+            yield from _lists_in(value.values() if isinstance(value, dict) else value)
+
+
+def weights_listed(thing: Any, known: list[Weight]) -> list[Weight]:
+    """The weights as Keras lists them: a layer's own ones, then those of the layers in it, in their order.
+
+    Parameters
+    ----------
+    thing : Model or Layer
+    known : list of Weight
+        Those that the library knows; whatever no attribute leads to comes last.
+    """
+    with answering(by_user=False):
+        found = list(dict.fromkeys(_weights_in(thing)))
+    return list(dict.fromkeys([*(found if is_written(thing) else filter(set(known).__contains__, found)), *known]))
+
+
+def _weights_in(thing):
+    if is_written(thing):
+        parts = [value for name, value in vars(thing).items() if name not in _OF_LIBRARY]
+        own = [*thing._weights.values(), *(w for w in leaves(parts) if isinstance(w, Weight))]
+        yield from sorted(dict.fromkeys(own), key=lambda w: not w.has_gradient)
+        within = layers_set_in(thing)
+    else:
+        within = [] if thing.graph is None else thing.graph.layers
+        yield from () if within else thing.weights
+    for layer in within:
+        yield from _weights_in(layer)
+
+
+def is_written(thing: Any) -> bool:
+    """Whether it is a user's, with layers in attributes, and no functional model or stack."""
+    return bool(getattr(thing, "goes_by_attributes", False))
+
+
+class Asked:
+    """Mixin of users' layers: their weights in the order of whoever asks."""
+
+    goes_by_attributes: bool = True
+
+    get_weights = asking(Layer.get_weights)
+    set_weights = asking(Layer.set_weights)
+    count_params = asking(Layer.count_params)
+
+
+class InOrder(Asked):
+    """Mixin of Keras's models, of which those that are made without inputs and outputs go by attributes."""
+
+    goes_by_attributes = False
+    _listing: list[int] | None = None  # of a copy that is a plain model: its weights' places as its origin lists them
+
+    trainable_weights = property(asking(Layer.trainable_weights.fget))  # type: ignore[attr-defined]
+    non_trainable_weights = property(asking(Layer.non_trainable_weights.fget))  # type: ignore[attr-defined]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, noted(self, value, sys._getframe(1)))
+
+    def _start_written(self, name: str | None) -> None:
+        vars(self)["goes_by_attributes"] = True
+        super()._start_written(name)  # type: ignore[misc]
+
+    @property
+    def weights(self) -> list[Weight]:
+        """All weights: layer by layer, each one's trainable ones first; of a class with `call`, by its attributes."""
+        known = super().weights  # type: ignore[misc]
+        if not is_asked(sys._getframe(1)):
+            return known
+        return weights_listed(self, known) if self._listing is None else [known[place] for place in self._listing]
+
+    def list_like(self, model: Any) -> None:
+        """Have the weights of a copy in the order in which the model that it is a copy of lists its own."""
+        places = {weight: place for place, weight in enumerate(model.weights)}
+        with answering(by_user=True):
+            listing = [places.get(weight) for weight in model.weights]
+        if sorted(listing, key=lambda place: -1 if place is None else place) == [*range(len(self.weights))]:
+            self._listing = listing

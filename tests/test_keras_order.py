@@ -1,0 +1,306 @@
+"""By what order models of users' classes, and layers made of layers, list weights and layers: Keras's lists, 3.15.1."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import tensorflow as tf
+
+L = keras.layers
+X = np.cos(np.arange(24, dtype=np.float32)).reshape(8, 3)
+Y = np.sin(np.arange(24, dtype=np.float32)).reshape(8, 3)
+
+
+def dense(name, units=3):
+    return L.Dense(units, name=name)
+
+
+class Interleaved(keras.Model):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.convs, self.bns = [], []
+        self.head = dense("head")
+        for i in range(2):
+            self.convs.append(dense(f"c{i}"))
+            self.bns.append(L.BatchNormalization(name=f"n{i}"))
+        self.last = dense("last")
+
+    def call(self, x, training=None):
+        for conv, bn in zip(self.convs, self.bns, strict=True):
+            x = bn(conv(x), training=training)
+        return self.last(self.head(x))
+
+
+class Held(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.named = {"z": dense("z"), "a": dense("a")}
+        self.pair = (dense("t1"), [dense("t0")])
+        self.grown = {}
+        self.grown["k"] = dense("gk")
+        self.out = dense("o")
+        self.again = self.named["z"]
+        self.unused = dense("unused")
+
+    def call(self, x):
+        x = self.pair[0](self.named["a"](self.named["z"](x)))
+        return self.out(self.grown["k"](self.pair[1][0](x)))
+
+
+class Block(L.Layer):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.second, self.first = dense("second"), dense("first")
+        self.alpha = self.add_weight(shape=(1,), initializer="ones", name="alpha")
+
+    def build(self, shape):
+        self.shift = self.add_weight(shape=(3,), initializer="zeros", name="shift", trainable=False)
+        super().build(shape)
+
+    def call(self, x):
+        return self.second(self.first(x) * self.alpha) + self.shift
+
+
+class Nested(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.tail = keras.Sequential([dense("h0"), Block(name="hb")], name="tail")
+        self.unused = dense("unused", 2)
+        self.unused.build((None, 4))
+        self.stem = Block(name="stem")
+
+    def call(self, x):
+        return self.tail(self.stem(x))
+
+
+@keras.saving.register_keras_serializable(package="order")
+class Mixed(keras.Model):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.c, self.a, self.b = dense("c"), dense("a"), dense("b")
+
+    def call(self, x):
+        return self.c(self.b(self.a(x)))
+
+
+def numbered(shapes):
+    """Arrays of these shapes, each of its own numbers."""
+    return [0.5 * np.cos(np.arange(np.prod(s), dtype=np.float32).reshape(s) + 7 * i) for i, s in enumerate(shapes)]
+
+
+def paths(weights):
+    return " ".join("/".join(w.path.split("/")[-2:]) for w in weights)
+
+
+def mixed(trained=0):
+    model = Mixed()
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    model(X)
+    model.set_weights(numbered([w.shape for w in model.get_weights()]))
+    for _ in range(trained):
+        model.train_on_batch(X, Y)
+    return model
+
+
+BLOCK = "{0}/alpha {0}/shift second/kernel second/bias first/kernel first/bias"
+LISTS = [
+    (
+        Interleaved,
+        "head/kernel head/bias c0/kernel c0/bias n0/gamma n0/beta n0/moving_mean n0/moving_variance c1/kernel c1/bias "
+        "n1/gamma n1/beta n1/moving_mean n1/moving_variance last/kernel last/bias",
+        "head c0 n0 c1 n1 last",
+    ),
+    (
+        Held,
+        "z/kernel z/bias a/kernel a/bias t1/kernel t1/bias t0/kernel t0/bias gk/kernel gk/bias o/kernel o/bias",
+        "z a t1 t0 gk o unused",
+    ),
+    (
+        Nested,
+        f"h0/kernel h0/bias {BLOCK.format('hb')} unused/kernel unused/bias {BLOCK.format('stem')}",
+        "tail unused stem",
+    ),
+    (Mixed, "c/kernel c/bias a/kernel a/bias b/kernel b/bias", "c a b"),
+]
+
+
+@pytest.mark.parametrize(("cls", "weights", "layers"), LISTS, ids=lambda part: getattr(part, "__name__", ""))
+def test_a_models_class_lists_what_it_has_as_keras(cls, weights, layers):
+    model = cls()
+    assert [layer.name for layer in model.layers] == layers.split()
+    model(X)
+    assert paths(model.weights) == paths(model.variables) == weights
+    assert [layer.name for layer in model.layers] == layers.split()
+    assert model.get_layer(index=0) is model.layers[0]
+    fixed = [w for w in weights.split() if w.endswith(("moving_mean", "moving_variance", "shift"))]
+    assert paths(model.non_trainable_weights).split() == paths(model.non_trainable_variables).split() == fixed
+    rest = [w for w in weights.split() if w not in fixed]
+    assert paths(model.trainable_weights).split() == paths(model.trainable_variables).split() == rest
+    assert [a.shape for a in model.get_weights()] == [w.shape for w in model.weights]
+    model.set_weights(given := numbered([w.shape for w in model.weights]))
+    for weight, array in zip(model.weights, given, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), array)
+
+
+def test_layers_made_of_layers_list_their_own_weights_first():
+    x = keras.Input((3,))
+    block = Block(name="fb")
+    model = keras.Model(x, dense("out", 1)(block(x)))
+    assert paths(block.weights) == BLOCK.format("fb")
+    assert paths(model.weights) == f"{BLOCK.format('fb')} out/kernel out/bias"
+    stack = keras.Sequential([keras.Input((3,)), Block(name="sb"), dense("so", 1)])
+    assert paths(stack.weights) == f"{BLOCK.format('sb')} so/kernel so/bias"
+    assert [layer.name for layer in stack.layers] == ["sb", "so"]
+    given = numbered([w.shape for w in block.weights])
+    block.set_weights(given)
+    np.testing.assert_array_equal(block.second.kernel.numpy(), given[2])
+
+
+def test_arrays_of_keras_and_its_optimizers_state_go_where_they_belong():
+    """Keras's numbers after `set_weights` with arrays by places, and after two and three steps of Adam."""
+    model = mixed()
+    np.testing.assert_allclose(model.predict(X, verbose=0)[0], PREDICTED, rtol=1e-5)
+    model = mixed(2)
+    sums = [float(np.sum(v)) for v in model.optimizer.variables]
+    np.testing.assert_allclose(sums, STATE, rtol=1e-4, atol=1e-7)
+    arrays, state = model.get_weights(), model.optimizer.get_weights()
+    other = mixed(1)
+    other.set_weights(arrays)
+    other.optimizer.set_weights(state)
+    other.train_on_batch(X, Y)
+    np.testing.assert_allclose(other.evaluate(X, Y, verbose=0), AFTER, rtol=1e-5)
+
+
+PREDICTED = [0.36717719, -0.030854832, -0.40051907]
+STATE = [2.0, 0.05, 0.020093936, 8.7735185e-05, -0.030434009, 0.00015422837]
+STATE += [-0.008459568, 3.1939959e-05, -0.0022880437, 1.7370737e-06]
+STATE += [-0.015972974, 2.6151047e-05, 0.014557317, 4.7180511e-05]
+AFTER = 0.37660623
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+@pytest.mark.parametrize("known", [True, False])
+def test_files_go_on_where_the_model_was(tmp_path, suffix, known, monkeypatch):
+    """Files hold the functional model, whose optimizer's variables go by the graph."""
+    model = mixed(2)
+    model.save(path := tmp_path / f"model{suffix}")
+    if not known:
+        monkeypatch.setattr("minicnn.models.written_files._known", lambda name: None)
+    loaded = keras.models.load_model(path)
+    assert isinstance(loaded, Mixed) is known
+    order = "c a b" if known else "a b c"
+    assert paths(loaded.weights[::2]) == " ".join(f"{name}/kernel" for name in order.split())
+    loaded.train_on_batch(X, Y)
+    np.testing.assert_allclose(loaded.evaluate(X, Y, verbose=0), AFTER, rtol=1e-5)
+
+
+def test_the_optimizers_variables_in_a_file_go_by_the_functional_model(tmp_path):
+    """As real Keras reads them there: a, b, c are called in this order."""
+    h5py = pytest.importorskip("h5py")
+    import zipfile
+
+    model = mixed(2)
+    model.save(path := tmp_path / "model.keras")
+    with zipfile.ZipFile(path) as archive, h5py.File(archive.open("model.weights.h5")) as file:
+        sums = [float(np.sum(file[f"optimizer/vars/{i}"][()])) for i in range(14)]
+    by_attributes = [STATE[2 + 4 * i : 6 + 4 * i] for i in range(3)]
+    expected = [*STATE[:2], *by_attributes[1], *by_attributes[2], *by_attributes[0]]
+    np.testing.assert_allclose(sums, expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("copied", [keras.models.clone_model, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+@pytest.mark.parametrize("cls", [Mixed, Interleaved])
+def test_copies_take_the_weights_by_their_places(copied, cls):
+    model = cls()
+    model(X)
+    clone = copied(model)
+    assert paths(clone.weights) == paths(model.weights)
+    clone.set_weights(given := numbered([w.shape for w in model.get_weights()]))
+    model.set_weights(given)
+    np.testing.assert_array_equal(clone.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
+def test_the_first_layer_is_the_one_that_was_set_first():
+    model = mixed()
+    model.layers[0].trainable = False
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    model.fit(X, Y, verbose=0)
+    changed = [bool((a != b).any()) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert changed == [False, False, True, True, True, True]
+    lines = []
+    Held().summary(print_fn=lines.append)
+    model = Held()
+    model(X)
+    model.summary(print_fn=lines.append)
+    places = [lines[-1].index(f"{name} (Dense)") for name in ["z", "a", "t1", "t0", "gk", "o", "unused"]]
+    assert places == sorted(places)
+    assert "InputLayer" not in lines[-1]
+
+
+class Pair(keras.Model):
+    def __init__(self, discriminator, generator):
+        super().__init__()
+        self.discriminator, self.generator = discriminator, generator
+
+    def train_step(self, data):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(self.discriminator(self.generator(data))))
+        weights = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return {"loss": loss}
+
+
+class Autoencoder(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dec = keras.Sequential([dense("dd")], name="dec")
+        self.enc = keras.Sequential([dense("ee", 2)], name="enc")
+
+    def call(self, x):
+        return self.dec(self.enc(x))
+
+
+class OwnSteps(Autoencoder):
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(self(x, training=True) - y))
+        self.optimizer.build(self.trainable_variables)
+        self.optimizer.apply(tape.gradient(loss, self.trainable_variables))
+        return {"loss": loss}
+
+
+def test_classes_with_steps_of_their_own():
+    inner = [keras.Sequential([keras.Input((3,)), dense(n, k)], name=n) for n, k in (("d1", 1), ("g1", 3))]
+    pair = Pair(*inner)
+    pair.compile("adam")
+    pair.fit(X, verbose=0)
+    assert paths(pair.weights) == "d1/kernel d1/bias g1/kernel g1/bias"
+    assert [layer.name for layer in pair.layers] == ["d1", "g1"]
+    for cls in (Autoencoder, OwnSteps):
+        model = cls()
+        model.compile("adam", "mse")
+        model.fit(X, Y, verbose=0)
+        assert paths(model.weights) == "dd/kernel dd/bias ee/kernel ee/bias"
+        shapes = [(), (), (2, 3), (2, 3), (3,), (3,), (3, 2), (3, 2), (2,), (2,)]
+        assert [np.shape(v) for v in model.optimizer.variables] == shapes
+
+
+def test_a_list_of_weights_that_grows_is_computed_with():
+    class Sum(L.Layer):
+        def build(self, shape):
+            self.parts = []
+            for i in range(2):
+                self.parts.append(self.add_weight(shape=(3,), initializer="ones", name=f"w{i}"))
+
+        def call(self, x):
+            return x * self.parts[0] + self.parts[1]
+
+    model = keras.Sequential([keras.Input((3,)), Sum()])
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    assert all((w != 1).any() for w in model.get_weights())

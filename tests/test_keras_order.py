@@ -290,17 +290,29 @@ def test_classes_with_steps_of_their_own():
         assert [np.shape(v) for v in model.optimizer.variables] == shapes
 
 
-def test_a_list_of_weights_that_grows_is_computed_with():
-    class Sum(L.Layer):
-        def build(self, shape):
-            self.parts = []
-            for i in range(2):
-                self.parts.append(self.add_weight(shape=(3,), initializer="ones", name=f"w{i}"))
+class Sum(L.Layer):
+    def build(self, shape):
+        self.parts = []
+        for i in range(2):
+            self.parts.append(self.add_weight(shape=(3,), initializer="ones", name=f"w{i}"))
 
-        def call(self, x):
-            return x * self.parts[0] + self.parts[1]
+    def call(self, x):
+        return x * self.parts[0] + self.parts[1]
 
-    model = keras.Sequential([keras.Input((3,)), Sum()])
+
+class SumOfDense(Sum):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.inner = dense("inner")
+
+    def call(self, x):
+        return self.inner(x) * self.parts[0] + self.parts[1]
+
+
+@pytest.mark.parametrize("cls", [Sum, SumOfDense])
+def test_a_list_of_weights_that_grows_is_computed_with(cls):
+    layer = cls()
+    model = keras.Sequential([keras.Input((3,)), layer])
     model.compile("sgd", "mse")
     model.fit(X, Y, verbose=0)
-    assert all((w != 1).any() for w in model.get_weights())
+    assert all((w.numpy() != 1).any() for w in layer.parts)

@@ -117,8 +117,7 @@ class Layer(Asked, Remembering, layers.Layer, metaclass=WithInitialWeights):
 
     def __setattr__(self, name: str, value: Any) -> None:
         divide(self, name, sys._getframe(1))
-        value = noted(self, value, sys._getframe(1))
-        self._adopt(name, value)
+        self._adopt(name, value := noted(self, value, sys._getframe(1)))
         is_said = name == "trainable" and name in vars(self)  # by a user, and not by the constructor
         super().__setattr__(name, value)
         for part in self.parts() if is_said else ():

@@ -59,8 +59,9 @@ class GrowingList(list):
         return self
 
     def __setitem__(self, index: Any, part: Any) -> None:
-        super().__setitem__(index, part)
-        self._note(self)
+        parts = list(part) if isinstance(index, slice) else [part]
+        super().__setitem__(index, parts if isinstance(index, slice) else part)
+        self._note(parts)
 
 
 def noted(thing: Any, value: Any, frame: FrameType) -> Any:

@@ -382,3 +382,22 @@ def test_losses_by_another_network_take_all_metrics(x):
     made, inside = model.predict(x, verbose=0), keras.Model(judge.inputs, judge.layers[0].output)
     expected = np.square(inside.predict(x, verbose=0) - inside.predict(made, verbose=0)).mean()
     assert model.evaluate(x, x, verbose=0) == pytest.approx([expected, np.abs(x - made).mean()], rel=1e-3, abs=1e-5)
+
+
+def test_a_call_without_training_is_one_of_training_in_fit():
+    """Numbers of tf.keras 2.21; Keras 3 would leave the averages as they are."""
+
+    class Normed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.normed, self.last = layers.BatchNormalization(momentum=0.5), layers.Dense(1)
+
+        def call(self, x):
+            return self.last(self.normed(x))
+
+    model = Normed()
+    model.compile("sgd", "mse")
+    model.fit(np.arange(12.0).reshape(4, 3), np.ones((4, 1)), epochs=2, verbose=0)
+    mean, variance = model.normed.get_weights()[2:]
+    np.testing.assert_allclose(mean, [3.375, 4.125, 4.875])
+    np.testing.assert_allclose(variance, [8.6875] * 3)

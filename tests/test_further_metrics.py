@@ -164,10 +164,27 @@ def test_a_function_is_a_metric(tmp_path):
     r2 = 1 - ((y - model.predict(x)) ** 2).sum(axis=0) / (target**2).sum(axis=0)
     assert values["r2_score"] == pytest.approx(r2.mean(), rel=1e-5)
     for suffix in ("safetensors", "keras", "h5"):
-        with pytest.warns(UserWarning, match="metric 'distance' is a function, which no file can hold"):
-            model.save(tmp_path / f"m.{suffix}")
-        again = mc.models.load_model(tmp_path / f"m.{suffix}")
+        model.save(tmp_path / f"m.{suffix}")
+        with pytest.warns(UserWarning, match=r"metric 'distance' .* custom_objects={'distance': distance}"):
+            again = mc.models.load_model(tmp_path / f"m.{suffix}")
         assert list(again.evaluate(x, y, verbose=0, return_dict=True)) == ["loss", "r2_score", "mae"]
+        again = mc.models.load_model(tmp_path / f"m.{suffix}", custom_objects={"distance": distance})
+        assert again.evaluate(x, y, batch_size=3, verbose=0, return_dict=True) == pytest.approx(values, rel=1e-6)
+
+
+def recall(y_true, y_pred):
+    return np.zeros(len(y_pred))
+
+
+@pytest.mark.parametrize("metric", [recall, lambda t, p: 0.0, metrics.MeanMetricWrapper(distance, name="far")])
+def test_a_function_whose_name_says_not_what_it_is_is_left_out_of_files(metric, tmp_path):
+    """Recall is another metric, which would stand in its place."""
+    model = mc.Sequential([mc.layers.Input((3,)), mc.layers.Dense(3)])
+    model.compile("sgd", "mse", metrics=[metric, "mae"], backend="numpy")
+    with pytest.warns(UserWarning, match="is a function, which no file can hold: it is left out. After load_model"):
+        model.save(tmp_path / "m.keras")
+    again = mc.models.load_model(tmp_path / "m.keras")
+    assert list(again.evaluate(np.ones((2, 3)), np.ones((2, 3)), verbose=0, return_dict=True)) == ["loss", "mae"]
 
 
 @pytest.mark.parametrize(

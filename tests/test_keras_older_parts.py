@@ -1271,3 +1271,28 @@ def test_repeat_of_the_backend_is_that_of_rows():
     before = keras.backend.floatx()
     keras.backend.set_floatx(value=before)
     assert keras.backend.placeholder(shape=(None, 3), ragged=False).shape == (None, 3)
+
+
+def sparse_hits(y_true, y_pred):
+    return K.cast(K.equal(K.max(y_true, axis=-1), K.cast(K.argmax(y_pred, axis=-1), K.floatx())), K.floatx())
+
+
+def surest(y_true, y_pred):
+    return K.max(y_pred, axis=-1)
+
+
+@pytest.mark.parametrize("shape", [(40,), (40, 1)])
+def test_the_largest_of_class_numbers_in_a_metric_is_each_sample_s_as_in_keras_2(shape, rng, tmp_path):
+    """Keras 2 gave (N, 1); the largest of (N,) would be one number of the whole batch."""
+    x, y = rng.normal(size=(40, 4)).astype("float32"), rng.integers(0, 3, shape)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy", sparse_hits, surest])
+    outputs = model.predict(x, verbose=0)
+    expected = [np.mean(outputs.argmax(1) == y.reshape(-1)), outputs.max(1).mean()]
+    assert model.evaluate(x, y, verbose=0)[2:] == pytest.approx(expected, rel=1e-6)
+    model.save(tmp_path / "m.h5")
+    again = load_model(tmp_path / "m.h5", custom_objects={"sparse_hits": sparse_hits, "surest": surest})
+    assert again.evaluate(x, y, verbose=0)[2:] == pytest.approx(expected, rel=1e-6)
+    model.compile("sgd", "categorical_crossentropy", metrics=[sparse_hits])
+    assert model.evaluate(x, np.eye(3)[y.reshape(-1)], verbose=0)[1] == pytest.approx(np.mean(outputs.argmax(1) == 1))
+    assert K.max(np.arange(3.0), axis=-1) == 2

@@ -100,7 +100,7 @@ class MeanMetricWrapper(Metric):
         self.arguments: dict[str, object] = arguments
 
     def get_config(self) -> Config:
-        """The constructor's arguments: the function is not written down, so that no file can hold one."""
+        """The constructor's arguments, with the name of the function: files hold no code."""
         return super().get_config() | {"fn": getattr(self.fn, "__name__", repr(self.fn))} | self.arguments
 
     def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:

@@ -25,8 +25,9 @@ from minicnn.models.network import Network
 from minicnn.models.pictures import describe_pictures, put_pictures
 from minicnn.models.written_files import as_subclass, describe_subclass
 from minicnn.parameters import weights_from_file
-from minicnn.registry import custom_object_scope, to_plain
+from minicnn.registry import custom_object, custom_object_scope, to_plain
 from minicnn.saving.files import check_arrays, named_in_errors, read_json
+from minicnn.saving.keras.compiled import is_known
 from minicnn.saving.keras.config import model_from_keras
 from minicnn.saving.keras.older import modernized
 from minicnn.saving.snapshot import Reader, Snapshot
@@ -119,16 +120,39 @@ def compile_config(compiled: Compiled) -> dict[str, Any]:
 
 
 def _plain_metrics(wanted):
-    """Metrics as a file holds them: all but functions."""
+    """Metrics as a file holds them: functions by their names, but for those that have none of their own."""
     for entry in wanted:
         metric = entry if isinstance(entry, str) else metrics.get(entry)
-        if isinstance(metric, metrics.MeanMetricWrapper):
+        if not isinstance(metric, metrics.MeanMetricWrapper):
+            yield metric if isinstance(metric, str) else to_plain(metric)
+        elif _is_by_name(metric):
+            yield metric.name
+        else:
             warn_user(
                 f"metric '{metric.name}' is a function, which no file can hold: it is left out. After load_model, "
                 "compile the model with it again"
             )
+
+
+def _is_by_name(metric):
+    """Whether a function's name says all: it is the metric's, nothing else has it, and there are no arguments."""
+    name = getattr(metric.fn, "__name__", "")
+    return metric.name == name and name.isidentifier() and not metric.arguments and not is_known(name)
+
+
+def _metrics_from(wanted):
+    """What `_plain_metrics` wrote; functions that ``custom_objects=`` does not have are left out."""
+    for entry in wanted:
+        own = custom_object(entry) if isinstance(entry, str) else None
+        if own is not None and not isinstance(own, type):
+            yield own
+        elif isinstance(entry, str) and not is_known(entry):
+            warn_user(
+                f"metric '{entry}' is a function, which no file can hold: it is left out. "
+                f"load_model(…, custom_objects={{'{entry}': {entry}}}) has it"
+            )
         else:
-            yield metric if isinstance(metric, str) else to_plain(metric)
+            yield entry if isinstance(entry, str) else metrics.get(entry)
 
 
 def _optimizer_state(model):
@@ -248,8 +272,7 @@ def compile_as(model: Model, config: dict[str, Any]) -> None:
     hint = "a class of one's own is given with custom_objects=, and compile=False leaves all this out"
     with _hint(ValueError, "Unknown", hint):
         own, weighted = (
-            [[m if isinstance(m, str) else metrics.get(m) for m in wanted] for wanted in config.get(key, [])]
-            for key in ("metrics", "weighted_metrics")
+            [list(_metrics_from(wanted)) for wanted in config.get(key, [])] for key in ("metrics", "weighted_metrics")
         )
         model.compile(
             optimizer=optimizers.get(config["optimizer"]),

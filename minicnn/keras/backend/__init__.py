@@ -262,6 +262,16 @@ def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: 
 stands_for(relu)
 
 
+def _max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The largest along axes; of a metric's class numbers (N,) along the last those themselves, which were (N, 1)."""
+    if axis == -1 and getattr(x, "are_classes", False):
+        return ops.expand_dims(x, -1) if keepdims else x
+    return ops.max(x, axis=axis, keepdims=keepdims)
+
+
+globals()["max"] = _max  # whose name is Python's own here
+
+
 _find = lookup(
     __name__,
     ["minicnn.keras._older_functions", "minicnn.keras.backend._windows", "minicnn.keras.ops"],

@@ -43,11 +43,12 @@ from minicnn.keras.models._compiling import (
     LayerList,
     MetricNames,
     compile_like,
+    compiled_today,
     follow_variables,
     for_each_output,
     losses_today,
+    metrics_today,
     numbers_of,
-    today,
 )
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
@@ -82,7 +83,7 @@ class _OldMethods(
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
         if not isinstance(kwargs.get("metrics") or [], list | tuple | dict):  # one, as Keras 2 took it
             kwargs["metrics"] = [kwargs["metrics"]]
-        kwargs = {n: today(v) if n in ("metrics", "weighted_metrics") else v for n, v in kwargs.items()}
+        kwargs = {n: metrics_today(v) if n in ("metrics", "weighted_metrics") else v for n, v in kwargs.items()}
         args = tuple(self._crossentropy(losses_today(loss)) for loss in args[:1]) + args[1:]
         if len(self.outputs if self.built else ()) > 1 and "metrics" in kwargs:
             kwargs["metrics"] = for_each_output(kwargs["metrics"], len(self.outputs))
@@ -361,9 +362,7 @@ def _with_old_methods(model):
             if type(part) is own.core_class:
                 part.__class__ = own
         as_in_keras(part)
-    if model.compiled is not None:
-        optimizers.translate(model.optimizer)
-    return model
+    return compiled_today(model)
 
 
 def load_model(

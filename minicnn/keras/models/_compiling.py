@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from dataclasses import replace
+from functools import partial, wraps
+from types import FunctionType
 from typing import Any, Self, SupportsIndex
 
+import numpy as np
+
 from minicnn.callbacks import Callback
-from minicnn.keras import losses, metrics
+from minicnn.keras import losses, metrics, optimizers
 from minicnn.keras._warning import warn_once
 from minicnn.nested import mapped
 from minicnn.optimizers import Optimizer
@@ -45,6 +49,39 @@ def today(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [today(part) for part in value]
     return {name: today(part) for name, part in value.items()} if type(value) is dict else value
+
+
+def metrics_today(value: Any) -> Any:
+    """As `today`; and functions of one's own that call ``K.max`` know class numbers, as K.max(y_true, axis=-1)."""
+    value = today(value)
+    if isinstance(value, list):
+        return [metrics_today(part) for part in value]
+    if type(value) is dict:
+        return {name: metrics_today(part) for name, part in value.items()}
+    return _of_classes(value) if isinstance(value, FunctionType) and "max" in value.__code__.co_names else value
+
+
+def compiled_today(model: Any) -> Any:
+    """The model that a file made, with an optimizer of Keras's names, and its metrics as `metrics_today` gives them."""
+    if (told := model.compiled) is None:
+        return model
+    optimizers.translate(model.optimizer)
+    measured, weighted = ([metrics_today(list(m)) for m in kind] for kind in (told.metrics, told.weighted_metrics))
+    if measured != [list(m) for m in told.metrics] or weighted != [list(m) for m in told.weighted_metrics]:
+        model.compiled = replace(told, metrics=measured, weighted_metrics=weighted)
+    return model
+
+
+def _of_classes(metric):
+    """The metric with targets that are marked: Keras 2 gave class numbers as (N, 1), where today's are (N,)."""
+
+    @wraps(metric)
+    def marked(y_true: Any, y_pred: Any) -> Any:
+        if y_true.ndim < np.ndim(y_pred):
+            y_true.are_classes = True
+        return metric(y_true, y_pred)
+
+    return marked
 
 
 def losses_today(value: Any) -> Any:

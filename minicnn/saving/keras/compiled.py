@@ -7,7 +7,7 @@ from minicnn.checks import for_outputs
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.registry import is_config, to_plain
-from minicnn.saving.keras.names import keras_object, object_from_keras
+from minicnn.saving.keras.names import REGISTERED, keras_object, object_from_keras
 from minicnn.user_warnings import warn_user
 
 MAX_DEPTH = 20
@@ -158,10 +158,20 @@ def _part_to_keras(module, entry) -> dict:
     return keras_object(module, entry["class_name"], entry["config"])
 
 
+def is_known(name: str) -> bool:
+    """Whether a name is that of a metric of minicnn, or of a class that ``custom_objects=`` has."""
+    try:
+        return name.lower() == "acc" or bool(metrics.registry.lookup(name))
+    except ValueError:
+        return False
+
+
 def metric_to_keras(value: str | Config) -> str | Config:
     """An object, but for "accuracy", which depends on the data; Keras 3 cannot read other names in .h5 files."""
     if isinstance(value, str) and value.lower() in ("accuracy", "acc"):
         return value
+    if isinstance(value, str) and not is_known(value):  # a function of the user's
+        return keras_object("builtins", "function", value) | {"registered_name": REGISTERED.get(value, value)}
     entry = value if isinstance(value, dict) else to_plain(metrics.get(value))
     config = dict(entry["config"])
     if entry["class_name"] == "TopKCategoricalAccuracy" and config.pop("from_sorted_ids", False):

@@ -244,7 +244,8 @@ class RandomColorJitter(ImageLayer):
 
     @classmethod
     def examples(cls) -> Examples:
-        yield cls((0, 1), 0.1, 0.2, (0.4, 0.6), 0.1), [(4, 3, 3)]
+        # What one step has cut off lies on the limit of the next one, where rounding decides: a range of all numbers.
+        yield cls((-8, 8), 0.1, 0.2, hue_factor=0.1), [(4, 3, 3)]
         yield cls(contrast_factor=0.2, seed=1), [(3, 4, 1)]
 
 

@@ -264,7 +264,7 @@ stands_for(relu)
 
 def _max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The largest along axes; of a metric's class numbers (N,) along the last those themselves, which were (N, 1)."""
-    if axis == -1 and getattr(x, "are_classes", False):
+    if getattr(x, "are_classes", False) and np.array_equal(axis, -1):
         return ops.expand_dims(x, -1) if keepdims else x
     return ops.max(x, axis=axis, keepdims=keepdims)
 

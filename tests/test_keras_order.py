@@ -50,6 +50,21 @@ class Held(keras.Model):
         return self.out(self.grown["k"](self.pair[1][0](x)))
 
 
+class Stages(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.stages = [[], [[]]]
+        self.head = dense("head")
+        self.stages[1][0].append(dense("s1"))
+        self.stages[0].append(dense("s0"))
+        self.tail = dense("tail")
+
+    def call(self, x):
+        for layer in (*self.stages[0], *self.stages[1][0]):
+            x = layer(x)
+        return self.tail(self.head(x))
+
+
 class Block(L.Layer):
     def __init__(self, **options):
         super().__init__(**options)
@@ -123,6 +138,7 @@ LISTS = [
         f"h0/kernel h0/bias {BLOCK.format('hb')} unused/kernel unused/bias {BLOCK.format('stem')}",
         "tail unused stem",
     ),
+    (Stages, "head/kernel head/bias s1/kernel s1/bias s0/kernel s0/bias tail/kernel tail/bias", "head s1 s0 tail"),
     (Mixed, "c/kernel c/bias a/kernel a/bias b/kernel b/bias", "c a b"),
 ]
 
@@ -212,7 +228,7 @@ def test_the_optimizers_variables_in_a_file_go_by_the_functional_model(tmp_path)
 
 
 @pytest.mark.parametrize("copied", [keras.models.clone_model, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-@pytest.mark.parametrize("cls", [Mixed, Interleaved])
+@pytest.mark.parametrize("cls", [Mixed, Interleaved, Stages])
 def test_copies_take_the_weights_by_their_places(copied, cls):
     model = cls()
     model(X)

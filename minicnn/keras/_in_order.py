@@ -78,14 +78,22 @@ def noted(thing: Any, value: Any, frame: FrameType) -> Any:
         frame = frame.f_back  # type: ignore[assignment]  # a setter is called by somebody
     if is_of_library(frame) or not isinstance(value, Layer | list | tuple | dict):
         return value
-    if type(value) is list and all(isinstance(part, Layer) for part in value):
-        value = GrowingList(value)
+    value = _growing(value) if _may_grow(value) else value
     if layers := list(layers_in([value])):
         since = vars(thing).setdefault("_since", {})
         grown = [part for part in vars(thing).values() if isinstance(part, dict) and part is not since]
         for layer in [*layers_in(grown), *layers]:
             since.setdefault(layer, next(_next))
     return value
+
+
+def _may_grow(value):
+    """Whether it is a list of layers, or one of such lists, or will be."""
+    return type(value) is list and all(isinstance(part, Layer | GrowingList) or _may_grow(part) for part in value)
+
+
+def _growing(value):
+    return GrowingList(_growing(part) if type(part) is list else part for part in value)
 
 
 def is_asked(frame: FrameType) -> bool:
@@ -128,7 +136,7 @@ def _lists_in(values):
     for value in values:
         if isinstance(value, GrowingList):
             yield value
-        elif isinstance(value, dict | list | tuple):
+        if isinstance(value, dict | list | tuple):
             yield from _lists_in(value.values() if isinstance(value, dict) else value)
 
 

@@ -401,3 +401,88 @@ def test_a_call_without_training_is_one_of_training_in_fit():
     mean, variance = model.normed.get_weights()[2:]
     np.testing.assert_allclose(mean, [3.375, 4.125, 4.875])
     np.testing.assert_allclose(variance, [8.6875] * 3)
+
+
+class BuiltLate(keras.Model):
+    """Keras 3.15 runs `build` once, of whoever asks first, and gives the shapes in the inputs' own form."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks, self.shapes = [], []
+
+    def build(self, input_shape):
+        self.shapes.append({k: tuple(s)[1:] for k, s in input_shape.items()})
+        self.blocks.append(layers.Dense(2, name="late"))
+        self.scale = self.add_weight(shape=(input_shape["a"][-1],), initializer="ones", name="scale")
+        super().build(input_shape)
+
+    def call(self, inputs):
+        x = inputs["a"] * self.scale + inputs["b"]
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class BuiltLateAtOnce(BuiltLate):
+    def call(self, inputs):
+        return super().call(inputs) * (2.0 if ops.mean(inputs["a"]) > 100 else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("cls", "first"),
+    [(BuiltLate, "symbolic"), *itertools.product([BuiltLate, BuiltLateAtOnce], ["call", "fit", "predict"])],
+)
+def test_the_build_of_a_model_runs_once_before_its_first_call(cls, first):
+    model, x = cls(), {"a": np.ones((4, 3), np.float32), "b": np.zeros((4, 3), np.float32)}
+    model.compile("sgd", "mse")
+    if first == "symbolic":
+        model({name: keras.Input((3,)) for name in x})
+    else:
+        {"call": model, "fit": lambda x: model.fit(x, np.ones((4, 2)), verbose=0), "predict": model.predict}[first](x)
+    model(x)
+    model.predict(x, verbose=0)
+    assert model.shapes == [{"a": (3,), "b": (3,)}]
+    assert [w.shape for w in model.weights] == [(3,), (3, 2), (2,)]
+
+
+class BuiltByShape(keras.Model):
+    made, fails = 0, False
+
+    def build(self, input_shape):
+        if self.fails:
+            raise RuntimeError("not yet")
+        self.made += 1
+        self.last = layers.Dense(input_shape[-1])
+
+    def call(self, x):
+        return self.last(x)
+
+
+def test_a_build_that_was_called_or_has_failed():
+    x = np.ones((2, 3), np.float32)
+    model = BuiltByShape()
+    model.build((None, 3))
+    model(x)
+    assert model.made == 1
+    model = BuiltByShape()
+    model.fails = True
+    with pytest.raises(RuntimeError, match="not yet"):
+        model(x)
+    model.fails = False
+    assert model(x).shape == (2, 3) and model.made == 1
+
+
+def test_a_build_of_another_meaning_is_left_alone():
+    class Made(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.build()
+            self.more = layers.Dense(2)
+
+        def build(self):
+            self.first = layers.Dense(3)
+
+        def call(self, x):
+            return self.more(self.first(x))
+
+    assert Made()(np.ones((2, 3), np.float32)).shape == (2, 2)

@@ -36,6 +36,7 @@ from minicnn.keras.layers._masks import check_in_stack
 from minicnn.keras.layers._of_config import as_in_keras
 from minicnn.keras.models._accuracy import ShowingAccuracy
 from minicnn.keras.models._at_once import AtOnce
+from minicnn.keras.models._building import Building
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._compiling import (
     NOT_USED,
@@ -346,7 +347,7 @@ class _Stack(_Trainable):
         return super().__call__(*args, **kwargs)
 
 
-_as_in_keras = type("Model", (Following, WithClosures, _OldMethods, _Functional, core.Model), {})
+_as_in_keras = type("Model", (Building, Following, WithClosures, _OldMethods, _Functional, core.Model), {})
 Model = translated(_as_in_keras, _translate_model, __name__, saved_as=core.Model.saved_as)
 _stack_in_keras = type("Sequential", (Following, _OldMethods, _Stack, core.Sequential), {})
 Sequential = translated(_stack_in_keras, _translate_stack, __name__, saved_as=core.Sequential.saved_as)

@@ -1,0 +1,61 @@
+"""A `build` of a user's model: it is run once, before `call` is, with the shape of the first inputs, as in Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from types import FunctionType
+from typing import Any
+
+from minicnn.keras._shapes import TensorShape
+from minicnn.nested import mapped
+from minicnn.own_parts import is_of_package
+
+
+class Building:
+    """Mixin of Keras's models."""
+
+    _began: bool = False  # whether a `build` of the user's was called, by whomever
+    _is_before_call: bool = False  # whether it runs now because `call` will
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if isinstance(own := vars(cls).get("build"), FunctionType) and not is_of_package(cls):
+            cls.build = _beginning(own)  # type: ignore[method-assign]
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for inputs of this shape, with the batch axis; a list of shapes for several inputs."""
+        if not self._is_before_call:  # whose inputs say more than shapes
+            super().build(input_shape)  # type: ignore[misc]
+
+    def _trace(self, inputs: Any) -> None:
+        if not self._began and not is_of_package(type(self).build) and _takes_one(self.build):
+            vars(self)["_is_before_call"] = True
+            try:
+                self.build(mapped(lambda x: TensorShape(x.shape), inputs))
+            finally:
+                del vars(self)["_is_before_call"]
+        super()._trace(inputs)  # type: ignore[misc]
+
+
+def _takes_one(build):
+    """Whether it can be called with a shape: one that cannot is a method of another meaning."""
+    try:
+        signature(build).bind(())
+    except TypeError:
+        return False
+    return True
+
+
+def _beginning(build: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(build)
+    def begin(self: Any, *args: Any, **kwargs: Any) -> Any:
+        vars(self)["_began"] = True
+        try:
+            return build(self, *args, **kwargs)
+        except BaseException:  # the next call begins again
+            vars(self).pop("_began", None)
+            raise
+
+    return begin

@@ -332,3 +332,47 @@ def test_a_list_of_weights_that_grows_is_computed_with(cls):
     model.compile("sgd", "mse")
     model.fit(X, Y, verbose=0)
     assert all((w.numpy() != 1).any() for w in layer.parts)
+
+
+class Backwards(L.Layer):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.q, self.p = dense("q"), dense("p")
+
+    def call(self, x):
+        return self.q(self.p(x))
+
+
+class OwnFirst(L.Layer):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.q = L.Dense(3, name="q", use_bias=False)
+
+    def build(self, shape):
+        self.k = self.add_weight(shape=(3, 3), name="k", initializer="ones")
+        super().build(shape)
+
+    def call(self, x):
+        return keras.ops.matmul(self.q(x), self.k)
+
+
+@pytest.mark.parametrize(
+    ("cls", "names"), [(Backwards, "q/kernel q/bias p/kernel p/bias"), (OwnFirst, "k q/kernel")], ids=["layers", "own"]
+)
+@pytest.mark.parametrize("ending", ["", ":0"])
+def test_keras_h5_files_have_a_layer_s_weights_by_its_attributes(cls, names, ending, tmp_path):
+    """The arrays of equal shapes would change places, in silence, if the order of calls said which is which."""
+    h5py = pytest.importorskip("h5py")
+    model = keras.Sequential([keras.Input((3,)), cls(name="block")])
+    weights = model.layers[0].weights
+    arrays = numbered([w.shape for w in weights])
+    paths_there = [f"block/{name}{ending}" for name in names.split()]
+    with h5py.File(path := tmp_path / "keras.h5", "w") as file:
+        file.attrs["layer_names"] = [b"block"]
+        group = file.create_group("block")
+        group.attrs["weight_names"] = [name.encode() for name in paths_there]
+        for name, array in zip(paths_there, arrays, strict=True):
+            group[name] = array
+    model.load_weights(path)
+    for weight, array in zip(weights, arrays, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), array)

@@ -155,7 +155,8 @@ def find_weights(
     """The weights of a group with ``layer_names``; see `minicnn.saving.snapshot.Reader.find`."""
     if not isinstance(group, hdf5.Group):
         raise FileFormatError("the weights are not where Keras writes them: 'model_weights' is no group")
-    layers = {layer: [name for _, name in places] for layer, places in _places_by_layer(config, expected).items()}
+    places = _places_by_layer(config, expected)
+    layers = {layer: [name for _, name in own] for layer, own in places.items()}
     stored, names = {}, _names(group, "layer_names")
     renamed = without_slashes(names)
     for name in names:
@@ -165,7 +166,7 @@ def find_weights(
         name = name if name in layers else renamed.get(name, name)
         if name in stored:
             raise FileFormatError(f"the file has two layers called {name!r}")
-        arrays = list(_arrays(layer).values())
+        arrays = _arrays(layer)
         if arrays:
             stored[name] = arrays
     if (
@@ -173,12 +174,29 @@ def find_weights(
     ):  # a model made again in the same session: by order
         stored = dict(zip(layers, stored.values(), strict=True))
     found = {}
-    for name, arrays in stored.items():
-        own = layers.get(name, [])
+    for name, named in stored.items():
+        own, arrays = layers.get(name, []), _in_order(named, places.get(name, []), expected)
         own = list(dict.fromkeys(own)) if len(arrays) < len(own) else own  # as Keras has it: once within a layer
         left_over = {f"{name}/{array.path.rpartition('/')[2]} (left over)": array for array in arrays[len(own) :]}
         found |= dict(zip(own, arrays, strict=False)) | left_over
     return {name: Stored(dataset.shape, partial(hdf5.read_finite, dataset)) for name, dataset in found.items()}
+
+
+def _in_order(arrays, places, expected) -> list:
+    """The arrays as the places are; those of a layer made of layers are by attributes in Keras: there names decide."""
+    for length in (1, 2) if any(path.count("/") > 1 for path, _ in places) else ():
+        by_end = {_end(name, length): array for name, array in arrays.items()}
+        found = [by_end.get(_end(path, length)) for path, _ in places]
+        fits = all(
+            array is not None and array.shape == expected[own] for array, (_, own) in zip(found, places, strict=True)
+        )
+        if fits and len(by_end) == len(arrays) == len({array.path for array in found}) == len(places):
+            return found
+    return list(arrays.values())
+
+
+def _end(name, length):
+    return tuple(name.removesuffix(":0").split("/")[-length:])
 
 
 def _arrays(group) -> dict:

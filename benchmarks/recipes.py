@@ -140,7 +140,7 @@ RECIPES = {
         dataset="fashion_mnist",
         accuracy=0.94,
         network=(
-            *(conv(8, 2, bias=True), "relu", *group(32, "relu"), *group(64, "relu"), *group(128, "relu")),
+            *(conv(8, 2, "same", bias=True), "relu", *group(32, "relu"), *group(64, "relu"), *group(128, "relu")),
             *("pool3", "flatten", ("dense", 10, False), ("scale", 1 / 4)),
         ),
         epochs=15,

@@ -536,7 +536,9 @@ def test_the_documents_networks_get_these_algorithms():
         assert not choice.winograd_gradient_is_best(d0, pool(d0), 32, 64, 4)
         assert choice.winograd_is_best(net_1, 32, 64, 4)
         assert choice.winograd_gradient_is_best(net_1, pool(net_1), 32, 64, 4)
-        assert not choice.winograd_is_best(d1, 64, 64, 4)
+        assert choice.winograd_is_best(d1, 64, 64, 4)
+        assert not choice.has_tiles_enough(32, d1, 64, 64, 4)  # the kernel's transform is a good part of the work
+        assert choice.has_tiles_enough(256, d1, 64, 64, 4)
         assert not choice.spread_is_best(lenet, pool(lenet), 1, 6, 4)
         assert choice.spread_is_best(conv(28, 3), pool(conv(28, 3)), 1, 32, 4)
         assert not choice.spread_is_best(d0, pool(d0), 32, 64, 4)
@@ -544,6 +546,14 @@ def test_the_documents_networks_get_these_algorithms():
     assert not choice.winograd_is_best(conv(28, 3, "same", 2), 32, 64, 4)
     assert choice.columns_are_best(d1)
     assert not choice.columns_are_best(net_1)
+
+
+def test_sums_over_winners_serve_fewer_gradients_where_no_relu_has_killed_any():
+    """ReLU leaves some of the winners alive, the others cost nothing; Winograd's products take them all."""
+    window, pool = make_window((27, 27), (3, 3), (1, 1), "same"), make_window((27, 27), (2, 2), (2, 2), "valid")
+    if choice.lanes(4) == 16:
+        assert choice.winograd_gradient_is_best(window, pool, 8, 32, 4, relu=False)
+        assert not choice.winograd_gradient_is_best(window, pool, 8, 32, 4, relu=True)
 
 
 def test_input_gradients_for_few_channels_are_columns():

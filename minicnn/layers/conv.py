@@ -163,10 +163,9 @@ class FusedConv2D(Fused):
             ws.ops.conv2d_pool(xs[0], kernel, bias, ws.y, ws.buffers.get("winner"), ws.window, ws.pool, self.has_relu)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        x, kernel, dx = ws.xs[0], ws.params["kernel"], ws.dxs[0]
-        dkernel, dbias = ws.grads["kernel"], ws.grads.get("bias")
+        x, kernel, out = ws.xs[0], ws.params["kernel"], (ws.dxs[0], ws.grads["kernel"], ws.grads.get("bias"))
         if self.pool is None:
             y = ws.y if self.has_relu else None
-            ws.ops.conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, ws.window, self.layer.groups, self.has_relu)
+            ws.ops.conv2d_backward(x, kernel, y, dy, *out, ws.window, self.layer.groups, self.has_relu)
         else:
-            ws.ops.conv2d_pool_backward(x, kernel, ws.buffers["winner"], dy, dx, dkernel, dbias, ws.window, ws.pool)
+            ws.ops.conv2d_pool_backward(x, kernel, ws.buffers["winner"], dy, *out, ws.window, ws.pool, self.has_relu)

@@ -187,7 +187,9 @@ def _pools_four_pixels(pool) -> bool:
     return (pool.kernel_height, pool.kernel_width) == (2, 2) and apart and not pool.is_padded
 
 
-def conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Window) -> None:
+def conv2d_pool_backward(
+    x, kernel, winner, dy, dx, dkernel, dbias, window: Window, pool: Window, relu: bool = True
+) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_pool_backward`."""
     if few_channels.serves_backward(x, kernel, dx, dkernel, window, pool):
         few_channels.backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool)

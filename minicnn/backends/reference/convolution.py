@@ -118,13 +118,14 @@ def conv2d_pool_backward(
     dbias: Maybe,
     window: Window,
     pool: Window,
+    relu: bool = True,
 ) -> None:
     """Gradients of `conv2d_pool`; `winner` says all that is needed about its output.
 
     Parameters
     ----------
-    x, kernel, window, pool
-        As `conv2d_pool` got them.
+    x, kernel, window, pool, relu
+        As `conv2d_pool` got them. Without ReLU no winner is `RELU_OFF`, which another algorithm may be faster for.
     winner : (N, PH, PW, F) uint8
         As `conv2d_pool` has written it.
     dy : (N, PH, PW, F)

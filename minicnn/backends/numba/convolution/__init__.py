@@ -42,14 +42,15 @@ def conv2d(
         return None
     if is_bfloat16(x, y):
         return in_float32(conv2d, x, kernel, bias, y, window, groups, relu)
+    geometry = window, *kernel.shape[-2:], x.itemsize
     if groups > 1 and groups == x.shape[-1]:
         if not depthwise.conv2d(x, kernel, bias, y, window, relu):
             again.conv2d(x, kernel, bias, y, window, groups, relu)
     elif groups > 1:
         grouped.conv2d(conv2d, x, kernel, bias, y, window, groups, relu)
-    elif choice.few_filters_are_best(window, *kernel.shape[2:], x.itemsize) and _may_leave_out_padding(kernel, window):
+    elif choice.few_filters_are_best(*geometry) and _may_leave_out_padding(kernel, window):
         few_filters.conv2d(x, kernel, bias, y, window, relu)
-    elif choice.winograd_is_best(window, *kernel.shape[2:], x.itemsize) and choice.has_tiles_enough(len(x), window):
+    elif choice.winograd_is_best(*geometry) and choice.has_tiles_enough(len(x), *geometry):
         for image in winograd.conv2d(x, kernel, bias, y, window, relu):
             again.conv2d(x[image], kernel, bias, y[image], window, relu=relu)
     else:
@@ -175,6 +176,7 @@ def conv2d_pool_backward(
     dbias: np.ndarray | None,
     window: Window,
     pool: Window,
+    relu: bool = True,
 ) -> None:
     """See `minicnn.backends.reference.convolution.conv2d_pool_backward`."""
     if choice.is_left_to_reference(pool):
@@ -182,9 +184,9 @@ def conv2d_pool_backward(
     if on_tiles.conv2d_backward(x, kernel, (dy, None, winner), (dx, dkernel, dbias), window, pool):
         return None
     if is_bfloat16(x, dy):
-        return in_float32(conv2d_pool_backward, x, kernel, winner, dy, dx, dkernel, dbias, window, pool)
+        return in_float32(conv2d_pool_backward, x, kernel, winner, dy, dx, dkernel, dbias, window, pool, relu)
     channels, filters = kernel.shape[2:]
-    if dx is not None and choice.winograd_gradient_is_best(window, pool, channels, filters, x.itemsize):
+    if dx is not None and choice.winograd_gradient_is_best(window, pool, channels, filters, x.itemsize, relu):
         for image in winograd.pool_input_gradient(kernel, winner, dy, dx, window):
             own = x[image], kernel, winner[image], dy[image], dx[image]
             again.conv2d_pool_backward(*own, None, None, window, pool)
@@ -192,8 +194,8 @@ def conv2d_pool_backward(
     if dx is dkernel is dbias is None:
         return
     arrays, sums, is_right = (x, kernel, pooled.winners(dy, winner)), (dkernel, dbias), True
-    wants_sums = dkernel is not None or dbias is not None  # by the same algorithm whether dx is wanted or not
-    if wants_sums and choice.spread_is_best(window, pool, channels, filters, x.itemsize):
+    # By the same algorithm whether dx is wanted or not.
+    if any(array is not None for array in sums) and choice.spread_is_best(window, pool, channels, filters, x.itemsize):
         is_right = pooled.kernel_gradient(*arrays, wanted(None, *sums, x.dtype), window, pool)
         sums = None, None
     if any(array is not None for array in (dx, *sums)):
@@ -216,7 +218,7 @@ def _takes_conv2d_pool(x, kernel, bias, y, winner, window, pool, relu=False):
     return serves and on_tiles.takes(kernel, window, pool)
 
 
-def _takes_conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool):
+def _takes_conv2d_pool_backward(x, kernel, winner, dy, dx, dkernel, dbias, window, pool, relu=True):
     serves = not choice.is_left_to_reference(pool) and takes_bfloat16((x, dx), (dy, dy))
     return serves and on_tiles.takes(kernel, window, pool, is_gradient=True)
 

@@ -39,11 +39,13 @@ from minicnn.geometry import MAX_TAPS, Window
 
 _TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
 _PRODUCT = 1.4  # a multiply-add of the 36 short products, measured in those of one long product
-# Taps along an axis → by which Winograd must be better: transforming the kernel is not counted.
-_MARGIN = {TILE_KERNEL: 1.5, 5: 1.2}
-_LEAST_TILES = 16  # of a batch
-# Of a vector of the kernel, in memory that is not in the first cache; what it must be of the tiles' work to be kept.
-_KERNEL_TRANSFORM, _KEPT_SHARE, _MOST_KEPT_BYTES = 1200, 0.1, 4 << 20
+# By which Winograd must be better, since transforming the kernel is not counted. Than sums over winners, by whether
+# ReLU is among what they are behind: then more of them may be dead than the estimate has.
+_MARGIN, _SPARSE_MARGIN = 1.2, {True: 1.5, False: 1.0}
+_TAPS = TILE_KERNEL, 5  # along an axis
+# Of a vector of the kernel, in memory that is not in the first cache; what it must be of the tiles' work to be kept;
+# how often a call computes it, about: always in training, where weights change, and once otherwise.
+_KERNEL_TRANSFORM, _KEPT_SHARE, _MOST_KEPT_BYTES, _TRANSFORMED = 1200, 0.1, 4 << 20, 0.5
 # For groups, whose channels and filters are copied side by side, and whose kernels are many: margin, tiles of a batch.
 _COPIED_MARGIN, _LEAST_COPIED_TILES = 1.8, 64
 # Bytes of the kernel gradient before it is transformed back: for each chunk of images; for all at once.
@@ -133,7 +135,7 @@ def winograd_serves(window: Window) -> bool:
     pads, taps = (window.pad_top, window.pad_bottom, window.pad_left, window.pad_right), window.kernel_height
     return (
         window.kernel_width == taps
-        and taps in _MARGIN
+        and taps in _TAPS
         and window.stride_y == window.stride_x == 1
         and min(pads) >= 0
         and max(pads[:2]) <= (taps - 1) * window.dilation_y
@@ -148,12 +150,15 @@ def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int)
         return False
     direct = _direct(window, channels, filters, itemsize)
     winograd = _winograd(window.out_height, window.out_width, window, channels, filters, itemsize)
-    return _MARGIN[window.kernel_height] * winograd < direct
+    return _MARGIN * winograd < direct
 
 
-def has_tiles_enough(images: int, window: Window) -> bool:
+@table_cache
+def has_tiles_enough(images: int, window: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether a batch has so many of Winograd's tiles that they are worth the transform of the kernel."""
-    return images * tile_count(window.out_height, window.out_width, window) >= _LEAST_TILES
+    kernel = _TRANSFORMED * _KERNEL_TRANSFORM * channels * vectors(filters, itemsize)
+    winograd = _winograd(window.out_height, window.out_width, window, channels, filters, itemsize)
+    return images * _MARGIN * winograd + kernel < images * _direct(window, channels, filters, itemsize)
 
 
 @table_cache
@@ -216,14 +221,16 @@ def pooled_winograd_is_best(window: Window, pool: Window, channels: int, filters
 
 
 @table_cache
-def winograd_gradient_is_best(window: Window, pool: Window, channels: int, filters: int, itemsize: int) -> bool:
+def winograd_gradient_is_best(
+    window: Window, pool: Window, channels: int, filters: int, itemsize: int, relu: bool = True
+) -> bool:
     """Whether the input gradient behind pooling is a case for Winograd rather than for sums over live winners."""
     if not (winograd_serves(window) and is_pooled_by_two(pool)) or filters % lanes(itemsize):
         return False
-    winners = pool.out_height * pool.out_width * filters * _LIVE
+    winners = pool.out_height * pool.out_width * filters * (_LIVE if relu else 1)
     sparse = winners * _SPREAD * window.taps * vectors(channels, itemsize)
     winograd = _winograd(window.in_height, window.in_width, window, filters, channels, itemsize)
-    return _MARGIN[window.kernel_height] * winograd < sparse
+    return _SPARSE_MARGIN[relu] * winograd < sparse
 
 
 def can_pool_by_rows(pool: Window) -> bool:
@@ -307,7 +314,7 @@ def _least(window, direct, channels, filters, itemsize):
     if not winograd_serves(window):
         return direct
     winograd = _winograd(window.out_height, window.out_width, window, channels, filters, itemsize)
-    return winograd if _MARGIN[window.kernel_height] * winograd < direct else direct
+    return winograd if _MARGIN * winograd < direct else direct
 
 
 @table_cache

@@ -311,9 +311,9 @@ def test_gradcheck_of_chains(name, backend, fuses, seed):
 def test_what_fuses():
     """The steps of a fused plan, by name: a rule that silently stops matching is noticed here."""
 
-    def steps(layers_, training):
+    def steps(layers_, training, count=200):
         model = mc.Sequential([Input((9, 9, 2)), *layers_])
-        plan = run(model.graph, [np.ones((1, 9, 9, 2))], training=training, fuses=True).plan
+        plan = run(model.graph, [np.ones((count, 9, 9, 2))], training=training, fuses=True).plan
         return [type(place.step).__name__ for place in plan.places]
 
     options = {"filters": 4, "kernel_size": 3}
@@ -334,6 +334,9 @@ def test_what_fuses():
     for name, (training, inference) in expected.items():
         assert steps(CHAINS[name](options), True) == training, name
         assert steps(CHAINS[name](options), False) == inference, name
+    many = {"filters": 200, "kernel_size": 5}  # 10,000 weights, 5,000 numbers of an image's output: what is less work
+    assert steps(CHAINS["conv bn relu"](many), False, count=1) == ["Conv2D", "FusedNormalization"]
+    assert steps(CHAINS["conv bn relu"](many), False, count=2) == ["FusedConv2D"]
 
 
 def test_grouped_convolutions_do_not_merge_with_pooling(seed):

@@ -165,7 +165,7 @@ class FusedConv2D(Fused):
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         x, kernel, out = ws.xs[0], ws.params["kernel"], (ws.dxs[0], ws.grads["kernel"], ws.grads.get("bias"))
         if self.pool is None:
-            y = ws.y if self.has_relu else None
-            ws.ops.conv2d_backward(x, kernel, y, dy, *out, ws.window, self.layer.groups, self.has_relu)
+            y, groups = ws.y if self.has_relu else None, self.layer.groups
+            ws.ops.conv2d_backward(x, kernel, y, dy, *out, ws.window, groups, self.has_relu)
         else:
             ws.ops.conv2d_pool_backward(x, kernel, ws.buffers["winner"], dy, *out, ws.window, ws.pool, self.has_relu)

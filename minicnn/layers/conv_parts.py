@@ -6,6 +6,7 @@ they run the kernels of `Conv2D`, and merge with what follows as it does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -53,8 +54,8 @@ class Part:
 
     @property
     def kernel(self) -> SimpleNamespace:
-        """What stands for the kernel where its shape is asked for."""
-        return SimpleNamespace(shape=self.shape)
+        """What stands for the kernel where its shape and size are asked for."""
+        return SimpleNamespace(shape=self.shape, size=math.prod(self.shape))
 
     def build(self, input_shapes: Shapes) -> Shape:
         """The output's shape."""

@@ -6,6 +6,7 @@ It serves every backend, because an image that is interpolated once is not the o
 `fuse` is for speed and changes no result: `RULES` is the table. ``docs/fusion.md`` explains why gradients stay exact.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ class Rule(NamedTuple):
         Of the steps. A layer counts as what its `fused` returns, with nothing merged into it.
     part : str
         The attribute of `first` that becomes the second step.
-    when : function of both
+    when : function of both, and of how many numbers the first one makes of a batch
         Whether they merge.
     in_training : bool
         Whether they merge in training too.
@@ -41,17 +42,17 @@ class Rule(NamedTuple):
     first: type[Step]
     then: type[Step]
     part: str
-    when: Callable[[Any, Any], bool]
+    when: Callable[[Any, Any, int], bool]
     in_training: bool
 
 
 RULES = (
-    Rule(Fused, ReLU, "relu", lambda first, then: then.is_plain and first.relu is None, True),
-    Rule(FusedConv2D, MaxPooling2D, "pool", lambda first, then: first.pool is None and first.layer.groups == 1, True),
-    Rule(Fused, BatchNormalization, "norm", lambda first, then: first.is_bare, False),
-    Rule(FusedAdd, ReLU, "relu", lambda first, then: then.is_plain and first.relu is None, False),
-    Rule(FusedNormalization, Add, "added", lambda first, then: first.added is None and first.relu is None, True),
-    Rule(FusedNormalization, ReLU, "relu", lambda first, then: then.is_plain and first.relu is None, True),
+    Rule(Fused, ReLU, "relu", lambda first, then, _: then.is_plain and first.relu is None, True),
+    Rule(FusedConv2D, MaxPooling2D, "pool", lambda first, *_: first.pool is None and first.layer.groups == 1, True),
+    Rule(Fused, BatchNormalization, "norm", lambda a, _, size: a.is_bare and a.layer.kernel.size <= size, False),
+    Rule(FusedAdd, ReLU, "relu", lambda first, then, _: then.is_plain and first.relu is None, False),
+    Rule(FusedNormalization, Add, "added", lambda first, *_: first.added is None and first.relu is None, True),
+    Rule(FusedNormalization, ReLU, "relu", lambda first, then, _: then.is_plain and first.relu is None, True),
 )
 """So ReLU and pooling follow a convolution in either order, and a normalization comes before both.
 
@@ -60,7 +61,7 @@ convolution, ReLU joins the addition.
 """
 
 
-def fuse(program: Program, kept: set[int], training: bool) -> None:
+def fuse(program: Program, kept: set[int], training: bool, batch_size: int) -> None:
     """Merge steps of `program` by `RULES`, in place.
 
     Parameters
@@ -70,13 +71,16 @@ def fuse(program: Program, kept: set[int], training: bool) -> None:
         Values that must stay: outputs, and what a loss reads.
     training : bool
         Whether steps act as in training where nothing else is said at their place.
+    batch_size : int
+        Samples of the largest batch.
     """
 
     def merged(place, then):
-        first = place.step.fused()
+        first, size = place.step.fused(), batch_size * math.prod(program.shapes[place.output])
         for rule in RULES:
-            applies = isinstance(first, rule.first) and isinstance(then.step, rule.then) and rule.when(first, then.step)
-            if applies and (rule.in_training or not (training or then.training)):
+            fits = isinstance(first, rule.first) and isinstance(then.step, rule.then)
+            may = fits and (rule.in_training or not (training or then.training))
+            if may and rule.when(first, then.step, size):
                 return replace(first, **{rule.part: then.step})
         return None
 
@@ -110,14 +114,10 @@ def _keeps_order(program, place):
 
 def _one_warp(place, then):
     """Several warps that follow each other become one; each layer keeps its stream of random numbers."""
-    are_warps = isinstance(place.step, Warp) and isinstance(then.step, Warp)
-    if not are_warps or place.training != then.training:
+    if not (isinstance(place.step, Warp) and isinstance(then.step, Warp)) or place.training != then.training:
         return None
-    return place.step.then(then.step, (*_streams(place), *_streams(then)))
-
-
-def _streams(place):
-    return (place.stream,) if place.step.streams is None else place.step.streams
+    streams = [stream for p in (place, then) for stream in (p.step.streams or (p.stream,))]
+    return place.step.then(then.step, tuple(streams))
 
 
 def _merge(program, kept, merged):

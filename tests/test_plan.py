@@ -271,6 +271,37 @@ def test_arena_shares_memory_in_a_chain():
     assert plan(12).nbytes == plan(4).nbytes <= 3 * (2 * 8 * 8 * 4 * 4 + 128)
 
 
+def residual(x, filters, strides):
+    y = BatchNormalization()(Conv2D(filters, 3, strides, padding="same", use_bias=False)(x))
+    y = BatchNormalization()(Conv2D(filters, 3, padding="same", use_bias=False)(ReLU()(y)))
+    if strides > 1:
+        x = BatchNormalization()(Conv2D(filters, 1, strides, use_bias=False)(x))
+    return ReLU()(Add()([y, x]))
+
+
+def residual_network(inputs):
+    x = inputs
+    for filters, strides in ((8, 1), (8, 1), (16, 2), (16, 1), (32, 2), (32, 1)):
+        x = residual(x, filters, strides)
+    return x
+
+
+def plain_network(inputs):
+    """One array is much larger than the others: by life, small ones would come into its way."""
+    x = MaxPooling2D()(Conv2D(64, 3, activation="relu")(Conv2D(32, 3, activation="relu", padding="same")(inputs)))
+    return Dense(10)(Dense(128, activation="relu")(Flatten()(x)))
+
+
+@pytest.mark.parametrize(("network", "shape"), [(residual_network, (32, 32, 8)), (plain_network, (28, 28, 1))])
+def test_arena_needs_no_more_than_what_is_alive_at_once(network, shape):
+    inputs = Input(shape)
+    plan = run(mc.Model(inputs, network(inputs)).graph, [np.zeros((16, *shape))], training=True).plan
+    lifetimes = list(plan.wiring.lifetimes())
+    times = {time for i in lifetimes for time in (i.first, i.last) if abs(time) != np.inf}
+    most = max(sum(arena._padded(i.size) for i in lifetimes if i.first <= time <= i.last) for time in times)
+    assert plan.nbytes <= 1.005 * most
+
+
 @every_backend
 @pytest.mark.parametrize("mode", [True, False])
 def test_buffers_are_aligned(backend, mode):

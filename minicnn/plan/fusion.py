@@ -76,11 +76,10 @@ def fuse(program: Program, kept: set[int], training: bool, batch_size: int) -> N
     """
 
     def merged(place, then):
-        first, size = place.step.fused(), batch_size * math.prod(program.shapes[place.output])
+        first, n = place.step.fused(), batch_size * math.prod(program.shapes[place.output])
         for rule in RULES:
-            fits = isinstance(first, rule.first) and isinstance(then.step, rule.then)
-            may = fits and (rule.in_training or not (training or then.training))
-            if may and rule.when(first, then.step, size):
+            may = isinstance(first, rule.first) and isinstance(then.step, rule.then) and rule.when(first, then.step, n)
+            if may and (rule.in_training or not (training or then.training)):
                 return replace(first, **{rule.part: then.step})
         return None
 

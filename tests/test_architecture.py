@@ -91,7 +91,7 @@ FLOORS = {
         ("pool",),
         ("scheduling",),
         ("atomics", "compiled"),
-        ("disk_cache", "self_contained", "target"),
+        ("claims", "disk_cache", "self_contained", "target"),
         ("packed",),
     ),
     "minicnn.backends.numba.tiles": (

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("numba")
 
 from minicnn import backends
-from minicnn.backends.numba.machine import launch, recording, second_compiler
+from minicnn.backends.numba.machine import claims, launch, recording, second_compiler
 
 IN_ANOTHER_PROCESS = """
 import json, os, sys
@@ -145,7 +145,7 @@ def test_other_backends_expect_nothing():
 def test_whoever_asked_and_is_gone_needs_nothing(monkeypatch):
     parents = iter([7, 1])  # at the start, and before the first kernel
     monkeypatch.setattr(second_compiler.os, "getppid", lambda: next(parents))
-    second_compiler.compile_all([(("no such module", ""), ())])
+    second_compiler.compile_all([(("no such module", ""), ())], "")
 
 
 def test_the_current_folder_is_not_where_it_imports_from(tmp_path):
@@ -154,3 +154,54 @@ def test_the_current_folder_is_not_where_it_imports_from(tmp_path):
     data = pickle.dumps(sys.path)
     done = subprocess.run([sys.executable, "-c", program], input=data, cwd=tmp_path, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch):
+    """A folder of two processes, of which the other one still runs when it is asked for the first three times."""
+    asked = []
+    monkeypatch.setattr(claims, "_shared", [str(tmp_path), lambda: bool(asked.append(1)) or len(asked) < 4])
+    monkeypatch.setattr(claims, "_PAUSE", 0)
+    return tmp_path, asked
+
+
+def test_one_of_two_processes_begins_a_kernel(shared):
+    folder, asked = shared
+    claims.begin_or_wait(folder / "of_a_kernel")
+    assert not claims.begin(str(folder), "of_a_kernel")
+    assert claims.begin(str(folder), "of_another")
+    assert asked == []
+
+
+def test_what_the_other_process_has_begun_is_waited_for_until_it_ends(shared):
+    folder, asked = shared
+    claims.begin(str(folder), "kernel")
+    claims.begin_or_wait(folder / "disk" / "kernel")
+    assert len(asked) == 4
+
+
+def test_what_the_other_process_has_finished_is_not_waited_for(shared):
+    folder, asked = shared
+    claims.begin(str(folder), "kernel")
+    (folder / "disk").mkdir()
+    (folder / "disk" / "kernel").touch()
+    claims.begin_or_wait(folder / "disk" / "kernel")
+    assert asked == []
+
+
+def test_without_a_folder_both_compile(tmp_path):
+    assert claims.begin(str(tmp_path / "gone"), "kernel")
+    assert claims.begin(str(tmp_path / "gone"), "kernel")
+
+
+def test_the_second_process_leaves_what_the_first_has_begun(tmp_path, monkeypatch):
+    compiled, kernel = [], launch.parallel_kernel(_double)
+    monkeypatch.setattr(launch.Kernel, "is_on_disk", lambda self, kinds: False)
+    monkeypatch.setattr(launch.Kernel, "compiled", lambda self, kinds: compiled.append(kinds))
+    monkeypatch.setattr(sys.modules[__name__], "_double", kernel)
+    kinds = kernel._kinds([np.ones(3)])
+    claims.begin(str(tmp_path), kernel.file(kinds).name)
+    others = kernel._kinds([np.ones(3, np.float32)])
+    tasks = [((__name__, "_double"), own) for own in (kinds, others)]
+    second_compiler.compile_all(tasks, str(tmp_path))
+    assert compiled == [others]

@@ -59,8 +59,8 @@ def cache_of(function: Callable) -> FunctionCache | None:
     return None if kernel_folder() is None else _KernelCache(function)
 
 
-def is_kept(function: Callable, kinds: tuple, codegen: object) -> bool:
-    """Whether a function's machine code for arguments of these types is on the disk.
+def file_of(function: Callable, kinds: tuple, codegen: object) -> Path | None:
+    """Where a function's machine code for arguments of these types is kept; None if nothing can be.
 
     Parameters
     ----------
@@ -70,10 +70,7 @@ def is_kept(function: Callable, kinds: tuple, codegen: object) -> bool:
         Numba's code generator, which knows the processor.
     """
     cache = cache_of(function)
-    try:
-        return cache is not None and cache._cache_file.path_of(cache._index_key(kinds, codegen)).exists()
-    except OSError:
-        return False
+    return None if cache is None else cache._cache_file.path_of(cache._index_key(kinds, codegen))
 
 
 def _remove_old_folders(parent):

@@ -8,14 +8,15 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from numba import njit, typeof, types
 from numba.core.registry import cpu_target
 
-from minicnn.backends.numba.machine import pool
+from minicnn.backends.numba.machine import claims, pool
 from minicnn.backends.numba.machine.compiled import OPTIONS, SharedCode
-from minicnn.backends.numba.machine.disk_cache import cache_of, is_kept
+from minicnn.backends.numba.machine.disk_cache import cache_of, file_of
 from minicnn.backends.numba.machine.packed import note_packed_entry
 from minicnn.backends.numba.machine.recording import call, wanted
 from minicnn.backends.numba.machine.self_contained import SelfContained
@@ -111,6 +112,7 @@ class Kernel:
                 code.provide(typeof(arguments[0]).dtype)
             if self._parallel:
                 pool.provide()
+            claims.begin_or_wait(self.file(kinds))
             return self.compiled(kinds)
 
     def compiled(self, kinds: tuple[types.Type, ...]) -> Callable:
@@ -130,7 +132,15 @@ class Kernel:
 
     def is_on_disk(self, kinds: tuple[types.Type, ...]) -> bool:
         """Whether its machine code for these types is kept."""
-        return is_kept(self._dispatcher.py_func, kinds, cpu_target.target_context.codegen())
+        path = self.file(kinds)
+        try:
+            return path is not None and path.exists()
+        except OSError:
+            return False
+
+    def file(self, kinds: tuple[types.Type, ...]) -> Path | None:
+        """Where its machine code for these types is kept; None if it cannot be."""
+        return file_of(self._dispatcher.py_func, kinds, cpu_target.target_context.codegen())
 
     def symbols(self, kinds: tuple[types.Type, ...]) -> list[str]:
         """The names of what it calls."""

@@ -2,7 +2,8 @@
 
 Most of Numba's compiler is Python, so threads would not help. What a plan will need is known before it runs: the second
 process compiles it from the end, this one as it goes, and whoever comes to a kernel that the other has finished reads
-it from the disk. Nobody waits for the other; where there is no second process, all is compiled here.
+it from the disk. Where they meet, this one waits for a kernel that the other has begun (`claims`); where there is no
+second process, all is compiled here.
 """
 
 import atexit
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import llvmlite.binding
 
+from minicnn.backends.numba.machine import claims
 from minicnn.backends.numba.machine.disk_cache import kernel_folder
 from minicnn.backends.numba.machine.recording import foreseen
 from minicnn.processors import default_threads
@@ -67,11 +69,13 @@ def _start(tasks):
     """Start the process; where the system does not let us, nothing is lost."""
     quiet, window = subprocess.DEVNULL, getattr(subprocess, "CREATE_NO_WINDOW", 0)
     with contextlib.suppress(Exception):
-        data = pickle.dumps(sys.path) + pickle.dumps((tasks,))
+        folder = claims.new_folder()
+        data = pickle.dumps(sys.path) + pickle.dumps((tasks, folder))
         process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM], stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, creationflags=window
         )
         _running[:] = [process]
+        claims.share(folder, lambda: process.poll() is None)
         process.stdin.write(data)
         process.stdin.close()
 
@@ -82,6 +86,7 @@ def _stop():
         process.kill()
         process.wait()
     _running.clear()
+    claims.remove_folder()
 
 
 def _forget():
@@ -89,6 +94,7 @@ def _forget():
     for process in _running:
         process.returncode = 0
     _running.clear()
+    claims.forget()
 
 
 if hasattr(os, "register_at_fork"):
@@ -98,13 +104,15 @@ if hasattr(os, "register_at_fork"):
 # ------------------------------------------------------------------------------------------- in the second process
 
 
-def compile_all(tasks: list) -> None:
+def compile_all(tasks: list, folder: str) -> None:
     """Compile kernels, those that are not on the disk yet, while the process that asked lives.
 
     Parameters
     ----------
     tasks : list of ((str, str), tuple of numba type)
         A kernel's `place`, and the types of its arguments.
+    folder : str
+        See `claims`.
     """
     anything = ctypes.cast(ctypes.pythonapi.Py_IncRef, ctypes.c_void_p).value  # what kernels call is never called here
     parent = os.getppid()  # under Windows perhaps a launcher of this process
@@ -114,5 +122,5 @@ def compile_all(tasks: list) -> None:
         kernel = getattr(import_module(module), name)
         for symbol in kernel.symbols(kinds):
             llvmlite.binding.add_symbol(symbol, anything)
-        if not kernel.is_on_disk(kinds):
+        if not kernel.is_on_disk(kinds) and claims.begin(folder, kernel.file(kinds).name):
             kernel.compiled(kinds)

@@ -35,6 +35,7 @@ from minicnn.backends.numba.tiles.emulation import SIDE
 from minicnn.backends.numba.tiles.packing import (
     Pieces,
     number,
+    numbers_of,
     pack_matrix,
     pack_turned,
     pieces_of,
@@ -157,7 +158,7 @@ def _launch(left, right, out, bias, relu, pieces):
     inner = left.shape[0 if left_is_turned else 1]
     p = product_of(len(out), out.shape[1], inner, left_is_turned, right_is_turned, pieces)
     time = p.rows * p.columns * p.inner * len(p.products) // _PRODUCTS_PER_NANOSECOND
-    arrays = left.reshape(-1), right.reshape(-1), out.reshape(-1), bias
+    arrays = bias, numbers_of(left), numbers_of(right), numbers_of(out)
     return _product.launch(time, *arrays, relu, p, chunks=p.row_blocks * p.column_blocks * p.parts)
 
 
@@ -326,8 +327,8 @@ def _add_parts(row, parts, out, relu, p):
     return put_row(sums, 0, p.columns, floor_of(relu, sums), out, row * p.columns) == 0
 
 
-@parallel_kernel(typed=3, uses=TILES_CODE)
-def _product(pool, left, right, out, bias, relu, p):
+@parallel_kernel(uses=TILES_CODE)
+def _product(pool, bias, left, right, out, relu, p):
     """Returns whether all of it is finite."""
     if p.right_is_turned:
         packed = scratch(p.tiles * p.column_tiles * p.pieces * TILE, np.empty(0, np.uint16))

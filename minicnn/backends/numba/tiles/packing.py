@@ -8,6 +8,7 @@ tiles are put together from rows of 16 neighbouring numbers, wherever a table sa
 from typing import NamedTuple
 
 import numpy as np
+from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -49,6 +50,30 @@ def put(typingctx, array, index, value):
 # ------------------------------------------------------------------------------------------------------- numbers
 
 
+class Numbers(NamedTuple):
+    """An array of float32 or bfloat16. The kernel is told when it runs, so that it is compiled once for both."""
+
+    array: np.ndarray  # flat uint16: two for a float32
+    is_half: bool
+
+
+def numbers_of(array: np.ndarray) -> Numbers:
+    """An array of float32 or uint16, as a kernel takes it that has not been compiled for either."""
+    return Numbers(array.reshape(-1).view(np.uint16), array.dtype == np.uint16)
+
+
+def _each_kind(emit, kind, place):
+    """The block of code is for what lies at `place`: emitted for an array once, for `Numbers` once for either type."""
+    if isinstance(kind, types.Array):
+        yield place
+        return
+    with emit.builder.if_else(place.is_half) as (half, whole):
+        with half:
+            yield place.array
+        with whole:
+            yield emit.builder.bitcast(place.array, ir.FloatType().as_pointer())
+
+
 class Pieces(NamedTuple):
     """Bfloat16 pieces of an array of some size."""
 
@@ -64,7 +89,7 @@ def pieces_of(size: int, zeros: int, count: int) -> Pieces:
 
 
 @inline
-def split(source: np.ndarray, start: int, count: int, pieces: Pieces, at: int) -> None:
+def split(source: np.ndarray | Numbers, start: int, count: int, pieces: Pieces, at: int) -> None:
     """Split source[start : start + count]: the numbers from `at` on of each piece."""
     _split(source, start, count, pieces.array, at, pieces.step, pieces.count)
 
@@ -78,7 +103,7 @@ def _split(typingctx, source, start, count, target, at, step, pieces):
 def _emit_split(context, builder, signature, args):
     emit = Lanes(context, builder, signature.args[0])
     source, start, count, target, at, step, pieces = emit.plain(signature.args, args)
-    source, target = emit.moved(source, start), emit.moved(target, at)
+    target = emit.moved(target, at)
 
     def put_piece(values, number, place, left):
         bits = narrowed(builder, values)
@@ -87,8 +112,9 @@ def _emit_split(context, builder, signature, args):
             with builder.if_then(builder.icmp_signed(">", pieces, emit.index(number + 1))):
                 put_piece(builder.fsub(values, widened(builder, bits)), number + 1, place, left)
 
-    with emit.each_vector(count) as (i, _):
-        put_piece(emit.numbers(emit.moved(source, i)), 0, emit.moved(target, i), builder.sub(count, i))
+    for own in _each_kind(emit, signature.args[0], source):
+        with emit.each_vector(count) as (i, _):
+            put_piece(emit.numbers(emit.moved(own, start, i)), 0, emit.moved(target, i), builder.sub(count, i))
     return context.get_dummy_value()
 
 
@@ -102,14 +128,14 @@ def put_row(typingctx, sums, start, count, floor, out, at):
 def _emit_put_row(context, builder, signature, args):
     emit = Lanes(context, builder, signature.args[0])
     sums, start, count, floor, out, at = emit.plain(signature.args, args)
-    sums, out, floors = emit.moved(sums, start), emit.moved(out, at), emit.splat(floor)
-    (total,) = emit.registers([emit.full(0.0)])
-    zeros = emit.full(0.0)
-    with emit.each_vector(count) as (i, _):
+    sums, floors, zeros = emit.moved(sums, start), emit.splat(floor), emit.full(0.0)
+    (total,) = emit.registers([zeros])
+
+    def put(target, i):
         values, left = emit.at_least(floors, emit.numbers(emit.moved(sums, i))), builder.sub(count, i)
-        bits = values if signature.args[4].dtype == types.float32 else narrowed(builder, values)
+        bits = narrowed(builder, values) if target.type.pointee == ir.IntType(16) else values
         kept = values if bits is values else widened(builder, bits)
-        emit.put_counted(bits, emit.moved(out, i), left)
+        emit.put_counted(bits, emit.moved(target, at, i), left)
         nothing = builder.fmul(kept, zeros)  # NaN of what is not finite
         with builder.if_else(builder.icmp_signed(">=", left, emit.index(SIDE))) as (whole, partial):
             with whole:
@@ -117,6 +143,10 @@ def _emit_put_row(context, builder, signature, args):
             with partial:
                 own = builder.select(emit.below(left), nothing, zeros)
                 builder.store(builder.fadd(builder.load(total), own), total)
+
+    for target in _each_kind(emit, signature.args[4], out):
+        with emit.each_vector(count) as (i, _):
+            put(target, i)
     return emit.total(builder.load(total))
 
 
@@ -193,13 +223,13 @@ def _pack_k_tile(task, source, rows, columns, packed, count):
 
 
 @inline
-def pack_matrix(pool: int, source: np.ndarray, rows: np.ndarray, columns: int, count: int) -> np.ndarray:
+def pack_matrix(pool: int, source: np.ndarray | Numbers, rows: np.ndarray, columns: int, count: int) -> np.ndarray:
     """Right tiles of a matrix: (k tile, column tile, piece, 16, 16, 2), flat, with zeros beyond its columns.
 
     Parameters
     ----------
     pool : int
-    source : 1-D array
+    source : 1-D array, or Numbers
         Float32 or bfloat16.
     rows : 1-D int64 array
         Where each row begins, 32 for each k tile; -1 for a row of zeros.

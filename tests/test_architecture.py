@@ -210,6 +210,7 @@ FLOORS = {
     ),
     "minicnn.saving.hdf5": (("reading", "writing"), ("contents", "messages")),
     "minicnn.saving.keras": (
+        ("attributes",),
         ("groups",),
         ("state",),
         ("config", "compiled"),

@@ -23,7 +23,7 @@ from minicnn.parameters import Weight
 
 _asked: ContextVar[bool] = ContextVar("asked", default=False)  # whether a user's question is being answered
 _next = count()
-_OF_LIBRARY = ("_flags_at_compile", "_made", "_since", "nodes")
+OF_LIBRARY = ("_flags_at_compile", "_made", "_since", "nodes")  # attributes that no user has set
 
 
 class GrowingList(list):
@@ -124,7 +124,7 @@ def asking(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def layers_set_in(thing: Any) -> list[Layer]:
     """The layers in a user's model or layer, as Keras lists them: by when their attributes were set first."""
-    kept = {name: value for name, value in vars(thing).items() if name not in _OF_LIBRARY}
+    kept = {name: value for name, value in vars(thing).items() if name not in OF_LIBRARY}
     since = dict(vars(thing).get("_since", {}))
     for part in _lists_in(list(kept.values())):
         since |= {layer: min(number, since.get(layer, number)) for layer, number in part.since.items()}
@@ -156,15 +156,20 @@ def weights_listed(thing: Any, known: list[Weight]) -> list[Weight]:
 
 def _weights_in(thing):
     if is_written(thing):
-        parts = [value for name, value in vars(thing).items() if name not in _OF_LIBRARY]
-        own = [*thing._weights.values(), *(w for w in leaves(parts) if isinstance(w, Weight))]
-        yield from sorted(dict.fromkeys(own), key=lambda w: not w.has_gradient)
+        yield from own_weights_of(thing)
         within = layers_set_in(thing)
     else:
         within = [] if thing.graph is None else thing.graph.layers
         yield from () if within else thing.weights
     for layer in within:
         yield from _weights_in(layer)
+
+
+def own_weights_of(thing: Any) -> list[Weight]:
+    """The weights of a user's model or layer that are not those of layers in it, trainable ones first."""
+    parts = [value for name, value in vars(thing).items() if name not in OF_LIBRARY]
+    own = [*thing._weights.values(), *(w for w in leaves(parts) if isinstance(w, Weight))]
+    return sorted(dict.fromkeys(own), key=lambda w: not w.has_gradient)
 
 
 def is_written(thing: Any) -> bool:

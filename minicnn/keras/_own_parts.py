@@ -26,6 +26,7 @@ from minicnn.keras._in_order import Asked, is_asked, noted, weights_listed
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._own_names import divide, divide_again, dividing_methods
 from minicnn.keras._own_weights import declared, standing_in, weights_in_graph
+from minicnn.keras._parts_in_files import InFiles
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import add_update, held
 from minicnn.keras._taped import inside_a_layer
@@ -92,7 +93,7 @@ def _penalized(layer, given):
     return call
 
 
-class Layer(Asked, Remembering, layers.Layer, metaclass=WithInitialWeights):
+class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeights):
     """Base of layers of one's own: minicnn's `Layer`, which has `forward` and `backward`, or Keras's, which has `call`.
 
     `call` may be made of other layers, which are attributes; or it computes with weights of its own, operators, NumPy's
@@ -357,8 +358,7 @@ class Layer(Asked, Remembering, layers.Layer, metaclass=WithInitialWeights):
     def _call_on_plain(self, arrays, training):
         if not self.has_call:
             return super().call_on_arrays(arrays, training)
-        arrays = [np.asarray(a) for a in arrays]
-        arrays = [a.astype(floatx()) if a.dtype.kind == "f" else a for a in arrays]
+        arrays = [a.astype(floatx()) if a.dtype.kind == "f" else a for a in map(np.asarray, arrays)]
         shapes = tuple(a.shape[1:] for a in arrays)
         self._build_once(shapes)
         if self.parts():

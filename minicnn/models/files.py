@@ -19,11 +19,12 @@ from minicnn.callbacks import History
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError, NonFiniteError
 from minicnn.models import config as configs
-from minicnn.models.config import model_config, written_config
+from minicnn.models.config import written_config
 from minicnn.models.forms import layers_within
 from minicnn.models.network import Network
 from minicnn.models.pictures import describe_pictures, put_pictures
-from minicnn.models.written_files import as_subclass, describe_subclass
+from minicnn.models.written_files import as_subclass, built_for, describe_subclass, described, weights_by_name
+from minicnn.own_parts import is_of_package
 from minicnn.parameters import weights_from_file
 from minicnn.registry import custom_object, custom_object_scope, to_plain
 from minicnn.saving.files import check_arrays, named_in_errors, read_json
@@ -36,7 +37,6 @@ from minicnn.user_warnings import brief, warn_user
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
-    from minicnn.parameters import Weight
     from minicnn.training.compiled import Compiled
 
 # ------------------------------------------------------------------------------------------------- from a model
@@ -57,7 +57,7 @@ def take(model: Model) -> Snapshot:
 
 
 def _taken(model):
-    weights, config = _finite_weights(model), written_config(model)
+    weights, config = _finite_weights(model), described(model) | written_config(model)
     history = None if model.history is None else model.history.get_state()
     for values in [] if history is None else history["history"].values():  # many small arrays would fill the header
         values[:] = [value.item() if isinstance(value, np.generic) else value for value in values]
@@ -74,7 +74,7 @@ def _taken(model):
 
 def take_weights(model: Model) -> Snapshot:
     """The weights alone; errors as for `take`."""
-    return Snapshot(_finite_weights(model), model_config(model, whole=False), weights_only=True)
+    return Snapshot(_finite_weights(model), described(model), weights_only=True)
 
 
 def write(filepath: str | PathLike[str], snapshot: Snapshot, overwrite: bool) -> None:
@@ -87,20 +87,11 @@ def write(filepath: str | PathLike[str], snapshot: Snapshot, overwrite: bool) ->
 
 def _finite_weights(model):
     with weights_at_rest:
-        arrays = {name: w.numpy() for name, w in _weights_by_name(model).items()}
+        arrays = {name: w.numpy() for name, w in weights_by_name(model).items()}
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise NonFiniteError(f"weight '{name}' holds NaN or infinite values: a file of them would be of no use")
     return arrays
-
-
-def _weights_by_name(model) -> dict[str, Weight]:
-    """As `Network.named_weights`, each weight once: a layer may be reached in several ways."""
-    assert model.inputs  # otherwise NotBuiltError is raised
-    names = {}
-    for name, weight in model.named_weights().items():
-        names.setdefault(weight, name)
-    return {names[w]: w for w in model.weights}
 
 
 def compile_config(compiled: Compiled) -> dict[str, Any]:
@@ -159,7 +150,7 @@ def _optimizer_state(model):
     state = model.engine.state_by_weight()
     if state is None:
         return None
-    names = {w: name for name, w in _weights_by_name(model).items()}
+    names = {w: name for name, w in weights_by_name(model).items()}
     slots = {slot: {names[w]: array for w, array in arrays.items()} for slot, arrays in state.items()}
     return {"iterations": model.optimizer.iterations, "slots": slots}
 
@@ -188,13 +179,17 @@ def put(model: Model, file: Reader) -> None:
 
 def put_weights(model: Model, filepath: str | PathLike[str], skip_mismatch: bool, by_name: bool) -> None:
     """Read weights from a file; arguments and errors as for `Model.load_weights`."""
-    with saving.open_file(filepath) as file, named_in_errors(filepath):
+    parts = (model, *(layers_within(model) if model.built else ()))
+    own = {
+        type(part).__name__: type(part) for part in parts if not is_of_package(type(part))
+    }  # known, as they are here
+    with custom_object_scope(own), saving.open_file(filepath) as file, named_in_errors(filepath):
         if not skip_mismatch and not by_name:
             with _hint(FileFormatError, "the weights are not", "skip_mismatch=True leaves such layers as they are"):
                 _assign(model, _read_weights(model, file))
             return
-        expected = {name: w.shape for name, w in _weights_by_name(model).items()}
-        found = file.find(expected, model_config(model, whole=False), by_name)
+        expected = {name: w.shape for name, w in weights_by_name(model).items()}
+        found = file.find(expected, described(model), by_name)
         fitting = _fitting(expected, {name: s.shape for name, s in found.items()}, skip_mismatch, by_name)
         _assign(model, {name: found[name].read() for name in fitting})
 
@@ -219,18 +214,18 @@ def _fitting(expected, found, skip_mismatch, by_name) -> list[str]:
 
 
 def _read_weights(model, file):
-    shapes = {name: w.shape for name, w in _weights_by_name(model).items()}
-    return file.weights(shapes, model_config(model, whole=False))
+    shapes = {name: w.shape for name, w in weights_by_name(model).items()}
+    return file.weights(shapes, described(model))
 
 
 def _read_optimizer(model, file):
     """The optimizer's state by weights' names, or None."""
-    shapes = {name: w.shape for name, w in _weights_by_name(model).items() if w.has_gradient}
-    return file.optimizer(model.optimizer.all_slots, shapes, model_config(model))
+    shapes = {name: w.shape for name, w in weights_by_name(model).items() if w.has_gradient}
+    return file.optimizer(model.optimizer.all_slots, shapes, described(model, whole=True))
 
 
 def _assign(model, arrays):
-    weights = {name: weight for name, weight in _weights_by_name(model).items() if name in arrays}
+    weights = {name: weight for name, weight in weights_by_name(model).items() if name in arrays}
     for name, weight in weights.items():
         weight.check(arrays[name])
         if arrays[name].dtype.kind != "f" == weight.dtype.kind and weight.shape:  # a count may be a whole number
@@ -247,7 +242,7 @@ def _assign(model, arrays):
 
 def _set_optimizer(model, state):
     if state is not None:
-        weights = _weights_by_name(model)
+        weights = weights_by_name(model)
         slots = {slot: {weights[n]: a for n, a in arrays.items()} for slot, arrays in state["slots"].items()}
         model.engine.set_state(slots)
         model.optimizer.iterations, model.optimizer.owner = state["iterations"], weakref.ref(model)
@@ -395,14 +390,17 @@ def load_model(
         if file.config is None:
             raise FileFormatError("the file holds weights alone: build the model and call load_weights")
         with weights_from_file(file.numbers):
-            model = model_from_config(file.config)
+            model = built_for(model_from_config(file.config), file.input_shapes)
         if "subclass" in file.training:
             with weights_from_file(file.numbers):
                 model = as_subclass(model, file.training["subclass"])
         if model.built:
             _assign(model, _read_weights(model, file))
         if not model.built and file.numbers:
-            raise FileFormatError("the model needs an input whose sizes are all known: the file holds its weights")
+            raise FileFormatError(
+                "the file does not say for inputs of which shape its weights are: make the model, call it on data, and "
+                f"call load_weights with this file. Received: a model of class {type(model).__name__}"
+            )
         if compile and _is_compiled(model, file) and model.built:
             _set_optimizer(model, _read_optimizer(model, file))
         _set_position(model, file.training)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn import layers
 from minicnn.errors import FileFormatError
 from minicnn.layers.input import Input
-from minicnn.models.config import STRUCTURE, class_name_of, made
+from minicnn.models.config import STRUCTURE, class_name_of, made, model_config
 from minicnn.models.forms import layers_within
 from minicnn.nested import mapped
 from minicnn.registry import custom_object, to_plain
@@ -16,6 +16,8 @@ from minicnn.user_warnings import warn_user
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
+    from minicnn.models.network import Network
+    from minicnn.parameters import Weight
 
 MAX_NAME = 200
 
@@ -40,6 +42,53 @@ def describe_subclass(model: Model) -> dict[str, Any] | None:
         return {"class_name": cls.__name__, "config": {name: to_plain(value) for name, value in own.items()}}
     except TypeError:  # an argument that no file holds, as a layer is one
         return None
+
+
+def weights_by_name(model: Network) -> dict[str, Weight]:
+    """As `Network.named_weights`, each weight once: a layer may be reached in several ways."""
+    assert model.inputs  # otherwise NotBuiltError is raised
+    names = {}
+    for name, weight in model.named_weights().items():
+        names.setdefault(weight, name)
+    return {names[w]: w for w in model.weights}
+
+
+def described(model: Network, whole: bool = False) -> dict[str, Any]:
+    """`model_config`, and beside it, as "parts", what formats have to know that go by more than the graph."""
+    within = (model, *layers_within(model))
+    describe = next((part.parts_for_files for part in within if hasattr(part, "parts_for_files")), None)
+    parts = None if describe is None else describe(model, {w: name for name, w in weights_by_name(model).items()})
+    return model_config(model, whole) | ({} if parts is None else {"parts": parts})
+
+
+def built_for(model: Network, shapes: Any) -> Network:
+    """The model, built for inputs of shapes that a file names, whose first axis is that of the batch.
+
+    Raises
+    ------
+    FileFormatError
+        If these are no shapes, or its `call` cannot be run with symbolic tensors of them.
+    """
+    name = type(model).__name__
+    if shapes is not None and hasattr(model, "call"):
+        try:
+            model._trace(_inputs_of(shapes))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise FileFormatError(
+                f"the model of class {name} cannot be built for inputs of shape {str(shapes)[:100]} ({error}): make "
+                "it, call it on data, and call load_weights with this file"
+            ) from error
+    return model
+
+
+def _inputs_of(shapes):
+    if isinstance(shapes, dict):
+        return {key: _inputs_of(part) for key, part in shapes.items()}
+    if not isinstance(shapes, list | tuple):
+        raise TypeError(f"a shape is a list of numbers. Received: {str(shapes)[:100]}")
+    if any(isinstance(part, list | tuple | dict) for part in shapes):
+        return [_inputs_of(part) for part in shapes]
+    return Input(tuple(shapes[1:]))
 
 
 def as_subclass(model: Model, described: Any) -> Model:

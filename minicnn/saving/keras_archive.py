@@ -14,14 +14,15 @@ from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5, keras_weights, kinds
 from minicnn.saving.files import MAX_JSON, read_json
 from minicnn.saving.formats import Format
+from minicnn.saving.keras.attributes import find_in_groups, goes_by_attributes, name_in, write_parts
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names
-from minicnn.saving.keras.groups import find_layers
 from minicnn.saving.keras.older import modernized
-from minicnn.saving.keras.structure import paths, structure_of
+from minicnn.saving.keras.structure import is_model, parts_of, paths, structure_of
 from minicnn.saving.keras_hdf5 import KERAS_VERSION
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot, Stored, training_text
+from minicnn.user_warnings import warn_user
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 MAX_MEMBERS = 1000
@@ -41,8 +42,11 @@ def write(path: Path, snapshot: Snapshot) -> None:
         metadata["minicnn_training"] = json.loads(training_text(snapshot.training))
     weights = io.BytesIO()
     with hdf5.new_file(weights, ".keras") as file:
-        keras_weights.write_layers(file, snapshot.config, snapshot.weights)
-        file.create_group("vars").attrs["name"] = structure_of(snapshot.config)["name"]
+        if (parts := parts_of(snapshot.config, by_class=False)) is not None:
+            write_parts(file, parts, snapshot.weights)
+        else:
+            keras_weights.write_layers(file, snapshot.config, snapshot.weights)
+            file.create_group("vars").attrs["name"] = structure_of(snapshot.config)["name"]
         if snapshot.compile is not None:
             keras_weights.write_optimizer(file, snapshot)
     with zipfile.ZipFile(path, "x") as archive:
@@ -66,6 +70,9 @@ class Reader(BaseReader):
             raise FileFormatError(f"expected a zip archive that is whole and not encrypted: {error}") from None
         self.config: Config | None = model_from_keras(modernized(described, metadata.get("keras_version")))
         self._compiled = described.get("compile_config")
+        if not is_model(self.config) and isinstance(described.get("build_config"), dict):
+            self.input_shapes = described["build_config"].get("input_shape")
+        self._is_own = "minicnn_training" in metadata
         if isinstance(metadata.get("minicnn_training"), dict):
             self.training: dict[str, Any] = metadata["minicnn_training"]
         self.root: hdf5.Group = hdf5.with_slashes(hdf5.read(data))
@@ -74,17 +81,31 @@ class Reader(BaseReader):
     @cached_property
     def compile(self) -> dict[str, Any] | None:
         """As in `Snapshot`; read when it is wanted, since a model can do without."""
-        return compile_from_keras(self._compiled, output_names(self.config))
+        return compile_from_keras(self._compiled, output_names(self.config, self._compiled))
 
     def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
         if set(paths(config)) == set(paths(self.config)):  # tf.keras numbers the groups in the file's own order
-            config = self.config
-        return find_layers(self.root, expected, config, by_name)
+            config = self.config | {key: config[key] for key in ("parts",) if key in config}
+        return find_in_groups(self.root, expected, config, by_name, self._goes_by_class(config))
+
+    def _goes_by_class(self, config):
+        """Whether users' models in a model go by attributes, as in Keras's files, not by the graph, as in minicnn's."""
+        if "parts" not in config or not is_model(self.config):
+            return True
+        return not self._is_own and config["parts"]["by_class"]["form"] == "graph"
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
         if self._compiled.get("optimizer") is None:  # which one it was is not in the file
             return None
-        return keras_weights.read_optimizer(self.root, slots, expected, config, self.compile)
+        node = parts_of(config, self._goes_by_class(config))
+        node = node if node is not None and goes_by_attributes(self.root, node) else None
+        if node is not None and node["has_other_order"] and name_in(self.root) is None:
+            warn_user(
+                "the optimizer begins anew: tf.keras lists layers in dicts, and weights of a model's own, in another "
+                "order than Keras 3, by which its state would go to other weights"
+            )
+            return None
+        return keras_weights.read_optimizer(self.root, slots, expected, config, self.compile, node)
 
 
 def _members(archive) -> dict:

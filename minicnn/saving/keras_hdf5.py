@@ -21,17 +21,27 @@ from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5, kinds
 from minicnn.saving.files import read_json
 from minicnn.saving.formats import Format
+from minicnn.saving.keras.attributes import find_in_groups
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names, without_modules
-from minicnn.saving.keras.groups import find_layers, has_layers
+from minicnn.saving.keras.groups import has_layers
 from minicnn.saving.keras.older import modernized, without_slashes
 from minicnn.saving.keras.state import frozen_names, optimizer_arrays, optimizer_state
-from minicnn.saving.keras.structure import is_functional, layers_of, occurrences
+from minicnn.saving.keras.structure import (
+    is_functional,
+    is_model,
+    layers_of,
+    occurrences,
+    parts_of,
+    trained_first,
+    untrained,
+)
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot, Stored, training_text
 
 KERAS_VERSION = "3.0.0"  # whose format is written
 OWN_OPTIMIZER = "minicnn_optimizer_weights"
+ORDER = "minicnn_order"  # says of a file of minicnn's that layers in users' classes are in Keras's order
 TOP_LEVEL = "top_level_model_weights"
 RESERVED = (".", "..", TOP_LEVEL)  # groups that are there without a layer
 ATTRIBUTE_LIMIT = 64_512  # bytes of a list in one attribute; Keras numbers the parts of a longer one
@@ -57,28 +67,44 @@ def write(path: Path, snapshot: Snapshot) -> None:
             training["optimizer_config"] = {key: optimizer[key] for key in ("class_name", "config")}
             file.attrs["training_config"] = json.dumps(training)
             # Not "optimizer_weights": Keras 3 (3.15.1) cannot train a model from a file that has this group.
-            _write_arrays(file.create_group(OWN_OPTIMIZER), dict(optimizer_arrays(snapshot)))
+            _write_arrays(file.create_group(OWN_OPTIMIZER), dict(optimizer_arrays(snapshot, by_attributes=False)))
 
 
 def _write_weights(group, snapshot):
-    entries = [entry for entry in layers_of(snapshot.config) if _is_a_layer(entry, snapshot.config)]
-    for entry in entries:
-        hdf5.check_name(entry["name"], RESERVED)
-    _write_names(group, "layer_names", [entry["name"] for entry in entries])
-    group.attrs["backend"], group.attrs["keras_version"] = "tensorflow", KERAS_VERSION
-    grouped = _places_by_layer(snapshot.config, snapshot.weights)
-    for entry in entries:
-        layer = group.create_group(entry["name"].encode())  # bytes: another layout for letters outside ASCII is avoided
-        _write_arrays(layer, {path: snapshot.weights[name] for path, name in grouped.get(entry["name"], ())})
-    _write_arrays(group.create_group(TOP_LEVEL), {})
+    node = parts_of(snapshot.config, by_class=snapshot.weights_only)
+    layers = [entry["name"] for entry in layers_of(snapshot.config) if _is_a_layer(entry, snapshot.config)]
+    layers = [layer["name"] for layer in node["layers"]] if _is_users(node) else layers
+    for layer in layers:
+        hdf5.check_name(layer, RESERVED)
+    _write_names(group, "layer_names", layers)
+    group.attrs["backend"], group.attrs["keras_version"], group.attrs[ORDER] = "tensorflow", KERAS_VERSION, "attributes"
+    grouped = _places_by_layer(snapshot.config, snapshot.weights, node)
+    for layer in [*layers, TOP_LEVEL]:
+        own = group.create_group(layer.encode())  # bytes: another layout for letters outside ASCII is avoided
+        _write_arrays(own, {path: snapshot.weights[name] for path, name in grouped.get(layer, ())})
 
 
-def _places_by_layer(config, names) -> dict:
-    """Layer → (path, name) of its weights in the order of these files, where they stand wherever they occur."""
-    frozen, grouped = frozen_names(config, names), {}
+def _is_users(node) -> bool:
+    """Whether layers go by the attributes of a user's model."""
+    return node is not None and node["form"] == "model"
+
+
+def _places_by_layer(config, names, node) -> dict:
+    """Layer → (path, name) of its weights in the order of these files, where they stand wherever they occur.
+
+    What a model has itself is under `TOP_LEVEL`. Of the node's layers, where there is one, the order is Keras's.
+    """
+    in_node = {layer["name"]: trained_first(layer) for layer in node["layers"]} if node is not None else {}
+    if _is_users(node):
+        grouped = in_node | {TOP_LEVEL: [name for name, _ in node["weights"]]}
+        return {layer: [(name, name) for name in own if name in names] for layer, own in grouped.items() if own}
+    frozen, grouped = frozen_names(config, names) | untrained(node), {}
     for path, name in occurrences(config, names):
         grouped.setdefault(path.partition("/")[0], []).append((path, name))
-    return {layer: sorted(places, key=lambda place: place[1] in frozen) for layer, places in grouped.items()}
+    for layer, places in grouped.items():
+        order = {name: number for number, name in enumerate(in_node.get(layer, ()))}
+        places.sort(key=lambda place: (place[1] in frozen, order.get(place[1], 0)))
+    return grouped
 
 
 def _is_a_layer(entry, config) -> bool:
@@ -130,12 +156,13 @@ class Reader(BaseReader):
         training = self.root.attributes.get("training_config")
         if training is None or self.config is None:
             return None
-        return compile_from_keras(read_json(_text(training, "training_config")), output_names(self.config))
+        training = read_json(_text(training, "training_config"))
+        return compile_from_keras(training, output_names(self.config, training))
 
     def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
         if has_layers(self.root):  # a .weights.h5 under another name
-            return find_layers(self.root, expected, config, by_name)
-        return find_weights(self.root.members.get("model_weights", self.root), expected, config, by_name)
+            return find_in_groups(self.root, expected, config, by_name)
+        return find_weights(self.root, expected, config, by_name, self.config)
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
         group = self.root.members.get(OWN_OPTIMIZER, self.root.members.get("optimizer_weights"))
@@ -146,17 +173,54 @@ class Reader(BaseReader):
         old_names = optimizers.get(self.compile["optimizer"]).keras_slots  # of variables that go slot by slot
         by_slot = bool(slots) and bool(old_names) and set(endings).issuperset(old_names)
         by_slot = by_slot and endings[:1] == endings[1:2]  # Ftrl went weight by weight
-        return optimizer_state(list(found.values()), slots, expected, config, self.compile, by_slot)
+        node = None if OWN_OPTIMIZER in self.root.members else _node_in(self.root, config, self.config)
+        return optimizer_state(list(found.values()), slots, expected, config, self.compile, by_slot, node)
+
+
+def _node_in(root, config, described):
+    """The node of a model by which a file goes, if there is one: those of older versions of minicnn go by the graph."""
+    is_own = "minicnn_training" in root.attributes or (
+        "model_config" not in root.attributes and root.attributes.get("keras_version") == KERAS_VERSION
+    )
+    if "parts" not in config or (is_own and ORDER not in root.members.get("model_weights", root).attributes):
+        return None
+    by_class = described is None or not is_model(described)
+    return parts_of(config, by_class or (not is_own and config["parts"]["by_class"]["form"] == "graph"))
 
 
 def find_weights(
-    group: hdf5.Group, expected: dict[str, Shape], config: Config, by_name: bool = False
+    root: hdf5.Group,
+    expected: dict[str, Shape],
+    config: Config,
+    by_name: bool = False,
+    described: Config | None = None,
 ) -> dict[str, Stored]:
-    """The weights of a group with ``layer_names``; see `minicnn.saving.snapshot.Reader.find`."""
+    """The weights of a file with ``layer_names``; see `minicnn.saving.snapshot.Reader.find`.
+
+    The model that the file itself describes, if it does, is `described`.
+    """
+    group = root.members.get("model_weights", root)
     if not isinstance(group, hdf5.Group):
         raise FileFormatError("the weights are not where Keras writes them: 'model_weights' is no group")
-    places = _places_by_layer(config, expected)
+    places = _places_by_layer(config, expected, _node_in(root, config, described))
     layers = {layer: [name for _, name in own] for layer, own in places.items()}
+    stored = _stored_layers(group, layers)
+    top = group.members.get(TOP_LEVEL)
+    arrays = _arrays(top) if isinstance(top, hdf5.Group) else {}
+    given, wanted = [name for name in layers if name != TOP_LEVEL], list(stored)
+    if len(wanted) == len(given) and set(wanted) != set(given) and not by_name:  # made again in the session: by order
+        stored = dict(zip(given, stored.values(), strict=True))
+    found = {}
+    for name, named in (stored | ({TOP_LEVEL: arrays} if arrays else {})).items():
+        own, arrays = layers.get(name, []), _in_order(named, places.get(name, []), expected)
+        own = list(dict.fromkeys(own)) if len(arrays) < len(own) else own  # as Keras has it: once within a layer
+        left_over = {f"{name}/{array.path.rpartition('/')[2]} (left over)": array for array in arrays[len(own) :]}
+        found |= dict(zip(own, arrays, strict=False)) | left_over
+    return {name: Stored(dataset.shape, partial(hdf5.read_finite, dataset)) for name, dataset in found.items()}
+
+
+def _stored_layers(group, layers) -> dict:
+    """Layer → the arrays of its group, of those that have any."""
     stored, names = {}, _names(group, "layer_names")
     renamed = without_slashes(names)
     for name in names:
@@ -169,17 +233,7 @@ def find_weights(
         arrays = _arrays(layer)
         if arrays:
             stored[name] = arrays
-    if (
-        len(stored) == len(layers) and set(stored) != set(layers) and not by_name
-    ):  # a model made again in the same session: by order
-        stored = dict(zip(layers, stored.values(), strict=True))
-    found = {}
-    for name, named in stored.items():
-        own, arrays = layers.get(name, []), _in_order(named, places.get(name, []), expected)
-        own = list(dict.fromkeys(own)) if len(arrays) < len(own) else own  # as Keras has it: once within a layer
-        left_over = {f"{name}/{array.path.rpartition('/')[2]} (left over)": array for array in arrays[len(own) :]}
-        found |= dict(zip(own, arrays, strict=False)) | left_over
-    return {name: Stored(dataset.shape, partial(hdf5.read_finite, dataset)) for name, dataset in found.items()}
+    return stored
 
 
 def _in_order(arrays, places, expected) -> list:

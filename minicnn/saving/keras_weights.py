@@ -19,9 +19,10 @@ from minicnn.hints import Config, Shape
 from minicnn.layers.names import snake_case
 from minicnn.saving import hdf5, keras_hdf5, kinds
 from minicnn.saving.formats import Format
-from minicnn.saving.keras.groups import CONTAINERS, find_layers, numbered, places_in
+from minicnn.saving.keras.attributes import find_in_groups, write_parts
+from minicnn.saving.keras.groups import CONTAINERS, numbered, places_in
 from minicnn.saving.keras.state import names_by_layer, optimizer_arrays, optimizer_state
-from minicnn.saving.keras.structure import is_model, layers_of
+from minicnn.saving.keras.structure import is_model, layers_of, parts_of
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot, Stored
 from minicnn.user_warnings import warn_user
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 def write(path: Path, snapshot: Snapshot) -> None:
     """Write the weights alone to a new file."""
     with hdf5.new_file(path, ".weights.h5") as file:
+        if (parts := parts_of(snapshot.config, by_class=True)) is not None:
+            write_parts(file, parts, snapshot.weights)
+            return
         write_layers(file, snapshot.config, snapshot.weights)
         file.create_group("vars")
 
@@ -75,8 +79,8 @@ class Reader(BaseReader):
 
     def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
         if "model_weights" in self.root.members or any(name.startswith("layer_names") for name in self.root.attributes):
-            return keras_hdf5.find_weights(self.root.members.get("model_weights", self.root), expected, config, by_name)
-        return find_layers(self.root, expected, config, by_name)
+            return keras_hdf5.find_weights(self.root, expected, config, by_name)
+        return find_in_groups(self.root, expected, config, by_name)
 
 
 def read_optimizer(
@@ -85,8 +89,9 @@ def read_optimizer(
     expected: dict[str, Shape],
     config: Config,
     compiled: dict[str, Any],
+    node: Config | None,
 ) -> dict[str, Any] | None:
-    """The optimizer's state from ``optimizer/vars``; see `minicnn.saving.snapshot.Reader.optimizer`."""
+    """The optimizer's state from ``optimizer/vars``; arguments as for `optimizer_state`."""
     variables = root.find("optimizer/vars")
     if not isinstance(variables, hdf5.Group):
         warn_user("the file has no state of its optimizer, which begins anew: tf.keras's older optimizers leave it out")
@@ -96,7 +101,7 @@ def read_optimizer(
     if not all(isinstance(dataset, hdf5.Dataset) for dataset in datasets):
         names = list(variables.members)[:9]
         raise FileFormatError(f"an optimizer's variables are called 0 … {count - 1}. Received: {names}")
-    return optimizer_state(datasets, slots, expected, config, compiled)
+    return optimizer_state(datasets, slots, expected, config, compiled, node=node)
 
 
 FORMAT: Format = Format(

@@ -55,7 +55,7 @@ def write(path: Path, snapshot: Snapshot) -> None:
     tensors = dict(snapshot.weights)
     metadata = {"format": "minicnn", "format_version": str(FORMAT_VERSION)}
     if not snapshot.weights_only:
-        metadata["model"] = write_json(snapshot.config)
+        metadata["model"] = write_json({key: part for key, part in snapshot.config.items() if key != "parts"})
     if snapshot.compile is not None:
         metadata["compile"] = write_json(snapshot.compile)
     if snapshot.optimizer is not None:

@@ -73,12 +73,15 @@ class Reader:
         As in `Snapshot`.
     numbers : int
         How many numbers the file's arrays hold: a model that needs more is refused before it takes memory.
+    input_shapes
+        Of a model that is a user's class without a structure: what it was built for, as the file has it.
     """
 
     config: Config | None = None
     compile: dict[str, Any] | None = None
     training: dict[str, Any] = {}  # noqa: RUF012
     numbers: int = 0
+    input_shapes: Any = None
 
     def __init__(self, path: Path) -> None:
         raise NotImplementedError

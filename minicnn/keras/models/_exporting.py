@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from minicnn.graph import Tensor
 from minicnn.keras._configs import of_model
 from minicnn.keras._missing import NotInMinicnn
+from minicnn.keras._parts_in_files import InFiles
 from minicnn.keras._warning import warn_once
 from minicnn.keras.models._older_names import OlderNames
 from minicnn.keras.optimizers._updating import own_rule
@@ -20,7 +21,7 @@ from minicnn.saving.keras.config import model_to_keras
 from minicnn.user_warnings import warn_user
 
 
-class Exporting(OlderNames):
+class Exporting(OlderNames, InFiles):
     """Methods of the models of Keras 2 and 3."""
 
     functional: Callable[[list[Tensor], list[Tensor]], Any]  # inputs and outputs → a model

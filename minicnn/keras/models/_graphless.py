@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 
+from minicnn import saving
 from minicnn.console import say
 from minicnn.graph import Tensor
+from minicnn.keras._parts_in_files import attributes_for_files
 from minicnn.keras.tensorflow._checkpoints import Checkpoint
 from minicnn.layers import CenterCrop, Rescaling, Resizing
 from minicnn.layers.augmentation import ImageLayer
@@ -15,6 +18,7 @@ from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import get as metric_of
 from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves
+from minicnn.saving.files import named_in_errors
 from minicnn.training.added_metrics import measured_in
 
 _PICTURES = (ImageLayer, Rescaling, Resizing, CenterCrop)
@@ -111,9 +115,18 @@ class Graphless:
         else:
             super().save_weights(filepath, *args, **kwargs)  # type: ignore[misc]
 
+    def _read_file(self, filepath):
+        weights = {f"{number} {weight.path}": weight for number, weight in enumerate(self.weights)}
+        parts = attributes_for_files(self, {weight: name for name, weight in weights.items()})
+        config = {"class_name": "Functional", "config": {"name": self.name, "layers": []}, "parts": parts}
+        with saving.open_file(filepath) as file, named_in_errors(filepath):
+            arrays = file.weights({name: weight.shape for name, weight in weights.items()}, config)
+        for name, weight in weights.items():
+            weight.assign(arrays[name])
+
     def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
-        """Read weights; see `save_weights`."""
+        """Read weights; see `save_weights`. Of a model without a graph, also a file that Keras wrote of its class."""
         if self.is_graphless:
-            Checkpoint(root=self).read(filepath)
+            self._read_file(filepath) if os.path.isfile(filepath) else Checkpoint(root=self).read(filepath)
             return None
         return super().load_weights(filepath, *args, **kwargs)  # type: ignore[misc]

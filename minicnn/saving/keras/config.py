@@ -12,6 +12,7 @@ from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.nested import leaves
+from minicnn.registry import is_config
 from minicnn.saving.keras.layers import MIXED, layer_from_keras, layer_to_keras, policy_from_keras, policy_to_keras
 from minicnn.saving.keras.names import class_name_of, config_of, is_known, keras_object, own_object
 from minicnn.saving.keras.operations import taken_apart, without_operations
@@ -65,10 +66,16 @@ def model_from_keras(entry: Any) -> Config:
     return model
 
 
-def output_names(config: Config) -> list[str]:
-    """The layers that give a model's outputs, from its config in minicnn's form."""
+def output_names(config: Config, compiled: Config | None) -> list[str]:
+    """The layers that give a model's outputs, from its config in minicnn's form.
+
+    Of a user's model without a structure, what it was compiled with says how many there are.
+    """
     if not is_model(config):
-        return [""]
+        losses = compiled.get("loss") if isinstance(compiled, dict) else None
+        if isinstance(losses, dict) and not is_config(losses):
+            return sorted(losses)
+        return [""] * len(losses) if isinstance(losses, list) and losses else [""]
     if not is_functional(config):
         return [entry["name"] for entry in layers_of(config)[-1:]] or [""]
     ends = structure_of(config)["output_layers"]

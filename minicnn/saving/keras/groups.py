@@ -68,7 +68,7 @@ def _find_layers(group, expected, config, prefix, found):
     if not isinstance(container, hdf5.Group):
         raise FileFormatError(f"the weights are not where Keras writes them: no group 'layers' in '/{group.path}'")
     grouped, used = names_by_layer(expected, prefix), set()
-    by_name = _groups_by_name(container)
+    by_name = groups_by_name(container)
     go_by_name = all(name in by_name for name in grouped)
     counts = Counter()
     for entry in layers_of(config):
@@ -94,7 +94,7 @@ def _find_layers(group, expected, config, prefix, found):
             found |= {d.path: d for d in member.find("vars").members.values() if isinstance(d, hdf5.Dataset)}
 
 
-def _groups_by_name(container) -> dict:
+def groups_by_name(container: hdf5.Group) -> dict[str, hdf5.Group]:
     """Layer name → group, where every name occurs once."""
     named = {}
     for group in container.members.values():

@@ -16,7 +16,7 @@ from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5
 from minicnn.saving.files import check_arrays
 from minicnn.saving.keras.compiled import NOT_IN_KERAS
-from minicnn.saving.keras.structure import is_model, layers_of
+from minicnn.saving.keras.structure import in_order, is_model, layers_of, parts_of, untrained
 from minicnn.saving.snapshot import Snapshot
 
 STATE = ("moving_mean", "moving_variance", "mean", "variance", "count", "vector_u")  # what has no gradient
@@ -57,8 +57,8 @@ def frozen_names(config: Config, names: Iterable[str], prefix: str = "", trainab
 # ---------------------------------------------------------------------------------------------- an optimizer's state
 
 
-def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, array) of all of an optimizer's variables, in Keras 3's order."""
+def optimizer_arrays(snapshot: Snapshot, by_attributes: bool = True) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, array) of all of an optimizer's variables, in Keras 3's order; or where weights go by the graph alone."""
     config, state = snapshot.compile["optimizer"]["config"], snapshot.optimizer
     kept = {name: value for name, value in config.items() if name not in NOT_IN_KERAS}
     told = snapshot.compile["optimizer"] | {"config": kept}  # what the file's reader makes: its state, not another's
@@ -69,9 +69,10 @@ def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     yield "iteration", np.int64(0 if state is None else state["iterations"])
     if not isinstance(rate := config.get("learning_rate"), dict | None):
         yield "learning_rate", np.float32(rate)
-    frozen = frozen_names(snapshot.config, snapshot.weights)
-    trained = [name for name in snapshot.weights if name not in frozen]
-    for slot, name in _in_groups(optimizer, trained):
+    node = parts_of(snapshot.config, by_class=False)
+    names = in_order(snapshot.weights, node) if by_attributes else snapshot.weights
+    frozen = frozen_names(snapshot.config, snapshot.weights) | untrained(node)
+    for slot, name in _in_groups(optimizer, [name for name in names if name not in frozen]):
         weight = snapshot.weights[name]
         vector = state["slots"][slot][name] if state else np.full_like(weight, optimizer.initial(slot))
         part = optimizer.keras_part(slot, vector, name)
@@ -93,6 +94,7 @@ def optimizer_state(
     config: Config,
     compiled: dict[str, Any],
     by_slot: bool = False,
+    node: Config | None = None,
 ) -> dict[str, Any] | None:
     """The state from the optimizer's variables in Keras's order.
 
@@ -106,6 +108,8 @@ def optimizer_state(
         As `Snapshot.compile`.
     by_slot : bool
         Whether all weights' first state vector comes before all weights' second.
+    node : dict, optional
+        Of the model, where weights go by attributes; see `minicnn.saving.keras.attributes`.
 
     Returns
     -------
@@ -116,8 +120,8 @@ def optimizer_state(
     vectors = [dataset for dataset in datasets[1:] if dataset.shape != ()]
     if not vectors and iterations == 0:
         return None
-    frozen = frozen_names(config, expected)
-    trained = [name for name in expected if name not in frozen]
+    frozen = frozen_names(config, expected) | untrained(node)
+    trained = [name for name in in_order(expected, node) if name not in frozen]
     if not slots:  # Keras 2 keeps momentum vectors without momentum
         return {"iterations": iterations, "slots": {}}
     optimizer = optimizers.get(compiled["optimizer"])

@@ -29,6 +29,38 @@ def is_model(entry: Config) -> bool:
     return isinstance(inner, list) and bool(inner) and all(isinstance(e, dict) and "name" in e for e in inner)
 
 
+def parts_of(config: Config, by_class: bool) -> Config | None:
+    """The node of a model that has such parts; None for any other."""
+    parts = config.get("parts")
+    return None if parts is None else parts["by_class" if by_class else "by_graph"]
+
+
+def weights_in_order(node: Config) -> dict[str, bool]:
+    """Weight → whether it is trained, as Keras lists them: an object's own ones, then those of its layers."""
+    found = dict(node["weights"])
+    for layer in node["layers"]:
+        found |= {name: flag for name, flag in weights_in_order(layer).items() if name not in found}
+    return found
+
+
+def in_order(names: Iterable[str], node: Config | None) -> list[str]:
+    """The weights in the order of a node, if there is one."""
+    names = list(names)
+    known = {} if node is None else weights_in_order(node)
+    return [name for name in known if name in set(names)] + [name for name in names if name not in known]
+
+
+def untrained(node: Config | None) -> set[str]:
+    """The weights of a node, if there is one, that no optimizer changes."""
+    return set() if node is None else {name for name, flag in weights_in_order(node).items() if not flag}
+
+
+def trained_first(node: Config) -> list[str]:
+    """The weights of a layer as Keras's old files list them."""
+    weights = weights_in_order(node)
+    return sorted(weights, key=lambda name: not weights[name])
+
+
 def is_functional(entry: Config) -> bool:
     """Whether a model's entry has calls; otherwise it is a stack."""
     return "input_layers" in structure_of(entry)
@@ -69,7 +101,7 @@ def histories_of(ends: Any) -> list[Any]:
 def paths(entry: Config, prefix: str = "") -> Iterator[str]:
     """The layers of a model, "layer" or "model/layer"."""
     for layer in layers_of(entry) if is_model(entry) else ():
-        yield prefix + layer["name"]
+        yield f"{prefix}{layer['name']}"  # Keras leaves out those of users' layers without a get_config
         yield from paths(layer, f"{prefix}{layer['name']}/")
 
 

@@ -1,0 +1,75 @@
+"""What definitions of networks of Keras 1 and 2 import and ask layers for, beside layers; values are Keras 3.15's."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from minicnn.keras.applications.imagenet_utils import _obtain_input_shape
+from minicnn.keras.engine.topology import get_source_inputs
+
+from minicnn import keras
+
+
+@pytest.mark.parametrize(
+    "given, order, flat, weights, shape",
+    [
+        (None, "channels_last", True, "imagenet", (224, 224, 3)),
+        (None, "channels_last", False, None, (None, None, 3)),
+        (None, "channels_first", True, None, (3, 224, 224)),
+        (None, "channels_first", False, "imagenet", (3, None, None)),
+        ((64, 48, 3), "channels_last", True, None, (64, 48, 3)),
+        ((64, 48, 1), "channels_last", False, None, (64, 48, 1)),
+        ((None, 48, 3), "channels_last", False, "imagenet", (None, 48, 3)),
+        ((224, 224, 3), "channels_last", True, "imagenet", (224, 224, 3)),
+        ((1, 64, 48), "channels_first", True, None, (1, 64, 48)),
+    ],
+)
+def test_the_shape_that_a_network_begins_with_is_keras_s(given, order, flat, weights, shape):
+    assert _obtain_input_shape(given, 224, 32, order, flat, weights) == shape
+    assert _obtain_input_shape(given, 224, 32, data_format=order, include_top=flat, weights=weights) == shape  # of 2.0
+
+
+@pytest.mark.parametrize(
+    "given, flat, weights, said",
+    [
+        ((64, 64, 3), True, "imagenet", r"input_shape=\(224, 224, 3\). Received: \(64, 64, 3\)"),
+        ((64, 64, 1), False, "imagenet", r"input_shape=\(None, None, 3\). Received: \(64, 64, 1\)"),
+        ((16, 64, 3), False, None, r"32 or more. Received: input_shape=\(16, 64, 3\)"),
+        ((None, 64, 3), True, None, r"without None. Received: \(None, 64, 3\)"),
+        ((64, 64), True, None, r"three integers. Received: \(64, 64\)"),
+    ],
+)
+def test_a_shape_that_a_network_cannot_begin_with_is_refused(given, flat, weights, said):
+    with pytest.raises(ValueError, match=said):
+        _obtain_input_shape(given, 224, 32, "channels_last", flat, weights)
+
+
+def test_channels_that_are_neither_grey_nor_rgb_are_told():
+    with pytest.warns(UserWarning, match=r"1 or 3 input channels. Received: input_shape=\(64, 64, 5\)"):
+        assert _obtain_input_shape((64, 64, 5), 224, 32, "channels_last", True, None) == (64, 64, 5)
+
+
+def test_the_inputs_that_a_tensor_is_made_from_are_found_in_their_order():
+    layers = keras.layers
+    first, second = layers.Input((4,)), layers.Input((4,))
+    shared = layers.Dense(4)
+    made = layers.add([layers.concatenate([shared(second), shared(first)]), layers.concatenate([second, second])])
+    assert list(map(id, get_source_inputs(made))) == [id(second), id(first)]
+    assert get_source_inputs(first) == [first] == keras.utils.get_source_inputs(first)
+    model = keras.Model(get_source_inputs(made), made)
+    assert model.predict([np.ones((2, 4)), np.zeros((2, 4))], verbose=0).shape == (2, 8)
+
+
+def test_an_activation_has_its_function_s_name_whatever_was_imported_before():
+    """In a process of its own, as other tests import ``keras.activations``, on which it depended."""
+    code = (
+        "from minicnn.keras.layers import Activation, Conv2D, Dense\n"
+        "def own(x): return x * 2.0\n"
+        "for layer in (Dense(2, activation='selu'), Conv2D(2, 3, activation='relu'), Activation('softmax'),\n"
+        "              Dense(2, activation=own), Dense(2, activation='exponential')):\n"
+        "    print(layer.activation.__name__, hasattr(layer.activation, '__nothing__'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[::2] == ["selu", "relu", "softmax", "own", "exponential"]
+    assert set(done.stdout.split()[1::2]) == {"False"}

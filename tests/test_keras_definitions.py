@@ -1,5 +1,6 @@
 """What definitions of networks of Keras 1 and 2 import and ask layers for, beside layers; values are Keras 3.15's."""
 
+import importlib
 import subprocess
 import sys
 
@@ -73,3 +74,43 @@ def test_an_activation_has_its_function_s_name_whatever_was_imported_before():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split()[::2] == ["selu", "relu", "softmax", "own", "exponential"]
     assert set(done.stdout.split()[1::2]) == {"False"}
+
+
+@pytest.mark.parametrize(
+    "path, name",
+    [
+        ("optimizers.gradient_descent_v2", "SGD"),
+        ("optimizers.adam_v2", "Adam"),
+        ("optimizer_v2.rmsprop", "RMSprop"),
+        ("optimizers.optimizer_v2.adagrad", "Adagrad"),
+        ("optimizers.optimizer_experimental.nadam", "Nadam"),
+        ("layers.core.dropout", "Dropout"),
+        ("layers.convolutional.conv2d", "Conv2D"),
+        ("layers.normalization.batch_normalization_v1", "BatchNormalization"),
+        ("layers.pooling.global_average_pooling2d", "GlobalAveragePooling2D"),
+        ("engine.input_spec", "InputSpec"),
+        ("engine.training_v1", "Model"),
+        ("utils.training_utils", "multi_gpu_model"),
+        ("utils.all_utils", "to_categorical"),
+        ("callbacks.callbacks", "EarlyStopping"),
+        ("callbacks.tensorboard_v1", "TensorBoard"),
+        ("initializers.initializers_v2", "HeNormal"),
+        ("metrics.metrics", "Mean"),
+        ("saving.save", "load_model"),
+    ],
+)
+def test_files_of_keras_2_have_the_names_of_today(path, name):
+    today = "models" if path.startswith(("saving", "engine.training")) else path.partition(".")[0]
+    today = {"engine": "layers", "optimizer_v2": "optimizers"}.get(today, today)
+    module = importlib.import_module(f"minicnn.keras.{path}")
+    assert getattr(module, name) is getattr(importlib.import_module(f"minicnn.keras.{today}"), name)
+
+
+def test_files_of_keras_2_are_attributes_and_schedules_have_theirs():
+    assert keras.optimizers.adam_v2.Adam(lr=0.5, decay=0.25).decay == 0.25
+    rates = importlib.import_module("minicnn.keras.optimizer_v2.learning_rate_schedule")
+    assert rates.ExponentialDecay is keras.optimizers.schedules.ExponentialDecay
+    merge = importlib.import_module("minicnn.keras.layers.merge")
+    assert merge.concatenate is keras.layers.concatenate  # a function there, no file
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("minicnn.keras.layers.nonsense")

@@ -10,6 +10,7 @@ from minicnn.keras.applications.imagenet_utils import _obtain_input_shape
 from minicnn.keras.engine.topology import get_source_inputs
 
 from minicnn import keras
+from minicnn.keras import tensorflow as tf
 
 
 @pytest.mark.parametrize(
@@ -114,3 +115,40 @@ def test_files_of_keras_2_are_attributes_and_schedules_have_theirs():
     assert merge.concatenate is keras.layers.concatenate  # a function there, no file
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("minicnn.keras.layers.nonsense")
+
+
+REDUCTIONS = {
+    "max": lambda t: keras.ops.max(t, axis=-1, keepdims=True),
+    "min": lambda t: keras.backend.min(t, axis=(1, 3)),
+    "var": lambda t: keras.backend.var(t, axis=2),
+    "std": lambda t: keras.ops.std(t, axis=-1),
+}
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras", "json"])
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_models_with_an_extreme_over_channels_are_saved(name, suffix, tmp_path):
+    """As in attention over places, whose maximum over channels a checkpoint at an epoch's end could not hold."""
+    axes, keepdims = {"max": (3, True), "min": ((1, 3), False), "var": (2, False), "std": (3, False)}[name]
+    x = np.random.default_rng(0).random((3, 5, 4, 6), np.float32)
+    inputs = keras.Input((5, 4, 6))
+    model = keras.Model(inputs, REDUCTIONS[name](inputs))
+    if suffix == "json":
+        again = keras.models.model_from_json(model.to_json())
+    else:
+        model.save(tmp_path / f"model.{suffix}")
+        again = keras.models.load_model(tmp_path / f"model.{suffix}")
+    expected = getattr(np, name)(x.astype(np.float64), axis=axes, keepdims=keepdims)
+    for made in (model, again, keras.models.clone_model(model)):
+        np.testing.assert_allclose(made.predict(x, verbose=0), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_slope_of_a_maximum_over_channels_is_shared_by_equal_ones():
+    """TensorFlow's: 0.5 for each of two, and so is Keras's on it."""
+    inputs = keras.Input((2, 3))
+    model = keras.Model(inputs, keras.ops.max(inputs, axis=-1))
+    x = tf.constant(np.float32([[[1, 2, 2], [5, 1, 4]]]))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = model(x)
+    np.testing.assert_array_equal(tape.gradient(y, x), [[[0, 0.5, 0.5], [1, 0, 0]]])

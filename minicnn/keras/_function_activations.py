@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
 
 
+_explain = getattr(Elementwise, "__getattr__", None)
+
+
+def _missing(layer, name):
+    """What a layer has no attribute for, but a function has, ``layer.activation.__name__``: its name."""
+    if name == "__name__":
+        return import_module("minicnn.keras.activations").name_of(layer)  # which has the functions, and imports this
+    return object.__getattribute__(layer, name) if _explain is None else _explain(layer, name)
+
+
+Elementwise.__getattr__ = _missing  # type: ignore[attr-defined]
+
+
 @activations.register
 class FunctionActivation(layers.Lambda):
     """A function of arrays as an activation, differentiated as it runs; files hold its name alone.
@@ -35,9 +49,14 @@ class FunctionActivation(layers.Lambda):
     def __init__(self, function: Callable[[Any], Any], **kwargs: Any) -> None:
         super().__init__(function, **kwargs)
 
+    @property
+    def __name__(self) -> str:  # type: ignore[override]
+        """The function's, for ``layer.activation.__name__``."""
+        return str(getattr(self.function, "__name__", repr(self.function)))
+
     def get_config(self) -> Config:
         """The function by its name."""
-        return {"function": getattr(self.function, "__name__", repr(self.function)), "name": self.name}
+        return {"function": self.__name__, "name": self.name}
 
     @classmethod
     def from_config(cls, config: Any) -> Self:

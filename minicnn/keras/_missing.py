@@ -37,7 +37,7 @@ _GROUPS = {
         *("LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"),
     ),
     "it belongs to Keras's own machinery": (
-        *("Config", "get_source_inputs"),
+        "Config",
         *("disable_interactive_logging", "enable_interactive_logging", "is_interactive_logging_enabled"),
         *("standardize_dtype", "weighted_objective", "make_batches", "slice_arrays", "slice_X", "batch_shuffle"),
         *("standardize_input_data", "Container", "GraphExecutor", "tf_utils"),

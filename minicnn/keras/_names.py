@@ -61,7 +61,7 @@ def lookup(
     short = module.removeprefix("minicnn.")
 
     def __getattr__(name):
-        if name.startswith("_") and reason(name) is None:
+        if name.startswith("_") and name not in names and reason(name) is None:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         if name in modules or old_path(f"{short}.{name}"):
             return import_module(f"{module}.{name}")

@@ -21,6 +21,7 @@ from minicnn.keras._deferred import applied, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._own_weights import weights_in_graph
+from minicnn.keras._reductions import Reduction
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.settings import floatx
 
@@ -307,8 +308,7 @@ def _reduced(name, x, axis=None, keepdims=False):
         return getattr(layers, f"{_POOLINGS[name]}{len(axes)}D")(keepdims=keepdims)(x)
     if name in ("mean", "sum"):
         return layers.Reduce(name, axes, keepdims)(x)
-    on_arrays = getattr(np, _RENAMED.get(name, name))
-    return layers.Lambda(lambda t: on_arrays(t, axis=axes, keepdims=bool(keepdims)))(x)
+    return Reduction(name, axes, keepdims)(x)
 
 
 @entering

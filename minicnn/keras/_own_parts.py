@@ -238,7 +238,7 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
             )
         self._added_losses.extend(parts if isinstance(parts, list | tuple) else [parts])
 
-    add_update = add_update
+    add_update, updates = add_update, ()  # what a call adds has run then: nothing is left for others to add
 
     def add_metric(self, value: Any, *args: Any, **options: Any) -> None:
         """In `call`: have what was computed averaged in the logs, as Keras 2 did; see `minicnn.Model.add_metric`.

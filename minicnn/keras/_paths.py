@@ -16,8 +16,11 @@ _LAYER_MODULES = (
     *("merging", "noise", "normalization", "pooling", "recurrent", "regularization", "reshaping", "wrappers"),
     *("convolutional_recurrent", "normalization.batch_normalization", "preprocessing", "experimental"),
     *("experimental.preprocessing", "core.dense", "pooling.max_pooling2d", "convolutional.conv2d", "preprocessing"),
-    *("preprocessing.image_preprocessing", "preprocessing.normalization"),
+    *("preprocessing.image_preprocessing", "preprocessing.normalization", "normalization_v2", "serialization"),
+    *("dense_attention", "locally_connected", "convolutional_transpose"),
 )
+_OPTIMIZER_FILES = ("adadelta", "adagrad", "adam", "adamax", "gradient_descent", "nadam", "rmsprop")
+_RATES = "learning_rate_schedule"
 # Path below keras → the one of today.
 _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
     "backend.tensorflow_backend": "backend",
@@ -30,6 +33,8 @@ _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
     "engine.base_layer": "layers",
     "engine.sequential": "models",
     "engine.functional": "models",
+    **dict.fromkeys(("engine.container", "engine.training_utils", "engine.training_v1"), "models"),
+    **dict.fromkeys(("engine.input_spec", "engine.base_layer_utils"), "layers"),
     "legacy": "layers",
     "mixed_precision.experimental": "mixed_precision",
     "legacy.layers": "layers",
@@ -50,8 +55,23 @@ _OLD_PATHS = {f"layers.{name}": "layers" for name in _LAYER_MODULES} | {
     "utils.image_utils": "utils",
     "utils.layer_utils": "utils",
     "utils.io_utils": "utils",
-    "utils.multi_gpu_utils": "utils",
+    **dict.fromkeys(("utils.multi_gpu_utils", "utils.training_utils", "utils.all_utils"), "utils"),
+    **dict.fromkeys((f"optimizers.{name}_v2" for name in _OPTIMIZER_FILES), "optimizers"),
+    **dict.fromkeys(("optimizer_v1", "optimizer_v2", "optimizers.ftrl", "optimizers.optimizer_v1"), "optimizers"),
+    **dict.fromkeys(("optimizers.optimizer_v2", "optimizers.optimizer_experimental"), "optimizers"),
+    **dict.fromkeys((f"optimizer_v2.{_RATES}", f"optimizers.{_RATES}"), "optimizers.schedules"),
+    **dict.fromkeys((f"optimizers.{path}.{_RATES}" for path in ("schedules", "optimizer_v2")), "optimizers.schedules"),
+    **dict.fromkeys(("callbacks.callbacks", "callbacks.tensorboard_v1", "callbacks.tensorboard_v2"), "callbacks"),
+    **dict.fromkeys(("initializers.initializers_v1", "initializers.initializers_v2"), "initializers"),
+    **dict.fromkeys(("metrics.metrics", "metrics.base_metric"), "metrics"),
+    **dict.fromkeys(("backend.common", "backend.load_backend"), "backend"),
+    **dict.fromkeys(("saving.save", "saving.hdf5_format", "saving.saving_api"), "models"),
 }
+# Folders of Keras 2 with a file for each class or some: ``keras.layers.core.dropout``, ``keras.optimizer_v2.adam``.
+_FOLDERS = (
+    *(f"layers.{name}" for name in _LAYER_MODULES if "." not in name and not name.startswith("merg")),  # add, dot, …
+    *("optimizer_v2", "optimizers.optimizer_v2", "optimizers.optimizer_experimental"),
+)
 
 
 # Where Keras 3 keeps its files, and names for the public: scripts that an editor completed import from there.
@@ -88,7 +108,9 @@ def old_path(path: str) -> str | None:
     if f"{path}.".startswith(f"{_GENERATED}."):
         parts = [part for part in path.split(".")[2:] if part not in ("v1", "v2", "compat")]
         return _inside(parts[1:]) if parts[:1] == ["keras"] else ".".join(["keras.tensorflow", *parts])
-    today = _OLD_PATHS.get(path)
+    folder, _, file = path.rpartition(".")
+    is_file = folder in _FOLDERS and file.islower() and not file.startswith("_")  # else it is a class there
+    today = _OLD_PATHS.get(path) or (_OLD_PATHS[folder] if is_file else None)
     return None if today is None else f"keras.{today}"
 
 

@@ -55,7 +55,7 @@ def _stands_for(layer, function):
     return type(meant) is type(layer) and {**meant.get_config(), "name": None} == {**layer.get_config(), "name": None}
 
 
-def _name_of(layer):
+def name_of(layer: Elementwise) -> str:
     """The name of the function that a layer stands for; its own otherwise."""
     return next((function.__name__ for function in _LAYERS if _stands_for(layer, function)), layer.name)
 
@@ -64,19 +64,8 @@ _LAYERS: dict[Any, Any] = {}
 for _name in {*__all__} - {"get", "linear"}:
     with suppress(ValueError):  # a function that is no layer
         _LAYERS[globals()[_name]] = get_layer(globals()[_name])
-_explain = getattr(Elementwise, "__getattr__", None)
-
-
-def _missing(layer, name):
-    """What a layer has no attribute for, but a function has: its name."""
-    if name == "__name__":
-        return _name_of(layer)
-    return object.__getattribute__(layer, name) if _explain is None else _explain(layer, name)
-
-
 Elementwise.__eq__ = _stands_for  # type: ignore[method-assign, assignment]
 Elementwise.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
-Elementwise.__getattr__ = _missing  # type: ignore[attr-defined]
 _NAMES = {
     "serialize": "minicnn.keras.utils._helpers.serialized",
 }

@@ -23,7 +23,10 @@ _NETWORKS_OF = {
     "convnext": tuple(name for name in NETWORKS if name.startswith("ConvNeXt")),
 }
 # What files of Keras 2.0 were read with: custom_objects={"relu6": mobilenet.relu6, "DepthwiseConv2D": …}.
-_OLDER_NAMES = {"mobilenet": {"relu6": "minicnn.keras.activations", "DepthwiseConv2D": "minicnn.keras.layers"}}
+_OLDER_NAMES = {
+    "mobilenet": {"relu6": "minicnn.keras.activations", "DepthwiseConv2D": "minicnn.keras.layers"},
+    "imagenet_utils": {"_obtain_input_shape": "minicnn.keras.applications._older"},
+}
 
 
 def _module(name):

@@ -404,6 +404,7 @@ for _old in _STILL_THERE:
 
 _NAMES = {
     "InputSpec": "minicnn.keras.layers._input_spec",
+    "get_source_inputs": "minicnn.keras.utils",
     "interfaces": "minicnn.keras._interfaces",
     **dict.fromkeys(("RandomHeight", "RandomWidth", "ThresholdedReLU"), "minicnn.keras.layers._of_keras_2"),
     "serialize": "minicnn.keras.saving._objects.serialize_keras_object",

@@ -408,7 +408,7 @@ __getattr__ = lookup(
     __name__,
     ["minicnn.models"],
     names=dict.fromkeys(("Layer", "Input", "InputLayer", "InputSpec", "merge"), "minicnn.keras.layers")
-    | {"model_from_yaml": "minicnn.keras.models._exporting"},
+    | {"model_from_yaml": "minicnn.keras.models._exporting", "get_source_inputs": "minicnn.keras.utils"},
     old={"Functional": "Model", "Graph": "Model"},
 )
 __all__ = ["Input", "InputLayer", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]

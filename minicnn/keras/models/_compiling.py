@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn.callbacks import Callback
 from minicnn.keras import losses, metrics, optimizers
+from minicnn.keras._stateful_metrics import with_state
 from minicnn.keras._warning import warn_once
 from minicnn.nested import mapped
 from minicnn.optimizers import Optimizer
@@ -58,7 +59,9 @@ def metrics_today(value: Any) -> Any:
         return [metrics_today(part) for part in value]
     if type(value) is dict:
         return {name: metrics_today(part) for name, part in value.items()}
-    return _of_classes(value) if isinstance(value, FunctionType) and "max" in value.__code__.co_names else value
+    if isinstance(value, FunctionType):
+        return _of_classes(value) if "max" in value.__code__.co_names else value
+    return with_state(value)
 
 
 def compiled_today(model: Any) -> Any:

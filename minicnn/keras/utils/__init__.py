@@ -22,6 +22,7 @@ _NAMES = {
                 "get_custom_objects",
                 "get_registered_name",
                 "get_registered_object",
+                "get_source_inputs",
                 "image_dataset_from_directory",
                 "multi_gpu_model",
                 "print_summary",

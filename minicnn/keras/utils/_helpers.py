@@ -14,6 +14,7 @@ from minicnn import layers as core_layers
 from minicnn import utils as core
 from minicnn.checks import check_choice
 from minicnn.data import Dataset
+from minicnn.graph import Tensor
 from minicnn.keras._translation import renamed
 from minicnn.keras._warning import warn_once
 from minicnn.layers.base import register as register_layer
@@ -344,3 +345,17 @@ def print_summary(model: Any, line_length: int | None = None, positions: Any = N
     """``model.summary()``."""
     warn_once("print_summary was dropped by Keras: today it is model.summary()")
     model.summary(line_length=line_length, positions=positions, print_fn=print_fn)
+
+
+def get_source_inputs(tensor: Tensor) -> list[Tensor]:
+    """The inputs that a model's tensor is made from, in the order in which its layers take them."""
+    found, seen, todo = [], set[int](), [tensor]
+    while todo:
+        made = todo.pop()
+        if id(made) in seen:
+            continue
+        seen.add(id(made))
+        todo += reversed(made.node.inputs)
+        if not made.node.inputs:
+            found.append(made)
+    return found

@@ -1,0 +1,47 @@
+"""Extremes and deviations over axes of each sample of a model's tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from minicnn import layers
+from minicnn.checks import check_choice
+from minicnn.hints import Config
+from minicnn.layers.base import register
+
+
+@register
+class Reduction(layers.Lambda):
+    """What ``keras.ops.max(x, axis=-1)`` of a model's tensor is: a function that files hold by what it does.
+
+    Parameters
+    ----------
+    operation : {"max", "min", "var", "std"}
+    axis : sequence of int
+        Counted with the batch axis, which is not among them.
+    keepdims : bool, default False
+        Whether the axes stay, with size 1.
+    **kwargs
+        name, …, of any layer.
+    """
+
+    holds_code = False
+
+    def __init__(self, operation: str, axis: Sequence[int], keepdims: bool = False, **kwargs: Any) -> None:
+        check_choice("operation", operation, ("max", "min", "var", "std"))
+        on_arrays, axes = getattr(np, operation), tuple(axis)
+        super().__init__(lambda x: on_arrays(x, axis=axes, keepdims=bool(keepdims)), **kwargs)
+        self.operation, self.axis, self.keepdims = operation, list(axes), bool(keepdims)
+
+    def get_config(self) -> Config:
+        """The constructor's arguments."""
+        config = {name: value for name, value in super().get_config().items() if name not in ("function", "arguments")}
+        return {**config, "operation": self.operation, "axis": self.axis, "keepdims": self.keepdims}
+
+    @classmethod
+    def from_config(cls, config: Any) -> Self:
+        """A layer from what `get_config` returned."""
+        return cls(**config)

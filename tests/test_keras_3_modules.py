@@ -277,3 +277,36 @@ def test_weights_go_by_functions_of_keras_saving(tmp_path):
     keras.saving.save_weights(one, tmp_path / "a.weights.h5")
     keras.saving.load_weights(other, tmp_path / "a.weights.h5")
     np.testing.assert_array_equal(other.get_weights()[0], one.get_weights()[0])
+
+
+SCHEDULES = keras.optimizers.schedules
+NUMBERS = {
+    "schedule": lambda: SCHEDULES.CosineDecay(0.1, 10)(5),
+    "steps": lambda: SCHEDULES.PiecewiseConstantDecay([2], [0.5, 0.25])(3),
+    "regularizer": lambda: keras.regularizers.L2(0.1)(GIVEN),
+    "patches": lambda: ops.image.extract_patches(IMAGES, 2),
+    "blurred": lambda: ops.image.gaussian_blur(IMAGES),
+    "dropout": lambda: keras.random.dropout(GIVEN, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_schedules_penalties_and_pictures_have_numpy(name):
+    result = NUMBERS[name]()
+    np.testing.assert_allclose(result.numpy(), np.asarray(result), rtol=1e-7)
+
+
+def test_a_schedule_is_one_of_the_librarys_in_files_and_in_subclasses(tmp_path):
+    class Twice(SCHEDULES.ExponentialDecay):
+        def __call__(self, step):
+            return super().__call__(step) * 2
+
+    assert Twice(0.1, 10, 0.5)(10) == pytest.approx(0.1)
+    model = net(2)
+    model.compile(keras.optimizers.SGD(SCHEDULES.CosineDecay(0.1, 10, warmup_target=0.2, warmup_steps=2)), "mse")
+    model.fit(np.ones((2, 4, 4, 1)), np.ones((2, 3)), verbose=0)
+    model.save(tmp_path / "a.keras")
+    loaded = keras.models.load_model(tmp_path / "a.keras")
+    assert loaded.optimizer.get_config()["learning_rate"] == model.optimizer.get_config()["learning_rate"]
+    assert float(loaded.optimizer.learning_rate) == pytest.approx(0.15)
+    assert isinstance(loaded.optimizer.get_config()["learning_rate"], dict)

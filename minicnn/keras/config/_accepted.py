@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
 from minicnn.checks import check_choice
 from minicnn.user_warnings import warn_user
 
@@ -75,8 +73,17 @@ def version() -> str:
     return __version__
 
 
-_NAMES: list[Any] = [enable_interactive_logging, disable_interactive_logging, is_interactive_logging_enabled]
-_NAMES += [enable_traceback_filtering, disable_traceback_filtering, is_traceback_filtering_enabled]
-_NAMES += [enable_flash_attention, disable_flash_attention, is_flash_attention_enabled]
-_NAMES += [is_nnx_enabled, enable_unsafe_deserialization, set_backend]
-__all__ = [each.__name__ for each in _NAMES]
+__all__ = [
+    "disable_flash_attention",
+    "disable_interactive_logging",
+    "disable_traceback_filtering",
+    "enable_flash_attention",
+    "enable_interactive_logging",
+    "enable_traceback_filtering",
+    "enable_unsafe_deserialization",
+    "is_flash_attention_enabled",
+    "is_interactive_logging_enabled",
+    "is_nnx_enabled",
+    "is_traceback_filtering_enabled",
+    "set_backend",
+]

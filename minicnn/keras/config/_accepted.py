@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+
 from minicnn.checks import check_choice
 from minicnn.user_warnings import warn_user
 

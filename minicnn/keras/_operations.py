@@ -344,7 +344,9 @@ def convert_to_numpy(x: Any) -> np.ndarray:
 
 def shape(x: Any) -> tuple[int | None, ...]:
     """The shape; of a model's tensor with None for the batch."""
-    return tuple(x.shape) if isinstance(x, Tensor) else np.shape(x)
+    return (
+        tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+    )  # of weights in a graph, too, which compute with NumPy
 
 
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> np.ndarray:

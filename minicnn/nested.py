@@ -14,6 +14,11 @@ def leaves(structure: Any) -> list[Any]:
     return [leaf for _, leaf in _walk(structure, ())]
 
 
+def paths(structure: Any) -> list[tuple[Any, ...]]:
+    """The keys and places that lead to each leaf, in order."""
+    return [path for path, _ in _walk(structure, ())]
+
+
 def is_plain(structure: object) -> bool:
     """Whether a structure is a single thing, or a list or tuple of such: what goes by position."""
     return not isinstance(structure, dict) and all(not _is_nested(entry) for _, entry in _entries(structure))
@@ -49,10 +54,9 @@ def path_names(structure: Any, names: Sequence[str]) -> list[str]:
     names : list of str
         The leaves' own names, in order.
     """
-    paths = [path for path, _ in _walk(structure, ())]
     ends = [
         (*path[:-1], name) if not path or isinstance(path[-1], int) else path
-        for path, name in zip(paths, names, strict=True)
+        for path, name in zip(paths(structure), names, strict=True)
     ]
     return ["/".join(map(str, path)) for path in ends]
 
@@ -98,7 +102,7 @@ def form(structure: Any) -> str:
 
 def same_form(a: Any, b: Any) -> bool:
     """Whether two structures are nested alike, with the same keys; lists and tuples count as one."""
-    return [path for path, _ in _walk(a, ())] == [path for path, _ in _walk(b, ())]
+    return paths(a) == paths(b)
 
 
 class _OtherForm(Exception):

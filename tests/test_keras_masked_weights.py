@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minicnn import keras
+from minicnn.keras import tensorflow as tf
 
 X = np.random.default_rng(0).normal(size=(6, 5, 5, 1)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(6, 5, 5, 2)).astype("float32")
@@ -143,3 +144,27 @@ def test_a_weight_of_an_inner_layer_beside_a_tensor_is_trained(is_reflected):
     model.fit(X, Y, batch_size=6, verbose=0)
     expected = bias - 0.1 * 2 * (made - Y).mean((0, 1, 2)) / 2
     np.testing.assert_allclose(model.get_weights()[1], expected, atol=1e-5)
+
+
+def test_the_shape_of_a_weight_in_build_is_one_of_numbers():
+    found = []
+
+    class Masked(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.conv = keras.layers.Conv2D(2, 3, padding="same")
+
+        def build(self, input_shape):
+            self.conv.build(input_shape)
+            kernel = self.conv.kernel
+            found.extend([keras.ops.shape(kernel), keras.backend.int_shape(kernel), tuple(tf.shape(kernel))])
+            self.mask = np.zeros(keras.ops.shape(kernel), np.float32)
+
+        def call(self, inputs):
+            self.conv.kernel.assign(self.conv.kernel * self.mask)
+            return self.conv(inputs)
+
+    inputs = keras.Input((4, 4, 1))
+    model = keras.Model(inputs, Masked()(inputs))
+    assert found and all(tuple(map(int, each)) == (3, 3, 1, 2) for each in found)
+    np.testing.assert_array_equal(model.predict(np.ones((1, 4, 4, 1)), verbose=0), np.zeros((1, 4, 4, 2)))

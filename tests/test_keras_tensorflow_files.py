@@ -320,3 +320,15 @@ def test_bytes_that_are_no_tensor(data):
 def test_records_of_sequences_are_refused(call):
     with pytest.raises(NotImplementedError, match="sequences are not there"):
         call()
+
+
+def test_jpegs_take_tensorflows_arguments_and_are_cropped(tmp_path):
+    picture = np.kron(np.arange(48).reshape(4, 4, 3) * 5, np.ones((8, 8, 1))).astype(np.uint8)  # (32, 32, 3)
+    whole = tf.io.decode_jpeg(tf.io.encode_jpeg(picture), channels=3, dct_method="INTEGER_ACCURATE")
+    assert whole.shape == (32, 32, 3) and np.abs(whole.astype(int) - picture).max() < 30
+    part = tf.image.decode_and_crop_jpeg(tf.io.encode_jpeg(picture), [8, 4, 10, 20], channels=3)
+    np.testing.assert_array_equal(part, whole[8:18, 4:24])
+    assert tf.io.decode_jpeg(tf.io.encode_jpeg(picture), 1, 1, True, False, 1, "INTEGER_FAST").shape == (32, 32, 1)
+    for call in (lambda c: tf.io.decode_jpeg(c, 3, 2), lambda c: tf.io.decode_and_crop_jpeg(c, [30, 0, 5, 5])):
+        with pytest.raises(ValueError, match="Received"):
+            call(tf.io.encode_jpeg(picture))

@@ -10,9 +10,30 @@ from minicnn.keras import _names, _paths
 __version__ = "3.15.1"  # of the Keras whose names these are
 
 _MODULES = (
-    *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution"),
-    *("dtype_policies", "experimental", "initializers", "layers", "losses", "metrics", "mixed_precision", "models"),
-    *("ops", "optimizers", "preprocessing", "random", "regularizers", "saving", "tensorflow", "utils", "wrappers"),
+    *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distillation"),
+    *(
+        "distribution",
+        "dtype_policies",
+        "experimental",
+        "initializers",
+        "layers",
+        "losses",
+        "metrics",
+        "mixed_precision",
+        "models",
+    ),
+    *(
+        "ops",
+        "optimizers",
+        "preprocessing",
+        "random",
+        "regularizers",
+        "saving",
+        "tensorflow",
+        "tree",
+        "utils",
+        "wrappers",
+    ),
 )
 _FROM = {
     "DTypePolicy": "minicnn.dtype_policies",
@@ -28,6 +49,9 @@ _FROM = {
     "Optimizer": "minicnn.optimizers",
     "Regularizer": "minicnn.keras.regularizers",
     "Variable": "minicnn.keras._variables.KerasVariable",
+    "device": "minicnn.keras.tensorflow",
+    "name_scope": "minicnn.keras.backend",
+    "version": "minicnn.keras.config._accepted",
 }
 
 _paths.install()

@@ -13,6 +13,7 @@ from minicnn.keras import callbacks as callbacks
 from minicnn.keras import config as config
 from minicnn.keras import constraints as constraints
 from minicnn.keras import datasets as datasets
+from minicnn.keras import distillation as distillation
 from minicnn.keras import distribution as distribution
 from minicnn.keras import dtype_policies as dtype_policies
 from minicnn.keras import experimental as experimental
@@ -29,10 +30,14 @@ from minicnn.keras import random as random
 from minicnn.keras import regularizers as regularizers
 from minicnn.keras import saving as saving
 from minicnn.keras import tensorflow as tensorflow
+from minicnn.keras import tree as tree
 from minicnn.keras import utils as utils
 from minicnn.keras import wrappers as wrappers
 from minicnn.keras._variables import Variable as Variable
+from minicnn.keras.backend import name_scope as name_scope
+from minicnn.keras.config._accepted import version as version
 from minicnn.keras.layers._input_spec import InputSpec as InputSpec
+from minicnn.keras.tensorflow import device as device
 from minicnn.layers import Input as Input
 from minicnn.layers import Layer as Layer
 from minicnn.losses import Loss as Loss

@@ -91,6 +91,8 @@ def set_attribute(self: layers.Layer, name: str, value: Any) -> None:
             "where weights are computed on a tape (MAML), write the layers as functions, tf.matmul(x, kernel) + bias, "
             f"tf.nn.conv2d(x, kernel, …). Received: a value on a tape as '{name}' of layer '{self.name}'"
         )
+    if name == "built" and getattr(type(self), name).fset is None:  # the library's own layers know it themselves
+        return
     core_of(self).__setattr__(self, name, activation(value) if name == "activation" else value)
 
 

@@ -13,10 +13,13 @@ _AUGMENTATION = (
 _TABLES = "it is for images, and has no layers for tables and categories"
 _OTHERS = "it computes by itself and wraps no models of other libraries"
 _GROUPS = {
-    _AUGMENTATION: (
-        *("ContrastLimitedAdaptiveHistogramEqualization", "MaxNumBoundingBoxes"),
-        "RandomElasticTransform",
-    ),
+    _AUGMENTATION: ("ContrastLimitedAdaptiveHistogramEqualization", "RandomElasticTransform"),
+    (
+        "layers that change images change no boxes beside them; tf.image has non_max_suppression, "
+        "draw_bounding_boxes and their like"
+    ): ("MaxNumBoundingBoxes", "bounding_boxes", "visualization"),
+    "its weights are floats, and none are quantized": ("quantizers", "Quantizer"),
+    'there is no SavedModel: model.export(path, format="onnx") writes ONNX': ("export", "ExportArchive"),
     f"{_TABLES}: np.digitize(x, bin_boundaries) gives the same numbers": ("Discretization",),
     f"{_TABLES}: keras.utils.to_categorical or keras.ops.multi_hot give the same rows": ("CategoryEncoding",),
     _TABLES: ("HashedCrossing", "FeatureSpace"),
@@ -37,9 +40,9 @@ _GROUPS = {
         *("LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"),
     ),
     "it belongs to Keras's own machinery": (
-        "Config",
-        *("disable_interactive_logging", "enable_interactive_logging", "is_interactive_logging_enabled"),
-        *("standardize_dtype", "weighted_objective", "make_batches", "slice_arrays", "slice_X", "batch_shuffle"),
+        *("Config", "Function", "Operation", "StatelessScope", "SymbolicScope", "RematScope"),
+        *("remat", "KerasFileEditor", "result_type"),
+        *("weighted_objective", "make_batches", "slice_arrays", "slice_X", "batch_shuffle"),
         *("standardize_input_data", "Container", "GraphExecutor", "tf_utils"),
     ),
     "it is for images; np.unique(names, return_inverse=True) numbers names, or a dict {name: number} does": (

@@ -20,6 +20,7 @@ from minicnn.graph import Tensor
 from minicnn.keras._deferred import applied, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._names import NotInMinicnn
+from minicnn.keras._new_arrays import OF_LISTS, as_array, named_dtype
 from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._reductions import Reduction
 from minicnn.layers.added_loss import BatchScalar
@@ -136,7 +137,8 @@ is_keras_tensor = is_symbolic
 
 def either(name: str) -> Callable[..., Any]:
     """The function `name`, of arrays or of tensors."""
-    on_arrays = in_floats(name, getattr(np, _RENAMED.get(name, name), None) or _activation_of_arrays(name))
+    of_numpy = OF_LISTS.get(name) or getattr(np, _RENAMED.get(name, name), None)
+    on_arrays = in_floats(name, of_numpy or _activation_of_arrays(name))
 
     def function(*args: Any, **kwargs: Any) -> Any:
         if name in ("mean", "sum") and (of_scalars := _of_scalars(name, args)) is not None:
@@ -321,9 +323,9 @@ def gelu(x: Any, approximate: bool = True) -> Any:
 def cast(x: Any, dtype: Any) -> Any:
     """x in another dtype; a model's tensors have its dtype already, but for bfloat16, which can become float32."""
     if is_symbolic(x):
-        widens = x.dtype == "bfloat16" != dtype and np.dtype(_dtype(dtype)) == np.float32
+        widens = x.dtype == "bfloat16" != dtype and np.dtype(named_dtype(dtype)) == np.float32
         return layers.Activation("linear", dtype="float32")(x) if widens else x
-    return (x if isinstance(x, Recorded) else np.asarray(x)).astype(_dtype(dtype))
+    return (x if isinstance(x, Recorded) else np.asarray(x)).astype(named_dtype(dtype))
 
 
 @entering
@@ -331,8 +333,8 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: None = None) -> Any:
     """x as an array."""
     x = stacked(x)
     if is_symbolic(x) or isinstance(x, Recorded):
-        return x if dtype is None or is_symbolic(x) else x.astype(_dtype(dtype))
-    return np.asarray(x, None if dtype is None else _dtype(dtype))
+        return x if dtype is None or is_symbolic(x) else x.astype(named_dtype(dtype))
+    return np.asarray(x, named_dtype(dtype) if dtype else None) if isinstance(x, np.ndarray) else as_array(x, dtype)
 
 
 def convert_to_numpy(x: Any) -> np.ndarray:
@@ -342,14 +344,16 @@ def convert_to_numpy(x: Any) -> np.ndarray:
 
 def shape(x: Any) -> tuple[int | None, ...]:
     """The shape; of a model's tensor with None for the batch."""
-    return tuple(x.shape) if isinstance(x, Tensor) else np.shape(x)
+    return (
+        tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+    )  # of weights in a graph, too, which compute with NumPy
 
 
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> np.ndarray:
     """Rows with a 1 at the place of each class; all 0 for a class that is outside. There are no sparse ones."""
     check_choice("sparse", sparse, (False,))
     rows = np.asarray(value_of(x))[..., None] == np.arange(num_classes)
-    return np.moveaxis(rows.astype(_dtype(dtype or floatx())), -1, axis)
+    return np.moveaxis(rows.astype(named_dtype(dtype or floatx())), -1, axis)
 
 
 @entering
@@ -414,7 +418,3 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     numbers = np.asarray(target).astype(int)
     numbers = numbers[..., 0] if numbers.ndim == output.ndim else numbers
     return categorical_crossentropy(one_hot(numbers, output.shape[axis], axis), output, from_logits, axis)
-
-
-def _dtype(dtype):
-    return {"bfloat16": "float32"}.get(dtype, dtype) if isinstance(dtype, str) else dtype

@@ -81,7 +81,8 @@ _PYTHON = "tensorflow.python"  # where TensorFlow has its own
 _GENERATED = "tensorflow._api"  # whose files are those of the public names, by version
 _ROOMS = {"image_ops": ".image", "linalg_ops": ".linalg", "nn": ".nn", "nn_ops": ".nn", "random_ops": ".random"}
 _MODULES = (
-    *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distribution"),
+    *("activations", "applications", "backend", "callbacks", "config", "constraints", "datasets", "distillation"),
+    "distribution",
     *(
         "initializers",
         "layers",
@@ -93,6 +94,7 @@ _MODULES = (
         "random",
         "regularizers",
         "saving",
+        "tree",
         "utils",
     ),
 )

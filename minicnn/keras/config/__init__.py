@@ -9,6 +9,8 @@ from minicnn.keras.backend import (
     set_floatx,
     set_image_data_format,
 )
+from minicnn.keras.config._accepted import *  # noqa: F403
+from minicnn.keras.config._accepted import __all__ as _accepted
 from minicnn.keras.mixed_precision import dtype_policy, set_dtype_policy
 
 __all__ = [
@@ -22,3 +24,4 @@ __all__ = [
     "set_floatx",
     "set_image_data_format",
 ]
+__all__ += _accepted

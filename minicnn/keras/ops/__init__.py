@@ -6,23 +6,16 @@ from typing import Any
 from minicnn import activations
 from minicnn.keras import _operations
 from minicnn.keras._names import lookup
-from minicnn.keras._operations import (
-    cast,
-    convert_to_numpy,
-    convert_to_tensor,
-    gelu,
-    is_keras_tensor,
-    logsumexp,
-    pad,
-    rsqrt,
-    shape,
-)
+from minicnn.keras._operations import convert_to_numpy, gelu, is_keras_tensor, shape
 from minicnn.keras._result_dtypes import KEPT, in_kerass_dtype
+from minicnn.keras._result_types import of_eager_arrays
 from minicnn.layers.activations import stands_for
 
 _FUNCTIONS = {name: _operations.either(name) for name in (*_operations.NUMPY, *_operations.ACTIVATIONS)}
 _FUNCTIONS |= {name: in_kerass_dtype(_FUNCTIONS[name], name) for name in {*_FUNCTIONS} - KEPT}
 _FUNCTIONS["gelu"] = gelu  # whose default is another one than the layer's
+_FUNCTIONS |= {name: getattr(_operations, name) for name in ("cast", "convert_to_tensor", "logsumexp", "pad", "rsqrt")}
+_FUNCTIONS = {name: of_eager_arrays(function) for name, function in _FUNCTIONS.items()}
 globals().update(_FUNCTIONS)
 stands_for(*(_FUNCTIONS[n] for n in _operations.ACTIVATIONS if n in activations.__all__ and n != "gelu"))
 
@@ -34,21 +27,20 @@ _PARTS = ("core", "linalg", "math", "nn", "numpy")  # modules of Keras's, whose 
 
 
 def __getattr__(name: str) -> Any:
-    further = import_module(f"{__name__}._further").FURTHER  # which stands above
-    if name in further:
-        return further[name]
-    rare = import_module(f"{__name__}._rare").RARE
-    if name in rare:
-        return rare[name]
+    for further in ("_further.FURTHER", "_rare.RARE", "_arranged.ARRANGED"):
+        place, _, table = further.partition(".")
+        if name in (found := getattr(import_module(f"{__name__}.{place}"), table)):
+            return globals().setdefault(name, of_eager_arrays(found[name]))
     if name in _SAME:
         return globals()[_SAME[name]]
     if name in _WINDOWS:
-        return _operations.entering(getattr(import_module(f"{__name__}._windows"), name))
+        window = _operations.entering(getattr(import_module(f"{__name__}._windows"), name))
+        return globals().setdefault(name, of_eager_arrays(window))
     if name in _PARTS:
         return import_module(__name__)
     return import_module(f"{__name__}.image") if name == "image" else _find(name)
 
 
-__all__ = ["cast", "convert_to_numpy", "convert_to_tensor", "is_keras_tensor", "logsumexp", "one_hot", "rsqrt", "shape"]
-__all__ += ["binary_crossentropy", "categorical_crossentropy", "pad", "sparse_categorical_crossentropy"]
+__all__ = ["convert_to_numpy", "is_keras_tensor", "one_hot", "shape"]
+__all__ += ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"]
 __all__ += sorted(_FUNCTIONS)

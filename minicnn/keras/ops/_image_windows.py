@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.checks import check_choice, check_number
 from minicnn.differentiation import value_of
+from minicnn.keras._result_types import of_eager_arrays
 from minicnn.keras.ops._further import of_tensors_too
 from minicnn.keras.tensorflow._patches import patches_of
 from minicnn.keras.tensorflow._patches import sobel_edges as _sobel_edges
@@ -35,6 +36,7 @@ def _batched(function):
     return of_tensors_too(of_images)
 
 
+@of_eager_arrays
 def extract_patches(
     images: Any,
     size: int | Sequence[int],
@@ -77,6 +79,7 @@ def _pair(name, value):
     return pair
 
 
+@of_eager_arrays
 def gaussian_blur(
     images: Any,
     kernel_size: Sequence[int] = (3, 3),
@@ -113,6 +116,7 @@ def _blurred(x, size, sigma):
     return sum((across / across.sum()).astype(dtype)[k] * rows[:, :, k : k + width] for k in range(size))
 
 
+@of_eager_arrays
 def sobel_edges(images: Any, data_format: str | None = None) -> Any:
     """How steep images (N, H, W, C) are downwards and to the right, by Sobel's filters: (N, H, W, C, 2)."""
     if check_choice("data_format", data_format, (None, "channels_last", "channels_first")) != "channels_first":
@@ -120,6 +124,7 @@ def sobel_edges(images: Any, data_format: str | None = None) -> Any:
     return np.moveaxis(_sobel_edges(np.moveaxis(images, 1, 3)), 3, 1)
 
 
+@of_eager_arrays
 def affine_transform(
     images: Any,
     transform: Any,
@@ -150,6 +155,7 @@ def affine_transform(
     return _read_elsewhere(images, matrices.reshape(-1, 8), data_format=data_format, **options)
 
 
+@of_eager_arrays
 def perspective_transform(
     images: Any,
     start_points: Any,

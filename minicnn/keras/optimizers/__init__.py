@@ -258,6 +258,10 @@ def translate(optimizer: core.Optimizer, is_given: bool = False) -> core.Optimiz
 
 _LOWER_CASE = {name.lower(): name for name in ("Adagrad", "Adadelta", "Adamax", "Nadam")}  # as Keras 1 and 2 had them
 __getattr__ = lookup(
-    __name__, ["minicnn.optimizers"], ["legacy"], names={"serialize": "minicnn.registry.to_plain"}, old=_LOWER_CASE
+    __name__,
+    ["minicnn.optimizers"],
+    ["legacy", "schedules"],
+    names={"serialize": "minicnn.registry.to_plain"},
+    old=_LOWER_CASE,
 )
 __all__ = sorted(_CLASSES)

@@ -17,6 +17,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.keras._of_tensors import Computed, SeedGenerator, drawn
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras._result_types import eager
 from minicnn.settings import floatx
 from minicnn.utils import set_random_seed
 
@@ -117,4 +118,4 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: int | None 
     x = met(inputs)
     x = np.asarray(x, floatx()) if isinstance(x, list | tuple) else x
     kept = drawn(x.shape if noise_shape is None else noise_shape, "float64", seed, lambda draw, size: draw.random(size))
-    return x * ((kept.value >= rate) / (1 - rate)).astype(x.dtype)
+    return eager(x * ((kept.value >= rate) / (1 - rate)).astype(x.dtype))

@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import regularizers as _core
 from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.hints import Config
+from minicnn.keras._eager import eager
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._translation import Translated, translated
 from minicnn.keras.saving._objects import reading
@@ -102,7 +103,7 @@ def _open_to_calls(part):
         if type(self).__call__ is not __call__:  # it was called by another one, which `penalty` would ask again
             self, given = object.__new__(part), self
             vars(self).update(vars(given))
-        return part.__call__(self, w)
+        return eager(part.__call__(self, w))
 
     def penalty(self, w):
         return (part.penalty if type(self).__call__ is __call__ else _penalty)(self, w)

@@ -180,3 +180,13 @@ def reading(get: Callable[[Any], Any]) -> Callable[..., Any]:
             return get(registered(config))
 
     return deserialize
+
+
+def save_weights(model: Any, filepath: Any, overwrite: bool = True, **options: Any) -> None:
+    """As ``model.save_weights``."""
+    model.save_weights(filepath, overwrite=overwrite, **options)
+
+
+def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **options: Any) -> None:
+    """As ``model.load_weights``."""
+    model.load_weights(filepath, skip_mismatch=skip_mismatch, **options)

@@ -26,6 +26,7 @@ from minicnn.keras.tensorflow._pictures import resize_image_with_crop_or_pad as 
 from minicnn.keras.tensorflow._resizing import *  # noqa: F403
 from minicnn.keras.tensorflow._stateless import *  # noqa: F403
 from minicnn.keras.tensorflow.io import (
+    decode_and_crop_jpeg,
     decode_bmp,
     decode_gif,
     decode_image,
@@ -38,6 +39,7 @@ from minicnn.keras.tensorflow.io import (
 from minicnn.resampling import taps_between
 
 __all__ = ["convert_image_dtype", "decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png"]
+__all__ += ["decode_and_crop_jpeg"]
 __all__ += ["encode_jpeg", "encode_png", "is_jpeg"]
 __all__ += ["flip_left_right", "flip_up_down", "grayscale_to_rgb", "random_flip_left_right", "resize"]
 __all__ += ["resize_with_pad"]

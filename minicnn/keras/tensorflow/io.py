@@ -24,7 +24,16 @@ from minicnn.keras.tensorflow._records import TFRecordOptions as TFRecordOptions
 from minicnn.keras.tensorflow._records import TFRecordWriter as TFRecordWriter
 from minicnn.keras.tensorflow._tensor_bytes import tensor_message, tensor_of
 
-__all__ = ["decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png", "encode_jpeg", "encode_png"]
+__all__ = [
+    "decode_and_crop_jpeg",
+    "decode_bmp",
+    "decode_gif",
+    "decode_image",
+    "decode_jpeg",
+    "decode_png",
+    "encode_jpeg",
+    "encode_png",
+]
 __all__ += [
     "FixedLenFeature",
     "FixedLenSequenceFeature",
@@ -114,7 +123,41 @@ def _is_grey(contents):
         return image.mode in ("1", "L", "LA", "I;16", "I", "F")
 
 
-decode_jpeg = decode_png = decode_bmp = decode_gif = decode_image
+decode_png = decode_bmp = decode_gif = decode_image
+
+
+def decode_jpeg(
+    contents: bytes,
+    channels: int = 0,
+    ratio: int = 1,
+    fancy_upscaling: bool = True,
+    try_recover_truncated: bool = False,
+    acceptable_fraction: float = 1,
+    dct_method: str = "",
+    name: str | None = None,
+) -> EagerArray:
+    """Pixels from 0 to 255 of a picture, (H, W, C), those of TensorFlow with ``dct_method="INTEGER_ACCURATE"``.
+
+    TensorFlow's own choice is the fast one, whose pixels differ by some levels. Pictures are read in full size alone.
+    """
+    check_choice("ratio", ratio, (1,))
+    check_choice("dct_method", dct_method, ("", "INTEGER_FAST", "INTEGER_ACCURATE"))
+    return decode_image(contents, channels)
+
+
+def decode_and_crop_jpeg(contents: bytes, crop_window: Any, channels: int = 0, **options: Any) -> EagerArray:
+    """A part of a picture, (rows, columns, C): `crop_window` is its first row and column, and how many there are.
+
+    Raises
+    ------
+    ValueError
+        For a part that is not within the picture.
+    """
+    pixels = decode_jpeg(contents, channels, **options)
+    top, left, rows, columns = (int(n) for n in crop_window)
+    if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > len(pixels) or left + columns > pixels.shape[1]:
+        raise ValueError(f"a part lies within its picture, {pixels.shape[:2]}. Received: crop_window={crop_window}")
+    return pixels[top : top + rows, left : left + columns]
 
 
 def decode_raw(

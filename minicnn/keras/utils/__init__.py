@@ -32,6 +32,11 @@ _NAMES = {
         ),
         "minicnn.keras.utils._helpers",
     ),
+    **dict.fromkeys(
+        ("disable_interactive_logging", "enable_interactive_logging", "is_interactive_logging_enabled"),
+        "minicnn.keras.config._accepted",
+    ),
+    "standardize_dtype": "minicnn.keras._new_arrays",
     "load_img": "minicnn.images",
     **dict.fromkeys(("img_to_array", "array_to_img", "save_img"), "minicnn.keras.preprocessing.image"),
 }

@@ -1,11 +1,29 @@
 """``keras.optimizers.schedules``."""
 
+from typing import Any
+
+from minicnn.keras._eager import eagerly
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras._translation import translated
 from minicnn.optimizers import schedules as _core
 
-__getattr__ = lookup(
+_found = lookup(
     __name__,
     ["minicnn.optimizers.schedules"],
     names={"serialize": "minicnn.registry.to_plain", "deserialize": "minicnn.optimizers.schedules.get"},
 )
+_eager: dict[type, Any] = {}
+
+
+def __getattr__(name: str) -> Any:
+    part = _found(name)
+    is_schedule = isinstance(part, type) and issubclass(part, _core.LearningRateSchedule)
+    if not is_schedule or part is _core.LearningRateSchedule:
+        return part
+    if part not in _eager:  # ``schedule(step).numpy()``, as scripts that draw a schedule write it
+        called = {"__call__": eagerly(part.__call__)}
+        _eager[part] = translated(part, lambda args, kwargs: (args, kwargs), __name__, **called)
+    return _eager[part]
+
+
 __all__ = sorted(public_names(_core))

@@ -15,7 +15,17 @@ from minicnn.keras.layers._of_keras_1 import Beginning
 from minicnn.nested import mapped
 from minicnn.parameters import Weight
 
-__all__ = ["ConfigProto", "GPUOptions", "InteractiveSession", "Session", "v1"]
+__all__ = [
+    "ConfigProto",
+    "GPUOptions",
+    "InteractiveSession",
+    "Session",
+    "as_bytes",
+    "as_str",
+    "as_str_any",
+    "as_text",
+    "v1",
+]
 
 
 class _Settings:
@@ -94,7 +104,20 @@ class InteractiveSession(Session):
     """A session that computes nothing."""
 
 
+def as_text(bytes_or_text: Any, encoding: str = "utf-8") -> str:
+    """Bytes, or text, as text."""
+    return bytes_or_text.decode(encoding) if isinstance(bytes_or_text, bytes) else str(bytes_or_text)
+
+
+def as_bytes(bytes_or_text: Any, encoding: str = "utf-8") -> bytes:
+    """Bytes, or text, as bytes."""
+    return bytes(bytes_or_text) if isinstance(bytes_or_text, bytes | bytearray) else str(bytes_or_text).encode(encoding)
+
+
+as_str = as_str_any = as_text
+
+
 def __getattr__(name: str) -> Any:
-    if name == "v1":
-        return import_module(f"{__name__}.v1")
+    if name in ("v1", "v2"):
+        return import_module(f"{__name__}.v1" if name == "v1" else "minicnn.keras.tensorflow")
     raise AttributeError(f"minicnn has no tf.compat.{name}: tf.compat.v1 is there")

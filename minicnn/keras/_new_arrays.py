@@ -1,0 +1,53 @@
+"""Arrays that functions of ``keras.ops`` make of lists and of Python's numbers, in Keras's dtypes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.nested import leaves
+from minicnn.settings import floatx
+
+
+def named_dtype(dtype: Any) -> Any:
+    """A dtype as NumPy has it, float32 for bfloat16."""
+    return {"bfloat16": "float32"}.get(dtype, dtype) if isinstance(dtype, str) else dtype
+
+
+def standardize_dtype(dtype: Any) -> str:
+    """The name of a dtype, that of models for None: "float32" for ``np.float32`` and float, "int32" for int."""
+    if dtype in (None, float, int):
+        return "int32" if dtype is int else floatx()
+    return "bfloat16" if str(dtype) == "bfloat16" else np.dtype(dtype).name
+
+
+def is_float_dtype(dtype: Any) -> bool:
+    """Whether it is one of floats."""
+    return "float" in standardize_dtype(dtype)
+
+
+def is_int_dtype(dtype: Any) -> bool:
+    """Whether it is one of whole numbers, with a sign or without."""
+    return "int" in standardize_dtype(dtype)
+
+
+def as_array(x: Any, dtype: Any = None) -> np.ndarray:
+    """A new array; of lists and Python's numbers in Keras's dtypes, int32 and ``floatx()`` unless one holds float64."""
+    made = np.array(x, None if dtype is None else named_dtype(dtype))
+    if dtype is not None or isinstance(x, np.generic) or not isinstance(x, list | tuple | int | float):
+        return made
+    if made.dtype.kind in "iu":
+        return made.astype("int32" if np.all(abs(made) < 2**31) else "int64")
+    if made.dtype != np.float64 or any(getattr(leaf, "dtype", None) == np.float64 for leaf in leaves(x)):
+        return made
+    return made.astype(floatx())
+
+
+def _full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """An array of one value, in ``floatx()`` unless told, whatever the value is."""
+    return np.full(shape, fill_value, named_dtype(floatx() if dtype is None else dtype))
+
+
+OF_LISTS = {"array": as_array, "full": _full}
+"""Name of ``keras.ops`` → function of arrays that takes the place of NumPy's."""

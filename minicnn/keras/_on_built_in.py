@@ -19,6 +19,7 @@ from minicnn.keras._calls import core_of
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._missing import NotInMinicnn
+from minicnn.keras._operation_marks import stands_alone
 from minicnn.keras._own_parts import Layer
 from minicnn.keras._own_weights import OfWeights, weights_in_graph
 from minicnn.keras._phase import phase_unsaid, unsaid
@@ -238,6 +239,7 @@ class OnBuiltIn(Layer):
         for node in nodes:
             node.training = None if node.training is unsaid else node.training
         vars(self)["_adds_places"] = len(nodes) > 1
+        stands_alone(self, nodes)
         return made
 
     def _try(self, arrays):

@@ -20,6 +20,7 @@ from minicnn.graph import Tensor
 from minicnn.keras._deferred import applied, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._names import NotInMinicnn
+from minicnn.keras._operation_marks import marked
 from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._reductions import Reduction
 from minicnn.layers.added_loss import BatchScalar
@@ -98,9 +99,11 @@ def entering(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with weights_in_graph() if any(is_symbolic(x) for x in (*args, *kwargs.values())) else nullcontext():
+        symbolic = any(is_symbolic(x) for x in (*args, *kwargs.values()))
+        with weights_in_graph() if symbolic else nullcontext():
             args, kwargs = tuple(map(met, args)), {name: met(value) for name, value in kwargs.items()}
-        return function(*args, **kwargs)
+        made = function(*args, **kwargs)
+        return marked(made, (*args, *kwargs.values())) if symbolic else made
 
     return call
 

@@ -18,6 +18,11 @@ _OPERATORS = ("add", "sub", "mul", "truediv", "pow", "radd", "rsub", "rmul", "rt
 _OPERATORS += ("gt", "ge", "lt", "le", "getitem")
 
 
+def listed(layers: Iterable[Layer]) -> list[Layer]:
+    """Those that Keras 3 lists."""
+    return [layer for layer in layers if not getattr(layer, "is_operation", False)]
+
+
 def marked(made: Any, given: Iterable[Any]) -> Any:
     """What an operation gave; its steps are no layers of `model.layers`.
 

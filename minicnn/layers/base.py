@@ -54,7 +54,6 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
     graph: Graph | None = None  # a model's inner graph; plans inline it
     input_count: int | None = 1  # None: any number
     holds_code: bool = False  # whether no file may name it
-    is_operation: bool = False  # whether an operator or a function of tensors made it, which `keras/` says
     acts_on_arrays: bool = False  # whether a call on arrays that does not say `training=` acts as in training
     rare_options: tuple[str, ...] = ("activity_regularizer",)  # see `layers.rare_options`
 

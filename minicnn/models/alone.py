@@ -25,7 +25,7 @@ def as_alone(layer: Layer) -> dict[str, bool]:
     ----------
     layer : Layer
     """
-    marks = {ALONE: getattr(layer, "is_alone", False), OPERATION: layer.is_operation}
+    marks = {ALONE: getattr(layer, "is_alone", False), OPERATION: getattr(layer, "is_operation", False)}
     return {name: True for name, holds in marks.items() if holds}
 
 
@@ -39,6 +39,6 @@ def placing(layer: Layer, entry: Mapping[str, Any]) -> Callable[..., Node]:
         The config's, or what `as_alone` gives.
     """
     if entry.get(OPERATION) is True:
-        layer.is_operation = True
+        vars(layer)["is_operation"] = True
     alone = getattr(layer, "call_alone", None) if entry.get(ALONE) is True else None
     return layer.call_symbolically if alone is None else alone

@@ -25,6 +25,7 @@ from minicnn.keras._in_order import InOrder, answering, is_asked, layers_set_in
 from minicnn.keras._names import lookup
 from minicnn.keras._old_logs import OldLogs
 from minicnn.keras._on_constants import with_weights
+from minicnn.keras._operation_marks import listed
 from minicnn.keras._own_names import OwnNames
 from minicnn.keras._own_parts import own_weights
 from minicnn.keras._own_weights import declared
@@ -76,6 +77,8 @@ class _OldMethods(
     OwnNames, InOrder, Assignable, ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping
 ):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
+
+    keeps_columns = True
 
     @classmethod
     def from_config(cls, config: Any, *args: Any, **kwargs: Any) -> Any:
@@ -272,17 +275,14 @@ class _Functional(_Trainable):
 
     @property
     def layers(self) -> list[core.Layer]:
-        """The layers; where the model begins at another layer's output, an InputLayer stands for that, as in Keras.
-
-        For a script without what operators and functions made, ``x * 2``, as in Keras 3.
-        """
+        """The layers; for a script without operations, and with an InputLayer where it begins inside another model."""
         by_user = is_asked(sys._getframe(1))
         if self.goes_by_attributes and by_user:
             return LayerList(layers_set_in(self))
         found, starts = super().layers, [t for t in self.graph.inputs if t.node.inputs]
         if starts and "_entries" not in vars(self):
             vars(self)["_entries"] = [layers.InputLayer(t.shape[1:]) for t in starts]
-        all_layers = [*vars(self).get("_entries", ()), *(x for x in found if not (by_user and x.is_operation))]
+        all_layers = [*vars(self).get("_entries", ()), *(listed(found) if by_user else found)]
         return LayerList(all_layers[: len(all_layers) - vars(self).get("_popped", 0)], self._without_top)
 
     def _without_top(self):

@@ -108,6 +108,19 @@ def test_a_layer_whose_call_adds_to_the_librarys_is_one_layer():
     assert type(model.layers[2]) is Doubled
 
 
+def test_its_output_is_what_its_call_gives():
+    class Tripled(layers.Dense):
+        def call(self, x):
+            return super().call(x) * 3
+
+    start = keras.Input((2,))
+    whole = keras.Model(start, layers.ReLU()(Tripled(1, use_bias=False, kernel_initializer="ones")(start)))
+    for other in (whole, copy.deepcopy(whole), keras.models.clone_model(whole)):
+        other.set_weights(whole.get_weights())
+        cut = keras.Model(other.inputs, other.layers[-2].output) if other is whole else other
+        np.testing.assert_allclose(cut.predict(np.ones((4, 2), "float32")), np.full((4, 1), 6.0))
+
+
 def test_freezing_by_number():
     model = network()
     for layer in model.layers[:-1]:

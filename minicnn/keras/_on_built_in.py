@@ -220,6 +220,12 @@ class OnBuiltIn(Layer):
         vars(self)["_is_graph"] = True
         return core_of(self).call_symbolically(self, tensors, training)
 
+    @property
+    def output(self) -> Any:
+        """The tensor that its call gave, with what that adds to the library's layer."""
+        made = vars(self).get("_called_with")
+        return made["output"][0] if made and len(self.nodes) == 1 else LayerOfCore.output.fget(self)  # type: ignore[attr-defined]
+
     def _first_place(self, tensors, training):
         """The same, where it shows whether `call` makes a graph."""
         nodes, is_usual = list(self.nodes), self._form is None or self._form.is_lasting
@@ -240,6 +246,7 @@ class OnBuiltIn(Layer):
             node.training = None if node.training is unsaid else node.training
         vars(self)["_adds_places"] = len(nodes) > 1
         stands_alone(self, nodes)
+        vars(self)["_called_with"] = {"output": list(made.outputs)}
         return made
 
     def _try(self, arrays):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import warnings
 from contextlib import redirect_stdout
 
 import numpy as np
@@ -119,6 +120,38 @@ def test_its_output_is_what_its_call_gives():
         other.set_weights(whole.get_weights())
         cut = keras.Model(other.inputs, other.layers[-2].output) if other is whole else other
         np.testing.assert_allclose(cut.predict(np.ones((4, 2), "float32")), np.full((4, 1), 6.0))
+
+
+def test_a_call_that_is_not_used_is_warned_of():
+    class Stack(keras.Sequential):
+        def call(self, x, training=None):
+            return super().call(x) * 3
+
+    class Functional(keras.Model):
+        def call(self, x, training=None):
+            return super().call(x) * 3
+
+    with pytest.warns(UserWarning, match="the call of Stack is not used"):
+        Stack([keras.Input((2,)), layers.Dense(1)])
+    start = keras.Input((2,))
+    with pytest.warns(UserWarning, match="the call of Functional is not used"):
+        Functional(start, layers.Dense(1)(start))
+
+
+def test_a_call_that_is_used_is_not():
+    class Written(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(1)
+
+        def call(self, x):
+            return self.dense(x)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Written()(np.ones((1, 2)))
+        keras.Sequential([layers.Dense(1)])
+        keras.Model(START, conv(START))
 
 
 def test_freezing_by_number():

@@ -37,7 +37,7 @@ from minicnn.keras.layers._masks import check_in_stack
 from minicnn.keras.layers._of_config import as_in_keras
 from minicnn.keras.models._accuracy import ShowingAccuracy
 from minicnn.keras.models._at_once import AtOnce
-from minicnn.keras.models._building import Building
+from minicnn.keras.models._building import Building, warn_of_unused_call
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._compiling import (
     NOT_USED,
@@ -266,6 +266,7 @@ class _Trainable:
 
     def __init__(self, *args: Any, trainable: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        warn_of_unused_call(self)
         if trainable is not True:
             self.trainable = trainable
 

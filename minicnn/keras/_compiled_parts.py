@@ -14,6 +14,7 @@ from minicnn.losses.no_loss import NoLoss
 from minicnn.nested import leaves
 from minicnn.training.added_metrics import Added, by_name, measured_in
 from minicnn.training.compiled import Compiled
+from minicnn.training.weighting import naming
 
 
 def tracker(model: Any) -> metrics.Metric:
@@ -150,7 +151,8 @@ class CompiledMetrics:
             self._found = self._made(targets, outputs)
         for number, is_weighted, metric in self._found.values():
             weight = weights[number] if is_weighted else None
-            metric.update_state(targets[number], outputs[number], *([] if weight is None else [weight]))
+            with naming(metric, f", of targets {np.shape(targets[number])} and outputs {outputs[number].shape}"):
+                metric.update_state(targets[number], outputs[number], *([] if weight is None else [weight]))
 
     def _made(self, targets, outputs):
         """The metrics, by their names in the logs."""

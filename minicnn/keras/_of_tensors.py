@@ -28,6 +28,7 @@ class Computed(Layer):
 
     holds_code = True
     draws_anew = True
+    is_operation = True
 
     def __init__(self, function: Callable[..., Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)

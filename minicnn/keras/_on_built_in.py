@@ -19,6 +19,7 @@ from minicnn.keras._calls import core_of
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._missing import NotInMinicnn
+from minicnn.keras._operation_marks import stands_alone
 from minicnn.keras._own_parts import Layer
 from minicnn.keras._own_weights import OfWeights, weights_in_graph
 from minicnn.keras._phase import phase_unsaid, unsaid
@@ -219,6 +220,12 @@ class OnBuiltIn(Layer):
         vars(self)["_is_graph"] = True
         return core_of(self).call_symbolically(self, tensors, training)
 
+    @property
+    def output(self) -> Any:
+        """The tensor that its call gave, with what that adds to the library's layer."""
+        made = vars(self).get("_called_with")
+        return made["output"][0] if made and len(self.nodes) == 1 else LayerOfCore.output.fget(self)  # type: ignore[attr-defined]
+
     def _first_place(self, tensors, training):
         """The same, where it shows whether `call` makes a graph."""
         nodes, is_usual = list(self.nodes), self._form is None or self._form.is_lasting
@@ -238,6 +245,8 @@ class OnBuiltIn(Layer):
         for node in nodes:
             node.training = None if node.training is unsaid else node.training
         vars(self)["_adds_places"] = len(nodes) > 1
+        stands_alone(self, nodes)
+        vars(self)["_called_with"] = {"output": list(made.outputs)}
         return made
 
     def _try(self, arrays):

@@ -21,6 +21,7 @@ from minicnn.keras._deferred import applied, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._new_arrays import OF_LISTS, as_array, named_dtype
+from minicnn.keras._operation_marks import marked
 from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._reductions import Reduction
 from minicnn.layers.added_loss import BatchScalar
@@ -28,34 +29,9 @@ from minicnn.settings import floatx
 
 NUMPY = (
     *("abs", "absolute", "all", "any", "arange", "argmax", "argmin", "argsort", "array", "ceil", "clip", "concatenate"),
-    *(
-        "cos",
-        "cumsum",
-        "diag",
-        "divide",
-        "dot",
-        "equal",
-        "exp",
-        "expand_dims",
-        "eye",
-        "flip",
-        "floor",
-        "full",
-        "greater",
-    ),
-    *(
-        "greater_equal",
-        "isfinite",
-        "isinf",
-        "isnan",
-        "less",
-        "less_equal",
-        "linspace",
-        "log",
-        "log1p",
-        "log10",
-        "matmul",
-    ),
+    *("cos", "cumsum", "diag", "divide", "dot", "equal", "exp", "expand_dims", "eye", "flip", "floor", "full"),
+    *("greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal", "linspace", "log", "log1p"),
+    *("log10", "matmul"),
     *("maximum", "mean", "median", "minimum", "moveaxis", "multiply", "not_equal", "ones", "ones_like", "power"),
     *("prod", "repeat", "reshape", "round", "sign", "sin", "sort", "sqrt", "square", "squeeze", "stack", "std"),
     *("subtract", "sum", "swapaxes", "tan", "tanh", "tile", "transpose", "var", "where", "zeros", "zeros_like"),
@@ -99,9 +75,11 @@ def entering(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with weights_in_graph() if any(is_symbolic(x) for x in (*args, *kwargs.values())) else nullcontext():
+        symbolic = any(is_symbolic(x) for x in (*args, *kwargs.values()))
+        with weights_in_graph() if symbolic else nullcontext():
             args, kwargs = tuple(map(met, args)), {name: met(value) for name, value in kwargs.items()}
-        return function(*args, **kwargs)
+        made = function(*args, **kwargs)
+        return marked(made, (*args, *kwargs.values())) if symbolic else made
 
     return call
 

@@ -72,9 +72,8 @@ class Smoothed(Crossentropy):
     def smoothed(self, target: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
         """`target` in the dtype of `prediction`, moved towards 1 / classes."""
         target = target.astype(prediction.dtype, copy=False)
-        if self.label_smoothing:
-            target = target * (1 - self.label_smoothing) + self.label_smoothing / classes
-        return target
+        part = self.label_smoothing
+        return target * (1 - part) + part / classes if part else target
 
 
 class ClassLoss(Crossentropy):
@@ -164,6 +163,7 @@ class SparseCategoricalCrossentropy(ClassLoss):
                 f"of shape {with_batch(output_shape[:-1])} for an output of shape {with_batch(output_shape)}"
                 f"{flatten_hint(target, output_shape, len(output_shape))}. Received: a target of shape {target.shape}"
             )
+        self.had_column = target.ndim > len(output_shape)  # (N, …, 1), see `training.weighting`
         check_labels(target if self.ignore_class is None else target[target != self.ignore_class], output_shape[-1])
         return target.reshape(len(target), *output_shape[:-1]).astype(np.int64, copy=False)
 

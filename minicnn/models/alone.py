@@ -12,18 +12,21 @@ from typing import Any
 from minicnn.graph import Node
 from minicnn.layers import Layer
 
-ALONE = "alone"
-"""Of a layer's entry in a config."""
+ALONE, OPERATION = "alone", "is_operation"
+"""Of a layer's entry in a config; the second says that an operator made the layer, ``x * 2``."""
 
 
 def as_alone(layer: Layer) -> dict[str, bool]:
     """What the entry of a layer of a graph has for that: nothing, if its class has no such `call`, or one place for it.
 
+    And whether an operator made the layer.
+
     Parameters
     ----------
     layer : Layer
     """
-    return {ALONE: True} if getattr(layer, "is_alone", False) else {}
+    marks = {ALONE: getattr(layer, "is_alone", False), OPERATION: getattr(layer, "is_operation", False)}
+    return {name: True for name, holds in marks.items() if holds}
 
 
 def placing(layer: Layer, entry: Mapping[str, Any]) -> Callable[..., Node]:
@@ -35,5 +38,7 @@ def placing(layer: Layer, entry: Mapping[str, Any]) -> Callable[..., Node]:
     entry : dict
         The config's, or what `as_alone` gives.
     """
+    if entry.get(OPERATION) is True:
+        vars(layer)["is_operation"] = True
     alone = getattr(layer, "call_alone", None) if entry.get(ALONE) is True else None
     return layer.call_symbolically if alone is None else alone

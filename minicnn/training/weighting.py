@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from inspect import unwrap
 from typing import TYPE_CHECKING
 
@@ -76,17 +77,41 @@ def update(metric: Metric | Weighted, target: np.ndarray, output: np.ndarray, we
     target, output, weight : array
     """
     metric, weight = (metric._metric, weight) if isinstance(metric, Weighted) else (metric, None)
+    target = target[..., None] if "gets_column" in vars(metric) else target  # (N, …, 1), as they were given
     if isinstance(output, np.ndarray) and not is_of_package(type(metric).update_state):
         target, output = lent(target), lent(output)
-    if weight is None:
-        metric.update_state(target, output)
-        return
-    metric.update_state(target, output, weight)
+    with naming(metric, f", of targets {target.shape} and outputs {output.shape}"):
+        metric.update_state(target, output, *([] if weight is None else [weight]))
+
+
+@contextmanager
+def naming(metric: Metric, given: str = "") -> Iterator[None]:
+    """Have what goes wrong in a user's metric begin with its name, as a model may have many.
+
+    Parameters
+    ----------
+    metric : Metric
+    given : str
+        What is said behind the name.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if is_own_function(metric) and len(error.args) == 1 and f"'{metric.name}'" not in str(error.args[0]):
+            error.args = (f"metric '{metric.name}'{given}: {error.args[0]}",)
+        raise
+
+
+def is_own_function(metric: Metric | Weighted) -> bool:
+    """Whether a user has written what the metric does with targets."""
+    metric = metric._metric if isinstance(metric, Weighted) else metric
+    return isinstance(metric, metrics.MeanMetricWrapper) or not is_of_package(type(metric).update_state)
 
 
 def value_in_logs(metric: Metric | Weighted) -> float | np.ndarray:
     """A metric's result: a float, or an array of one for each class."""
-    value = metric.result()
+    with naming(metric._metric if isinstance(metric, Weighted) else metric):
+        value = metric.result()
     return np.array(value) if np.ndim(value) else float(value)
 
 
@@ -112,6 +137,11 @@ def names_of_losses(model: CompilableNetwork) -> list[tuple[int, str]]:
 def _known(shape, target):
     """The output's shape, in which the target, which is checked already, gives the sizes that are open."""
     return tuple(target[i] if size is None and i < len(target) else size for i, size in enumerate(shape))
+
+
+def _keeps_column(model, loss):
+    """Whether users' metrics get class numbers (N, 1) as such: in Keras's models, where targets are so."""
+    return getattr(model, "keeps_columns", False) and getattr(loss, "had_column", False)
 
 
 def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> list[tuple[str, int, Metric | Weighted]]:
@@ -143,6 +173,8 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
                 if label == "loss" or label in found:
                     raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
                 copied = copy.deepcopy(metric)
+                if is_own_function(copied) and _keeps_column(model, compiled.losses[index]):
+                    vars(copied)["gets_column"] = True
                 found[label] = (label, index, Weighted(copied) if is_weighted else copied)
     for name, places in measured_in(model.graph).items():
         if name == "loss" or name in found or name in (f"{own}_loss" for _, own in names):

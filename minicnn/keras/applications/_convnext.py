@@ -7,6 +7,7 @@ from typing import Any
 
 from minicnn import layers
 from minicnn.graph import Tensor
+from minicnn.keras._operation_marks import marked
 from minicnn.keras.applications._preprocessing import DEVIATIONS_RGB, MEANS_RGB
 from minicnn.layers import LayerScale
 from minicnn.models import Sequential
@@ -58,7 +59,8 @@ def _block(inputs, width, name):
     x = layers.Dense(4 * width, name=f"{name}_pointwise_conv_1")(_normalization(f"{name}_layernorm")(x))
     x = layers.Dense(width, name=f"{name}_pointwise_conv_2")(layers.Activation("gelu", name=f"{name}_gelu")(x))
     x = LayerScale(_EPSILON, width, name=f"{name}_layer_scale")(x)
-    return layers.Add()([inputs, layers.Activation("linear", name=f"{name}_identity")(x)])
+    both = [inputs, layers.Activation("linear", name=f"{name}_identity")(x)]
+    return marked(layers.Add()(both), both)
 
 
 def convnext_top(x: Tensor, classes: int, activation: Any, name: str = "") -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from minicnn import layers
 from minicnn.graph import Tensor
+from minicnn.keras._operation_marks import marked
 from minicnn.keras.applications._inception import Branch, convolution, through
 
 _BLOCKS: dict[str, tuple[Branch, ...]] = {
@@ -55,5 +56,5 @@ def _block(x: Tensor, kind: str, number: int, scale: float, activation: Any = "r
     name = f"{kind}_{number}"
     mixed = layers.Concatenate(name=f"{name}_mixed")([through(x, branch) for branch in _BLOCKS[kind]])
     made = layers.Conv2D(x.shape[-1], 1, padding="same", name=f"{name}_conv")(mixed)
-    x = layers.Add()([x, layers.Rescaling(scale)(made)])
+    x = layers.Add()([x, marked(layers.Rescaling(scale)(made), [made])])
     return x if activation is None else layers.Activation(activation, name=f"{name}_ac")(x)

@@ -8,9 +8,10 @@ from typing import Any
 
 from minicnn.graph import Node, Tensor
 from minicnn.keras._calls import METHODS
+from minicnn.keras._operation_marks import marked, stands_for_layer
 from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._taped import weights_as
-from minicnn.layers import Lambda
+from minicnn.layers import Activation, Lambda
 from minicnn.layers.base import Layer
 from minicnn.layers.names import snake_case
 from minicnn.own_parts import is_of_package
@@ -30,6 +31,8 @@ def _call_symbolically(layer: Lambda, tensors: Sequence[Tensor], training: bool 
     """As of all layers; what the function was called on, and gave, is kept, as other layers may stand for this one."""
     with weights_in_graph():
         node = METHODS["call_symbolically"](layer, tensors, training)
+    if same := [t for t in tensors if t.node is node]:  # of a function x → x, which has a place in Keras as well
+        node = marked(Activation("linear")(same[0]), same).node
     if "_called_with" not in vars(layer):  # another call is of other layers, of which two may not have one name
         _hand_name_on(layer, node, tensors)
     vars(layer)["_called_with"] = {"input": list(tensors), "output": list(node.outputs)}
@@ -39,9 +42,11 @@ def _call_symbolically(layer: Lambda, tensors: Sequence[Tensor], training: bool 
 def _hand_name_on(layer, node, tensors):
     """Give the last of the operations that the function is made of the layer's name, by which models find it."""
     last = node.layer
-    is_operation = is_of_package(type(last)) and not last.weights and last.graph is None and last.nodes == [node]
-    is_named_after_class = re.fullmatch(rf"{snake_case(type(last).__name__)}(_\d+)?", last.name)
-    if last is not layer and is_operation and is_named_after_class and all(t.node is not node for t in tensors):
+    if last is layer or last.nodes != [node]:
+        return
+    stands_for_layer(last)
+    is_operation = is_of_package(type(last)) and not last.weights and last.graph is None
+    if is_operation and re.fullmatch(rf"{snake_case(type(last).__name__)}(_\d+)?", last.name):  # and not by the script
         last.name = layer.name
 
 

@@ -21,10 +21,11 @@ from minicnn.keras._changed import Following
 from minicnn.keras._eager import eager
 from minicnn.keras._generators import LOADING, going_on, of_epochs, steps_for_samples, steps_of, whole_steps
 from minicnn.keras._given import Remembering, given
-from minicnn.keras._in_order import InOrder, asking, is_asked, layers_set_in
+from minicnn.keras._in_order import InOrder, answering, is_asked, layers_set_in
 from minicnn.keras._names import lookup
 from minicnn.keras._old_logs import OldLogs
 from minicnn.keras._on_constants import with_weights
+from minicnn.keras._operation_marks import listed
 from minicnn.keras._own_names import OwnNames
 from minicnn.keras._own_parts import own_weights
 from minicnn.keras._own_weights import declared
@@ -36,7 +37,7 @@ from minicnn.keras.layers._masks import check_in_stack
 from minicnn.keras.layers._of_config import as_in_keras
 from minicnn.keras.models._accuracy import ShowingAccuracy
 from minicnn.keras.models._at_once import AtOnce
-from minicnn.keras.models._building import Building
+from minicnn.keras.models._building import Building, warn_of_unused_call
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._compiling import (
     NOT_USED,
@@ -76,6 +77,8 @@ class _OldMethods(
     OwnNames, InOrder, Assignable, ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping
 ):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
+
+    keeps_columns = True
 
     @classmethod
     def from_config(cls, config: Any, *args: Any, **kwargs: Any) -> Any:
@@ -210,7 +213,6 @@ class _OldMethods(
     trainable_variables = layers.VARIABLES["trainable_variables"]
     non_trainable_variables = layers.VARIABLES["non_trainable_variables"]
 
-    @asking
     def summary(self, *args: Any, **kwargs: Any) -> None:
         for name in ("positions", "layer_range"):
             kwargs.pop(name, None)
@@ -218,7 +220,8 @@ class _OldMethods(
             args, kwargs = args[:1], {**dict(zip(("print_fn",), args[2:3], strict=False)), **kwargs}
         if kwargs.get("print_fn", print) is None:
             del kwargs["print_fn"]
-        super().summary(*args, **kwargs)
+        with answering(self.goes_by_attributes and is_asked(sys._getframe(1))):  # else it shows operations, too
+            super().summary(*args, **kwargs)
 
     def save(self, filepath: Any, *args: Any, save_format: str | None = None, **kwargs: Any) -> None:
         for name in ("signatures", "options", "save_traces", "zipped"):
@@ -263,6 +266,7 @@ class _Trainable:
 
     def __init__(self, *args: Any, trainable: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        warn_of_unused_call(self)
         if trainable is not True:
             self.trainable = trainable
 
@@ -272,13 +276,14 @@ class _Functional(_Trainable):
 
     @property
     def layers(self) -> list[core.Layer]:
-        """The layers; where the model begins at another layer's output, an InputLayer stands for that, as in Keras."""
-        if self.goes_by_attributes and is_asked(sys._getframe(1)):
+        """The layers; for a script without operations, and with an InputLayer where it begins inside another model."""
+        by_user = is_asked(sys._getframe(1))
+        if self.goes_by_attributes and by_user:
             return LayerList(layers_set_in(self))
         found, starts = super().layers, [t for t in self.graph.inputs if t.node.inputs]
         if starts and "_entries" not in vars(self):
             vars(self)["_entries"] = [layers.InputLayer(t.shape[1:]) for t in starts]
-        all_layers = [*vars(self).get("_entries", ()), *found]
+        all_layers = [*vars(self).get("_entries", ()), *(listed(found) if by_user else found)]
         return LayerList(all_layers[: len(all_layers) - vars(self).get("_popped", 0)], self._without_top)
 
     def _without_top(self):

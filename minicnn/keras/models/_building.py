@@ -11,6 +11,7 @@ from typing import Any
 from minicnn.keras._shapes import TensorShape
 from minicnn.nested import mapped
 from minicnn.own_parts import is_of_package
+from minicnn.user_warnings import warn_user
 
 
 class Building:
@@ -59,3 +60,13 @@ def _beginning(build: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return begin
+
+
+def warn_of_unused_call(model: Any) -> None:
+    """Warn where a class writes a `call`, and its model is made of tensors or is a stack: such a one is its layers."""
+    if not getattr(model, "goes_by_attributes", False) and not is_of_package(getattr(type(model), "call", warn_user)):
+        warn_user(
+            f"the call of {type(model).__name__} is not used, as Keras would: a model of inputs and outputs, and a "
+            "Sequential, are their layers here; write a keras.Model that has them in an attribute, "
+            "self.stack = keras.Sequential([…]), and a call that calls it"
+        )

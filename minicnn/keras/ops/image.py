@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.data.elements import EagerArray
 from minicnn.dtype_policies import as_operands
+from minicnn.keras._operation_marks import marked
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.ops._image_windows import (
     affine_transform,
@@ -67,7 +68,7 @@ def resize(
         data_format=data_format,
     )
     if is_symbolic(images):
-        return layer(images)
+        return marked(layer(images), [images])
     pixels = np.asarray(images)
     made = np.asarray(layer(pixels))
     if pixels.dtype.kind in "iu":

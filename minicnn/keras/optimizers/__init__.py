@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from inspect import signature
@@ -19,6 +20,7 @@ from minicnn.keras.optimizers._variables import (
     Hyperparameter,
     Iterations,
     LearningRate,
+    batches_done,
     hyperparameter,
     in_force,
     schedule_of,
@@ -37,13 +39,11 @@ _CLASSES = {
 
 
 def _iterations(optimizer):
-    done = Iterations(vars(optimizer)["iterations"])
-    done.optimizer = optimizer
-    return done
+    return Iterations.of(optimizer, vars(optimizer)["iterations"], sys._getframe(1))
 
 
 def _set_iterations(optimizer, value):
-    vars(optimizer)["iterations"] = int(value)
+    vars(optimizer)["iterations"] = batches_done(optimizer, value, sys._getframe(1))
 
 
 class FunctionSchedule(LearningRateSchedule):

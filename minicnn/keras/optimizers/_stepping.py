@@ -148,6 +148,7 @@ class Stepping(Older):
             self.built = False
             self.build(weights)
         done, optimizer.iterations = optimizer.iterations, optimizer.updates  # fewer where gradients accumulate
+        vars(self)["_is_stepping"] = True
         try:
             vars(self)["_apply_state"] = optimizer._prepare(weights) if optimizer.is_older else None
             for segment, weight in zip(self._segments, weights, strict=True):
@@ -157,4 +158,5 @@ class Stepping(Older):
                 optimizer.update_step(gradient, weight, np.float32(learning_rate * factor))
                 assign(theta[segment], weight.numpy().reshape(-1))
         finally:
-            optimizer.iterations = done
+            vars(self).pop("_is_stepping")
+            optimizer.iterations = int(done)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from inspect import signature
@@ -18,7 +19,7 @@ from minicnn.keras._translation import Translated
 from minicnn.keras._updates import gathering, run
 from minicnn.keras.optimizers import _symbolic
 from minicnn.keras.optimizers._stepping import Stepping
-from minicnn.keras.optimizers._variables import Iterations, LearningRate
+from minicnn.keras.optimizers._variables import Iterations, LearningRate, batches_done
 from minicnn.on_host import assign, on_host
 from minicnn.optimizers.by_weight import ByWeight
 from minicnn.parameters import Weight
@@ -102,13 +103,11 @@ class Optimizer(Stepping, core.Optimizer, metaclass=Translated):
     @property
     def iterations(self) -> Any:
         """How many there were: a number that can be assigned to."""
-        done = Iterations(vars(self).get("_done", 0))
-        done.optimizer = self
-        return done
+        return Iterations.of(self, vars(self).get("_done", 0), sys._getframe(1))
 
     @iterations.setter
     def iterations(self, value: Any) -> None:
-        vars(self)["_done"] = int(np.asarray(value))
+        vars(self)["_done"] = batches_done(self, value, sys._getframe(1))
 
     @property
     def updates(self) -> Any:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from types import FrameType
+from typing import Any, Self
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minicnn import optimizers as core
 from minicnn.checks import check_number
+from minicnn.keras._own_names import is_of_library
 from minicnn.optimizers.schedules import LearningRateSchedule
 from minicnn.step import Changes
 
@@ -97,13 +99,25 @@ class _Value(np.float32):
 
 
 class Iterations(int):
-    """How many iterations an optimizer has done, as a variable is read and written."""
+    """How many iterations an optimizer has done, as a variable is read and written.
+
+    For a script where gradients accumulate: how often the weights moved, as in Keras.
+    """
 
     optimizer: core.Optimizer
+    batches: int = 1  # of each iteration that is counted
+
+    @classmethod
+    def of(cls, optimizer: core.Optimizer, done: int, frame: FrameType) -> Self:
+        """Of so many batches, for the code that a frame runs."""
+        batches = 1 if vars(optimizer).get("_is_stepping") else _batches_counted(optimizer, frame)
+        made = cls(done // batches)
+        made.optimizer, made.batches = optimizer, batches
+        return made
 
     def assign(self, value: int) -> None:
         """Change the optimizer's number."""
-        self.optimizer.iterations = int(value)
+        self.optimizer.iterations = int(value) * self.batches
 
     def numpy(self) -> np.int64:
         """The number, as TensorFlow has it."""
@@ -170,3 +184,12 @@ def in_force(schedule: LearningRateSchedule, optimizer: core.Optimizer) -> Learn
 def schedule_of(rate: Any) -> Any:
     """The schedule itself, of one that `in_force` gave; anything else as it is."""
     return rate.schedule if isinstance(rate, _InForce) else rate
+
+
+def batches_done(optimizer: core.Optimizer, iterations: Any, frame: FrameType) -> int:
+    """How many batches are so many iterations, for the code that a frame runs, which sets them."""
+    return int(np.asarray(iterations)) * _batches_counted(optimizer, frame)
+
+
+def _batches_counted(optimizer, frame):
+    return 1 if is_of_library(frame) else vars(optimizer).get("gradient_accumulation_steps") or 1

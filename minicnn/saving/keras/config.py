@@ -35,7 +35,7 @@ from minicnn.user_warnings import brief
 SHARED = ("name", "trainable", "dtype", "layers", "input_layers", "output_layers", "build_input_shape")
 """What a model's config has; a subclass's further arguments are its own."""
 
-OF_MINICNN = ("structure", "shared_object_id", "alone")
+OF_MINICNN = ("structure", "shared_object_id", "alone", "is_operation")
 """What stays as it is: of a subclass that makes its layers itself, of `models.config`, and of `models.alone`."""
 
 # ------------------------------------------------------------------------------------------------------- reading

@@ -79,7 +79,7 @@ def without_operations(entry: Config) -> Config:
         return entry
     class_name, arguments = made
     tensors = [value for value in args if not isinstance(value, Real | list) and array_in(value) is None]
-    own = {"class_name": class_name, "config": {"name": config.get("name")} | arguments}
+    own = {"class_name": class_name, "config": {"name": config.get("name")} | arguments, "is_operation": True}
     return entry | own | {"module": "keras.layers", "inbound_nodes": [{"args": tensors, "kwargs": {}}]}
 
 
@@ -109,7 +109,7 @@ def taken_apart(entry: Config) -> list[Config]:
         nodes = [[tensors[1]]], [[tensors[0], [name, 0, 0, {}]]]
     scaling = {"class_name": "Rescaling", "config": own | {"name": name, "scale": config.get("scale"), "offset": 0.0}}
     adding = {"class_name": "Add", "config": own, "inbound_nodes": nodes[1]}
-    return [scaling | {"name": name, "inbound_nodes": nodes[0]}, entry | adding]
+    return [scaling | {"name": name, "inbound_nodes": nodes[0], "is_operation": True}, entry | adding]
 
 
 def _is_operation(entry, config) -> bool:

@@ -1,0 +1,113 @@
+"""What users' metrics get as targets, and what is said where they fail; numbers and shapes of Keras 3.15.1."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import layers, ops
+from minicnn.keras import tensorflow as tf
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(6, 5)).astype("float32")
+PICTURES = RANDOM.normal(size=(6, 4, 4, 2)).astype("float32")
+CLASSES = np.array([[2], [0], [1], [1], [0], [2]])
+MASKS = RANDOM.integers(0, 3, (6, 4, 4, 1))
+
+
+class Sums(keras.metrics.Metric):
+    """The sum of the class numbers, which takes them as columns."""
+
+    def __init__(self):
+        super().__init__(name="sums")
+        self.total = self.add_weight(name="total", initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign_add(ops.sum(ops.cast(y_true, "float32")[..., 0]))
+
+    def result(self):
+        return self.total
+
+
+def network(shape, make):
+    start = keras.Input(shape)
+    return keras.Model(start, make(start))
+
+
+def dense():
+    return network((5,), layers.Dense(3, activation="softmax", kernel_initializer="ones"))
+
+
+@pytest.mark.parametrize("way", ["fit", "evaluate", "train_on_batch", "dataset", "weighted"])
+@pytest.mark.parametrize("make", ["dense", "conv"])
+def test_class_numbers_in_a_column_stay_a_column(way, make):
+    model = dense() if make == "dense" else network((4, 4, 2), layers.Conv2D(3, 1, activation="softmax"))
+    x, y = (X, CLASSES) if make == "dense" else (PICTURES, MASKS)
+    seen = set()
+
+    def shapes(y_true, y_pred):
+        seen.add((y_true.shape[1:], y_pred.shape[1:]))
+        return ops.mean(y_pred, axis=-1)
+
+    own = {"weighted_metrics" if way == "weighted" else "metrics": [shapes, Sums()]}
+    model.compile("sgd", "sparse_categorical_crossentropy", **own)
+    if way == "train_on_batch":
+        found = model.train_on_batch(x, y)
+    elif way == "evaluate":
+        found = model.evaluate(x, y, batch_size=4, verbose=0)
+    else:
+        data = (tf.data.Dataset.from_tensor_slices((x, y)).batch(4),) if way == "dataset" else (x, y)
+        history = model.fit(*data, verbose=0, validation_data=(x, y)).history
+        found = [None, None, history["sums"][0]]
+        assert history["val_sums"] == [y.sum()]
+    assert seen == {(y.shape[1:], (*y.shape[1:-1], 3))}
+    assert found[2] == y.sum()
+
+
+def test_class_numbers_without_a_column_have_none():
+    seen = []
+    model = dense()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[lambda t, p: seen.append(t.shape) or 0.0])
+    model.evaluate(X, CLASSES[:, 0], verbose=0)
+    assert set(seen) == {(6,)}
+
+
+def test_a_comparison_that_is_broadcast_is_keras_too():
+    def agrees(y_true, y_pred):
+        return ops.cast(ops.equal(ops.cast(y_true, "int64"), ops.cast(ops.argmax(y_pred, axis=-1), "int64")), "float32")
+
+    model = dense()
+    model.set_weights([np.eye(5, 3, dtype="float32"), np.zeros(3, "float32")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy", agrees])
+    best = X[:, :3].argmax(axis=1)  # (6,)
+    _, accuracy, agreement = model.evaluate(X, CLASSES, verbose=0)
+    np.testing.assert_allclose(agreement, np.mean(best[None, :] == CLASSES), rtol=1e-6)  # of (6, 6)
+    np.testing.assert_allclose(accuracy, np.mean(CLASSES[:, 0] == best), rtol=1e-6)
+
+
+def test_what_fails_in_a_metric_begins_with_its_name():
+    def crooked(y_true, y_pred):
+        return y_true[:, 5] - y_pred[:, 0]
+
+    class Torn(Sums):
+        def result(self):
+            raise ValueError("no result")
+
+    model = dense()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy", crooked])
+    with pytest.raises(IndexError, match=r"^metric 'crooked', of targets \(6, 1\) and outputs \(6, 3\): index 5 is"):
+        model.fit(X, CLASSES, verbose=0)
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[Torn()])
+    with pytest.raises(ValueError, match=r"^metric 'sums': no result$"):
+        model.evaluate(X, CLASSES, verbose=0)
+
+    class Stepwise(keras.Model):
+        def test_step(self, data):
+            return self.compute_metrics(data[0], data[1], self(data[0]))
+
+    start = keras.Input((5,))
+    model = Stepwise(start, layers.Dense(3, activation="softmax")(start))
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[crooked])
+    with pytest.raises(IndexError, match=r"^metric 'crooked', of targets \(6, 1\)"):
+        model.evaluate(X, CLASSES, verbose=0)

@@ -130,6 +130,36 @@ def test_a_training_goes_on_from_a_file_as_it_would_have(name, suffix, tmp_path)
     np.testing.assert_allclose(trained(keras, loaded, compiled=True), trained(keras, model, compiled=True), rtol=1e-6)
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_a_training_goes_on_where_a_layer_in_a_layer_is_frozen(suffix, tmp_path):
+    """Its state is in no file of Keras's: whoever writes and whoever reads have to leave out the same."""
+
+    class Frozen(keras.layers.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.b, self.fixed, self.a = (keras.layers.Dense(3) for _ in range(3))
+            self.fixed.trainable = False
+
+        def call(self, x):
+            return self.a(self.fixed(self.b(x)))
+
+    model = keras.Sequential([keras.Input((3,)), Frozen(), keras.layers.Dense(3)])
+    trained(keras, model)
+    model.save(path := tmp_path / f"own{suffix}")
+    loaded = keras.models.load_model(path, custom_objects={"Frozen": Frozen})
+    np.testing.assert_allclose(trained(keras, loaded, compiled=True), trained(keras, model, compiled=True), rtol=1e-6)
+
+
+def test_a_weight_of_the_models_own_that_it_has_not_is_left_over(tmp_path):
+    """Keras refuses it, too: 'expected 1 variables, but received 2'."""
+    model = built(keras, "owned")
+    model.save_weights(path := tmp_path / "own.weights.h5")
+    with h5py.File(path, "r+") as file:
+        file["vars/1"] = np.ones(3, np.float32)
+    with pytest.raises(FileFormatError, match="not in the model: vars/1"):
+        model.load_weights(path)
+
+
 def damaged(file, how):
     if how == "missing":
         del file["add/code/vars/0"]

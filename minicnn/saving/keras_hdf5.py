@@ -67,7 +67,7 @@ def write(path: Path, snapshot: Snapshot) -> None:
             training["optimizer_config"] = {key: optimizer[key] for key in ("class_name", "config")}
             file.attrs["training_config"] = json.dumps(training)
             # Not "optimizer_weights": Keras 3 (3.15.1) cannot train a model from a file that has this group.
-            _write_arrays(file.create_group(OWN_OPTIMIZER), dict(optimizer_arrays(snapshot, by_attributes=False)))
+            _write_arrays(file.create_group(OWN_OPTIMIZER), dict(optimizer_arrays(snapshot)))
 
 
 def _write_weights(group, snapshot):
@@ -173,7 +173,7 @@ class Reader(BaseReader):
         old_names = optimizers.get(self.compile["optimizer"]).keras_slots  # of variables that go slot by slot
         by_slot = bool(slots) and bool(old_names) and set(endings).issuperset(old_names)
         by_slot = by_slot and endings[:1] == endings[1:2]  # Ftrl went weight by weight
-        node = None if OWN_OPTIMIZER in self.root.members else _node_in(self.root, config, self.config)
+        node = _node_in(self.root, config, self.config)
         return optimizer_state(list(found.values()), slots, expected, config, self.compile, by_slot, node)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import h5py
 
 MAX_DEPTH = 50  # of lists in lists, of which one may contain itself
-_OTHERS = ("optimizer", "vars", "metrics")  # what a file has beside layers; the last one in tf.keras
+_OTHERS = ("optimizer", "metrics")  # what a file has beside layers; the last one in tf.keras
 
 
 # ------------------------------------------------------------------------------------------------------- the places

@@ -57,8 +57,8 @@ def frozen_names(config: Config, names: Iterable[str], prefix: str = "", trainab
 # ---------------------------------------------------------------------------------------------- an optimizer's state
 
 
-def optimizer_arrays(snapshot: Snapshot, by_attributes: bool = True) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, array) of all of an optimizer's variables, in Keras 3's order; or where weights go by the graph alone."""
+def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, array) of all of an optimizer's variables, in Keras 3's order."""
     config, state = snapshot.compile["optimizer"]["config"], snapshot.optimizer
     kept = {name: value for name, value in config.items() if name not in NOT_IN_KERAS}
     told = snapshot.compile["optimizer"] | {"config": kept}  # what the file's reader makes: its state, not another's
@@ -70,9 +70,8 @@ def optimizer_arrays(snapshot: Snapshot, by_attributes: bool = True) -> Iterator
     if not isinstance(rate := config.get("learning_rate"), dict | None):
         yield "learning_rate", np.float32(rate)
     node = parts_of(snapshot.config, by_class=False)
-    names = in_order(snapshot.weights, node) if by_attributes else snapshot.weights
     frozen = frozen_names(snapshot.config, snapshot.weights) | untrained(node)
-    for slot, name in _in_groups(optimizer, [name for name in names if name not in frozen]):
+    for slot, name in _in_groups(optimizer, [name for name in in_order(snapshot.weights, node) if name not in frozen]):
         weight = snapshot.weights[name]
         vector = state["slots"][slot][name] if state else np.full_like(weight, optimizer.initial(slot))
         part = optimizer.keras_part(slot, vector, name)

@@ -5,6 +5,7 @@ The arrays hold the places of the weights in Keras's `model.weights`, so that no
 
 import io
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -13,6 +14,7 @@ from subclassed import X, built, leaves, make, trained
 
 from minicnn import keras
 from minicnn.errors import FileFormatError
+from minicnn.saving.keras.compiled import compile_from_keras
 
 h5py = pytest.importorskip("h5py")
 
@@ -223,6 +225,14 @@ def test_a_model_without_a_graph_reads_a_keras_file_of_its_class(tmp_path):
     model.load_weights(path)
     for number, layer in enumerate((model.a, model.b)):
         assert all((array == number).all() for array in layer.get_weights())
+    model.b.set_weights([np.full((3, 3), 7.0), np.full(3, 7.0)])
+    model.save_weights(path)  # beside that file, which is older now
+    model.b.set_weights([np.zeros((3, 3)), np.zeros(3)])
+    model.load_weights(path)
+    assert all((array == 7).all() for array in model.b.get_weights())
+    os.utime(f"{path}.npz", (0, 0))  # as if Keras had written its file again
+    model.load_weights(path)
+    assert all((array == 1).all() for array in model.b.get_weights())
     with h5py.File(path, "a") as file:
         del file["b/vars/1"]
     with pytest.raises(FileFormatError, match="missing"):
@@ -275,6 +285,24 @@ def test_a_shape_that_the_class_cannot_be_built_for_is_refused(shape, tmp_path):
     archive(tmp_path / "k.keras", "owned", "Owned", shape, content)
     with pytest.raises(FileFormatError, match=r"k\.keras"):
         keras.models.load_model(tmp_path / "k.keras", custom_objects=make(keras)[1])
+
+
+def test_more_inputs_than_a_model_may_have_are_refused(tmp_path):
+    """Each of them would be a layer, made of four bytes of the file."""
+    with h5py.File(content := io.BytesIO(), "w") as file:
+        write(file, "owned", numbered(built(keras, "owned")))
+    archive(tmp_path / "k.keras", "owned", "Owned", [[None, 3]] * 10_001, content)
+    with pytest.raises(FileFormatError, match="at most 10000 inputs"):
+        keras.models.load_model(tmp_path / "k.keras", custom_objects=make(keras)[1])
+
+
+def test_metrics_that_are_multiplied_by_outputs_are_bounded():
+    """A list of metrics is that of every output, of which a file of a user's class names as many as it likes."""
+    compiled = {"optimizer": "sgd", "loss": ["mse"] * 400, "metrics": ["mae"] * 400}
+    with pytest.raises(FileFormatError, match="at most 100000 metrics"):
+        compile_from_keras(compiled, [""] * 400)
+    with pytest.raises(FileFormatError, match="at most 10000 outputs"):
+        compile_from_keras(compiled, [""] * 10_001)
 
 
 def test_a_file_that_says_no_shape_says_what_to_do(tmp_path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn import layers
 from minicnn.errors import FileFormatError
 from minicnn.layers.input import Input
-from minicnn.models.config import STRUCTURE, class_name_of, made, model_config
+from minicnn.models.config import MAX_LAYERS, STRUCTURE, class_name_of, made, model_config
 from minicnn.models.forms import layers_within
 from minicnn.nested import mapped
 from minicnn.registry import custom_object, to_plain
@@ -72,7 +72,7 @@ def built_for(model: Network, shapes: Any) -> Network:
     name = type(model).__name__
     if shapes is not None and hasattr(model, "call"):
         try:
-            model._trace(_inputs_of(shapes))
+            model._trace(_inputs_of(shapes, iter(range(MAX_LAYERS))))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise FileFormatError(
                 f"the model of class {name} cannot be built for inputs of shape {str(shapes)[:100]} ({error}): make "
@@ -81,13 +81,16 @@ def built_for(model: Network, shapes: Any) -> Network:
     return model
 
 
-def _inputs_of(shapes):
+def _inputs_of(shapes, free):
+    """The inputs of nested shapes, which may come from a stranger: as many as `free` gives numbers."""
     if isinstance(shapes, dict):
-        return {key: _inputs_of(part) for key, part in shapes.items()}
+        return {key: _inputs_of(part, free) for key, part in shapes.items()}
     if not isinstance(shapes, list | tuple):
         raise TypeError(f"a shape is a list of numbers. Received: {str(shapes)[:100]}")
     if any(isinstance(part, list | tuple | dict) for part in shapes):
-        return [_inputs_of(part) for part in shapes]
+        return [_inputs_of(part, free) for part in shapes]
+    if next(free, None) is None:
+        raise ValueError(f"a model has at most {MAX_LAYERS} inputs")
     return Input(tuple(shapes[1:]))
 
 

@@ -28,6 +28,12 @@ def _name_of(metric):
     return metric if isinstance(metric, str) else metric_of(metric).name
 
 
+def _is_of_keras(filepath):
+    """Whether there is a file of this very name, and `save_weights` has written none beside it since."""
+    path, own = os.fspath(filepath), f"{os.fspath(filepath)}.npz"
+    return os.path.isfile(path) and not (os.path.isfile(own) and os.path.getmtime(own) >= os.path.getmtime(path))
+
+
 class Graphless:
     """Mixin of Keras's models, for a subclass that is made without inputs and outputs, and has no graph yet."""
 
@@ -127,6 +133,6 @@ class Graphless:
     def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
         """Read weights; see `save_weights`. Of a model without a graph, also a file that Keras wrote of its class."""
         if self.is_graphless:
-            self._read_file(filepath) if os.path.isfile(filepath) else Checkpoint(root=self).read(filepath)
+            self._read_file(filepath) if _is_of_keras(filepath) else Checkpoint(root=self).read(filepath)
             return None
         return super().load_weights(filepath, *args, **kwargs)  # type: ignore[misc]

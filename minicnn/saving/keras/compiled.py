@@ -11,6 +11,7 @@ from minicnn.saving.keras.names import REGISTERED, keras_object, object_from_ker
 from minicnn.user_warnings import warn_user
 
 MAX_DEPTH = 20
+MAX_OUTPUTS, MAX_METRICS = 10_000, 100_000  # of all outputs, each of which may have all: files come from strangers
 NO_LOSS = "NoLoss"  # minicnn's class for Keras's None
 OPTIMIZER_NEUTRAL = ("is_legacy_optimizer", "jit_compile", "name")
 
@@ -31,6 +32,8 @@ def compile_from_keras(config: Config | None, outputs: list[str]) -> Config | No
     """
     if not isinstance(config, dict) or not config.get("loss"):
         return None
+    if len(outputs) > MAX_OUTPUTS:
+        raise FileFormatError(f"a model is compiled for at most {MAX_OUTPUTS} outputs. Received: {len(outputs)}")
     losses = _for_outputs("loss", config["loss"], outputs)
     weights = _for_outputs("loss_weights", config.get("loss_weights"), outputs)
     return {
@@ -83,6 +86,9 @@ def _metrics_from_keras(value, outputs) -> list:
         lists = lists if len(lists) == len(outputs) else lists * len(outputs)
     else:
         lists = [value] * len(outputs)
+    count = sum(len(entry) if isinstance(entry, list) else 1 for entry in lists)
+    if count > MAX_METRICS:
+        raise FileFormatError(f"a model has at most {MAX_METRICS} metrics, of all outputs. Received: {count}")
     return [[object_from_keras(m) for m in (entry if isinstance(entry, list) else [entry]) if m] for entry in lists]
 
 

@@ -355,3 +355,13 @@ def test_the_largest_numbers_are_found_by_name_too():
     found = keras.ops.top_k(np.array([3.0, 5.0, 4.0], "float32"), 2)
     np.testing.assert_array_equal(found.values.numpy(), [5, 4])
     np.testing.assert_array_equal(found.indices.numpy(), [1, 2])
+
+
+def test_a_file_of_a_distiller_says_that_its_parts_have_their_own(tmp_path):
+    """The teacher, which no call reaches, was met by a KeyError without a word."""
+    model = Distiller(net(4), net(2), LogitsDistillation())
+    model.compile("sgd", loss="mse")
+    model.fit(np.zeros((2, 4, 4, 1)), np.zeros((2, 3)), verbose=0)
+    with pytest.raises(ValueError, match=r"model\.part\.save.*Received: .*kernel"):
+        model.save_weights(tmp_path / "distiller.weights.h5")
+    model.student.save_weights(tmp_path / "student.weights.h5")

@@ -329,7 +329,7 @@ def test_trees_keep_the_classes_of_dicts_and_the_order_of_an_ordered_one():
 def test_a_tree_is_traversed_to_none_where_keras_says_so():
     tree = keras.tree
     assert tree.traverse(lambda part: tree.MAP_TO_NONE if part == 1 else None, [1, {"a": 2}]) == [None, {"a": 2}]
-    assert tree.traverse(lambda part: tree.MAP_TO_NONE() if part == 1 else None, (1, 2), top_down=False) == (None, 2)
+    assert tree.traverse(lambda part: tree.MAP_TO_NONE if part == 1 else None, (1, 2), top_down=False) == (None, 2)
 
 
 def test_the_shapes_of_a_tree_are_handed_on_as_they_are():
@@ -365,3 +365,26 @@ def test_a_file_of_a_distiller_says_that_its_parts_have_their_own(tmp_path):
     with pytest.raises(ValueError, match=r"model\.part\.save.*Received: .*kernel"):
         model.save_weights(tmp_path / "distiller.weights.h5")
     model.student.save_weights(tmp_path / "student.weights.h5")
+
+
+def test_a_function_is_mapped_down_to_the_leaves_of_a_shallow_structure():
+    tree, deep = keras.tree, {"a": [1, 2], "b": ([3], 4)}
+    assert tree.map_structure_up_to({"a": 0, "b": (0, 0)}, str, deep) == {"a": "[1, 2]", "b": ("[3]", "4")}
+    assert tree.map_structure_up_to(["even", "odd"], lambda n, v: n * len(v), ["a", "b"], [[2, 4], [1]]) == ["aa", "b"]
+    for other in ([1, [2]], {"a": 1}, 3):
+        with pytest.raises(ValueError, match="lists, tuples and dicts of the shallow one"):
+            tree.map_structure_up_to({"a": 0, "b": (0, 0)}, str, other)
+    with pytest.raises(ValueError, match="Received: none"):
+        tree.map_structure_up_to([0], str)
+
+
+def test_a_teacher_of_any_size_teaches_a_student_of_one():
+    def of_any_size(channels):
+        parts = [keras.Input((None, None, channels)), layers.Conv2D(3, 1), layers.GlobalAveragePooling2D()]
+        return keras.Sequential(parts)
+
+    parts = [LogitsDistillation(), FeatureDistillation()]
+    model = Distiller(of_any_size(1), net(2), parts, [1.0, 0.5])
+    assert model.distillation_losses == parts and model.distillation_loss_weights == [1.0, 0.5]
+    with pytest.raises(ValueError, match="inputs of the same shapes"):
+        Distiller(of_any_size(3), net(2), LogitsDistillation())

@@ -16,11 +16,11 @@ __all__ = [
     "is_nested",
     "lists_to_tuples",
 ]
-__all__ += ["map_shape_structure", "map_structure", "pack_sequence_as", "traverse"]
+__all__ += ["map_shape_structure", "map_structure", "map_structure_up_to", "pack_sequence_as", "traverse"]
 
 
 class MAP_TO_NONE:
-    """What a function of `traverse` gives, the class or one of it, where None is to stand for a part."""
+    """What a function of `traverse` gives, the class itself, where None is to stand for a part."""
 
 
 def is_nested(structure: Any) -> bool:
@@ -127,6 +127,36 @@ def map_structure(func: Callable[..., Any], *structures: Any, none_is_leaf: bool
     return _filled(structures[0], iter([None if is_kept(column) else func(*column) for column in columns]))
 
 
+def map_structure_up_to(shallow_structure: Any, func: Callable[..., Any], *structures: Any) -> Any:
+    """The first structure, with what a function makes of the parts that others have where its leaves stand.
+
+    Raises
+    ------
+    ValueError
+        Where there are no others, or one ends above a leaf, or is of other lists, tuples and dicts.
+    """
+    if not structures:
+        raise ValueError("a function is mapped over one structure or several. Received: none")
+    columns = zip(*(_up_to(shallow_structure, deep) for deep in structures), strict=True)
+    return _filled(shallow_structure, iter([func(*column) for column in columns]))
+
+
+def _up_to(shallow, deep):
+    """The parts of a structure at the places of another one's leaves."""
+    if not is_nested(shallow):
+        yield deep
+        return
+    are_dicts = isinstance(shallow, dict) and isinstance(deep, dict)
+    keys = [key for key, _ in _entries(shallow)]
+    if not (are_dicts or type(deep) is type(shallow)) or {*keys} != {key for key, _ in _entries(deep)}:
+        raise ValueError(
+            f"a structure needs the lists, tuples and dicts of the shallow one. Received: {_form(deep)} and "
+            f"{_form(shallow)}"
+        )
+    for key in keys:
+        yield from _up_to(shallow[key], deep[key])
+
+
 def map_shape_structure(func: Callable[[Any], Any], structure: Any) -> Any:
     """The structure, with what a function makes of each shape, a tuple or list of sizes."""
     if isinstance(structure, list | tuple) and all(n is None or isinstance(n, int) for n in structure):
@@ -182,4 +212,4 @@ def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) 
 
 
 def _unless_none(made):
-    return None if made is MAP_TO_NONE or isinstance(made, MAP_TO_NONE) else made
+    return None if made is MAP_TO_NONE else made

@@ -1,5 +1,7 @@
 """Modules that Keras 3 has beside layers, losses and metrics: numbers of Keras 3.15.1 on TensorFlow."""
 
+from collections import OrderedDict, defaultdict, namedtuple
+
 import numpy as np
 import pytest
 
@@ -261,7 +263,7 @@ def test_functions_of_ones_own_over_parts_and_what_a_tensor_is():
         "float32",
     ]
     names = [keras.backend.standardize_dtype(each) for each in (None, float, int, np.float16, "bool", "bfloat16")]
-    assert names == ["float32", "float32", "int32", "float16", "bool", "bfloat16"]
+    assert names == ["float32", "float32", "int64", "float16", "bool", "bfloat16"]
     assert keras.backend.is_float_dtype("float16") and keras.backend.is_int_dtype("uint8")
 
 
@@ -310,3 +312,79 @@ def test_a_schedule_is_one_of_the_librarys_in_files_and_in_subclasses(tmp_path):
     assert loaded.optimizer.get_config()["learning_rate"] == model.optimizer.get_config()["learning_rate"]
     assert float(loaded.optimizer.learning_rate) == pytest.approx(0.15)
     assert isinstance(loaded.optimizer.get_config()["learning_rate"], dict)
+
+
+def test_trees_keep_the_classes_of_dicts_and_the_order_of_an_ordered_one():
+    """What optree gives in Keras 3.15: an OrderedDict goes as it stands, others by their keys in order."""
+    tree, ordered = keras.tree, OrderedDict(b=1, a=[2, 3])
+    assert tree.flatten(ordered) == [1, 2, 3] and tree.flatten(dict(ordered)) == [2, 3, 1]
+    assert tree.flatten_with_path(ordered)[0] == (("b",), 1)
+    made = tree.map_structure(lambda n: -n, ordered)
+    assert type(made) is OrderedDict and list(made.items()) == [("b", -1), ("a", [-2, -3])]
+    assert type(tree.map_structure(abs, defaultdict(list, a=1))) is defaultdict
+    assert list(tree.pack_sequence_as(ordered, [7, 8, 9]).items()) == [("b", 7), ("a", [8, 9])]
+    assert type(tree.traverse(lambda part: None, ordered)) is OrderedDict and dict(ordered) == {"b": 1, "a": [2, 3]}
+
+
+def test_a_tree_is_traversed_to_none_where_keras_says_so():
+    tree = keras.tree
+    assert tree.traverse(lambda part: tree.MAP_TO_NONE if part == 1 else None, [1, {"a": 2}]) == [None, {"a": 2}]
+    assert tree.traverse(lambda part: tree.MAP_TO_NONE if part == 1 else None, (1, 2), top_down=False) == (None, 2)
+
+
+def test_the_shapes_of_a_tree_are_handed_on_as_they_are():
+    assert keras.tree.map_shape_structure(lambda shape: shape, {"a": (None, 2), "b": [3, 4]}) == {
+        "a": (None, 2),
+        "b": [3, 4],
+    }
+
+
+def test_structures_with_named_parts_of_other_forms_are_not_the_same():
+    pair = namedtuple("pair", "x y")
+    keras.tree.assert_same_structure(pair(1, [2]), pair(3, [4]))
+    with pytest.raises(ValueError, match="the same lists, tuples and dicts"):
+        keras.tree.assert_same_structure(pair(1, [2]), pair(1, 2))
+
+
+def test_dtypes_have_the_names_that_keras_gives_with_tensorflow():
+    names = [keras.utils.standardize_dtype(dtype) for dtype in (int, float, bool, str, "string", "int8", np.uint8)]
+    assert names == ["int64", "float32", "bool", "string", "string", "int8", "uint8"]
+
+
+def test_the_largest_numbers_are_found_by_name_too():
+    found = keras.ops.top_k(np.array([3.0, 5.0, 4.0], "float32"), 2)
+    np.testing.assert_array_equal(found.values.numpy(), [5, 4])
+    np.testing.assert_array_equal(found.indices.numpy(), [1, 2])
+
+
+def test_a_file_of_a_distiller_says_that_its_parts_have_their_own(tmp_path):
+    """The teacher, which no call reaches, was met by a KeyError without a word."""
+    model = Distiller(net(4), net(2), LogitsDistillation())
+    model.compile("sgd", loss="mse")
+    model.fit(np.zeros((2, 4, 4, 1)), np.zeros((2, 3)), verbose=0)
+    with pytest.raises(ValueError, match=r"model\.part\.save.*Received: .*kernel"):
+        model.save_weights(tmp_path / "distiller.weights.h5")
+    model.student.save_weights(tmp_path / "student.weights.h5")
+
+
+def test_a_function_is_mapped_down_to_the_leaves_of_a_shallow_structure():
+    tree, deep = keras.tree, {"a": [1, 2], "b": ([3], 4)}
+    assert tree.map_structure_up_to({"a": 0, "b": (0, 0)}, str, deep) == {"a": "[1, 2]", "b": ("[3]", "4")}
+    assert tree.map_structure_up_to(["even", "odd"], lambda n, v: n * len(v), ["a", "b"], [[2, 4], [1]]) == ["aa", "b"]
+    for other in ([1, [2]], {"a": 1}, 3):
+        with pytest.raises(ValueError, match="lists, tuples and dicts of the shallow one"):
+            tree.map_structure_up_to({"a": 0, "b": (0, 0)}, str, other)
+    with pytest.raises(ValueError, match="Received: none"):
+        tree.map_structure_up_to([0], str)
+
+
+def test_a_teacher_of_any_size_teaches_a_student_of_one():
+    def of_any_size(channels):
+        parts = [keras.Input((None, None, channels)), layers.Conv2D(3, 1), layers.GlobalAveragePooling2D()]
+        return keras.Sequential(parts)
+
+    parts = [LogitsDistillation(), FeatureDistillation()]
+    model = Distiller(of_any_size(1), net(2), parts, [1.0, 0.5])
+    assert model.distillation_losses == parts and model.distillation_loss_weights == [1.0, 0.5]
+    with pytest.raises(ValueError, match="inputs of the same shapes"):
+        Distiller(of_any_size(3), net(2), LogitsDistillation())

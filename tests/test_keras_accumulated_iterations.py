@@ -88,3 +88,12 @@ def test_an_update_step_of_ones_own_counts_updates():
     _, seen = trained(optimizer)
     assert seen.numbers == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6]
     assert optimizer.seen == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]  # of the kernel and of the bias
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.SGD(0.1), Own()])
+def test_a_script_adds_to_iterations_that_it_keeps(optimizer):
+    kept = optimizer.iterations
+    kept.assign_add(2)
+    kept.assign_add(3)
+    kept.assign_sub(1)
+    assert int(optimizer.iterations) == 4

@@ -164,3 +164,11 @@ def test_freezing_by_number():
 def test_networks_of_applications_have_keras_numbers_of_layers():
     assert len(keras.applications.ConvNeXtTiny(weights=None).layers) == 135
     assert len(keras.applications.MobileNetV3Small(weights=None).layers) == 164
+
+
+def test_the_activations_of_mobilenet_have_kerass_names():
+    """Numbers of a fresh session: Keras's squeezing has a ReLU, whose further steps are operations."""
+    model = keras.applications.MobileNetV3Small(weights=None, include_top=False, input_shape=(96, 96, 3))
+    names = [layer.name for layer in model.layers]
+    unnamed = [name for name in names if name.startswith(("activation", "re_lu"))]
+    assert unnamed[-4:] == ["activation_15", "activation_16", "re_lu_13", "activation_17"]

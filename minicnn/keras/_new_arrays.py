@@ -15,10 +15,15 @@ def named_dtype(dtype: Any) -> Any:
     return {"bfloat16": "float32"}.get(dtype, dtype) if isinstance(dtype, str) else dtype
 
 
+_OF_PYTHON = {float: "float32", int: "int64", str: "string", "string": "string"}
+
+
 def standardize_dtype(dtype: Any) -> str:
-    """The name of a dtype, that of models for None: "float32" for ``np.float32`` and float, "int32" for int."""
-    if dtype in (None, float, int):
-        return "int32" if dtype is int else floatx()
+    """The name of a dtype, that of models for None; of Python's types as Keras has them with TensorFlow."""
+    if dtype is None:
+        return floatx()
+    if isinstance(dtype, str | type) and dtype in _OF_PYTHON:
+        return _OF_PYTHON[dtype]
     return "bfloat16" if str(dtype) == "bfloat16" else np.dtype(dtype).name
 
 

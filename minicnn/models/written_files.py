@@ -45,11 +45,24 @@ def describe_subclass(model: Model) -> dict[str, Any] | None:
 
 
 def weights_by_name(model: Network) -> dict[str, Weight]:
-    """As `Network.named_weights`, each weight once: a layer may be reached in several ways."""
+    """As `Network.named_weights`, each weight once: a layer may be reached in several ways.
+
+    Raises
+    ------
+    ValueError
+        For weights beside the graph, as those of a teacher, which has no place in it.
+    """
     assert model.inputs  # otherwise NotBuiltError is raised
     names = {}
     for name, weight in model.named_weights().items():
         names.setdefault(weight, name)
+    if others := [w.path for w in model.weights if w not in names]:
+        raise ValueError(
+            f"a file holds the weights that the outputs of a model come from, and model '{model.name}' has others in "
+            "attributes, which no call reaches, but its own training steps do: write the parts that are its attributes "
+            f"into files of their own, model.part.save(…). Received: {', '.join(others[:4])}"
+            + (", …" if len(others) > 4 else "")
+        )
     return {names[w]: w for w in model.weights}
 
 

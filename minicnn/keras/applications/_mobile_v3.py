@@ -7,6 +7,7 @@ from typing import Any
 from minicnn import layers
 from minicnn.graph import Tensor
 from minicnn.keras.applications._mobile import halving_pad, rounded
+from minicnn.layers.names import unique_name
 
 # (factor of the filters inside, filters, kernel, strides, whether it is squeezed and excited, whether swish is hard);
 # 5 and True in kernel and the last two columns are what a minimalistic network has not.
@@ -102,5 +103,6 @@ def _excited(inputs, wide, name):
     x = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}avg_pool")(inputs)
     x = layers.ReLU(name=f"{name}relu")(layers.Conv2D(rounded(wide / 4), 1, padding="same", name=f"{name}conv")(x))
     x = layers.Conv2D(wide, 1, padding="same", name=f"{name}conv_1")(x)
-    x = layers.Activation("hard_sigmoid")(x)  # relu6(x + 3) / 6
+    # Keras has relu6(x + 3) / 6 there, whose layer is a ReLU: by its name those behind it have theirs, activation_17.
+    x = layers.Activation("hard_sigmoid", name=unique_name("ReLU"))(x)
     return layers.Multiply(name=f"{name}mul")([inputs, x])

@@ -166,7 +166,7 @@ class Distiller(models.Model):
             )
         _check_models(teacher, student, given)
         self.teacher, self.student, self.student_loss_weight = teacher, student, student_loss_weight
-        self._losses, self._weights_of_losses = list(given), weights
+        self.distillation_losses, self.distillation_loss_weights = list(given), weights
         self._features = {
             "teacher": _with_layers(teacher, [loss.teacher_layer_name for loss in given]),
             "student": _with_layers(student, [loss.student_layer_name for loss in given]),
@@ -209,8 +209,9 @@ class Distiller(models.Model):
         if len(self._features["student"].outputs) > 1:
             learnt = {**self._features["student"](x, training=True), "": y_pred}
         total: Any = 0.0
-        for loss, weight in zip(self._losses, self._weights_of_losses, strict=True):
-            pair = taught[loss.teacher_layer_name or ""], learnt[loss.student_layer_name or ""]
+        for loss, weight in zip(self.distillation_losses, self.distillation_loss_weights, strict=True):
+            of_student = loss.student_layer_name if loss.teacher_layer_name else None  # as Keras: both by name, or none
+            pair = taught[loss.teacher_layer_name or ""], learnt[of_student or ""]
             loss.validate_outputs(*pair)
             total = total + weight * loss.compute_loss(*pair)
         return total
@@ -222,10 +223,15 @@ def _check_models(teacher, student, given):
             raise ValueError(f"a {role} is a Model. Received: {type(model).__name__}")
     for what in ("inputs", "outputs"):
         shapes = [[tuple(t.shape[1:]) for t in getattr(model, what)] for model in (teacher, student)]
-        if shapes[0] != shapes[1]:
+        if len(shapes[0]) != len(shapes[1]) or not all(map(_fit, *shapes)):
             raise ValueError(f"teacher and student need {what} of the same shapes. Received: {shapes[0]}, {shapes[1]}")
     for loss in given:
         loss.validate_model_compatibility(teacher, student)
+
+
+def _fit(a, b):
+    """Whether two shapes are the same, as far as both are known."""
+    return len(a) == len(b) and all(None in (m, n) or m == n for m, n in zip(a, b, strict=True))
 
 
 def _with_layers(model, names):

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -217,12 +217,19 @@ def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float = 1e-12) ->
     return x / np.maximum(norm(x, order, axis, keepdims=True), epsilon)
 
 
-def top_k(x: Any, k: int, sorted: bool = True) -> tuple[Any, np.ndarray]:
+class TopK(NamedTuple):
+    """What `top_k` gives, as Keras's arrays of TensorFlow have it."""
+
+    values: Any
+    indices: Any
+
+
+def top_k(x: Any, k: int, sorted: bool = True) -> TopK:
     """(values, indices) of the k largest numbers of the last axis, the largest first."""
     x = x if isinstance(x, Recorded) else np.asarray(x)
     indices = np.argsort(-value_of(x), axis=-1, kind="stable")[..., : int(k)]
     rows = np.indices(indices.shape, sparse=True)[:-1]
-    return x[(*rows, indices)], indices.astype("int32")
+    return TopK(x[(*rows, indices)], indices.astype("int32"))
 
 
 def in_top_k(targets: Any, predictions: Any, k: int) -> np.ndarray:

@@ -119,6 +119,14 @@ class Iterations(int):
         """Change the optimizer's number."""
         self.optimizer.iterations = int(value) * self.batches
 
+    def assign_add(self, delta: int) -> None:
+        """Add to the optimizer's number, which may be another one by now."""
+        self.assign(int(self.optimizer.iterations) // self.batches + int(delta))
+
+    def assign_sub(self, delta: int) -> None:
+        """Subtract from the optimizer's number."""
+        self.assign_add(-int(delta))
+
     def numpy(self) -> np.int64:
         """The number, as TensorFlow has it."""
         return np.int64(self)

@@ -1,12 +1,13 @@
 """``tf.math``: the functions of ``tf`` itself, and logarithms."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn.keras import ops
 from minicnn.keras._names import lookup as _lookup
 from minicnn.keras._operations import entering as _entering
+from minicnn.keras.ops._further import TopK
 from minicnn.keras.tensorflow import _functions, _further, nn
 
 if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
@@ -77,13 +78,6 @@ def in_top_k(targets: Any, predictions: Any, k: int, name: str | None = None) ->
     return _functions.of_tensorflow((numbers > np.take_along_axis(numbers, classes[:, None], -1)).sum(-1) < int(k))
 
 
-class TopK(NamedTuple):
-    """What `top_k` gives."""
-
-    values: Any
-    indices: Any
-
-
 @_entering
 def confusion_matrix(
     labels: Any, predictions: Any, num_classes: int | None = None, weights: Any = None, dtype: Any = "int32"
@@ -96,6 +90,4 @@ def confusion_matrix(
     return _functions.as_tensor(matrix, dtype)
 
 
-__all__ = sorted(
-    name for name in globals() if not name.startswith("_") and name not in ("nn", "np", "ops", "NamedTuple", "TopK")
-)
+__all__ = sorted(name for name in globals() if not name.startswith("_") and name not in ("nn", "np", "ops", "TopK"))

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from minicnn.nested import leaves, packed, paths
+__all__ = [
+    "MAP_TO_NONE",
+    "assert_same_paths",
+    "assert_same_structure",
+    "flatten",
+    "flatten_with_path",
+    "is_nested",
+    "lists_to_tuples",
+]
+__all__ += ["map_shape_structure", "map_structure", "map_structure_up_to", "pack_sequence_as", "traverse"]
 
-__all__ = ["assert_same_paths", "assert_same_structure", "flatten", "flatten_with_path", "is_nested", "lists_to_tuples"]
-__all__ += ["map_shape_structure", "map_structure", "pack_sequence_as", "traverse"]
+
+class MAP_TO_NONE:
+    """What a function of `traverse` gives, the class itself, where None is to stand for a part."""
 
 
 def is_nested(structure: Any) -> bool:
@@ -17,13 +29,41 @@ def is_nested(structure: Any) -> bool:
 
 
 def flatten(structure: Any) -> list[Any]:
-    """The leaves in order, those of dicts by their keys in order."""
-    return leaves(structure)
+    """The leaves in order, those of dicts by their keys in order, of an OrderedDict as it stands."""
+    return [leaf for _, leaf in _walk(structure)]
+
+
+def _entries(part):
+    """(key or place, entry): dicts by their keys in order, an OrderedDict, which has one of its own, in that."""
+    if not isinstance(part, dict):
+        return list(enumerate(part))
+    return [(key, part[key]) for key in (part if isinstance(part, OrderedDict) else sorted(part, key=str))]
+
+
+def _walk(part, path=()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """(path, leaf) of every leaf."""
+    if not is_nested(part):
+        yield path, part
+        return
+    for key, entry in _entries(part):
+        yield from _walk(entry, (*path, key))
+
+
+def _filled(part, values):
+    """A part of a structure with the next leaves."""
+    if not is_nested(part):
+        return next(values)
+    parts = {key: _filled(entry, values) for key, entry in _entries(part)}
+    if isinstance(part, dict):
+        made = copy.copy(part)  # of its class: an OrderedDict, a defaultdict
+        made.update(parts)
+        return made
+    return type(part)(*parts.values()) if hasattr(part, "_fields") else type(part)(parts.values())
 
 
 def flatten_with_path(structure: Any) -> list[tuple[tuple[Any, ...], Any]]:
     """Each leaf behind the keys and places that lead to it."""
-    return list(zip(paths(structure), leaves(structure), strict=True))
+    return list(_walk(structure))
 
 
 def assert_same_structure(a: Any, b: Any) -> None:
@@ -44,7 +84,9 @@ def assert_same_structure(a: Any, b: Any) -> None:
 def _form(structure):
     if isinstance(structure, dict):
         return {key: _form(structure[key]) for key in sorted(structure, key=str)}
-    return type(structure)(map(_form, structure)) if type(structure) in (list, tuple) else is_nested(structure)
+    if hasattr(structure, "_fields"):
+        return type(structure)(*map(_form, structure))
+    return type(structure)(map(_form, structure)) if isinstance(structure, list | tuple) else "…"
 
 
 def assert_same_paths(a: Any, b: Any) -> None:
@@ -55,8 +97,9 @@ def assert_same_paths(a: Any, b: Any) -> None:
     ValueError
         Where they do not.
     """
-    if paths(a) != paths(b):
-        raise ValueError(f"two structures need leaves at the same places. Received: {paths(a)} and {paths(b)}")
+    of_a, of_b = ([path for path, _ in _walk(structure)] for structure in (a, b))
+    if of_a != of_b:
+        raise ValueError(f"two structures need leaves at the same places. Received: {of_a} and {of_b}")
 
 
 def map_structure(func: Callable[..., Any], *structures: Any, none_is_leaf: bool = True) -> Any:
@@ -79,15 +122,45 @@ def map_structure(func: Callable[..., Any], *structures: Any, none_is_leaf: bool
         raise ValueError("a function is mapped over one structure or several. Received: none")
     for other in structures[1:]:
         assert_same_structure(structures[0], other)
-    columns = zip(*map(leaves, structures), strict=True)
+    columns = zip(*map(flatten, structures), strict=True)
     is_kept = (lambda column: False) if none_is_leaf else (lambda column: all(leaf is None for leaf in column))
-    return packed(structures[0], [None if is_kept(column) else func(*column) for column in columns])
+    return _filled(structures[0], iter([None if is_kept(column) else func(*column) for column in columns]))
+
+
+def map_structure_up_to(shallow_structure: Any, func: Callable[..., Any], *structures: Any) -> Any:
+    """The first structure, with what a function makes of the parts that others have where its leaves stand.
+
+    Raises
+    ------
+    ValueError
+        Where there are no others, or one ends above a leaf, or is of other lists, tuples and dicts.
+    """
+    if not structures:
+        raise ValueError("a function is mapped over one structure or several. Received: none")
+    columns = zip(*(_up_to(shallow_structure, deep) for deep in structures), strict=True)
+    return _filled(shallow_structure, iter([func(*column) for column in columns]))
+
+
+def _up_to(shallow, deep):
+    """The parts of a structure at the places of another one's leaves."""
+    if not is_nested(shallow):
+        yield deep
+        return
+    are_dicts = isinstance(shallow, dict) and isinstance(deep, dict)
+    keys = [key for key, _ in _entries(shallow)]
+    if not (are_dicts or type(deep) is type(shallow)) or {*keys} != {key for key, _ in _entries(deep)}:
+        raise ValueError(
+            f"a structure needs the lists, tuples and dicts of the shallow one. Received: {_form(deep)} and "
+            f"{_form(shallow)}"
+        )
+    for key in keys:
+        yield from _up_to(shallow[key], deep[key])
 
 
 def map_shape_structure(func: Callable[[Any], Any], structure: Any) -> Any:
     """The structure, with what a function makes of each shape, a tuple or list of sizes."""
     if isinstance(structure, list | tuple) and all(n is None or isinstance(n, int) for n in structure):
-        return func(tuple(structure))
+        return func(structure)
     if isinstance(structure, dict):
         return {key: map_shape_structure(func, part) for key, part in structure.items()}
     return type(structure)(map_shape_structure(func, part) for part in structure)
@@ -101,9 +174,9 @@ def pack_sequence_as(structure: Any, flat_sequence: Sequence[Any]) -> Any:
     ValueError
         Where they are not as many.
     """
-    if len(flat_sequence) != len(leaves(structure)):
-        raise ValueError(f"{len(leaves(structure))} leaves are needed. Received: {len(flat_sequence)}")
-    return packed(structure, flat_sequence)
+    if len(flat_sequence) != len(flatten(structure)):
+        raise ValueError(f"{len(flatten(structure))} leaves are needed. Received: {len(flat_sequence)}")
+    return _filled(structure, iter(flat_sequence))
 
 
 def lists_to_tuples(structure: Any) -> Any:
@@ -125,12 +198,18 @@ def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) 
         Whether it is asked before it is asked for the parts, of which then only those of what it left are visited.
     """
     if top_down and (made := func(structure)) is not None:
-        return made
+        return _unless_none(made)
     if isinstance(structure, dict):
-        structure = {key: traverse(func, part, top_down) for key, part in structure.items()}
+        parts = {key: traverse(func, part, top_down) for key, part in _entries(structure)}
+        structure = copy.copy(structure)
+        structure.update(parts)
     elif is_nested(structure):
         parts = [traverse(func, part, top_down) for part in structure]
         structure = type(structure)(*parts) if hasattr(structure, "_fields") else type(structure)(parts)
     if not top_down and (made := func(structure)) is not None:
-        return made
+        return _unless_none(made)
     return structure
+
+
+def _unless_none(made):
+    return None if made is MAP_TO_NONE else made

@@ -282,6 +282,20 @@ def test_fused_equals_unfused(name, backend, options, shape, seed):
 
 
 @every_backend
+def test_a_normalization_folded_into_a_dense_layer(backend, rng):
+    """Of more samples than inputs: the chains above have fewer, and their kernels, as large, are left as they are."""
+    stack = [Dense(7), BatchNormalization(epsilon=0.1), ReLU()]
+    model = mc.Sequential([Input((4,)), *stack])
+    randomize(stack, rng)
+    x = rng.normal(size=(5, 4))
+    kernel, bias, gamma, beta, mean, variance = (w.astype(np.float64) for w in model.get_weights())
+    expected = np.maximum(gamma * (x @ kernel + bias - mean) / np.sqrt(variance + 0.1) + beta, 0)
+    folded = run(model.graph, [x], None, backend, training=False, fuses=True, dtype="float64")
+    assert [type(place.step).__name__ for place in folded.plan.places] == ["FusedDense"]
+    assert_close(folded.outputs[0], expected, 1e-10)
+
+
+@every_backend
 @pytest.mark.parametrize("fuses", [False, True])
 @pytest.mark.parametrize("name", CHAINS)
 def test_gradcheck_of_chains(name, backend, fuses, seed):

@@ -161,6 +161,7 @@ def shared(tmp_path, monkeypatch):
     """A folder of two processes, of which the other one still runs when it is asked for the first three times."""
     asked = []
     monkeypatch.setattr(claims, "_shared", [str(tmp_path), lambda: bool(asked.append(1)) or len(asked) < 4])
+    monkeypatch.setattr(claims, "_own", set())
     monkeypatch.setattr(claims, "_PAUSE", 0)
     return tmp_path, asked
 
@@ -189,6 +190,39 @@ def test_what_the_other_process_has_finished_is_not_waited_for(shared):
     assert asked == []
 
 
+def test_a_kernel_that_was_interrupted_is_begun_again_at_once(shared):
+    folder, asked = shared
+    for _ in range(2):  # Ctrl-C, and the cell of a notebook once more: the claim is its own
+        claims.begin_or_wait(folder / "disk" / "kernel")
+    assert asked == []
+
+
+def test_another_thread_may_end_the_waiting(shared, monkeypatch):
+    folder, _ = shared
+    answers = [True, False]
+
+    def other_runs():
+        claims.forget()  # as where another plan begins, or the interpreter ends
+        return answers.pop(0)
+
+    monkeypatch.setattr(claims, "_shared", [str(folder), other_runs])
+    claims.begin(str(folder), "kernel")
+    claims.begin_or_wait(folder / "disk" / "kernel")
+    assert answers == []
+
+
+def test_a_cache_that_may_not_be_read_any_more_is_not_waited_for(shared):
+    class Unreadable:
+        name = "kernel"
+
+        def exists(self):
+            raise PermissionError(13, "Permission denied")
+
+    claims.begin(str(shared[0]), "kernel")
+    claims.begin_or_wait(Unreadable())
+    assert shared[1] == []
+
+
 def test_without_a_folder_both_compile(tmp_path):
     assert claims.begin(str(tmp_path / "gone"), "kernel")
     assert claims.begin(str(tmp_path / "gone"), "kernel")
@@ -199,9 +233,11 @@ def test_the_second_process_leaves_what_the_first_has_begun(tmp_path, monkeypatc
     monkeypatch.setattr(launch.Kernel, "is_on_disk", lambda self, kinds: False)
     monkeypatch.setattr(launch.Kernel, "compiled", lambda self, kinds: compiled.append(kinds))
     monkeypatch.setattr(sys.modules[__name__], "_double", kernel)
-    kinds = kernel._kinds([np.ones(3)])
-    claims.begin(str(tmp_path), kernel.file(kinds).name)
+    kinds, folder = kernel._kinds([np.ones(3)]), tmp_path / "shared"
+    folder.mkdir()
+    claims.begin(str(folder), kernel.file(kinds).name)
     others = kernel._kinds([np.ones(3, np.float32)])
     tasks = [((__name__, "_double"), own) for own in (kinds, others)]
-    second_compiler.compile_all(tasks, str(tmp_path))
+    second_compiler.compile_all(tasks, str(folder))
     assert compiled == [others]
+    assert not folder.exists()  # nobody else would remove it if the first one had been killed

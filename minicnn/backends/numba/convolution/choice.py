@@ -39,8 +39,8 @@ from minicnn.geometry import MAX_TAPS, Window
 
 _TRANSFORM = 250  # of a tile of 36 vectors, either way, with loads and stores
 _PRODUCT = 1.4  # a multiply-add of the 36 short products, measured in those of one long product
-# By which Winograd must be better, since transforming the kernel is not counted. Than sums over winners, by whether
-# ReLU is among what they are behind: then more of them may be dead than the estimate has.
+# By which Winograd must be better: the transform of the kernel is counted by `has_tiles_enough` alone. Than sums over
+# winners, by whether ReLU is among what they are behind: then more of them may be dead than the estimate has.
 _MARGIN, _SPARSE_MARGIN = 1.2, {True: 1.5, False: 1.0}
 _TAPS = TILE_KERNEL, 5  # along an axis
 # Of a vector of the kernel, in memory that is not in the first cache; what it must be of the tiles' work to be kept;

@@ -16,6 +16,7 @@ _MOST_SECONDS = 20  # that one process waits for the other, which may have been 
 _PAUSE = 0.005
 
 _shared = []  # the folder, and how to ask whether the other process runs; nothing without one
+_own = set()  # names of what this process has begun, and may begin again where Ctrl-C interrupted it
 
 
 def begin(folder: str, name: str) -> bool:
@@ -45,11 +46,26 @@ def begin_or_wait(file: Path | None) -> None:
     file : Path or None
         Where the kernel's machine code is kept.
     """
-    if not _shared or file is None or file.exists() or begin(_shared[0], file.name):
+    shared = tuple(_shared)  # another thread, or the end of the interpreter, may clear it meanwhile
+    if not shared or file is None or file.name in _own:
+        return
+    folder, other_runs = shared
+    if _exists(file):
+        return
+    if begin(folder, file.name):
+        _own.add(file.name)
         return
     end = time.monotonic() + _MOST_SECONDS
-    while not file.exists() and _shared[1]() and time.monotonic() < end:
+    while not _exists(file) and other_runs() and time.monotonic() < end:
         time.sleep(_PAUSE)
+
+
+def _exists(file):
+    """Whether there is a file; nothing is waited for in a folder that may not be read any more."""
+    try:
+        return file.exists()
+    except OSError:
+        return True
 
 
 def new_folder() -> str:
@@ -62,6 +78,7 @@ def new_folder() -> str:
 
 def share(folder: str, other_runs: Callable[[], bool]) -> None:
     """Let this process wait for another one."""
+    _own.clear()
     _shared[:] = [folder, other_runs]
 
 
@@ -74,4 +91,5 @@ def remove_folder() -> None:
 
 def forget() -> None:
     """The other process is not this one's, but its parent's."""
+    _own.clear()
     _shared.clear()

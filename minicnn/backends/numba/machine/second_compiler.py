@@ -12,6 +12,7 @@ import ctypes
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -112,15 +113,18 @@ def compile_all(tasks: list, folder: str) -> None:
     tasks : list of ((str, str), tuple of numba type)
         A kernel's `place`, and the types of its arguments.
     folder : str
-        See `claims`.
+        See `claims`. It is removed in the end: who asked may have been killed.
     """
     anything = ctypes.cast(ctypes.pythonapi.Py_IncRef, ctypes.c_void_p).value  # what kernels call is never called here
     parent = os.getppid()  # under Windows perhaps a launcher of this process
-    for (module, name), kinds in tasks:
-        if os.getppid() != parent:
-            return
-        kernel = getattr(import_module(module), name)
-        for symbol in kernel.symbols(kinds):
-            llvmlite.binding.add_symbol(symbol, anything)
-        if not kernel.is_on_disk(kinds) and claims.begin(folder, kernel.file(kinds).name):
-            kernel.compiled(kinds)
+    try:
+        for (module, name), kinds in tasks:
+            if os.getppid() != parent:
+                return
+            kernel = getattr(import_module(module), name)
+            for symbol in kernel.symbols(kinds):
+                llvmlite.binding.add_symbol(symbol, anything)
+            if not kernel.is_on_disk(kinds) and claims.begin(folder, kernel.file(kinds).name):
+                kernel.compiled(kinds)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -283,11 +283,11 @@ def test_fused_equals_unfused(name, backend, options, shape, seed):
 
 @every_backend
 def test_a_normalization_folded_into_a_dense_layer(backend, rng):
-    """Of more samples than inputs: the chains above have fewer, and their kernels, as large, are left as they are."""
+    """At every place of an image: in the chains above, kernels are larger than the output, and left as they are."""
     stack = [Dense(7), BatchNormalization(epsilon=0.1), ReLU()]
-    model = mc.Sequential([Input((4,)), *stack])
+    model = mc.Sequential([Input((5, 4)), *stack])
     randomize(stack, rng)
-    x = rng.normal(size=(5, 4))
+    x = rng.normal(size=(3, 5, 4))
     kernel, bias, gamma, beta, mean, variance = (w.astype(np.float64) for w in model.get_weights())
     expected = np.maximum(gamma * (x @ kernel + bias - mean) / np.sqrt(variance + 0.1) + beta, 0)
     folded = run(model.graph, [x], None, backend, training=False, fuses=True, dtype="float64")
@@ -325,9 +325,9 @@ def test_gradcheck_of_chains(name, backend, fuses, seed):
 def test_what_fuses():
     """The steps of a fused plan, by name: a rule that silently stops matching is noticed here."""
 
-    def steps(layers_, training, count=200):
+    def steps(layers_, training):
         model = mc.Sequential([Input((9, 9, 2)), *layers_])
-        plan = run(model.graph, [np.ones((count, 9, 9, 2))], training=training, fuses=True).plan
+        plan = run(model.graph, [np.ones((1, 9, 9, 2))], training=training, fuses=True).plan
         return [type(place.step).__name__ for place in plan.places]
 
     options = {"filters": 4, "kernel_size": 3}
@@ -342,15 +342,14 @@ def test_what_fuses():
         "conv bn bn": (["Conv2D"] + ["BatchNormalization"] * 2, ["FusedConv2D", "BatchNormalization"]),
         "conv average relu": (["Conv2D", "AveragePooling2D", "ReLU"],) * 2,
         "conv max-limited relu": (["Conv2D", "ReLU", "MaxPooling2D"],) * 2,
-        "dense bn relu": (["Flatten", "Dense", "FusedNormalization"], ["Flatten", "FusedDense"]),
+        "dense bn relu": (["Flatten", "Dense", "FusedNormalization"],) * 2,
         "dense relu dense relu": (["Flatten", "FusedDense", "FusedDense"],) * 2,
     }
     for name, (training, inference) in expected.items():
         assert steps(CHAINS[name](options), True) == training, name
         assert steps(CHAINS[name](options), False) == inference, name
-    many = {"filters": 200, "kernel_size": 5}  # 10,000 weights, 5,000 numbers of an image's output: what is less work
-    assert steps(CHAINS["conv bn relu"](many), False, count=1) == ["Conv2D", "FusedNormalization"]
-    assert steps(CHAINS["conv bn relu"](many), False, count=2) == ["FusedConv2D"]
+    large = {"filters": 4, "kernel_size": 8}  # 512 weights, 16 numbers of an image's output: what is less work
+    assert steps(CHAINS["conv bn relu"](large), False) == ["Conv2D", "FusedNormalization"]
 
 
 def test_grouped_convolutions_do_not_merge_with_pooling(seed):

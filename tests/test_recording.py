@@ -118,6 +118,19 @@ def test_python_is_asked_once(python_steps, rng):
     np.testing.assert_array_equal(first, second)
 
 
+def test_what_was_predicted_before_changes_no_bit(rng):
+    """Plans for many images serve a few, too: with the same steps as one that is made for a few."""
+    stack = [layers.Conv2D(8, 3), layers.BatchNormalization(), layers.Conv2D(64, 3), layers.BatchNormalization()]
+    model = mc.Sequential([mc.Input((6, 6, 3)), *stack, layers.Flatten(), layers.Dense(9), layers.BatchNormalization()])
+    x = rng.random((90, 6, 6, 3), np.float32)
+    for weight in model.weights:
+        weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    fresh = mc.models.clone_model(model)
+    fresh.set_weights(model.get_weights())
+    model.predict_on_batch(x)
+    np.testing.assert_array_equal(model.predict_on_batch(x[:2]), fresh.predict_on_batch(x[:2]))
+
+
 def test_changed_weights_count(rng):
     """Weights that are set, trained, or changed in place between two predictions."""
     model, x = network(), rng.random((2, 12, 12, 1), np.float32)

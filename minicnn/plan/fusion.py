@@ -33,7 +33,7 @@ class Rule(NamedTuple):
         Of the steps. A layer counts as what its `fused` returns, with nothing merged into it.
     part : str
         The attribute of `first` that becomes the second step.
-    when : function of both, and of how many numbers the first one makes of a batch
+    when : function of both, and of how many numbers the first one makes of a sample
         Whether they merge.
     in_training : bool
         Whether they merge in training too.
@@ -61,7 +61,7 @@ convolution, ReLU joins the addition.
 """
 
 
-def fuse(program: Program, kept: set[int], training: bool, batch_size: int) -> None:
+def fuse(program: Program, kept: set[int], training: bool) -> None:
     """Merge steps of `program` by `RULES`, in place.
 
     Parameters
@@ -71,12 +71,10 @@ def fuse(program: Program, kept: set[int], training: bool, batch_size: int) -> N
         Values that must stay: outputs, and what a loss reads.
     training : bool
         Whether steps act as in training where nothing else is said at their place.
-    batch_size : int
-        Samples of the largest batch.
     """
 
     def merged(place, then):
-        first, n = place.step.fused(), batch_size * math.prod(program.shapes[place.output])
+        first, n = place.step.fused(), math.prod(program.shapes[place.output])
         for rule in RULES:
             may = isinstance(first, rule.first) and isinstance(then.step, rule.then) and rule.when(first, then.step, n)
             if may and (rule.in_training or not (training or then.training)):

@@ -76,7 +76,7 @@ class Plan:
         kept = {*program.outputs, *heads}
         simplify(program, kept, training)
         if self.backend.fuses if fuses is None else fuses:
-            fuse(program, kept, training, batch_size)
+            fuse(program, kept, training)
         self.places: list[Place] = program.places
         self.acts_as_in_training: bool = training or any(p.training or p.step.draws_anew for p in self.places)
         self.wiring: Wiring = Wiring(program, heads, store, batch_size, training, input_gradients)

@@ -99,6 +99,19 @@ class Written(keras.Model):
         return self.dense(x)
 
 
+def test_a_clone_of_a_stack_that_is_not_built_has_all_weights_once_it_is():
+    """Also those of layers that are added to it later."""
+    stack = keras.Sequential([layers.Dense(4), layers.Dense(2)])
+    clone, x = keras.models.clone_model(stack), np.ones((3, 5), np.float32)
+    stack(x), clone(x)
+    assert [w.shape for w in clone.weights] == [(5, 4), (4,), (4, 2), (2,)]
+    clone.set_weights(stack.get_weights())
+    np.testing.assert_array_equal(np.asarray(clone(x)), np.asarray(stack(x)))
+    grown = keras.models.clone_model(stack)
+    grown.add(layers.Dense(3))
+    assert [w.shape for w in grown.weights] == [(5, 4), (4,), (4, 2), (2,), (2, 3), (3,)]
+
+
 def test_clones_are_compiled_and_may_be_unbuilt():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.125, momentum=0.5), "mse", metrics=["mae"])

@@ -507,7 +507,9 @@ def network_of(model):
 
 def test_images_need_not_be_copied(rng, monkeypatch):
     copied = []
-    monkeypatch.setattr(NUMBA, "load", lambda array, source: copied.append(source) or array.__setitem__(..., source))
+    monkeypatch.setattr(
+        backends.get("numba"), "load", lambda array, source: copied.append(source) or array.__setitem__(..., source)
+    )
     model, x = network(), large("in a line", rng)
     model.predict_on_batch(x)
     assert len(copied) == 1
@@ -523,7 +525,7 @@ def test_images_of_a_single_tap_need_not_be_copied(rng, monkeypatch):
     inputs = mc.Input((30, 30, 64))
     model = mc.Model(inputs, layers.Conv2D(1, 1)(inputs))
     model.predict_on_batch(rng.random((2, 30, 30, 64), np.float32))
-    monkeypatch.setattr(NUMBA, "load", None)
+    monkeypatch.setattr(backends.get("numba"), "load", None)
     x = readable(rng.random((2, 30, 30, 64), np.float32))
     expected = np.tensordot(x.astype(float), model.get_weights()[0][0, 0].astype(float), 1)
     np.testing.assert_allclose(model.predict_on_batch(x), expected, rtol=1e-4, atol=1e-4)

@@ -209,7 +209,9 @@ class InOrder(Asked):
         known = super().weights  # type: ignore[misc]
         if not is_asked(sys._getframe(1)):
             return known
-        return weights_listed(self, known) if self._listing is None else [known[place] for place in self._listing]
+        if self._listing is None or len(self._listing) != len(known):  # layers may have been added, or built, since
+            return weights_listed(self, known)
+        return [known[place] for place in self._listing]
 
     def list_like(self, model: Any) -> None:
         """Have the weights of a copy in the order in which the model that it is a copy of lists its own."""

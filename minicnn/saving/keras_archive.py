@@ -71,7 +71,7 @@ class Reader(BaseReader):
         self.config: Config | None = model_from_keras(modernized(described, metadata.get("keras_version")))
         self._compiled = described.get("compile_config")
         if not is_model(self.config) and isinstance(described.get("build_config"), dict):
-            self.input_shapes = described["build_config"].get("input_shape")
+            self.input_shapes: Any = described["build_config"].get("input_shape")
         self._is_own = "minicnn_training" in metadata
         if isinstance(metadata.get("minicnn_training"), dict):
             self.training: dict[str, Any] = metadata["minicnn_training"]

@@ -29,6 +29,15 @@ def _setting(name: str) -> tuple[Callable[[], None], Callable[[], None], Callabl
     return enable, disable, is_enabled
 
 
+enable_interactive_logging: Callable[[], None]
+disable_interactive_logging: Callable[[], None]
+enable_traceback_filtering: Callable[[], None]
+disable_traceback_filtering: Callable[[], None]
+enable_flash_attention: Callable[[], None]
+disable_flash_attention: Callable[[], None]
+is_interactive_logging_enabled: Callable[[], bool]
+is_traceback_filtering_enabled: Callable[[], bool]
+is_flash_attention_enabled: Callable[[], bool]
 enable_interactive_logging, disable_interactive_logging, is_interactive_logging_enabled = _setting(
     "interactive_logging"
 )

@@ -74,7 +74,8 @@ class LogitsDistillation(DistillationLoss):
     def __init__(self, temperature: float = 3.0, loss: Any = "kl_divergence") -> None:
         if not isinstance(temperature, int | float) or not temperature > 0:
             raise ValueError(f"a temperature is a number above 0. Received: temperature={temperature!r}")
-        self.temperature, self.loss = temperature, _losses_of(loss)
+        self.temperature: float = temperature
+        self.loss: Any = _losses_of(loss)
 
     def compute_loss(self, teacher_outputs: Any, student_outputs: Any, **kwargs: Any) -> Any:
         """The sum over the outputs."""
@@ -104,8 +105,9 @@ class FeatureDistillation(DistillationLoss):
     def __init__(
         self, loss: Any = "mse", teacher_layer_name: str | None = None, student_layer_name: str | None = None
     ) -> None:
-        self.loss = _losses_of(loss)
-        self.teacher_layer_name, self.student_layer_name = teacher_layer_name, student_layer_name
+        self.loss: Any = _losses_of(loss)
+        self.teacher_layer_name: str | None = teacher_layer_name
+        self.student_layer_name: str | None = student_layer_name
 
     def validate_model_compatibility(self, teacher: Any, student: Any) -> None:
         """Raise a ValueError where a model has no layer of the name."""
@@ -142,6 +144,12 @@ class Distiller(models.Model):
         For a weight outside of [0, 1], another number of weights than of losses, no loss, or models that do not fit.
     """
 
+    teacher: Any
+    student: Any
+    student_loss_weight: float
+    distillation_losses: list[DistillationLoss]
+    distillation_loss_weights: list[float]
+
     def __init__(
         self,
         teacher: Any,
@@ -172,9 +180,9 @@ class Distiller(models.Model):
             "student": _with_layers(student, [loss.student_layer_name for loss in given]),
         }
         teacher.trainable = False
-        self.student_loss_tracker = metrics.Mean(name="student_loss")
-        self.distillation_loss_tracker = metrics.Mean(name="distillation_loss")
-        self.total_loss_tracker = metrics.Mean(name="total_loss")
+        self.student_loss_tracker: metrics.Mean = metrics.Mean(name="student_loss")
+        self.distillation_loss_tracker: metrics.Mean = metrics.Mean(name="distillation_loss")
+        self.total_loss_tracker: metrics.Mean = metrics.Mean(name="total_loss")
 
     def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **kwargs: Any) -> None:
         """As of any model; `loss` is that of the student's outputs and the targets, and has to be given."""

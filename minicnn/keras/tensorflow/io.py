@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
@@ -123,7 +124,9 @@ def _is_grey(contents):
         return image.mode in ("1", "L", "LA", "I;16", "I", "F")
 
 
-decode_png = decode_bmp = decode_gif = decode_image
+decode_png: Callable[..., EagerArray] = decode_image
+decode_bmp: Callable[..., EagerArray] = decode_image
+decode_gif: Callable[..., EagerArray] = decode_image
 
 
 def decode_jpeg(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -114,7 +115,8 @@ def as_bytes(bytes_or_text: Any, encoding: str = "utf-8") -> bytes:
     return bytes(bytes_or_text) if isinstance(bytes_or_text, bytes | bytearray) else str(bytes_or_text).encode(encoding)
 
 
-as_str = as_str_any = as_text
+as_str = as_text
+as_str_any: Callable[..., str] = as_text
 
 
 def __getattr__(name: str) -> Any:

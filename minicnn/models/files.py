@@ -179,10 +179,8 @@ def put(model: Model, file: Reader) -> None:
 
 def put_weights(model: Model, filepath: str | PathLike[str], skip_mismatch: bool, by_name: bool) -> None:
     """Read weights from a file; arguments and errors as for `Model.load_weights`."""
-    parts = (model, *(layers_within(model) if model.built else ()))
-    own = {
-        type(part).__name__: type(part) for part in parts if not is_of_package(type(part))
-    }  # known, as they are here
+    kinds = dict.fromkeys(map(type, (model, *(layers_within(model) if model.built else ()))))
+    own = {kind.__name__: kind for kind in kinds if not is_of_package(kind)}  # known, as they are here
     with custom_object_scope(own), saving.open_file(filepath) as file, named_in_errors(filepath):
         if not skip_mismatch and not by_name:
             with _hint(FileFormatError, "the weights are not", "skip_mismatch=True leaves such layers as they are"):

@@ -86,7 +86,7 @@ FLOORS = {
         ("half",),
         ("matrix",),
         ("fetching", "finite", "memory", "numbers", "offsets"),
-        ("launch", "parallel", "denormals", "vectors"),
+        ("launch", "parallel", "denormals", "tables", "vectors"),
         ("recording",),
         ("pool",),
         ("scheduling",),

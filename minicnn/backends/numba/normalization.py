@@ -414,7 +414,7 @@ def _close_gradients(sums, out, state, training, p, table):
 
 @parallel_kernel
 def _batch_norm_backward(pool, x, y, dy, out, state, relu, training, p):
-    sums, table = filled((1 + 2 * p.chunks) * p.padded, 0, np.empty(0, np.float64)), _affine(state, p, 5, state.mean)
+    sums, table = filled((1 + 2 * p.chunks) * p.padded, 0, np.float64), _affine(state, p, 5, state.mean)
     in_parallel(pool, p.chunks, _gradient_sums_chunk, (x, y, dy, out.dadded, table, sums, relu, p))
     _close_gradients(sums, out, state, training, p, table)
     in_parallel(pool, p.chunks if len(out.dx) > 0 else 0, _input_gradient_chunk, (x, y, dy, out, table, relu, p))

@@ -3,14 +3,15 @@
 import numpy as np
 
 from minicnn.backends.numba.convolution.tile_images import image_memory, load_image, multiply_lines, put_line
-from minicnn.backends.numba.convolution.tile_tables import forward_of
+from minicnn.backends.numba.convolution.tile_tables import Forward, forward_of
 from minicnn.backends.numba.machine.batch import chunks_of, images_of
-from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.compiled import borrowing, inline
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import floor_of
 from minicnn.backends.numba.machine.memory import copy, filled
 from minicnn.backends.numba.machine.offsets import flat, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.tables import table_at
 from minicnn.backends.numba.pooling import Pooled, pool_cells
 from minicnn.backends.numba.tiles.block import TILES_CODE, configure, release, tile_registers
 from minicnn.backends.numba.tiles.emulation import SIDE
@@ -54,7 +55,7 @@ def product_time(x: np.ndarray, kernel: np.ndarray, window: Window, pieces: int)
     return len(x) * window.out_height * window.out_width * kernel.size * products // PRODUCTS_PER_NANOSECOND
 
 
-@inline
+@borrowing
 def _pool_band(sums, cells, out, at, relu, band, filters):
     """Pool a band of sums and store it from element `at` on; `cells` is memory for its cells."""
     size = len(band.cells) * filters
@@ -63,7 +64,7 @@ def _pool_band(sums, cells, out, at, relu, band, filters):
     return put_row(cells, 0, size, floor_of(False, sums), out.y, at)
 
 
-@inline
+@borrowing
 def _put_band(sums, y, at, count, relu, band, lines):
     """Store so many lines of sums from element `at` on."""
     total = np.float32(0)
@@ -76,7 +77,7 @@ def _put_band(sums, y, at, count, relu, band, lines):
 @inline
 def _chunk(chunk, x, packed, first, out, relu, chunks, tables):
     """Returns whether all outputs are finite."""
-    source, lines, _, band = tables
+    source, lines, band = tables.source, tables.lines, tables.band
     memory, registers, total = image_memory(source, lines.pieces), tile_registers(), np.float32(0)
     sums = filled(band.size, -np.inf, first)  # what pooling finds in its padding
     cells = filled(len(band.cells) * lines.count, 0, first)
@@ -99,9 +100,10 @@ def _chunk(chunk, x, packed, first, out, relu, chunks, tables):
 
 
 @parallel_kernel(typed=2, uses=TILES_CODE)
-def _conv2d(pool, x, y, kernel, bias, winner, keeps_winner, relu, chunks, tables):
+def _conv2d(pool, x, y, kernel, bias, winner, keeps_winner, relu, chunks, words):
     """Returns whether all outputs are finite."""
-    lines, out = tables.lines, Pooled(y, winner, keeps_winner)
+    tables, out = table_at(words, 0, Forward), Pooled(y, winner, keeps_winner)
+    lines = tables.lines
     packed = pack_matrix(pool, kernel, tables.kernel_rows, lines.count, lines.pieces)
     first = filled(lines.width + SIDE, 0, bias)
     copy(bias, 0, lines.count, first, 0)

@@ -12,16 +12,17 @@ from minicnn.backends.numba.convolution.gradients import Masked, masked_pixels
 from minicnn.backends.numba.convolution.pooled import Winners, spread_cells
 from minicnn.backends.numba.convolution.tile_forward import product_time
 from minicnn.backends.numba.convolution.tile_images import image_memory, load_image, multiply_lines, put_line
-from minicnn.backends.numba.convolution.tile_tables import Lines, backward_of, whole_tiles
+from minicnn.backends.numba.convolution.tile_tables import Backward, Phase, backward_of, whole_tiles
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
-from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.compiled import borrowing, inline
 from minicnn.backends.numba.machine.finite import all_finite
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import floor_of
 from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import flat, outer_sum, strides, table_cache
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.tables import laid_out, table_at
 from minicnn.backends.numba.tiles.block import (
     TILE,
     TILES_CODE,
@@ -104,19 +105,18 @@ def conv2d_backward(
 @table_cache
 def _cells_of(pool, filters):
     if pool is None:
-        return Cells(0, 0, strides(0, 0), strides(0, 0), 1, 0, filters)
+        return laid_out(Cells(0, 0, strides(0, 0), strides(0, 0), 1, 0, filters))
     pixel = whole_tiles(filters)
-    return Cells(
-        *(pool.out_height, pool.out_width * filters, strides(pool.out_width, pool.stride_x * pixel)),
-        outer_sum(strides(pool.kernel_height, pool.in_width * pixel), strides(pool.kernel_width, pixel)),
-        *(pool.kernel_height, pool.stride_y, pixel),
-    )
+    cells = strides(pool.out_width, pool.stride_x * pixel)
+    taps = outer_sum(strides(pool.kernel_height, pool.in_width * pixel), strides(pool.kernel_width, pixel))
+    sizes = pool.out_height, pool.out_width * filters
+    return laid_out(Cells(*sizes, cells, taps, pool.kernel_height, pool.stride_y, pixel))
 
 
 # -------------------------------------------------------------------------------------------- the gradient that comes
 
 
-@inline
+@borrowing
 def _load_masked(incoming, image, t, rows, framed, dbias):
     """An image of dy in pieces, in its frame; dbias += its sum over the pixels. `rows` is memory for a line."""
     frame, dy, y = t.frame, incoming.dy, incoming.y
@@ -133,7 +133,7 @@ def _load_masked(incoming, image, t, rows, framed, dbias):
         split(rows, 0, frame.row_size, framed, frame.first + line * frame.padded_row)
 
 
-@inline
+@borrowing
 def _load_winners(incoming, image, t, rows, framed, dbias):
     """The same behind pooling: a pixel that is no winner gets nothing.
 
@@ -159,7 +159,7 @@ def _load_winners(incoming, image, t, rows, framed, dbias):
 # ------------------------------------------------------------------------------------------------ the input gradient
 
 
-@inline
+@borrowing
 def _transpose_tap(tap, kernel, channels, filters, turned):
     """(F, C) of a tap."""
     size = channels * filters
@@ -174,26 +174,26 @@ def _pack_transposed(pool, kernel, t):
     return pack_matrix(pool, turned, t.dx.kernel_rows, t.inputs, t.pieces)
 
 
-@inline
+@borrowing
 def _input_gradient(registers, framed, packed, first, band, dx, image, t):
     """dx of an image, phase by phase. Returns 0, or NaN."""
-    total, row = np.float32(0), t.frame.padded_row
-    width = (t.inputs + SIDE - 1) // SIDE * SIDE
-    for place, height, columns, dx_place, dx_row, dx_step, first_step, last_step in t.dx.phases:
-        lines = Lines(row, t.filters, columns, t.dx.rows, t.dx.steps, first_step, last_step, width, t.inputs, t.pieces)
-        for y in range(0, height, 2):
-            count, line = min(2, height - y), columns * width
-            multiply_lines(registers, (framed, place + y * row), packed, first, (band, 0, line), count, lines)
+    total = np.float32(0)
+    for at in t.dx.places:
+        phase = table_at(t.dx.phases, at, Phase)
+        lines = phase.lines
+        for y in range(0, phase.height, 2):
+            count, line, start = min(2, phase.height - y), lines.columns * lines.width, phase.place + y * lines.down
+            multiply_lines(registers, (framed, start), packed, first, (band, 0, line), count, lines)
             for i in range(count):
-                at = image * t.image + dx_place + (y + i) * dx_row
-                total += put_line(band, i * line, lines, floor_of(False, band), dx, at, dx_step)
+                target = image * t.image + phase.dx_place + (y + i) * phase.dx_row
+                total += put_line(band, i * line, lines, floor_of(False, band), dx, target, phase.dx_step)
     return total
 
 
 # ----------------------------------------------------------------------------------------------- the kernel gradient
 
 
-@inline
+@borrowing
 def _pack_image(source, framed, right, left, number_in_group, t):
     """Tiles of an image, x and dy in pieces, in their places among those of a group."""
     g, at = t.dkernel, 0
@@ -213,7 +213,7 @@ def _pack_image(source, framed, right, left, number_in_group, t):
                 pack_turned(framed.array, start, g.gradient_rows, 0, left, place * TILE)
 
 
-@inline
+@borrowing
 def _add_products(registers, right, left, zeros, sums, is_first, images, t):
     """sums (T, F, C), in whole tiles, += the products of a group of images."""
     g = t.dkernel
@@ -236,12 +236,12 @@ def _add_products(registers, right, left, zeros, sums, is_first, images, t):
                 )
 
 
-@inline
+@borrowing
 def _sums_size(t):
     return t.taps * t.dkernel.filter_tiles * t.dkernel.channel_tiles * SIDE * SIDE
 
 
-@inline
+@borrowing
 def _unpack(tap, sums, dkernel, t):
     """dkernel (C, F) of a tap from its sums (F, C), in whole tiles. Returns whether it is finite."""
     filters, channels = t.dkernel.filter_tiles * SIDE, t.dkernel.channel_tiles * SIDE
@@ -288,11 +288,11 @@ def _chunk(chunk, x, packed, incoming, sums, chunks, t):
 
 
 @parallel_kernel(typed=2, uses=TILES_CODE)
-def _conv2d_backward(pool, x, dy, y, winner, cells, kernel, out, chunks, t):
+def _conv2d_backward(pool, x, dy, y, winner, cells, kernel, out, chunks, words):
     """Returns whether all gradients are finite."""
-    incoming = Incoming(dy, y, winner, cells)
+    incoming, t = Incoming(dy, y, winner, table_at(cells, 0, Cells)), table_at(words, 0, Backward)
     dx, dkernel, dbias = out
-    packed = _pack_transposed(pool, kernel, t) if len(dx) > 0 else np.empty(0, np.uint16)
+    packed = _pack_transposed(pool, kernel, t) if len(dx) > 0 else scratch(0, np.uint16)
     sums = batch.sums_for(chunks, dx, _sums_size(t) if len(dkernel) > 0 else 0, t.filters, kernel)
     is_finite = in_parallel(pool, chunks.count, _chunk, (x, packed, incoming, sums, chunks, t))
     batch.add_up(pool, sums.dbias, chunks.count, dbias)

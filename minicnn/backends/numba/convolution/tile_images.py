@@ -8,7 +8,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.convolution.tile_tables import Lines, Source
-from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.compiled import borrowing, inline
 from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.numba.tiles.block import (
     TILE,
@@ -66,7 +66,7 @@ def load_image(source: Source, x: np.ndarray, image: int, memory: Image) -> Piec
     return patches
 
 
-@inline
+@borrowing
 def _cut_patches(source, framed, start, patches, at):
     """Copies in vectors: the next strip is written over what is beyond one, and zeros over what is beyond the last."""
     size = len(source.strips) * source.strip
@@ -79,7 +79,7 @@ def _cut_patches(source, framed, start, patches, at):
     patches[at : at + SIDE] = 0
 
 
-@inline
+@borrowing
 def multiply_lines(
     registers: np.ndarray,
     left: tuple[np.ndarray, int],
@@ -117,14 +117,14 @@ def multiply_lines(
                     registers,
                     LeftTiles(array, start + y * lines.down + x * lines.step, lines.down, lines.step),
                     RightTiles(packed, n // SIDE * beside, beside),
-                    Steps(lines.steps, lines.first_step, lines.last_step),
+                    Steps(lines.steps, 0, len(lines.steps) // 2),
                     Sums(first, n, 0, 0),
                     Sums(sums, at + y * line + x * lines.width + n, line, lines.width),
                     Area(1 if y + 1 == count else 2, 1 if n + SIDE == lines.width else 2),
                 )
 
 
-@inline
+@borrowing
 def put_line(sums: np.ndarray, start: int, lines: Lines, floor: float, out: np.ndarray, at: int, step: int) -> float:
     """Pixels of a line of sums to where they belong, `step` elements apart; returns 0, or NaN if one is not finite."""
     if lines.width == lines.count == step:

@@ -13,6 +13,7 @@ import numpy as np
 from minicnn.backends.numba.convolution.direct import convolution
 from minicnn.backends.numba.convolution.gradients import phases_of
 from minicnn.backends.numba.machine.offsets import Frame, frame, input_frame, outer_sum, strides, table_cache
+from minicnn.backends.numba.machine.tables import laid_out
 from minicnn.backends.numba.tiles.block import DEPTH, PRODUCTS, TILE
 from minicnn.backends.numba.tiles.emulation import SIDE
 from minicnn.geometry import Window
@@ -53,8 +54,6 @@ class Lines(NamedTuple):
     columns: int  # pixels of a line
     rows: int  # of a tile
     steps: np.ndarray
-    first_step: int
-    last_step: int
     width: int  # numbers of a pixel's sums, in whole tiles
     count: int  # of them that count
     pieces: int
@@ -161,8 +160,8 @@ def steps_of(starts: np.ndarray, piece: int, columns: int, pieces: int, first: i
 
 
 @table_cache
-def forward_of(window: Window, pool: Window | None, channels: int, filters: int, pieces: int) -> Forward:
-    """The tables of a convolution, alone or with pooling."""
+def forward_of(window: Window, pool: Window | None, channels: int, filters: int, pieces: int) -> np.ndarray:
+    """The tables of a convolution, alone or with pooling: a `Forward`, laid out."""
     columns = window.out_width if pool is None else _pooled_columns(pool)
     band = _plain_band(window.out_height, columns, filters) if pool is None else _pooled_band(pool, filters)
     source, (own, depth) = source_of(window, channels), lowered(window, channels)
@@ -172,9 +171,9 @@ def forward_of(window: Window, pool: Window | None, channels: int, filters: int,
     lines = Lines(
         *(own.stride_y * row, own.stride_x * depth, columns, tile_rows(columns)),
         steps_of(starts, source.size + source.zeros, filters, pieces),
-        *(0, len(starts) * len(PRODUCTS[pieces]), whole_tiles(filters), filters, pieces),
+        *(whole_tiles(filters), filters, pieces),
     )
-    return Forward(source, lines, kernel_rows, band)
+    return laid_out(Forward(source, lines, kernel_rows, band))
 
 
 def _plain_band(height, columns, channels):
@@ -209,14 +208,23 @@ def _pooled_band(pool, filters):
 # ------------------------------------------------------------------------------------------------ the gradients
 
 
-class InputGradient(NamedTuple):
-    """The input gradient, phase by phase of the pixels that meet the same taps."""
+class Phase(NamedTuple):
+    """Pixels of dx that meet the same taps."""
 
-    # (phases, 8): where dy lies, lines, columns, where dx begins, from line to line and pixel to pixel of dx, and which
-    # steps.
-    phases: np.ndarray
+    place: int  # where dy lies
+    height: int  # lines
+    dx_place: int
+    dx_row: int  # from line to line
+    dx_step: int  # from pixel to pixel
+    lines: Lines
+
+
+class InputGradient(NamedTuple):
+    """The input gradient, phase by phase."""
+
+    phases: np.ndarray  # each a `Phase`, laid out
+    places: np.ndarray  # where each begins
     rows: int  # of a tile
-    steps: np.ndarray
     kernel_rows: np.ndarray  # of the transposed kernel, (T·F, C)
     width: int  # of a band of two lines
 
@@ -258,28 +266,25 @@ class Backward(NamedTuple):
 
 
 @table_cache
-def backward_of(window: Window, channels: int, filters: int, pieces: int) -> Backward:
-    """The tables of a convolution's gradients."""
+def backward_of(window: Window, channels: int, filters: int, pieces: int) -> np.ndarray:
+    """The tables of a convolution's gradients: a `Backward`, laid out."""
     own, depth = lowered(window, channels)
     row_phases, column_phases, (top, bottom, left, right) = phases_of(window)
     reach = (own.kernel_width - 1) * own.dilation_x // own.stride_x
     dy_frame = frame(window.out_height, window.out_width, filters, top, bottom, left, max(right, reach - left))
     zeros = DEPTH * filters + whole_tiles(filters) + DEPTH
     phases = row_phases, column_phases
-    return Backward(
-        source_of(window, channels),
-        dy_frame,
-        zeros,
-        _input_gradient(window, phases, dy_frame, zeros, (channels, filters, pieces)),
-        _kernel_gradient(window, dy_frame, (channels, filters, pieces)),
-        *(channels, depth, filters, own.taps, pieces, window.in_height * window.in_width * channels),
-    )
+    dx = _input_gradient(window, phases, dy_frame, zeros, (channels, filters, pieces))
+    dkernel = _kernel_gradient(window, dy_frame, (channels, filters, pieces))
+    sizes = channels, depth, filters, own.taps, pieces, window.in_height * window.in_width * channels
+    return laid_out(Backward(source_of(window, channels), dy_frame, zeros, dx, dkernel, *sizes))
 
 
 def _input_gradient(window, phases, dy_frame, zeros, sizes):
     (row_phases, column_phases), (channels, filters, pieces) = phases, sizes
-    row, size, table, steps, kernel_rows = dy_frame.padded_row, dy_frame.size + zeros, [], [], []
-    done = 0  # tiles
+    row, size, width = dy_frame.padded_row, dy_frame.size + zeros, whole_tiles(channels)
+    most, tile = max(len(c.inputs) for c in column_phases), tile_rows(min(len(c.inputs) for c in column_phases))
+    table, kernel_rows, done = [], [], 0  # tiles
     for rows in row_phases:
         for columns in column_phases:
             back = outer_sum(-rows.back * row, -columns.back * filters)
@@ -287,20 +292,16 @@ def _input_gradient(window, phases, dy_frame, zeros, sizes):
             order = np.argsort(back, kind="stable")  # from left to right, so that neighbours are one run
             offsets = outer_sum(back[order], strides(filters, 1))
             starts, own_rows = cut(offsets, outer_sum(taps[order] * filters, strides(filters, 1)) * channels)
-            first = sum(len(s) for s in steps) // 2
-            steps.append(steps_of(starts, size, channels, pieces, done))
+            steps = steps_of(starts, size, channels, pieces, done)
             kernel_rows.append(own_rows)
             done += len(starts)
             place = dy_frame.first + rows.outputs[0] * row + columns.outputs[0] * filters
             dx_place = (rows.inputs[0] * window.in_width + columns.inputs[0]) * channels
             strides_of_dx = window.stride_y * window.in_width * channels, window.stride_x * channels
-            sizes_of_dx = len(rows.inputs), len(columns.inputs)
-            table.append((place, *sizes_of_dx, dx_place, *strides_of_dx, first, first + len(steps[-1]) // 2))
-    table = np.array(table, np.int64)
-    return InputGradient(
-        *(table, tile_rows(table[:, 2].min()), np.concatenate(steps), np.concatenate(kernel_rows)),
-        table[:, 2].max() * whole_tiles(channels),
-    )
+            lines = Lines(row, filters, len(columns.inputs), tile, steps, width, channels, pieces)
+            table.append(laid_out(Phase(place, len(rows.inputs), dx_place, *strides_of_dx, lines)))
+    places = np.cumsum([0, *map(len, table[:-1])])
+    return InputGradient(np.concatenate(table), places, tile, np.concatenate(kernel_rows), most * width)
 
 
 def _kernel_gradient(window, dy_frame, sizes):

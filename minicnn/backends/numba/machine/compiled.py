@@ -1,6 +1,8 @@
 """What all machine code of this backend has in common: how Numba compiles it, and where it is kept."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import llvmlite.binding
@@ -25,11 +27,36 @@ def inline(function: _Function) -> _Function:
     return njit(pipeline_class=Part, **OPTIONS)(function)
 
 
+def borrowing(function: _Function) -> _Function:
+    """Decorator: `inline` for a function that keeps no array. It makes none and returns none, and counts no references.
+
+    Numba counts those of all arrays at every call, in a third of the code. An array that such a function made, or had
+    from one that is `inline`, would stay in memory for ever.
+    """
+    return njit(pipeline_class=Part, _nrt=False, **OPTIONS)(function)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """While Numba compiles, Python's collector of cycles waits.
+
+    It would walk over all objects of the compiler, again and again, for a seventh of the time.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def c_function(function: Callable, *argument_types: types.Type) -> CFunc:
     """A function compiled on its own, that returns nothing and is called through its ``address``."""
     code = CFunc(function, (argument_types, types.void), locals={}, options=OPTIONS, pipeline_class=SelfContained)
     code._cache = cache_of(function) or code._cache
-    code.compile()
+    with without_collector():
+        code.compile()
     return code
 
 

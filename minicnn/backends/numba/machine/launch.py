@@ -15,7 +15,7 @@ from numba import njit, typeof, types
 from numba.core.registry import cpu_target
 
 from minicnn.backends.numba.machine import claims, pool
-from minicnn.backends.numba.machine.compiled import OPTIONS, SharedCode
+from minicnn.backends.numba.machine.compiled import OPTIONS, SharedCode, without_collector
 from minicnn.backends.numba.machine.disk_cache import cache_of, file_of
 from minicnn.backends.numba.machine.packed import note_packed_entry
 from minicnn.backends.numba.machine.recording import call, wanted
@@ -118,7 +118,8 @@ class Kernel:
     def compiled(self, kinds: tuple[types.Type, ...]) -> Callable:
         """The entry for arguments of these types; what it calls must be provided."""
         self._dispatcher._cache = cache_of(self._dispatcher.py_func) or self._dispatcher._cache
-        entry = self._dispatcher.compile(kinds)
+        with without_collector():
+            entry = self._dispatcher.compile(kinds)
         note_packed_entry(self._dispatcher.overloads[kinds])
         return entry
 

@@ -1,8 +1,10 @@
 """Memory of kernels: scratch arrays, and filling, copying and transposing parts of arrays."""
 
 import numpy as np
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
@@ -10,13 +12,24 @@ from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
 _CACHE_LINE, _VECTOR_SLACK = 64, 64  # bytes
 
 
-@inline
-def scratch(size: int, like: np.ndarray) -> np.ndarray:
-    """Uninitialised 1-D array of the dtype of `like`, aligned and with room behind it for a vector."""
-    itemsize = like.itemsize
-    raw = np.empty(size + (_CACHE_LINE + _VECTOR_SLACK) // itemsize, like.dtype)
-    first = (-raw.ctypes.data % _CACHE_LINE) // itemsize
-    return raw[first : first + size]
+@intrinsic
+def scratch(typingctx, size, like):
+    """Uninitialised 1-D array of the dtype of `like`, an array or a NumPy type, aligned and with room for a vector.
+
+    (NumPy's `empty` and a view that begins where a cache line does take far longer to compile.)
+    """
+    return types.Array(like.dtype, 1, "C")(types.int64, like), _emit_scratch
+
+
+def _emit_scratch(context, builder, signature, args):
+    kind, size = signature.return_type, args[0]
+    itemsize = ir.Constant(size.type, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+    bytes_of_all = builder.add(builder.mul(size, itemsize), ir.Constant(size.type, _VECTOR_SLACK))
+    owner = context.nrt.meminfo_alloc_aligned(builder, bytes_of_all, _CACHE_LINE)
+    array = context.make_array(kind)(context, builder)
+    data = builder.bitcast(context.nrt.meminfo_data(builder, owner), array.data.type)
+    populate_array(array, data=data, shape=[size], strides=[itemsize], itemsize=itemsize, meminfo=owner)
+    return array._getvalue()
 
 
 @inline
@@ -27,12 +40,20 @@ def filled(size: int, value: float, like: np.ndarray) -> np.ndarray:
     return array
 
 
-@inline
-def fill(array: np.ndarray, start: int, count: int, value: float) -> None:
+@intrinsic
+def fill(typingctx, array, start, count, value):
     """array[start : start + count] = value. (Numba's own slice assignment takes far longer to compile.)"""
-    number, target = array.dtype.type(value), array[start : start + count]
-    for i in range(count):
-        target[i] = number
+    return types.void(array, types.int64, types.int64, types.unliteral(value)), _emit_fill
+
+
+def _emit_fill(context, builder, signature, args):
+    kind = signature.args[0]
+    pointer, start, count, value = Emitter(context, builder, kind).plain(signature.args, args)
+    number = context.cast(builder, value, signature.args[3], kind.dtype)
+    target = builder.gep(pointer, [start])
+    with cgutils.for_range(builder, count) as loop:
+        builder.store(number, builder.gep(target, [loop.index]))
+    return context.get_dummy_value()
 
 
 @intrinsic

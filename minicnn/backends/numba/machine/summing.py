@@ -110,7 +110,7 @@ def close(outer, sums, y, factor, p):
 
 
 def _over_parts(pool, y, inputs, numbers, factor, p):
-    sums = scratch(p.tasks * p.padded, np.empty(0, np.float64))
+    sums = scratch(p.tasks * p.padded, np.float64)
     in_parallel(pool, p.tasks, task, (sums, y, inputs, numbers, factor, p))  # noqa: F821
     if p.parts > 1:
         for outer in range(p.outer):

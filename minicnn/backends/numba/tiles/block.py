@@ -295,11 +295,6 @@ def _emit_call(builder, symbol, values):
 
 
 @intrinsic
-def _configure(typingctx, registers):
-    return types.void(registers), lambda *args: _emit_primitive("minicnn_configure_tiles", *args)
-
-
-@intrinsic
 def release(typingctx, registers):
     """Empty this thread's registers: before a task returns."""
     return types.void(registers), lambda *args: _emit_primitive("minicnn_release_tiles", *args)
@@ -313,16 +308,21 @@ def _emit_primitive(symbol, context, builder, signature, args):
 @inline
 def tile_registers() -> np.ndarray:
     """A task's memory for `configure` and `multiply_tiles`."""
-    return scratch(REGISTERS_SIZE, np.empty(0, np.uint8))
+    return scratch(REGISTERS_SIZE, np.uint8)
 
 
-@inline
-def configure(registers: np.ndarray, rows: int) -> None:
+@intrinsic
+def configure(typingctx, registers, rows):
     """Load this thread's configuration: sums and left tiles of so many rows, right ones of 16."""
-    for i in range(64):
-        registers[i] = 0
-    registers[0] = 1  # the only palette
-    for tile in range(8):
-        registers[16 + 2 * tile] = 64  # bytes of a row
-        registers[48 + tile] = rows if tile < 6 else SIDE
-    _configure(registers)
+    return types.void(registers, types.int64), _emit_configure
+
+
+def _emit_configure(context, builder, signature, args):
+    memory, byte = context.make_array(signature.args[0])(context, builder, args[0]).data, ir.IntType(8)
+    cgutils.memset(builder, memory, ir.Constant(ir.IntType(64), 64), 0)
+    own = {0: byte(1)}  # the only palette
+    own.update({16 + 2 * tile: byte(64) for tile in range(8)})  # bytes of a row
+    own.update({48 + tile: builder.trunc(args[1], byte) if tile < 6 else byte(SIDE) for tile in range(8)})
+    for place, value in own.items():
+        builder.store(value, builder.gep(memory, [ir.IntType(64)(place)]))
+    return _emit_primitive("minicnn_configure_tiles", context, builder, signature, args)

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.backends import memory
-from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.compiled import borrowing, inline
 from minicnn.backends.numba.machine.launch import parallel_kernel, serial_kernel
 from minicnn.backends.numba.machine.matrix import floor_of
-from minicnn.backends.numba.machine.memory import copy, filled, scratch
+from minicnn.backends.numba.machine.memory import copy, fill, filled, scratch
 from minicnn.backends.numba.machine.offsets import flat, strides, table_cache, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.tables import laid_out, table_at
 from minicnn.backends.numba.tiles.block import (
     DEPTH,
     PRODUCTS,
@@ -33,7 +34,6 @@ from minicnn.backends.numba.tiles.block import (
 )
 from minicnn.backends.numba.tiles.emulation import SIDE
 from minicnn.backends.numba.tiles.packing import (
-    Pieces,
     number,
     numbers_of,
     pack_matrix,
@@ -117,6 +117,16 @@ def dense_backward(
     return is_finite
 
 
+class _Left(NamedTuple):
+    """How the left operand of a task lies when it is packed: all its rows, some of k."""
+
+    size: int
+    row: int  # from row to row of a tile
+    down: int  # from tile to tile
+    inner: int  # from k tile to k tile
+    turned_rows: np.ndarray  # where each row lies of what is packed turned
+
+
 class Product(NamedTuple):
     """How a product (rows, inner) · (inner, columns) is cut."""
 
@@ -126,7 +136,7 @@ class Product(NamedTuple):
     left_is_turned: bool
     right_is_turned: bool
     pieces: int
-    products: np.ndarray  # (pairs of pieces, 2)
+    steps: np.ndarray  # of `_TILES_TOGETHER` tiles along k
     row_blocks: int
     columns_together: int  # of a task
     column_blocks: int
@@ -134,32 +144,48 @@ class Product(NamedTuple):
     tiles: int  # k tiles
     column_tiles: int
     right_rows: np.ndarray  # where each row of the right operand begins, -1 for none
+    left: _Left
 
 
 @table_cache
 def product_of(
     rows: int, columns: int, inner: int, left_is_turned: bool, right_is_turned: bool, pieces: int
-) -> Product:
-    """The `Product` of two matrices; how it is cut depends on their shapes alone."""
+) -> tuple[Product, np.ndarray]:
+    """The `Product` of two matrices, also laid out; how it is cut depends on their shapes alone."""
     row_blocks = -(-rows // _ROWS)
     together = _MANY_COLUMNS if row_blocks * columns >= _ENOUGH_TASKS * _MANY_COLUMNS else _FEW_COLUMNS
     column_blocks = -(-columns // together)
     parts = max(1, min(_ENOUGH_TASKS // (row_blocks * column_blocks), inner // _LEAST_OF_A_PART))
-    tiles = -(-inner // DEPTH)
+    tiles, column_tiles = -(-inner // DEPTH), -(-columns // SIDE)
+    left = _left_of(left_is_turned)
+    steps = [
+        (k * left.inner + i * left.size, (k * column_tiles * pieces + j) * TILE)
+        for k in range(_TILES_TOGETHER)
+        for i, j in PRODUCTS[pieces]
+    ]
     right_rows = np.pad(strides(inner, columns), (0, tiles * DEPTH - inner), constant_values=-1)
-    return Product(
-        *(rows, columns, inner, left_is_turned, right_is_turned, pieces, np.array(PRODUCTS[pieces], np.int64)),
-        *(row_blocks, together, column_blocks, parts, tiles, -(-columns // SIDE), right_rows),
+    product = Product(
+        *(rows, columns, inner, left_is_turned, right_is_turned, pieces, np.array(steps, np.int64)),
+        *(row_blocks, together, column_blocks, parts, tiles, column_tiles, right_rows, left),
     )
+    return product, laid_out(product)
+
+
+def _left_of(is_turned):
+    depth, offsets = _TILES_TOGETHER * DEPTH, strides(DEPTH, _ROWS)
+    if is_turned:
+        return _Left(_ROWS * depth, DEPTH, _TILES_TOGETHER * TILE, TILE, offsets)
+    row = depth + _GAP
+    return _Left(_ROWS * row, row, SIDE * row, DEPTH, offsets)
 
 
 def _launch(left, right, out, bias, relu, pieces):
     (left, left_is_turned), (right, right_is_turned) = left, right
     inner = left.shape[0 if left_is_turned else 1]
-    p = product_of(len(out), out.shape[1], inner, left_is_turned, right_is_turned, pieces)
-    time = p.rows * p.columns * p.inner * len(p.products) // _PRODUCTS_PER_NANOSECOND
+    p, words = product_of(len(out), out.shape[1], inner, left_is_turned, right_is_turned, pieces)
+    time = p.rows * p.columns * p.inner * len(PRODUCTS[pieces]) // _PRODUCTS_PER_NANOSECOND
     arrays = bias, numbers_of(left), numbers_of(right), numbers_of(out)
-    return _product.launch(time, *arrays, relu, p, chunks=p.row_blocks * p.column_blocks * p.parts)
+    return _product.launch(time, *arrays, relu, words, chunks=p.row_blocks * p.column_blocks * p.parts)
 
 
 # -------------------------------------------------------------------------------------------- the right operand
@@ -184,65 +210,31 @@ def _pack_columns(task, right, packed, p):
 # --------------------------------------------------------------------------------------------- the left operand
 
 
-class _Left(NamedTuple):
-    """The left operand of a task, packed: all its rows, some of k."""
-
-    pieces: Pieces
-    row: int  # from row to row of a tile
-    down: int  # from tile to tile
-    inner: int  # from k tile to k tile
-
-
-@inline
-def _left_memory(p):
-    """Memory for the rows of a task, and how they lie in it."""
-    depth = _TILES_TOGETHER * DEPTH
-    if p.left_is_turned:
-        return _Left(pieces_of(_ROWS * depth, 0, p.pieces), DEPTH, _TILES_TOGETHER * TILE, TILE)
-    row = depth + _GAP
-    return _Left(pieces_of(_ROWS * row, 0, p.pieces), row, SIDE * row, DEPTH)
-
-
-@inline
+@borrowing
 def _pack_left(left, own, row, rows, first, last, p):
     """The numbers k from `first` to `last` of some rows of the left operand."""
     for r in range(rows):
-        split(left, (row + r) * p.inner + first, last - first, own.pieces, r * own.row)
+        split(left, (row + r) * p.inner + first, last - first, own, r * p.left.row)
 
 
 @inline
 def _pack_left_turned(left, own, row, rows, first, last, p):
     """The same of a transposed one, whose rows are k."""
-    pieces, offsets = pieces_of(DEPTH * _ROWS, 0, p.pieces), np.empty(DEPTH, np.int64)
-    for i in range(DEPTH):
-        offsets[i] = i * _ROWS
+    pieces = pieces_of(DEPTH * _ROWS, 0, p.pieces)
     for k in range(first, last, DEPTH):
         count = min(DEPTH, last - k)
         if count < DEPTH:
-            pieces.array[:] = 0  # what an earlier tile has left there
+            fill(pieces.array, 0, len(pieces.array), 0)  # what an earlier tile has left there
         for i in range(count):
             split(left, (k + i) * p.rows + row, rows, pieces, i * _ROWS)
         for r in range(0, rows, SIDE):
-            at = r // SIDE * own.down + (k - first) // DEPTH * own.inner
+            at = r // SIDE * p.left.down + (k - first) // DEPTH * p.left.inner
             for piece in range(p.pieces):
-                target = at + piece * own.pieces.step
-                pack_turned(pieces.array, piece * pieces.step + r, offsets, 0, own.pieces.array, target)
+                target, start = at + piece * own.step, piece * pieces.step + r
+                pack_turned(pieces.array, start, p.left.turned_rows, 0, own.array, target)
 
 
 # --------------------------------------------------------------------------------------------------- the product
-
-
-@inline
-def _steps_of(own, p):
-    """The steps of `_TILES_TOGETHER` tiles along k."""
-    count = len(p.products)
-    steps = np.empty(2 * _TILES_TOGETHER * count, np.int64)
-    for k in range(_TILES_TOGETHER):
-        for i in range(count):
-            at = 2 * (k * count + i)
-            steps[at] = p.products[i, 0] * own.pieces.step + k * own.inner
-            steps[at + 1] = (k * p.column_tiles * p.pieces + p.products[i, 1]) * TILE
-    return steps
 
 
 class _Place(NamedTuple):
@@ -257,7 +249,7 @@ class _Place(NamedTuple):
     width: int  # numbers from row to row of its sums
 
 
-@inline
+@borrowing
 def _place_of(task, p):
     part, block = task // (p.row_blocks * p.column_blocks), task % (p.row_blocks * p.column_blocks)
     row, column = block // p.column_blocks * _ROWS, block % p.column_blocks * p.columns_together
@@ -266,10 +258,10 @@ def _place_of(task, p):
     return _Place(row, rows, column, columns, first, last, p.columns_together)
 
 
-@inline
-def _add_tiles(registers, own, packed, steps, k, first, sums, place, p):
+@borrowing
+def _add_tiles(registers, own, packed, zeros, k, first, sums, place, p):
     """sums += the products of so many tiles along k as are packed, from tile k on."""
-    tiles, zeros = min(_TILES_TOGETHER, place.last - k), np.zeros(2 * SIDE, np.float32)
+    steps = Steps(p.steps, 0, len(p.steps) // (2 * _TILES_TOGETHER) * min(_TILES_TOGETHER, place.last - k))
     start, beside = (k * p.column_tiles + place.column // SIDE) * p.pieces * TILE, p.pieces * TILE
     for i in range(0, place.rows, 2 * SIDE):
         for j in range(0, place.columns, 2 * SIDE):
@@ -277,9 +269,9 @@ def _add_tiles(registers, own, packed, steps, k, first, sums, place, p):
             begin = out if k > place.first else Sums(first, place.column + j, 0, 0) if k == 0 else Sums(zeros, 0, 0, 0)
             multiply_tiles(
                 registers,
-                LeftTiles(own.pieces.array, i // SIDE * own.down, own.down, own.row),
+                LeftTiles(own.array, i // SIDE * p.left.down, p.left.down, p.left.row),
                 RightTiles(packed, start + j // SIDE * beside, beside),
-                Steps(steps, 0, tiles * len(p.products)),
+                steps,
                 begin,
                 out,
                 Area(1 if place.rows - i <= SIDE else 2, 1 if place.columns - j <= SIDE else 2),
@@ -289,8 +281,8 @@ def _add_tiles(registers, own, packed, steps, k, first, sums, place, p):
 @inline
 def _task(task, left, packed, first, out, parts, relu, p):
     """A block of rows and columns of the product, or a part of its sums. Returns whether it is finite."""
-    place, own = _place_of(task, p), _left_memory(p)
-    sums, steps, registers = scratch(_ROWS * place.width, first), _steps_of(own, p), tile_registers()
+    place, own, registers = _place_of(task, p), pieces_of(p.left.size, 0, p.pieces), tile_registers()
+    sums, zeros = scratch(_ROWS * place.width, first), filled(2 * SIDE, 0, first)
     configure(registers, SIDE)
     for k in range(place.first, place.last, _TILES_TOGETHER):
         last = min((k + _TILES_TOGETHER) * DEPTH, place.last * DEPTH, p.inner)
@@ -298,7 +290,7 @@ def _task(task, left, packed, first, out, parts, relu, p):
             _pack_left_turned(left, own, place.row, place.rows, k * DEPTH, last, p)
         else:
             _pack_left(left, own, place.row, place.rows, k * DEPTH, last, p)
-        _add_tiles(registers, own, packed, steps, k, first, sums, place, p)
+        _add_tiles(registers, own, packed, zeros, k, first, sums, place, p)
     release(registers)
     total, start = np.float32(0), place.row * p.columns + place.column
     for r in range(place.rows):
@@ -316,7 +308,7 @@ def _task(task, left, packed, first, out, parts, relu, p):
     return total == 0
 
 
-@inline
+@borrowing
 def _add_parts(row, parts, out, relu, p):
     """A row of the product, from its parts, added in their order. Returns whether it is finite."""
     sums, size = parts[row * p.columns : (row + 1) * p.columns], p.rows * p.columns
@@ -328,10 +320,11 @@ def _add_parts(row, parts, out, relu, p):
 
 
 @parallel_kernel(uses=TILES_CODE)
-def _product(pool, bias, left, right, out, relu, p):
+def _product(pool, bias, left, right, out, relu, words):
     """Returns whether all of it is finite."""
+    p = table_at(words, 0, Product)
     if p.right_is_turned:
-        packed = scratch(p.tiles * p.column_tiles * p.pieces * TILE, np.empty(0, np.uint16))
+        packed = scratch(p.tiles * p.column_tiles * p.pieces * TILE, np.uint16)
         in_parallel(pool, p.column_tiles, _pack_columns, (right, packed, p))
     else:
         packed = pack_matrix(pool, right, p.right_rows, p.columns, p.pieces)
@@ -350,7 +343,7 @@ def _product(pool, bias, left, right, out, relu, p):
 @serial_kernel
 def _mask(dy, y, masked, dbias, rows, columns):
     """masked = dy where y is positive or NaN, all if y is empty; dbias = its sums. Returns whether it is finite."""
-    sums, total = filled(columns, 0, np.empty(0, np.float32)), np.float32(0)
+    sums, total = filled(columns, 0, np.float32), np.float32(0)
     for row in range(rows):
         start = row * columns
         for i in range(columns):

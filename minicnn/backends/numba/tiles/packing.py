@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.compiled import borrowing, inline
 from minicnn.backends.numba.machine.memory import filled, scratch
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.tiles.block import DEPTH, TILE
@@ -85,10 +85,10 @@ class Pieces(NamedTuple):
 @inline
 def pieces_of(size: int, zeros: int, count: int) -> Pieces:
     """Memory for pieces of so many numbers, with so many zeros behind each; all of it is zero."""
-    return Pieces(filled(count * (size + zeros), 0, np.empty(0, np.uint16)), count, size + zeros)
+    return Pieces(filled(count * (size + zeros), 0, np.uint16), count, size + zeros)
 
 
-@inline
+@borrowing
 def split(source: np.ndarray | Numbers, start: int, count: int, pieces: Pieces, at: int) -> None:
     """Split source[start : start + count]: the numbers from `at` on of each piece."""
     _split(source, start, count, pieces.array, at, pieces.step, pieces.count)
@@ -205,7 +205,7 @@ def _put_tile(emit, rows, target, is_turned):
 def _pack_k_tile(task, source, rows, columns, packed, count):
     """A row of right tiles, from 32 rows of the matrix."""
     tiles, own = (columns + SIDE - 1) // SIDE, rows[DEPTH * task : DEPTH * (task + 1)]
-    pieces, places = pieces_of(DEPTH * tiles * SIDE, 0, count), np.empty(DEPTH, np.int64)
+    pieces, places = pieces_of(DEPTH * tiles * SIDE, 0, count), scratch(DEPTH, np.int64)
     is_block = tiles * SIDE == columns and own[0] >= 0  # without gaps
     for k in range(1, DEPTH):
         is_block = is_block and own[k] == own[0] + k * columns
@@ -239,6 +239,6 @@ def pack_matrix(pool: int, source: np.ndarray | Numbers, rows: np.ndarray, colum
         Of pieces.
     """
     tiles = (columns + SIDE - 1) // SIDE
-    packed = scratch(len(rows) * tiles * count * SIDE, np.empty(0, np.uint16))
+    packed = scratch(len(rows) * tiles * count * SIDE, np.uint16)
     in_parallel(pool, len(rows) // DEPTH, _pack_k_tile, (source, rows, columns, packed, count))
     return packed

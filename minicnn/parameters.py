@@ -212,7 +212,7 @@ _awaited = ContextVar("how many numbers of a file have no weight yet", default=N
 
 
 @contextmanager
-def weights_from_file(count: int) -> Iterator[None]:
+def weights_from_file(count: float) -> Iterator[None]:
     """Inside, new weights are zeros, to be read from a file that holds `count` numbers.
 
     A file that describes larger layers than it has numbers for is found out before they take memory.

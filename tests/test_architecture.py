@@ -162,7 +162,7 @@ FLOORS = {
         ("again", "cloning", "subclassing"),
         ("input_gradients",),
         ("arguments", "files", "compilable"),
-        ("network", "written_files"),
+        ("network", "written_files", "written_metrics"),
         ("alone", "config", "copies", "flops", "forms", "named_errors", "pictures", "summary"),
     ),
     "minicnn.onnx": (

@@ -152,6 +152,89 @@ def test_a_training_goes_on_where_a_layer_in_a_layer_is_frozen(suffix, tmp_path)
     np.testing.assert_allclose(trained(keras, loaded, compiled=True), trained(keras, model, compiled=True), rtol=1e-6)
 
 
+class Block(keras.layers.Layer):
+    """As Keras's guide writes a layer of layers, which `build` builds one after the other."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.conv, self.norm = keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()
+
+    def build(self, input_shape):
+        self.conv.build(input_shape)
+        self.norm.build(self.conv.compute_output_shape(input_shape))
+
+    def call(self, x):
+        return self.norm(self.conv(x))
+
+
+def block_frozen_after_its_construction(name):
+    block = Block()
+    model = keras.Sequential([keras.Input((6, 6, 1)), block, keras.layers.Flatten(), keras.layers.Dense(2)])
+    for part in name.split(" but "):
+        thing = block if part == "all" else getattr(block, part)
+        thing.trainable = not thing.trainable
+    return model
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+@pytest.mark.parametrize("frozen", ["conv", "norm", "all", "all but conv"])
+def test_a_part_that_is_frozen_after_construction_stays_frozen_in_files(frozen, suffix, tmp_path):
+    model = block_frozen_after_its_construction(frozen)
+    model.save(path := tmp_path / f"own{suffix}")
+    loaded = keras.models.load_model(path, custom_objects={"Block": Block})
+    trained_ones = {"conv": 4, "norm": 4, "all": 2, "all but conv": 4}[frozen]
+    assert len(loaded.trainable_weights) == len(model.trainable_weights) == trained_ones
+    assert [w.trainable for w in loaded.weights] == [w.trainable for w in model.weights]
+    x, y = np.random.default_rng(0).random((8, 6, 6, 1), np.float32), np.eye(2, dtype=np.float32)[[0, 1] * 4]
+    model.compile("adam", "mse")
+    model.fit(x, y, shuffle=False, verbose=0)
+    model.save(path)
+    loaded = keras.models.load_model(path, custom_objects={"Block": Block})
+    before = [w.numpy() for w in model.weights if not w.trainable and w.has_gradient]
+    for each in (model, loaded):
+        each.fit(x, y, shuffle=False, verbose=0)
+    for found, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    after = [w.numpy() for w in loaded.weights if not w.trainable and w.has_gradient]
+    for found, expected in zip(after, before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("flags", ["all", [True], {"conv": 0}, 3])
+def test_flags_of_parts_that_are_none_are_refused(flags, tmp_path):
+    block_frozen_after_its_construction("conv").save(path := tmp_path / "own.keras")
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    metadata = json.loads(members["metadata.json"])
+    metadata["minicnn_training"]["trainable_within"] = flags
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in (members | {"metadata.json": json.dumps(metadata)}).items():
+            file.writestr(name, data)
+    with pytest.raises(FileFormatError, match="a list of 6 flags"):
+        keras.models.load_model(path, custom_objects={"Block": Block})
+
+
+def test_a_file_of_keras_with_a_part_that_was_frozen_begins_a_new_optimizer(tmp_path):
+    """Keras 3.15.1 loads its own such file with all parts trained again, and warns that the state does not fit."""
+    model = block_frozen_after_its_construction("conv")
+    model.compile("adam", "mse")
+    model.fit(np.ones((2, 6, 6, 1)), np.ones((2, 2)), verbose=0)
+    model.save(path := tmp_path / "own.keras")
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    metadata = json.loads(members["metadata.json"])
+    del metadata["minicnn_training"]  # which Keras does not write
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in (members | {"metadata.json": json.dumps(metadata)}).items():
+            file.writestr(name, data)
+    with pytest.warns(UserWarning, match="begins anew"):
+        loaded = keras.models.load_model(path, custom_objects={"Block": Block})
+    assert loaded.optimizer.iterations == 0
+    assert len(loaded.trainable_weights) == 6
+    for found, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_weight_of_the_models_own_that_it_has_not_is_left_over(tmp_path):
     """Keras refuses it, too: 'expected 1 variables, but received 2'."""
     model = built(keras, "owned")

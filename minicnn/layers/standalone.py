@@ -5,6 +5,7 @@ Beside the core: models and plans need none of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import signature
@@ -16,6 +17,7 @@ from minicnn.checks import is_integer
 from minicnn.errors import ShapeError
 from minicnn.foreign import items_of
 from minicnn.layers.channel_order import build_in_order, lower_in_order
+from minicnn.parameters import weights_from_file
 
 BatchShape = Sequence[int | None]  # with the batch axis in front, which is None or any number
 
@@ -51,7 +53,8 @@ class Standalone:
         """
         batch = input_shape[0][0] if isinstance(input_shape[0], list | tuple) else input_shape[0]
         layer = self if self.graph is not None else type(self).from_config(self.get_config())
-        return (batch, *layer.build_for(sample_shapes(input_shape))[0])
+        with weights_from_file(math.inf):  # the copy's are zeros, that no file has to have
+            return (batch, *layer.build_for(sample_shapes(input_shape))[0])
 
     @property
     def losses(self) -> list[float]:

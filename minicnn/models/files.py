@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import metrics, optimizers, saving
+from minicnn import optimizers, saving
 from minicnn.callbacks import History
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError, NonFiniteError
@@ -23,12 +23,20 @@ from minicnn.models.config import written_config
 from minicnn.models.forms import layers_within
 from minicnn.models.network import Network
 from minicnn.models.pictures import describe_pictures, put_pictures
-from minicnn.models.written_files import as_subclass, built_for, describe_subclass, described, weights_by_name
+from minicnn.models.written_files import (
+    as_subclass,
+    built_for,
+    describe_subclass,
+    described,
+    flags_within,
+    set_flags_within,
+    weights_by_name,
+)
+from minicnn.models.written_metrics import metrics_from, plain_metrics
 from minicnn.own_parts import is_of_package
 from minicnn.parameters import weights_from_file
-from minicnn.registry import custom_object, custom_object_scope, to_plain
+from minicnn.registry import custom_object_scope, to_plain
 from minicnn.saving.files import check_arrays, named_in_errors, read_json
-from minicnn.saving.keras.compiled import is_known
 from minicnn.saving.keras.config import model_from_keras
 from minicnn.saving.keras.older import modernized
 from minicnn.saving.snapshot import Reader, Snapshot
@@ -66,6 +74,8 @@ def _taken(model):
         training["pictures"] = pictures
     if subclass := describe_subclass(model):
         training["subclass"] = subclass
+    if (flags := flags_within(model)) is not None:
+        training["trainable_within"] = flags
     if model.compiled is None:
         return Snapshot(weights, config, training=training)
     training |= {"calls": model.engine.calls, "trainable": [layer.trainable for layer in layers_within(model)]}
@@ -101,49 +111,13 @@ def compile_config(compiled: Compiled) -> dict[str, Any]:
             "no file holds which weights exclude_from_weight_decay spares: after load_model, compile with a new "
             "optimizer and call it again"
         )
-    weighted = [list(_plain_metrics(wanted)) for wanted in compiled.weighted_metrics]
+    weighted = [list(plain_metrics(wanted)) for wanted in compiled.weighted_metrics]
     return {
         "optimizer": to_plain(compiled.optimizer),
         "loss": [to_plain(loss) for loss in compiled.losses],
         "loss_weights": list(compiled.loss_weights),
-        "metrics": [list(_plain_metrics(wanted)) for wanted in compiled.metrics],
+        "metrics": [list(plain_metrics(wanted)) for wanted in compiled.metrics],
     } | ({"weighted_metrics": weighted} if any(weighted) else {})
-
-
-def _plain_metrics(wanted):
-    """Metrics as a file holds them: functions by their names, but for those that have none of their own."""
-    for entry in wanted:
-        metric = entry if isinstance(entry, str) else metrics.get(entry)
-        if not isinstance(metric, metrics.MeanMetricWrapper):
-            yield metric if isinstance(metric, str) else to_plain(metric)
-        elif _is_by_name(metric):
-            yield metric.name
-        else:
-            warn_user(
-                f"metric '{metric.name}' is a function, which no file can hold: it is left out. After load_model, "
-                "compile the model with it again"
-            )
-
-
-def _is_by_name(metric):
-    """Whether a function's name says all: it is the metric's, nothing else has it, and there are no arguments."""
-    name = getattr(metric.fn, "__name__", "")
-    return metric.name == name and name.isidentifier() and not metric.arguments and not is_known(name)
-
-
-def _metrics_from(wanted):
-    """What `_plain_metrics` wrote; functions that ``custom_objects=`` does not have are left out."""
-    for entry in wanted:
-        own = custom_object(entry) if isinstance(entry, str) else None
-        if own is not None and not isinstance(own, type):
-            yield own
-        elif isinstance(entry, str) and not is_known(entry):
-            warn_user(
-                f"metric '{entry}' is a function, which no file can hold: it is left out. "
-                f"load_model(…, custom_objects={{'{entry}': {entry}}}) has it"
-            )
-        else:
-            yield entry if isinstance(entry, str) else metrics.get(entry)
 
 
 def _optimizer_state(model):
@@ -174,6 +148,7 @@ def put(model: Model, file: Reader) -> None:
     for layer, flag in zip(layers_within(model), file.training["trainable"], strict=True):
         if layer.trainable is not bool(flag):  # what is made of layers sets the flags of these
             layer.trainable = bool(flag)
+    set_flags_within(model, file.training)
     _set_position(model, file.training)
 
 
@@ -222,6 +197,17 @@ def _read_optimizer(model, file):
     return file.optimizer(model.optimizer.all_slots, shapes, described(model, whole=True))
 
 
+def _state_to_load(model, file):
+    """The optimizer's state; None, with a warning as in Keras, if parts of layers were frozen in a file of Keras's."""
+    try:
+        return _read_optimizer(model, file)
+    except FileFormatError as error:
+        if file.training or flags_within(model) is None or "state does not fit" not in str(error):
+            raise
+        warn_user(f"the optimizer begins anew, maybe as parts of layers were frozen when the file was written: {error}")
+        return None
+
+
 def _assign(model, arrays):
     weights = {name: weight for name, weight in weights_by_name(model).items() if name in arrays}
     for name, weight in weights.items():
@@ -265,7 +251,7 @@ def compile_as(model: Model, config: dict[str, Any]) -> None:
     hint = "a class of one's own is given with custom_objects=, and compile=False leaves all this out"
     with _hint(ValueError, "Unknown", hint):
         own, weighted = (
-            [list(_metrics_from(wanted)) for wanted in config.get(key, [])] for key in ("metrics", "weighted_metrics")
+            [list(metrics_from(wanted)) for wanted in config.get(key, [])] for key in ("metrics", "weighted_metrics")
         )
         model.compile(
             optimizer=optimizers.get(config["optimizer"]),
@@ -394,13 +380,14 @@ def load_model(
                 model = as_subclass(model, file.training["subclass"])
         if model.built:
             _assign(model, _read_weights(model, file))
+        set_flags_within(model, file.training)
         if not model.built and file.numbers:
             raise FileFormatError(
                 "the file does not say for inputs of which shape its weights are: make the model, call it on data, and "
                 f"call load_weights with this file. Received: a model of class {type(model).__name__}"
             )
         if compile and _is_compiled(model, file) and model.built:
-            _set_optimizer(model, _read_optimizer(model, file))
+            _set_optimizer(model, _state_to_load(model, file))
         _set_position(model, file.training)
         if file.training.get("history") is not None:
             model.history = History()

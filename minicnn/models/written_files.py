@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,53 @@ def weights_by_name(model: Network) -> dict[str, Weight]:
             + (", …" if len(others) > 4 else "")
         )
     return {names[w]: w for w in model.weights}
+
+
+def flags_within(model: Network) -> list[bool] | None:
+    """Of each weight of the layers that other layers are made of, whether these are trainable: no config says so.
+
+    None where there are no such layers. In order, as layers without a name of their own have another one in each
+    session. Keras's files hold nothing of this: all are trained again there.
+    """
+    within = _weights_within(model)
+    return [bool(w.layer.trainable) for w in within] if within else None
+
+
+def set_flags_within(model: Network, training: Mapping[str, Any]) -> None:
+    """Freeze, and let be trained, the layers that other layers are made of, as a file has it, if it does.
+
+    Parameters
+    ----------
+    model : Network
+    training : dict
+        As `Snapshot.training`, with what `flags_within` gave as "trainable_within"; it may come from a stranger.
+
+    Raises
+    ------
+    FileFormatError
+        If it is anything else.
+    """
+    flags = training.get("trainable_within")
+    if flags is None or not model.built:
+        return
+    within = _weights_within(model)
+    if not isinstance(flags, list) or len(flags) != len(within):
+        raise FileFormatError(
+            f"'trainable_within' is a list of {len(within)} flags, one for each weight of the layers that others are "
+            f"made of. Received: {str(flags)[:100]}"
+        )
+    owners = {weight.layer: bool(flag) for weight, flag in zip(within, flags, strict=True)}
+    for layer in sorted(
+        owners, key=lambda layer: -len(layer.weights)
+    ):  # what is made of layers sets the flags of these
+        if layer.trainable is not owners[layer]:
+            layer.trainable = owners[layer]
+
+
+def _weights_within(model):
+    """The weights whose layers are no model's own, but parts of layers."""
+    listed = set(layers_within(model))
+    return [weight for weight in weights_by_name(model).values() if weight.layer not in listed]
 
 
 def described(model: Network, whole: bool = False) -> dict[str, Any]:

@@ -34,7 +34,6 @@ from minicnn.saving.keras.structure import (
     occurrences,
     parts_of,
     trained_first,
-    untrained,
 )
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot, Stored, training_text
@@ -98,7 +97,7 @@ def _places_by_layer(config, names, node) -> dict:
     if _is_users(node):
         grouped = in_node | {TOP_LEVEL: [name for name, _ in node["weights"]]}
         return {layer: [(name, name) for name in own if name in names] for layer, own in grouped.items() if own}
-    frozen, grouped = frozen_names(config, names) | untrained(node), {}
+    frozen, grouped = frozen_names(config, names, node), {}
     for path, name in occurrences(config, names):
         grouped.setdefault(path.partition("/")[0], []).append((path, name))
     for layer, places in grouped.items():

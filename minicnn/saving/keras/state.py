@@ -41,14 +41,21 @@ def names_by_layer(names: Iterable[str], prefix: str = "") -> dict[str, list[str
     return grouped
 
 
-def frozen_names(config: Config, names: Iterable[str], prefix: str = "", trainable: bool = True) -> set[str]:
-    """The weights that no optimizer changes: those of frozen layers, and moving averages."""
+def frozen_names(config: Config, names: Iterable[str], node: Config | None) -> set[str]:
+    """The weights that no optimizer changes: those of frozen layers, and moving averages.
+
+    Where there is a node, it says so of each; configs do not know of the layers that a layer is made of.
+    """
+    return _frozen_by_config(config, names) if node is None else untrained(node)
+
+
+def _frozen_by_config(config, names, prefix="", trainable=True) -> set[str]:
     frozen, grouped = set(), names_by_layer(names, prefix)
     for entry in layers_of(config):
         own = grouped.get(entry["name"], [])
         changes = trainable and entry["config"].get("trainable", True)
         if is_model(entry):
-            frozen |= frozen_names(entry, own, f"{prefix}{entry['name']}/", changes)
+            frozen |= _frozen_by_config(entry, own, f"{prefix}{entry['name']}/", changes)
         else:
             frozen |= {name for name in own if not changes or name.rpartition("/")[2] in STATE}
     return frozen
@@ -70,7 +77,7 @@ def optimizer_arrays(snapshot: Snapshot) -> Iterator[tuple[str, np.ndarray]]:
     if not isinstance(rate := config.get("learning_rate"), dict | None):
         yield "learning_rate", np.float32(rate)
     node = parts_of(snapshot.config, by_class=False)
-    frozen = frozen_names(snapshot.config, snapshot.weights) | untrained(node)
+    frozen = frozen_names(snapshot.config, snapshot.weights, node)
     for slot, name in _in_groups(optimizer, [name for name in in_order(snapshot.weights, node) if name not in frozen]):
         weight = snapshot.weights[name]
         vector = state["slots"][slot][name] if state else np.full_like(weight, optimizer.initial(slot))
@@ -119,7 +126,7 @@ def optimizer_state(
     vectors = [dataset for dataset in datasets[1:] if dataset.shape != ()]
     if not vectors and iterations == 0:
         return None
-    frozen = frozen_names(config, expected) | untrained(node)
+    frozen = frozen_names(config, expected, node)
     trained = [name for name in in_order(expected, node) if name not in frozen]
     if not slots:  # Keras 2 keeps momentum vectors without momentum
         return {"iterations": iterations, "slots": {}}

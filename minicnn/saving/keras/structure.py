@@ -50,9 +50,9 @@ def in_order(names: Iterable[str], node: Config | None) -> list[str]:
     return [name for name in known if name in set(names)] + [name for name in names if name not in known]
 
 
-def untrained(node: Config | None) -> set[str]:
-    """The weights of a node, if there is one, that no optimizer changes."""
-    return set() if node is None else {name for name, flag in weights_in_order(node).items() if not flag}
+def untrained(node: Config) -> set[str]:
+    """The weights of a node that no optimizer changes."""
+    return {name for name, flag in weights_in_order(node).items() if not flag}
 
 
 def trained_first(node: Config) -> list[str]:

@@ -1,0 +1,47 @@
+"""Metrics and files: what a file holds of those that a model was compiled with; functions it cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from minicnn import metrics
+from minicnn.registry import custom_object, to_plain
+from minicnn.saving.keras.compiled import is_known
+from minicnn.user_warnings import warn_user
+
+
+def plain_metrics(wanted: Iterable[Any]) -> Iterator[Any]:
+    """Metrics as a file holds them: functions by their names, but for those that have none of their own."""
+    for entry in wanted:
+        metric = entry if isinstance(entry, str) else metrics.get(entry)
+        if not isinstance(metric, metrics.MeanMetricWrapper):
+            yield metric if isinstance(metric, str) else to_plain(metric)
+        elif _is_by_name(metric):
+            yield metric.name
+        else:
+            warn_user(
+                f"metric '{metric.name}' is a function, which no file can hold: it is left out. After load_model, "
+                "compile the model with it again"
+            )
+
+
+def _is_by_name(metric):
+    """Whether a function's name says all: it is the metric's, nothing else has it, and there are no arguments."""
+    name = getattr(metric.fn, "__name__", "")
+    return metric.name == name and name.isidentifier() and not metric.arguments and not is_known(name)
+
+
+def metrics_from(wanted: Iterable[Any]) -> Iterator[Any]:
+    """What `plain_metrics` wrote; functions that ``custom_objects=`` does not have are left out."""
+    for entry in wanted:
+        own = custom_object(entry) if isinstance(entry, str) else None
+        if own is not None and not isinstance(own, type):
+            yield own
+        elif isinstance(entry, str) and not is_known(entry):
+            warn_user(
+                f"metric '{entry}' is a function, which no file can hold: it is left out. "
+                f"load_model(…, custom_objects={{'{entry}': {entry}}}) has it"
+            )
+        else:
+            yield entry if isinstance(entry, str) else metrics.get(entry)

@@ -337,6 +337,34 @@ def test_a_file_of_an_older_minicnn_goes_by_the_graph(tmp_path):
         assert all((array == number).all() for array in layer.get_weights())
 
 
+def test_layers_in_dicts_of_a_file_of_tf_keras_go_by_their_keys(tmp_path):
+    """Its groups are those of tf_keras 2.21; layers of equal shapes would change places in silence."""
+
+    class Heads(keras.Model):
+        def __init__(self):
+            super().__init__()
+            z, n, m, y, c, self.tail = (keras.layers.Dense(3, name=name) for name in ("z", "n", "m", "y", "c", "tail"))
+            self.heads = {"z": z, "m": [n, m], "a": {"y": y, "c": c}}
+
+        def call(self, x):
+            for layer in (self.heads["z"], *self.heads["m"], *self.heads["a"].values(), self.tail):
+                x = layer(x)
+            return x
+
+    model = Heads()
+    model(X)
+    found = {"layers/dense": "c", "layers/dense_1": "y", "layers/dense_2": "n", "layers/dense_3": "m"}
+    found |= {"layers/dense_4": "z", "tail": "tail"}
+    with h5py.File(path := tmp_path / "tf.weights.h5", "w") as file:
+        file.create_group("vars")
+        for group, name in found.items():
+            file[f"{group}/vars/0"], file[f"{group}/vars/1"] = np.ones((3, 3)), np.full(3, ord(name[0]), np.float32)
+    model.load_weights(path)
+    assert {w.layer.name: chr(int(w.numpy()[0])) for w in model.weights if w.shape == (3,)} == {
+        name: name[0] for name in found.values()
+    }
+
+
 @pytest.mark.parametrize("name", ["tf.keras", "Keras 3"])
 def test_state_of_tf_keras_that_is_in_another_order_is_left_out(name, tmp_path):
     """There a model's own weights come last."""

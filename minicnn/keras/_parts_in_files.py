@@ -96,6 +96,7 @@ class _Described:
         node |= {"form": "model" if is_model else "made", "weights": self._own(own_weights_of(thing))}
         self.has_other_order |= is_model and bool(node["weights"])
         node["layers"] = [self.node(layer) for layer in within]
+        node["layers_of_tf_keras"] = [self.node(layer) for layer in _with_dicts_by_key(within, attributes)]
         node["attributes"] = [[name, self._value(value)] for name, value in attributes]
 
     def _value(self, value, depth=0):
@@ -109,6 +110,26 @@ class _Described:
         known = [weight for weight in weights if weight in self._names]
         self.found |= set(known)
         return [(self._names[weight], weight.has_gradient and weight.trainable) for weight in known]
+
+
+def _with_dicts_by_key(within, attributes):
+    """The layers as tf.keras lists them: those of a dict by their keys, and not as they were put into it."""
+    listed = list(within)
+    for part in (part for _, value in attributes for part in _containers(value)):
+        if isinstance(part, dict):
+            own = [layer for layer in layers_in(_by_key(part)) if layer in listed]
+            places = sorted(listed.index(layer) for layer in set(own))
+            for place, layer in zip(places, dict.fromkeys(own), strict=True):
+                listed[place] = layer
+    return listed
+
+
+def _by_key(value, depth=0):
+    """The values of a dict in the order of its keys, and so on in what it holds."""
+    if not isinstance(value, list | tuple | dict) or depth > MAX_DEPTH:
+        return value
+    keys = sorted(value, key=str) if isinstance(value, dict) else range(len(value))
+    return [_by_key(value[key], depth + 1) for key in keys]
 
 
 def _containers(value, depth=0):

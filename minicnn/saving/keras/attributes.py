@@ -8,7 +8,8 @@ Who calls says in ``config["parts"]`` what there is: "by_class" goes by the attr
 "by_graph" by those of layers alone, as files have it that hold models as functional ones. Either is a node: a dict of
 "class_name", "name", "form" ("model", "graph", "made" of layers, or "layer"), "weights": [(name, whether it is
 trained)], "layers": nodes in Keras's order, and "attributes": [(name, node or nested list of nodes)]. A layer that is
-met twice is the same dict. "has_other_order", of the model's node, says whether tf.keras lists its weights otherwise.
+met twice is the same dict. "layers_of_tf_keras" are the layers in its order, where a dict's go by their keys.
+"has_other_order", of the model's node, says whether tf.keras lists its weights otherwise.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ class _Walk:
         if node["form"] == "graph":
             yield from self._listed(node["layers"], self._container(path), by_name=True)
             return
-        attributes = [*node["attributes"], *([("layers", node["layers"])] if node["form"] == "model" else [])]
+        listed = node["layers_of_tf_keras" if self._is_tf_keras and "layers_of_tf_keras" in node else "layers"]
+        attributes = [*node["attributes"], *([("layers", listed)] if node["form"] == "model" else [])]
         for name, value in sorted(attributes, key=self._rank, reverse=self._is_tf_keras):
             yield from (self.visited if isinstance(value, dict) else self._listed)(value, f"{path}{name}/")
 

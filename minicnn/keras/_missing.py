@@ -24,9 +24,6 @@ _GROUPS = {
     f"{_TABLES}: keras.utils.to_categorical or keras.ops.multi_hot give the same rows": ("CategoryEncoding",),
     _TABLES: ("HashedCrossing", "FeatureSpace"),
     _OTHERS: (*("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "OrbaxCheckpoint"),),
-    "of layers around others there is SpectralNormalization; others are layers of your own, made of layers": (
-        "Wrapper",
-    ),
     "products along any axes are not there: Dense works on the last, Dot on two inputs": ("EinsumDense",),
     "it is for images, and has nothing for sound": (
         *("MelSpectrogram", "STFTSpectrogram", "STFT", "STFTInitializer", "stft", "audio_dataset_from_directory"),

@@ -409,6 +409,7 @@ _NAMES = {
     **dict.fromkeys(("RandomHeight", "RandomWidth", "ThresholdedReLU"), "minicnn.keras.layers._of_keras_2"),
     "serialize": "minicnn.keras.saving._objects.serialize_keras_object",
     "deserialize": "minicnn.keras.layers._of_config.deserialize",
+    "Wrapper": "minicnn.keras.layers._wrapper",
 }
 __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}

@@ -1,6 +1,7 @@
 from typing import Any
 
 from minicnn.keras.layers._of_keras_1 import MaxoutDense as MaxoutDense
+from minicnn.keras.layers._wrapper import Wrapper as Wrapper
 from minicnn.layers import *
 from minicnn.layers import Conv1D as Conv1D
 from minicnn.layers import Conv1DTranspose as Conv1DTranspose

@@ -132,7 +132,7 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
         arguments = _lambda_arguments(arguments, label)
     cls = layers.CLASSES.get(class_name) if class_name != "Lambda" else layers.Lambda
     if cls is None or is_users:  # one of the user's, or unknown: the registry knows
-        return {"class_name": class_name, "config": arguments}
+        return {"class_name": class_name, "config": {n: _part_from_keras(v, label) for n, v in arguments.items()}}
     known = {p.name for p in constructor_parameters(cls)} | {*SHARED_OPTIONS, *cls.rare_options}
     read = {}
     for name, value in arguments.items():
@@ -141,6 +141,23 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
         elif not changes_nothing(name, value):
             raise FileFormatError(f"{label}: {_unsupported(name, value)}")
     return {"class_name": class_name, "config": read}
+
+
+def _part_from_keras(value, label):
+    """What a user's `get_config` has put into a config: layers and initializers of Keras's, anywhere in it, as here."""
+    if isinstance(value, list):
+        return [_part_from_keras(part, label) for part in value]
+    if not isinstance(value, dict):
+        return value
+    name, config, module = (value.get(key) for key in ("class_name", "config", "module"))
+    if isinstance(name, str) and isinstance(config, dict):
+        if module == "keras.initializers":
+            read = _initializer_from_keras(value, label)
+            return value | read if isinstance(read, dict) else read
+        if module == "keras.layers":
+            return value | layer_from_keras(name, config)
+    is_policy = {key: key == "dtype" and isinstance(part, dict) for key, part in value.items()}  # of a user's layer
+    return {key: _part_from_keras(part, label) for key, part in value.items() if not is_policy[key]}
 
 
 def _lambda_arguments(arguments, label) -> dict:
@@ -285,7 +302,7 @@ def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
             {"batch_shape": [None, *config["shape"]], "dtype": dtype, "sparse": False, "name": config["name"]},
         )
     if class_name not in layers.CLASSES and class_name != "Lambda":
-        return own_object(class_name, config)
+        return own_object(class_name, {name: _part_to_keras(value, dtype) for name, value in config.items()})
     if class_name in NAMED_ACTIVATIONS:
         config = config | {"activation": {"class_name": class_name, "config": config}}
         config = {name: value for name, value in config.items() if name in (*SHARED_OPTIONS, "activation")}
@@ -297,6 +314,17 @@ def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
     if "dtype" not in UNKNOWN_TO_KERAS.get(class_name, ()):
         arguments["dtype"] = policy_to_keras(config.get("dtype", dtype))
     return keras_object(MODULES.get(class_name, "keras.layers"), keras_class_name(class_name), arguments)
+
+
+def _part_to_keras(value, dtype):
+    """What `_part_from_keras` reads."""
+    if isinstance(value, list):
+        return [_part_to_keras(part, dtype) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("module") == "keras.layers" and value.get("class_name") in layers.CLASSES:
+        return value | layer_to_keras(value["class_name"], value["config"], dtype)
+    return {key: _part_to_keras(part, dtype) for key, part in value.items()}
 
 
 def _argument_to_keras(name, value, dtype):

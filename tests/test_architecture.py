@@ -178,7 +178,7 @@ FLOORS = {
         ("arguments", "windows"),
         ("budget", "origins"),
         ("naming", "properties", "reader", "values"),
-        ("external", "fused", "package"),
+        ("external", "fused", "number_types", "package"),
     ),
     "minicnn.optimizers": (
         ("by_weight",),

@@ -146,6 +146,16 @@ def test_scaler_of_scikit_learn(tmp_path, rng):
     assert_close(mc.import_onnx(path).predict(x.astype("f4")), (x - offset) * scale, TOLERANCE)
 
 
+def test_scaler_of_integers(tmp_path, rng):
+    """As skl2onnx writes a StandardScaler that has learnt from whole numbers."""
+    path = fused(tmp_path / "f.onnx", [("Scaler", ["x"], {"offset": [3.0], "scale": [0.5]})], (6,), domain="ai.onnx.ml")
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    onnx.save(model, path)
+    x = rng.integers(-50, 50, (3, 6))
+    assert_close(mc.import_onnx(path).predict(x), (x - 3) * 0.5, TOLERANCE)
+
+
 @pytest.mark.parametrize(("operator", "reason"), [("ZipMap", "Scaler alone is read"), ("Scaler", "lists of numbers")])
 def test_of_scikit_learn_what_is_refused(operator, reason, tmp_path):
     nodes = [(operator, ["x"], {"offset": [1, 2], "scale": [1, 2]})]

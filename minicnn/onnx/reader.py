@@ -21,6 +21,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import FilePath, Shape
 from minicnn.onnx.external import External
 from minicnn.onnx.fused import taken_apart
+from minicnn.onnx.number_types import kinds_of_input
 from minicnn.onnx.package import import_package
 from minicnn.saving.files import check_readable
 from minicnn.saving.kinds import ONNX, check_kind
@@ -46,14 +47,6 @@ DTYPES: dict[int, tuple[str, str | None]] = {
     11: ("<f8", "double_data"),
 }
 """TensorProto.DataType → (dtype, field that holds the numbers if they are not raw)."""
-FLOAT, FLOAT16 = 1, 10
-FLOATS = {FLOAT, FLOAT16, 11}
-"""Numbers of the floating-point types."""
-SMALL_INTEGERS = {2, 3, 4, 5}
-"""Those of integers of 8 and 16 bits, which float32 holds exactly."""
-INTEGERS = SMALL_INTEGERS | {6, 7}
-"""These and those of 32 and 64 bits, which number the rows of a table."""
-
 _BRANCHES = itertools.count()  # tells the names in one branch from those in another
 GRAPH = 5
 """AttributeProto.AttributeType of a graph that a node holds."""
@@ -182,14 +175,16 @@ def read_graph(path: FilePath) -> FileGraph:
     _check_sizes(graph)
     external = External(path, MAX_BYTES)
     constants = _initializers(graph, external)
-    inputs, batch_sizes = {}, set()
+    inputs, batch_sizes, readers = {}, set(), {}
+    for node in graph.node:
+        for name in set(node.input):
+            readers.setdefault(name, []).append(node)
     for value in graph.input:
         if value.name in constants:  # in old files, initializers are listed as inputs too
             continue
         if not value.name or value.name in inputs:
             raise FileFormatError(f"inputs have names of their own. Received: {value.name!r}")
-        readers = [node for node in graph.node if value.name in node.input]
-        batch, inputs[value.name] = _input_shape(value, _kinds_of_input(value.name, readers, constants))
+        batch, inputs[value.name] = _input_shape(value, kinds_of_input(value.name, readers, constants))
         batch_sizes.add(batch)
     if not inputs or len(batch_sizes) != 1:
         raise FileFormatError(
@@ -292,19 +287,6 @@ def _initializers(graph, external):
             raise FileFormatError(f"initializers have names of their own. Received: {tensor.name!r}")
         constants[tensor.name] = to_array(tensor, external)
     return constants
-
-
-def _kinds_of_input(name, nodes, constants):
-    """The types that an input may have, by the nodes that read it.
-
-    Small integers where all make floating-point numbers of them; any where all look up rows of a table by them.
-    """
-    types = [a.i for node in nodes for a in node.attribute if node.op_type == "Cast" and a.name == "to"]
-    if 0 < len(types) == len(nodes) and set(types) <= FLOATS:
-        return FLOATS | SMALL_INTEGERS
-    if nodes and all(n.op_type == "Gather" and n.input[0] in constants and n.input[1] == name for n in nodes):
-        return FLOATS | INTEGERS
-    return FLOATS
 
 
 def _input_shape(value, kinds):

@@ -15,7 +15,8 @@ from minicnn.onnx import arguments
 from minicnn.onnx.adaptive import adaptive_pooling
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
 from minicnn.onnx.folding import as_type
-from minicnn.onnx.reader import DTYPES, FLOAT, FLOAT16, FLOATS, INTEGERS, FileGraph
+from minicnn.onnx.number_types import FLOAT, FLOAT16, FLOATS, INTEGERS
+from minicnn.onnx.reader import DTYPES, FileGraph
 from minicnn.onnx.values import Value, channels_first, layout_of
 from minicnn.user_warnings import warn_user
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 METHODS: tuple[str, ...] = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
+ALIKE = 1e-5  # by which the weights of equal taps differ at most
 
 
 class Taps(NamedTuple):
@@ -39,14 +40,35 @@ class Taps(NamedTuple):
         np.add.at(matrix, (self.index, np.arange(self.index.shape[1])), weight)
         return matrix
 
+    def is_like(self, other: Taps) -> bool:
+        """Whether both make the same row, but for rounding."""
+        new = self.index.shape[1]
+        places = np.concatenate([taps._places() for taps in (self, other)])
+        _, differences = _summed(places, np.concatenate([self._weights(), -other._weights()]))
+        return bool((np.abs(differences) < ALIKE).all()) and other.index.shape[1] == new
+
     def transposed(self, size: int) -> Taps:
         """The adjoint, which gives a row of `size` pixels: every pixel gathers from those that it went into."""
-        matrix = self.matrix(size)
-        order = np.argsort(matrix == 0, axis=1, kind="stable")  # those with a weight come first
-        most = max(int((matrix != 0).sum(axis=1).max()), 1)
-        index = order[:, :most].T  # (taps, size)
-        weight = np.take_along_axis(matrix, index.T, axis=1).T
+        places, summed = _summed(self._places(), self._weights())
+        old, new = np.divmod(places[summed != 0], self.index.shape[1])
+        counts = np.bincount(old, minlength=size)
+        number = np.arange(len(old)) - (np.cumsum(counts) - counts)[old]  # of a tap, among those of its pixel
+        index, weight = (np.zeros((max(int(counts.max()), 1), size), kind) for kind in (np.int64, np.float64))
+        index[number, old], weight[number, old] = new, summed[summed != 0]
         return without_ones(np.where(weight == 0, index[:1], index), weight)  # what does not count is not read
+
+    def _places(self) -> np.ndarray:
+        """Of each tap, where it would be in a matrix, which may be too large to be made."""
+        return (self.index * self.index.shape[1] + np.arange(self.index.shape[1])).ravel()
+
+    def _weights(self) -> np.ndarray:
+        return np.ones(self.index.size) if self.weight is None else self.weight.ravel()
+
+
+def _summed(places, weights):
+    """(each place once, in order; the sum of its weights)."""
+    each, which = np.unique(places, return_inverse=True)
+    return each, np.bincount(which, weights)
 
 
 def without_ones(index: np.ndarray, weight: np.ndarray) -> Taps:

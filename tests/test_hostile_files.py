@@ -82,3 +82,24 @@ def test_branches_that_read_much_take_no_longer_than_other_nodes(tmp_path):
     finally:
         worker.close()
     assert [result.get("broken", result.get("outcome")) for result in results] == ["read", "refused"]
+
+
+@pytest.mark.parametrize(("old", "new", "outcome"), [(30_000, 29_999, "read"), (2, 2**21, "refused")])
+def test_long_rows_that_are_resized_need_no_matrix(old, new, outcome, tmp_path):
+    """How much of each of 30,000 pixels goes into each of 29,999 are seven gigabytes."""
+    onnx = pytest.importorskip("onnx")
+    sizes = onnx.numpy_helper.from_array(np.array([1, 1, 2, new]), "s")
+    node = onnx.helper.make_node("Resize", ["x", "", "", "s"], ["y"], mode="linear")
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("x", ["N", 1, 2, old]), ("y", None))
+    ]
+    graph = onnx.helper.make_graph([node], "g", ends[:1], ends[1:], [sizes])
+    model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    onnx.save(model, tmp_path / "long.onnx")
+    worker = hostile.Worker("onnx")
+    try:
+        result = worker.open(tmp_path / "long.onnx")
+    finally:
+        worker.close()
+    assert result.get("broken", result.get("outcome")) == outcome

@@ -394,6 +394,34 @@ def test_the_nearest_pixel(where, rounding, factors, path, rng):
     check_import(path, (2, 6, 5), rng=rng)
 
 
+@pytest.mark.parametrize("where", ["half_pixel", "asymmetric"])
+@pytest.mark.parametrize("rounding", ["round_prefer_floor", "round_prefer_ceil"])
+@pytest.mark.parametrize(
+    ("old", "new"), [((9, 10), (14, 7)), ((12, 3), (21, 10)), ((6, 11), (13, 22)), ((7, 5), (6, 3))]
+)
+@pytest.mark.parametrize("by", ["factors", "sizes"])
+def test_pixels_halfway_between_two(by, old, new, rounding, where, path, rng):
+    """The factor 0.70000005 moves 4.5 to 4.4999995, which is halfway all the same."""
+    mode = f'mode="nearest", coordinate_transformation_mode="{where}", nearest_mode="{rounding}"'
+    factors = np.array([1, 1, *(np.float32(n / o) for n, o in zip(new, old, strict=True))], np.float32)
+    rounded_down = [o * float(f) < n for o, n, f in zip(old, new, factors[2:], strict=True)]
+    factors[2:] = np.where(rounded_down, np.nextafter(factors[2:], np.float32(9)), factors[2:])
+    last, given = ("f", factors) if by == "factors" else (", s", np.array([3, 2, *new]))
+    images = IMAGES.replace("6,5", "{},{}".format(*old))
+    make_file(path, f"{images} {{ y = Resize<{mode}>(x, , {last}) }}", **{last.strip(", "): given})
+    check_import(path, (2, *old), rng=rng)
+
+
+def test_what_resizing_exports_is_the_same_when_it_is_read(path, rng):
+    for old, new in (((9, 10), (14, 7)), ((5, 6), (11, 13)), ((12, 20), (7, 30))):
+        model = mc.Sequential([mc.Input((*old, 2)), mc.layers.Resizing(*new, interpolation="nearest")])
+        mc.export_onnx(model, path)
+        x = rng.standard_normal((3, *old, 2)).astype(np.float32)
+        (expected,) = session(path).run(None, {session(path).get_inputs()[0].name: x})
+        np.testing.assert_array_equal(model.predict(x), expected)
+        np.testing.assert_array_equal(mc.import_onnx(path).predict(x), expected)
+
+
 @pytest.mark.parametrize("exclude", [0, 1])
 @pytest.mark.parametrize("where", [*WHERE, "align_corners"])
 def test_cubic_resizing(where, exclude, path, rng):
@@ -416,6 +444,35 @@ def test_inputs_of_small_integers(kind, path, rng):
     assert_close(mc.import_onnx(path).predict(np.moveaxis(x, 1, -1)), np.moveaxis(expected, 1, -1), 1e-5)
 
 
+@pytest.mark.parametrize("kind", ["uint8", "int32", "int64"])
+def test_images_of_integers_whose_channels_come_last(kind, path, rng):
+    """As PyTorch writes ``x.permute(0, 3, 1, 2).float() / 255``; float32 is as near to large numbers here as there."""
+    make_file(
+        path,
+        f"g ({kind}[N,6,5,2] x) => (float[N,c,h,w] y) {{ t = Transpose<perm=[0,3,1,2]>(x) i = Cast<to=1>(t) "
+        "s = Div(i, d) y = Conv(s, w) }",
+        **arrays(w=(3, 2, 1, 1)),
+        d=np.float32(255),
+    )
+    x = rng.integers(0, 200 if kind == "uint8" else 2**30, (3, 6, 5, 2)).astype(kind)
+    (expected,) = session(path).run(None, {"x": x})
+    assert_close(mc.import_onnx(path).predict(x), np.moveaxis(expected, 1, -1), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("inner", "why"),
+    [
+        ("t = Transpose<perm=[0,3,1,2]>(x) s = Add(t, one) y = Cast<to=1>(s)", "should be a tensor of floating-point"),
+        ("t = Transpose<perm=[0,3,1,2]>(x) y = Cast<to=10>(t)", "should be a tensor of floating-point"),
+    ],
+)
+def test_images_of_integers_that_are_computed_with_are_refused(inner, why, path):
+    one = {"one": np.int64([1])} if "one" in inner else {}
+    make_file(path, f"g (int64[N,6,5,2] x) => (float[N,c,h,w] y) {{ {inner} }}", **one)
+    with pytest.raises(FileFormatError, match=why):
+        mc.import_onnx(path)
+
+
 @pytest.mark.parametrize("kind", ["int64", "int32", "float"])
 @pytest.mark.parametrize("length", [(), (7,)])
 def test_rows_of_a_table(length, kind, path, rng):
@@ -433,8 +490,8 @@ def test_rows_of_a_table(length, kind, path, rng):
     np.testing.assert_array_equal(model.predict(x), expected)
 
 
-def test_integers_that_are_indices_are_refused(path):
-    make_file(path, "g (int64[N,6] x) => (float[N,m] y) { y = Cast<to=1>(x) }")
+def test_integers_that_are_computed_with_are_refused(path):
+    make_file(path, "g (int64[N,6] x) => (float[N,m] y) { d = Add(x, x) y = Cast<to=1>(d) }")
     with pytest.raises(FileFormatError, match="input 'x' should be a tensor of floating-point numbers"):
         mc.import_onnx(path)
 

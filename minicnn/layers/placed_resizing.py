@@ -20,6 +20,7 @@ __all__ = ["PlacedResizing"]
 COORDINATES = ("align_corners", "asymmetric", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
 COORDINATES_NEAREST = "tf_half_pixel_for_nn"
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+HALFWAY = 1e-6  # what onnxruntime takes for halfway between two pixels, as found out from 1.32
 
 
 class PlacedResizing(Resampled):
@@ -105,8 +106,8 @@ class PlacedResizing(Resampled):
         places = _places(self.coordinates, old, new, new / old if factor is None else factor)
         if self.interpolation == "nearest":
             index = {
-                "round_prefer_floor": np.ceil(places - 0.5),
-                "round_prefer_ceil": np.floor(places + 0.5),
+                "round_prefer_floor": np.ceil(_with_halves(places) - 0.5),
+                "round_prefer_ceil": np.floor(_with_halves(places) + 0.5),
                 "floor": np.floor(places),
                 "ceil": np.ceil(places),
             }[self.rounding]
@@ -141,6 +142,12 @@ def _multiple(size, factor) -> int:
     if new < 1:
         raise ShapeError(f"PlacedResizing leaves nothing of a size by a factor. Received: {size} by {factor}")
     return new
+
+
+def _with_halves(places) -> np.ndarray:
+    """Places that float32 has moved a little from halfway are halfway: 3.5 / 0.70000005 - 0.5 is 4.5 elsewhere, too."""
+    halves = np.floor(places) + np.float32(0.5)
+    return np.where(np.abs(places - halves) < HALFWAY, halves, places)
 
 
 def _places(coordinates, old, new, factor) -> np.ndarray:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from minicnn.onnx.reader import FileNode
 
 SMALL = (5, 7)  # rows and columns
+LONGEST = 2**20  # of which a layer notes for each pixel where it comes from
 
 
 @operator("Resize", "Upsample", kind=CHANNEL_OPERATORS)
@@ -26,6 +27,8 @@ def _resize(node, graph):
     old = x.shape[1:3]
     new, factors = _new_size(node, graph, old)
     graph.check_size(node, (*new, x.shape[3]))
+    if max(*old, *new) > LONGEST:
+        raise node.error(f"rows and columns of at most {LONGEST} pixels are resized. Received: {old} → {new}")
     mode, is_old = node.get("mode", "nearest", str), node.operator == "Upsample" or graph.opset < 11
     where = node.get("coordinate_transformation_mode", "asymmetric" if is_old else "half_pixel", str)
     rounding = node.get("nearest_mode", "floor" if is_old else "round_prefer_floor", str)
@@ -64,10 +67,8 @@ def _upsamples(placed: layers.PlacedResizing, factors: Sequence[float], method: 
 
 def _are_kerass(placed: layers.PlacedResizing, old: Sequence[int], new: Sequence[int], method: str) -> bool:
     """Whether Keras's layers take the same pixels."""
-    for taps, size, new_size in zip(placed.taps(old[0], old[1]), old, new, strict=True):
-        if not np.allclose(taps.matrix(size), taps_between(size, new_size, method).matrix(size), atol=1e-6):
-            return False
-    return True
+    pairs = zip(placed.taps(old[0], old[1]), old, new, strict=True)
+    return all(taps.is_like(taps_between(size, new_size, method)) for taps, size, new_size in pairs)
 
 
 def _new_size(node: FileNode, graph: Importer, old: Sequence[int]) -> tuple[list[int], tuple[float, float] | None]:

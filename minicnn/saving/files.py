@@ -12,6 +12,7 @@ from typing import Any
 from minicnn.errors import FileFormatError
 from minicnn.hints import FilePath, Shape
 
+MAX_REASON = 2000  # characters of what is wrong with a file, which may name what is in it
 MAX_JSON = 10_000_000  # bytes of a model's description; a layer takes less than a thousand
 TEMPORARY = ".tmp"
 
@@ -122,7 +123,7 @@ def named_in_errors(path: FilePath) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(f"{error}".split()) or type(error).__name__
-        raise FileFormatError(f"{path} cannot be used: {reason}") from error
+        raise FileFormatError(f"{path} cannot be used: {reason[:MAX_REASON]}") from error
 
 
 def read_json(text: str | bytes) -> dict[str, Any]:

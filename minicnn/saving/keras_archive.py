@@ -67,7 +67,9 @@ class Reader(BaseReader):
                 info = members[WEIGHTS]
                 data = _read(archive, info, min(hdf5.MAX_FILE, MAX_EXPANSION * info.compress_size + 4096))
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-            raise FileFormatError(f"expected a zip archive that is whole and not encrypted: {error}") from None
+            raise FileFormatError(
+                f"expected a zip archive that is whole and not encrypted: {str(error)[:200]}"
+            ) from None
         self.config: Config | None = model_from_keras(modernized(described, metadata.get("keras_version")))
         self._compiled = described.get("compile_config")
         if not is_model(self.config) and isinstance(described.get("build_config"), dict):

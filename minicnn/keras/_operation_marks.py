@@ -6,16 +6,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
 from minicnn.graph import Node, Tensor
 from minicnn.keras._deferred import parts_of
 from minicnn.layers import InputLayer, Layer
+from minicnn.layers.names import ending, unique_name
 
-_OPERATORS = ("add", "sub", "mul", "truediv", "pow", "radd", "rsub", "rmul", "rtruediv", "neg", "abs")
-_OPERATORS += ("gt", "ge", "lt", "le", "getitem")
+_OPERATORS = {  # name of Python's → of Keras's operation
+    **{"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "pow": "power"},
+    **{"gt": "greater", "ge": "greater_equal", "lt": "less", "le": "less_equal"},
+    **{"neg": "negative", "abs": "absolute", "getitem": "get_item"},
+}
+_OPERATORS |= {f"r{name}": _OPERATORS[name] for name in ("add", "sub", "mul", "truediv")}
+_NAMES = {  # of functions whose operation is called otherwise
+    **{"abs": "absolute", "allclose": "all_close", "batch_normalization": "batch_norm", "cdist": "c_dist"},
+    **{
+        "conj": "conjugate",
+        "exponential": "exp",
+        "_glu": "glu",
+        "hard_swish": "hard_silu",
+        "isin": "is_in",
+        "layer_normalization": "layer_norm",
+    },
+    **{"rms_normalization": "rms_norm", "searchsorted": "search_sorted", "swish": "silu"},
+}
+_STEP = "_operation"  # ending of the names of steps that have none in Keras
+_traced: ContextVar[bool] = ContextVar("_traced", default=False)
 
 
 def listed(layers: Iterable[Layer]) -> list[Layer]:
@@ -23,7 +44,7 @@ def listed(layers: Iterable[Layer]) -> list[Layer]:
     return [layer for layer in layers if not getattr(layer, "is_operation", False)]
 
 
-def marked(made: Any, given: Iterable[Any]) -> Any:
+def marked(made: Any, given: Iterable[Any], name: str | None = None) -> Any:
     """What an operation gave; its steps are no layers of `model.layers`.
 
     Parameters
@@ -31,6 +52,8 @@ def marked(made: Any, given: Iterable[Any]) -> Any:
     made : Tensor, or nested lists of them, or anything else
     given : iterable
         Its arguments.
+    name : str, optional
+        That of Keras's operation, which is the last step's then.
     """
     begin = {t.node for t in _tensors(given)}
     pending: list[Node] = [t.node for t in _tensors([made])]
@@ -41,10 +64,74 @@ def marked(made: Any, given: Iterable[Any]) -> Any:
             found.add(node)
             pending += [t.node for t in node.inputs]
     steps = found - begin
+    if name is not None:
+        _name(made, steps, name)
     if not any(isinstance(node.layer, InputLayer) for node in steps):  # else functions gave tensors of their own
         for node in steps:
             vars(node.layer)["is_operation"] = True
     return made
+
+
+def _name(made, steps, name):
+    """Give the last step the name that Keras's operation has; where several are last, the first of them."""
+    if not (tensors := _tensors([made])):
+        return
+    name = unique_name(name)  # counted also where there is no step, as of a cast to the dtype that there is
+    last = next((t.node.layer for t in tensors if t.node in steps and _STEP in t.node.layer.name), None)
+    if last is not None:
+        vars(last)["name"] = name
+
+
+class WithOperations:
+    """Mixin of functional models."""
+
+    @property
+    def operations(self) -> list[Layer]:
+        """Layers and operations in the order in which they run; of one that is several steps here, the last."""
+        if self.graph is None or self.goes_by_attributes:  # type: ignore[attr-defined]
+            raise AttributeError(
+                f"operations are those of a model of tensors, Model(inputs, outputs). Received: {type(self).__name__}"
+            )
+        found = self.graph.layers  # type: ignore[attr-defined]
+        return [layer for layer in found if not (getattr(layer, "is_operation", False) and _STEP in layer.name)]
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    """Inside, a `call` runs for its graph: Keras runs it on arrays, where operations have no names."""
+    token = _traced.set(True)
+    try:
+        yield
+    finally:
+        _traced.reset(token)
+
+
+@contextmanager
+def unnamed() -> Iterator[None]:
+    """Inside, layers are made that have no place in Keras, and so no number among its names."""
+    token = ending.set(_STEP)
+    try:
+        yield
+    finally:
+        ending.reset(token)
+
+
+def operated(name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """What a function gives of a model's tensors, as one operation of Keras's, whatever it is made of here.
+
+    Parameters
+    ----------
+    name : str
+        The function's.
+    function : callable
+    args, kwargs
+        Its arguments.
+    """
+    if ending.get():  # a part of another operation
+        return function(*args, **kwargs)
+    with unnamed():
+        made = function(*args, **kwargs)
+    return marked(made, (*args, *kwargs.values()), None if _traced.get() else _NAMES.get(name, name))
 
 
 def stands_for_layer(layer: Layer) -> None:
@@ -72,13 +159,13 @@ def _tensors(values):
     return [part for part in parts_of(tuple(values)) if isinstance(part, Tensor)]
 
 
-def _marking(operator: Callable[..., Any]) -> Callable[..., Any]:
+def _as_operation(operator: Callable[..., Any], name: str) -> Callable[..., Any]:
     @wraps(operator)
     def operate(*operands: Any) -> Any:
-        return marked(operator(*operands), operands)
+        return operated(name, operator, operands, {})
 
     return operate
 
 
-for _name in _OPERATORS:
-    setattr(Tensor, f"__{_name}__", _marking(getattr(Tensor, f"__{_name}__")))
+for _operator, _of_keras in _OPERATORS.items():
+    setattr(Tensor, f"__{_operator}__", _as_operation(getattr(Tensor, f"__{_operator}__"), _of_keras))

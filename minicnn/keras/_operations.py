@@ -21,7 +21,7 @@ from minicnn.keras._deferred import applied, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._new_arrays import OF_LISTS, as_array, named_dtype
-from minicnn.keras._operation_marks import marked
+from minicnn.keras._operation_marks import operated
 from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._reductions import Reduction
 from minicnn.layers.added_loss import BatchScalar
@@ -70,16 +70,22 @@ _KEEPING = (*_REDUCTIONS, "all", "any", "argmax", "argmin", "median", "prod")  #
 _OVER_AXES = (*_REDUCTIONS, "all", "any", "count_nonzero", "logsumexp", "prod")
 
 
-def entering(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, which takes variables, weights and what a tape watches as what stands for them."""
+def entering(function: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
+    """The function, which takes variables, weights and what a tape watches as what stands for them.
+
+    Parameters
+    ----------
+    function : callable
+    name : str, optional
+        Of the operation that it is in Keras; default: the function's.
+    """
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         symbolic = any(is_symbolic(x) for x in (*args, *kwargs.values()))
         with weights_in_graph() if symbolic else nullcontext():
             args, kwargs = tuple(map(met, args)), {name: met(value) for name, value in kwargs.items()}
-        made = function(*args, **kwargs)
-        return marked(made, (*args, *kwargs.values())) if symbolic else made
+        return operated(name or function.__name__, function, args, kwargs) if symbolic else function(*args, **kwargs)
 
     return call
 
@@ -129,8 +135,6 @@ def either(name: str) -> Callable[..., Any]:
             del kwargs["keepdims"]
         return on_arrays(*args, **kwargs)
 
-    @by_place
-    @entering
     def function_(*args: Any, **kwargs: Any) -> Any:
         if name not in _OF_LISTS:
             args = tuple(map(stacked, args))
@@ -146,7 +150,7 @@ def either(name: str) -> Callable[..., Any]:
 
     function_.__name__ = function.__name__ = name
     function_.__doc__ = function.__doc__ = f"``{name}`` of arrays, as NumPy computes it, or of a model's tensors."
-    return function_
+    return by_place(entering(function_))
 
 
 _OF_FLOATS = {  # of integers NumPy computes some of these in half precision, others in integers

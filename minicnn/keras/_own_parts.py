@@ -24,6 +24,7 @@ from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._in_order import Asked, is_asked, noted, weights_listed
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
+from minicnn.keras._operation_marks import traced, unnamed
 from minicnn.keras._own_names import divide, divide_again, dividing_methods
 from minicnn.keras._own_weights import declared, standing_in, weights_in_graph
 from minicnn.keras._parts_in_files import InFiles
@@ -180,6 +181,7 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
             self._form, self.graph = form, None
         return eager(self._cut(super().__call__(inputs, training=training)))
 
+    @unnamed()
     def _cut(self, made):
         """What `call` gave, in its form, of an array or tensor that has all numbers of a sample in a row."""
         if self.output_form is None:
@@ -269,7 +271,7 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
         except TypeError:
             if not self.has_call or self.parts() or self._weights:
                 raise
-            with self.collecting() as losses:
+            with self.collecting() as losses, traced():
                 result = self.apply(tensors)
             if not isinstance(result, Tensor):
                 raise
@@ -407,14 +409,12 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
             )
         config = {name: value for name, value in super().get_config().items() if name not in _OF_ANY_LAYER}
         missing = {name: to_plain(value) for name, value in given(self).items() if name not in config}
-        config |= {name: value for name, value in missing.items() if _is_written_down(value)}
+        config |= {
+            n: value for n, value in missing.items() if all(isinstance(part, _IN_JSON) for part in leaves(value))
+        }
         return without_arguments(self, config)
 
 
 # What an attribute of these names says is no argument of the constructor, which may have one of them (`weights`).
 _OF_ANY_LAYER = ("input", "losses", "metrics", "output", "output_shape", "weights")
-
-
-def _is_written_down(value):
-    """Whether JSON holds it."""
-    return all(part is None or isinstance(part, bool | int | float | str) for part in leaves(value))
+_IN_JSON = (bool, int, float, str, type(None))

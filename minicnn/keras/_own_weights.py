@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,6 +13,7 @@ from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._in_order import GrowingList
+from minicnn.keras._operation_marks import traced
 from minicnn.keras._taped import recording, weights_as
 from minicnn.parameters import Weight
 
@@ -124,9 +125,11 @@ def _whole(dtype):
     return dtype if dtype.kind in "biu" else None
 
 
-def weights_in_graph() -> AbstractContextManager[None]:
-    """Inside, weights that meet a model's tensor make a layer that trains them."""
-    return weights_as(standing_in)
+@contextmanager
+def weights_in_graph() -> Iterator[None]:
+    """Inside, a `call` runs for its graph: weights that meet a model's tensor make a layer that trains them."""
+    with weights_as(standing_in), traced():
+        yield
 
 
 def is_making_graph() -> bool:

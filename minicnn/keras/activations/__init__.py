@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any
 
 from minicnn import activations as _core
+from minicnn.differentiation import met
 from minicnn.graph import Tensor
 from minicnn.keras import _operations
 from minicnn.keras._eager import eager
@@ -21,7 +22,6 @@ def _either(function):
     """The function, of arrays or tensors; as ``activation=`` it means the layer of its name."""
     name = function.__name__
 
-    @_operations.entering
     @wraps(function)
     def activation(x: Any, *args: Any, **kwargs: Any) -> Any:
         x = _operations.stacked(x)
@@ -31,13 +31,14 @@ def _either(function):
             return _operations.either(name)(x, *args, **kwargs)
         return eager(function(x, *args, **kwargs))
 
-    stands_for(activation)
-    return activation
+    entered = _operations.entering(activation, "re_lu" if name == "relu" else None)
+    stands_for(entered)
+    return entered
 
 
-@_operations.entering
 def linear(x: Any) -> Any:
     """x."""
+    x = met(x)
     return x if isinstance(x, Tensor | _operations.Recorded) else eager(_core.linear(x))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from minicnn.graph import Node, Tensor
 from minicnn.keras._calls import METHODS
-from minicnn.keras._operation_marks import marked, stands_for_layer
+from minicnn.keras._operation_marks import marked, stands_for_layer, unnamed
 from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._taped import weights_as
 from minicnn.layers import Activation, Lambda
@@ -32,7 +32,8 @@ def _call_symbolically(layer: Lambda, tensors: Sequence[Tensor], training: bool 
     with weights_in_graph():
         node = METHODS["call_symbolically"](layer, tensors, training)
     if same := [t for t in tensors if t.node is node]:  # of a function x → x, which has a place in Keras as well
-        node = marked(Activation("linear")(same[0]), same).node
+        with unnamed():
+            node = marked(Activation("linear")(same[0]), same).node
     if "_called_with" not in vars(layer):  # another call is of other layers, of which two may not have one name
         _hand_name_on(layer, node, tensors)
     vars(layer)["_called_with"] = {"input": list(tensors), "output": list(node.outputs)}
@@ -46,7 +47,9 @@ def _hand_name_on(layer, node, tensors):
         return
     stands_for_layer(last)
     is_operation = is_of_package(type(last)) and not last.weights and last.graph is None
-    if is_operation and re.fullmatch(rf"{snake_case(type(last).__name__)}(_\d+)?", last.name):  # and not by the script
+    if is_operation and re.fullmatch(
+        rf"{snake_case(type(last).__name__)}(_operation)?(_\d+)?", last.name
+    ):  # and not by the script
         last.name = layer.name
 
 

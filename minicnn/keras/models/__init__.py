@@ -25,7 +25,7 @@ from minicnn.keras._in_order import InOrder, answering, is_asked, layers_set_in
 from minicnn.keras._names import lookup
 from minicnn.keras._old_logs import OldLogs
 from minicnn.keras._on_constants import with_weights
-from minicnn.keras._operation_marks import listed
+from minicnn.keras._operation_marks import WithOperations, listed
 from minicnn.keras._own_names import OwnNames
 from minicnn.keras._own_parts import own_weights
 from minicnn.keras._own_weights import declared
@@ -271,7 +271,7 @@ class _Trainable:
             self.trainable = trainable
 
 
-class _Functional(_Trainable):
+class _Functional(WithOperations, _Trainable):
     """A model that may begin behind another one's layers."""
 
     @property

@@ -32,7 +32,7 @@ def __getattr__(name: str) -> Any:
         if name in (found := getattr(import_module(f"{__name__}.{place}"), table)):
             return globals().setdefault(name, of_eager_arrays(found[name]))
     if name in _SAME:
-        return globals()[_SAME[name]]
+        return of_eager_arrays(_operations.entering(globals()[_SAME[name]], name))
     if name in _WINDOWS:
         window = _operations.entering(getattr(import_module(f"{__name__}._windows"), name))
         return globals().setdefault(name, of_eager_arrays(window))

@@ -41,10 +41,16 @@ _OF_ARRAYS = (
 )
 
 
-def of_tensors_too(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, which also takes a model's tensors, alone or in a list, as its first arguments."""
+def of_tensors_too(function: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
+    """The function, which also takes a model's tensors, alone or in a list, as its first arguments.
 
-    @_operations.entering
+    Parameters
+    ----------
+    function : callable
+    name : str, optional
+        As of `entering`.
+    """
+
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if (of_weights := applied(call, args, kwargs)) is not None:
@@ -62,7 +68,7 @@ def of_tensors_too(function: Callable[..., Any]) -> Callable[..., Any]:
         chosen = [args[at] for at in tensors]
         return Computed(of_arrays)(chosen if len(chosen) > 1 else chosen[0])
 
-    return call
+    return _operations.entering(call, name)
 
 
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
@@ -347,7 +353,9 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
 
 _BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take, tensordot)
 FURTHER: dict[str, Callable[..., Any]] = {
-    name: _operations.by_place(of_tensors_too(in_kerass_dtype(_operations.in_floats(name, getattr(np, name)), name)))
+    name: _operations.by_place(
+        of_tensors_too(in_kerass_dtype(_operations.in_floats(name, getattr(np, name)), name), name)
+    )
     for name in _OF_ARRAYS
 }
 FURTHER |= {each.__name__: of_tensors_too(in_kerass_dtype(each, each.__name__)) for each in _BY_VALUES}

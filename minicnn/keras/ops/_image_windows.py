@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.checks import check_choice, check_number
 from minicnn.differentiation import value_of
+from minicnn.keras._operations import entering
 from minicnn.keras._result_types import of_eager_arrays
 from minicnn.keras.ops._further import of_tensors_too
 from minicnn.keras.tensorflow._patches import patches_of
@@ -37,6 +38,7 @@ def _batched(function):
 
 
 @of_eager_arrays
+@entering
 def extract_patches(
     images: Any,
     size: int | Sequence[int],
@@ -80,6 +82,7 @@ def _pair(name, value):
 
 
 @of_eager_arrays
+@entering
 def gaussian_blur(
     images: Any,
     kernel_size: Sequence[int] = (3, 3),
@@ -117,6 +120,7 @@ def _blurred(x, size, sigma):
 
 
 @of_eager_arrays
+@entering
 def sobel_edges(images: Any, data_format: str | None = None) -> Any:
     """How steep images (N, H, W, C) are downwards and to the right, by Sobel's filters: (N, H, W, C, 2)."""
     if check_choice("data_format", data_format, (None, "channels_last", "channels_first")) != "channels_first":
@@ -125,6 +129,7 @@ def sobel_edges(images: Any, data_format: str | None = None) -> Any:
 
 
 @of_eager_arrays
+@entering
 def affine_transform(
     images: Any,
     transform: Any,
@@ -156,6 +161,7 @@ def affine_transform(
 
 
 @of_eager_arrays
+@entering
 def perspective_transform(
     images: Any,
     start_points: Any,

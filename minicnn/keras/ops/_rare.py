@@ -321,7 +321,7 @@ _HERE += tuple(_extreme_of_segments(u, n) for u, n in ((np.maximum, "max"), (np.
 
 
 def _with(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    made = _operations.by_place(of_tensors_too(in_kerass_dtype(function, name)))
+    made = _operations.by_place(of_tensors_too(in_kerass_dtype(function, name), name))
     made.__name__ = name
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.data.elements import EagerArray
 from minicnn.dtype_policies import as_operands
-from minicnn.keras._operation_marks import marked
+from minicnn.keras._operation_marks import operated, unnamed
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.ops._image_windows import (
     affine_transform,
@@ -56,7 +57,8 @@ def resize(
         As for `Resizing`.
     """
     height, width = (int(n) for n in size)
-    layer = layers.Resizing(
+    resizing = partial(
+        layers.Resizing,
         height,
         width,
         interpolation,
@@ -68,9 +70,10 @@ def resize(
         data_format=data_format,
     )
     if is_symbolic(images):
-        return marked(layer(images), [images])
+        return operated("resize", lambda x: resizing()(x), [images], {})
     pixels = np.asarray(images)
-    made = np.asarray(layer(pixels))
+    with unnamed():
+        made = np.asarray(resizing()(pixels))
     if pixels.dtype.kind in "iu":
         bounds = np.iinfo(pixels.dtype)
         made = np.clip(np.round(made), bounds.min, bounds.max).astype(pixels.dtype)

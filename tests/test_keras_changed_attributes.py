@@ -244,3 +244,93 @@ def test_validation_data_of_ones_own_stay() -> None:
     model.validation_data = "mine"
     model.fit(X, Y, verbose=0, validation_data=(X, Y))
     assert model.validation_data == "mine"
+
+
+_FACTOR, _SETTINGS = 2.0, {"offset": 3.0}
+
+
+def _scaled(x):
+    return x * _FACTOR
+
+
+class _OfGlobals(keras.Model):
+    def call(self, x):
+        return _scaled(x) + _SETTINGS["offset"]
+
+
+class _LayerOfGlobals(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(2, kernel_initializer="ones")
+
+    def call(self, x):
+        return self.dense(x) * _FACTOR
+
+
+def _first(y):
+    return float(np.asarray(y).ravel()[0])
+
+
+def test_global_names_that_a_call_reads_are_todays_when_it_is_called_and_those_of_the_trace_in_predict(monkeypatch):
+    model = _OfGlobals()
+    assert (_first(model(X)), _first(model.predict(X, verbose=0))) == (5.0, 5.0)
+    monkeypatch.setitem(globals(), "_FACTOR", 5.0)
+    assert _first(model(X)) == 8.0
+    with pytest.warns(UserWarning, match="the outer name _FACTOR of .* was changed"):
+        assert _first(model.predict(X, verbose=0)) == 5.0
+    monkeypatch.setitem(_SETTINGS, "offset", 0.0)
+    assert _first(model(X)) == 5.0
+    model.compile("sgd", "mse")
+    assert _first(model.predict(X, verbose=0)) == 5.0
+    monkeypatch.setitem(globals(), "_scaled", lambda x: x * 100)
+    assert _first(model(X)) == 100.0
+
+
+def test_global_names_that_a_layer_of_layers_reads(monkeypatch):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, _LayerOfGlobals()(inputs))
+    assert _first(model(X)) == 6.0
+    monkeypatch.setitem(globals(), "_FACTOR", 1.0)
+    assert _first(model(X)) == 3.0
+
+
+def test_names_of_a_function_around_the_class():
+    factors, offset = [1.0], 2.0
+
+    class Of(keras.Model):
+        def call(self, x):
+            return x * factors[0] + offset
+
+    model = Of()
+    assert _first(model(X)) == 3.0
+    factors[0] = 4.0
+    assert _first(model(X)) == 6.0
+    offset = 9.0
+    assert _first(model(X)) == 13.0
+
+
+def test_numbers_of_a_module_that_a_call_reads():
+    settings = types.ModuleType("settings")
+    settings.factor = 2.0
+
+    class Of(keras.Model):
+        def call(self, x):
+            return x * settings.factor
+
+    model = Of()
+    assert _first(model(X)) == 2.0
+    settings.factor = 3.0
+    assert _first(model(X)) == 3.0
+
+
+def test_assigned_variables_outside_of_a_class_are_todays_everywhere():
+    variable = keras.Variable(2.0)
+
+    class Of(keras.Model):
+        def call(self, x):
+            return x * variable
+
+    model = Of()
+    assert (_first(model(X)), _first(model.predict(X, verbose=0))) == (2.0, 2.0)
+    variable.assign(6.0)
+    assert (_first(model(X)), _first(model.predict(X, verbose=0))) == (6.0, 6.0)

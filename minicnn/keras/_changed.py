@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from minicnn.keras._outer_names import outer_values
 from minicnn.keras._own_names import OF_KERAS, is_taken, own_name
 from minicnn.keras._recompiled import Observer
 from minicnn.models import Model as ModelOfCore
@@ -33,6 +34,7 @@ _State = list[tuple[Any, dict[str, Any]]]  # each model and layer with a `call`,
 
 _OF_FIT = tuple(signature(ModelOfCore.fit).parameters)[1:]
 _names: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()  # that the `call` of a class may read
+_functions: WeakKeyDictionary[type, list[FunctionType]] = WeakKeyDictionary()  # of which it is made
 
 
 class _Seen:
@@ -104,20 +106,24 @@ def _read_by_call(thing):
         is_the_librarys = name in _OF_LIBRARY or (key == name and is_taken(cls, name))
         if is_meant and not is_the_librarys:
             yield key, value
+    for name, value in outer_values(_functions[cls]):
+        yield f"the outer name {name}", value
 
 
 def _names_read(cls):
     if cls not in _names:
+        _functions[cls] = []
         _names[cls] = _names_in(cls, ["call"], set())
     return _names[cls]
 
 
 def _names_in(cls, methods, found):
-    """All names in the code of a class's methods, and of the methods that these name."""
+    """All names in the code of a class's methods, which are kept, and of the methods that these name."""
     for method in methods:
         function = getattr(cls, method, None)
         function = getattr(function, "fget", None) or getattr(function, "__wrapped__", function)
         if isinstance(function, FunctionType) and not str(function.__module__).startswith("minicnn"):
+            _functions[cls].append(function)
             names = set(_names_of(function.__code__)) - found
             found |= names
             _names_in(cls, names, found)

@@ -389,7 +389,7 @@ def test_activations_are_told_by_their_functions_and_replaced():
     dense.activation = lambda z: z * 2.0
     assert np.allclose(model.predict(x, verbose=0), before * 2, rtol=1e-5)
     dense.activation = keras.activations.linear
-    assert dense.activation is None and np.allclose(model.predict(x, verbose=0), before, rtol=1e-5)
+    assert dense.activation is keras.activations.linear and np.allclose(model.predict(x, verbose=0), before, rtol=1e-5)
     dense.activation = relu
     assert np.allclose(model.predict(x, verbose=0), np.maximum(before, 0))
 
@@ -677,3 +677,52 @@ def test_a_box_is_drawn_around_enough_of_what_was_found():
 def test_whether_bytes_are_those_of_a_jpeg_file():
     picture = np.zeros((4, 4, 3), np.uint8)
     assert tf.image.is_jpeg(tf.io.encode_jpeg(picture)) and not tf.io.is_jpeg(tf.io.encode_png(picture))
+
+
+def test_a_layer_without_an_activation_has_the_function_linear(tmp_path):
+    """As in Keras 3.15.1, which has it as a function; layers that take none have no such attribute."""
+    linear = keras.activations.linear
+    made = [keras.layers.Dense(2), keras.layers.Conv2D(2, 1, activation=None), keras.layers.Activation("linear")]
+    assert all(layer.activation is linear and layer.activation.__name__ == "linear" for layer in made)
+    assert [layer.get_config()["activation"] for layer in made] == ["linear"] * 3
+    assert keras.activations.serialize(made[0].activation) == "linear"
+    assert not any(hasattr(each, "activation") for each in (keras.layers.Flatten(), keras.layers.BatchNormalization()))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="softmax")])
+    model.layers[-1].activation = linear  # as saliency maps have it
+    x = np.float32([[1, -2, 3]])
+    assert np.allclose(model.predict(x, verbose=0), x @ model.layers[-1].kernel.numpy(), rtol=1e-5)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras").layers[-1]
+    assert loaded.activation is linear and loaded.activation == keras.activations.get("linear")
+    assert keras.models.clone_model(model).layers[-1].activation is linear
+
+
+def test_a_subclass_of_a_layer_calls_its_linear_activation():
+    class Own(keras.layers.Dense):
+        def call(self, inputs):
+            return self.activation(super().call(inputs)) * 2.0
+
+    layer = Own(2)
+    x = np.float32([[1, -2, 3]])
+    assert np.allclose(layer(x), x @ layer.kernel.numpy() * 2, rtol=1e-5)
+    assert layer.activation is keras.activations.linear
+
+
+def test_layers_and_models_of_ones_own_have_the_activation_that_they_set():
+    class Own(keras.layers.Layer):
+        def __init__(self, activation):
+            super().__init__()
+            self.activation = activation
+
+        def call(self, x):
+            return x
+
+    class Bare(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    assert Own(None).activation is None and Own(keras.activations.relu).activation == keras.activations.relu
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, Bare()(keras.layers.Dense(2)(inputs)))
+    assert not hasattr(Bare(), "activation") and not hasattr(model, "activation")
+    assert [hasattr(layer, "activation") for layer in model.layers] == [False, True, False]

@@ -15,6 +15,7 @@ from minicnn.graph import Node, Tensor
 from minicnn.keras._configs import of_layer, read
 from minicnn.keras._function_activations import activation
 from minicnn.keras._initial_weights import taking_initial_weights
+from minicnn.keras._shown_activation import Shown
 from minicnn.keras._taped import inside_a_layer, is_recording
 from minicnn.keras._taped_calls import (
     belongs_to_a_function,
@@ -157,6 +158,7 @@ def build_for(self: layers.Layer, input_shapes: Any) -> Any:
 
 METHODS: dict[str, Any] = {
     "__setattr__": set_attribute,
+    "activation": Shown("linear"),
     "build_for": build_for,
     "call": call,
     "calls_layers": True,

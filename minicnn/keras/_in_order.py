@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, SupportsIndex
 
 from minicnn.keras._own_names import is_of_library, is_setter
+from minicnn.keras._shown_activation import Shown
 from minicnn.layers.base import Layer
 from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves
@@ -181,6 +182,7 @@ class Asked:
     """Mixin of users' layers: their weights in the order of whoever asks."""
 
     goes_by_attributes: bool = True
+    activation = Shown()
 
     get_weights = asking(Layer.get_weights)
     set_weights = asking(Layer.set_weights)

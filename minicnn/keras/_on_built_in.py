@@ -23,6 +23,7 @@ from minicnn.keras._operation_marks import stands_alone
 from minicnn.keras._own_parts import Layer
 from minicnn.keras._own_weights import OfWeights, weights_in_graph
 from minicnn.keras._phase import phase_unsaid, unsaid
+from minicnn.keras._shown_activation import Shown
 from minicnn.keras._stepwise import through_steps
 from minicnn.layers import contract
 from minicnn.layers.base import Layer as LayerOfCore
@@ -91,6 +92,7 @@ class OnBuiltIn(Layer):
     write; `super().call` and `self.activation` are functions then, through which gradients go by the layer's formula.
     """
 
+    activation = Shown("linear")
     _is_graph: bool | None = None  # whether `call` is made a graph; None: that is not known yet
     _hides: bool = False  # its weights, while a graph is made
     _by_core: bool = False  # while the library's `build` runs

@@ -95,3 +95,33 @@ def test_names_of_operations_are_in_files(tmp_path):
     loaded = keras.models.load_model(tmp_path / "m.keras")
     assert loaded.output_names == model.output_names == ["multiply"]
     assert [part.name for part in loaded.operations] == [part.name for part in model.operations]
+
+
+def test_the_operator_of_matrix_products():
+    """``x @ array``, ``x @ x``, ``x @ self.w`` of a weight beside layers; the numbers are einsum's."""
+    rng = np.random.default_rng(0)
+    matrix, numbers = rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=(2, 4)).astype("float32")
+    x = keras.Input((4,))
+    products = [x @ matrix, x[:, None, :] @ x[:, :, None]]
+    assert [t.name for t in products] == ["matmul", "matmul_1"]
+    first, second = keras.Model(x, products).predict(numbers, verbose=0)
+    np.testing.assert_allclose(first, np.einsum("bi,ij->bj", numbers, matrix), rtol=1e-5)
+    np.testing.assert_allclose(second[:, 0, 0], np.einsum("bi,bi->b", numbers, numbers), rtol=1e-5)
+
+    class Projected(layers.Layer):
+        def build(self, shape):
+            self.dense = layers.Dense(4, use_bias=False)
+            self.w = self.add_weight(shape=(4, 3), name="w", initializer="ones")
+
+        def call(self, inputs):
+            return self.dense(inputs) @ self.w
+
+    layer = Projected()
+    model = keras.Model(x, layer(x))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    kernel, target = layer.dense.kernel.numpy(), np.zeros((2, 3), "float32")
+    out = numbers @ kernel @ np.ones((4, 3), "float32")
+    np.testing.assert_allclose(model.predict(numbers, verbose=0), out, rtol=1e-4)
+    model.train_on_batch(numbers, target)
+    gradient = (numbers @ kernel).T @ (2 * out / out.size)
+    np.testing.assert_allclose(layer.w.numpy(), 1 - 0.1 * gradient, rtol=1e-4, atol=1e-6)

@@ -400,3 +400,8 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     numbers = np.asarray(target).astype(int)
     numbers = numbers[..., 0] if numbers.ndim == output.ndim else numbers
     return categorical_crossentropy(one_hot(numbers, output.shape[axis], axis), output, from_logits, axis)
+
+
+_matmul = either("matmul")
+Tensor.__matmul__ = _matmul  # type: ignore[attr-defined]
+Tensor.__rmatmul__ = lambda second, first: _matmul(first, second)  # type: ignore[attr-defined]

@@ -292,12 +292,23 @@ def _array(leaf):
     check_open(leaf)
     if isinstance(leaf, np.ma.MaskedArray):  # whose masked values slices, batches and functions would see
         leaf = to_numpy(leaf, "an element of a data set")
-    array = leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf)
+    array = leaf if isinstance(leaf, np.ndarray) else _of_numbers(leaf)
     if array.dtype == object and not isinstance(leaf, EagerArray):  # which holds bytes
         raise DataError(
             f"a part of a data set's element is no array of numbers or text. Received: {type(leaf).__name__}"
         )
     return array
+
+
+def _of_numbers(leaf):
+    """A number of Python's, or lists of such, as float32 or int32, as in tf.data; int64 for those that need it."""
+    array, first = np.asarray(leaf), leaf
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
+    if hasattr(first, "dtype") or array.dtype.name not in ("float64", "int64"):
+        return array
+    narrow = array.astype("float32" if array.dtype.kind == "f" else "int32")
+    return narrow if array.dtype.kind == "f" or (narrow == array).all() else array
 
 
 def _without_lists(element):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,6 +42,18 @@ class TensorShape(tuple):
         """A list of the sizes."""
         return list(self)
 
+    def num_elements(self) -> int | None:
+        """How many numbers there are; None where a size is open."""
+        return math.prod(self) if self.is_fully_defined() else None
+
+    def is_fully_defined(self) -> bool:
+        """Whether no size is open."""
+        return None not in self
+
+    def concatenate(self, other: Any) -> TensorShape:
+        """The sizes of both, one after the other."""
+        return TensorShape((*self, *other))
+
     def __getitem__(self, key: Any) -> Any:
         item = super().__getitem__(key)
         if isinstance(key, slice):
@@ -56,6 +71,42 @@ class ArrayShape(TensorShape):
     def __getitem__(self, key: Any) -> Any:
         item = tuple.__getitem__(self, key)
         return ArrayShape(item) if isinstance(key, slice) else item
+
+
+class Sizes(TensorShape):
+    """What ``tf.shape`` gives of a model's tensor: one number beside another is computed with, size by size.
+
+    Examples
+    --------
+    >>> Sizes((None, 4, 6))[1:] * 2
+    (8, 12)
+    """
+
+    def __getitem__(self, key: Any) -> Any:
+        item = tuple.__getitem__(self, key)
+        return Sizes(item) if isinstance(key, slice) else item
+
+    def _with(self, function: Callable[[Any, Any], Any], other: Any) -> Sizes:
+        others = np.broadcast_to(np.asarray(other, object), (len(self),)).tolist()
+        pairs = zip(self, others, strict=True)
+        return Sizes(None if None in pair else function(*pair) for pair in pairs)
+
+    def __add__(self, other: Any) -> Any:
+        return self._with(operator.add, other)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._with(operator.sub, other)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._with(operator.mul, other)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self._with(operator.floordiv, other)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._with(operator.truediv, other)
+
+    __radd__, __rmul__ = __add__, __mul__
 
 
 def _set_shape(tensor, shape):

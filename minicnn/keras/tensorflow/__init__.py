@@ -46,7 +46,7 @@ newaxis = None
 bool = np.dtype("bool")
 _NUMBERS = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
 globals().update({name: np.dtype(name) for name in _NUMBERS})
-string = np.dtype(str)
+string, double, half = np.dtype(str), np.dtype("float64"), np.dtype("float16")
 globals().update(
     {name: getattr(module, name) for module in (_functions, _arrays, _gradients) for name in module.__all__}
 )

@@ -10,8 +10,10 @@ import numpy as np
 from minicnn.data.elements import EagerArray, map_leaves
 from minicnn.data.further import TensorSpec
 from minicnn.differentiation import Recorded
+from minicnn.errors import ShapeError
 from minicnn.keras import initializers, ops
 from minicnn.keras._operations import entering, is_symbolic
+from minicnn.keras._shapes import TensorShape
 from minicnn.keras._warning import warn_once
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow.io import read_file as _read_file
@@ -25,11 +27,6 @@ __all__ += ["constant_initializer", "ones_initializer", "random_normal_initializ
 __all__ += ["truncated_normal_initializer", "zeros_initializer"]
 
 Tensor = EagerArray
-
-
-def TensorShape(dims: Any) -> tuple[int | None, ...]:
-    """A shape, which is a tuple here."""
-    return tuple(dims)
 
 
 def _typed(made, types):
@@ -93,6 +90,11 @@ def slice(input_: Any, begin: Any, size: Any, name: str | None = None) -> Any:
 @entering
 def broadcast_to(input: Any, shape: Any, name: str | None = None) -> Any:
     """The numbers, repeated along new axes in front and along those of length 1."""
+    if is_symbolic(input):
+        sizes = tuple(int(n) for n in tuple(shape)[1:])  # behind the batch's, which is that of the tensor
+        if len(sizes) != len(input.shape) - 1:
+            raise ShapeError(f"expected {len(input.shape)} sizes, as many as the tensor has. Received: {tuple(shape)}")
+        return input + np.zeros((1, *sizes), "float32")
     return of_tensorflow(np.broadcast_to(as_tensor(input), tuple(int(n) for n in np.asarray(shape))))
 
 

@@ -12,7 +12,7 @@ from minicnn.data.elements import map_leaves
 from minicnn.differentiation import Recorded, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras._operations import entering
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
+from minicnn.keras.tensorflow._functions import as_tensor, cast, of_tensorflow, saturate_cast
 from minicnn.nested import leaves, mapped, packed
 
 __all__ = ["Module", "TensorArray", "case", "cond", "errors", "group", "identity_n", "nest", "scan"]
@@ -219,10 +219,15 @@ def identity_n(input: Sequence[Any], name: str | None = None) -> list[Any]:
     return list(map(as_tensor, input))
 
 
+def _map_structure(func: Callable[..., Any], *structure: Any, **options: Any) -> Any:
+    """The structure of lists, tuples and dicts, with what `func` makes of the leaves at each place of all of them."""
+    return packed(structure[0], [func(*each) for each in zip(*map(leaves, structure), strict=True)])
+
+
 nest = SimpleNamespace(
     flatten=leaves,
     is_nested=lambda structure: isinstance(structure, list | tuple | dict),
-    map_structure=map_leaves,
+    map_structure=_map_structure,
     pack_sequence_as=packed,
 )
 
@@ -242,7 +247,10 @@ errors = SimpleNamespace(
     InternalError=_raised("InternalError", RuntimeError),
 )
 as_dtype = DType = np.dtype
-dtypes = SimpleNamespace(as_dtype=as_dtype, DType=DType)
+_NAMED = ("bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
+dtypes = SimpleNamespace(
+    as_dtype=as_dtype, DType=DType, cast=cast, saturate_cast=saturate_cast, **{n: np.dtype(n) for n in _NAMED}
+)
 
 
 # --------------------------------------------------------------------------------------------------------- arrays

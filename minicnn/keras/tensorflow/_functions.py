@@ -15,6 +15,8 @@ from minicnn.errors import ShapeError
 from minicnn.keras import ops
 from minicnn.keras._of_tensors import Computed, Noise
 from minicnn.keras._operations import entering, is_symbolic, stacked
+from minicnn.keras._shapes import Sizes
+from minicnn.parameters import Weight
 from minicnn.settings import floatx
 
 if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
@@ -45,7 +47,6 @@ _BY_NAME = {
     "tile": ("tile", "input multiples", ""),
     "clip_by_value": ("clip", "t clip_value_min clip_value_max", ""),
     "cast": ("cast", "x dtype", ""),
-    "shape": ("shape", "input", "out_type="),
     "repeat": ("repeat", "input repeats", "axis"),
     "reverse": ("flip", "tensor", "axis"),
     "tan": ("tan", "x", ""),
@@ -140,12 +141,22 @@ def _plain(option):
 
 
 globals().update({name: renamed(name, *how) for name, how in _BY_NAME.items()})
-_joined = globals()["concat"]
+_joined, _mean = globals()["concat"], globals()["reduce_mean"]
 
 
 def concat(values: Any, axis: Any, name: str | None = None) -> Any:
     """Tensors one after the other along an axis; one that is in no list is joined to nothing, as in TensorFlow."""
     return _joined(values if isinstance(values, list | tuple) else [values], axis)
+
+
+def reduce_mean(*args: Any, **kwargs: Any) -> Any:
+    """``keras.ops.mean`` with TensorFlow's arguments; of whole numbers it is whole, cut off, as there."""
+    given = args[0] if args else kwargs.get("input_tensor")
+    kind = given.dtype if hasattr(given, "dtype") else None
+    if kind is None and isinstance(given, int | list | tuple):
+        kind = as_tensor(given).dtype
+    made = _mean(*args, **kwargs)
+    return made if kind is None or np.dtype(kind).kind not in "iu" else of_tensorflow(ops.cast(made, kind))
 
 
 def _cumulative(name: str, neutral: float) -> Callable[..., Any]:
@@ -180,6 +191,12 @@ atan, atan2, sinh, cosh = (
     )
 )
 MATH = {name: renamed(f"math.{name}", *how) for name, how in _OF_MATH.items()}
+
+
+def shape(input: Any, out_type: Any = "int32", name: str | None = None) -> Any:
+    """The sizes, as an array to be computed with; of a model's tensor a tuple of them, with None for the batch."""
+    sizes = ops.shape(input)
+    return Sizes(sizes) if None in sizes else as_tensor(np.asarray(sizes), out_type)
 
 
 @entering
@@ -298,12 +315,12 @@ def squared_difference(x: Any, y: Any, name: str | None = None) -> Any:
 
 
 def is_tensor(x: Any) -> bool:
-    """Whether it is a model's tensor, or an array that came from a function or data set of TensorFlow's name."""
-    return is_symbolic(x) or isinstance(x, EagerArray | Recorded)
+    """Whether it is a model's tensor, a variable, or an array of a function or data set of TensorFlow's name."""
+    return is_symbolic(x) or isinstance(x, EagerArray | Recorded | Weight)
 
 
 __all__ = [*_BY_NAME, "argmax", "argmin", "constant", "convert_to_tensor", "fill", "identity", "is_tensor", "one_hot"]
 __all__ += ["cumprod", "cumsum"]
 __all__ += ["argsort", "saturate_cast", "sort", "strided_slice", "where"]
 __all__ += ["atan", "atan2", "cosh", "floordiv", "matmul", "sinh", "squared_difference", "truediv"]
-__all__ += ["ones", "range", "zeros"]
+__all__ += ["ones", "range", "shape", "zeros"]

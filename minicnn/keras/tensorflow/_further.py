@@ -12,7 +12,9 @@ from minicnn.differentiation import value_of
 from minicnn.errors import ShapeError
 from minicnn.keras import ops
 from minicnn.keras._operations import entering
+from minicnn.keras._shapes import TensorShape
 from minicnn.keras._windows import window_of
+from minicnn.keras.tensorflow._arrays import gather
 from minicnn.keras.tensorflow._flow import _places, _updates_for, tensor_scatter_nd_add
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 
@@ -281,6 +283,36 @@ def foldl(fn: Callable[..., Any], elems: Any, initializer: Any = None, **options
     return made
 
 
+def foldr(fn: Callable[..., Any], elems: Any, initializer: Any = None, **options: Any) -> Any:
+    """What ``fn(behind, part)`` makes, part by part along the first axis, from the last one on."""
+    return foldl(fn, as_tensor(elems)[::-1], initializer)
+
+
+def get_static_value(tensor: Any, partial: bool = False) -> Any:
+    """The numbers as an array of NumPy's own."""
+    return np.asarray(value_of(as_tensor(tensor)))
+
+
+def broadcast_static_shape(shape_x: Any, shape_y: Any) -> TensorShape:
+    """The shape of what is computed of two arrays of these shapes; None is open, unless the other is more than 1."""
+    longest = max(len(shape_x), len(shape_y))
+    first, second = ((1,) * (longest - len(shape)) + tuple(shape) for shape in (shape_x, shape_y))
+    pairs = list(zip(first, second, strict=True))
+    if any(None not in pair and 1 not in pair and pair[0] != pair[1] for pair in pairs):
+        raise ShapeError(f"expected shapes that go together. Received: {tuple(shape_x)} and {tuple(shape_y)}")
+    return TensorShape(b if a == 1 or (a is None and b != 1) else a for a, b in pairs)
+
+
+def broadcast_dynamic_shape(shape_x: Any, shape_y: Any) -> Any:
+    """The shape of what is computed of two arrays of these shapes, as an array."""
+    return as_tensor(list(broadcast_static_shape(*(np.asarray(shape).tolist() for shape in (shape_x, shape_y)))))
+
+
+def embedding_lookup(params: Any, ids: Any, max_norm: None = None) -> Any:
+    """The rows of these numbers, of a matrix (N, …)."""
+    return gather(params, ids)
+
+
 def as_string(input: Any, precision: int = -1, **options: Any) -> Any:
     """The numbers as text; `precision` digits behind the point.
 
@@ -336,7 +368,7 @@ _MATH += (reciprocal_no_nan, reduce_euclidean_norm, rint, scalar_mul, segment_me
 MATH |= {each.__name__: _made(each) for each in (*_MATH, xdivy, xlog1py, xlogy)}
 MATH |= {name: _made(function) for name, function in _UNSORTED.items()}
 NN: dict[str, Callable[..., Any]] = {
-    each.__name__: _made(each) for each in (crelu, weighted_cross_entropy_with_logits)
+    each.__name__: _made(each) for each in (crelu, embedding_lookup, weighted_cross_entropy_with_logits)
 } | {"max_pool_with_argmax": max_pool_with_argmax}
 LINALG: dict[str, Callable[..., Any]] = {
     name: _of_ops(name) for name in ("cholesky", "cross", "det", "eigh", "logdet", "pinv", "qr", "slogdet")
@@ -345,8 +377,10 @@ LINALG |= {each.__name__: _made(each) for each in (lstsq, matrix_transpose, solv
 LINALG |= {"matrix_rank": _of_ops("matrix_rank"), "adjoint": LINALG["matrix_transpose"]}
 TOP: dict[str, Callable[..., Any]] = {
     each.__name__: _made(each)
-    for each in (as_string, dynamic_partition, foldl, sequence_mask, tensor_scatter_nd_sub, unique_with_counts)
+    for each in (as_string, dynamic_partition, foldl, foldr, sequence_mask, tensor_scatter_nd_sub, unique_with_counts)
 }
 for _ufunc, _name in ((np.maximum, "tensor_scatter_nd_max"), (np.minimum, "tensor_scatter_nd_min")):
     TOP[_name] = _made(_scattered(_ufunc, _name))
+TOP |= {each.__name__: each for each in (broadcast_dynamic_shape, broadcast_static_shape, get_static_value)}
+TOP["recompute_grad"] = lambda f: f  # which saves memory on a GPU alone
 TOP |= {"scalar_mul": MATH["scalar_mul"], "vectorized_map": _made(ops.vectorized_map)}

@@ -16,7 +16,7 @@ from minicnn.keras._operations import is_symbolic
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._taped import stop_gradient
 from minicnn.keras._variables import Variable
-from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 
 __all__ = ["GradientTape", "UnconnectedGradients", "Variable", "clip_by_global_norm", "clip_by_norm"]
 __all__ += ["custom_gradient", "global_norm", "gradients", "stop_gradient"]
@@ -46,7 +46,7 @@ def clip_by_global_norm(
 
 def clip_by_norm(t: Any, clip_norm: float, axes: Any = None, name: str | None = None) -> Any:
     """The tensor scaled so that its norm, along `axes` or of all numbers, is at most `clip_norm`."""
-    t = met(t)
+    t = as_tensor(t)
     axes = tuple(axes) if isinstance(axes, list | tuple) else axes
     norm = ops.sqrt(ops.sum(ops.square(t), axis=axes, keepdims=axes is not None))
     return of_tensorflow(t * (clip_norm / ops.maximum(norm, np.asarray(clip_norm, t.dtype))))

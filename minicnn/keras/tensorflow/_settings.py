@@ -5,17 +5,25 @@ from __future__ import annotations
 import logging as _logging
 import time
 from contextlib import nullcontext
+from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from minicnn.differentiation import value_of
 from minicnn.keras import ops
+from minicnn.keras._operations import is_symbolic
 from minicnn.keras._updates import after
 from minicnn.keras._warning import warn_once
+from minicnn.keras.tensorflow._functions import as_tensor
 
 __all__ = [
+    "Assert",
+    "VariableAggregation",
+    "VariableSynchronization",
     "assert_equal",
+    "init_scope",
     "timestamp",
     *("autograph", "control_dependencies", "debugging", "disable_eager_execution", "disable_v2_behavior"),
     *(
@@ -58,6 +66,13 @@ def timestamp(name: str | None = None) -> float:
     return time.time()
 
 
+def init_scope() -> Any:
+    """A context that changes nothing, as there is no graph to leave."""
+    return nullcontext()
+
+
+VariableAggregation = Enum("VariableAggregation", "NONE SUM MEAN ONLY_FIRST_REPLICA", start=0)
+VariableSynchronization = Enum("VariableSynchronization", "AUTO NONE ON_WRITE ON_READ", start=0)
 variable_scope = name_scope
 control_dependencies = after
 enable_eager_execution = disable_eager_execution = enable_v2_behavior = disable_v2_behavior = nothing
@@ -75,6 +90,66 @@ def _asserted(holds: Any, what: str) -> Any:
     return check
 
 
+def _of_each(holds: Any, what: str) -> Any:
+    def check(x: Any, message: str | None = None, summarize: Any = None, name: str | None = None) -> None:
+        if not holds(np.asarray(x)).all():
+            raise ValueError(f"expected {what} numbers{'' if message is None else ': ' + message}. Received: {x}")
+
+    return check
+
+
+def assert_near(
+    x: Any, y: Any, rtol: Any = None, atol: Any = None, message: Any = None, summarize: Any = None, name: Any = None
+) -> None:
+    """|x - y| is at most atol + rtol · |y|, each ten times the least difference from 1 of the dtype unless told."""
+    x, y = (np.asarray(as_tensor(value_of(each))) for each in (x, y))
+    least = 10 * np.finfo(np.float64 if x.dtype == y.dtype == np.float64 else np.float32).eps
+    rtol, atol = (least if each is None else each for each in (rtol, atol))
+    if not (np.abs(x - y) <= atol + rtol * np.abs(y)).all():
+        raise ValueError(
+            f"expected numbers that are near{'' if message is None else ': ' + message}. Received: {x}, {y}"
+        )
+
+
+def Assert(condition: Any, data: Any, summarize: Any = None, name: str | None = None) -> None:
+    """An error that shows `data` where the condition is not true."""
+    if not np.asarray(condition).all():
+        raise ValueError(f"expected a condition that is true. Received: {condition}, with {data}")
+
+
+def check_numerics(tensor: Any, message: str, name: str | None = None) -> Any:
+    """The tensor, of which every number is finite; a model's as it is."""
+    if not is_symbolic(tensor) and not np.isfinite(np.asarray(value_of(tensor))).all():
+        shape = np.shape(value_of(tensor))
+        raise ValueError(f"{message}: expected finite numbers. Received: inf or nan in a tensor of shape {shape}")
+    return tensor
+
+
+def _assert_rank(x: Any, rank: Any, message: str | None = None, name: str | None = None) -> None:
+    found = len(x.shape) if hasattr(x, "shape") else np.ndim(x)
+    if found not in np.ravel(rank):
+        raise ValueError(f"expected {rank} axes{'' if message is None else ': ' + message}. Received: {found}")
+
+
+def _assert_type(tensor: Any, tf_type: Any, message: str | None = None, name: str | None = None) -> None:
+    if np.dtype(tensor.dtype) != np.dtype(tf_type):
+        raise TypeError(f"expected a tensor of {tf_type}. Received: {tensor.dtype}")
+
+
+def _assert_shapes(
+    shapes: Any, data: Any = None, summarize: Any = None, message: str | None = None, name: str | None = None
+) -> None:
+    """Each tensor has its shape, in which None is any size, and a name one size wherever it stands."""
+    known: dict[Any, int] = {}
+    for x, sizes in shapes.items() if isinstance(shapes, dict) else shapes:
+        found = tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+        pairs = list(zip(found, sizes, strict=False))
+        named = [(n, size) for n, size in pairs if isinstance(size, str)]
+        fits = len(found) == len(sizes) and all(size in (None, n) or isinstance(size, str) for n, size in pairs)
+        if not fits or any(known.setdefault(size, n) != n for n, size in named):
+            raise ValueError(f"expected the shape {tuple(sizes)}, where {known}. Received: {found}")
+
+
 assert_equal = _asserted(np.equal, "that are equal")
 debugging = SimpleNamespace(
     assert_equal=assert_equal,
@@ -82,10 +157,19 @@ debugging = SimpleNamespace(
     assert_greater_equal=_asserted(np.greater_equal, "the first of which are not less"),
     assert_less=_asserted(np.less, "the first of which are less"),
     assert_less_equal=_asserted(np.less_equal, "the first of which are not greater"),
-    check_numerics=lambda tensor, message, name=None: tensor,
-    assert_shapes=nothing,
-    assert_rank=nothing,
-    assert_all_finite=nothing,
+    Assert=Assert,
+    assert_all_finite=check_numerics,
+    assert_near=assert_near,
+    assert_negative=_of_each(lambda x: x < 0, "negative"),
+    assert_none_equal=_asserted(np.not_equal, "that are not equal"),
+    assert_non_negative=_of_each(lambda x: x >= 0, "non-negative"),
+    assert_positive=_of_each(lambda x: x > 0, "positive"),
+    assert_rank=_assert_rank,
+    assert_rank_in=_assert_rank,
+    assert_shapes=_assert_shapes,
+    assert_type=_assert_type,
+    check_numerics=check_numerics,
+    disable_check_numerics=nothing,
     set_log_device_placement=nothing,
     enable_check_numerics=nothing,
     disable_traceback_filtering=nothing,
@@ -104,5 +188,5 @@ class _Numpy:
 
 
 experimental = SimpleNamespace(numpy=_Numpy())
-sysconfig = SimpleNamespace(get_build_info=dict)
+sysconfig = SimpleNamespace(get_build_info=lambda: {"is_cuda_build": False, "is_rocm_build": False})
 version = SimpleNamespace(VERSION="2.21.0")

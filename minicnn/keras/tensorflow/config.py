@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from minicnn.backends import get
 from minicnn.errors import BackendError
+from minicnn.keras._names import lookup
 
 __all__ = ["experimental", "get_visible_devices", "list_logical_devices", "list_physical_devices", "optimizer"]
 __all__ += ["run_functions_eagerly", "set_logical_device_configuration", "set_soft_device_placement"]
-__all__ += ["set_visible_devices", "threading"]
+__all__ += ["experimental_run_functions_eagerly", "functions_run_eagerly", "set_visible_devices", "threading"]
 
 
 class PhysicalDevice(NamedTuple):
@@ -51,12 +52,18 @@ get_visible_devices: Callable[..., list[PhysicalDevice]] = list_physical_devices
 list_logical_devices: Callable[..., list[PhysicalDevice]] = list_physical_devices
 
 
+def functions_run_eagerly() -> bool:
+    """True: a function computes when it is called."""
+    return True
+
+
 def _nothing(*args: Any, **kwargs: Any) -> None:
     """Does nothing: the backend says where a model computes, a plan takes what memory it needs."""
 
 
 set_visible_devices: Callable[..., None] = _nothing
 run_functions_eagerly: Callable[..., None] = _nothing
+experimental_run_functions_eagerly: Callable[..., None] = _nothing
 set_soft_device_placement: Callable[..., None] = _nothing
 set_logical_device_configuration: Callable[..., None] = _nothing
 optimizer: Any = SimpleNamespace(set_jit=_nothing, set_experimental_options=_nothing)
@@ -76,3 +83,5 @@ experimental: Any = SimpleNamespace(
     VirtualDeviceConfiguration=SimpleNamespace,
     enable_op_determinism=_nothing,
 )
+
+__getattr__ = lookup(__name__)

@@ -102,6 +102,18 @@ for _name, _why in _ABSENT.items():
     setattr(minicnn.data.Dataset, _name, _refusal(_name, _why))
 minicnn.data.Dataset.assert_cardinality = _assert_cardinality  # type: ignore[attr-defined]
 
+_OF_TABLES = "it reads no tables: np.genfromtxt, or pandas.read_csv, and Dataset.from_tensor_slices of the columns"
+
+
+def _no_tables(name: str) -> Any:
+    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
+        raise NotInMinicnn(f"minicnn has no tf.data.experimental.{name}: {_OF_TABLES}. Received: a call of it")
+
+    return refuse
+
+
+for _name in ("CsvDataset", "SqlDataset", "make_csv_dataset"):
+    setattr(experimental, _name, _no_tables(_name))
 for _name in ("AutoShardPolicy", "DistributeOptions", "OptimizationOptions", "ThreadingOptions"):
     setattr(experimental, _name, Options())  # settings, whose names scripts take from there
 

@@ -51,9 +51,9 @@ __all__ += ["write_file"]
 _MODES = {0: "rgb", 1: "grayscale", 3: "rgb", 4: "rgba"}
 
 
-def read_file(filename: Any, name: str | None = None) -> bytes:
-    """The bytes of a file; the path may be an element of a data set."""
-    return _path(filename).read_bytes()
+def read_file(filename: Any, name: str | None = None) -> EagerArray:
+    """The bytes of a file, as ``.numpy()`` gives them; the path may be an element of a data set."""
+    return text_of(_path(filename).read_bytes())
 
 
 def _path(filename):
@@ -76,10 +76,10 @@ def _encoded(image, kind, **options):
     pixels = np.asarray(image)
     into = BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(into, kind, **options)
-    return into.getvalue()
+    return text_of(into.getvalue())
 
 
-def encode_jpeg(image: Any, format: str = "", quality: int = 95, **options: Any) -> bytes:
+def encode_jpeg(image: Any, format: str = "", quality: int = 95, **options: Any) -> EagerArray:
     """A file's bytes of a picture (H, W, C) of uint8."""
     return _encoded(image, "JPEG", quality=int(quality))
 
@@ -89,13 +89,13 @@ def is_jpeg(contents: Any, name: str | None = None) -> Any:
     return of_tensorflow(np.asarray(as_bytes(contents)[:3] == b"\xff\xd8\xff"))
 
 
-def encode_png(image: Any, compression: int = -1, name: str | None = None) -> bytes:
+def encode_png(image: Any, compression: int = -1, name: str | None = None) -> EagerArray:
     """A file's bytes of a picture (H, W, C) of uint8."""
     return _encoded(image, "PNG")
 
 
 def decode_image(
-    contents: bytes, channels: int = 0, dtype: Any = "uint8", name: str | None = None, expand_animations: bool = True
+    contents: Any, channels: int = 0, dtype: Any = "uint8", name: str | None = None, expand_animations: bool = True
 ) -> EagerArray:
     """Pixels from 0 to 255 of a picture, (H, W, C).
 
@@ -130,7 +130,7 @@ decode_gif: Callable[..., EagerArray] = decode_image
 
 
 def decode_jpeg(
-    contents: bytes,
+    contents: Any,
     channels: int = 0,
     ratio: int = 1,
     fancy_upscaling: bool = True,
@@ -148,7 +148,7 @@ def decode_jpeg(
     return decode_image(contents, channels)
 
 
-def decode_and_crop_jpeg(contents: bytes, crop_window: Any, channels: int = 0, **options: Any) -> EagerArray:
+def decode_and_crop_jpeg(contents: Any, crop_window: Any, channels: int = 0, **options: Any) -> EagerArray:
     """A part of a picture, (rows, columns, C): `crop_window` is its first row and column, and how many there are.
 
     Raises

@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 
 from minicnn.data.elements import EagerArray
+from minicnn.keras._names import lookup
+from minicnn.keras.tensorflow._further import TOP
 
 __all__ = ["as_string", "join", "length", "lower", "regex_full_match", "regex_replace", "split", "strip", "to_number"]
-__all__ += ["upper"]
+__all__ += ["format", "reduce_join", "substr", "upper"]
+
+as_string = TOP["as_string"]
 
 
 def _text(value):
@@ -61,9 +65,29 @@ def to_number(input: Any, out_type: Any = "float32", name: str | None = None) ->
     return _each(float, input, out_type)
 
 
-def as_string(input: Any, name: str | None = None) -> EagerArray:
-    """Each number as text."""
-    return _text(input).view(EagerArray)
+def substr(input: Any, pos: Any, len: Any, unit: str = "BYTE", name: str | None = None) -> EagerArray:
+    """`len` letters of each text from the place `pos` on, which counts from the end where it is negative."""
+    first, count = int(np.asarray(pos)), int(np.asarray(len))
+    return _each(lambda text: text[first:][:count], input)
+
+
+def reduce_join(inputs: Any, axis: Any = None, keepdims: bool = False, separator: str = "", name: Any = None) -> Any:
+    """The texts along an axis one behind the other, or all of them."""
+    texts = _text(inputs)
+    texts = texts.reshape(-1) if axis is None else np.moveaxis(texts, axis, -1)
+    made = [separator.join(row) for row in texts.reshape(-1, texts.shape[-1]).tolist()]
+    made = np.asarray(made).reshape(texts.shape[:-1])
+    return (np.expand_dims(made, axis) if keepdims and axis is not None else made).view(EagerArray)
+
+
+def format(template: str, inputs: Any, placeholder: str = "{}", summarize: int = 3, name: Any = None) -> EagerArray:
+    """A text with the numbers of arrays in the places of `placeholder`."""
+    given = inputs if isinstance(inputs, list | tuple) else [inputs]
+    parts = template.split(placeholder)
+    if len(parts) != len(given) + 1:
+        raise ValueError(f"expected a place for each of {len(given)} inputs. Received: template={template!r}")
+    texts = [str(_text(x) if np.asarray(x).dtype.kind in "SUO" else np.asarray(x)) for x in given]
+    return np.asarray("".join(a + b for a, b in zip(parts, [*texts, ""], strict=True))).view(EagerArray)
 
 
 def length(input: Any, unit: str = "BYTE", name: str | None = None) -> EagerArray:
@@ -84,3 +108,6 @@ def upper(input: Any, encoding: str = "", name: str | None = None) -> EagerArray
 def strip(input: Any, name: str | None = None) -> EagerArray:
     """Each text without white space at its ends."""
     return _each(str.strip, input)
+
+
+__getattr__ = lookup(__name__)

@@ -1,0 +1,162 @@
+"""Shapes, texts and checks of ``tf``, with the values of TensorFlow 2.21."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import tensorflow as tf
+from minicnn.keras._missing import NotInMinicnn
+
+
+def test_the_shape_of_an_array_is_computed_with():
+    sizes = tf.shape(tf.ones([4, 6, 3]))
+    assert np.asarray(sizes[:2] * 2).tolist() == [8, 12] and np.asarray(sizes[:2] // 4).tolist() == [1, 1]
+    assert np.asarray(sizes + 1).tolist() == [5, 7, 4] and (sizes[0] / 8).numpy() == 0.5
+    assert sizes.numpy().tolist() == [4, 6, 3] and sizes[1].numpy() == 6 and sizes.dtype == tf.int32
+    assert tf.shape([[1, 2]], out_type=tf.int64).dtype == tf.int64
+    assert tf.zeros(sizes[:2]).shape == (4, 6) and tf.reshape(tf.ones([4, 6, 3]), [sizes[0], -1]).shape == (4, 18)
+
+
+class Larger(keras.Model):
+    """Doubles its pictures by their sizes."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = keras.layers.Conv2D(2, 3, padding="same")
+
+    def call(self, inputs):
+        y = self.conv(inputs)
+        y = tf.image.resize(y, tf.shape(y)[1:3] * 2)
+        return tf.image.resize(y, (tf.shape(y)[1:3] + np.array([2, 0])) // 2)
+
+
+def test_the_shape_of_a_models_tensor_is_computed_with():
+    image = keras.Input((6, 4, 1))
+    sizes = tf.shape(image)
+    assert sizes[1:3] * 2 == (12, 8) and 2 * sizes[1:3] == (12, 8) and sizes[1:3] - 1 == (5, 3)
+    assert sizes[1:3] / 4 == (1.5, 1.0) and sizes * 2 == (None, 12, 8, 2)
+    assert Larger()(np.ones((2, 6, 4, 1), "float32")).shape == (2, 7, 4, 2)
+    assert Larger()(image).shape == (None, 7, 4, 2)
+
+
+def test_a_models_tensor_is_broadcast():
+    image, gate = keras.Input((4, 4, 2)), keras.Input((1, 1, 2))
+    wide = tf.broadcast_to(gate, tf.shape(image))
+    model = keras.Model([image, gate], wide * image)
+    x, scale = np.ones((3, 4, 4, 2), "float32"), np.arange(6.0).reshape(3, 1, 1, 2)
+    assert wide.shape == (None, 4, 4, 2) and np.array_equal(model.predict([x, scale], verbose=0), x * scale)
+    with pytest.raises(ValueError, match="4 sizes"):
+        tf.broadcast_to(gate, (None, 4, 4))
+
+
+def test_shapes_are_objects_with_methods():
+    shape = tf.TensorShape([2, 3])
+    assert shape.as_list() == [2, 3] and shape.num_elements() == 6 and shape.is_fully_defined() and shape.rank == 2
+    is_open = tf.TensorShape([None, 3])
+    assert is_open[1:].as_list() == [3] and is_open.num_elements() is None and not is_open.is_fully_defined()
+    assert shape.concatenate([5]).as_list() == [2, 3, 5] and isinstance(tf.ones([2]).shape, tf.TensorShape)
+    assert tf.broadcast_static_shape(tf.TensorShape([3]), tf.TensorShape([None, 1])).as_list() == [None, 3]
+    assert tf.broadcast_dynamic_shape([2, 1], [3]).numpy().tolist() == [2, 3]
+    with pytest.raises(ValueError, match="go together"):
+        tf.broadcast_static_shape([2], [3])
+
+
+def test_means_of_whole_numbers_are_whole():
+    assert tf.reduce_mean(tf.constant([-3, -4, -4])).numpy() == -3 and tf.reduce_mean([1, 2, 4]).dtype == tf.int32
+    assert tf.reduce_mean(tf.constant([[100, 120, 121]], "uint8"), 1).numpy().tolist() == [113]
+    assert tf.reduce_mean(tf.constant([1.0, 2.0])).numpy() == 1.5 and tf.reduce_mean([1, 2.0]).numpy() == 1.5
+
+
+def test_numbers_of_python_in_data_sets():
+    slices = tf.data.Dataset.from_tensor_slices
+    assert next(iter(slices([1.0, 2.0]))).dtype == "float32" and next(iter(slices([[1, 2]]))).dtype == "int32"
+    image, label = next(iter(slices((np.arange(3.0), [0, 1, 2]))))
+    assert image.dtype == "float64" and label.dtype == "int32"
+    assert next(iter(slices([2**40, 1]))).dtype == "int64" and next(iter(slices([np.float64(1), 2]))).dtype == "float64"
+    found = next(iter(slices({"a": [0.1], "b": [True], "c": ["x"]}).map(lambda each: (each["a"], 1.5, 7))))
+    assert [part.dtype.name for part in found] == ["float32", "float32", "int32"]
+    assert next(iter(tf.data.Dataset.range(3))).dtype == "int64"
+
+
+def test_bytes_of_files_have_numpy(tmp_path):
+    pixels = np.arange(48, dtype="uint8").reshape(4, 4, 3)
+    for encode, first in ((tf.io.encode_png, b"\x89PNG"), (tf.io.encode_jpeg, b"\xff\xd8\xff")):
+        content = encode(pixels)
+        assert isinstance(content.numpy(), bytes) and content.numpy().startswith(first)
+        tf.io.write_file(str(tmp_path / "a"), content)
+        read = tf.io.read_file(str(tmp_path / "a"))
+        assert read.numpy() == content.numpy() == (tmp_path / "a").read_bytes() and read.shape == ()
+        record = tf.train.Feature(bytes_list=tf.train.BytesList(value=[read.numpy()]))
+        assert tf.io.decode_image(record.bytes_list.value[0]).shape == (4, 4, 3)
+
+
+def test_structures():
+    assert tf.nest.map_structure(lambda a, b: a * b, [1, (2, 3)], [4, (5, 6)]) == [4, (10, 18)]
+    assert tf.nest.map_structure(lambda a: a + 1, {"b": [2, 3], "a": 1}) == {"b": [3, 4], "a": 2}
+    assert tf.is_tensor(tf.Variable(1.0)) and not tf.is_tensor(np.ones(2))
+    assert tf.foldr(lambda a, b: a - b, tf.constant([3, 1, 2])).numpy() == -2
+    assert tf.foldr(lambda a, b: a + b, [3, 1, 2], 10).numpy() == 16
+    assert tf.nn.embedding_lookup([[1.0, 2.0], [3.0, 4.0]], [1, 0]).numpy().tolist() == [[3, 4], [1, 2]]
+    assert tf.clip_by_norm([3.0, 4.0], 1.0).numpy() == pytest.approx([0.6, 0.8])
+
+
+def test_texts():
+    assert tf.strings.as_string(2.5).numpy() == b"2.500000" and tf.strings.as_string([True]).numpy() == [b"true"]
+    assert tf.strings.substr(["abcd", "efgh"], 1, 2).numpy().tolist() == [b"bc", b"fg"]
+    assert tf.strings.substr("abcd", -3, 2).numpy() == b"bc"
+    assert tf.strings.reduce_join(["a", "b"], separator="-").numpy() == b"a-b"
+    assert tf.strings.reduce_join([["a", "b"], ["c", "d"]], 0).numpy().tolist() == [b"ac", b"bd"]
+    assert tf.strings.format("{} of {}", (tf.constant([1, 2]), 2)).numpy() == b"[1 2] of 2"
+    with pytest.raises(ValueError, match="a place for each of 1 inputs"):
+        tf.strings.format("no place", 3)
+
+
+PASS = [
+    lambda d: d.assert_near(1.0, 1.0 + 1e-7),
+    lambda d: d.assert_positive([1.0]),
+    lambda d: d.assert_shapes([(tf.ones([2, 3]), ("N", 3)), (tf.ones([2]), ("N",))]),
+    lambda d: d.assert_rank(tf.ones([2, 3]), 2),
+    lambda d: d.assert_rank_in(tf.ones([2, 3]), (1, 2)),
+    lambda d: d.assert_type(tf.ones([2]), tf.float32),
+    lambda d: d.check_numerics(tf.ones([2]), "x"),
+    lambda d: d.Assert(True, [1]),
+]
+FAIL = [
+    (lambda d: d.assert_near(1.0, 2.0), "near"),
+    (lambda d: d.assert_positive([0.0]), "positive"),
+    (lambda d: d.assert_shapes([(tf.ones([2, 3]), ("N", "N"))]), "N"),
+    (lambda d: d.assert_shapes([(tf.ones([2, 3]), ("N", 2))]), "shape"),
+    (lambda d: d.assert_rank(tf.ones([2]), 2), "2 axes"),
+    (lambda d: d.check_numerics([1.0, np.nan], "a loss"), "a loss"),
+    (lambda d: d.assert_all_finite([np.inf], "a loss"), "a loss"),
+    (lambda d: d.Assert(False, ["what"]), "what"),
+]
+
+
+@pytest.mark.parametrize("call", PASS)
+def test_checks_that_hold(call):
+    call(tf.debugging)
+
+
+@pytest.mark.parametrize(("call", "said"), FAIL)
+def test_checks_that_do_not_hold(call, said):
+    with pytest.raises(ValueError, match=said):
+        call(tf.debugging)
+
+
+def test_a_type_that_is_another():
+    with pytest.raises(TypeError, match="float32"):
+        tf.debugging.assert_type(tf.ones([1]), tf.int32)
+
+
+def test_names_that_change_nothing():
+    with tf.init_scope():
+        assert tf.dtypes.cast([1.5], tf.dtypes.int32).numpy().tolist() == [1]
+    assert tf.double == tf.float64 and tf.half == tf.float16 and tf.config.functions_run_eagerly()
+    assert tf.VariableAggregation.MEAN.name == "MEAN" and tf.get_static_value(tf.constant(3)) == 3
+    assert tf.recompute_grad(abs)(-1) == 1 and not tf.sysconfig.get_build_info()["is_cuda_build"]
+
+
+def test_tables_are_refused_in_one_sentence():
+    with pytest.raises(NotInMinicnn, match="reads no tables"):
+        tf.data.experimental.make_csv_dataset("a.csv", 2)

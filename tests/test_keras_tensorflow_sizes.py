@@ -157,6 +157,38 @@ def test_names_that_change_nothing():
     assert tf.recompute_grad(abs)(-1) == 1 and not tf.sysconfig.get_build_info()["is_cuda_build"]
 
 
+def test_what_print_writes(capsys):
+    tf.print("a", tf.constant([1, 2]), end="")
+    tf.print(tf.strings.join(["b", "c"]), 3, sep="|")
+    assert capsys.readouterr().out == "a [1 2]bc|3\n"
+
+
+class TwoLayers(tf.Module):
+    """Holds a variable, a module and a layer."""
+
+    def __init__(self):
+        super().__init__()
+        with self.name_scope:
+            self.scale, self.inner = tf.Variable(2.0), tf.Module("inner")
+        self.inner.dense = keras.layers.Dense(3)
+
+
+def test_modules_have_names_and_submodules():
+    module = TwoLayers()
+    assert module.name == "two_layers" and module.submodules == (module.inner, module.inner.dense)
+    module.inner.dense(np.ones((1, 2), "float32"))
+    assert [v.shape for v in module.inner.variables] == [(2, 3), (3,)]
+
+
+def test_a_seed_may_be_written_as_a_float():
+    tf.random.set_seed(3.0)
+    first = tf.random.uniform([4]).numpy()
+    tf.random.set_seed(3)
+    assert np.array_equal(first, tf.random.uniform([4]).numpy())
+    with pytest.raises(ValueError, match="a seed is an integer"):
+        tf.random.set_seed(0.5)
+
+
 def test_tables_are_refused_in_one_sentence():
     with pytest.raises(NotInMinicnn, match="reads no tables"):
         tf.data.experimental.make_csv_dataset("a.csv", 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from types import FunctionType, MethodType
@@ -219,6 +220,15 @@ def size(input: Any, out_type: Any = "int32", name: str | None = None) -> EagerA
     return as_tensor(int(np.size(value_of(input))), out_type)
 
 
-def print(*inputs: Any, **options: Any) -> None:
-    """The values, on one line."""
-    say(" ".join(str(each.numpy()) if hasattr(each, "numpy") else str(each) for each in inputs))
+def print(*inputs: Any, sep: str = " ", end: str = "\n", output_stream: Any = None, **options: Any) -> None:
+    """The values, on one line; to stdout unless `output_stream` is another stream."""
+    text = sep.join(_shown(each.numpy() if hasattr(each, "numpy") else each) for each in inputs)
+    file = output_stream if hasattr(output_stream, "write") else None
+    if end.endswith("\n"):
+        say(text + end[:-1], file)
+    else:
+        (sys.stdout if file is None else file).write(text + end)
+
+
+def _shown(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

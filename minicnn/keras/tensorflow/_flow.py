@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from minicnn.differentiation import Recorded, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import as_tensor, cast, of_tensorflow, saturate_cast
+from minicnn.layers.names import snake_case
 from minicnn.nested import leaves, mapped, packed
 
 __all__ = ["Module", "TensorArray", "case", "cond", "errors", "group", "identity_n", "nest", "scan"]
@@ -192,7 +194,22 @@ class Module:
     """What holds variables and models: its attributes' weights are its own."""
 
     def __init__(self, name: str | None = None) -> None:
-        self.name: str = name or type(self).__name__.lower()
+        self.name: str = name or snake_case(type(self).__name__)
+
+    @property
+    def name_scope(self) -> Any:
+        """A context that changes nothing."""
+        return nullcontext()
+
+    @property
+    def submodules(self) -> tuple[Any, ...]:
+        """The modules, models and layers of the attributes, and those that these have, each once."""
+        found: list[Any] = []
+        for value in leaves(list(vars(self).values())):
+            if isinstance(value, Module) or hasattr(value, "get_weights"):
+                inner = [value, *getattr(value, "submodules", getattr(value, "layers", ()))]
+                found += [each for each in inner if all(each is not other for other in found)]
+        return tuple(found)
 
     @property
     def variables(self) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._of_tensors import drawn
 from minicnn.keras.tensorflow._functions import of_tensorflow
 from minicnn.keras.tensorflow._generator import Generator
-from minicnn.utils import set_random_seed as set_seed
+from minicnn.utils import set_random_seed as _set_random_seed
 
 __all__ = [
     "Generator",
@@ -84,6 +84,11 @@ def categorical(
 ) -> Any:
     """Classes drawn by unnormalized log-probabilities (N, classes): (N, num_samples)."""
     return of_tensorflow(numbers.categorical(logits, int(num_samples), dtype, seed))
+
+
+def set_seed(seed: Any) -> None:
+    """`minicnn.keras.utils.set_random_seed`, which 1.0 is a number for as well."""
+    _set_random_seed(int(seed) if isinstance(seed, float) and seed.is_integer() else seed)
 
 
 set_random_seed = set_seed  # TensorFlow 1's name

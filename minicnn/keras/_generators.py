@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
 from minicnn.images.iterators import BatchIterator
@@ -15,34 +16,68 @@ LOADING: dict[str, str] = dict.fromkeys(
 """Arguments on how data is loaded, which change nothing."""
 
 
-def steps_of(old: str, generator: Any, steps: int | None, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments with `steps`; `old` is the argument of Keras 1, which counted samples."""
+def steps_of(old: str, generator: Any, steps: int | None, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The data, and keyword arguments with `steps`; `old` is the argument of Keras 1, which counted samples."""
     kwargs = {name: value for name, value in kwargs.items() if name not in LOADING}
     samples = kwargs.pop(old, None)
-    return {**kwargs, "steps": _batches_of(generator, samples) if steps is None and samples is not None else steps}
+    if steps is None and samples is not None:
+        generator, steps = _counted(generator, samples)
+    return going_on(generator, steps), {**kwargs, "steps": steps}
 
 
-def of_epochs(generator: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The data of `fit_generator`, and its other arguments, with iterators that go on, as `going_on` says."""
+def of_epochs(generator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The data of `fit_generator`, with iterators that go on, as `going_on` says, and its arguments as `fit` has them.
+
+    Parameters
+    ----------
+    generator : iterable of batches
+    args : tuple
+        In the order of Keras 2, or of Keras 1, where an argument is one of its own.
+    kwargs : dict
+    """
+    is_keras_1 = bool(kwargs.keys() & {"samples_per_epoch", "nb_epoch", "nb_val_samples"})
+    steps, validated = (
+        ("samples_per_epoch", "nb_val_samples") if is_keras_1 else ("steps_per_epoch", "validation_steps")
+    )
+    order = (steps, "epochs", "verbose", "callbacks", "validation_data", validated)
+    order += ("validation_freq", "class_weight") if len(args) > 6 and not is_keras_1 else ("class_weight",)
+    kwargs = {**dict(zip(order, args, strict=False)), **kwargs}
+    if is_keras_1:
+        generator, kwargs = _steps_for_samples(generator, kwargs)
     validation = going_on(kwargs.get("validation_data"), kwargs.get("validation_steps"))
     kwargs = kwargs | ({} if validation is None else {"validation_data": validation})
     return going_on(generator, kwargs.get("steps_per_epoch"), passes=True), kwargs
 
 
-def steps_for_samples(generator: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+def _steps_for_samples(generator, kwargs):
     """Keras 1 counted samples where today's Keras counts batches."""
     kwargs = dict(kwargs)
-    samples = kwargs.pop("samples_per_epoch", None)
+    samples, validated = kwargs.pop("samples_per_epoch", None), kwargs.pop("nb_val_samples", None)
     if samples is not None:
         warn_once("fit_generator(samples_per_epoch=…) counted samples: today steps_per_epoch counts batches")
-        kwargs["steps_per_epoch"] = _batches_of(generator, samples)
-    if kwargs.get("nb_val_samples") is not None:
-        kwargs["validation_steps"] = _batches_of(kwargs.get("validation_data"), kwargs.pop("nb_val_samples"))
-    return kwargs
+        generator, kwargs["steps_per_epoch"] = _counted(generator, samples)
+    validation = kwargs.get("validation_data")
+    if validated is not None and not isinstance(validation, tuple | list):  # of arrays Keras 1 took all
+        kwargs["validation_data"], kwargs["validation_steps"] = _counted(validation, validated)
+    return generator, kwargs
 
 
-def _batches_of(generator, samples):
-    return -(-int(samples) // int(getattr(generator, "batch_size", 32)))
+def _counted(data, samples):
+    """The data, and how many of its batches have so many samples, by the first one where it does not say its size."""
+    size = getattr(data, "batch_size", None)
+    if size is None and hasattr(data, "__next__"):
+        if first := [*islice(data, 1)]:  # a batch that was looked at is the first that is taken
+            size, data = _samples_in(first[0]), chain(first, data)
+    elif size is None and hasattr(data, "__getitem__"):
+        size = _samples_in(data[0])
+    return data, -(-int(samples) // int(size or 32))
+
+
+def _samples_in(batch):
+    """How many samples a batch has: (inputs, targets), or inputs alone, which may be lists or dicts."""
+    while isinstance(batch, tuple | list | dict):
+        batch = next(iter(batch.values() if isinstance(batch, dict) else batch))
+    return len(batch)
 
 
 class GoingOn:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from functools import wraps
 from inspect import signature
+from types import MappingProxyType
 from typing import Any
 
 from minicnn.keras._warning import warn_once
@@ -40,9 +41,19 @@ def other_name(name: str, known: Container[str]) -> str | None:
 
 
 class OldLogs(dict):
-    """A dict, whose values are found under both names of a metric."""
+    """A dict, whose values are found under both names of a metric.
+
+    Attributes
+    ----------
+    batch : dict
+        The "batch" and "size" that Keras 1 and 2 had in logs of batches: they are found, and not listed.
+    """
+
+    batch: Mapping[str, Any] = MappingProxyType({})
 
     def __missing__(self, name: str) -> Any:
+        if name in self.batch:
+            return self.batch[name]
         other = other_name(name, self)
         if other is None:
             raise KeyError(name)
@@ -55,6 +66,16 @@ class OldLogs(dict):
             return self[name]
         except KeyError:
             return default
+
+
+def _batch_of(callback: Any = None, number: Any = None, *_: Any) -> dict[str, Any]:
+    """The number of a batch, and its size unless a generator makes it, as Keras 1 and 2 told them to a callback."""
+    params = getattr(callback, "params", None) or {}
+    samples, size = params.get("samples"), params.get("batch_size")
+    if not isinstance(number, int):
+        return {}
+    sizes = {} if samples is None or size is None else {"size": max(min(size, samples - number * size), 0)}
+    return {"batch": number} | sizes
 
 
 def with_old_names(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,6 +93,7 @@ def with_old_names(function: Callable[..., Any]) -> Callable[..., Any]:
         if type(logs) is not dict:  # of a GPU: they are fetched when they are read
             return function(*args, **kwargs)
         both = OldLogs(logs)
+        both.batch = _batch_of(*args[:2]) if "batch" in getattr(function, "__name__", "") else {}
         try:
             if "logs" in kwargs:
                 return function(*args, **kwargs | {"logs": both})

@@ -36,6 +36,7 @@ from minicnn.keras.layers._of_keras_1 import (
     to_output_shape,
 )
 from minicnn.keras.layers._of_keras_1 import _Merge as _Merge
+from minicnn.keras.layers._of_older_arguments import OF_KERAS_2, kernels_apart, with_mode
 from minicnn.keras.layers._of_weights import Using as Using
 from minicnn.keras.layers._places import AT
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
@@ -127,6 +128,8 @@ def _translate(name, args, kwargs):
     """Arguments of the layer `name` as today's Keras takes them."""
     if name.startswith(("Conv2D", "SeparableConv2D")):
         args, kwargs = _kernel_size(name, args, kwargs)
+    if name.startswith(("SeparableConv", "DepthwiseConv")):
+        kwargs = kernels_apart(name, kwargs)
     kwargs = named_today(renamed(name, kwargs, _EVERYWHERE | _OF_CLASS.get(name, {})))
     if args and name in _COUNTING:
         args = (_whole(args[0]), *args[1:])
@@ -149,8 +152,6 @@ def _translate(name, args, kwargs):
         kwargs["data_format"] = today if today in ("channels_first", given) else None  # minicnn's default
         if given in (None, "default") and today == "channels_last":
             _advise_on_channels(name, kwargs.get("input_shape"))
-    if name == "BatchNormalization" and kwargs.pop("mode", 0) != 0:
-        raise ValueError("BatchNormalization(mode=…) was dropped by Keras 2; mode=0 is what there is")
     if name == "LeakyReLU":
         kwargs.setdefault("negative_slope", args[0] if args else 0.3)
         args = ()
@@ -336,6 +337,8 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
         _more |= to_output_shape(_class)
     if _name == "Lambda":
         _more |= LAMBDA
+    if _name == "BatchNormalization":
+        _more |= with_mode(_class)
     _more["__init__"] = _calls.translating(_more.get("__init__", _class.__init__))
     globals()[_name] = translated(
         _class, partial(_translate, _name), __name__, OfLayers, **VARIABLES, **_CALLS | WEIGHTS | _more
@@ -406,7 +409,7 @@ _NAMES = {
     "InputSpec": "minicnn.keras.layers._input_spec",
     "get_source_inputs": "minicnn.keras.utils",
     "interfaces": "minicnn.keras._interfaces",
-    **dict.fromkeys(("RandomHeight", "RandomWidth", "ThresholdedReLU"), "minicnn.keras.layers._of_keras_2"),
+    **dict.fromkeys(OF_KERAS_2, "minicnn.keras.layers._of_keras_2"),
     "serialize": "minicnn.keras.saving._objects.serialize_keras_object",
     "deserialize": "minicnn.keras.layers._of_config.deserialize",
     "Wrapper": "minicnn.keras.layers._wrapper",

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import warnings as warnings
 from typing import Any
+
+import numpy as np
 
 from minicnn import layers as core
 from minicnn.checks import check_range
+from minicnn.keras import activations as activations
+from minicnn.keras import backend as K
+from minicnn.keras import constraints as constraints
+from minicnn.keras import initializers as initializers
+from minicnn.keras import regularizers as regularizers
 from minicnn.keras._warning import warn_once
 from minicnn.keras.layers import RandomZoom, ReLU
+from minicnn.keras.utils import conv_utils as conv_utils
 from minicnn.user_warnings import warn_user
 
-__all__ = ["RandomHeight", "RandomWidth", "ThresholdedReLU"]
+__all__ = ["K", "RandomHeight", "RandomWidth", "ThresholdedReLU", "np"]
 
 Factor = float | tuple[float, float]
 

@@ -19,7 +19,7 @@ from minicnn.keras import layers, optimizers
 from minicnn.keras._applied import compiled_with
 from minicnn.keras._changed import Following
 from minicnn.keras._eager import eager
-from minicnn.keras._generators import LOADING, going_on, of_epochs, steps_for_samples, steps_of, whole_steps
+from minicnn.keras._generators import LOADING, of_epochs, steps_of, whole_steps
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._in_order import InOrder, answering, is_asked, layers_set_in
 from minicnn.keras._names import lookup
@@ -149,7 +149,7 @@ class _OldMethods(
         return super().predict(*args, **whole_steps(without("predict", kwargs, LOADING)))
 
     def fit_generator(self, generator: Any, *args: Any, **kwargs: Any) -> Any:
-        """`fit` with a generator, a Sequence or a data set; positional arguments are Keras 2's.
+        """`fit` with a generator, a Sequence or a data set; arguments by their places as in Keras 2, or 1.
 
         Parameters
         ----------
@@ -158,26 +158,20 @@ class _OldMethods(
             As for `fit`; Keras 1's `samples_per_epoch`, `nb_epoch` and `nb_val_samples` are understood.
         """
         warn_once("fit_generator is a method of Keras 2: today fit takes generators")
-        order = ("steps_per_epoch", "epochs", "verbose", "callbacks", "validation_data", "validation_steps")
-        order += ("validation_freq", "class_weight") if len(args) > 6 else ("class_weight",)
-        is_keras_1 = kwargs.keys() & {"samples_per_epoch", "nb_epoch", "nb_val_samples"}
-        kwargs = {**dict(zip(order, args, strict=False)), **kwargs}
-        if is_keras_1:
-            kwargs = steps_for_samples(generator, kwargs)
-        generator, kwargs = of_epochs(generator, kwargs)
+        generator, kwargs = of_epochs(generator, args, kwargs)
         return self.fit(generator, **kwargs)
 
     def evaluate_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """`evaluate` with a generator."""
         warn_once("evaluate_generator is a method of Keras 2: today evaluate takes generators")
-        kwargs = steps_of("val_samples", generator, steps, kwargs)
-        return self.evaluate(going_on(generator, kwargs["steps"]), **kwargs)
+        generator, kwargs = steps_of("val_samples", generator, steps, kwargs)
+        return self.evaluate(generator, **kwargs)
 
     def predict_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """`predict` with a generator."""
         warn_once("predict_generator is a method of Keras 2: today predict takes generators")
-        kwargs = steps_of("val_samples", generator, steps, kwargs)
-        return self.predict(going_on(generator, kwargs["steps"]), **kwargs)
+        generator, kwargs = steps_of("val_samples", generator, steps, kwargs)
+        return self.predict(generator, **kwargs)
 
     def predict_classes(
         self, x: Any, batch_size: int | None = None, verbose: int | str = 0, **kwargs: Any

@@ -36,5 +36,5 @@ def get_updates(self: Any, *args: Any, **kwargs: Any) -> list[Minimization]:
 
 
 def get_gradients(self: Any, loss: Any, params: Any) -> list[Any]:
-    """The gradients of a loss by weights, as ``keras.backend.gradients`` gives them."""
-    return import_module("minicnn.keras.backend").gradients(loss, list(params))
+    """The gradients of a loss by weights, or by tensors, as ``keras.backend.gradients`` gives them."""
+    return import_module("minicnn.keras.backend").gradients(loss, params)

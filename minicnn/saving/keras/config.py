@@ -38,6 +38,9 @@ SHARED = ("name", "trainable", "dtype", "layers", "input_layers", "output_layers
 OF_MINICNN = ("structure", "shared_object_id", "alone", "is_operation")
 """What stays as it is: of a subclass that makes its layers itself, of `models.config`, and of `models.alone`."""
 
+_TRAINING = "minicnn_training"
+"""In a call that minicnn wrote: its `training`, which holds here whatever the model does, but not in Keras 3."""
+
 # ------------------------------------------------------------------------------------------------------- reading
 
 
@@ -196,7 +199,7 @@ def _call_2(node, shifted) -> dict:
 
 
 def _call_3(node, entry) -> dict:
-    """A call from Keras 3's form. `training` is left out: `fit`, `predict` and `evaluate` of Keras 3 override it."""
+    """A call from Keras 3's form. Its `training` is left out, as its `fit`, `predict` and `evaluate` override it."""
     args, kwargs = (node.get("args"), node.get("kwargs", {})) if isinstance(node, dict) else (None, None)
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise FileFormatError(f"a call has 'args' and 'kwargs'. Received: {brief(node)}")
@@ -214,7 +217,8 @@ def _call_3(node, entry) -> dict:
     if all(mask is None for mask in leaves(kwargs.get("mask"))):  # of a model: a list or dict, as its inputs are
         kwargs = kwargs | {"mask": None}
     ignored = ("training", "mask")
-    return _call(histories, {k: v for k, v in kwargs.items() if not (k in ignored and not isinstance(v, dict | list))})
+    kwargs = {k: v for k, v in kwargs.items() if not (k in ignored and not isinstance(v, dict | list))}
+    return _call(histories, kwargs | ({"training": node[_TRAINING]} if node.get(_TRAINING) is not None else {}))
 
 
 def _call(histories, kwargs) -> dict:
@@ -291,7 +295,8 @@ def _call_to_keras(node, dtype, before) -> dict:
         config = value["config"] | {"dtype": dtype, "keras_history": _counted(value["config"]["keras_history"], before)}
         return {"class_name": "__keras_tensor__", "config": config}
 
-    return {"args": [written(value) for value in node["args"]], "kwargs": node["kwargs"]}
+    own = {_TRAINING: node["kwargs"]["training"]} if "training" in node["kwargs"] else {}
+    return {"args": [written(value) for value in node["args"]], "kwargs": node["kwargs"], **own}
 
 
 def without_modules(entry: Config) -> Config:

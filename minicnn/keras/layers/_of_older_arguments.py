@@ -1,0 +1,81 @@
+"""Arguments of layers that older Kerases took, and that are no other name of one of today's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from minicnn import layers as core
+from minicnn.checks import check_choice
+from minicnn.graph import Node, Tensor
+from minicnn.keras._calls import METHODS
+from minicnn.keras._warning import warn_once
+from minicnn.user_warnings import warn_user
+
+OF_KERAS_2 = ("RandomHeight", "RandomWidth", "ThresholdedReLU", "K", "np", "warnings", "activations", "constraints")
+OF_KERAS_2 += ("initializers", "regularizers", "conv_utils")
+"""Names of Keras 2's `keras.layers`, into which its files brought what they had imported."""
+
+
+def kernels_apart(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a separable or depthwise convolution, whose kernels have initializers and the like of their own.
+
+    Keras 1's `init` was that of each of its kernels. Keras 2 took the `kernel_initializer`, `kernel_regularizer` and
+    `kernel_constraint` of other convolutions, and made nothing of them.
+
+    Parameters
+    ----------
+    name : str
+        The layer's class.
+    kwargs : dict
+    """
+    kwargs = dict(kwargs)
+    own = ("depthwise", "pointwise") if name.startswith("Separable") else ("depthwise",)
+    if "init" in kwargs:
+        warn_once(f"{name}(init=…) is of Keras 1: today it is {' and '.join(f'{each}_initializer=' for each in own)}")
+        kwargs = dict.fromkeys((f"{each}_initializer" for each in own), kwargs.pop("init")) | kwargs
+    for part in ("initializer", "regularizer", "constraint"):
+        if kwargs.pop(f"kernel_{part}", None) is not None:
+            warn_user(
+                f"{name}(kernel_{part}=…) changes nothing, as in Keras 2, and today's Keras refuses it: its kernels "
+                f"have {' and '.join(f'{each}_{part}=' for each in own)}"
+            )
+    return kwargs
+
+
+def with_mode(core_class: Any) -> dict[str, Callable[..., Any]]:
+    """Constructors and `call_symbolically` of a BatchNormalization with the `mode` of Keras 1.
+
+    Mode 1 normalized each sample, which `LayerNormalization` does. Mode 2 went by the batch in training and afterwards.
+
+    Parameters
+    ----------
+    core_class : type
+    """
+
+    def __new__(cls: type, *args: Any, mode: int = 0, **kwargs: Any) -> Any:
+        if check_choice("mode", mode, (0, 1, 2)) != 1:
+            return core_class.__new__(cls)
+        from minicnn.keras.layers import LayerNormalization  # which is made after this class
+
+        warn_once("BatchNormalization(mode=1) is of Keras 1: today it is LayerNormalization()")
+        taken = ("axis", "epsilon", "name", "input_shape", "input_dim", "weights", "trainable", "dtype")
+        taken += tuple(f"{w}_{part}" for w in ("beta", "gamma") for part in ("initializer", "regularizer"))
+        return LayerNormalization(**{n: v for n, v in kwargs.items() if n in taken})
+
+    @wraps(core_class.__init__)
+    def __init__(self: core.Layer, *args: Any, mode: int = 0, **kwargs: Any) -> None:
+        core_class.__init__(self, *args, **kwargs)
+        if mode == 2:
+            warn_once(
+                "BatchNormalization(mode=2) is of Keras 1: today it is BatchNormalization()(x, training=True), "
+                "which the file of a Sequential does not hold"
+            )
+            vars(self)["goes_by_batch"] = True
+
+    def call_symbolically(self: core.Layer, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
+        training = True if "goes_by_batch" in vars(self) else training
+        return METHODS["call_symbolically"](self, tensors, training)
+
+    return {"__new__": __new__, "__init__": __init__, "call_symbolically": call_symbolically}

@@ -1,0 +1,191 @@
+"""What scripts of 2015 to 2019 for Keras 0.3 to 2.3 rest on: arguments, counts and logs of that age."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import backend as K
+from minicnn.keras import layers
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+def dense(classes=2, inputs=3):
+    model = keras.models.Sequential([layers.Dense(classes, input_dim=inputs, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+class Batches:
+    """A generator that counts what it gave, in batches of one size."""
+
+    def __init__(self, size, inputs=3):
+        self.size, self.inputs, self.given = size, inputs, []
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.given.append(float(len(self.given)))
+        return np.full((self.size, self.inputs), self.given[-1]), np.eye(2)[np.arange(self.size) % 2]
+
+
+# --------------------------------------------------------------------------------- how Keras 1 counted in generators
+
+
+@pytest.mark.parametrize(("size", "samples", "batches"), [(3, 9, 3), (3, 10, 4), (50, 100, 2), (1, 4, 4)])
+def test_samples_of_an_epoch_are_counted_by_the_size_of_its_batches(size, samples, batches):
+    """Keras 1 took batches until it had seen so many samples; a generator does not say how large its batches are."""
+    train, validation = Batches(size), Batches(size)
+    seen = []
+    dense().fit_generator(
+        train,
+        samples_per_epoch=samples,
+        nb_epoch=2,
+        validation_data=validation,
+        nb_val_samples=2 * size,
+        verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: seen.append(batch))],
+    )
+    assert seen == [*range(batches)] * 2
+    assert validation.given == [0, 1, 2, 3]
+
+
+def test_the_batch_that_is_counted_is_the_first_one():
+    train = Batches(2)
+    model = keras.models.Sequential([layers.Lambda(lambda x: x, input_shape=(3,))])
+    made = model.predict_generator(train, val_samples=5)
+    assert made[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
+    found = dense().evaluate_generator(Batches(3), val_samples=3, verbose=0)
+    assert len(found) == 2
+
+
+def test_positional_arguments_of_fit_generator_are_those_of_the_version_that_the_others_are_of():
+    steps = []
+
+    class Steps(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            steps.append(self.params["steps"])
+
+    model = dense()
+    model.fit_generator(Batches(4), 12, nb_epoch=1, verbose=0, callbacks=[Steps()])
+    model.fit_generator(Batches(4), 12, epochs=1, verbose=0, callbacks=[Steps()])
+    assert steps == [3, 12]
+
+
+def test_validation_arrays_are_taken_whole():
+    """`nb_val_samples` was of generators; the first half of these targets is right for sure, the other wrong."""
+    x = np.array([[5.0, 0.0]] * 64, np.float32)
+    y = np.eye(2)[np.repeat([0, 1], 32)]
+    model = keras.models.Sequential([layers.Activation("softmax", input_shape=(2,))])
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
+    options = {"samples_per_epoch": 2, "nb_epoch": 1, "verbose": 0}
+    history = model.fit_generator(Batches(2, 2), validation_data=(x, y), nb_val_samples=32, **options).history
+    assert history["val_acc"] == [0.5]
+
+
+def test_logs_of_batches_have_their_number_and_size():
+    """``logs["size"]`` moved the progress bars of Keras 1 and 2; what walks over logs meets measured values alone."""
+    told = []
+
+    class Sizes(keras.callbacks.Callback):
+        def on_batch_begin(self, batch, logs={}):  # noqa: B006, as scripts have it
+            told.append((logs["batch"], logs["size"]))
+
+        def on_batch_end(self, batch, logs={}):  # noqa: B006
+            told.append((logs.get("batch"), logs.get("size"), sorted(logs)))
+
+    x, y = np.zeros((10, 3)), np.eye(2)[np.arange(10) % 2]
+    dense().fit(x, y, batch_size=4, nb_epoch=1, verbose=0, callbacks=[Sizes()])
+    names = ["accuracy", "loss"]
+    assert told == [(0, 4), (0, 4, names), (1, 4), (1, 4, names), (2, 2), (2, 2, names)]
+
+
+# ------------------------------------------------------------------------------------------------ arguments of layers
+
+
+@pytest.mark.parametrize("name", ["SeparableConv2D", "DepthwiseConv2D", "SeparableConv1D", "DepthwiseConv1D"])
+def test_arguments_for_one_kernel_change_nothing_where_there_are_two(name):
+    """As in tf_keras 2.21: no loss, no constraint, and the initializers of the kernels that there are."""
+    args, shape = ((4, 3) if name.startswith("S") else (3,)), ((6, 6, 2) if name.endswith("2D") else (6, 2))
+    for part, value in (("regularizer", "l2"), ("constraint", "non_neg"), ("initializer", "ones")):
+        with pytest.warns(UserWarning, match=rf"{name}\(kernel_{part}=…\) changes nothing.* depthwise_{part}="):
+            layer = getattr(layers, name)(*args, **{f"kernel_{part}": value})
+        inputs = keras.Input(shape)
+        model = keras.models.Model(inputs, layer(inputs))
+        assert model.losses == []
+        assert all((kernel < 0).any() for kernel in layer.get_weights() if kernel.ndim > 1)
+
+
+@pytest.mark.parametrize(("name", "kernels"), [("SeparableConvolution2D", 2), ("DepthwiseConv2D", 1)])
+def test_the_initializer_of_keras_1_is_that_of_each_kernel(name, kernels):
+    options = {"init": "ones", "border_mode": "same", "subsample": (2, 2)}
+    layer = getattr(layers, name)(*((4, 3, 3) if kernels == 2 else (3,)), **options)
+    assert layer(keras.Input((6, 6, 2))).shape[1:3] == (3, 3)
+    assert [(w == 1).all() for w in layer.get_weights() if w.ndim > 1] == [True] * kernels
+
+
+@pytest.mark.parametrize("as_a_stack", [False, True])
+def test_a_normalization_of_mode_2_goes_by_the_batch_always(as_a_stack):
+    """`mode=2` of Keras 1, which GANs used; its weights train."""
+    x = np.random.default_rng(0).normal(3, 2, (8, 4, 4, 3)).astype(np.float32)
+    if as_a_stack:
+        model = keras.models.Sequential([layers.BatchNormalization(mode=2, input_shape=(4, 4, 3))])
+    else:
+        inputs = keras.Input((4, 4, 3))
+        model = keras.models.Model(inputs, layers.BatchNormalization(mode=2, axis=-1)(inputs))
+    mean, var = x.mean((0, 1, 2), dtype=np.float64), x.var((0, 1, 2), dtype=np.float64)
+    expected = (x - mean) / np.sqrt(var + 1e-3)
+    assert np.allclose(model.predict(x, verbose=0), expected, atol=1e-5)
+    model.compile("sgd", "mse")
+    model.train_on_batch(x, expected + 1)
+    assert np.allclose(model.get_weights()[1], 0.01 * 2 / 3, atol=1e-6)  # of beta, and of a mean over three channels
+    assert isinstance(model.layers[-1], layers.BatchNormalization)
+
+
+def test_a_normalization_of_mode_1_goes_by_the_sample():
+    x = np.random.default_rng(0).normal(3, 2, (8, 5)).astype(np.float32)
+    model = keras.models.Sequential([layers.BatchNormalization(mode=1, input_shape=(5,), epsilon=1e-5)])
+    expected = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+    assert np.allclose(model.predict(x, verbose=0), expected, atol=1e-5)
+    with pytest.raises(ValueError, match=r"`mode` must be one of 0, 1, 2\. Received: mode=3"):
+        layers.BatchNormalization(mode=3)
+    assert type(layers.BatchNormalization(mode=0, axis=3)) is layers.BatchNormalization
+
+
+# --------------------------------------------------------------------------------------------------- files and others
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras", ".safetensors"])
+def test_the_mode_of_a_call_is_in_files(suffix, tmp_path):
+    """A dropout that is always on, as Keras 2's files have it, and a normalization that stays as it is."""
+    inputs = keras.Input((400,))
+    frozen = layers.BatchNormalization(name="frozen")
+    model = keras.models.Model(inputs, layers.Dropout(0.5)(frozen(inputs, training=False), training=True))
+    model.save(tmp_path / f"model{suffix}")
+    for back in (keras.models.load_model(tmp_path / f"model{suffix}"), keras.models.model_from_json(model.to_json())):
+        share = (back.predict(np.ones((2, 400)), verbose=0) == 0).mean()
+        assert 0.4 < share < 0.6
+        back.compile("sgd", "mse")
+        back.train_on_batch(np.full((2, 400), 7.0), np.zeros((2, 400)))
+        assert (back.get_layer("frozen").get_weights()[2] == 0).all()
+
+
+def test_names_that_keras_2_had_imported_into_its_layers():
+    from minicnn.keras.layers import K as backend
+    from minicnn.keras.layers import initializers, np, warnings
+
+    assert backend is K
+    assert initializers is keras.initializers
+    assert np.pi
+    assert warnings.warn
+
+
+def test_gradients_by_one_tensor_from_an_optimizer():
+    """Saliency by ``model.optimizer.get_gradients(model.output[0][1], model.input)``, of one class."""
+    model = dense(3, 4)
+    gradients = model.optimizer.get_gradients(model.output[0][1], model.input)
+    x = np.random.default_rng(0).random((1, 4)).astype(np.float32)
+    found = K.function([model.input, K.learning_phase()], gradients)([x, 0])[0]
+    kernel, p = model.get_weights()[0].astype(np.float64), model.predict(x, verbose=0)[0].astype(np.float64)
+    assert np.allclose(found[0], kernel @ (p[1] * (np.eye(3)[1] - p)), atol=1e-6)

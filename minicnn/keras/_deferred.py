@@ -108,3 +108,35 @@ for _name in ("add", "sub", "mul", "truediv", "pow", "matmul"):
     setattr(Deferred, f"__{_name}__", _binary(getattr(operator, _name), False))
     setattr(Deferred, f"__r{_name}__", _binary(getattr(operator, _name), True))
 Deferred.__neg__ = lambda own: own.apply(operator.neg, (own,), {})  # type: ignore[attr-defined]
+
+
+class MeanOrSum(BatchScalar):
+    """A mean or sum over all samples; what operators make of it, and is no part of a loss, is for K.function."""
+
+
+def _later(function, args, kwargs):
+    """The function of these arguments once they have values."""
+    from minicnn.keras.backend import _functions  # which is made of this module
+
+    return _functions.Later(lambda values: None, ()).apply(function, args, kwargs)
+
+
+def _of_scalar(name, reflected):
+    """An operator that stays a part of a loss where it can be one."""
+    function, of_core = getattr(operator, name), getattr(BatchScalar, f"__{'r' * reflected}{name}__")
+
+    def operate(own, *other):
+        try:
+            made = of_core(own, *other)
+        except TypeError:
+            return _later(function, (*other, own) if reflected else (own, *other), {})
+        return MeanOrSum(made.tensor, made.reduction)
+
+    return operate
+
+
+for _name in ("add", "sub", "mul", "truediv"):
+    setattr(MeanOrSum, f"__{_name}__", _of_scalar(_name, False))
+    setattr(MeanOrSum, f"__r{_name}__", _of_scalar(_name, True))
+MeanOrSum.__neg__ = _of_scalar("neg", False)  # type: ignore[method-assign]
+MeanOrSum.__pow__ = _of_scalar("pow", False)  # type: ignore[assignment]

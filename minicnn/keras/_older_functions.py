@@ -25,6 +25,7 @@ from minicnn.keras._updates import made_once, updated
 from minicnn.keras._warning import warn_once
 from minicnn.layers import function_numbers
 from minicnn.settings import floatx
+from minicnn.user_warnings import warn_user
 
 
 def random_normal(
@@ -172,6 +173,12 @@ def batch_dot(x: Any, y: Any, axes: int | Sequence[int] | None = None) -> Any:
     first, second = ops.shape(x), ops.shape(y)
     axes = (axes, axes) if isinstance(axes, int) else axes or (len(first) - 1, max(len(second) - 2, 1))
     a, b = (axis % len(shape) for axis, shape in zip(axes, (first, second), strict=True))
+    if max(len(first), len(second)) > 3 and min(a, b) > 1 and first[1] == second[1]:
+        warn_user(
+            "batch_dot of four axes is that of Keras 2.3 and later: each place of the second axis of x is beside each "
+            "of y; Keras 2.0 to 2.2 took it for one of samples, as capsules of that age need: tf.matmul does. "
+            f"Received: axes={(a, b)} of shapes {tuple(first)} and {tuple(second)}"
+        )
     if 0 in (a, b) or first[a] != second[b]:
         raise ValueError(
             "batch_dot sums along one axis of each, of one length, and not along the samples'. Received: "

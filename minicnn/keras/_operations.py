@@ -17,7 +17,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.dtype_policies import as_operands
 from minicnn.graph import Tensor
-from minicnn.keras._deferred import applied, tensors_in, with_parts
+from minicnn.keras._deferred import MeanOrSum, applied, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._new_arrays import OF_LISTS, as_array, named_dtype
@@ -281,7 +281,7 @@ def _reduced(name, x, axis=None, keepdims=False):
     given = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     axes = tuple(sorted(a % x.ndim for a in given))
     if name in ("mean", "sum") and axes == tuple(range(x.ndim)):
-        return BatchScalar(x, name)
+        return MeanOrSum(x, name)
     if 0 in axes:
         raise NotInMinicnn(
             f"keras.ops.{name} of a model's tensor keeps the samples apart: axis=-1, axis=(1, 2) and the like; a mean "

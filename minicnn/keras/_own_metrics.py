@@ -56,12 +56,15 @@ class Variable(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(x, Tensor) for x in inputs):
             return NotImplemented  # a model's tensor makes a layer of it
-        if any(isinstance(x, Variable) for x in kwargs.get("out", ())):
-            del kwargs["out"]  # of `rate *= factor`, which in Keras gives a tensor and leaves the variable as it is
         return getattr(ufunc, method)(*(x.value if isinstance(x, Variable) else x for x in inputs), **kwargs)
 
     def __float__(self) -> float:
         return float(self.value)
+
+
+for _operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
+    # `rate *= factor`, or `loss += K.sum(tensor)`, gives what `*` gives, and leaves the variable as it is, as in Keras.
+    setattr(Variable, f"__i{_operator}__", getattr(Variable, f"__{_operator}__"))
 
 
 class Metric(metrics.Metric, metaclass=Translated):

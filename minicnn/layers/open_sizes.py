@@ -70,7 +70,7 @@ def shape_behind(build: Callable[[tuple[Shape, ...]], Shape], input_shapes: Sequ
         "its weights or its output depend on a size that is None, which is known only when data comes: give the "
         "model's Input that size, or put layers before it that make it known, such as GlobalAveragePooling2D or "
         f"Resizing. Received: an input of shape {', '.join(str((None, *shape)) for shape in input_shapes)}"
-    )
+    ) from errors[0]
 
 
 def with_number(input_shapes: Sequence[Shape], number: int) -> tuple[Shape, ...]:

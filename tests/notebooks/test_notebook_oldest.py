@@ -189,3 +189,50 @@ def test_gradients_by_one_tensor_from_an_optimizer():
     found = K.function([model.input, K.learning_phase()], gradients)([x, 0])[0]
     kernel, p = model.get_weights()[0].astype(np.float64), model.predict(x, verbose=0)[0].astype(np.float64)
     assert np.allclose(found[0], kernel @ (p[1] * (np.eye(3)[1] - p)), atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["variable", "number", "mixed", "product", "power", "quotient"])
+def test_a_loss_for_gradients_may_be_made_of_sums_and_means(form):
+    """As the deep dreams of 2015 to 2019 have it: ``loss = K.variable(0.)``, then ``loss -= c * K.sum(…)``."""
+    model = dense(3, 4)
+    y, x = model.output, model.input
+    if form == "variable":
+        loss = K.variable(0.0)
+        loss -= 0.5 * K.sum(K.square(y)) / 3
+        loss += 0.1 * K.mean(K.square(x))
+    elif form == "number":
+        loss = 0.0 + K.sum(y * y) - 1
+    elif form == "mixed":
+        loss = K.mean(K.square(y)) + 0.1 * K.sum(K.square(x))
+    elif form == "product":
+        loss = K.sum(K.square(y)) * K.mean(K.square(x))
+    else:
+        loss = K.sum(K.square(y)) ** 2 if form == "power" else 1 - K.mean(K.square(y)) / K.sum(K.square(x))
+    get = K.function([x], [loss, *K.gradients(loss, x)])
+    data = np.random.default_rng(0).random((2, 4)).astype(np.float32)
+    kernel, bias = (w.astype(np.float64) for w in model.get_weights())
+
+    def expected(x):
+        logits = np.exp(x @ kernel + bias)
+        a, b = np.square(logits / logits.sum(1, keepdims=True)), np.square(x)
+        return {
+            "variable": -0.5 * a.sum() / 3 + 0.1 * b.mean(),
+            "number": a.sum() - 1,
+            "mixed": a.mean() + 0.1 * b.sum(),
+            "product": a.sum() * b.mean(),
+            "power": a.sum() ** 2,
+            "quotient": 1 - a.mean() / b.sum(),
+        }[form]
+
+    value, gradient = get([data])
+    assert value == pytest.approx(expected(data.astype(np.float64)), rel=1e-5)
+    for place in ((0, 1), (1, 3)):
+        step = np.zeros((2, 4))
+        step[place] = 1e-5
+        assert gradient[place] == pytest.approx((expected(data + step) - expected(data - step)) / 2e-5, rel=1e-3)
+
+
+def test_batch_dot_of_four_axes_says_that_it_changed():
+    x, y = np.ones((2, 3, 4)), np.ones((2, 3, 4, 5))
+    with pytest.warns(UserWarning, match=r"Keras 2\.0 to 2\.2 took it for one of samples.*tf\.matmul"):
+        assert K.batch_dot(x, y, axes=[2, 2]).shape == (2, 3, 3, 5)

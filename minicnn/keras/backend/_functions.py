@@ -58,6 +58,9 @@ class Later(Deferred):
         self.compute = compute
         self.needs: list[Tensor | BatchScalar | Later] = list(dict.fromkeys(needs))
 
+    def __repr__(self) -> str:
+        return "<a number for K.function: of gradients, of single samples, or of means and sums over all samples>"
+
     def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """The function of what there will be; a model's tensors are arrays by then, too."""
         kwargs = {name: value for name, value in kwargs.items() if name != "out"}  # of gradient /= length

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,43 @@ def _later(function, args, kwargs):
     from minicnn.keras.backend import _functions  # which is made of this module
 
     return _functions.Later(lambda values: None, ()).apply(function, args, kwargs)
+
+
+class SizesOf(tuple):
+    """The shape of a model's tensor, with None for the batch, which knows of what it is.
+
+    Parameters
+    ----------
+    sizes : iterable of int or None
+    tensor : Tensor, optional
+        None: of what it is got lost.
+    """
+
+    def __new__(cls, sizes: Iterable[int | None], tensor: Tensor | None = None) -> SizesOf:
+        made = super().__new__(cls, sizes)
+        made.tensor = tensor
+        return made
+
+    tensor: Tensor | None
+
+    def __reduce__(self) -> tuple[type, tuple[list[int | None]]]:
+        return tuple, (list(self),)
+
+
+def sizes_of_batch(sizes: Any, dtype: Any) -> Any:
+    """The numbers of a shape with None, once there are samples.
+
+    Raises
+    ------
+    TypeError
+        For sizes of which it is not known whose they are.
+    """
+    if not isinstance(sizes, SizesOf) or sizes.tensor is None:
+        raise TypeError(
+            "the number of samples is known when there are some: K.cast(K.shape(x), dtype) of all sizes of a model's "
+            f"tensor is for K.function and K.gradients, and a mean for a loss. Received: {sizes}"
+        )
+    return _later(lambda x: np.asarray(np.shape(x), dtype), (sizes.tensor,), {})
 
 
 def _of_scalar(name, reflected):

@@ -17,7 +17,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.dtype_policies import as_operands
 from minicnn.graph import Tensor
-from minicnn.keras._deferred import MeanOrSum, applied, tensors_in, with_parts
+from minicnn.keras._deferred import MeanOrSum, SizesOf, applied, sizes_of_batch, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._new_arrays import OF_LISTS, as_array, named_dtype
@@ -301,9 +301,15 @@ def gelu(x: Any, approximate: bool = True) -> Any:
     return either("gelu")(x, approximate=bool(approximate))
 
 
-@entering
 def cast(x: Any, dtype: Any) -> Any:
     """x in another dtype; a model's tensors have its dtype already, but for bfloat16, which can become float32."""
+    if x is None or (isinstance(x, tuple) and None in x):
+        return sizes_of_batch(x, named_dtype(dtype))
+    return _cast(x, dtype)
+
+
+@entering
+def _cast(x, dtype):
     if is_symbolic(x):
         widens = x.dtype == "bfloat16" != dtype and np.dtype(named_dtype(dtype)) == np.float32
         return layers.Activation("linear", dtype="float32")(x) if widens else x
@@ -326,9 +332,9 @@ def convert_to_numpy(x: Any) -> np.ndarray:
 
 def shape(x: Any) -> tuple[int | None, ...]:
     """The shape; of a model's tensor with None for the batch."""
-    return (
-        tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
-    )  # of weights in a graph, too, which compute with NumPy
+    if isinstance(x, Tensor):
+        return SizesOf(x.shape, x)
+    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)  # of weights in a graph, too
 
 
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> np.ndarray:

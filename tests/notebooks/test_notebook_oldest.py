@@ -232,6 +232,20 @@ def test_a_loss_for_gradients_may_be_made_of_sums_and_means(form):
         assert gradient[place] == pytest.approx((expected(data + step) - expected(data - step)) / 2e-5, rel=1e-3)
 
 
+def test_sizes_of_a_batch_are_numbers_when_there_is_one():
+    """The deep dream of Keras's examples divides by ``K.prod(K.cast(K.shape(x), "float32"))``, which was NaN."""
+    x = keras.Input((4, 3))
+    assert K.shape(x) == (None, 4, 3)
+    loss = K.variable(0.0)
+    loss = loss + 0.5 * K.sum(K.square(x)) / K.prod(K.cast(K.shape(x), "float32"))
+    value, gradient = K.function([x], [loss, *K.gradients(loss, x)])([np.full((2, 4, 3), 3.0)])
+    assert value == pytest.approx(4.5)
+    np.testing.assert_allclose(gradient, 3.0 / 24, rtol=1e-6)
+    for sizes in (K.shape(x)[0], (None, 3)):
+        with pytest.raises(TypeError, match="the number of samples is known when there are some"):
+            K.cast(sizes, "float32")
+
+
 def test_batch_dot_of_four_axes_says_that_it_changed():
     x, y = np.ones((2, 3, 4)), np.ones((2, 3, 4, 5))
     with pytest.warns(UserWarning, match=r"Keras 2\.0 to 2\.2 took it for one of samples.*tf\.matmul"):

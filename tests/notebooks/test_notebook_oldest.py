@@ -73,17 +73,6 @@ def test_positional_arguments_of_fit_generator_are_those_of_the_version_that_the
     assert steps == [3, 12]
 
 
-def test_validation_arrays_are_taken_whole():
-    """`nb_val_samples` was of generators; the first half of these targets is right for sure, the other wrong."""
-    x = np.array([[5.0, 0.0]] * 64, np.float32)
-    y = np.eye(2)[np.repeat([0, 1], 32)]
-    model = keras.models.Sequential([layers.Activation("softmax", input_shape=(2,))])
-    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
-    options = {"samples_per_epoch": 2, "nb_epoch": 1, "verbose": 0}
-    history = model.fit_generator(Batches(2, 2), validation_data=(x, y), nb_val_samples=32, **options).history
-    assert history["val_acc"] == [0.5]
-
-
 def test_logs_of_batches_have_their_number_and_size():
     """``logs["size"]`` moved the progress bars of Keras 1 and 2; what walks over logs meets measured values alone."""
     told = []

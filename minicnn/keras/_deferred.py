@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -116,9 +117,8 @@ class MeanOrSum(BatchScalar):
 
 def _later(function, args, kwargs):
     """The function of these arguments once they have values."""
-    from minicnn.keras.backend import _functions  # which is made of this module
-
-    return _functions.Later(lambda values: None, ()).apply(function, args, kwargs)
+    import_module("minicnn.keras.backend")  # which is made of this module, and says there what is `LATER`
+    return LATER[0](lambda values: None, ()).apply(function, args, kwargs)
 
 
 class SizesOf(tuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from importlib import import_module
 from typing import Any
 
 from minicnn import layers as core
@@ -57,12 +58,11 @@ def with_mode(core_class: Any) -> dict[str, Callable[..., Any]]:
     def __new__(cls: type, *args: Any, mode: int = 0, **kwargs: Any) -> Any:
         if check_choice("mode", mode, (0, 1, 2)) != 1:
             return core_class.__new__(cls)
-        from minicnn.keras.layers import LayerNormalization  # which is made after this class
-
         warn_once("BatchNormalization(mode=1) is of Keras 1: today it is LayerNormalization()")
         taken = ("axis", "epsilon", "name", "input_shape", "input_dim", "weights", "trainable", "dtype")
         taken += tuple(f"{w}_{part}" for w in ("beta", "gamma") for part in ("initializer", "regularizer"))
-        return LayerNormalization(**{n: v for n, v in kwargs.items() if n in taken})
+        normalization = import_module("minicnn.keras.layers").LayerNormalization  # which is made after this class
+        return normalization(**{n: v for n, v in kwargs.items() if n in taken})
 
     @wraps(core_class.__init__)
     def __init__(self: core.Layer, *args: Any, mode: int = 0, **kwargs: Any) -> None:

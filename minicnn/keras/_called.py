@@ -72,7 +72,7 @@ class Called(Step):
         """The shape of a sample of the result, for so many of zeros."""
         weights = {w.name: w.numpy() for w in self.weights}
         xs = [np.zeros((count, *shape), floatx()) for shape in input_shapes]
-        with _metrics_kept(self.layer):
+        with np.errstate(all="ignore"), _metrics_kept(self.layer):  # 0 / 0 is only this trial's
             result, *_, losses = self._run(xs, weights, False)
         shape, self.layer.adds_loss = result.shape, bool(losses)
         if len(shape) == 0 or shape[0] != count:

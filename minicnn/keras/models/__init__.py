@@ -70,7 +70,7 @@ _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
 
 
 def _listed(callbacks):
-    return callbacks if isinstance(callbacks, list | tuple) else [] if callbacks is None else [callbacks]
+    return [] if callbacks is None else leaves(callbacks)
 
 
 class _OldMethods(
@@ -133,7 +133,7 @@ class _OldMethods(
         if isinstance(kwargs.get("validation_data"), tuple | list):
             lend_data([self, *_listed(kwargs.get("callbacks"))], list(kwargs["validation_data"]))
         if isinstance(kwargs.get("callbacks"), list | tuple):
-            kwargs["callbacks"] = [MetricNames(kwargs), *kwargs["callbacks"]]
+            kwargs["callbacks"] = [MetricNames(kwargs), *_listed(kwargs["callbacks"])]
         try:
             history = super().fit(self._begun(x), y, *args, **kwargs)
         finally:

@@ -12,7 +12,6 @@ from minicnn.callbacks.hooks import check_callback, explain_item, explain_no_lis
 from minicnn.console import say, speaks
 from minicnn.hints import Logs
 from minicnn.keywords import SuggestsKeywords
-from minicnn.nested import leaves
 
 if TYPE_CHECKING:
     from minicnn.models import Model
@@ -176,7 +175,7 @@ def _has_own(callback, method) -> bool:
 
 
 def listed(callbacks: Callback | Sequence[Callback] | None) -> list[Callback]:
-    """What was given as ``callbacks=``, one or several or None, as a list; lists in lists are one, as in Keras.
+    """What was given as ``callbacks=``, one or several or None, as a list.
 
     Parameters
     ----------
@@ -185,7 +184,7 @@ def listed(callbacks: Callback | Sequence[Callback] | None) -> list[Callback]:
     callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
     if not isinstance(callbacks, list | tuple | None):
         raise TypeError(explain_no_list(callbacks))
-    return [c for c in leaves(callbacks or []) if speaks() or not getattr(c, "reports", False)]
+    return [c for c in callbacks or [] if speaks() or not getattr(c, "reports", False)]
 
 
 class History(Callback):

@@ -293,9 +293,17 @@ def _array(leaf):
     if isinstance(leaf, np.ma.MaskedArray):  # whose masked values slices, batches and functions would see
         leaf = to_numpy(leaf, "an element of a data set")
     array = leaf if isinstance(leaf, np.ndarray) else _of_numbers(leaf)
-    if array.dtype == object and not isinstance(leaf, EagerArray):  # which holds bytes
+    return _of_objects(leaf) if array.dtype == object and not isinstance(leaf, EagerArray) else array  # it holds bytes
+
+
+def _of_objects(leaf):
+    """What came as Python's objects, as frames have names of files, (N,), as an array of text or numbers."""
+    array = text_of(to_numpy(leaf, "an element of a data set"))
+    if array.dtype == object and not isinstance(array, EagerArray):
+        kinds = sorted({type(entry).__name__ for entry in array.flat})
         raise DataError(
-            f"a part of a data set's element is no array of numbers or text. Received: {type(leaf).__name__}"
+            f"a part of a data set's element is no array of numbers or text. Received: {type(leaf).__name__} of "
+            f"{', '.join(kinds[:5])}"
         )
     return array
 
@@ -309,6 +317,14 @@ def _of_numbers(leaf):
         return array
     narrow = array.astype("float32" if array.dtype.kind == "f" else "int32")
     return narrow if array.dtype.kind == "f" or (narrow == array).all() else array
+
+
+def text_of(array: np.ndarray) -> np.ndarray:
+    """An array of text, (…), where each of its objects is text or bytes; otherwise the array itself."""
+    kinds = {type(entry) for entry in array.flat} if array.dtype == object else {int}
+    if all(issubclass(kind, str) for kind in kinds):
+        return array.astype(np.str_)
+    return array.view(EagerArray) if all(issubclass(kind, bytes) for kind in kinds) else array
 
 
 def _without_lists(element):

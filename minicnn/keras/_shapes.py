@@ -12,6 +12,7 @@ import numpy as np
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded
 from minicnn.graph import Tensor
+from minicnn.keras._dtypes import TensorDtype
 from minicnn.parameters import Weight
 
 
@@ -118,6 +119,7 @@ Tensor.sparse = Tensor.ragged = False  # type: ignore[attr-defined]
 Tensor.get_shape = lambda tensor: tensor.shape  # type: ignore[attr-defined]
 Recorded.shape = property(lambda array: ArrayShape(array.value.shape))
 Recorded.get_shape = lambda array: array.shape  # type: ignore[attr-defined]
+Recorded.dtype = property(lambda array: TensorDtype(array.value.dtype))
 Weight.get_shape = EagerArray.get_shape = lambda array: TensorShape(array.shape)  # type: ignore[attr-defined]
 
 _OF_ARRAYS: Any = np.ndarray.shape

@@ -25,7 +25,11 @@ _NETWORKS_OF = {
 # What files of Keras 2.0 were read with: custom_objects={"relu6": mobilenet.relu6, "DepthwiseConv2D": …}.
 _OLDER_NAMES = {
     "mobilenet": {"relu6": "minicnn.keras.activations", "DepthwiseConv2D": "minicnn.keras.layers"},
-    "imagenet_utils": {"_obtain_input_shape": "minicnn.keras.applications._older"},
+    "imagenet_utils": {
+        "_obtain_input_shape": "minicnn.keras.applications._older",
+        "obtain_input_shape": "minicnn.keras.applications._older._obtain_input_shape",
+        "correct_pad": "minicnn.keras.applications._older",
+    },
 }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from minicnn.keras._data_format import or_current
+from minicnn.keras._data_format import current, or_current
 from minicnn.user_warnings import warn_user
 
 
@@ -55,3 +56,18 @@ def _obtain_input_shape(
     if fixed and None in sides:
         raise ValueError(f"a network with dense layers has an input_shape without None. Received: {shape}")
     return shape
+
+
+def correct_pad(inputs: Any, kernel_size: int | tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The zeros that `ZeroPadding2D` puts around a tensor so that a convolution with strides of 2 halves its sizes.
+
+    Parameters
+    ----------
+    inputs : Tensor (N, H, W, C), or (N, C, H, W)
+    kernel_size : int or pair of int
+    """
+    first = 2 if current() == "channels_first" else 1
+    kernels = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+    sizes = inputs.shape[first : first + 2]
+    less = (1, 1) if sizes[0] is None else (1 - sizes[0] % 2, 1 - sizes[1] % 2)
+    return ((kernels[0] // 2 - less[0], kernels[0] // 2), (kernels[1] // 2 - less[1], kernels[1] // 2))

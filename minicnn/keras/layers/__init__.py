@@ -36,7 +36,7 @@ from minicnn.keras.layers._of_keras_1 import (
     to_output_shape,
 )
 from minicnn.keras.layers._of_keras_1 import _Merge as _Merge
-from minicnn.keras.layers._of_older_arguments import OF_KERAS_2, kernels_apart, with_mode
+from minicnn.keras.layers._of_older_arguments import OF_KERAS_2, by_the_whole_batch, kernels_apart, with_mode
 from minicnn.keras.layers._of_weights import Using as Using
 from minicnn.keras.layers._places import AT
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
@@ -152,6 +152,8 @@ def _translate(name, args, kwargs):
         kwargs["data_format"] = today if today in ("channels_first", given) else None  # minicnn's default
         if given in (None, "default") and today == "channels_last":
             _advise_on_channels(name, kwargs.get("input_shape"))
+    if name == "BatchNormalization":
+        kwargs = by_the_whole_batch(kwargs)
     if name == "LeakyReLU":
         kwargs.setdefault("negative_slope", args[0] if args else 0.3)
         args = ()

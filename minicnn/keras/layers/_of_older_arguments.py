@@ -11,12 +11,17 @@ from minicnn import layers as core
 from minicnn.checks import check_choice
 from minicnn.graph import Node, Tensor
 from minicnn.keras._calls import METHODS
+from minicnn.keras._translation import without
 from minicnn.keras._warning import warn_once
 from minicnn.user_warnings import warn_user
 
 OF_KERAS_2 = ("RandomHeight", "RandomWidth", "ThresholdedReLU", "K", "np", "warnings", "activations", "constraints")
 OF_KERAS_2 += ("initializers", "regularizers", "conv_utils")
 """Names of Keras 2's `keras.layers`, into which its files brought what they had imported."""
+
+_OF_TF_NORMALIZATION = dict.fromkeys(
+    ("fused", "renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size", "adjustment"), ""
+)
 
 
 def kernels_apart(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -43,6 +48,23 @@ def kernels_apart(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
                 f"have {' and '.join(f'{each}_{part}=' for each in own)}"
             )
     return kwargs
+
+
+def by_the_whole_batch(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a BatchNormalization without those of tf.keras 2 that ask for nothing else than today's.
+
+    Raises
+    ------
+    ValueError
+        If one of them asks for another normalization.
+    """
+    asked = {part: kwargs[part] for part in ("renorm", "virtual_batch_size", "adjustment") if kwargs.get(part)}
+    if asked:
+        raise ValueError(
+            "BatchNormalization normalizes by the whole batch, as in Keras 3; leave out what tf.keras 2 had beside: "
+            f"BatchNormalization(). Received: {', '.join(f'{part}={value!r}' for part, value in asked.items())}"
+        )
+    return without("BatchNormalization", kwargs, _OF_TF_NORMALIZATION)
 
 
 def with_mode(core_class: Any) -> dict[str, Callable[..., Any]]:

@@ -46,11 +46,13 @@ from minicnn.keras.models._compiling import (
     MetricNames,
     compile_like,
     compiled_today,
+    flat_callbacks,
     follow_variables,
     for_each_output,
     losses_today,
     metrics_today,
     numbers_of,
+    with_flat_callbacks,
 )
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
@@ -67,10 +69,6 @@ from minicnn.parameters import Weight
 from minicnn.training.streams import peek
 
 _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
-
-
-def _listed(callbacks):
-    return [] if callbacks is None else leaves(callbacks)
 
 
 class _OldMethods(
@@ -131,9 +129,9 @@ class _OldMethods(
             warn_once("fit(class_weight='auto') was no more than None in Keras 1 and 2; class_weight='balanced' is")
             kwargs["class_weight"] = None
         if isinstance(kwargs.get("validation_data"), tuple | list):
-            lend_data([self, *_listed(kwargs.get("callbacks"))], list(kwargs["validation_data"]))
+            lend_data([self, *flat_callbacks(kwargs.get("callbacks"))], list(kwargs["validation_data"]))
         if isinstance(kwargs.get("callbacks"), list | tuple):
-            kwargs["callbacks"] = [MetricNames(kwargs), *_listed(kwargs["callbacks"])]
+            kwargs["callbacks"] = [MetricNames(kwargs), *flat_callbacks(kwargs["callbacks"])]
         try:
             history = super().fit(self._begun(x), y, *args, **kwargs)
         finally:
@@ -143,10 +141,10 @@ class _OldMethods(
         return history
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        return super().evaluate(*args, **whole_steps(without("evaluate", kwargs, LOADING)))
+        return super().evaluate(*args, **whole_steps(without("evaluate", with_flat_callbacks(kwargs), LOADING)))
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
-        return super().predict(*args, **whole_steps(without("predict", kwargs, LOADING)))
+        return super().predict(*args, **whole_steps(without("predict", with_flat_callbacks(kwargs), LOADING)))
 
     def fit_generator(self, generator: Any, *args: Any, **kwargs: Any) -> Any:
         """`fit` with a generator, a Sequence or a data set; arguments by their places as in Keras 2, or 1.

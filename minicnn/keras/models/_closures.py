@@ -141,7 +141,7 @@ class WithClosures:
             joined = self._joined(*(data if is_tuple else (data,)))
             kwargs["validation_data"] = joined if is_tuple else joined[0]
         x, y = self._joined(x, y, kwargs.pop("sample_weight", None), kwargs.pop("class_weight", None))
-        callbacks = listed(kwargs.get("callbacks"))
+        callbacks = listed(leaves(kwargs.get("callbacks") or []))
         kwargs["callbacks"] = [*callbacks, _Facing(self, callbacks, data)]
         self.history = self._trainer.fit(x, y, **kwargs)
         return self.history

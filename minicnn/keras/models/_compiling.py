@@ -15,7 +15,7 @@ from minicnn.callbacks import Callback
 from minicnn.keras import losses, metrics, optimizers
 from minicnn.keras._stateful_metrics import with_state
 from minicnn.keras._warning import warn_once
-from minicnn.nested import mapped
+from minicnn.nested import leaves, mapped
 from minicnn.optimizers import Optimizer
 from minicnn.step import Changes
 from minicnn.training.outputs import per_output
@@ -210,6 +210,16 @@ def _advise_on_list():
         "model.layers is a list of its own, as in Keras 3: what is changed in it changes no model. model.add(layer) "
         "and model.pop() change a Sequential; Model(model.inputs, layer(model.layers[-2].output)) is another model"
     )
+
+
+def flat_callbacks(callbacks: Any) -> list[Any]:
+    """What was given as ``callbacks=``, with what lists in lists hold, as in Keras."""
+    return [] if callbacks is None else leaves(callbacks)
+
+
+def with_flat_callbacks(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with `flat_callbacks`, if they have any."""
+    return kwargs | {"callbacks": flat_callbacks(kwargs["callbacks"])} if "callbacks" in kwargs else kwargs
 
 
 class MetricNames(Callback):

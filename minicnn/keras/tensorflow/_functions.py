@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.data.elements import EagerArray
+from minicnn.data.elements import EagerArray, text_of
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras import ops
@@ -103,7 +103,7 @@ def as_tensor(value: Any, dtype: Any = None) -> Any:
         parts = value if isinstance(value, list | tuple) else ()
         if not any(hasattr(part, "dtype") for part in parts):
             made = made.astype({"float64": floatx(), "int64": "int32"}.get(made.dtype.name, made.dtype))
-    return made.view(EagerArray)
+    return text_of(made).view(EagerArray)  # frames have text as objects
 
 
 def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., Any]:

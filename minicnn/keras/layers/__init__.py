@@ -36,7 +36,7 @@ from minicnn.keras.layers._of_keras_1 import (
     to_output_shape,
 )
 from minicnn.keras.layers._of_keras_1 import _Merge as _Merge
-from minicnn.keras.layers._of_older_arguments import OF_KERAS_2, by_the_whole_batch, kernels_apart, with_mode
+from minicnn.keras.layers._of_older_arguments import OF_KERAS_2, by_the_whole_batch, kernels_apart, whole, with_mode
 from minicnn.keras.layers._of_weights import Using as Using
 from minicnn.keras.layers._places import AT
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
@@ -132,8 +132,8 @@ def _translate(name, args, kwargs):
         kwargs = kernels_apart(name, kwargs)
     kwargs = named_today(renamed(name, kwargs, _EVERYWHERE | _OF_CLASS.get(name, {})))
     if args and name in _COUNTING:
-        args = (_whole(args[0]), *args[1:])
-    kwargs |= {n: _whole(kwargs[n]) for n in ("units", "filters") if n in kwargs}
+        args = (whole(args[0]), *args[1:])
+    kwargs |= {n: whole(kwargs[n]) for n in ("units", "filters") if n in kwargs}
     if name == "InputLayer":
         kwargs = _input_shape(args, kwargs)
     if name == "Embedding":
@@ -178,14 +178,6 @@ def _advise_on_channels(name, shape):
             f"{name}(input_shape={tuple(shape)}) has {shape[0]} row(s) of {shape[1]} pixels with {shape[2]} channels: "
             'if the channels come first, write keras.backend.set_image_data_format("channels_first") before the layers'
         )
-
-
-def _whole(count):
-    """A number of units, which scripts for Keras 2 get by dividing, 256 / 2, or write as text."""
-    if isinstance(count, str) and count.isdecimal():
-        warn_once(f"{count!r} for a number of units is how an older Keras could be told: today it is {count}")
-        return int(count)
-    return int(count) if isinstance(count, float) and count.is_integer() else count
 
 
 def _input_shape(args, kwargs):

@@ -24,6 +24,14 @@ _OF_TF_NORMALIZATION = dict.fromkeys(
 )
 
 
+def whole(count: Any) -> Any:
+    """A number of units, which scripts for Keras 2 get by dividing, 256 / 2, or write as text."""
+    if isinstance(count, str) and count.isdecimal():
+        warn_once(f"{count!r} for a number of units is how an older Keras could be told: today it is {count}")
+        return int(count)
+    return int(count) if isinstance(count, float) and count.is_integer() else count
+
+
 def kernels_apart(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments of a separable or depthwise convolution, whose kernels have initializers and the like of their own.
 

@@ -46,6 +46,7 @@ from minicnn.backends.numba.machine.fetching import fetch
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import filled, scratch
+from minicnn.backends.numba.machine.narrow import MULTIPLY_NARROW, Even, multiply_narrow
 from minicnn.backends.numba.machine.offsets import (
     Frame,
     frame,
@@ -57,6 +58,7 @@ from minicnn.backends.numba.machine.offsets import (
     zero_row,
 )
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.target import ROWS
 from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
 from minicnn.geometry import Window
 
@@ -203,16 +205,28 @@ def sum_tiles(
     sums: np.ndarray,
 ) -> None:
     """sums += the matrix products of a range of the 36 over a range of tiles; if they are the first, = instead."""
+    is_narrow = t.filter_slots == lanes_of(sums) and t.channels % ROWS == 0
     for k in range(first, last):
-        multiply(
-            Left(numbers, k * t.number_stride, t.channel_rows, t.number_rows),
-            Right(gradients, k * t.gradient_stride, t.gradient_rows),
-            Out(sums, k * t.sum_stride, t.sum_rows),
-            Span(tiles[0], tiles[1], 0, t.channels, t.filter_slots),
-            first=zeros,
-            accumulate=not is_first,
-            floor=floor_of(False, sums),
-        )
+        number, gradient = k * t.number_stride, k * t.gradient_stride
+        if is_narrow:
+            multiply_narrow(
+                Even(numbers, number + tiles[0] * t.channel_slots, 1, t.channel_slots),
+                Even(gradients, gradient + tiles[0] * t.filter_slots, t.filter_slots, 1),
+                Even(sums, k * t.sum_stride, t.filter_slots, 1),
+                t.channels,
+                tiles[1] - tiles[0],
+                accumulate=not is_first,
+            )
+        else:
+            multiply(
+                Left(numbers, number, t.channel_rows, t.number_rows),
+                Right(gradients, gradient, t.gradient_rows),
+                Out(sums, k * t.sum_stride, t.sum_rows),
+                Span(tiles[0], tiles[1], 0, t.channels, t.filter_slots),
+                first=zeros,
+                accumulate=not is_first,
+                floor=floor_of(False, sums),
+            )
 
 
 class Next(NamedTuple):
@@ -294,7 +308,7 @@ def transform_back(channel: int, total: np.ndarray, dkernel: np.ndarray, t: Sums
         _taps_of(total, start, t.sum_stride, dkernel, at, t.channels * t.filters, t.filters - f)
 
 
-@parallel_kernel(uses=[MULTIPLY])
+@parallel_kernel(uses=[MULTIPLY, MULTIPLY_NARROW])
 def _kernel_gradient(pool, x, incoming, out, zeros, chunks, x_frame, dy_frame, t):
     size = TILE_NUMBERS * t.sum_stride
     sums, bias_sums = scratch(chunks.count * size, x), filled(chunks.count * t.filters, 0, x)

@@ -1,18 +1,22 @@
 """What all machine code of this backend has in common: how Numba compiles it, and where it is kept."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import llvmlite.binding
+from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.typing.templates import Signature
 
 from minicnn import locks
 from minicnn.backends.numba.machine.disk_cache import cache_of
 from minicnn.backends.numba.machine.self_contained import Part, SelfContained
+from minicnn.backends.numba.machine.vectors import Emitter
 
 # No "nnan" or "ninf": NaN must stay NaN, an error that vanishes is worse than an error.
 OPTIONS = {"fastmath": {"contract", "reassoc", "nsz"}, "nogil": True, "boundscheck": False, "error_model": "numpy"}
@@ -82,6 +86,23 @@ class SharedCode:
     def symbol(self, scalar: types.Type) -> str:
         """The name that kernels call."""
         return f"minicnn_{self._function.__name__}_{scalar}"
+
+    def emit_call(
+        self, context: Any, builder: ir.IRBuilder, signature: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
+        """The body of an intrinsic of the same arguments, with arrays where the function takes pointers.
+
+        The first argument is an array, or a named tuple that begins with one: it says the element type.
+        """
+        emit = Emitter(context, builder, signature.args[0])
+        scalar = emit.scalar
+        values = [
+            context.make_tuple(builder, kind, value) if isinstance(kind, types.BaseTuple) else value
+            for kind, value in zip(self.types_of(scalar), emit.plain(signature.args, args), strict=True)
+        ]
+        function_type = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+        builder.call(cgutils.get_or_insert_function(builder.module, function_type, self.symbol(scalar)), values)
+        return context.get_dummy_value()
 
     def provide(self, scalar: types.Type) -> None:
         """Have the machine code in memory, and its name known to the linker."""

@@ -8,7 +8,6 @@ that stride, dilation, padding and transposition are a matter of tables (`offset
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -149,19 +148,7 @@ def multiply(typingctx, left, right, out, span, first, accumulate, floor):
         See `floor_of`.
     """
     signature = types.void(left, right, out, span, first, types.int64, first.dtype)
-    return signature, _emit_multiply
-
-
-def _emit_multiply(context, builder, signature, args):
-    scalar = signature.args[-1]
-    plain = Emitter(context, builder, signature.args[0]).plain(signature.args, args)
-    values = [
-        context.make_tuple(builder, kind, value) if isinstance(kind, types.BaseTuple) else value
-        for kind, value in zip(MULTIPLY.types_of(scalar), plain, strict=True)
-    ]
-    function_type = ir.FunctionType(ir.VoidType(), [value.type for value in values])
-    builder.call(cgutils.get_or_insert_function(builder.module, function_type, MULTIPLY.symbol(scalar)), values)
-    return context.get_dummy_value()
+    return signature, MULTIPLY.emit_call
 
 
 # ----------------------------------------------------------------------------------------------- register block

@@ -19,12 +19,15 @@ class Target:
         Whether it is an x86 processor, with their register of how to round.
     registers : int
         How many vectors it holds.
+    near_third_cache : bool
+        Whether what the second cache has no room for is still near: AMD's Zen has a third cache for a few cores.
     """
 
     vector_bytes: int
     has_fma: bool
     has_mxcsr: bool
     registers: int
+    near_third_cache: bool = False
 
     @property
     def heights(self) -> tuple[int, ...]:
@@ -63,20 +66,21 @@ WIDTH = 2  # vectors in a row of a register block
 VECTORS_PER_NANOSECOND = 2  # multiplied and added by one core, about
 
 
-def describe_target(triple: str, features: set[str]) -> Target:
-    """The row of the table for an LLVM target triple and a set of features like "+avx2"."""
+def describe_target(triple: str, features: set[str], processor: str = "") -> Target:
+    """The row of the table for an LLVM target triple, a set of features like "+avx2", and LLVM's name, "znver4"."""
     if triple.startswith(("aarch64", "arm64")):
         return Target(16, has_fma=True, has_mxcsr=False, registers=32)
+    is_zen = processor.startswith("znver")
     if "+avx512f" in features and "+avx512bw" in features and "+avx512vl" in features:
-        return Target(64, has_fma=True, has_mxcsr=True, registers=32)
+        return Target(64, has_fma=True, has_mxcsr=True, registers=32, near_third_cache=is_zen)
     has_fma, has_mxcsr = "+fma" in features, triple.startswith(("x86_64", "i686"))
-    return Target(32 if "+avx2" in features else 16, has_fma, has_mxcsr, registers=16)
+    return Target(32 if "+avx2" in features else 16, has_fma, has_mxcsr, registers=16, near_third_cache=is_zen)
 
 
 def _numba_target() -> Target:
     # Numba's target, not the host: NUMBA_CPU_NAME and NUMBA_CPU_FEATURES may ask for another processor.
-    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
-    return describe_target(triple, set(features.split(",")))
+    triple, processor, features = cpu_target.target_context.codegen().magic_tuple()
+    return describe_target(triple, set(features.split(",")), processor)
 
 
 TARGET = _numba_target()

@@ -33,11 +33,11 @@ class Emitter:
     def __init__(self, context: Any, builder: ir.IRBuilder, kind: types.Type):
         self.context: Any = context
         self.builder: ir.IRBuilder = builder
-        scalar = (kind.types[0] if isinstance(kind, types.BaseTuple) else kind).dtype
-        self.size: int = scalar.bitwidth // 8
+        self.scalar: types.Type = (kind.types[0] if isinstance(kind, types.BaseTuple) else kind).dtype
+        self.size: int = self.scalar.bitwidth // 8
         self.lanes: int = lanes(self.size)
-        self.vector: ir.VectorType = ir.VectorType(context.get_value_type(scalar), self.lanes)
-        self.suffix: str = f"v{self.lanes}f{scalar.bitwidth}"
+        self.vector: ir.VectorType = ir.VectorType(context.get_value_type(self.scalar), self.lanes)
+        self.suffix: str = f"v{self.lanes}f{self.scalar.bitwidth}"
 
     def plain(self, kinds: Sequence[types.Type], values: Sequence[ir.Value]) -> list[Any]:
         """The values, a pointer to its first element for an array; likewise inside tuples."""

@@ -101,16 +101,14 @@ def set_flags_within(model: Network, training: Mapping[str, Any]) -> None:
             f"made of. Received: {str(flags)[:100]}"
         )
     owners = {weight.layer: bool(flag) for weight, flag in zip(within, flags, strict=True)}
-    for layer in sorted(
-        owners, key=lambda layer: -len(layer.weights)
-    ):  # what is made of layers sets the flags of these
+    for layer in sorted(owners, key=lambda layer: -len(layer.weights)):  # what is made of layers sets theirs, too
         if layer.trainable is not owners[layer]:
             layer.trainable = owners[layer]
 
 
 def _weights_within(model):
     """The weights whose layers are no model's own, but parts of layers."""
-    listed = set(layers_within(model))
+    listed = {*layers_within(model), *model.graph.layers}  # a script may have taken some off the list alone
     return [weight for weight in weights_by_name(model).values() if weight.layer not in listed]
 
 

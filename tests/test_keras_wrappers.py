@@ -179,3 +179,23 @@ def test_an_initializer_in_a_config_that_keras_has_written_is_read(tmp_path):
     loaded = keras.models.load_model(path, custom_objects={"Own": Own})
     np.testing.assert_array_equal(loaded.get_weights()[0], model.get_weights()[0])
     assert type(loaded.layers[0].first).__name__ == "GlorotUniform"
+
+
+def test_what_a_config_holds_under_the_name_dtype_stays_unless_it_is_a_policy(tmp_path):
+    class Own(layers.Layer):
+        def __init__(self, table=None, **options):
+            super().__init__(**options)
+            self.table = table
+
+        def call(self, x):
+            return x * self.table["dtype"]["scale"]
+
+        def get_config(self):
+            return {**super().get_config(), "table": self.table}
+
+    table = {"dtype": {"scale": 2.0}, "inner": [{"dtype": {"class_name": "Mine", "config": {}}}, {"dtype": "float16"}]}
+    model = keras.Sequential([keras.Input((3,)), Own(table)])
+    model.save(path := tmp_path / "own.keras")
+    loaded = keras.models.load_model(path, custom_objects={"Own": Own})
+    assert loaded.layers[0].table == table
+    assert loaded.predict(np.ones((1, 3)), verbose=0).tolist() == [[2, 2, 2]]

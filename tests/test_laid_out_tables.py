@@ -1,5 +1,6 @@
 """Named tuples that kernels read where they lie, and functions that count no references."""
 
+import gc
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from kernel_checks import aligned
 from numba.core.runtime import _nrt_python, rtsys
 
 from minicnn.backends.numba.convolution import tile_forward, tile_gradients
+from minicnn.backends.numba.machine.compiled import without_collector
 from minicnn.backends.numba.machine.launch import serial_kernel
 from minicnn.backends.numba.machine.tables import laid_out, table_at
 from minicnn.backends.numba.tiles import dense
@@ -95,3 +97,37 @@ def test_kernels_on_tiles_leave_no_memory_behind(rng, held):
     for case in cases:
         run(*case)
     assert held() == before
+
+
+@pytest.mark.parametrize("interrupted", ["at once", "later", "never"])
+def test_the_collector_that_waits_is_switched_on_again(interrupted, monkeypatch):
+    """Ctrl+C may come between any two of Python's instructions."""
+    disable = gc.disable
+
+    def disable_and_stop():
+        disable()
+        if interrupted == "at once":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(gc, "disable", disable_and_stop)
+    assert gc.isenabled()
+    try:
+        with without_collector():
+            assert not gc.isenabled()
+            if interrupted == "later":
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        assert interrupted != "never"
+    is_on = gc.isenabled()
+    gc.enable()
+    assert is_on
+
+
+def test_a_collector_that_the_user_has_switched_off_stays_so():
+    gc.disable()
+    try:
+        with without_collector():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -496,6 +496,21 @@ def test_integers_that_are_computed_with_are_refused(path):
         mc.import_onnx(path)
 
 
+@pytest.mark.parametrize("inner", ["Div(x, two)", "Identity(x)"])
+def test_integers_that_a_branch_reads_are_refused(inner, path):
+    """A branch of an If reads what is around it: there, or behind it, integers are divided without a remainder."""
+    branches = f"then_branch = g1 () => (int32[N,6] a) {{ a = {inner} }}, else_branch = g2 () => (b) {{ b = Neg(x) }}"
+    make_file(
+        path,
+        f"g (int32[N,6] x) => (float[N,m] y) {{ f = Cast<to=1>(x) z = If<{branches}>(yes) d = Div(z, two) "
+        "e = Cast<to=1>(d) y = Add(e, f) }",
+        **{"yes": np.bool_(True), "two": np.int32([2])},
+        checked=False,
+    )
+    with pytest.raises(FileFormatError, match="input 'x' should be a tensor of floating-point numbers"):
+        mc.import_onnx(path)
+
+
 @pytest.mark.parametrize("name", OF_VECTORS)
 def test_vectors(name, path, rng):
     nodes, constants, *opset = OF_VECTORS[name]

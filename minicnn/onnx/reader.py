@@ -176,8 +176,8 @@ def read_graph(path: FilePath) -> FileGraph:
     external = External(path, MAX_BYTES)
     constants = _initializers(graph, external)
     inputs, batch_sizes, readers = {}, set(), {}
-    for node in graph.node:
-        for name in set(node.input):
+    for node in _nodes(graph):
+        for name in {*node.input, *(end.name for a in node.attribute for end in a.g.output)}:  # what branches give
             readers.setdefault(name, []).append(node)
     for value in graph.input:
         if value.name in constants:  # in old files, initializers are listed as inputs too
@@ -264,7 +264,7 @@ def _check_sizes(graph):
     """Counts that bound the time that everything else takes."""
     if graph.sparse_initializer:
         raise FileFormatError("sparse initializers are not supported: save the model with dense ones")
-    count = _count_nodes(graph)
+    count = len(_nodes(graph))
     if count > MAX_NODES:
         raise FileFormatError(f"a graph has at most {MAX_NODES} nodes. Received: {count}")
     if not 0 < len(graph.output) <= MAX_ENDS or len(graph.input) > MAX_ENDS + len(graph.initializer):
@@ -273,10 +273,10 @@ def _check_sizes(graph):
         )
 
 
-def _count_nodes(graph) -> int:
-    """Nodes of a graph, with those of the graphs that nodes hold."""
-    held = (attribute.g for node in graph.node for attribute in node.attribute if attribute.type == GRAPH)
-    return len(graph.node) + sum(map(_count_nodes, held))
+def _nodes(graph):
+    """The nodes of a graph, with those of the graphs that nodes hold."""
+    held = [attribute.g for node in graph.node for attribute in node.attribute if attribute.type == GRAPH]
+    return [*graph.node, *(node for part in held for node in _nodes(part))]
 
 
 def _initializers(graph, external):

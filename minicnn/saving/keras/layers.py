@@ -156,8 +156,8 @@ def _part_from_keras(value, label):
             return value | read if isinstance(read, dict) else read
         if module == "keras.layers":
             return value | layer_from_keras(name, config)
-    is_policy = {key: key == "dtype" and isinstance(part, dict) for key, part in value.items()}  # of a user's layer
-    return {key: _part_from_keras(part, label) for key, part in value.items() if not is_policy[key]}
+    kind = value["dtype"].get("class_name") if isinstance(value.get("dtype"), dict) else None  # a policy, of a layer
+    return {k: _part_from_keras(part, label) for k, part in value.items() if k != "dtype" or kind not in POLICY_CLASSES}
 
 
 def _lambda_arguments(arguments, label) -> dict:

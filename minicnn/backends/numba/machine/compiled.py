@@ -47,8 +47,8 @@ def without_collector() -> Iterator[None]:
     It would walk over all objects of the compiler, again and again, for a seventh of the time.
     """
     was_on = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()
         yield
     finally:
         if was_on:

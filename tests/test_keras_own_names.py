@@ -1,7 +1,9 @@
 """Names that users' classes give to attributes of their own, and that minicnn has for something else."""
 
+import io
 import pickle
 import weakref
+import zipfile
 from functools import cached_property
 
 import numpy as np
@@ -528,3 +530,31 @@ def test_a_property_with_a_setter_and_a_cached_value_that_is_set() -> None:
     model = keras.Sequential([keras.Input((2,)), layer])
     np.testing.assert_array_equal(model(np.ones((1, 2))), [[4, 4]])
     assert (layer.lower, Own.lower, layer.nodes) == (3, None, 4)
+
+
+@pytest.mark.parametrize("name", ["layers", "parts", "graph", "blocks"])
+def test_a_list_of_layers_has_its_name_in_files_of_keras(name, tmp_path):
+    """Keras 3.15.1 writes `layers/own/layers/dense/vars/0`; its models have that name, its layers have not."""
+
+    h5py = pytest.importorskip("h5py")
+
+    class Own(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            setattr(self, name, [keras.layers.Dense(5) for _ in range(2)])
+
+        def call(self, x):
+            for layer in getattr(self, name):
+                x = layer(x)
+            return x
+
+    model = keras.Sequential([keras.Input((5,)), Own(name="own")])
+    model.compile("sgd", "mse")
+    model.fit(X, X, verbose=0)
+    assert len(model.weights) == 4
+    model.save(path := tmp_path / "own.keras")
+    with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        for place, weight in zip(("dense", "dense_1"), model.get_weights()[::2], strict=True):
+            np.testing.assert_array_equal(file[f"layers/own/{name}/{place}/vars/0"][()], weight)
+    loaded = keras.models.load_model(path, custom_objects={"Own": Own})
+    np.testing.assert_array_equal(loaded.predict(X, verbose=0), model.predict(X, verbose=0))

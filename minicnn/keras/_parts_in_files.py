@@ -7,6 +7,7 @@ from typing import Any
 
 from minicnn.hints import Config
 from minicnn.keras._in_order import OF_LIBRARY, answering, is_written, layers_set_in, own_weights_of
+from minicnn.keras._own_names import own_name
 from minicnn.layers.base import Layer
 from minicnn.models.config import class_name_of
 from minicnn.models.subclassing import layers_in
@@ -151,4 +152,4 @@ def _attributes(thing):
         except Exception:  # of a property: Keras leaves it out
             continue
         if isinstance(value, Layer | list | tuple | dict) and next(layers_in([value]), None) is not None:
-            yield name, value
+            yield own_name(name), value

@@ -24,16 +24,19 @@ _OPERATORS = {  # name of Python's → of Keras's operation
 }
 _OPERATORS |= {f"r{name}": _OPERATORS[name] for name in ("add", "sub", "mul", "truediv")}
 _NAMES = {  # of functions whose operation is called otherwise
-    **{"abs": "absolute", "allclose": "all_close", "batch_normalization": "batch_norm", "cdist": "c_dist"},
-    **{
-        "conj": "conjugate",
-        "exponential": "exp",
-        "_glu": "glu",
-        "hard_swish": "hard_silu",
-        "isin": "is_in",
-        "layer_normalization": "layer_norm",
-    },
-    **{"rms_normalization": "rms_norm", "searchsorted": "search_sorted", "swish": "silu"},
+    "abs": "absolute",
+    "allclose": "all_close",
+    "batch_normalization": "batch_norm",
+    "cdist": "c_dist",
+    "conj": "conjugate",
+    "exponential": "exp",
+    "_glu": "glu",
+    "hard_swish": "hard_silu",
+    "isin": "is_in",
+    "layer_normalization": "layer_norm",
+    "rms_normalization": "rms_norm",
+    "searchsorted": "search_sorted",
+    "swish": "silu",
 }
 _STEP = "_operation"  # ending of the names of steps that have none in Keras
 _traced: ContextVar[bool] = ContextVar("_traced", default=False)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
 import pickle
 import types
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -334,3 +336,29 @@ def test_assigned_variables_outside_of_a_class_are_todays_everywhere():
     assert (_first(model(X)), _first(model.predict(X, verbose=0))) == (2.0, 2.0)
     variable.assign(6.0)
     assert (_first(model(X)), _first(model.predict(X, verbose=0))) == (6.0, 6.0)
+
+
+def _model_that_its_call_can_reach():
+    around = {"factor": 1.0}
+
+    class Of(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x) * around["factor"]
+
+    class Behind(Of):
+        def call(self, x):
+            return super().call(x) + 1.0
+
+    model = around["model"] = Behind()
+    model(X)
+    return weakref.ref(Behind), weakref.ref(model)
+
+
+def test_classes_and_models_that_a_call_can_reach_are_not_kept():
+    of_class, of_model = _model_that_its_call_can_reach()
+    gc.collect()
+    assert of_class() is None and of_model() is None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from inspect import signature
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -34,7 +34,8 @@ _State = list[tuple[Any, dict[str, Any]]]  # each model and layer with a `call`,
 
 _OF_FIT = tuple(signature(ModelOfCore.fit).parameters)[1:]
 _names: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()  # that the `call` of a class may read
-_functions: WeakKeyDictionary[type, list[FunctionType]] = WeakKeyDictionary()  # of which it is made
+_functions: WeakKeyDictionary[type, list[ref[FunctionType]]] = WeakKeyDictionary()
+"""The methods of which `call` is made; weak, as `super()` in one, and models in names around it, hold the class."""
 
 
 class _Seen:
@@ -106,7 +107,8 @@ def _read_by_call(thing):
         is_the_librarys = name in _OF_LIBRARY or (key == name and is_taken(cls, name))
         if is_meant and not is_the_librarys:
             yield key, value
-    for name, value in outer_values(_functions[cls]):
+    methods = (method() for method in _functions[cls])
+    for name, value in outer_values(method for method in methods if method is not None):
         yield f"the outer name {name}", value
 
 
@@ -123,7 +125,7 @@ def _names_in(cls, methods, found):
         function = getattr(cls, method, None)
         function = getattr(function, "fget", None) or getattr(function, "__wrapped__", function)
         if isinstance(function, FunctionType) and not str(function.__module__).startswith("minicnn"):
-            _functions[cls].append(function)
+            _functions[cls].append(ref(function))
             names = set(_names_of(function.__code__)) - found
             found |= names
             _names_in(cls, names, found)

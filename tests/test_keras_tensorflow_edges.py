@@ -726,3 +726,40 @@ def test_layers_and_models_of_ones_own_have_the_activation_that_they_set():
     model = keras.Model(inputs, Bare()(keras.layers.Dense(2)(inputs)))
     assert not hasattr(Bare(), "activation") and not hasattr(model, "activation")
     assert [hasattr(layer, "activation") for layer in model.layers] == [False, True, False]
+
+
+# ------------------------------------------------------------------------------------------------- bytes and texts
+
+
+RAW = [b"\x01\x00", b"\x02\x00"]  # NumPy's text ends with the last byte that is not zero
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        lambda: tf.data.Dataset.from_tensor_slices(RAW),
+        lambda: tf.data.Dataset.from_tensor_slices(np.array(RAW, object)),
+        lambda: tf.data.Dataset.from_tensor_slices((RAW, [0, 1])).map(lambda raw, _: raw),
+        lambda: tf.data.Dataset.from_tensor_slices(RAW).batch(2).unbatch(),
+        lambda: tf.data.Dataset.range(2).map(lambda n: RAW[int(n)]),
+        lambda: tf.data.Dataset.from_generator(lambda: iter(RAW), output_signature=tf.TensorSpec((), tf.string)),
+    ],
+)
+def test_zeros_at_the_end_of_bytes_are_kept_in_data_sets(dataset):
+    assert [raw.numpy() for raw in dataset()] == RAW
+    assert [list(n) for n in dataset().map(lambda raw: tf.io.decode_raw(raw, tf.uint8))] == [[1, 0], [2, 0]]
+
+
+def test_zeros_at_the_end_of_bytes_are_kept_in_tensors():
+    assert tf.constant(RAW[0]).numpy() == RAW[0] and tf.constant(RAW).numpy().tolist() == RAW
+    np.testing.assert_array_equal(tf.io.decode_raw(tf.constant(RAW), tf.uint8), [[1, 0], [2, 0]])
+
+
+def test_records_in_a_list_are_parsed_whole():
+    feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[0]))
+    record = tf.train.Example(features=tf.train.Features(feature={"x": feature})).SerializeToString()
+    assert record.endswith(b"\0")
+    parsed = tf.data.Dataset.from_tensor_slices([record]).map(
+        lambda one: tf.io.parse_single_example(one, {"x": tf.io.FixedLenFeature([], tf.int64)})["x"]
+    )
+    assert list(parsed) == [0]

@@ -53,7 +53,14 @@ class EagerArray(np.ndarray):
 
     def __getitem__(self, key: Any) -> Any:
         item = super().__getitem__(key)
-        return item if isinstance(item, np.ndarray) else np.asarray(item).view(EagerArray)
+        return item if isinstance(item, np.ndarray) else as_array(item).view(EagerArray)
+
+
+def as_array(value: Any) -> np.ndarray:
+    """As ``np.asarray``; bytes are objects, as those of NumPy's text lose the zeros at their end."""
+    array = np.asarray(value)
+    is_bytes = array.dtype.kind == "S" and not isinstance(value, np.ndarray | np.generic)
+    return np.array(value, object).view(EagerArray) if is_bytes else array
 
 
 def lent(array: Any, dtype: DTypeLike = None) -> EagerArray:
@@ -220,7 +227,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 def unwritable(element: Element) -> Element:
     """The element with `read_only` leaves; those that are data sets stay."""
-    return map_leaves(lambda leaf: leaf if is_dataset(leaf) else read_only(np.asarray(leaf)), element)
+    return map_leaves(lambda leaf: leaf if is_dataset(leaf) else read_only(as_array(leaf)), element)
 
 
 def stacked(elements: Sequence[Element]) -> Element:
@@ -236,7 +243,7 @@ def stacked(elements: Sequence[Element]) -> Element:
 
 def eager(element: Element) -> Element:
     """The element with `EagerArray` leaves."""
-    return map_leaves(lambda leaf: leaf if is_dataset(leaf) else np.asarray(leaf).view(EagerArray), element)
+    return map_leaves(lambda leaf: leaf if is_dataset(leaf) else as_array(leaf).view(EagerArray), element)
 
 
 def numbers_of(element: Element) -> Element:
@@ -293,7 +300,7 @@ def _array(leaf):
     if isinstance(leaf, np.ma.MaskedArray):  # whose masked values slices, batches and functions would see
         leaf = to_numpy(leaf, "an element of a data set")
     array = leaf if isinstance(leaf, np.ndarray) else _of_numbers(leaf)
-    return _of_objects(leaf) if array.dtype == object and not isinstance(leaf, EagerArray) else array  # it holds bytes
+    return _of_objects(leaf) if array.dtype == object and not isinstance(array, EagerArray) else array  # of bytes
 
 
 def _of_objects(leaf):
@@ -310,7 +317,7 @@ def _of_objects(leaf):
 
 def _of_numbers(leaf):
     """A number of Python's, or lists of such, as float32 or int32, as in tf.data; int64 for those that need it."""
-    array, first = np.asarray(leaf), leaf
+    array, first = as_array(leaf), leaf
     while isinstance(first, list | tuple) and first:
         first = first[0]
     if hasattr(first, "dtype") or array.dtype.name not in ("float64", "int64"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.data.elements import Element, map_leaves
+from minicnn.data.elements import Element, as_array, map_leaves
 from minicnn.errors import DataError
 
 
@@ -87,7 +87,7 @@ def _is_row(element, count):
 
 def _leaf(value, dtype, shape):
     try:
-        array = np.asarray(_own(value))
+        array = as_array(_own(value))
     except ValueError:
         raise DataError(
             f"the generator gives one array, as it was told. Received: an element of type {type(value).__name__}"

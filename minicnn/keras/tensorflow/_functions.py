@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.data.elements import EagerArray, text_of
+from minicnn.data.elements import EagerArray, as_array, text_of
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras import ops
@@ -98,7 +98,10 @@ def as_tensor(value: Any, dtype: Any = None) -> Any:
         return value.astype(dtype) if value.has_gradient else as_tensor(value.value, dtype)
     if is_symbolic(value) or isinstance(value, _WITHOUT_VALUES):
         return value
-    made = np.array(value, dtype) if type(value) is np.ndarray else np.asarray(value, dtype)  # tensors never change
+    if type(value) is np.ndarray:
+        made = np.array(value, dtype)  # tensors never change
+    else:
+        made = as_array(value) if dtype is None else np.asarray(value, dtype)
     if dtype is None and not hasattr(value, "dtype"):
         parts = value if isinstance(value, list | tuple) else ()
         if not any(hasattr(part, "dtype") for part in parts):

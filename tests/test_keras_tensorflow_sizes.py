@@ -115,6 +115,9 @@ PASS = [
     lambda d: d.assert_near(1.0, 1.0 + 1e-7),
     lambda d: d.assert_positive([1.0]),
     lambda d: d.assert_shapes([(tf.ones([2, 3]), ("N", 3)), (tf.ones([2]), ("N",))]),
+    lambda d: d.assert_shapes([(tf.ones([2, 3, 4]), (..., "Q")), (tf.ones([4]), ("*", "Q"))]),
+    lambda d: d.assert_shapes([(tf.ones([2, 3]), (".", None)), (tf.ones([3]), (".",)), (tf.ones([]), ()), (1.0, (1,))]),
+    lambda d: d.assert_shapes([(keras.Input((4,)), ("N", "4")), (tf.ones([2, 3]), ("N", 3))]),
     lambda d: d.assert_rank(tf.ones([2, 3]), 2),
     lambda d: d.assert_rank_in(tf.ones([2, 3]), (1, 2)),
     lambda d: d.assert_type(tf.ones([2]), tf.float32),
@@ -126,6 +129,8 @@ FAIL = [
     (lambda d: d.assert_positive([0.0]), "positive"),
     (lambda d: d.assert_shapes([(tf.ones([2, 3]), ("N", "N"))]), "N"),
     (lambda d: d.assert_shapes([(tf.ones([2, 3]), ("N", 2))]), "shape"),
+    (lambda d: d.assert_shapes([(tf.ones([2, 3]), ("2", "4"))]), "shape"),
+    (lambda d: d.assert_shapes([(tf.ones([2, 3]), (..., "Q", 2, 3))]), "shape"),
     (lambda d: d.assert_rank(tf.ones([2]), 2), "2 axes"),
     (lambda d: d.check_numerics([1.0, np.nan], "a loss"), "a loss"),
     (lambda d: d.assert_all_finite([np.inf], "a loss"), "a loss"),
@@ -142,6 +147,49 @@ def test_checks_that_hold(call):
 def test_checks_that_do_not_hold(call, said):
     with pytest.raises(ValueError, match=said):
         call(tf.debugging)
+
+
+def test_checks_of_what_a_tape_records():
+    x = tf.Variable([2.0, 3.0])
+    with tf.GradientTape() as tape:
+        y = x * x
+        tf.debugging.assert_positive(y)
+        tf.debugging.assert_less(y, 10.0)
+        tf.debugging.Assert(y[0] > 0, [y])
+        with pytest.raises(ValueError, match=r"equal. Received: \[4. 9.\], 4.0"):
+            tf.debugging.assert_equal(y, 4.0)
+        loss = tf.reduce_sum(y)
+    np.testing.assert_array_equal(tape.gradient(loss, x), [4.0, 6.0])
+
+
+class _Checking(keras.layers.Layer):
+    def call(self, x):
+        tf.debugging.assert_positive(x)
+        return x * 2
+
+
+def test_what_a_layer_checks_is_the_data_and_not_the_zeros_by_which_its_shape_is_found():
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, _Checking()(inputs))
+    np.testing.assert_array_equal(model.predict(np.ones((1, 2)), verbose=0), [[2, 2]])
+    with pytest.raises(ValueError, match="expected positive numbers"):
+        model.predict(-np.ones((1, 2)), verbose=0)
+
+
+class _CheckingWithWeights(_Checking):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1, kernel_initializer="ones")
+
+    def call(self, x):
+        return self.dense(super().call(x))
+
+
+def test_in_the_graph_of_a_model_nothing_is_checked_which_a_warning_says():
+    inputs = keras.Input((2,))
+    with pytest.warns(UserWarning, match="in its graph, they check nothing"):
+        model = keras.Model(inputs, _CheckingWithWeights()(inputs))
+    np.testing.assert_array_equal(model.predict(np.ones((1, 2)), verbose=0), [[4]])
 
 
 def test_a_type_that_is_another():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from inspect import signature
 from typing import Any
 
@@ -25,6 +26,9 @@ from minicnn.on_host import assign, on_host
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
+
+is_trial: ContextVar[bool] = ContextVar("is_trial", default=False)
+"""Whether a `call` runs on zeros now, for the shape of what it gives: assertions of a script are of other numbers."""
 
 
 def attributes_with_weights(layer: Any) -> dict[str, Any]:
@@ -72,7 +76,7 @@ class Called(Step):
         """The shape of a sample of the result, for so many of zeros."""
         weights = {w.name: w.numpy() for w in self.weights}
         xs = [np.zeros((count, *shape), floatx()) for shape in input_shapes]
-        with np.errstate(all="ignore"), _metrics_kept(self.layer):  # 0 / 0 is only this trial's
+        with _trial_of(self.layer):
             result, *_, losses = self._run(xs, weights, False)
         shape, self.layer.adds_loss = result.shape, bool(losses)
         if len(shape) == 0 or shape[0] != count:
@@ -226,13 +230,16 @@ def metrics_in(values):
 
 
 @contextmanager
-def _metrics_kept(layer) -> Iterator[None]:
-    """Inside, what metrics in a layer's attributes are told is forgotten afterwards."""
+def _trial_of(layer) -> Iterator[None]:
+    """Inside, `call` runs on zeros: of 0 / 0 nothing is said, and what metrics are told is forgotten afterwards."""
     states = [(metric, metric.get_state()) for metric in metrics_of(layer)]
     copies = copy.deepcopy([state for _, state in states])
+    token = is_trial.set(True)
     try:
-        yield
+        with np.errstate(all="ignore"):
+            yield
     finally:
+        is_trial.reset(token)
         for (metric, _), state in zip(states, copies, strict=True):
             metric.set_state(state)
 

@@ -13,10 +13,12 @@ import numpy as np
 
 from minicnn.differentiation import value_of
 from minicnn.keras import ops
+from minicnn.keras._called import is_trial
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._updates import after
 from minicnn.keras._warning import warn_once
 from minicnn.keras.tensorflow._functions import as_tensor
+from minicnn.user_warnings import warn_user
 
 __all__ = [
     "Assert",
@@ -82,18 +84,32 @@ logging = SimpleNamespace(set_verbosity=nothing, get_verbosity=lambda: _logging.
 autograph = SimpleNamespace(set_verbosity=nothing, experimental=SimpleNamespace(do_not_convert=lambda func: func))
 
 
+def _has_numbers(*values: Any) -> bool:
+    """Whether there is something to check: a model's tensors have no numbers, and those of a trial are zeros."""
+    if is_trial.get():
+        return False
+    if any(map(is_symbolic, values)):
+        warn_user("the assertions of tf.debugging check arrays: of a model's tensors, in its graph, they check nothing")
+        return False
+    return True
+
+
+def _said(message: Any) -> str:
+    return "" if message is None else f": {message}"
+
+
 def _asserted(holds: Any, what: str) -> Any:
     def check(x: Any, y: Any, message: str | None = None, summarize: Any = None, name: str | None = None) -> None:
-        if not holds(np.asarray(x), np.asarray(y)).all():
-            raise ValueError(f"expected numbers {what}{'' if message is None else ': ' + message}. Received: {x}, {y}")
+        if _has_numbers(x, y) and not holds(np.asarray(value_of(x)), np.asarray(value_of(y))).all():
+            raise ValueError(f"expected numbers {what}{_said(message)}. Received: {value_of(x)}, {value_of(y)}")
 
     return check
 
 
 def _of_each(holds: Any, what: str) -> Any:
     def check(x: Any, message: str | None = None, summarize: Any = None, name: str | None = None) -> None:
-        if not holds(np.asarray(x)).all():
-            raise ValueError(f"expected {what} numbers{'' if message is None else ': ' + message}. Received: {x}")
+        if _has_numbers(x) and not holds(np.asarray(value_of(x))).all():
+            raise ValueError(f"expected {what} numbers{_said(message)}. Received: {value_of(x)}")
 
     return check
 
@@ -102,24 +118,24 @@ def assert_near(
     x: Any, y: Any, rtol: Any = None, atol: Any = None, message: Any = None, summarize: Any = None, name: Any = None
 ) -> None:
     """|x - y| is at most atol + rtol · |y|, each ten times the least difference from 1 of the dtype unless told."""
+    if not _has_numbers(x, y):
+        return
     x, y = (np.asarray(as_tensor(value_of(each))) for each in (x, y))
     least = 10 * np.finfo(np.float64 if x.dtype == y.dtype == np.float64 else np.float32).eps
     rtol, atol = (least if each is None else each for each in (rtol, atol))
     if not (np.abs(x - y) <= atol + rtol * np.abs(y)).all():
-        raise ValueError(
-            f"expected numbers that are near{'' if message is None else ': ' + message}. Received: {x}, {y}"
-        )
+        raise ValueError(f"expected numbers that are near{_said(message)}. Received: {x}, {y}")
 
 
 def Assert(condition: Any, data: Any, summarize: Any = None, name: str | None = None) -> None:
     """An error that shows `data` where the condition is not true."""
-    if not np.asarray(condition).all():
+    if _has_numbers(condition) and not np.asarray(value_of(condition)).all():
         raise ValueError(f"expected a condition that is true. Received: {condition}, with {data}")
 
 
 def check_numerics(tensor: Any, message: str, name: str | None = None) -> Any:
     """The tensor, of which every number is finite; a model's as it is."""
-    if not is_symbolic(tensor) and not np.isfinite(np.asarray(value_of(tensor))).all():
+    if _has_numbers(tensor) and not np.isfinite(np.asarray(value_of(tensor))).all():
         shape = np.shape(value_of(tensor))
         raise ValueError(f"{message}: expected finite numbers. Received: inf or nan in a tensor of shape {shape}")
     return tensor
@@ -128,26 +144,42 @@ def check_numerics(tensor: Any, message: str, name: str | None = None) -> Any:
 def _assert_rank(x: Any, rank: Any, message: str | None = None, name: str | None = None) -> None:
     found = len(x.shape) if hasattr(x, "shape") else np.ndim(x)
     if found not in np.ravel(rank):
-        raise ValueError(f"expected {rank} axes{'' if message is None else ': ' + message}. Received: {found}")
+        raise ValueError(f"expected {rank} axes{_said(message)}. Received: {found}")
 
 
 def _assert_type(tensor: Any, tf_type: Any, message: str | None = None, name: str | None = None) -> None:
     if np.dtype(tensor.dtype) != np.dtype(tf_type):
-        raise TypeError(f"expected a tensor of {tf_type}. Received: {tensor.dtype}")
+        raise TypeError(f"expected a tensor of {tf_type}{_said(message)}. Received: {tensor.dtype}")
 
 
 def _assert_shapes(
     shapes: Any, data: Any = None, summarize: Any = None, message: str | None = None, name: str | None = None
 ) -> None:
-    """Each tensor has its shape, in which None is any size, and a name one size wherever it stands."""
+    """Each tensor has its shape, in which None and "." are any size, and another text one size wherever it stands.
+
+    Behind ``...`` or "*" at its beginning are the last sizes alone; what has no axes has one of size 1.
+    """
     known: dict[Any, int] = {}
     for x, sizes in shapes.items() if isinstance(shapes, dict) else shapes:
-        found = tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
-        pairs = list(zip(found, sizes, strict=False))
-        named = [(n, size) for n, size in pairs if isinstance(size, str)]
-        fits = len(found) == len(sizes) and all(size in (None, n) or isinstance(size, str) for n, size in pairs)
-        if not fits or any(known.setdefault(size, n) != n for n, size in named):
-            raise ValueError(f"expected the shape {tuple(sizes)}, where {known}. Received: {found}")
+        found, wanted = tuple(x.shape if hasattr(x, "shape") else np.shape(x)) or (1,), tuple(sizes) or (1,)
+        if wanted[0] in (..., "*"):
+            wanted = wanted[1:]
+            found = found[max(len(found) - len(wanted), 0) :]
+        pairs = zip(found, wanted, strict=False)
+        if len(found) != len(wanted) or not all(_is_size(n, size, known) for n, size in pairs):
+            raise ValueError(
+                f"expected the shape {tuple(sizes)}{f', where {known}' if known else ''}"
+                f"{_said(message)}. Received: {found}"
+            )
+
+
+def _is_size(n, wanted, known):
+    """Whether n, which is None while that is open, is the size; what a name was first it is afterwards."""
+    if n is None or wanted in (None, "."):
+        return True
+    if isinstance(wanted, str) and not wanted.isdecimal():
+        return known.setdefault(wanted, n) == n
+    return int(wanted) == n
 
 
 assert_equal = _asserted(np.equal, "that are equal")

@@ -96,7 +96,7 @@ def test_structures():
     assert tf.is_tensor(tf.Variable(1.0)) and not tf.is_tensor(np.ones(2))
     assert tf.foldr(lambda a, b: a - b, tf.constant([3, 1, 2])).numpy() == -2
     assert tf.foldr(lambda a, b: a + b, [3, 1, 2], 10).numpy() == 16
-    assert tf.nn.embedding_lookup([[1.0, 2.0], [3.0, 4.0]], [1, 0]).numpy().tolist() == [[3, 4], [1, 2]]
+    assert tf.nn.embedding_lookup([[1.0, 2.0], [3.0, 4.0]], [1, 0]).numpy().tolist() == [2, 1]  # rows of two parts
     assert tf.clip_by_norm([3.0, 4.0], 1.0).numpy() == pytest.approx([0.6, 0.8])
 
 
@@ -109,6 +109,48 @@ def test_texts():
     assert tf.strings.format("{} of {}", (tf.constant([1, 2]), 2)).numpy() == b"[1 2] of 2"
     with pytest.raises(ValueError, match="a place for each of 1 inputs"):
         tf.strings.format("no place", 3)
+
+
+def test_texts_of_arrays_are_joined_and_cut_place_by_place():
+    assert tf.strings.join([["a", "b"], ["c", "d"]], "-").numpy().tolist() == [b"a-c", b"b-d"]
+    assert tf.strings.join([tf.constant(["a", "b"]), ".png"]).numpy().tolist() == [b"a.png", b"b.png"]
+    assert tf.strings.join(["a", "b"]).numpy() == b"ab"
+    assert tf.strings.substr(["hello", "world"], [1, 2], [2, 1]).numpy().tolist() == [b"el", b"r"]
+
+
+def test_texts_are_cut_by_bytes_or_letters():
+    assert tf.strings.substr("h\u00e9llo", 0, 3).numpy() == b"h\xc3\xa9"
+    assert tf.strings.substr("h\u00e9llo", 0, 2).numpy() == b"h\xc3"
+    assert tf.strings.substr("h\u00e9llo", 0, 3, unit="UTF8_CHAR").numpy() == b"h\xc3\xa9l"
+
+
+def test_texts_along_several_axes():
+    texts = [["a", "b"], ["c", "d"]]
+    assert tf.strings.reduce_join(texts, [0, 1]).numpy() == b"acbd"
+    assert tf.strings.reduce_join(texts, [1, 0]).numpy() == b"abcd"
+    assert tf.strings.reduce_join(texts, keepdims=True).numpy().tolist() == [[b"abcd"]]
+    assert tf.strings.reduce_join(texts, 0, keepdims=True).numpy().tolist() == [[b"ac", b"bd"]]
+
+
+def test_the_gradient_of_clipping_zeros_is_that_of_what_is_not_clipped():
+    x = tf.Variable([[0.0, 0.0], [3.0, 4.0]])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.clip_by_norm(x, 1.0, axes=[1]) * [[1.0, 2.0], [4.0, 3.0]])
+    np.testing.assert_allclose(tape.gradient(loss, x), [[1, 2], [0.224, -0.168]], atol=1e-6)
+
+
+def test_rows_of_an_embedding_with_norms_up_to_a_bound():
+    rows = np.arange(12, dtype="float32").reshape(4, 3)
+    found = tf.nn.embedding_lookup(rows, [1, 0], max_norm=3.0)
+    np.testing.assert_allclose(found, [rows[1] * 3 / np.sqrt(50), rows[0]], rtol=1e-6)
+    found = tf.nn.embedding_lookup([rows[:2].reshape(1, 2, 3), rows[2:].reshape(1, 2, 3)], 1, max_norm=1.0)
+    np.testing.assert_allclose(found, rows[2:] / np.sqrt(36 + 49 + 64 + 81 + 100 + 121), rtol=1e-6)
+
+
+@pytest.mark.parametrize("other", [[1, [2]], [[1], 2], [1], {"a": 1, "b": 2}])
+def test_structures_that_differ_are_refused(other):
+    with pytest.raises(ValueError, match="structures of one form"):
+        tf.nest.map_structure(lambda a, b: a + b, [1, 2], other)
 
 
 PASS = [

@@ -15,7 +15,7 @@ from minicnn.errors import ShapeError
 from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import as_tensor, cast, of_tensorflow, saturate_cast
 from minicnn.layers.names import snake_case
-from minicnn.nested import leaves, mapped, packed
+from minicnn.nested import leaves, mapped, packed, paths
 
 __all__ = ["Module", "TensorArray", "case", "cond", "errors", "group", "identity_n", "nest", "scan"]
 __all__ += ["DType", "as_dtype"]
@@ -237,7 +237,19 @@ def identity_n(input: Sequence[Any], name: str | None = None) -> list[Any]:
 
 
 def _map_structure(func: Callable[..., Any], *structure: Any, **options: Any) -> Any:
-    """The structure of lists, tuples and dicts, with what `func` makes of the leaves at each place of all of them."""
+    """The structure of lists, tuples and dicts, with what `func` makes of the leaves at each place of all of them.
+
+    Raises
+    ------
+    ValueError
+        If their structures differ.
+    """
+    for other in structure[1:]:
+        if paths(other) != paths(structure[0]):
+            raise ValueError(
+                "map_structure takes structures of one form: lists of the same lengths, dicts with the same keys. "
+                f"Received: {structure[0]!r} and {other!r}"
+            )
     return packed(structure[0], [func(*each) for each in zip(*map(leaves, structure), strict=True)])
 
 

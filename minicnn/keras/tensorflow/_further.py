@@ -17,6 +17,7 @@ from minicnn.keras._windows import window_of
 from minicnn.keras.tensorflow._arrays import gather
 from minicnn.keras.tensorflow._flow import _places, _updates_for, tensor_scatter_nd_add
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
+from minicnn.keras.tensorflow._gradients import clip_by_norm
 
 
 def _of_ops(name: str) -> Callable[..., Any]:
@@ -308,9 +309,12 @@ def broadcast_dynamic_shape(shape_x: Any, shape_y: Any) -> Any:
     return as_tensor(list(broadcast_static_shape(*(np.asarray(shape).tolist() for shape in (shape_x, shape_y)))))
 
 
-def embedding_lookup(params: Any, ids: Any, max_norm: None = None) -> Any:
-    """The rows of these numbers, of a matrix (N, …)."""
-    return gather(params, ids)
+def embedding_lookup(params: Any, ids: Any, max_norm: float | None = None) -> Any:
+    """The rows of these numbers, of a matrix (N, …) or of a list of its parts, with norms up to `max_norm`."""
+    rows = gather(ops.concatenate(params) if isinstance(params, list | tuple) else params, ids)
+    if max_norm is None:
+        return rows
+    return clip_by_norm(rows, max_norm, tuple(range(np.ndim(value_of(ids)), rows.ndim)))
 
 
 def as_string(input: Any, precision: int = -1, **options: Any) -> Any:

@@ -48,8 +48,10 @@ def clip_by_norm(t: Any, clip_norm: float, axes: Any = None, name: str | None = 
     """The tensor scaled so that its norm, along `axes` or of all numbers, is at most `clip_norm`."""
     t = as_tensor(t)
     axes = tuple(axes) if isinstance(axes, list | tuple) else axes
-    norm = ops.sqrt(ops.sum(ops.square(t), axis=axes, keepdims=axes is not None))
-    return of_tensorflow(t * (clip_norm / ops.maximum(norm, np.asarray(clip_norm, t.dtype))))
+    squares = ops.sum(ops.square(t), axis=axes, keepdims=axes is not None)
+    is_zero = ops.equal(squares, 0)  # where the root has no gradient
+    norm = ops.where(is_zero, squares, ops.sqrt(ops.where(is_zero, ops.ones_like(squares), squares)))
+    return of_tensorflow(t * clip_norm / ops.maximum(norm, np.asarray(clip_norm, t.dtype)))
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:

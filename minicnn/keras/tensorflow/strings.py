@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 import numpy as np
 
+from minicnn.checks import check_choice
 from minicnn.data.elements import EagerArray
 from minicnn.keras._names import lookup
 from minicnn.keras.tensorflow._further import TOP
@@ -46,8 +48,10 @@ def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: str | No
 
 
 def join(inputs: Any, separator: str = "", name: str | None = None) -> EagerArray:
-    """The texts one behind the other."""
-    return np.asarray(separator.join(str(_text(each)) for each in inputs)).view(EagerArray)
+    """The texts one behind the other; those of arrays place by place, each with a single one."""
+    parts = np.broadcast_arrays(*map(_text, inputs))
+    joined = [separator.join(each) for each in zip(*(part.ravel().tolist() for part in parts), strict=True)]
+    return np.asarray(joined, str).reshape(parts[0].shape).view(EagerArray)
 
 
 def regex_replace(input: Any, pattern: str, rewrite: str, replace_global: bool = True) -> EagerArray:
@@ -66,18 +70,27 @@ def to_number(input: Any, out_type: Any = "float32", name: str | None = None) ->
 
 
 def substr(input: Any, pos: Any, len: Any, unit: str = "BYTE", name: str | None = None) -> EagerArray:
-    """`len` letters of each text from the place `pos` on, which counts from the end where it is negative."""
-    first, count = int(np.asarray(pos)), int(np.asarray(len))
-    return _each(lambda text: text[first:][:count], input)
+    """`len` bytes, or with "UTF8_CHAR" letters, of each text from `pos` on, which counts from the end if negative."""
+    check_choice("unit", unit, ("BYTE", "UTF8_CHAR"))
+    parts = np.broadcast_arrays(_text(input), pos, len)
+    rows = zip(*(part.ravel().tolist() for part in parts), strict=True)
+    cut = [(text.encode() if unit == "BYTE" else text)[first:][:count] for text, first, count in rows]
+    try:
+        made = _text(np.array(cut, object))
+    except UnicodeDecodeError:  # within a letter
+        made = np.array(cut, object)
+    return made.reshape(parts[0].shape).view(EagerArray)
 
 
 def reduce_join(inputs: Any, axis: Any = None, keepdims: bool = False, separator: str = "", name: Any = None) -> Any:
-    """The texts along an axis one behind the other, or all of them."""
+    """The texts along an axis, or first one axis and then another, joined; None: all, as they stand."""
     texts = _text(inputs)
-    texts = texts.reshape(-1) if axis is None else np.moveaxis(texts, axis, -1)
-    made = [separator.join(row) for row in texts.reshape(-1, texts.shape[-1]).tolist()]
-    made = np.asarray(made).reshape(texts.shape[:-1])
-    return (np.expand_dims(made, axis) if keepdims and axis is not None else made).view(EagerArray)
+    axes = list(range(texts.ndim)) if axis is None else [n % texts.ndim for n in np.ravel(axis).tolist()[::-1]]
+    rows = np.moveaxis(texts, axes, range(-len(axes), 0))
+    kept = rows.shape[: rows.ndim - len(axes)]
+    made = [separator.join(row) for row in rows.reshape(math.prod(kept), -1).tolist()]
+    made = np.asarray(made, str).reshape(kept)
+    return (np.expand_dims(made, tuple(sorted(axes))) if keepdims else made).view(EagerArray)
 
 
 def format(template: str, inputs: Any, placeholder: str = "{}", summarize: int = 3, name: Any = None) -> EagerArray:

@@ -1,5 +1,7 @@
 """Shapes, texts and checks of ``tf``, with the values of TensorFlow 2.21."""
 
+import operator
+
 import numpy as np
 import pytest
 
@@ -151,6 +153,29 @@ def test_rows_of_an_embedding_with_norms_up_to_a_bound():
 def test_structures_that_differ_are_refused(other):
     with pytest.raises(ValueError, match="structures of one form"):
         tf.nest.map_structure(lambda a, b: a + b, [1, 2], other)
+
+
+def test_shapes_beside_lists():
+    shape = tf.constant([[1, 2, 3]]).shape
+    assert (
+        shape == [1, 3] and shape == (1, 3) and not operator.ne(shape, [1, 3]) and shape != [3, 1] and shape in {(1, 3)}
+    )
+    assert operator.add([2], shape[1:]) == operator.add((2,), shape[1:]) == (2, 3)
+    assert operator.add(shape[:1], [4]) == (1, 4)
+    assert keras.Input((4,)).shape == [None, 4]
+    assert tf.TensorShape([None, 3]).is_compatible_with([2, 3])
+    assert not tf.TensorShape([None, 3]).is_compatible_with([2, 4])
+    assert not tf.TensorShape([None, 3]).is_compatible_with([2])
+    assert type(np.float32(1) / operator.add(shape, [4])[2]) is np.float32  # sizes are plain numbers
+
+
+def test_the_state_of_a_data_set_that_is_reduced_has_its_numbers():
+    numbers = tf.data.Dataset.range(5)
+    assert numbers.reduce(0, lambda count, _: count + 1).numpy() == 5
+    assert numbers.reduce(np.int64(0), lambda total, n: total + n).numpy() == 10
+    total, count = numbers.reduce((0.0, 0), lambda state, n: (state[0] + n, state[1] + 1))
+    assert (total.numpy(), count.numpy()) == (10.0, 5)
+    assert numbers.reduce([], lambda seen, n: [*seen, int(n)]) == [0, 1, 2, 3, 4]
 
 
 PASS = [

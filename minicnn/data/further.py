@@ -155,11 +155,12 @@ class FurtherSteps(Grouping, Rearranging):
         return self
 
     def reduce(self, initial_state: Any, reduce_func: Callable[[Any, Element], Any], name: str | None = None) -> Any:
-        """``state = reduce_func(state, element)`` for all elements; returns the last state.
+        """``state = reduce_func(state, element)`` for all elements; returns the last state, whose numbers are arrays.
 
         Anything else than a function of two arguments is a TypeError.
         """
         function_of("reduce_func", reduce_func, "state", "element")
         for element in self._elements():
             initial_state = reduce_func(initial_state, element)
-        return initial_state
+        numbers = (int, float, np.generic, np.ndarray)
+        return map_leaves(lambda part: eager(part) if isinstance(part, numbers) else part, initial_state)

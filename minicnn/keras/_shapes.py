@@ -51,6 +51,26 @@ class TensorShape(tuple):
         """Whether no size is open."""
         return None not in self
 
+    def is_compatible_with(self, other: Any) -> bool:
+        """Whether the sizes are those of the other, but for open ones."""
+        return len(self) == len(other) and all(
+            None in pair or pair[0] == pair[1] for pair in zip(self, other, strict=True)
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return tuple.__eq__(self, tuple(other) if isinstance(other, list) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = tuple.__hash__
+
+    def __add__(self, other: Any) -> Any:
+        return ArrayShape((*self, *other))
+
+    def __radd__(self, other: Any) -> Any:
+        return ArrayShape((*other, *self))
+
     def concatenate(self, other: Any) -> TensorShape:
         """The sizes of both, one after the other."""
         return TensorShape((*self, *other))

@@ -179,6 +179,10 @@ OLD_AND_TODAY = {
         lambda: keras.layers.BatchNormalization(mode=0, gamma_init="ones"),
         lambda: mc.layers.BatchNormalization(gamma_initializer="ones"),
     ),
+    "normalization of each sample": (
+        lambda: keras.layers.BatchNormalization(mode=1, momentum=0.9, epsilon=1e-5, beta_init="ones", center=False),
+        lambda: mc.layers.LayerNormalization(epsilon=1e-5, beta_initializer="ones", center=False),
+    ),
     "padding": (lambda: keras.layers.ZeroPadding2D((1, 1), dim_ordering="tf"), lambda: mc.layers.ZeroPadding2D(1)),
     "second name": (lambda: keras.layers.GlobalAvgPool2D(), lambda: mc.layers.GlobalAveragePooling2D()),
 }
@@ -187,6 +191,11 @@ OLD_AND_TODAY = {
 @pytest.mark.parametrize(("old", "today"), OLD_AND_TODAY.values(), ids=OLD_AND_TODAY)
 def test_arguments_of_older_kerases(old, today):
     assert same_config(old(), today())
+
+
+def test_an_unknown_argument_beside_a_mode_of_keras_1_is_refused():
+    with pytest.raises(TypeError, match="Received: 'gama_init'"):
+        keras.layers.BatchNormalization(mode=1, gama_init="ones")
 
 
 def test_each_old_argument_is_said_once():

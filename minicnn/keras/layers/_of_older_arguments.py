@@ -89,10 +89,8 @@ def with_mode(core_class: Any) -> dict[str, Callable[..., Any]]:
         if check_choice("mode", mode, (0, 1, 2)) != 1:
             return core_class.__new__(cls)
         warn_once("BatchNormalization(mode=1) is of Keras 1: today it is LayerNormalization()")
-        taken = ("axis", "epsilon", "name", "input_shape", "input_dim", "weights", "trainable", "dtype")
-        taken += tuple(f"{w}_{part}" for w in ("beta", "gamma") for part in ("initializer", "regularizer"))
-        normalization = import_module("minicnn.keras.layers").LayerNormalization  # which is made after this class
-        return normalization(**{n: v for n, v in kwargs.items() if n in taken})
+        kwargs.pop("momentum", None)  # of averages, which it has not
+        return import_module("minicnn.keras.layers").LayerNormalization(*args, **kwargs)  # which is made afterwards
 
     @wraps(core_class.__init__)
     def __init__(self: core.Layer, *args: Any, mode: int = 0, **kwargs: Any) -> None:

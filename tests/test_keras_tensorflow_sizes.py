@@ -307,3 +307,10 @@ def test_a_seed_may_be_written_as_a_float():
 def test_tables_are_refused_in_one_sentence():
     with pytest.raises(NotInMinicnn, match="reads no tables"):
         tf.data.experimental.make_csv_dataset("a.csv", 2)
+
+
+def test_bounds_of_the_dtype_of_what_a_tape_records():
+    x = tf.Variable([1.0])
+    with tf.GradientTape():
+        dtype = (x * 2).dtype
+    assert (dtype.size, dtype.max, dtype.min) == (4, np.float32(3.4028235e38), np.float32(-3.4028235e38))

@@ -26,6 +26,9 @@ class TensorDtype:
 
     base_dtype: property = property(lambda self: self)  # of a reference, in TensorFlow 1, the dtype of its value
     as_numpy_dtype: property = property(lambda self: self.dtype.type)
+    size: property = property(lambda self: self.dtype.itemsize)
+    max: property = property(lambda self: (np.finfo if self.is_floating else np.iinfo)(self.dtype).max)
+    min: property = property(lambda self: (np.finfo if self.is_floating else np.iinfo)(self.dtype).min)
     is_floating: property = property(lambda self: self.dtype.kind == "f")
     is_integer: property = property(lambda self: self.dtype.kind in "iu")
     is_bool: property = property(lambda self: self.dtype.kind == "b")

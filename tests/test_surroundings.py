@@ -304,6 +304,7 @@ def test_without_a_compiler_on_an_old_console():
 def test_numba_that_compiles_nothing_is_refused_by_name(monkeypatch):
     from numba.core import config
 
+    backends.get("numba")  # as kernels that are first imported below would stay uncompiled for all other tests
     monkeypatch.setattr(config, "DISABLE_JIT", 1)
     backends._load.cache_clear()
     try:

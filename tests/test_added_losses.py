@@ -560,3 +560,31 @@ def test_the_first_batch_and_the_validation_of_a_model_on_arrays(kind, size, exp
         assert history[name] == pytest.approx(values, abs=1e-4), name
     if (kind, size) == ("add_metric", 12):
         assert history["inner"][0] == pytest.approx(np.sqrt(np.square(X.sum(axis=1, dtype=np.float64)).mean()))
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_a_model_that_was_compiled_without_a_loss_trains_on_from_its_file(suffix, tmp_path):
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, layers.Dense(2)(inputs))
+    model.add_loss(K.mean(K.square(model.output)))
+    model.compile(keras.optimizers.Adam(0.05))
+    model.fit(X, batch_size=12, epochs=2, shuffle=False, verbose=0)
+    model.save(tmp_path / f"m{suffix}")
+    again = keras.models.load_model(tmp_path / f"m{suffix}")
+    assert again.loss is None
+    assert again.optimizer.iterations == 2
+    losses = [m.fit(X, batch_size=12, epochs=2, shuffle=False, verbose=0).history["loss"] for m in (model, again)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_function_is_the_loss_of_a_model_from_a_file(suffix, tmp_path):
+    def squared(y_true, y_pred):
+        return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(2)])
+    model.compile("sgd", squared)
+    model.save(tmp_path / f"m{suffix}")
+    again = keras.models.load_model(tmp_path / f"m{suffix}", custom_objects={"squared": squared})
+    assert again.loss is squared
+    assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)

@@ -142,7 +142,7 @@ def test_names_stay():
 
 
 def test_a_loss_and_parts_of_it(x):
-    """compile's loss, several calls of add_loss, means and sums, a tensor that counts as its mean, a regularizer."""
+    """compile's loss, several calls of add_loss, means and sums, a tensor whose numbers are added up, a regularizer."""
     inputs = mc.Input((6,))
     hidden = mc.layers.Dense(3, kernel_regularizer="l2")(inputs)
     outputs = mc.layers.Dense(2, name="top")(hidden)
@@ -153,7 +153,7 @@ def test_a_loss_and_parts_of_it(x):
     y = np.zeros((len(x), 2))
     h, o = (np.asarray(a, np.float64) for a in keras.Model(inputs, [hidden, outputs]).predict(x))
     penalty = 0.01 * np.square(model.get_weights()[0].astype(np.float64)).sum()
-    expected = 2 * np.square(o).mean() + 0.1 * np.square(h).sum() + 2 * h.mean() - o.mean() + penalty
+    expected = np.square(o).mean() + np.square(o).sum() + 0.1 * np.square(h).sum() + 2 * h.mean() - o.mean() + penalty
     loss, mae = model.evaluate(x, y, batch_size=len(x), verbose=0)
     assert loss == pytest.approx(expected, rel=1e-5)
     assert mae == pytest.approx(np.abs(o).mean(), rel=1e-5)
@@ -178,7 +178,7 @@ def test_a_layer_that_computes_with_arrays(x):
     model.compile("sgd", "mse")
     away = (x @ model.get_weights()[0] - 1).astype(np.float64)
     y = np.zeros((len(x), 1))
-    expected = 0.5 * np.square(away).sum() + np.abs(away).mean() + np.square(model.predict(x)).mean(dtype=np.float64)
+    expected = 0.5 * np.square(away).sum() + np.abs(away).sum() + np.square(model.predict(x)).mean(dtype=np.float64)
     assert model.evaluate(x, y, batch_size=len(x), verbose=0) == pytest.approx(expected, rel=1e-5)
     assert mc.gradcheck(model).error <= 1e-6
     assert model.train_on_batch(x, y) == pytest.approx(expected, rel=1e-5)
@@ -442,3 +442,149 @@ def test_compile_loses_no_argument_by_position(x):
     for what in ("mse", loss):
         with pytest.raises((TypeError, ValueError), match="nowhere"):
             vae.compile("sgd", what, ["mae"], None, None, "nowhere")
+
+
+# ---------------------------------------------------------------------------------- arrays, and numbers of Keras 3.15.1
+
+
+OURS = np.random.default_rng(0)
+X, Y = OURS.normal(size=(12, 5)).astype("float32"), OURS.normal(size=(12, 2)).astype("float32")
+KERNEL = OURS.normal(size=(5, 2)).astype("float32") * 0.5
+FORMS = {
+    "mean of samples": lambda z: keras.ops.mean(z, 0),
+    "sum of samples": lambda z: keras.ops.sum(z, axis=0),
+    "of each sample": lambda z: keras.ops.mean(keras.ops.square(z), axis=1),
+    "root": lambda z: keras.ops.sqrt(keras.ops.mean(keras.ops.square(z))),
+    "logarithm": lambda z: keras.ops.log(keras.ops.mean(keras.ops.square(z))),
+}
+
+
+class AddsInItsCall(layers.Layer):
+    def __init__(self, form):
+        super().__init__()
+        self.form = form
+
+    def call(self, x):
+        self.add_loss(self.form(x))
+        return x
+
+
+class ModelThatAdds(keras.Model):
+    def __init__(self, form):
+        super().__init__()
+        self.form, self.dense = form, layers.Dense(2)
+
+    def call(self, x):
+        z = self.dense(x)
+        self.add_loss(self.form(z))
+        return z
+
+
+@pytest.mark.filterwarnings("ignore:call of model:UserWarning")
+@pytest.mark.parametrize("kind", ["layer", "model"])
+@pytest.mark.parametrize(
+    ("form", "losses", "kernel"),
+    [
+        ("mean of samples", [2.5608, 1.9615], [-0.5666, 0.3173, 0.2176, 0.4319]),
+        ("sum of samples", [7.4253, -25.0042], [-0.1703, 0.7135, -0.2043, 0.0099]),
+        ("of each sample", [18.3014, 28.9315], [-0.1727, -0.1543, -0.1802, 1.1883]),
+        ("root", [3.2799, 2.6625], [-0.5816, 0.2869, 0.2423, 0.3919]),
+        ("logarithm", [2.4177, 1.4199], [-0.5590, 0.2912, 0.2271, 0.3155]),
+    ],
+)
+def test_what_is_no_number_is_added_up(kind, form, losses, kernel):
+    inputs = keras.Input((5,))
+    model = ModelThatAdds(FORMS[form])
+    if kind == "layer":
+        model = keras.Model(inputs, AddsInItsCall(FORMS[form])(layers.Dense(2)(inputs)))
+    model(X)
+    model.set_weights([KERNEL, np.zeros(2)])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    history = model.fit(X, Y, batch_size=12, epochs=2, shuffle=False, verbose=0).history
+    assert history["loss"] == pytest.approx(losses, abs=1e-4)
+    assert model.get_weights()[0].ravel()[:4] == pytest.approx(kernel, abs=1e-4)
+
+
+class Inner(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.seen = keras.metrics.Mean(name="inner")
+
+    def call(self, z):
+        self.seen.update_state(keras.ops.mean(z))
+        self.add_loss(0.1 * keras.ops.mean(keras.ops.square(z)))
+        return z
+
+
+class Measuring(keras.Model):
+    """On arrays, as the root of a mean over samples is no layer."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.dense, self.kind = layers.Dense(2, kernel_initializer="ones"), kind
+        if kind == "layer":
+            self.inner = Inner()
+        if kind == "attribute":
+            self.seen = keras.metrics.Mean(name="inner")
+
+    def call(self, x):
+        z = self.dense(x)
+        if self.kind == "attribute":
+            self.seen.update_state(keras.ops.mean(z))
+        z = self.inner(z) if self.kind == "layer" else z
+        root = keras.ops.sqrt(keras.ops.mean(keras.ops.square(z)))
+        self.add_loss(root)
+        if self.kind == "add_metric":
+            self.add_metric(root, name="inner")
+        return z
+
+
+@pytest.mark.filterwarnings("ignore:call of model:UserWarning")
+@pytest.mark.parametrize(
+    ("kind", "size", "expected"),
+    [
+        ("attribute", 12, {"loss": [9.335, 6.6734], "mae": [2.0587, 1.7358], "inner": [0.3865, 0.2515]}),
+        ("attribute", 4, {"loss": [7.743, 3.3075], "mae": [1.853, 1.1775], "inner": [0.3552, 0.0552]}),
+        ("layer", 12, {"loss": [9.9852, 6.8649], "inner": [0.3865, 0.2382], "val_loss": [6.8649, 4.9158]}),
+        ("layer", 4, {"loss": [8.1178, 3.1908], "inner": [0.3508, 0.0296], "val_loss": [3.4851, 2.1065]}),
+        ("add_metric", 12, {"loss": [9.335, 6.6734], "val_loss": [6.6734, 4.9292]}),
+        ("add_metric", 4, {"loss": [7.743, 3.3075], "val_loss": [3.607, 2.1712]}),
+    ],
+)
+def test_the_first_batch_and_the_validation_of_a_model_on_arrays(kind, size, expected):
+    model = Measuring(kind)
+    model.compile(keras.optimizers.SGD(0.1), "mse", metrics=["mae"])
+    data = {"validation_data": (X, Y), "batch_size": size, "epochs": 2, "shuffle": False, "verbose": 0}
+    history = model.fit(X, Y, **data).history
+    for name, values in expected.items():
+        assert history[name] == pytest.approx(values, abs=1e-4), name
+    if (kind, size) == ("add_metric", 12):
+        assert history["inner"][0] == pytest.approx(np.sqrt(np.square(X.sum(axis=1, dtype=np.float64)).mean()))
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_a_model_that_was_compiled_without_a_loss_trains_on_from_its_file(suffix, tmp_path):
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, layers.Dense(2)(inputs))
+    model.add_loss(K.mean(K.square(model.output)))
+    model.compile(keras.optimizers.Adam(0.05))
+    model.fit(X, batch_size=12, epochs=2, shuffle=False, verbose=0)
+    model.save(tmp_path / f"m{suffix}")
+    again = keras.models.load_model(tmp_path / f"m{suffix}")
+    assert again.loss is None
+    assert again.optimizer.iterations == 2
+    losses = [m.fit(X, batch_size=12, epochs=2, shuffle=False, verbose=0).history["loss"] for m in (model, again)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_function_is_the_loss_of_a_model_from_a_file(suffix, tmp_path):
+    def squared(y_true, y_pred):
+        return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(2)])
+    model.compile("sgd", squared)
+    model.save(tmp_path / f"m{suffix}")
+    again = keras.models.load_model(tmp_path / f"m{suffix}", custom_objects={"squared": squared})
+    assert again.loss is squared
+    assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)

@@ -228,7 +228,7 @@ FLOORS = {
         ("last_call", "sources", "device_shortcuts"),
         ("arrays", "batches", "streams", "totals", "compiled"),
         ("outputs", "weighting"),
-        ("added_metrics", "class_weights", "data_advice", "kept_state", "lazy", "non_finite", "passes"),
+        ("added_metrics", "class_weights", "columns", "data_advice", "kept_state", "lazy", "non_finite", "passes"),
     ),
     "minicnn.visualization": (("*",), ("saliency",), ("heat",), ("asked", "rows"), ("figures", "layout")),
 }

@@ -362,3 +362,50 @@ def test_classes_and_models_that_a_call_can_reach_are_not_kept():
     of_class, of_model = _model_that_its_call_can_reach()
     gc.collect()
     assert of_class() is None and of_model() is None
+
+
+# ------------------------------------------------------------------------------------------ numbers beside a Lambda
+
+SCALE = 2.0
+
+
+def scaled(x):
+    return keras.ops.relu(x) * SCALE
+
+
+@pytest.mark.parametrize("method", ["__call__", "predict", "fit", "evaluate", "train_on_batch"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_lambda_that_keeps_a_number_says_so(method, nested, monkeypatch, recwarn):
+    """Keras 3.15.1 gives 10 in a new call; what stays is said, once for each change."""
+    first = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(scaled, name="scaled")])
+    model = keras.Sequential([keras.Input((3,)), first]) if nested else first
+    model.compile("sgd", "mse")
+    ones = np.ones((2, 3), "float32")
+    arguments = (ones,) if method in ("__call__", "predict") else (ones, ones)
+    np.testing.assert_array_equal(model(ones), 2 * ones)
+    assert not recwarn.list
+    monkeypatch.setitem(globals(), "SCALE", 5.0)
+    with pytest.warns(UserWarning, match=r"SCALE has changed since .*Lambda layer 'scaled'.*Received: SCALE = 5.0"):
+        getattr(model, method)(*arguments)
+    recwarn.clear()
+    getattr(model, method)(*arguments)
+    assert not [w for w in recwarn if "SCALE" in str(w.message)]
+    fresh = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(scaled)])
+    np.testing.assert_array_equal(fresh(ones), 5 * ones)
+    assert not [w for w in recwarn if "SCALE" in str(w.message)]
+
+
+def test_what_a_lambda_reads_beside_numbers_is_left_alone(monkeypatch, recwarn):
+    weights, names = np.ones(3), ["a"]
+    function = lambda x: x * weights + len(names) + len(keras.__name__)  # noqa: E731
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(function)])
+    copied = pickle.loads(pickle.dumps(keras.Sequential([keras.Input((3,)), keras.layers.Lambda(scaled)])))
+    for each in (model, copied):
+        each(np.ones((2, 3)))
+    assert not recwarn.list
+    weights[:] = 2
+    with pytest.warns(UserWarning, match="weights has changed"):
+        model(np.ones((2, 3)))
+    names.append("b")
+    with pytest.warns(UserWarning, match="names has changed"):
+        model(np.ones((2, 3)))

@@ -111,3 +111,31 @@ def test_what_fails_in_a_metric_begins_with_its_name():
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=[crooked])
     with pytest.raises(IndexError, match=r"^metric 'crooked', of targets \(6, 1\)"):
         model.evaluate(X, CLASSES, verbose=0)
+
+
+@pytest.mark.parametrize("how", ["arrays", "generators", "datasets", "on_batch"])
+@pytest.mark.parametrize("in_training", [True, False])
+def test_each_data_has_the_form_that_it_was_given(how, in_training):
+    seen, model = [], dense()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[lambda t, p: seen.append(t.shape[1:]) or 0.0])
+    columns, rows = (CLASSES, CLASSES[:, 0]) if in_training else (CLASSES[:, 0], CLASSES)
+    if how == "arrays":
+        model.fit(X, columns, batch_size=3, epochs=2, validation_data=(X, rows), validation_batch_size=6, verbose=0)
+    elif how == "generators":
+        data, other = (iter([(X, y)] * 6) for y in (columns, rows))
+        model.fit(data, steps_per_epoch=2, epochs=2, validation_data=other, validation_steps=1, verbose=0)
+    elif how == "datasets":
+        data, other = (tf.data.Dataset.from_tensor_slices((X, y)) for y in (columns, rows))
+        model.fit(data.batch(3).prefetch(2), epochs=2, validation_data=other.batch(6), verbose=0)
+    else:
+        for y in (columns, columns, rows) * 2:
+            model.train_on_batch(X, y)
+    form, other = ((1,), ()) if in_training else ((), (1,))
+    assert seen == [form, form, other] * 2
+
+
+def test_a_part_held_back_has_the_form_of_the_whole():
+    seen, model = [], dense()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[lambda t, p: seen.append(t.shape) or 0.0])
+    model.fit(X, CLASSES, validation_split=0.5, verbose=0)
+    assert seen == [(3, 1), (3, 1)]

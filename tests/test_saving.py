@@ -607,3 +607,50 @@ def test_golden_file():
     y = [np.ones((2, 3)), np.zeros((2, 2))]
     losses = [model.train_on_batch(x, y)[0] for _ in range(3)]
     np.testing.assert_allclose(losses, expected["losses"], rtol=1e-5)
+
+
+# ------------------------------------------------------------------------------------- files into models that exist
+
+
+def three_layers(*frozen):
+    model = mc.Sequential([mc.Input((4,)), *(layers.Dense(4, name=name) for name in "abc")])
+    for name in frozen:
+        model.get_layer(name).trainable = False
+    model.compile(mc.optimizers.Adam(0.01), "mse", backend="numpy")
+    return model
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+@pytest.mark.parametrize(("then", "now"), [("a", "c"), ("a", ""), ("", "b")])
+def test_moments_go_to_their_weights_whatever_was_frozen(suffix, then, now, tmp_path):
+    """The trained layers are of one shape, so that nothing but their place tells whose moments these are."""
+    x = np.random.default_rng(5).normal(size=(8, 4))
+    model, other = three_layers(*then), three_layers(*now)
+    model.fit(x, x[::-1], epochs=2, verbose=0)
+    model.save(tmp_path / f"m{suffix}")
+    with mc.saving.open_file(tmp_path / f"m{suffix}") as file:
+        other.restore(file)
+    for name, found in other.engine.state_by_weight().items():
+        wanted = model.engine.state_by_weight()[name]
+        assert [np.any(a) for a in wanted.values()] == [w.layer.name not in then for w in wanted]
+        np.testing.assert_array_equal(
+            np.concatenate([a.ravel() for a in found.values()]), np.concatenate([a.ravel() for a in wanted.values()])
+        )
+    assert [layer.trainable for layer in other.layers] == [name not in then for name in "abc"]
+
+
+def test_a_file_that_does_not_fit_freezes_nothing(tmp_path):
+    model, other = three_layers("a"), three_layers("c")
+    model.compile("sgd", "mse")
+    model.save(tmp_path / "m.keras")
+    with mc.saving.open_file(tmp_path / "m.keras") as file:
+        with pytest.raises(ValueError, match="the file's optimizer is SGD"):
+            other.restore(file)
+        other.compile("sgd", "mse")
+        file.training["trainable"] = [False]
+        with pytest.raises(FileFormatError, match="a list 'trainable' of 3 flags"):
+            other.restore(file)
+        file.training |= {"trainable": [False] * 3, "trainable_within": [True]}
+        with pytest.raises(FileFormatError, match="'trainable_within' is a list of 0 flags"):
+            other.restore(file)
+    assert [layer.trainable for layer in other.layers] == [True, True, False]

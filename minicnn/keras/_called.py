@@ -121,7 +121,7 @@ class Called(Step):
         result = self._as_one(result)
         if losses and result.ndim == 0:  # the loss that it adds: the same number for each sample
             result = np.ones((len(xs[0]), 1), result.dtype) * result  # (N, 1)
-        return result, inputs, own, [np.mean(_as_recorded(loss)) for loss in losses]
+        return result, inputs, own, [np.sum(_as_recorded(loss)) for loss in losses]
 
     def _as_one(self, result):
         """The result as one array; of several, all numbers of a sample in a row, which the layer cuts again."""
@@ -182,7 +182,18 @@ class Called(Step):
 
 
 def take_measured(layer: Any, added: Sequence[Any], place: int | None) -> list[Any]:
-    """What `call` has added to the loss; what it has measured is kept for the logs, as are metrics in attributes.
+    """As `take_added`; metrics in a layer's attributes are kept for the logs, too."""
+    losses = take_added(layer, added, place)
+    shown = [measured.metric for measured in layer.measured.values()]
+    for metric in metrics_of(layer):
+        if not any(metric is other for other in shown):
+            layer.measured = {**layer.measured, metric.name: (measured := Measured())}
+            measured.metric = metric
+    return losses
+
+
+def take_added(layer: Any, added: Sequence[Any], place: int | None) -> list[Any]:
+    """What `call` has added to the loss; what it has measured is kept for the logs.
 
     Parameters
     ----------
@@ -200,11 +211,6 @@ def take_measured(layer: Any, added: Sequence[Any], place: int | None) -> list[A
             measured.metric = part.metric
             if place is not None and part.metric is None:
                 measured.put(place, np.asarray(value_of(met(part.value))))
-    shown = [measured.metric for measured in layer.measured.values()]
-    for metric in metrics_of(layer):
-        if not any(metric is other for other in shown):
-            layer.measured = {**layer.measured, metric.name: (measured := Measured())}
-            measured.metric = metric
     return [part for part in added if not isinstance(part, ToMeasure)]
 
 

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
+from minicnn.keras._lambda_numbers import warn_of_changed_numbers
 from minicnn.keras._outer_names import outer_values
 from minicnn.keras._own_names import OF_KERAS, is_taken, own_name
 from minicnn.keras._recompiled import Observer
@@ -315,6 +316,7 @@ class Following:
         self._trace(self.input_structure)  # type: ignore[attr-defined]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        warn_of_changed_numbers(self)
         if self._has_no_call_within():
             return super().__call__(*args, **kwargs)  # type: ignore[misc]
         before = _state_of(self) if (traced := vars(self).get("_traced")) is not None and traced.runs else []
@@ -332,6 +334,7 @@ class Following:
 
     def _run_traced(self, functions, method, args, kwargs):
         """What a method gives by the graphs that a function of Keras's was traced with: now, if it was not yet."""
+        warn_of_changed_numbers(self)
         if self._has_no_call_within():
             return method(*args, **kwargs)
         traced = vars(self).setdefault("_traced", _Traced())

@@ -54,7 +54,7 @@ def loss_of(model: Any, y: Any, y_pred: Any, sample_weight: Any, further: Sequen
     ValueError
         If there is nothing to add.
     """
-    parts = [*_losses(model, y, y_pred, sample_weight), *further]
+    parts = [*_losses(model, y, y_pred, sample_weight), *(np.sum(met(part)) for part in further)]
     if not parts:
         raise ValueError(
             "No loss to compute: give compile a loss, or write compute_loss in the model. "

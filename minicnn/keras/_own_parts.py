@@ -223,7 +223,7 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
     add_variable = add_weight
 
     def add_loss(self, losses: Any, **options: Any) -> None:
-        """In `call`: make what was computed a part of the model's loss; of an array, its mean.
+        """In `call`: make what was computed a part of the model's loss; of an array, its sum.
 
         Raises
         ------
@@ -353,7 +353,6 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
         if on_tapes(self, arrays):
             return layer_outputs(self, arrays, training)
         forget_added(self)
-        self._noted = []
         with inside_a_layer():
             return self._call_on_plain(value_of(met(list(arrays))), training)
 
@@ -377,7 +376,7 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
             vars(self).update({name: held(value) for name, value in mine.items()})
             with self.collecting() as added, function_numbers.in_phase(training):
                 made = self.noting_penalty(value_of(self.apply([eager(a) for a in arrays], **options)))
-            self._noted = [float(np.mean(value_of(met(loss)))) for loss in take_measured(self, added, 0)]
+            self._noted = [float(np.sum(value_of(met(loss)))) for loss in take_measured(self, added, 0)]
             return made
         finally:
             vars(self).update(mine)

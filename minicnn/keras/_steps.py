@@ -31,6 +31,7 @@ from minicnn.keras._taped_calls import (
     belongs_to_a_function,
     losses_on_tapes,
     model_outputs,
+    noted_losses,
     on_tapes,
     through_a_tape,
 )
@@ -68,6 +69,10 @@ class _Totals:
         """Start an epoch."""
         self._model.reset_metrics()
         self._logs = {}
+
+    def of(self, data: Any) -> _Totals:
+        """The same: steps get what was given."""
+        return self
 
     def add(self, logs: Any) -> None:
         """Take what a step returned."""
@@ -172,7 +177,8 @@ class Stepping:
         """The penalties of weights, and what layers added in the last call: on the tape, where one records."""
         if is_recording():
             return losses_on_tapes(self)
-        return [*super().losses, *(float(value_of(loss)) for loss in added_losses(self))]
+        noted = noted_losses(self) if self.is_graphless else []
+        return [*super().losses, *(float(value_of(loss)) for loss in added_losses(self)), *noted]
 
     # ---------------------------------------------------------------------------------------------------- the steps
 

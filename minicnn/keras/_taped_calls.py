@@ -265,6 +265,7 @@ def layer_outputs(layer: Any, arrays: Sequence[Any], training: bool) -> Any:
     with nothing_recorded():
         graph = _graph_of(layer, shapes)
     found = outputs_of(layer, graph, inputs, values, training, backends.current())
+    forget_noted(layer)
     layer.output_penalty = None  # which is on the tapes
     return found[0] if len(found) == 1 else found
 
@@ -326,9 +327,20 @@ def losses_of_layer(layer: Any, numbers: list[float]) -> list[Any]:
 
 
 def forget_added(layer: Any) -> None:
-    """A call outside of tapes: what the one before added to the loss on a tape counts no more."""
+    """What the call before added to the loss counts no more."""
     if (runs := vars(layer).get("_runs")) is not None:
         runs.added = []
+    forget_noted(layer)
+
+
+def forget_noted(layer: Any) -> None:
+    """What the call before added to the loss off tapes counts no more."""
+    vars(layer).pop("_noted", None)
+
+
+def noted_losses(owner: Any) -> list[float]:
+    """What layers in a model's attributes added to the loss in their last calls, off tapes."""
+    return [loss for layer in within(owner) for loss in vars(layer).get("_noted", ())]
 
 
 def added_losses(owner: Any) -> list[Taped]:

@@ -268,7 +268,7 @@ def with_losses(output: Tensor, losses: Sequence[Any]) -> Tensor:
     ----------
     output : Tensor
     losses : sequence of Tensor, BatchScalar, or ToMeasure
-        A tensor counts as its mean; what is to be measured is no part of the loss.
+        Of a tensor the numbers of all samples are added up, as in Keras; what is to be measured is no part of the loss.
 
     Raises
     ------
@@ -279,7 +279,7 @@ def with_losses(output: Tensor, losses: Sequence[Any]) -> Tensor:
         if isinstance(loss, ToMeasure):
             output = loss.beside(output)
             continue
-        part = loss if isinstance(loss, BatchScalar) else BatchScalar(loss, "mean")
+        part = loss if isinstance(loss, BatchScalar) else BatchScalar(loss, "sum")
         if not isinstance(part.tensor, Tensor):
             raise TypeError(
                 "add_loss takes what is computed of the model's tensors, e.g. add_loss(keras.ops.mean(x)); penalties "

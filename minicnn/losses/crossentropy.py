@@ -163,7 +163,6 @@ class SparseCategoricalCrossentropy(ClassLoss):
                 f"of shape {with_batch(output_shape[:-1])} for an output of shape {with_batch(output_shape)}"
                 f"{flatten_hint(target, output_shape, len(output_shape))}. Received: a target of shape {target.shape}"
             )
-        self.had_column = target.ndim > len(output_shape)  # (N, …, 1), see `training.weighting`
         check_labels(target if self.ignore_class is None else target[target != self.ignore_class], output_shape[-1])
         return target.reshape(len(target), *output_shape[:-1]).astype(np.int64, copy=False)
 

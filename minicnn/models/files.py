@@ -139,17 +139,40 @@ def put(model: Model, file: Reader) -> None:
         raise ValueError(
             f"the file's optimizer is {saved['class_name']}: compile the model as it was then. Received: {own}"
         )
-    arrays, state = _read_weights(model, file), _read_optimizer(model, file)
+    arrays = _read_weights(model, file)
+    with _frozen_as(model, file.training):  # as Keras's formats list the state of what was trained, without names
+        state = _read_optimizer(model, file)
     _assign(model, arrays)
     _set_optimizer(model, state)
     rate = saved["config"]["learning_rate"]
     if isinstance(rate, float) or isinstance(model.optimizer.learning_rate, float):  # a callback may have changed it
         model.optimizer.learning_rate = rate
-    for layer, flag in zip(layers_within(model), file.training["trainable"], strict=True):
+    _set_position(model, file.training)
+
+
+@contextmanager
+def _frozen_as(model, training):
+    """Freeze, and let be trained, what was so in a file; an error inside puts that back."""
+    before = {"trainable": [layer.trainable for layer in layers_within(model)], "trainable_within": flags_within(model)}
+    flags = training.get("trainable")
+    if not isinstance(flags, list) or len(flags) != len(before["trainable"]):
+        raise FileFormatError(
+            f"a file to go on from has a list 'trainable' of {len(before['trainable'])} flags, one for each layer, as "
+            f"minicnn writes it; load_model makes a new model of files of Keras. Received: {str(flags)[:100]}"
+        )
+    try:
+        _set_flags(model, training)
+        yield
+    except Exception:
+        _set_flags(model, before)
+        raise
+
+
+def _set_flags(model, training):
+    for layer, flag in zip(layers_within(model), training["trainable"], strict=True):
         if layer.trainable is not bool(flag):  # what is made of layers sets the flags of these
             layer.trainable = bool(flag)
-    set_flags_within(model, file.training)
-    _set_position(model, file.training)
+    set_flags_within(model, training)
 
 
 def put_weights(model: Model, filepath: str | PathLike[str], skip_mismatch: bool, by_name: bool) -> None:

@@ -261,10 +261,10 @@ class Model(Written):
         self._need_compiled()
         x = self._build_from_data(x)
         self._before_training()
-        batch = self._intake().batch(x, y, sample_weight, class_weight)
-        engine = self.training_engine()
+        intake = self._intake()
+        batch, engine = intake.batch(x, y, sample_weight, class_weight), self.training_engine()
         with compute_threads(engine.backend):
-            totals = engine.totals(batch.targets)
+            totals = engine.totals(batch.targets).of(intake)
             engine.train_batch(batch, totals).demand_finite(0, 0)
             logs = totals.logs()
         return logs if return_dict else one_or_list(list(logs.values()))

@@ -166,7 +166,7 @@ class Written(OfPictures, Differentiable):
         Parameters
         ----------
         losses : Tensor, what `keras.ops.mean` or `sum` gave for one, or a list of them
-            A tensor counts as the mean of its numbers.
+            Of a tensor all numbers are added up, as in Keras.
         **options
             Keras's further arguments, such as ``inputs``, change nothing.
 

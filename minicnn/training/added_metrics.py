@@ -56,8 +56,9 @@ class Added(Metric):
 
     def __init__(self, name: str, places: Sequence[Measured], numbers: Collection[int] | None = None) -> None:
         self.numbers: Collection[int] | None = numbers
-        self.places: list[Measured] = list(places)
+        self.places: list[Measured] = []
         super().__init__(name)
+        self.places += places  # not before: what the first batch has left may be there already
 
     def __repr__(self) -> str:
         return f"Added({self.name!r})"

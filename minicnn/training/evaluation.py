@@ -27,7 +27,7 @@ def evaluate_source(model: Model, source: Source, callbacks: CallbackList) -> di
     model.stop_evaluating = False
     source.rewind()
     for index, batch in enumerate(engine.batches(source)):
-        totals = totals or engine.totals(batch.targets)
+        totals = totals or engine.totals(batch.targets).of(source)
         callbacks("on_test_batch_begin", index)
         engine.evaluate_batch(batch, totals)
         if wants_batches:
@@ -36,8 +36,7 @@ def evaluate_source(model: Model, source: Source, callbacks: CallbackList) -> di
             break
     else:
         demand_batches(source, 0 if totals is None else index + 1)
-    logs = totals.logs()
-    callbacks("on_test_end", logs)
+    callbacks("on_test_end", logs := totals.logs())
     return logs
 
 

@@ -16,6 +16,7 @@ from minicnn.losses.no_loss import NoLoss
 from minicnn.losses.targets import with_batch
 from minicnn.nested import is_plain
 from minicnn.training.arrays import match_inputs
+from minicnn.training.columns import anew, seeing
 from minicnn.training.non_finite import checkers
 from minicnn.training.outputs import per_output
 from minicnn.training.sources import Intake, Source
@@ -40,7 +41,21 @@ class FormedIntake(Intake):
     def of(cls, model: CompilableNetwork, callbacks: Iterable[Callback] = ()) -> FormedIntake:
         """What prepares data for a built model, with targets if it is compiled, in a training with these callbacks."""
         losses = [] if model.compiled is None else checkers(model.compiled.losses, callbacks)
+        losses = seeing(losses) if getattr(model, "keeps_columns", False) else losses
         return cls(model.name, model.inputs, dict(zip(model.output_names, model.outputs, strict=True)), losses, model)
+
+    def training(self, *arguments: Any) -> tuple[Source, Source | None]:
+        source, validation = super().training(*arguments)
+        source.losses = self.losses
+        if validation is not None and not validation.losses:  # a part of the same data
+            validation.losses = self.losses
+        return source, validation
+
+    def evaluation(self, *arguments: Any) -> Source:
+        own = replace(self, losses=anew(self.losses))
+        source = Intake.evaluation(own, *arguments)
+        source.losses = own.losses
+        return source
 
     def prediction(self, x: Any, batch_size: int | None, steps: int | None) -> Source:
         return super().prediction(x if is_stream(x) else self.model.inputs_in_order(x), batch_size, steps)

@@ -72,9 +72,12 @@ class Passes:
         Batches taken so far, of the current pass.
     number : int
         Of the epoch, from 0: for data that changes from epoch to epoch.
+    losses : sequence
+        What checks the targets, see `minicnn.training.columns`.
     """
 
     number: int = 0
+    losses: Sequence[object] = ()
 
     def __init__(self, wanted: int | None) -> None:
         self.wanted: int | None = wanted

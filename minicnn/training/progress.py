@@ -59,7 +59,7 @@ class Progress:
     def start_totals(self, targets: Sequence[np.ndarray]) -> None:
         """Make the totals, once: their metrics depend on the targets' shapes. Where an epoch begins, so do they."""
         if self.totals is None:
-            self.totals = self.model.engine.totals(targets)
+            self.totals = self.model.engine.totals(targets).of(self.source)
         if self.batch == 0:
             self.totals.reset()
 

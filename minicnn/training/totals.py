@@ -52,6 +52,11 @@ class Totals:
         self._metrics = weighting.named_metrics(model, targets)
         self.reset()
 
+    def of(self, data: Any) -> Totals:
+        """The same totals, for a source or an intake: users' metrics get class numbers in the form that it had."""
+        weighting.keep_columns(self._metrics, data.losses)
+        return self
+
     def reset(self) -> None:
         """Start an epoch."""
         self._samples, self._loss, self._parts = 0, 0.0, [0.0] * len(self._names)
@@ -62,8 +67,7 @@ class Totals:
         """Count a batch: its loss, each output's part of it, and the metrics."""
         self._samples += count
         self._loss += losses.total * count
-        parts = [losses.parts[index] for index, _ in self._names]
-        self._parts = [total + part * count for total, part in zip(self._parts, parts, strict=True)]
+        self._parts = [s + losses.parts[i] * count for s, (i, _) in zip(self._parts, self._names, strict=True)]
         for _, index, metric in self._metrics:
             weighting.update(metric, losses.targets[index], outputs[index], losses.weights[index])
 

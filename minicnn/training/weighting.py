@@ -16,6 +16,7 @@ from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import Metric
 from minicnn.own_parts import is_of_package
 from minicnn.training.added_metrics import Added, measured_in, numbers_of_places
+from minicnn.training.columns import had_columns
 
 if TYPE_CHECKING:
     from minicnn.models.compilable import CompilableNetwork
@@ -77,7 +78,7 @@ def update(metric: Metric | Weighted, target: np.ndarray, output: np.ndarray, we
     target, output, weight : array
     """
     metric, weight = (metric._metric, weight) if isinstance(metric, Weighted) else (metric, None)
-    target = target[..., None] if "gets_column" in vars(metric) else target  # (N, …, 1), as they were given
+    target = target[..., None] if vars(metric).get("gets_column") else target  # (N, …, 1), as they were given
     if isinstance(output, np.ndarray) and not is_of_package(type(metric).update_state):
         target, output = lent(target), lent(output)
     with naming(metric, f", of targets {target.shape} and outputs {output.shape}"):
@@ -139,9 +140,20 @@ def _known(shape, target):
     return tuple(target[i] if size is None and i < len(target) else size for i, size in enumerate(shape))
 
 
-def _keeps_column(model, loss):
-    """Whether users' metrics get class numbers (N, 1) as such: in Keras's models, where targets are so."""
-    return getattr(model, "keeps_columns", False) and getattr(loss, "had_column", False)
+def keep_columns(measured: Sequence[tuple[str, int, Metric | Weighted]], checks: Sequence[object]) -> None:
+    """Have users' metrics get class numbers in a column, (N, 1), where these were given as that.
+
+    Parameters
+    ----------
+    measured : list
+        What `named_metrics` returned.
+    checks : sequence
+        What has checked the targets of each output.
+    """
+    had = had_columns(checks)
+    for _, index, metric in measured:
+        if is_own_function(metric):
+            vars(metric._metric if isinstance(metric, Weighted) else metric)["gets_column"] = had.get(index, False)
 
 
 def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> list[tuple[str, int, Metric | Weighted]]:
@@ -173,8 +185,6 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
                 if label == "loss" or label in found:
                     raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
                 copied = copy.deepcopy(metric)
-                if is_own_function(copied) and _keeps_column(model, compiled.losses[index]):
-                    vars(copied)["gets_column"] = True
                 found[label] = (label, index, Weighted(copied) if is_weighted else copied)
     for name, places in measured_in(model.graph).items():
         if name == "loss" or name in found or name in (f"{own}_loss" for _, own in names):

@@ -8,6 +8,7 @@ from typing import Any
 
 from minicnn.graph import Node, Tensor
 from minicnn.keras._calls import METHODS
+from minicnn.keras._lambda_numbers import keep_numbers
 from minicnn.keras._operation_marks import marked, stands_for_layer, unnamed
 from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._taped import weights_as
@@ -34,6 +35,8 @@ def _call_symbolically(layer: Lambda, tensors: Sequence[Tensor], training: bool 
     if same := [t for t in tensors if t.node is node]:  # of a function x → x, which has a place in Keras as well
         with unnamed():
             node = marked(Activation("linear")(same[0]), same).node
+    if node.layer is not layer:
+        keep_numbers(node.layer, layer.name, layer.function)
     if "_called_with" not in vars(layer):  # another call is of other layers, of which two may not have one name
         _hand_name_on(layer, node, tensors)
     vars(layer)["_called_with"] = {"input": list(tensors), "output": list(node.outputs)}

@@ -15,10 +15,11 @@ import numpy as np
 
 from minicnn.errors import ContractError
 from minicnn.graph import Tensor
-from minicnn.keras._called import take_measured
+from minicnn.keras._called import take_added
 from minicnn.keras._eager import eager
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._taped import as_numbers, nothing_recorded
+from minicnn.keras._taped_calls import forget_added, within
 from minicnn.keras.tensorflow._functions import as_tensor
 from minicnn.layers.added_loss import Measured
 from minicnn.models.again import called_again
@@ -90,6 +91,8 @@ class AtOnce:
     def _called_once(self, args, kwargs, is_in_training):
         """What `call` gives; its layers act as in training if it does, unless it tells them."""
         self._losses_at_once, self._is_running = (), True
+        for part in within(self)[1:]:  # what its layers added counts for one call, whether this one reaches them or not
+            forget_added(part)
         parts = list(dict.fromkeys(layers_in(list(vars(self).values())))) if is_in_training else []
         names = ["_is_in_training" if isinstance(part, AtOnce) else "acts_on_arrays" for part in parts]
         before = [vars(part).get(name) for part, name in zip(parts, names, strict=True)]
@@ -113,7 +116,7 @@ class AtOnce:
         """Make what the model computes a part of its loss; see `minicnn.Model.add_loss`."""
         if self._is_running:
             added = list(losses) if isinstance(losses, list | tuple) else [losses]
-            self._losses_at_once += tuple(take_measured(self, added, 0))
+            self._losses_at_once += tuple(take_added(self, added, 0))  # `metrics` has those in attributes
         else:
             super().add_loss(losses, **options)  # type: ignore[misc]
 

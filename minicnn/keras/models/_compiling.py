@@ -15,6 +15,7 @@ from minicnn.callbacks import Callback
 from minicnn.keras import losses, metrics, optimizers
 from minicnn.keras._stateful_metrics import with_state
 from minicnn.keras._warning import warn_once
+from minicnn.losses.function_loss import FunctionLoss
 from minicnn.nested import leaves, mapped
 from minicnn.optimizers import Optimizer
 from minicnn.step import Changes
@@ -69,6 +70,9 @@ def compiled_today(model: Any) -> Any:
     if (told := model.compiled) is None:
         return model
     optimizers.translate(model.optimizer)
+    own = [loss.fn if type(loss) is FunctionLoss else loss for loss in told.losses]
+    if own != list(told.losses):
+        vars(model)["_given_loss"] = own[0] if len(own) == 1 else own  # functions, as compile was given them
     measured, weighted = ([metrics_today(list(m)) for m in kind] for kind in (told.metrics, told.weighted_metrics))
     if measured != [list(m) for m in told.metrics] or weighted != [list(m) for m in told.weighted_metrics]:
         model.compiled = replace(told, metrics=measured, weighted_metrics=weighted)

@@ -30,14 +30,15 @@ def compile_from_keras(config: Config | None, outputs: list[str]) -> Config | No
     outputs : list of str
         Names of the output layers, by which dicts of losses and metrics go.
     """
-    if not isinstance(config, dict) or not config.get("loss"):
+    optimizer = config.get("optimizer", config.get("optimizer_config")) if isinstance(config, dict) else None
+    if not optimizer:  # without a loss it is compiled all the same: add_loss is one
         return None
     if len(outputs) > MAX_OUTPUTS:
         raise FileFormatError(f"a model is compiled for at most {MAX_OUTPUTS} outputs. Received: {len(outputs)}")
-    losses = _for_outputs("loss", config["loss"], outputs)
+    losses = _for_outputs("loss", config.get("loss"), outputs)
     weights = _for_outputs("loss_weights", config.get("loss_weights"), outputs)
     return {
-        "optimizer": optimizer_from_keras(config.get("optimizer", config.get("optimizer_config"))),
+        "optimizer": optimizer_from_keras(optimizer),
         "loss": [_as_entry(NO_LOSS if loss is None else object_from_keras(loss)) for loss in losses],
         "loss_weights": [1.0 if w is None else w for w in weights],
         "metrics": _metrics_from_keras(config.get("metrics"), outputs),

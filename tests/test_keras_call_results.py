@@ -95,6 +95,67 @@ def test_sizes_that_a_layer_of_layers_gives_are_those_of_its_inputs():
     assert len(layer.project.nodes) == 1
 
 
+class Halved(L.Layer):
+    """A convolution of ones, without padding, and the largest of each 2 x 2 of its numbers."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.convolution = L.Conv2D(1, 3, use_bias=False, kernel_initializer="ones")
+        self.pooling = L.MaxPooling2D()
+
+    def call(self, x):
+        return self.pooling(self.convolution(x))
+
+
+def halved(x):
+    rows, columns = x.shape[1] - 2, x.shape[2] - 2
+    sums = sum(x[:, i : i + rows, j : j + columns] for i in range(3) for j in range(3))
+    sums = sums[:, : rows // 2 * 2, : columns // 2 * 2]
+    return np.max([sums[:, i::2, j::2] for i in range(2) for j in range(2)], axis=0)
+
+
+def test_a_layer_of_layers_is_called_on_pictures_of_several_sizes():
+    layer, small, large = Halved(), RNG.normal(size=(2, 6, 6, 1)), RNG.normal(size=(3, 9, 14, 1))
+    np.testing.assert_allclose(layer(small), halved(small), rtol=1e-5, atol=1e-5)
+    x = keras.Input((6, 6, 1))
+    model = keras.Model(x, layer(x))
+    np.testing.assert_allclose(layer(large), halved(large), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model.predict(small, verbose=0), halved(small), rtol=1e-5, atol=1e-5)
+    with tf.GradientTape() as tape:
+        y = tf.reduce_sum(layer(large)) + tf.reduce_sum(layer(small))
+    np.testing.assert_allclose(float(y), halved(large).sum() + halved(small).sum(), rtol=1e-4)
+    assert tape.gradient(y, layer.weights)[0].shape == (3, 3, 1, 1)
+    assert len(layer.weights) == 1 and len(layer.convolution.nodes) == 1
+
+
+def test_one_layer_of_layers_sees_two_levels_of_a_pyramid():
+    x = keras.Input((12, 12, 1))
+    layer = Halved()
+    first = layer(x)
+    model = keras.Model(x, [first, layer(first)])
+    data = RNG.normal(size=(2, 12, 12, 1))
+    found = model(data)
+    np.testing.assert_allclose(found[0], halved(data), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found[1], halved(halved(data)), rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_of_layers_that_is_for_one_size_says_so_and_stays():
+    class Flat(L.Layer):
+        def __init__(self):
+            super().__init__()
+            self.flatten, self.dense = L.Flatten(), L.Dense(2, kernel_initializer="ones")
+
+        def call(self, x):
+            return self.dense(self.flatten(x))
+
+    layer, x = Flat(), RNG.normal(size=(2, 4, 3, 1))
+    for _ in range(2):
+        np.testing.assert_allclose(layer(x), x.sum((1, 2)) * [[1, 1]], rtol=1e-5)
+        with pytest.raises(ValueError, match="takes inputs of shapes"):
+            layer(np.zeros((2, 5, 3, 1)))
+    assert [len(part.nodes) for part in (layer.flatten, layer.dense)] == [1, 1]
+
+
 def test_a_layer_of_arrays_gives_none_and_no_number():
     class Given(L.Layer):
         def __init__(self, beside):

@@ -1,4 +1,4 @@
-"""``==`` and ``!=`` of weights, variables and a model's tensors in a user's code: number by number, as in TensorFlow."""
+"""``==`` and ``!=`` of weights, variables and tensors of a model in a user's code: number by number."""
 
 import numpy as np
 import pytest

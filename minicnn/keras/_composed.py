@@ -76,6 +76,27 @@ class Made(models.Model):
         return self._forms[shapes]
 
 
+def leave_sizes_open(layer: Any, input_shapes: Shapes) -> None:
+    """Make the graph of a layer of layers anew, where it is called on other sizes, for any in the places that differ.
+
+    If its `call` is not for any, nothing changes.
+    """
+    before, made = layer.graph, layer._made
+    known = [t.shape[1:] for t in before.inputs]
+    if list(map(len, known)) != list(map(len, input_shapes)):
+        return
+    pairs = [list(zip(*shapes, strict=True)) for shapes in zip(known, input_shapes, strict=True)]
+    places = {part: list(part.nodes) for part in before.layers}
+    forget_places(before)
+    try:
+        layer.graph = None
+        layer._trace_for(tuple(tuple(a if a == b else None for a, b in shape) for shape in pairs))
+    except (TypeError, ValueError, NotImplementedError):
+        layer.graph, layer._made = before, made
+        for part, nodes in places.items():
+            part.nodes[:] = nodes
+
+
 @contextmanager
 def own_weights(layer: layers.Layer) -> Iterator[None]:
     """Inside, weights, the layer's own and others, can be computed with in a `call` that makes a graph."""

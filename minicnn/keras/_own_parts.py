@@ -18,7 +18,7 @@ from minicnn.graph import Node, Tensor
 from minicnn.keras._call_forms import Form, form_of, is_usual, shapes_in, usual_form, with_parts
 from minicnn.keras._called import Called, attributes_with_weights, take_measured
 from minicnn.keras._changed import changed, compose_again, note
-from minicnn.keras._composed import Made
+from minicnn.keras._composed import Made, leave_sizes_open
 from minicnn.keras._eager import eager
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering, given
@@ -46,6 +46,7 @@ from minicnn.keras._variables import Variable
 from minicnn.keras._written_configs import with_all_arguments, without_arguments
 from minicnn.layers import function_numbers
 from minicnn.layers.added_loss import Measured, ToMeasure, with_losses
+from minicnn.layers.open_sizes import all_fit
 from minicnn.nested import leaves
 from minicnn.parameters import Weight
 from minicnn.registry import to_plain
@@ -266,14 +267,20 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
             self.build(*self._form_for(len(shapes)).shapes_for(self.build, shapes))
 
     def _composed(self, input_shapes):
-        """The output shapes of a layer of layers, whose graph is made once."""
+        """The output shapes of a layer of layers, whose graph is made once, and once more for any sizes."""
         if self.graph is None:
-            self._made = Made(self)
-            self._made.trace_for(input_shapes)
-            self.graph = self._made.graph
-            self._built = True
-            note(self)
+            self._trace_for(input_shapes)
+        elif not all_fit(input_shapes, [t.shape[1:] for t in self.graph.inputs]):
+            leave_sizes_open(self, input_shapes)
         return self._made.build_for(input_shapes)
+
+    def _trace_for(self, input_shapes):
+        """Make the graph."""
+        self._made = Made(self)
+        self._made.trace_for(input_shapes)
+        self.graph = self._made.graph
+        self._built = True
+        note(self)
 
     def trace_again(self) -> None:
         """Make the graph of a layer of layers anew."""

@@ -254,3 +254,45 @@ def test_metrics_of_compile_count_the_one_output_that_a_step_gives_them():
     order = np.argsort(-(X @ model.inner.kernel.numpy()), axis=1)
     assert history["one"][-1] == pytest.approx(np.mean(order[:, 0] == y))
     assert history["two"][-1] == pytest.approx(np.mean((order[:, :2] == y[:, None]).any(1)))
+
+
+@keras.saving.register_keras_serializable("call_results")
+class WithPart(keras.Model):
+    """As the guide on files writes models whose arguments are layers."""
+
+    def __init__(self, units, part, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.part = units, part
+        self.first = L.Dense(units)
+
+    def call(self, x):
+        return self.part(self.first(x))
+
+    def get_config(self):
+        part = keras.saving.serialize_keras_object(self.part)
+        return {**super().get_config(), "units": self.units, "part": part}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(part=keras.saving.deserialize_keras_object(config.pop("part")), **config)
+
+
+@pytest.mark.parametrize("is_called", [True, False])
+def test_a_config_of_ones_own_is_for_the_constructor(is_called):
+    model = WithPart(3, L.Dense(2, name="last"), name="mine")
+    made = model(X) if is_called else None
+    assert model.get_config().keys() == {"name", "trainable", "units", "part"}
+    again = WithPart.from_config(model.get_config())
+    assert (again.name, again.units, again.part.name, again.built) == ("mine", 3, "last", False)
+    again(X)
+    again.set_weights(model.get_weights()) if is_called else None
+    assert not is_called or np.array_equal(again(X), made)
+
+
+def test_files_ask_a_from_config_of_ones_own(tmp_path):
+    model = WithPart(3, L.Dense(2, name="last"))
+    made = model(X)
+    model.save(path := str(tmp_path / "m.keras"))
+    loaded = keras.models.load_model(path)
+    assert type(loaded) is WithPart and (loaded.units, loaded.part.name) == (3, "last")
+    np.testing.assert_array_equal(loaded(X), made)

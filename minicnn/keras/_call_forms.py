@@ -148,17 +148,17 @@ def _is_shape(form):
 
 
 def shapes_in(form: Any) -> list[tuple[int, ...]]:
-    """The shapes in a form, in the order of `minicnn.nested.leaves`."""
-    if _is_shape(form):
-        return [form]
+    """The shapes in a form, in the order of `minicnn.nested.leaves`, without what is None there."""
+    if form is None or _is_shape(form):
+        return [] if form is None else [form]
     entries = [form[key] for key in sorted(form)] if isinstance(form, dict) else form
     return [shape for entry in entries for shape in shapes_in(entry)]
 
 
 def with_parts(form: Any, parts: Iterator[Any]) -> Any:
     """The form with the next of `parts` in the place of each shape."""
-    if _is_shape(form):
-        return next(parts)
+    if form is None or _is_shape(form):
+        return None if form is None else next(parts)
     if isinstance(form, dict):
         made = {key: with_parts(form[key], parts) for key in sorted(form)}
         return {key: made[key] for key in form}

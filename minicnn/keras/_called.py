@@ -128,9 +128,15 @@ class Called(Step):
         self.layer.output_form = None
         if not isinstance(result, tuple | list | dict):
             return _as_recorded(result)
-        parts = [_as_recorded(part) for part in leaves(result)]
-        self.layer.output_form = packed(result, [part.shape[1:] for part in parts])
-        return np.concatenate([np.reshape(part, (len(part), -1)) for part in parts], axis=1)
+        parts = [None if part is None else _as_recorded(part) for part in leaves(result)]
+        if any(part is not None and part.ndim == 0 for part in parts):
+            raise TypeError(
+                f"call of layer '{self.layer.name}' ({type(self.layer).__name__}) gives arrays of samples, and None "
+                "beside them, as it is made of no other layers: leave numbers in attributes. "
+                f"Received: {[type(part).__name__ for part in leaves(result)]}"
+            )
+        self.layer.output_form = packed(result, [None if part is None else part.shape[1:] for part in parts])
+        return np.concatenate([np.reshape(part, (len(part), -1)) for part in parts if part is not None], axis=1)
 
     def _check_owned(self):
         """Raise `TypeError` for an attribute that is a weight of another layer: it would not be trained from here."""

@@ -249,7 +249,7 @@ def compose_again(layer: Any) -> None:
         If it gives another shape by now, which the layers behind it are not for.
     """
     before = layer.graph
-    _forget_places(before)
+    forget_places(before)
     layer.graph = None
     layer._composed([t.shape[1:] for t in before.inputs])
     if [t.shape for t in layer.graph.outputs] != [t.shape for t in before.outputs]:
@@ -259,7 +259,7 @@ def compose_again(layer: Any) -> None:
         )
 
 
-def _forget_places(graph):
+def forget_places(graph):
     """Take the calls in a graph from the layers' lists of places, as another graph stands for it."""
     for node in graph.nodes:
         if node.inputs and node in node.layer.nodes:
@@ -312,7 +312,7 @@ class Following:
 
     def trace_again(self) -> None:
         """Make the graph anew, between the same inputs; layers keep their weights."""
-        _forget_places(self.graph)  # type: ignore[has-type]
+        forget_places(self.graph)  # type: ignore[has-type]
         self._trace(self.input_structure)  # type: ignore[attr-defined]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

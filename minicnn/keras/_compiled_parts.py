@@ -158,7 +158,7 @@ class CompiledMetrics:
         """The metrics, by their names in the logs."""
         found, names = {}, self._model.output_names if self._model.built else [str(i) for i in range(len(outputs))]
         for wanted, is_weighted in ((self.compiled.metrics, False), (self.compiled.weighted_metrics, True)):
-            for number, entries in enumerate(wanted):
+            for number, entries in enumerate(_of_outputs(wanted, len(outputs))):
                 shapes = {"output_shape": outputs[number].shape[1:], "target_shape": np.shape(targets[number])}
                 for entry in entries:
                     metric = metrics.get(entry, loss=self.compiled.losses[number], **shapes)
@@ -177,3 +177,10 @@ class CompiledMetrics:
     def result(self) -> dict[str, Any]:
         """Name → result."""
         return {label: metric.result() for label, (*_, metric) in (self._found or {}).items()}
+
+
+def _of_outputs(wanted, count):
+    """The metrics of each output that a step has; of one where the model gives several, all that were asked for."""
+    if count == 1:
+        return [list(dict.fromkeys(entry for entries in wanted for entry in entries))]
+    return wanted[:count]

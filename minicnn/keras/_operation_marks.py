@@ -109,6 +109,11 @@ def traced() -> Iterator[None]:
         _traced.reset(token)
 
 
+def is_traced() -> bool:
+    """Whether a `call` runs for its graph."""
+    return _traced.get()
+
+
 @contextmanager
 def unnamed() -> Iterator[None]:
     """Inside, layers are made that have no place in Keras, and so no number among its names."""

@@ -6,19 +6,19 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial, wraps
 from inspect import Parameter, signature
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from minicnn import layers, models
+from minicnn import layers
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras._call_forms import Form, form_of, is_usual, shapes_in, usual_form, with_parts
 from minicnn.keras._called import Called, attributes_with_weights, take_measured
 from minicnn.keras._changed import changed, compose_again, note
+from minicnn.keras._composed import Made, leave_sizes_open
 from minicnn.keras._eager import eager
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering, given
@@ -26,7 +26,7 @@ from minicnn.keras._in_order import Asked, is_asked, noted, weights_listed
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._operation_marks import traced, unnamed
 from minicnn.keras._own_names import divide, divide_again, dividing_methods
-from minicnn.keras._own_weights import declared, standing_in, weights_in_graph
+from minicnn.keras._own_weights import declared
 from minicnn.keras._parts_in_files import InFiles
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import add_update, held
@@ -46,52 +46,12 @@ from minicnn.keras._variables import Variable
 from minicnn.keras._written_configs import with_all_arguments, without_arguments
 from minicnn.layers import function_numbers
 from minicnn.layers.added_loss import Measured, ToMeasure, with_losses
-from minicnn.layers.input import Input
+from minicnn.layers.open_sizes import all_fit
 from minicnn.nested import leaves
 from minicnn.parameters import Weight
 from minicnn.registry import to_plain
 from minicnn.settings import floatx
 from minicnn.step import Shape, Shapes, Step
-
-
-class _Made(models.Model):
-    """The graph of a layer whose `call` is made of other layers."""
-
-    def __init__(self, layer):
-        call = wraps(layer.call)(partial(self._call_of, layer))
-        self.call = call if layer.activity_regularizer is None else _penalized(layer, call)
-        super().__init__(name=layer.name)
-        self.parts = layer.parts()  # now: to begin is to be trainable, with all parts, some of which may be frozen
-
-    def _call_of(self, layer, inputs, **options):
-        """The layer's `call`, whose losses are the model's."""
-        with own_weights(layer), layer.collecting() as losses:
-            outputs = layer.apply(inputs if isinstance(inputs, list) else [inputs], **options)
-        if losses:
-            self.add_loss(losses)
-        return outputs
-
-
-@contextmanager
-def own_weights(layer: layers.Layer) -> Iterator[None]:
-    """Inside, weights, the layer's own and others, can be computed with in a `call` that makes a graph."""
-    mine = attributes_with_weights(layer)
-    vars(layer).update({name: standing_in(value) for name, value in mine.items()})
-    try:
-        with weights_in_graph():
-            yield
-    finally:
-        vars(layer).update(mine)
-
-
-def _penalized(layer, given):
-    """A layer's `call`, and behind it the penalty on what it gives."""
-
-    @wraps(given)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return layers.Activation("linear", activity_regularizer=layer.activity_regularizer)(given(*args, **kwargs))
-
-    return call
 
 
 class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeights):
@@ -179,7 +139,10 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
                     f"use a layer of its own here. Received: {form.arguments}, and before {before.arguments}"
                 )
             self._form, self.graph = form, None
-        return eager(self._cut(super().__call__(inputs, training=training)))
+        made = super().__call__(inputs, training=training)
+        if self.graph is not None:
+            made = self._made.given(self, made, inputs if isinstance(inputs, list | tuple) else [inputs])
+        return eager(self._cut(made))
 
     @unnamed()
     def _cut(self, made):
@@ -304,15 +267,20 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
             self.build(*self._form_for(len(shapes)).shapes_for(self.build, shapes))
 
     def _composed(self, input_shapes):
-        """The output shapes of a layer of layers, whose graph is made once."""
+        """The output shapes of a layer of layers, whose graph is made once, and once more for any sizes."""
         if self.graph is None:
-            self._made = _Made(self)
-            inputs = [Input(shape) for shape in input_shapes]
-            self._made._trace(inputs if len(inputs) > 1 else inputs[0])
-            self.graph = self._made.graph
-            self._built = True
-            note(self)
+            self._trace_for(input_shapes)
+        elif not all_fit(input_shapes, [t.shape[1:] for t in self.graph.inputs]):
+            leave_sizes_open(self, input_shapes)
         return self._made.build_for(input_shapes)
+
+    def _trace_for(self, input_shapes):
+        """Make the graph."""
+        self._made = Made(self)
+        self._made.trace_for(input_shapes)
+        self.graph = self._made.graph
+        self._built = True
+        note(self)
 
     def trace_again(self) -> None:
         """Make the graph of a layer of layers anew."""

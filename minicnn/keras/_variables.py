@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn import initializers
 from minicnn.data.elements import EagerArray
-from minicnn.differentiation import met, value_of
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras._taped import is_recording, is_weight_in_graph, weight_on_tape
 from minicnn.layers.names import unique_name
 from minicnn.parameters import Weight
@@ -258,7 +258,21 @@ def _eager(weight):
     return value.view(EagerArray) if type(value) is np.ndarray else value
 
 
+def _equal(weight, other):
+    """Which of its numbers are those; a weight is the same as itself alone."""
+    is_of_numbers = isinstance(other, int | float | np.ndarray | np.generic | Recorded)
+    return np.asarray(weight.numpy() == value_of(met(other))).view(EagerArray) if is_of_numbers else NotImplemented
+
+
+def _unequal(weight, other):
+    same = weight.__eq__(other)
+    return same if same is NotImplemented else np.logical_not(same)
+
+
 _ADDED: dict[str, Any] = {
+    "__eq__": _equal,
+    "__ne__": _unequal,
+    "__int__": lambda weight: int(weight.numpy()),
     "meets_tensors": property(is_weight_in_graph),
     "on_tape": weight_on_tape,
     "__array_ufunc__": _ufunc,

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from minicnn import layers
 from minicnn.errors import FileFormatError
 from minicnn.layers.input import Input
-from minicnn.models.config import MAX_LAYERS, STRUCTURE, class_name_of, made, model_config
+from minicnn.models.config import MAX_LAYERS, STRUCTURE, class_name_of, made, model_config, own_arguments
 from minicnn.models.forms import layers_within
 from minicnn.nested import mapped
+from minicnn.own_parts import is_of_package
 from minicnn.registry import custom_object, to_plain
 from minicnn.user_warnings import warn_user
 
@@ -176,7 +177,7 @@ def as_subclass(model: Model, described: Any) -> Model:
         return model
     expected = list(layers_within(model))
     try:
-        own = made(cls, config | {"name": model.name})
+        own = _made_again(cls, config | {"name": model.name})
         if own.graph is None:
             own._trace(mapped(lambda tensor: Input(tensor.shape[1:]), model.input_structure))
         found = list(layers_within(own))
@@ -193,6 +194,16 @@ def as_subclass(model: Model, described: Any) -> Model:
         if mine.trainable is not theirs.trainable:  # what is made of layers sets the flags of these
             mine.trainable = theirs.trainable
     return own
+
+
+def _made_again(cls, config):
+    """The model of a config, by the class's own `from_config` if a user wrote one, as where a part is described."""
+    writer = next(base for base in cls.__mro__ if "from_config" in vars(base))
+    if is_of_package(writer):
+        return made(cls, config)
+    model = cls.from_config(own_arguments(cls, config))
+    model.name = config["name"]
+    return model
 
 
 def _known(name) -> Any:

@@ -25,6 +25,7 @@ from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._on_constants import with_weights
 from minicnn.keras._translation import named_today, renamed, translated
 from minicnn.keras._warning import warn_once
+from minicnn.keras.layers._joined import joining_samples
 from minicnn.keras.layers._lambdas import LAMBDA
 from minicnn.keras.layers._masks import making_none, masks_of, taking_masks
 from minicnn.keras.layers._of_keras_1 import (
@@ -322,7 +323,8 @@ _own_parts.Layer.__call__ = making_none(_own_parts.Layer.__call__)  # type: igno
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
     _more = {**_more, "built": _built_of(_class, _name), **masks_of(_name)}
-    _more["__call__"] = with_weights(eagerly(taking_masks(_name, _class.__call__)))
+    _call = joining_samples(_class.__call__) if _name == "Concatenate" else _class.__call__
+    _more["__call__"] = with_weights(eagerly(taking_masks(_name, _call)))
     for _old, _today in OLD_WEIGHTS.items() if _name.startswith(("Dense", "Conv")) else ():
         setattr(_class, _old, _today)  # of a model that was loaded, too
     if _name == "InputLayer":

@@ -18,6 +18,7 @@ from minicnn.graph import Tensor
 from minicnn.keras import layers, optimizers
 from minicnn.keras._applied import compiled_with
 from minicnn.keras._changed import Following
+from minicnn.keras._composed import own_weights
 from minicnn.keras._eager import eager
 from minicnn.keras._generators import LOADING, of_epochs, steps_of, whole_steps
 from minicnn.keras._given import Remembering, given
@@ -27,7 +28,6 @@ from minicnn.keras._old_logs import OldLogs
 from minicnn.keras._on_constants import with_weights
 from minicnn.keras._operation_marks import WithOperations, listed
 from minicnn.keras._own_names import OwnNames
-from minicnn.keras._own_parts import own_weights
 from minicnn.keras._own_weights import declared
 from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded

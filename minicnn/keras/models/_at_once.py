@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn.errors import ContractError
 from minicnn.graph import Tensor
+from minicnn.keras._call_forms import is_input
 from minicnn.keras._called import take_added
 from minicnn.keras._eager import eager
 from minicnn.keras._missing import NotInMinicnn
@@ -48,7 +49,8 @@ class AtOnce:
     _is_in_training: bool = False  # while a model that runs at once, of which this is a part, does so in training
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        has_options = hasattr(self, "call") and (len(args) > 2 or bool(kwargs.keys() - {"training", "inputs"}))
+        is_more = len(args) > 2 or bool(kwargs.keys() - {"training", "inputs"}) or any(map(is_input, args[1:]))
+        has_options = hasattr(self, "call") and is_more
         if has_options and _has_tensors([list(args), kwargs]):
             return self.call(*args, **kwargs)  # whose layers become those of the model around
         if self._is_in_training and len(args) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from operator import is_
@@ -9,6 +10,7 @@ from typing import Any, NoReturn
 
 from minicnn.graph import Tensor
 from minicnn.keras._configs import of_model
+from minicnn.keras._in_order import is_asked
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._parts_in_files import InFiles
 from minicnn.keras._warning import warn_once
@@ -16,6 +18,7 @@ from minicnn.keras.models._older_names import OlderNames
 from minicnn.keras.optimizers._updating import own_rule
 from minicnn.layers.added_loss import source_of
 from minicnn.models.config import written_config
+from minicnn.own_parts import is_of_package
 from minicnn.saving.files import write_json
 from minicnn.saving.keras.config import model_to_keras
 from minicnn.user_warnings import warn_user
@@ -34,7 +37,14 @@ class Exporting(OlderNames, InFiles):
             super(Exporting, bare).save(*args, **kwargs)  # type: ignore[misc]
 
     def get_config(self) -> Any:
-        """The model's layers and calls with Keras's values, as ``"activation": "relu"``; `from_config` reads them."""
+        """The model's layers and calls with Keras's values, as ``"activation": "relu"``; `from_config` reads them.
+
+        A class with a `call` and a get_config of its own, which adds the constructor's arguments, gets what any model
+        has besides: such a config is for ``cls(**config)``.
+        """
+        is_written = hasattr(self, "call") and not is_of_package(type(self).get_config)
+        if is_written and is_asked(sys._getframe(1)):
+            return {"name": self.name, "trainable": self.trainable}  # type: ignore[attr-defined]
         return of_model(self.saved_as, super().get_config())  # type: ignore[misc]
 
     def to_json(self, **kwargs: Any) -> str:

@@ -1,0 +1,119 @@
+"""Layers of one's own whose `call` is made of other layers: the graph that it makes, and the form of what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial, wraps
+from typing import Any
+
+import numpy as np
+
+from minicnn import layers, models
+from minicnn.graph import Tensor
+from minicnn.keras._called import attributes_with_weights
+from minicnn.keras._changed import forget_places
+from minicnn.keras._own_weights import standing_in, weights_in_graph
+from minicnn.layers.input import Input
+from minicnn.layers.open_sizes import has_open
+from minicnn.nested import leaves, mapped, packed
+from minicnn.step import Shapes
+
+
+class Made(models.Model):
+    """The graph of a layer whose `call` is made of other layers.
+
+    Attributes
+    ----------
+    form : nested lists, tuples and dicts
+        What `call` gave, with the class `Tensor` for each tensor: the graph has these alone.
+    """
+
+    form: Any = Tensor
+
+    def __init__(self, layer: Any) -> None:
+        call = wraps(layer.call)(partial(self._call_of, layer))
+        self.call = call if layer.activity_regularizer is None else _penalized(layer, call)
+        super().__init__(name=layer.name)
+        self.parts = layer.parts()  # now: to begin is to be trainable, with all parts, some of which may be frozen
+        self._forms: dict[Shapes, Any] = {}  # of inputs of other sizes
+
+    def _call_of(self, layer, inputs, **options):
+        """The layer's `call`, whose losses are the model's."""
+        with own_weights(layer), layer.collecting() as losses:
+            outputs = layer.apply(inputs if isinstance(inputs, list) else [inputs], **options)
+        if losses:
+            self.add_loss(losses)
+        tensors = [part for part in leaves(outputs) if isinstance(part, Tensor)]
+        if not tensors:
+            return outputs  # which is refused
+        self.form = mapped(lambda part: Tensor if isinstance(part, Tensor) else part, outputs)
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    def trace_for(self, input_shapes: Shapes) -> None:
+        """Run `call` with tensors of these shapes, for the graph."""
+        inputs = [Input(shape) for shape in input_shapes]
+        self._trace(inputs if len(inputs) > 1 else inputs[0])
+
+    def given(self, layer: Any, outputs: Any, inputs: Sequence[Any]) -> Any:
+        """The graph's outputs in the form of what `call` gives for these inputs, with its numbers and None."""
+        if self.form is Tensor:
+            return outputs
+        rest, form = iter(leaves(outputs)), self._form_for(layer, inputs)
+        return packed(form, [next(rest) if part is Tensor else part for part in leaves(form)])
+
+    def _form_for(self, layer, inputs):
+        """The form, whose numbers may be sizes of the inputs, and None where these were open."""
+        shapes = tuple(tuple(np.shape(x) if not isinstance(x, Tensor) else x.shape)[1:] for x in inputs)
+        traced = tuple(t.shape[1:] for t in self.inputs)
+        if shapes == traced or not has_open(traced) or all(part is Tensor for part in leaves(self.form)):
+            return self.form
+        if shapes not in self._forms:
+            other = Made(layer)
+            other.trace_for(shapes)
+            forget_places(other.graph)
+            self._forms[shapes] = other.form
+        return self._forms[shapes]
+
+
+def leave_sizes_open(layer: Any, input_shapes: Shapes) -> None:
+    """Make the graph of a layer of layers anew, where it is called on other sizes, for any in the places that differ.
+
+    If its `call` is not for any, nothing changes.
+    """
+    before, made = layer.graph, layer._made
+    known = [t.shape[1:] for t in before.inputs]
+    if list(map(len, known)) != list(map(len, input_shapes)):
+        return
+    pairs = [list(zip(*shapes, strict=True)) for shapes in zip(known, input_shapes, strict=True)]
+    places = {part: list(part.nodes) for part in before.layers}
+    forget_places(before)
+    try:
+        layer.graph = None
+        layer._trace_for(tuple(tuple(a if a == b else None for a, b in shape) for shape in pairs))
+    except (TypeError, ValueError, NotImplementedError):
+        layer.graph, layer._made = before, made
+        for part, nodes in places.items():
+            part.nodes[:] = nodes
+
+
+@contextmanager
+def own_weights(layer: layers.Layer) -> Iterator[None]:
+    """Inside, weights, the layer's own and others, can be computed with in a `call` that makes a graph."""
+    mine = attributes_with_weights(layer)
+    vars(layer).update({name: standing_in(value) for name, value in mine.items()})
+    try:
+        with weights_in_graph():
+            yield
+    finally:
+        vars(layer).update(mine)
+
+
+def _penalized(layer, given):
+    """A layer's `call`, and behind it the penalty on what it gives."""
+
+    @wraps(given)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return layers.Activation("linear", activity_regularizer=layer.activity_regularizer)(given(*args, **kwargs))
+
+    return call

@@ -17,7 +17,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.dtype_policies import as_operands
 from minicnn.graph import Tensor
-from minicnn.keras import _equality as _equality
+from minicnn.keras import _equality as _equality  # which gives tensors == and !=
 from minicnn.keras._deferred import MeanOrSum, SizesOf, applied, sizes_of_batch, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._names import NotInMinicnn

@@ -7,7 +7,7 @@ import numpy as np
 
 from minicnn.backends.memory import Array, Maybe
 from minicnn.backends.numba.machine.batch import Chunks, chunks_of, images_of
-from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.compiled import borrowing, inline
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import fill, scratch
 from minicnn.backends.numba.machine.offsets import flat, table_cache
@@ -126,9 +126,9 @@ def _take_moments(x, sample, moments, epsilon, centred, s, centre, sums):
         moments.inverse_std[first + group] = 1 / math.sqrt(_of_group(sums, group, s) * share + epsilon)
 
 
-@inline
+@borrowing
 def _standardize_row(x, sample, affine, moments, epsilon, centred, y):
-    """A sample of one pixel and one group: nothing is kept for the channels."""
+    """A sample of one pixel and one group."""
     total, squares, zero = 0.0, 0.0, x.dtype.type(0)
     for c in range(len(x)):
         total += np.float64(x[c])
@@ -146,16 +146,24 @@ def _standardize_row(x, sample, affine, moments, epsilon, centred, y):
         y[c] += affine.beta[c]
 
 
+@borrowing
+def _standardize_rows(first, last, x, y, affine, moments, epsilon, centred, s):
+    """Samples of one pixel and one group: nothing is kept for the channels, and no references to rows are counted."""
+    for sample in range(first, last):
+        start, end = sample * s.channels, (sample + 1) * s.channels
+        _standardize_row(x[start:end], sample, affine, moments, epsilon, centred, y[start:end])
+
+
 @inline
 def _standardize_chunk(chunk, x, y, affine, moments, epsilon, centred, s):
     centre, scale, size = scratch(s.channels, x), scratch(s.channels, x), s.pixels * s.channels
     sums = np.empty(s.channels, np.float64)
     first, last = images_of(s.chunks, chunk)
+    if s.pixels == 1 and s.groups == 1:
+        _standardize_rows(first, last, x, y, affine, moments, epsilon, centred, s)
+        return
     for sample in range(first, last):
         own, result = x[sample * size : (sample + 1) * size], y[sample * size : (sample + 1) * size]
-        if s.pixels == 1 and s.groups == 1:
-            _standardize_row(own, sample, affine, moments, epsilon, centred, result)
-            continue
         _take_moments(own, sample, moments, epsilon, centred, s, centre, sums)
         _spread(moments.inverse_std, sample * s.groups, s, scale)
         for c in range(len(affine.gamma)):
@@ -209,7 +217,7 @@ def _input_gradient(x, dy, centre, scale, slope, shift, s, dx):
             target[c] = gradient[c] * scale[c] - (row[c] - centre[c]) * slope[c] - shift[c]
 
 
-@inline
+@borrowing
 def _row_gradient(x, dy, gamma, mean, inverse, centred, dx, sums, products):
     """`dx` of a sample of one pixel and one group, if it is wanted; what it adds to the sums of dbeta and dgamma."""
     total, along = 0.0, 0.0
@@ -231,6 +239,16 @@ def _row_gradient(x, dy, gamma, mean, inverse, centred, dx, sums, products):
         dx[c] = (dx[c] - shift - (x[c] - mean) * inverse * slope) * inverse
 
 
+@borrowing
+def _row_gradients(first, last, x, dy, gamma, moments, out, own, centred, s):
+    """`_row_gradient` of some samples."""
+    for sample in range(first, last):
+        start, end = sample * s.channels, (sample + 1) * s.channels
+        row, dbeta, dgamma = (x[start:end], dy[start:end], gamma), own[: s.channels], own[s.channels :]
+        mean, inverse, dx = moments.mean[sample], moments.inverse_std[sample], out.dx[start:end]
+        _row_gradient(*row, mean, inverse, centred, dx, dbeta, dgamma)
+
+
 @inline
 def _backward_chunk(chunk, x, dy, gamma, moments, out, totals, centred, s):
     centre, scale, slope, shift = (
@@ -244,13 +262,11 @@ def _backward_chunk(chunk, x, dy, gamma, moments, out, totals, centred, s):
     fill(own, 0, len(own), 0)
     size, share = s.pixels * s.channels, s.groups / (s.pixels * s.channels)
     first, last = images_of(s.chunks, chunk)
+    if s.pixels == 1 and s.groups == 1:
+        _row_gradients(first, last, x, dy, gamma, moments, out, own, centred, s)
+        return
     for sample in range(first, last):
         start, end, index = sample * size, (sample + 1) * size, sample * s.groups
-        if s.pixels == 1 and s.groups == 1:
-            row, dbeta, dgamma = (x[start:end], dy[start:end], gamma), own[: s.channels], own[s.channels :]
-            mean, inverse, dx = moments.mean[sample], moments.inverse_std[sample], out.dx[start:end]
-            _row_gradient(*row, mean, inverse, centred, dx, dbeta, dgamma)
-            continue
         _spread(moments.mean, index, s, centre)
         _spread(moments.inverse_std, index, s, scale)
         _add_products(x[start:end], dy[start:end], centre, s, sums, products)

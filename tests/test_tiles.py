@@ -14,6 +14,7 @@ from assembly import AVX512, assembly, innermost_loops, run, stack_vectors
 from kernel_checks import aligned
 
 from minicnn.backends.numba.machine.launch import parallel_kernel
+from minicnn.backends.numba.machine.memory import scratch
 from minicnn.backends.numba.tiles import path as tiles_path
 from minicnn.backends.numba.tiles.block import (
     TILES_CODE,
@@ -25,8 +26,8 @@ from minicnn.backends.numba.tiles.block import (
     configure,
     multiply_tiles,
     release,
-    tile_registers,
 )
+from minicnn.backends.numba.tiles.emulation import REGISTERS_SIZE
 from minicnn.backends.numba.tiles.path import EMULATED, NONE, TILES, VECTORS, has_instructions, path
 from minicnn.bfloat16 import round_to_bfloat16, widen
 
@@ -199,7 +200,7 @@ def pairs_of(b):
 @parallel_kernel(uses=TILES_CODE)
 def block_of_tiles(pool, a, b, c, steps, rows, height, width, configures):
     """c (height · rows, 32) += a (height · rows, 32 · steps) · b: rows, columns of tiles."""
-    registers = tile_registers()
+    registers = scratch(REGISTERS_SIZE, np.uint8)
     registers[:] = 0
     if configures:
         configure(registers, rows)

@@ -9,9 +9,10 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from minicnn.backends.memory import Array, Maybe
-from minicnn.backends.numba.machine.compiled import inline
+from minicnn.backends.numba.machine.compiled import borrowing, inline
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.tiles.packing import Numbers, convert, numbers_of
 from minicnn.bfloat16 import BFLOAT16, bits
 
 _NANOSECONDS = 0.15  # that one core needs for a number, about
@@ -21,22 +22,23 @@ _BLOCK = 16384  # numbers of a task
 
 def to_bfloat16(x: Array, y: Array) -> None:
     """See `minicnn.backends.reference.bfloat16.to_bfloat16`."""
-    _launch(_to, _words(x), bits(y).reshape(-1))
+    _launch_conversion(x, bits(y))
 
 
 def from_bfloat16(x: Array, y: Array) -> None:
     """See `minicnn.backends.reference.bfloat16.from_bfloat16`."""
-    _launch(_from, bits(x).reshape(-1), _words(y))
+    _launch_conversion(bits(x), y)
 
 
 def through_bfloat16(x: Array, y: Array) -> None:
     """See `minicnn.backends.reference.bfloat16.through_bfloat16`."""
-    _launch(_through, _words(x), _words(y))
+    _launch_conversion(x, y)
 
 
 def add_bfloat16(total: Array, term: Array) -> None:
     """See `minicnn.backends.reference.bfloat16.add_bfloat16`."""
-    _launch(_add, bits(term).reshape(-1), bits(total).reshape(-1))
+    tasks = -(-term.size // _BLOCK)
+    _add.launch(_NANOSECONDS * term.size, bits(term).reshape(-1), bits(total).reshape(-1), tasks, chunks=tasks)
 
 
 def all_bfloat16(*arrays: Maybe) -> bool:
@@ -65,13 +67,11 @@ def as_words(*arrays: Maybe) -> list[Maybe]:
     return [bits(array) if array is not None and array.dtype == BFLOAT16 else array for array in arrays]
 
 
-def _words(array):
-    return array.reshape(-1).view(np.uint32)
-
-
-def _launch(kernel, x, y):
+def _launch_conversion(x, y):
+    (source, *of_source), (target, *of_target) = numbers_of(x), numbers_of(y)
     tasks = -(-x.size // _BLOCK)
-    kernel.launch(_NANOSECONDS * x.size, x, y, tasks, chunks=tasks)
+    arguments = source, target, *of_source, *of_target, x.size, tasks
+    _convert.launch(_NANOSECONDS * x.size, *arguments, chunks=tasks)
 
 
 @inline
@@ -86,27 +86,6 @@ def _rounded(word):
 @inline
 def _block(task, x, y):
     return x[task * _BLOCK : (task + 1) * _BLOCK], y[task * _BLOCK : (task + 1) * _BLOCK]
-
-
-@inline
-def _to_task(task, x, y):
-    source, target = _block(task, x, y)
-    for i in range(len(source)):
-        target[i] = np.uint16(_rounded(source[i]))
-
-
-@inline
-def _from_task(task, x, y):
-    source, target = _block(task, x, y)
-    for i in range(len(source)):
-        target[i] = np.uint32(source[i]) << np.uint32(16)
-
-
-@inline
-def _through_task(task, x, y):
-    source, target = _block(task, x, y)
-    for i in range(len(source)):
-        target[i] = _rounded(source[i]) << np.uint32(16)
 
 
 @intrinsic
@@ -133,16 +112,11 @@ def _add(pool, x, y, tasks):
     in_parallel(pool, tasks, _add_task, (x, y))
 
 
-@parallel_kernel
-def _to(pool, x, y, tasks):
-    in_parallel(pool, tasks, _to_task, (x, y))
+@borrowing
+def _convert_task(task, x, y, count):
+    convert(x, y, task * _BLOCK, min(_BLOCK, count - task * _BLOCK))
 
 
 @parallel_kernel
-def _from(pool, x, y, tasks):
-    in_parallel(pool, tasks, _from_task, (x, y))
-
-
-@parallel_kernel
-def _through(pool, x, y, tasks):
-    in_parallel(pool, tasks, _through_task, (x, y))
+def _convert(pool, x, y, x_is_half, y_is_half, count, tasks):
+    in_parallel(pool, tasks, _convert_task, (Numbers(x, x_is_half), Numbers(y, y_is_half), count))

@@ -2,19 +2,25 @@
 
 import numpy as np
 
-from minicnn.backends.numba.convolution.tile_images import image_memory, load_image, multiply_lines, put_line
+from minicnn.backends.numba.convolution.tile_images import (
+    give_back_image,
+    image_memory,
+    load_image,
+    multiply_lines,
+    put_line,
+)
 from minicnn.backends.numba.convolution.tile_tables import Forward, forward_of
 from minicnn.backends.numba.machine.batch import chunks_of, images_of
-from minicnn.backends.numba.machine.compiled import borrowing, inline
+from minicnn.backends.numba.machine.compiled import borrowing
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import floor_of
-from minicnn.backends.numba.machine.memory import copy, filled
+from minicnn.backends.numba.machine.memory import copy, filled, give_back, part_of, scratch
 from minicnn.backends.numba.machine.offsets import flat, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.tables import table_at
 from minicnn.backends.numba.pooling import Pooled, pool_cells
-from minicnn.backends.numba.tiles.block import TILES_CODE, configure, release, tile_registers
-from minicnn.backends.numba.tiles.emulation import SIDE
+from minicnn.backends.numba.tiles.block import TILES_CODE, configure, release
+from minicnn.backends.numba.tiles.emulation import REGISTERS_SIZE, SIDE
 from minicnn.backends.numba.tiles.packing import pack_matrix, put_row
 from minicnn.geometry import Window
 
@@ -59,7 +65,7 @@ def product_time(x: np.ndarray, kernel: np.ndarray, window: Window, pieces: int)
 def _pool_band(sums, cells, out, at, relu, band, filters):
     """Pool a band of sums and store it from element `at` on; `cells` is memory for its cells."""
     size = len(band.cells) * filters
-    winner = out.winner[at : at + size] if out.keeps_winner else out.winner
+    winner = part_of(out.winner, at, size) if out.keeps_winner else out.winner
     pool_cells(sums, 0, band.cells, band.taps, filters, Pooled(cells, winner, out.keeps_winner), 0, relu)
     return put_row(cells, 0, size, floor_of(False, sums), out.y, at)
 
@@ -74,21 +80,21 @@ def _put_band(sums, y, at, count, relu, band, lines):
     return total
 
 
-@inline
+@borrowing
 def _chunk(chunk, x, packed, first, out, relu, chunks, tables):
     """Returns whether all outputs are finite."""
     source, lines, band = tables.source, tables.lines, tables.band
-    memory, registers, total = image_memory(source, lines.pieces), tile_registers(), np.float32(0)
+    memory, registers, total = image_memory(source, lines.pieces), scratch(REGISTERS_SIZE, np.uint8), np.float32(0)
     sums = filled(band.size, -np.inf, first)  # what pooling finds in its padding
     cells = filled(len(band.cells) * lines.count, 0, first)
     configure(registers, lines.rows)
     images = images_of(chunks, chunk)
     for image in range(images[0], images[1]):
-        left = load_image(source, x, image, memory)
+        load_image(source, x, image, memory)
         for i in range(band.bands):
             top = i * band.lines_apart
             count = min(band.lines, band.all_lines - top)
-            place = left.array, top * lines.down
+            place = memory.patches.array, top * lines.down
             multiply_lines(registers, place, packed, first, (sums, band.first, band.line), count, lines)
             if len(band.cells) > 0:
                 total += _pool_band(sums, cells, out, (image * band.bands + i) * len(cells), relu, band, lines.count)
@@ -96,6 +102,8 @@ def _chunk(chunk, x, packed, first, out, relu, chunks, tables):
                 at = (image * band.all_lines + top) * lines.columns * lines.count
                 total += _put_band(sums, out.y, at, count, relu, band, lines)
     release(registers)
+    give_back_image(source, memory)
+    give_back((registers, sums, cells))
     return total == 0
 
 

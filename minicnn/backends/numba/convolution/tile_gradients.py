@@ -4,14 +4,23 @@ An image's dy is framed by zeros once; the input gradient is a product over its 
 its pixels (see `tile_tables.py`).
 """
 
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import numpy as np
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 from minicnn.backends.numba.convolution.gradients import Masked, masked_pixels
 from minicnn.backends.numba.convolution.pooled import Winners, spread_cells
 from minicnn.backends.numba.convolution.tile_forward import product_time
-from minicnn.backends.numba.convolution.tile_images import image_memory, load_image, multiply_lines, put_line
+from minicnn.backends.numba.convolution.tile_images import (
+    give_back_image,
+    image_memory,
+    load_image,
+    multiply_lines,
+    put_line,
+)
 from minicnn.backends.numba.convolution.tile_tables import Backward, Phase, backward_of, whole_tiles
 from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
@@ -19,11 +28,12 @@ from minicnn.backends.numba.machine.compiled import borrowing, inline
 from minicnn.backends.numba.machine.finite import all_finite
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import floor_of
-from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
+from minicnn.backends.numba.machine.memory import fill, filled, give_back, part_of, scratch, transpose
 from minicnn.backends.numba.machine.offsets import flat, outer_sum, strides, table_cache
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.tables import laid_out, table_at
+from minicnn.backends.numba.machine.tables import Fields, laid_out, table_at
 from minicnn.backends.numba.tiles.block import (
+    DEPTH,
     TILE,
     TILES_CODE,
     Area,
@@ -32,12 +42,12 @@ from minicnn.backends.numba.tiles.block import (
     Steps,
     Sums,
     configure,
-    multiply_tiles,
+    emit_multiply,
     release,
-    tile_registers,
 )
-from minicnn.backends.numba.tiles.emulation import SIDE
-from minicnn.backends.numba.tiles.packing import number, pack_matrix, pack_pairs, pack_turned, pieces_of, split
+from minicnn.backends.numba.tiles.emulation import REGISTERS_SIZE, SIDE
+from minicnn.backends.numba.tiles.lanes import Lanes
+from minicnn.backends.numba.tiles.packing import emit_pack, pack_matrix, pieces_of, split, take_masked
 from minicnn.geometry import Window
 
 
@@ -119,15 +129,10 @@ def _cells_of(pool, filters):
 @borrowing
 def _load_masked(incoming, image, t, rows, framed, dbias):
     """An image of dy in pieces, in its frame; dbias += its sum over the pixels. `rows` is memory for a line."""
-    frame, dy, y = t.frame, incoming.dy, incoming.y
+    frame = t.frame
     for line in range(frame.rows):
         start = (image * frame.rows + line) * frame.row_size
-        if len(y) > 0:
-            for i in range(frame.row_size):
-                rows[i] = np.float32(0) if number(y, start + i) <= np.float32(0) else number(dy, start + i)
-        else:
-            for i in range(frame.row_size):
-                rows[i] = number(dy, start + i)
+        take_masked(incoming.dy, incoming.y, start, frame.row_size, rows, 0)
         own = Masked(rows, rows, False)
         masked_pixels(own, 0, frame.row_size // t.filters, rows, 0, t.filters, dbias)  # adds up
         split(rows, 0, frame.row_size, framed, frame.first + line * frame.padded_row)
@@ -141,19 +146,17 @@ def _load_winners(incoming, image, t, rows, framed, dbias):
     """
     frame, c = t.frame, incoming.cells
     width = frame.row_size // t.filters * c.pixel
-    dy = rows[c.lines * width :]
+    dy = part_of(rows, c.lines * width, c.size)
+    count, size = (1, width) if c.pixel == t.filters else (frame.row_size // t.filters, t.filters)
     for row in range(c.high):
         start = (image * c.high + row) * c.size
-        for i in range(c.size):
-            dy[i] = number(incoming.dy, start + i)
-        gradient = Winners(dy, incoming.winner[start : start + c.size])
+        take_masked(incoming.dy, incoming.y, start, c.size, dy, 0)
+        gradient = Winners(dy, part_of(incoming.winner, start, c.size))
         spread_cells(gradient, 0, c.cells, c.taps, t.filters, rows, dbias)
         for line in range(c.lines):
             at = frame.first + (row * c.apart + line) * frame.padded_row
-            if c.pixel == t.filters:
-                split(rows, line * width, width, framed, at)
-            for x in range(frame.row_size // t.filters if c.pixel != t.filters else 0):
-                split(rows, line * width + x * c.pixel, t.filters, framed, at + x * t.filters)
+            for x in range(count):
+                split(rows, line * width + x * c.pixel, size, framed, at + x * t.filters)
 
 
 # ------------------------------------------------------------------------------------------------ the input gradient
@@ -167,11 +170,12 @@ def _transpose_tap(tap, kernel, channels, filters, turned):
 
 
 @inline
-def _pack_transposed(pool, kernel, t):
-    """Right tiles of the transposed kernel."""
-    turned, size = scratch(len(kernel), kernel), t.inputs * t.filters
-    in_parallel(pool, len(kernel) // size, _transpose_tap, (kernel, t.inputs, t.filters, turned))
-    return pack_matrix(pool, turned, t.dx.kernel_rows, t.inputs, t.pieces)
+def _pack_transposed(pool, kernel, t, is_wanted):
+    """Right tiles of the transposed kernel; none if nobody wants them."""
+    turned, size, rows = scratch(len(kernel), kernel), t.inputs * t.filters, t.dx.kernel_rows
+    if is_wanted:
+        in_parallel(pool, len(kernel) // size, _transpose_tap, (kernel, t.inputs, t.filters, turned))
+    return pack_matrix(pool, turned, part_of(rows, 0, len(rows) if is_wanted else 0), t.inputs, t.pieces)
 
 
 @borrowing
@@ -193,47 +197,76 @@ def _input_gradient(registers, framed, packed, first, band, dx, image, t):
 # ----------------------------------------------------------------------------------------------- the kernel gradient
 
 
-@borrowing
-def _pack_image(source, framed, right, left, number_in_group, t):
-    """Tiles of an image, x and dy in pieces, in their places among those of a group."""
-    g, at = t.dkernel, 0
-    for copy_row in g.copies:
-        for piece in range(t.pieces):
-            for c in range(0, g.channel_tiles * SIDE, SIDE):
-                place = (at + number_in_group) * g.plane * SIDE
-                for pixel in range(0, g.plane, 2 * SIDE):
-                    start = piece * source.step + c
-                    pack_pairs(source.array, start, g.plane_rows, copy_row + pixel, right, place + pixel * SIDE)
-                at += g.together
-    for f in range(g.filter_tiles):
-        for piece in range(t.pieces):
-            for tile_number in range(g.sum_tiles):
-                start = piece * framed.step + t.frame.first + tile_number * 2 * SIDE * t.filters + f * SIDE
-                place = ((f * t.pieces + piece) * g.together + number_in_group) * g.sum_tiles + tile_number
-                pack_turned(framed.array, start, g.gradient_rows, 0, left, place * TILE)
+@intrinsic
+def _pack_image(typingctx, source, framed, right, left, number, t):
+    """Tiles of an image, x and dy in pieces, in their places among those of a group, where it has this number."""
+    return types.void(source, framed, right, left, types.int64, t), _emit_pack_image
 
 
-@borrowing
-def _add_products(registers, right, left, zeros, sums, is_first, images, t):
+def _emit_pack_image(context, builder, signature, args):
+    emit = Lanes(context, builder, signature.args[0])
+    source, framed, right, left, number, pointer = emit.plain(signature.args, args)
+    t = Fields(context, builder, signature.args[5], pointer)
+    g, side = t.dkernel, emit.index(SIDE)
+    pixels = builder.udiv(g.plane, emit.index(DEPTH))
+    (copies, count), (rows, _), (gradient_rows, _) = g.copies, g.plane_rows, g.gradient_rows
+    with _each(emit, count, t.pieces, g.channel_tiles, pixels) as (copy, piece, c, pixel):
+        own_rows = emit.moved(rows, builder.load(emit.moved(copies, copy)), builder.mul(pixel, emit.index(DEPTH)))
+        start = emit.sum_of(builder.mul(piece, source.step), (c, side))
+        tiles = emit.sum_of(c, (emit.sum_of(piece, (copy, t.pieces)), g.channel_tiles))
+        tiles = emit.sum_of(pixel, (emit.sum_of(number, (tiles, g.together)), pixels))
+        target = emit.moved(right, builder.mul(tiles, emit.index(TILE)))
+        emit_pack(emit, emit.moved(source.array, start), own_rows, target, is_turned=False)
+    with _each(emit, g.filter_tiles, t.pieces, g.sum_tiles) as (f, piece, tile):
+        start = emit.sum_of(t.frame.first, (piece, framed.step), (f, side))
+        start = emit.sum_of(start, (builder.mul(tile, emit.index(DEPTH)), t.filters))
+        tiles = emit.sum_of(number, (emit.sum_of(piece, (f, t.pieces)), g.together))
+        target = emit.moved(left, builder.mul(emit.sum_of(tile, (tiles, g.sum_tiles)), emit.index(TILE)))
+        emit_pack(emit, emit.moved(framed.array, start), gradient_rows, target, is_turned=True)
+    return context.get_dummy_value()
+
+
+@contextmanager
+def _each(emit, *counts):
+    """Loops in each other, of so many turns."""
+    with ExitStack() as loops:
+        yield [loops.enter_context(cgutils.for_range(emit.builder, count)).index for count in counts]
+
+
+@intrinsic
+def _add_products(typingctx, registers, right, left, zeros, sums, is_first, images, t):
     """sums (T, F, C), in whole tiles, += the products of a group of images."""
-    g = t.dkernel
-    filters, channels = g.filter_tiles * SIDE, g.channel_tiles * SIDE
-    down, beside = t.pieces * g.together * g.sum_tiles * TILE, g.together * g.plane * SIDE
-    last_step = len(g.steps) // 2 // g.together * images
-    for f in range(0, g.filter_tiles, 2):
-        for tap in range(t.taps):
-            for c in range(0, g.channel_tiles, 2):
-                at = (tap * filters + f * SIDE) * channels + c * SIDE
-                out = Sums(sums, at, SIDE * channels, channels)
-                multiply_tiles(
-                    registers,
-                    LeftTiles(left, f * down, down, 2 * SIDE),
-                    RightTiles(right, g.taps[tap] + c * beside, beside),
-                    Steps(g.steps, 0, last_step),
-                    Sums(zeros, 0, 0, 0) if is_first else out,
-                    out,
-                    Area(1 if f + 1 == g.filter_tiles else 2, 1 if c + 1 == g.channel_tiles else 2),
-                )
+    kinds = registers, right, left, zeros, sums, types.boolean, types.int64, t
+    return types.void(*kinds), _emit_add_products
+
+
+def _emit_add_products(context, builder, signature, args):
+    emit = Lanes(context, builder, signature.args[1])
+    registers, right, left, zeros, sums, is_first, images, pointer = emit.plain(signature.args, args)
+    t = Fields(context, builder, signature.args[7], pointer)
+    g, zero, two, side, (steps, size) = t.dkernel, emit.index(0), emit.index(2), emit.index(SIDE), t.dkernel.steps
+    filters, channels = builder.mul(g.filter_tiles, side), builder.mul(g.channel_tiles, side)
+    down = builder.mul(builder.mul(t.pieces, g.together), builder.mul(g.sum_tiles, emit.index(TILE)))
+    beside = builder.mul(builder.mul(g.together, g.plane), side)
+    last = builder.mul(builder.udiv(builder.udiv(size, two), g.together), images)
+    ranges = (g.filter_tiles, two), (t.taps, emit.index(1)), (g.channel_tiles, two)
+    rows, taps, columns = (cgutils.for_range_slice(builder, zero, *pair, zero.type) for pair in ranges)
+    with rows as (f, _), taps as (tap, _), columns as (c, _):
+        row = emit.sum_of(builder.mul(f, side), (tap, filters))
+        at = emit.sum_of(builder.mul(c, side), (row, channels))
+        out = Sums(sums, at, builder.mul(side, channels), channels)
+        begin = Sums(zeros, zero, zero, zero)
+        place = builder.load(emit.moved(g.taps[0], tap))
+        emit_multiply(
+            *(context, builder, registers),
+            LeftTiles(left, builder.mul(f, down), down, emit.index(DEPTH)),
+            RightTiles(right, emit.sum_of(place, (c, beside)), beside),
+            Steps(steps, zero, last),
+            Sums(*(builder.select(is_first, *pair) for pair in zip(begin, out, strict=True))),
+            out,
+            Area(*(emit.one_or_two(builder.sub(*pair), 1) for pair in ((g.filter_tiles, f), (g.channel_tiles, c)))),
+        )
+    return context.get_dummy_value()
 
 
 @borrowing
@@ -253,7 +286,7 @@ def _unpack(tap, sums, dkernel, t):
 # -------------------------------------------------------------------------------------------------------- the kernel
 
 
-@inline
+@borrowing
 def _chunk(chunk, x, packed, incoming, sums, chunks, t):
     """Returns whether dx and dbias are finite."""
     dx, dkernel, dbias = batch.sums_of(sums, chunks, chunk)
@@ -265,7 +298,7 @@ def _chunk(chunk, x, packed, incoming, sums, chunks, t):
     size = t.pieces * g.together * TILE if len(dkernel) > 0 else 0
     left = scratch(size * g.filter_tiles * g.sum_tiles, framed.array)
     right = scratch(size * len(g.copies) * g.channel_tiles * (g.plane // 32), framed.array)
-    registers, total = tile_registers(), np.float32(0)
+    registers, total = scratch(REGISTERS_SIZE, np.uint8), np.float32(0)
     if images[0] == images[1]:
         fill(dkernel, 0, len(dkernel), 0)
     for group in range(images[0], images[1], g.together):
@@ -279,11 +312,14 @@ def _chunk(chunk, x, packed, incoming, sums, chunks, t):
             if len(dx) > 0:
                 total += _input_gradient(registers, framed.array, packed, zeros, band, dx, group + i, t)
             if len(dkernel) > 0:
-                _pack_image(load_image(t.source, x, group + i, memory), framed, right, left, i, t)
+                load_image(t.source, x, group + i, memory)
+                _pack_image(memory.patches, framed, right, left, i, t)
         if len(dkernel) > 0:
             configure(registers, SIDE)
             _add_products(registers, right, left, zeros, dkernel, group == images[0], count, t)
         release(registers)
+    give_back_image(t.source, memory)
+    give_back((framed, rows, zeros, band, left, right, registers))
     return total == 0 and all_finite(dbias, 0, len(dbias))
 
 
@@ -291,13 +327,10 @@ def _chunk(chunk, x, packed, incoming, sums, chunks, t):
 def _conv2d_backward(pool, x, dy, y, winner, cells, kernel, out, chunks, words):
     """Returns whether all gradients are finite."""
     incoming, t = Incoming(dy, y, winner, table_at(cells, 0, Cells)), table_at(words, 0, Backward)
-    dx, dkernel, dbias = out
-    packed = _pack_transposed(pool, kernel, t) if len(dx) > 0 else scratch(0, np.uint16)
-    sums = batch.sums_for(chunks, dx, _sums_size(t) if len(dkernel) > 0 else 0, t.filters, kernel)
+    size = _sums_size(t) if len(out.dkernel) > 0 else 0
+    packed = _pack_transposed(pool, kernel, t, len(out.dx) > 0)
+    sums, total = batch.sums_for(chunks, out.dx, size, t.filters, kernel), scratch(size, kernel)
     is_finite = in_parallel(pool, chunks.count, _chunk, (x, packed, incoming, sums, chunks, t))
-    batch.add_up(pool, sums.dbias, chunks.count, dbias)
-    total = scratch(_sums_size(t) if len(dkernel) > 0 else 0, kernel)
+    batch.add_up(pool, sums.dbias, chunks.count, out.dbias)
     batch.add_up(pool, sums.dkernel, chunks.count, total)
-    if len(dkernel) > 0:
-        is_finite = in_parallel(pool, t.taps, _unpack, (total, dkernel, t)) and is_finite
-    return is_finite
+    return in_parallel(pool, t.taps if size > 0 else 0, _unpack, (total, out.dkernel, t)) and is_finite

@@ -4,12 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.convolution.tile_tables import Lines, Source
-from minicnn.backends.numba.machine.compiled import borrowing, inline
-from minicnn.backends.numba.machine.vectors import Emitter
+from minicnn.backends.numba.machine.compiled import borrowing
+from minicnn.backends.numba.machine.memory import give_back
+from minicnn.backends.numba.machine.tables import Fields
 from minicnn.backends.numba.tiles.block import (
     TILE,
     Area,
@@ -17,78 +18,75 @@ from minicnn.backends.numba.tiles.block import (
     RightTiles,
     Steps,
     Sums,
-    multiply_tiles,
+    emit_multiply,
 )
 from minicnn.backends.numba.tiles.emulation import SIDE
+from minicnn.backends.numba.tiles.lanes import Lanes
 from minicnn.backends.numba.tiles.packing import Pieces, pieces_of, put_row, split
 
 
 @intrinsic
-def _copy_some(typingctx, source, start, target, at):
-    """target[at : at + 16] = source[start : start + 16], of bfloat16."""
-
-    def emit(context, builder, signature, args):
-        emitter = Emitter(context, builder, source)
-        source_pointer, start, target_pointer, at = emitter.plain(signature.args, args)
-        vector = ir.VectorType(ir.IntType(16), SIDE).as_pointer()
-        values = builder.load(builder.bitcast(emitter.moved(source_pointer, start), vector), align=2)
-        builder.store(values, builder.bitcast(emitter.moved(target_pointer, at), vector), align=2)
-        return context.get_dummy_value()
-
+def _cut_patches(typingctx, pixels, strips, strip, framed, start, patches, at):
+    """Copies in vectors: the next strip is written over what is beyond one, and zeros over what is beyond the last."""
     index = types.int64
-    return types.void(source, index, target, index), emit
+    kinds = pixels, strips, index, framed, index, patches, index
+    return types.void(*kinds), _emit_cut
+
+
+def _emit_cut(context, builder, signature, args):
+    emit = Lanes(context, builder, signature.args[3])
+    counts = [context.make_array(signature.args[i])(context, builder, args[i]).nitems for i in (0, 1)]
+    pixels, strips, strip, framed, start, patches, at = emit.plain(signature.args, args)
+    framed, target = emit.moved(framed, start), emit.moved(patches, at)
+    row = builder.mul(counts[1], strip)
+    with cgutils.for_range(builder, counts[0]) as pixel, cgutils.for_range(builder, counts[1]) as number:
+        places = [builder.load(emit.moved(t, loop.index)) for t, loop in ((pixels, pixel), (strips, number))]
+        source = emit.moved(framed, *places)
+        own = emit.moved(target, builder.mul(pixel.index, row), builder.mul(number.index, strip))
+        with emit.each_vector(strip) as (i, _):
+            emit.put(emit.halves(emit.moved(source, i)), emit.moved(own, i))
+    end = emit.moved(target, builder.mul(counts[0], row))
+    emit.put(ir.Constant(ir.VectorType(ir.IntType(16), SIDE), [0] * SIDE), end)
+    return context.get_dummy_value()
 
 
 class Image(NamedTuple):
     """Memory for one image, in pieces."""
 
     framed: Pieces
-    patches: Pieces  # of no size where there are none
+    patches: Pieces  # the same where there are none
 
 
-@inline
+@borrowing
 def image_memory(source: Source, count: int) -> Image:
-    """An `Image` full of zeros: of the padding, and behind the image."""
+    """An `Image` full of zeros: of the padding, and behind the image. See `give_back_image`."""
     framed = pieces_of(source.frame.size, source.zeros, count)
     return Image(framed, pieces_of(source.size, source.zeros, count) if source.is_patched else framed)
 
 
-@inline
-def load_image(source: Source, x: np.ndarray, image: int, memory: Image) -> Pieces:
-    """An image of x in pieces, inside its padding, or as patches."""
+@borrowing
+def give_back_image(source: Source, memory: Image) -> None:
+    """The end of an image's memory."""
+    give_back(memory.framed)
+    if source.is_patched:
+        give_back(memory.patches)
+
+
+@borrowing
+def load_image(source: Source, x: np.ndarray, image: int, memory: Image) -> None:
+    """An image of x in pieces, inside its padding, or as patches: to `memory.patches`."""
     frame, framed, patches = source.frame, memory.framed, memory.patches
     for row in range(frame.rows):
         start = (image * frame.rows + row) * frame.row_size
         split(x, start, frame.row_size, framed, frame.first + row * frame.padded_row)
     if source.is_patched:
         for piece in range(framed.count):
-            _cut_patches(source, framed.array, piece * framed.step, patches.array, piece * patches.step)
-    return patches
+            places = framed.array, piece * framed.step, patches.array, piece * patches.step
+            _cut_patches(source.pixels, source.strips, source.strip, *places)
 
 
-@borrowing
-def _cut_patches(source, framed, start, patches, at):
-    """Copies in vectors: the next strip is written over what is beyond one, and zeros over what is beyond the last."""
-    size = len(source.strips) * source.strip
-    for pixel in source.pixels:
-        for strip in range(len(source.strips)):
-            place = start + pixel + source.strips[strip]
-            for i in range(0, source.strip, SIDE):
-                _copy_some(framed, place + i, patches, at + strip * source.strip + i)
-        at += size
-    patches[at : at + SIDE] = 0
-
-
-@borrowing
-def multiply_lines(
-    registers: np.ndarray,
-    left: tuple[np.ndarray, int],
-    packed: np.ndarray,
-    first: np.ndarray,
-    band: tuple[np.ndarray, int, int],
-    count: int,
-    lines: Lines,
-) -> None:
+@intrinsic
+def multiply_lines(typingctx, registers, left, packed, first, band, count, lines):
     """So many lines of a product into a band.
 
     Parameters
@@ -106,22 +104,29 @@ def multiply_lines(
     count : int
     lines : Lines
     """
-    array, start = left
-    sums, at, line = band
-    beside = lines.pieces * TILE
-    for y in range(0, count, 2):
-        for column in range(0, lines.columns, lines.rows):
-            x = min(column, lines.columns - lines.rows)
-            for n in range(0, lines.width, 2 * SIDE):
-                multiply_tiles(
-                    registers,
-                    LeftTiles(array, start + y * lines.down + x * lines.step, lines.down, lines.step),
-                    RightTiles(packed, n // SIDE * beside, beside),
-                    Steps(lines.steps, 0, len(lines.steps) // 2),
-                    Sums(first, n, 0, 0),
-                    Sums(sums, at + y * line + x * lines.width + n, line, lines.width),
-                    Area(1 if y + 1 == count else 2, 1 if n + SIDE == lines.width else 2),
-                )
+    return types.void(registers, left, packed, first, band, types.int64, lines), _emit_lines
+
+
+def _emit_lines(context, builder, signature, args):
+    emit = Lanes(context, builder, signature.args[2])
+    registers, (array, start), packed, first, (sums, at, line), count, pointer = emit.plain(signature.args, args)
+    lines, zero = Fields(context, builder, signature.args[6], pointer), emit.index(0)
+    steps, size = lines.steps
+    beside, last = builder.mul(lines.pieces, emit.index(TILE)), builder.sub(lines.columns, lines.rows)
+    ranges = (count, emit.index(2)), (lines.columns, lines.rows), (lines.width, emit.index(2 * SIDE))
+    rows, columns, tiles = (cgutils.for_range_slice(builder, zero, *pair, zero.type) for pair in ranges)
+    with rows as (y, _), columns as (column, _), tiles as (n, _):
+        x = builder.select(builder.icmp_signed("<", column, last), column, last)
+        emit_multiply(
+            *(context, builder, registers),
+            LeftTiles(array, emit.sum_of(start, (y, lines.down), (x, lines.step)), lines.down, lines.step),
+            RightTiles(packed, builder.mul(builder.udiv(n, emit.index(SIDE)), beside), beside),
+            Steps(steps, zero, builder.udiv(size, emit.index(2))),
+            Sums(first, n, zero, zero),
+            Sums(sums, emit.sum_of(builder.add(at, n), (y, line), (x, lines.width)), line, lines.width),
+            Area(emit.one_or_two(builder.sub(count, y), 1), emit.one_or_two(builder.sub(lines.width, n), SIDE)),
+        )
+    return context.get_dummy_value()
 
 
 @borrowing

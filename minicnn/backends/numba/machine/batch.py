@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minicnn.backends.numba.machine.compiled import inline
-from minicnn.backends.numba.machine.memory import copy, fill, filled, scratch
+from minicnn.backends.numba.machine.memory import add, copy, fill, filled, part_of, scratch
 from minicnn.backends.numba.machine.offsets import Frame, flat, table_cache
 from minicnn.backends.numba.machine.parallel import in_parallel
 
@@ -170,25 +170,17 @@ def sums_for(chunks: Chunks, dx: np.ndarray, kernel_size: int, filters: int, lik
 @inline
 def sums_of(sums: Gradients, chunks: Chunks, chunk: int) -> Gradients:
     """A chunk's own rows of the sums, and the same dx: chunks write different images of it."""
-    return Gradients(sums.dx, _row_of(sums.dkernel, chunks, chunk), _row_of(sums.dbias, chunks, chunk))
-
-
-@inline
-def _row_of(sums, chunks, chunk):
-    size = len(sums) // chunks.count
-    return sums[chunk * size : (chunk + 1) * size]
+    size, filters = len(sums.dkernel) // chunks.count, len(sums.dbias) // chunks.count
+    dkernel, dbias = part_of(sums.dkernel, chunk * size, size), part_of(sums.dbias, chunk * filters, filters)
+    return Gradients(sums.dx, dkernel, dbias)
 
 
 @inline
 def _add_some(task, sums, count, total):
     first, last = task * _ADDED_TOGETHER, min((task + 1) * _ADDED_TOGETHER, len(total))
-    own = total[first:last]
     copy(sums, first, last - first, total, first)
     for chunk in range(1, count):
-        start = chunk * len(total)
-        others = sums[start + first : start + last]
-        for i in range(last - first):
-            own[i] += others[i]
+        add(sums, chunk * len(total) + first, last - first, total, first)
 
 
 @inline

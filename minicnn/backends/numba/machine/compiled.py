@@ -32,10 +32,10 @@ def inline(function: _Function) -> _Function:
 
 
 def borrowing(function: _Function) -> _Function:
-    """Decorator: `inline` for a function that keeps no array. It makes none and returns none, and counts no references.
+    """Decorator: `inline` for a function that keeps no array and counts no references.
 
-    Numba counts those of all arrays at every call, in a third of the code. An array that such a function made, or had
-    from one that is `inline`, would stay in memory for ever.
+    Numba counts those of all arrays at every call, in a third of the code. An array that such a function makes, or has
+    from one that is `inline`, stays in memory until it is given back (`minicnn.backends.numba.machine.memory`).
     """
     return njit(pipeline_class=Part, _nrt=False, **OPTIONS)(function)
 

@@ -13,8 +13,13 @@ _AHEAD = 2048  # numbers; processors do not foresee vectors of a column, a row a
 
 def load_ahead(emit: Emitter, pointer: ir.Value) -> ir.Value:
     """The vector there. Meanwhile, the one `_AHEAD` numbers behind it is fetched; it may be beyond the end."""
+    return emit.load(read_ahead(emit, pointer))
+
+
+def read_ahead(emit: Emitter, pointer: ir.Value) -> ir.Value:
+    """The same pointer, where something will be loaded; likewise."""
     _fetch_line(emit, emit.moved(pointer, emit.index(_AHEAD)), 0)
-    return emit.load(pointer)
+    return pointer
 
 
 def written_ahead(emit: Emitter, pointer: ir.Value) -> ir.Value:

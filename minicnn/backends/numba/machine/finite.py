@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
-from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.vectors import I64, Emitter
 
 
@@ -19,14 +20,21 @@ def images_not_finite(outputs: np.ndarray, count: int) -> Iterator[slice]:
     return (slice(image, image + 1) for image in np.flatnonzero(bad))
 
 
-@inline
-def all_finite(array: np.ndarray, start: int, count: int) -> bool:
+@intrinsic
+def all_finite(typingctx, array, start, count):
     """Whether no number of array[start : start + count] is NaN or infinite."""
-    zero, part = array.dtype.type(0), array[start : start + count]
-    total = zero
-    for i in range(count):
-        total += part[i] * zero  # NaN for NaN and infinity
-    return total == zero
+    return types.boolean(array, types.int64, types.int64), _emit_part_finite
+
+
+def _emit_part_finite(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    array, start, count = emit.plain(signature.args, args)
+    array, zero = emit.moved(array, start), ir.Constant(emit.vector.element, 0)
+    (total,) = emit.registers([zero])
+    with cgutils.for_range(builder, count) as loop:
+        product = builder.fmul(builder.load(emit.moved(array, loop.index)), zero)  # NaN for NaN and infinity
+        builder.store(builder.fadd(builder.load(total), product, flags=("reassoc", "nsz")), total)
+    return builder.fcmp_ordered("==", builder.load(total), zero)
 
 
 def emit_all_finite(emit: Emitter, vectors: list[ir.Value], count: ir.Value) -> ir.Value:

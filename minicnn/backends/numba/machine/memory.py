@@ -1,13 +1,12 @@
 """Memory of kernels: scratch arrays, and filling, copying and transposing parts of arrays."""
 
-import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.runtime.context import NRTContext
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from minicnn.backends.numba.machine.compiled import inline
-from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
+from minicnn.backends.numba.machine.vectors import Emitter
 
 _CACHE_LINE, _VECTOR_SLACK = 64, 64  # bytes
 
@@ -25,19 +24,52 @@ def _emit_scratch(context, builder, signature, args):
     kind, size = signature.return_type, args[0]
     itemsize = ir.Constant(size.type, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
     bytes_of_all = builder.add(builder.mul(size, itemsize), ir.Constant(size.type, _VECTOR_SLACK))
-    owner = context.nrt.meminfo_alloc_aligned(builder, bytes_of_all, _CACHE_LINE)
+    memory = NRTContext(context, True)  # in functions that count no references, too
+    owner = memory.meminfo_alloc_aligned(builder, bytes_of_all, _CACHE_LINE)
     array = context.make_array(kind)(context, builder)
-    data = builder.bitcast(context.nrt.meminfo_data(builder, owner), array.data.type)
+    data = builder.bitcast(memory.meminfo_data(builder, owner), array.data.type)
     populate_array(array, data=data, shape=[size], strides=[itemsize], itemsize=itemsize, meminfo=owner)
     return array._getvalue()
 
 
-@inline
-def filled(size: int, value: float, like: np.ndarray) -> np.ndarray:
+@intrinsic
+def give_back(typingctx, arrays):
+    """The end of the arrays in a tuple, which a function made that counts no references (`borrowing`)."""
+
+    def emit(context, builder, signature, args):
+        NRTContext(context, True).decref(builder, arrays, args[0])
+        return context.get_dummy_value()
+
+    return types.void(arrays), emit
+
+
+@intrinsic
+def part_of(typingctx, array, start, size):
+    """array[start : start + size], which does not keep its memory alive. (A slice takes far longer to compile.)"""
+    return types.Array(array.dtype, 1, "C")(array, types.int64, types.int64), _emit_part_of
+
+
+def _emit_part_of(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    pointer, start, size = emit.plain(signature.args, args)
+    part, itemsize = context.make_array(signature.return_type)(context, builder), emit.index(emit.size)
+    data = emit.moved(pointer, start)
+    populate_array(part, data=data, shape=[size], strides=[itemsize], itemsize=itemsize, meminfo=None)
+    return part._getvalue()
+
+
+@intrinsic
+def filled(typingctx, size, value, like):
     """`scratch`, full of one value."""
-    array = scratch(size, like)
-    fill(array, 0, size, value)
-    return array
+
+    def emit(context, builder, signature, args):
+        array = _emit_scratch(context, builder, signature, args)
+        kind, start = signature.return_type, ir.Constant(args[0].type, 0)
+        filling = types.void(kind, types.int64, types.int64, signature.args[1])
+        _emit_fill(context, builder, filling, [array, start, *args[:2]])
+        return array
+
+    return types.Array(like.dtype, 1, "C")(types.int64, types.unliteral(value), like), emit
 
 
 @intrinsic
@@ -70,39 +102,54 @@ def _emit_copy(context, builder, signature, args):
     return context.get_dummy_value()
 
 
-@inline
-def transpose(
-    source: np.ndarray,
-    start: int,
-    stride: int,
-    rows: int,
-    columns: int,
-    target: np.ndarray,
-    at: int,
-    target_stride: int,
-) -> None:
-    """target[j, i] = source[i, j] for i < rows, j < columns; `stride` and `target_stride` elements from row to row."""
-    lanes = lanes_of(source)
-    whole_rows, whole_columns = rows // lanes * lanes, columns // lanes * lanes
-    for i in range(0, whole_rows, lanes):
-        for j in range(0, whole_columns, lanes):
-            _transpose_square(source, start + i * stride + j, stride, target, at + j * target_stride + i, target_stride)
-    for i in range(rows):
-        for j in range(whole_columns if i < whole_rows else 0, columns):
-            target[at + j * target_stride + i] = source[start + i * stride + j]
+@intrinsic
+def add(typingctx, source, start, count, target, at):
+    """target[at : at + count] += source[start : start + count]. (Loops over slices take far longer to compile.)"""
+    index = types.int64
+    return types.void(source, index, index, target, index), _emit_add
+
+
+def _emit_add(context, builder, signature, args):
+    emit = Emitter(context, builder, signature.args[0])
+    source, start, count, target, at = emit.plain(signature.args, args)
+    source, target = emit.moved(source, start), emit.moved(target, at)
+    with cgutils.for_range(builder, count) as loop:
+        place = emit.moved(target, loop.index)
+        builder.store(builder.fadd(builder.load(place), builder.load(emit.moved(source, loop.index))), place)
+    return context.get_dummy_value()
 
 
 @intrinsic
-def _transpose_square(typingctx, source, start, stride, target, at, target_stride):
-    """target[j, i] = source[i, j] for i, j < lanes; `stride` and `target_stride` elements from row to row."""
+def transpose(typingctx, source, start, stride, rows, columns, target, at, target_stride):
+    """target[j, i] = source[i, j] for i < rows, j < columns; `stride` and `target_stride` elements from row to row."""
     index = types.int64
-    return types.void(source, index, index, target, index, index), _emit_transpose_square
+    return types.void(source, index, index, index, index, target, index, index), _emit_transpose
 
 
-def _emit_transpose_square(context, builder, signature, args):
+def _emit_transpose(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
-    source, start, stride, target, at, target_stride = emit.plain(signature.args, args)
-    source, target, indices = emit.moved(source, start), emit.moved(target, at), range(emit.lanes)
+    source, start, stride, rows, columns, target, at, target_stride = emit.plain(signature.args, args)
+    source, target = emit.moved(source, start), emit.moved(target, at)
+    zero, lanes = emit.index(0), emit.index(emit.lanes)
+    whole_rows, whole_columns = ends = [builder.mul(builder.udiv(count, lanes), lanes) for count in (rows, columns)]
+    down, across = (cgutils.for_range_slice(builder, zero, end, lanes, zero.type) for end in ends)
+
+    def place(array, row, stride, column):
+        return emit.moved(array, builder.mul(row, stride), column)
+
+    with down as (i, _), across as (j, _):
+        _emit_square(emit, place(source, i, stride, j), stride, place(target, j, target_stride, i), target_stride)
+    with cgutils.for_range(builder, rows) as row:
+        is_whole = builder.icmp_signed("<", row.index, whole_rows)
+        with cgutils.for_range(builder, columns, start=builder.select(is_whole, whole_columns, zero)) as column:
+            number = builder.load(place(source, row.index, stride, column.index))
+            builder.store(number, place(target, column.index, target_stride, row.index))
+    return context.get_dummy_value()
+
+
+def _emit_square(emit, source, stride, target, target_stride):
+    """As many rows and columns as a vector has lanes."""
+    builder, indices = emit.builder, range(emit.lanes)
     rows = [emit.load(emit.moved(source, builder.mul(stride, emit.index(i)))) for i in indices]
     bit = 1
     while bit < emit.lanes:  # swap the squares off the diagonal: of 1, then 2, then 4 … rows
@@ -113,4 +160,3 @@ def _emit_transpose_square(context, builder, signature, args):
         bit *= 2
     for i in indices:
         emit.store(rows[i], emit.moved(target, builder.mul(target_stride, emit.index(i))))
-    return context.get_dummy_value()

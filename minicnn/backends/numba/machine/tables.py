@@ -101,6 +101,33 @@ def _constant_word(builder, place):
     return word
 
 
+class Fields:
+    """The fields of a laid out tuple, for vector code: LLVM values, such fields, and of a table (pointer, size).
+
+    They are read where they are asked for.
+
+    Parameters
+    ----------
+    context, builder
+        What Numba gives to the body of an intrinsic.
+    table : Table
+    pointer : LLVM pointer
+    """
+
+    def __init__(self, context: Any, builder: Any, table: Any, pointer: Any):
+        self._place = context, builder, table, pointer
+
+    def __getattr__(self, name: str) -> Any:
+        context, builder, table, _ = self._place
+        value, kind = _read(*self._place, name), table.field(name)
+        if isinstance(kind, Table):
+            return Fields(context, builder, kind, value)
+        if kind != _TABLE:
+            return value
+        array = context.make_array(kind)(context, builder, value)
+        return array.data, array.nitems
+
+
 @intrinsic
 def table_at(typingctx, words, at, kind):
     """The tuple that is laid out in an array of words from one of them on.

@@ -13,7 +13,7 @@ takes as many cycles as it has rows.
 Kernels call all of it through symbols, so they are the same machine code on tiles and emulated.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import llvmlite.binding
 import numpy as np
@@ -21,12 +21,11 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from minicnn.backends.numba.machine.compiled import c_function, inline
-from minicnn.backends.numba.machine.memory import scratch
+from minicnn.backends.numba.machine.compiled import c_function
 from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.numba.tiles import emulation
 from minicnn.backends.numba.tiles.dots import emit_walk
-from minicnn.backends.numba.tiles.emulation import REGISTERS_SIZE, SIDE
+from minicnn.backends.numba.tiles.emulation import SIDE
 from minicnn.backends.numba.tiles.path import EMULATED, NONE, TILES, VECTORS, path
 from minicnn.backends.numba.tiles.primitives import SYMBOL, Emulation, Instructions
 
@@ -270,7 +269,7 @@ def multiply_tiles(typingctx, registers, left, right, steps, first, out, area):
     Parameters
     ----------
     registers : 1-D uint8 array
-        See `tile_registers`; configured.
+        A task's memory for `configure`, `REGISTERS_SIZE` bytes; configured.
     left, right, steps : LeftTiles, RightTiles, Steps
     first, out : Sums
         They may be the same, or `first` a row of numbers for all rows: of a bias.
@@ -280,13 +279,14 @@ def multiply_tiles(typingctx, registers, left, right, steps, first, out, area):
 
 
 def _emit_multiply(context, builder, signature, args):
-    plain = Emitter(context, builder, signature.args[4]).plain(signature.args, args)
-    values = [
-        context.make_tuple(builder, kind, value) if isinstance(kind, types.BaseTuple) else value
-        for kind, value in zip(_types(), plain, strict=True)
-    ]
-    _emit_call(builder, "minicnn_multiply_tiles", values)
+    emit_multiply(context, builder, *Emitter(context, builder, signature.args[4]).plain(signature.args, args))
     return context.get_dummy_value()
+
+
+def emit_multiply(context: Any, builder: Any, registers: Any, *operands: tuple[Any, ...]) -> None:
+    """Emit `multiply_tiles`, of tuples of pointers and numbers: loops over blocks compile sooner as LLVM's."""
+    tuples = [context.make_tuple(builder, *pair) for pair in zip(_types()[1:], operands, strict=True)]
+    _emit_call(builder, "minicnn_multiply_tiles", [registers, *tuples])
 
 
 def _emit_call(builder, symbol, values):
@@ -303,12 +303,6 @@ def release(typingctx, registers):
 def _emit_primitive(symbol, context, builder, signature, args):
     _emit_call(builder, symbol, [context.make_array(signature.args[0])(context, builder, args[0]).data])
     return context.get_dummy_value()
-
-
-@inline
-def tile_registers() -> np.ndarray:
-    """A task's memory for `configure` and `multiply_tiles`."""
-    return scratch(REGISTERS_SIZE, np.uint8)
 
 
 @intrinsic

@@ -8,15 +8,18 @@ inner sum, and pack what they need of the left one, so much of k at a time that 
 from typing import NamedTuple
 
 import numpy as np
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 from minicnn.backends import memory
-from minicnn.backends.numba.machine.compiled import borrowing, inline
+from minicnn.backends.numba.machine.compiled import borrowing
+from minicnn.backends.numba.machine.finite import all_finite
 from minicnn.backends.numba.machine.launch import parallel_kernel, serial_kernel
 from minicnn.backends.numba.machine.matrix import floor_of
-from minicnn.backends.numba.machine.memory import copy, fill, filled, scratch
+from minicnn.backends.numba.machine.memory import add, copy, filled, give_back, scratch
 from minicnn.backends.numba.machine.offsets import flat, strides, table_cache, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.tables import laid_out, table_at
+from minicnn.backends.numba.machine.tables import Fields, laid_out, table_at
 from minicnn.backends.numba.tiles.block import (
     DEPTH,
     PRODUCTS,
@@ -28,21 +31,21 @@ from minicnn.backends.numba.tiles.block import (
     Steps,
     Sums,
     configure,
-    multiply_tiles,
+    emit_multiply,
     release,
-    tile_registers,
 )
-from minicnn.backends.numba.tiles.emulation import SIDE
+from minicnn.backends.numba.tiles.emulation import REGISTERS_SIZE, SIDE
+from minicnn.backends.numba.tiles.lanes import Lanes
 from minicnn.backends.numba.tiles.packing import (
-    number,
+    Part,
+    Tiles,
     numbers_of,
     pack_matrix,
-    pack_turned,
+    pack_transposed,
     pieces_of,
-    put,
     put_row,
     split,
-    turn_pairs,
+    take_masked,
 )
 from minicnn.backends.numba.tiles.serving import PIECES
 
@@ -124,7 +127,6 @@ class _Left(NamedTuple):
     row: int  # from row to row of a tile
     down: int  # from tile to tile
     inner: int  # from k tile to k tile
-    turned_rows: np.ndarray  # where each row lies of what is packed turned
 
 
 class Product(NamedTuple):
@@ -172,11 +174,11 @@ def product_of(
 
 
 def _left_of(is_turned):
-    depth, offsets = _TILES_TOGETHER * DEPTH, strides(DEPTH, _ROWS)
+    depth = _TILES_TOGETHER * DEPTH
     if is_turned:
-        return _Left(_ROWS * depth, DEPTH, _TILES_TOGETHER * TILE, TILE, offsets)
+        return _Left(_ROWS * depth, DEPTH, _TILES_TOGETHER * TILE, TILE)
     row = depth + _GAP
-    return _Left(_ROWS * row, row, SIDE * row, DEPTH, offsets)
+    return _Left(_ROWS * row, row, SIDE * row, DEPTH)
 
 
 def _launch(left, right, out, bias, relu, pieces):
@@ -191,20 +193,12 @@ def _launch(left, right, out, bias, relu, pieces):
 # -------------------------------------------------------------------------------------------- the right operand
 
 
-@inline
+@borrowing
 def _pack_columns(task, right, packed, p):
     """One column of tiles: 16 rows of the transposed right operand."""
-    pitch = p.tiles * DEPTH
-    pieces = pieces_of(SIDE * pitch, 0, p.pieces)
-    rows = min(SIDE, p.columns - task * SIDE)
-    if pitch == p.inner:
-        split(right, task * SIDE * pitch, rows * pitch, pieces, 0)
-    for row in range(rows if pitch != p.inner else 0):
-        split(right, (task * SIDE + row) * p.inner, p.inner, pieces, row * pitch)
-    for tile in range(p.tiles * p.pieces):
-        piece, k = tile % p.pieces, tile // p.pieces
-        at = ((k * p.column_tiles + task) * p.pieces + piece) * TILE
-        turn_pairs(pieces.array, piece * pieces.step + k * DEPTH, pitch, packed, at)
+    part = Part(task * SIDE * p.inner, p.inner, min(SIDE, p.columns - task * SIDE), p.inner)
+    size, is_left = p.pieces * TILE, not p.right_is_turned  # False: a constant would compile `pack_transposed` twice
+    pack_transposed(right, part, is_left, Tiles(packed, task * size, p.column_tiles * size, TILE), p.pieces)
 
 
 # --------------------------------------------------------------------------------------------- the left operand
@@ -217,21 +211,15 @@ def _pack_left(left, own, row, rows, first, last, p):
         split(left, (row + r) * p.inner + first, last - first, own, r * p.left.row)
 
 
-@inline
+@borrowing
 def _pack_left_turned(left, own, row, rows, first, last, p):
     """The same of a transposed one, whose rows are k."""
-    pieces = pieces_of(DEPTH * _ROWS, 0, p.pieces)
-    for k in range(first, last, DEPTH):
-        count = min(DEPTH, last - k)
-        if count < DEPTH:
-            fill(pieces.array, 0, len(pieces.array), 0)  # what an earlier tile has left there
-        for i in range(count):
-            split(left, (k + i) * p.rows + row, rows, pieces, i * _ROWS)
-        for r in range(0, rows, SIDE):
-            at = r // SIDE * p.left.down + (k - first) // DEPTH * p.left.inner
-            for piece in range(p.pieces):
-                target, start = at + piece * own.step, piece * pieces.step + r
-                pack_turned(pieces.array, start, p.left.turned_rows, 0, own.array, target)
+    for tile in range((last - first + DEPTH - 1) // DEPTH):
+        k = first + tile * DEPTH
+        part = Part(k * p.rows + row, p.rows, min(DEPTH, last - k), rows)
+        pack_transposed(
+            left, part, p.left_is_turned, Tiles(own.array, tile * p.left.inner, p.left.down, own.step), p.pieces
+        )
 
 
 # --------------------------------------------------------------------------------------------------- the product
@@ -247,6 +235,7 @@ class _Place(NamedTuple):
     first: int  # k tile
     last: int
     width: int  # numbers from row to row of its sums
+    part: int
 
 
 @borrowing
@@ -255,33 +244,50 @@ def _place_of(task, p):
     row, column = block // p.column_blocks * _ROWS, block % p.column_blocks * p.columns_together
     rows, columns = min(_ROWS, p.rows - row), min(p.columns_together, p.columns - column)
     first, last = part * p.tiles // p.parts, (part + 1) * p.tiles // p.parts
-    return _Place(row, rows, column, columns, first, last, p.columns_together)
+    return _Place(row, rows, column, columns, first, last, p.columns_together, part)
+
+
+@intrinsic
+def _add_tiles(typingctx, registers, own, packed, zeros, k, first, sums, place, p):
+    """sums += the products of so many tiles along k as are packed, from tile k on."""
+    return types.void(registers, own, packed, zeros, types.int64, first, sums, place, p), _emit_add_tiles
+
+
+def _emit_add_tiles(context, builder, signature, args):
+    emit = Lanes(context, builder, signature.args[2])
+    registers, own, packed, zeros, k, first, sums, place, pointer = emit.plain(signature.args, args)
+    p = Fields(context, builder, signature.args[8], pointer)
+    zero, side, together, (steps, size) = emit.index(0), emit.index(SIDE), emit.index(_TILES_TOGETHER), p.steps
+    count = builder.sub(place.last, k)
+    count = builder.select(builder.icmp_signed("<", count, together), count, together)
+    last = builder.mul(builder.udiv(size, emit.index(2 * _TILES_TOGETHER)), count)
+    beside = builder.mul(p.pieces, emit.index(TILE))
+    column = emit.sum_of(builder.udiv(place.column, side), (k, p.column_tiles))
+    begins = [builder.icmp_signed("==", k, value) for value in (zero, place.first)]  # with the bias, or with zeros
+
+    def each(end):
+        return cgutils.for_range_slice(builder, zero, end, emit.index(2 * SIDE), zero.type)
+
+    with each(place.rows) as (i, _), each(place.columns) as (j, _):
+        out = Sums(sums, emit.sum_of(j, (i, place.width)), builder.mul(side, place.width), place.width)
+        begin = Sums(zeros, zero, zero, zero), Sums(first, builder.add(place.column, j), zero, zero)
+        begin = (builder.select(begins[0], *pair) for pair in zip(begin[1], begin[0], strict=True))
+        emit_multiply(
+            *(context, builder, registers),
+            LeftTiles(own.array, builder.mul(builder.udiv(i, side), p.left.down), p.left.down, p.left.row),
+            RightTiles(packed, builder.mul(builder.add(column, builder.udiv(j, side)), beside), beside),
+            Steps(steps, zero, last),
+            Sums(*(builder.select(begins[1], *pair) for pair in zip(begin, out, strict=True))),
+            out,
+            Area(*(emit.one_or_two(builder.sub(*pair), SIDE) for pair in ((place.rows, i), (place.columns, j)))),
+        )
+    return context.get_dummy_value()
 
 
 @borrowing
-def _add_tiles(registers, own, packed, zeros, k, first, sums, place, p):
-    """sums += the products of so many tiles along k as are packed, from tile k on."""
-    steps = Steps(p.steps, 0, len(p.steps) // (2 * _TILES_TOGETHER) * min(_TILES_TOGETHER, place.last - k))
-    start, beside = (k * p.column_tiles + place.column // SIDE) * p.pieces * TILE, p.pieces * TILE
-    for i in range(0, place.rows, 2 * SIDE):
-        for j in range(0, place.columns, 2 * SIDE):
-            out = Sums(sums, i * place.width + j, SIDE * place.width, place.width)
-            begin = out if k > place.first else Sums(first, place.column + j, 0, 0) if k == 0 else Sums(zeros, 0, 0, 0)
-            multiply_tiles(
-                registers,
-                LeftTiles(own.array, i // SIDE * p.left.down, p.left.down, p.left.row),
-                RightTiles(packed, start + j // SIDE * beside, beside),
-                steps,
-                begin,
-                out,
-                Area(1 if place.rows - i <= SIDE else 2, 1 if place.columns - j <= SIDE else 2),
-            )
-
-
-@inline
 def _task(task, left, packed, first, out, parts, relu, p):
     """A block of rows and columns of the product, or a part of its sums. Returns whether it is finite."""
-    place, own, registers = _place_of(task, p), pieces_of(p.left.size, 0, p.pieces), tile_registers()
+    place, own, registers = _place_of(task, p), pieces_of(p.left.size, 0, p.pieces), scratch(REGISTERS_SIZE, np.uint8)
     sums, zeros = scratch(_ROWS * place.width, first), filled(2 * SIDE, 0, first)
     configure(registers, SIDE)
     for k in range(place.first, place.last, _TILES_TOGETHER):
@@ -298,25 +304,18 @@ def _task(task, left, packed, first, out, parts, relu, p):
         if p.parts == 1:
             total += put_row(sums, from_sums, place.columns, floor_of(relu, sums), out, at)
         else:
-            copy(
-                sums,
-                from_sums,
-                place.columns,
-                parts,
-                task // (p.row_blocks * p.column_blocks) * p.rows * p.columns + at,
-            )
+            copy(sums, from_sums, place.columns, parts, at + place.part * p.rows * p.columns)
+    give_back((own, registers, sums, zeros))
     return total == 0
 
 
 @borrowing
 def _add_parts(row, parts, out, relu, p):
     """A row of the product, from its parts, added in their order. Returns whether it is finite."""
-    sums, size = parts[row * p.columns : (row + 1) * p.columns], p.rows * p.columns
+    start, size = row * p.columns, p.rows * p.columns
     for part in range(1, p.parts):
-        other = parts[part * size + row * p.columns : part * size + (row + 1) * p.columns]
-        for i in range(p.columns):
-            sums[i] += other[i]
-    return put_row(sums, 0, p.columns, floor_of(relu, sums), out, row * p.columns) == 0
+        add(parts, part * size + start, p.columns, parts, start)
+    return put_row(parts, start, p.columns, floor_of(relu, parts), out, start) == 0
 
 
 @parallel_kernel(uses=TILES_CODE)
@@ -343,16 +342,11 @@ def _product(pool, bias, left, right, out, relu, words):
 @serial_kernel
 def _mask(dy, y, masked, dbias, rows, columns):
     """masked = dy where y is positive or NaN, all if y is empty; dbias = its sums. Returns whether it is finite."""
-    sums, total = filled(columns, 0, np.float32), np.float32(0)
+    sums, line = filled(columns, 0, np.float32), scratch(columns, np.float32)
     for row in range(rows):
         start = row * columns
-        for i in range(columns):
-            value = number(dy, start + i)
-            if len(y) > 0 and number(y, start + i) <= np.float32(0):
-                value = np.float32(0)
-            sums[i] += value
-            put(masked, start + i, value)
-    for i in range(len(dbias)):
-        dbias[i] = sums[i]
-        total += sums[i] * np.float32(0)
-    return total == 0
+        take_masked(dy, y, start, columns, line, 0)
+        add(line, 0, columns, sums, 0)
+        put_row(line, 0, columns, floor_of(False, line), masked, start)
+    copy(sums, 0, len(dbias), dbias, 0)
+    return all_finite(sums, 0, len(dbias))

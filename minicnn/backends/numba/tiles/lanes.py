@@ -53,13 +53,21 @@ class Lanes(Emitter):
         """Sixteen of whatever lies there."""
         return self.builder.load(self.builder.bitcast(pointer, kind.as_pointer()), align=2)
 
+    def halves(self, pointer: Any) -> Any:
+        """Sixteen bfloat16 as they lie."""
+        return self.vector_at(pointer, _HALVES)
+
     def words(self, pointer: ir.Value) -> ir.Value:
         """Sixteen pairs of bfloat16."""
         return self.vector_at(pointer, _WORDS)
 
     def pairs(self, even: ir.Value, odd: ir.Value) -> ir.Value:
         """Sixteen pairs of what lies at two pointers."""
-        low, high = (self.builder.zext(self.vector_at(pointer, _HALVES), _WORDS) for pointer in (even, odd))
+        return self.paired(self.halves(even), self.halves(odd))
+
+    def paired(self, even: Any, odd: Any) -> Any:
+        """Sixteen pairs of two vectors of bfloat16."""
+        low, high = (self.builder.zext(bits, _WORDS) for bits in (even, odd))
         return self.builder.or_(low, self.builder.shl(high, _constant(_WORDS, 16)))
 
     def put(self, values: ir.Value, pointer: ir.Value) -> None:
@@ -83,6 +91,16 @@ class Lanes(Emitter):
     def each_vector(self, count: ir.Value) -> Any:
         """A loop over `count` numbers, vector by vector."""
         return cgutils.for_range_slice(self.builder, self.index(0), count, self.index(SIDE), I64)
+
+    def sum_of(self, start: Any, *products: tuple[Any, Any]) -> Any:
+        """start + the products of some pairs of whole numbers."""
+        for factor, number in products:
+            start = self.builder.add(start, self.builder.mul(factor, number))
+        return start
+
+    def one_or_two(self, left: Any, unit: int) -> Any:
+        """How many tiles a block has, where so much is left and one is so large."""
+        return self.builder.select(self.builder.icmp_signed("<=", left, self.index(unit)), self.index(1), self.index(2))
 
     def transposed(self, rows: list[ir.Value]) -> list[ir.Value]:
         """16 x 16 words: swap the squares off the diagonal, of 1, then 2, 4, 8 rows."""

@@ -9,43 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from minicnn.backends.numba.machine.compiled import borrowing, inline
+from minicnn.backends.numba.machine.fetching import read_ahead
 from minicnn.backends.numba.machine.memory import filled, scratch
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.tiles.block import DEPTH, TILE
 from minicnn.backends.numba.tiles.emulation import SIDE
 from minicnn.backends.numba.tiles.lanes import Lanes, narrowed, widened
-
-
-@intrinsic
-def number(typingctx, array, index):
-    """array[index] as float32, from float32 or bfloat16."""
-
-    def emit(context, builder, signature, args):
-        emitter = Lanes(context, builder, array)
-        pointer, index = emitter.plain(signature.args, args)
-        value = builder.load(emitter.moved(pointer, index))
-        return value if array.dtype == types.float32 else widened(builder, value)
-
-    return types.float32(array, types.int64), emit
-
-
-@intrinsic
-def put(typingctx, array, index, value):
-    """array[index] = value, a float32, into float32 or rounded to bfloat16."""
-
-    def emit(context, builder, signature, args):
-        emitter = Lanes(context, builder, array)
-        pointer, index, value = emitter.plain(signature.args, args)
-        value = value if array.dtype == types.float32 else narrowed(builder, value)
-        builder.store(value, emitter.moved(pointer, index))
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, types.float32), emit
-
 
 # ------------------------------------------------------------------------------------------------------- numbers
 
@@ -74,6 +47,51 @@ def _each_kind(emit, kind, place):
             yield emit.builder.bitcast(place.array, ir.FloatType().as_pointer())
 
 
+@intrinsic
+def convert(typingctx, source, target, start, count):
+    """target[start : start + count] = the same of the source, two `Numbers`; from float32 to float32, rounded too."""
+    return types.void(source, target, types.int64, types.int64), _emit_convert
+
+
+def _emit_convert(context, builder, signature, args):
+    emit = Lanes(context, builder, signature.args[0])
+    source, target, start, count = emit.plain(signature.args, args)
+
+    def is_float(pointer):
+        return pointer.type.pointee == ir.FloatType()
+
+    for x in _each_kind(emit, signature.args[0], source):
+        for y in _each_kind(emit, signature.args[1], target):
+            with emit.each_vector(count) as (i, _):
+                numbers = emit.numbers(emit.moved(x, start, i))
+                if is_float(x) or not is_float(y):
+                    bits = narrowed(builder, numbers)
+                    numbers = widened(builder, bits) if is_float(y) else bits
+                emit.put_counted(numbers, emit.moved(y, start, i), builder.sub(count, i))
+    return context.get_dummy_value()
+
+
+@intrinsic
+def take_masked(typingctx, dy, y, start, count, target, at):
+    """target[at + i], a float32, = dy[start + i] where y[start + i] is positive or NaN, else 0; all if y is empty."""
+    index = types.int64
+    return types.void(dy, y, index, index, target, index), _emit_take
+
+
+def _emit_take(context, builder, signature, args):
+    emit = Lanes(context, builder, signature.args[0])
+    size = context.make_array(signature.args[1])(context, builder, args[1]).nitems
+    dy, y, start, count, target, at = emit.plain(signature.args, args)
+    takes_all = builder.icmp_signed("==", size, emit.index(0))
+    y, zeros = builder.select(takes_all, dy, y), emit.full(0.0)
+    with emit.each_vector(count) as (i, _):
+        values, outputs = (emit.numbers(emit.moved(pointer, start, i)) for pointer in (dy, y))
+        lives = builder.or_(emit.splat(takes_all), builder.fcmp_unordered(">", outputs, zeros))
+        own = builder.select(lives, values, zeros)
+        emit.put_counted(own, emit.moved(target, at, i), builder.sub(count, i))
+    return context.get_dummy_value()
+
+
 class Pieces(NamedTuple):
     """Bfloat16 pieces of an array of some size."""
 
@@ -82,9 +100,9 @@ class Pieces(NamedTuple):
     step: int  # from piece to piece: more than the size, and zeros from there on
 
 
-@inline
+@borrowing
 def pieces_of(size: int, zeros: int, count: int) -> Pieces:
-    """Memory for pieces of so many numbers, with so many zeros behind each; all of it is zero."""
+    """Memory for pieces of so many numbers, with so many zeros behind each; all of it is zero. To be given back."""
     return Pieces(filled(count * (size + zeros), 0, np.uint16), count, size + zeros)
 
 
@@ -153,46 +171,24 @@ def _emit_put_row(context, builder, signature, args):
 # --------------------------------------------------------------------------------------------------------- tiles
 
 
-@intrinsic
-def pack_pairs(typingctx, source, start, rows, first, target, at):
-    """A right tile, 16 rows of 16 pairs, from 32 rows of 16 numbers: those from source[start + rows[first + k]] on."""
-    index = types.int64
-    return types.void(source, index, rows, index, target, index), lambda *args: _emit_pack(*args, is_turned=False)
+def emit_pack(emit: Lanes, source: ir.Value, rows: ir.Value, target: ir.Value, is_turned: bool) -> None:
+    """A right tile, 16 rows of 16 pairs, from 32 rows of 16 numbers: those from source[rows[k]] on; or its transpose.
 
+    That is the left tile of the transposed matrix.
 
-@intrinsic
-def pack_turned(typingctx, source, start, rows, first, target, at):
-    """The left tile of the transposed matrix: 16 rows of 32 numbers, from 32 rows of 16, as `pack_pairs` takes them."""
-    index = types.int64
-    return types.void(source, index, rows, index, target, index), lambda *args: _emit_pack(*args, is_turned=True)
-
-
-def _emit_pack(context, builder, signature, args, is_turned):
-    emit = Lanes(context, builder, signature.args[0])
-    source, start, rows, first, target, at = emit.plain(signature.args, args)
-    source, target = emit.moved(source, start), emit.moved(target, at)
+    Parameters
+    ----------
+    emit : Lanes
+    source, rows, target : LLVM pointers
+        To bfloat16, int64, bfloat16.
+    is_turned : bool
+    """
 
     def pair(number):
-        places = [emit.moved(source, emit.entry(rows, first, 2 * number + odd)) for odd in (0, 1)]
+        places = [emit.moved(source, emit.entry(rows, emit.index(2 * number), odd)) for odd in (0, 1)]
         return emit.pairs(*places)
 
     _put_tile(emit, [pair(number) for number in range(SIDE)], target, is_turned)
-    return context.get_dummy_value()
-
-
-@intrinsic
-def turn_pairs(typingctx, source, start, row, target, at):
-    """A tile whose pairs are those of 16 rows of 32 numbers, transposed; rows are `row` apart."""
-    index = types.int64
-    return types.void(source, index, index, target, index), _emit_turn
-
-
-def _emit_turn(context, builder, signature, args):
-    emit = Lanes(context, builder, signature.args[0])
-    source, start, row, target, at = emit.plain(signature.args, args)
-    pointers = [emit.moved(source, start, builder.mul(row, emit.index(number))) for number in range(SIDE)]
-    _put_tile(emit, [emit.words(pointer) for pointer in pointers], emit.moved(target, at), is_turned=True)
-    return context.get_dummy_value()
 
 
 def _put_tile(emit, rows, target, is_turned):
@@ -201,25 +197,60 @@ def _put_tile(emit, rows, target, is_turned):
         emit.put(row, emit.moved(target, emit.index(DEPTH * number)))
 
 
-@inline
+@borrowing
 def _pack_k_tile(task, source, rows, columns, packed, count):
-    """A row of right tiles, from 32 rows of the matrix."""
-    tiles, own = (columns + SIDE - 1) // SIDE, rows[DEPTH * task : DEPTH * (task + 1)]
-    pieces, places = pieces_of(DEPTH * tiles * SIDE, 0, count), scratch(DEPTH, np.int64)
-    is_block = tiles * SIDE == columns and own[0] >= 0  # without gaps
-    for k in range(1, DEPTH):
-        is_block = is_block and own[k] == own[0] + k * columns
-    if is_block:
-        split(source, own[0], DEPTH * columns, pieces, 0)
-    for k in range(DEPTH):
-        places[k] = k * tiles * SIDE
-        if own[k] >= 0 and not is_block:
-            split(source, own[k], columns, pieces, places[k])
-    at = task * tiles * count * TILE
-    for column in range(0, columns, SIDE):
-        for piece in range(count):
-            pack_pairs(pieces.array, piece * pieces.step + column, places, 0, packed, at)
-            at += TILE
+    _pack_rows(source, rows, DEPTH * task, columns, packed, count)
+
+
+@intrinsic
+def _pack_rows(typingctx, source, rows, first, columns, packed, count):
+    """A row of right tiles, from 32 rows of the matrix: piece by piece in registers, with nothing in between."""
+    index = types.int64
+    return types.void(source, rows, index, index, packed, index), _emit_pack_rows
+
+
+def _emit_pack_rows(context, builder, signature, args):
+    emit = Lanes(context, builder, signature.args[4])
+    source, rows, first, columns, packed, count = emit.plain(signature.args, args)
+    tiles = builder.udiv(builder.add(columns, emit.index(SIDE - 1)), emit.index(SIDE))
+    size = builder.mul(count, emit.index(TILE))  # of a tile's pieces
+    packed = emit.moved(packed, builder.mul(builder.mul(builder.udiv(first, emit.index(DEPTH)), tiles), size))
+    for own in _each_kind(emit, signature.args[0], source):
+        with cgutils.for_range(builder, emit.index(SIDE)) as pair:
+            even = builder.add(first, builder.mul(pair.index, emit.index(2)))
+            two = [_row(emit, own, emit.entry(rows, even, odd), columns) for odd in (0, 1)]
+            target = emit.moved(packed, builder.mul(pair.index, emit.index(DEPTH)))
+            with cgutils.for_range(builder, tiles) as tile:
+                at = builder.mul(tile.index, emit.index(SIDE))
+                numbers = [_numbers_below(emit, row, at, last) for row, last in two]
+                own_target = emit.moved(target, builder.mul(tile.index, size))
+                _put_pieces(emit, numbers, emit.paired, own_target, emit.index(TILE), count)
+    return context.get_dummy_value()
+
+
+def _row(emit, source, start, columns):
+    """(where a row begins, how many numbers it has): none, if it begins at -1."""
+    is_there = emit.builder.icmp_signed(">=", start, emit.index(0))
+    start, columns = (emit.builder.select(is_there, value, emit.index(0)) for value in (start, columns))
+    return emit.moved(source, start), columns
+
+
+def _numbers_below(emit, row, at, last):
+    """Sixteen numbers of a row from `at` on, zeros from `last` on."""
+    left = emit.builder.sub(last, at)  # where none are left, the row's first numbers are read: those surely exist
+    at = emit.builder.select(emit.builder.icmp_signed(">", left, emit.index(0)), at, emit.index(0))
+    numbers = emit.numbers(read_ahead(emit, emit.moved(row, at)))
+    return emit.builder.select(emit.below(left), numbers, emit.full(0.0))
+
+
+def _put_pieces(emit, numbers, joined, target, apart, pieces, number=0):
+    """Pieces of two vectors, joined to words, `apart` from each other."""
+    builder, bits = emit.builder, [narrowed(emit.builder, values) for values in numbers]
+    emit.put(joined(*bits), target)
+    if number < 2:
+        with builder.if_then(builder.icmp_signed(">", pieces, emit.index(number + 1))):
+            left = [builder.fsub(v, widened(builder, b)) for v, b in zip(numbers, bits, strict=True)]
+            _put_pieces(emit, left, joined, emit.moved(target, apart), apart, pieces, number + 1)
 
 
 @inline
@@ -242,3 +273,67 @@ def pack_matrix(pool: int, source: np.ndarray | Numbers, rows: np.ndarray, colum
     packed = scratch(len(rows) * tiles * count * SIDE, np.uint16)
     in_parallel(pool, len(rows) // DEPTH, _pack_k_tile, (source, rows, columns, packed, count))
     return packed
+
+
+class Part(NamedTuple):
+    """Some rows of a matrix."""
+
+    start: int
+    row: int  # from row to row
+    rows: int
+    columns: int
+
+
+class Tiles(NamedTuple):
+    """Where tiles go that lie side by side."""
+
+    array: np.ndarray  # uint16
+    start: int
+    beside: int
+    piece: int  # from piece to piece
+
+
+@borrowing
+def pack_transposed(source: np.ndarray | Numbers, part: Part, is_left: bool, tiles: Tiles, pieces: int) -> None:
+    """Tiles of a part's transpose: left ones of 32 of its rows, each of 16 columns, or right ones of 16 rows by 32."""
+    _pack_transposed(source, part, is_left, tiles, pieces)
+
+
+@intrinsic
+def _pack_transposed(typingctx, source, part, is_left, tiles, pieces):
+    return types.void(source, part, types.boolean, tiles, types.int64), _emit_pack_transposed
+
+
+def _emit_pack_transposed(context, builder, signature, args):
+    emit = Lanes(context, builder, signature.args[3])
+    source, part, is_left, tiles, pieces = emit.plain(signature.args, args)
+    together, width = (builder.select(is_left, *map(emit.index, pair)) for pair in ((2, 1), (SIDE, 2 * SIDE)))
+    count = builder.udiv(builder.add(part.columns, builder.sub(width, emit.index(1))), width)
+    target = emit.moved(tiles.array, tiles.start)
+
+    def joined(first, second):
+        beside = builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(ir.IntType(32), 32), list(range(32))))
+        pairs = emit.paired(first, second)
+        return builder.select(is_left, pairs, builder.bitcast(beside, pairs.type))
+
+    def numbers(own, row, at):
+        """Of two rows, or of two vectors of one."""
+        second = builder.sub(builder.add(row, together), emit.index(1))
+        further = builder.add(at, builder.sub(width, emit.index(SIDE)))
+        for number, column in ((row, at), (second, further)):
+            is_there = builder.icmp_signed("<", number, part.rows)
+            number, last = (builder.select(is_there, v, emit.index(0)) for v in (number, part.columns))
+            yield _numbers_below(emit, emit.moved(own, part.start, builder.mul(number, part.row)), column, last)
+
+    for own in _each_kind(emit, signature.args[0], source):
+        with cgutils.for_range(builder, emit.index(SIDE)) as row, cgutils.for_range(builder, count) as tile:
+            at = builder.mul(tile.index, width)
+            two = list(numbers(own, builder.mul(row.index, together), at))
+            line = builder.add(builder.mul(row.index, emit.index(DEPTH)), builder.mul(tile.index, tiles.beside))
+            _put_pieces(emit, two, joined, emit.moved(target, line), tiles.piece, pieces)
+    with cgutils.for_range(builder, count) as tile, cgutils.for_range(builder, pieces) as piece:
+        place = builder.add(builder.mul(tile.index, tiles.beside), builder.mul(piece.index, tiles.piece))
+        own = emit.moved(target, place)
+        rows = [emit.words(emit.moved(own, emit.index(DEPTH * number))) for number in range(SIDE)]
+        _put_tile(emit, rows, own, is_turned=True)
+    return context.get_dummy_value()

@@ -7,6 +7,7 @@ pytest.importorskip("numba")
 
 from kernel_checks import aligned
 
+from minicnn.backends.numba.machine.finite import all_finite
 from minicnn.backends.numba.machine.launch import parallel_kernel, serial_kernel
 from minicnn.backends.numba.machine.memory import add, copy, part_of, transpose
 from minicnn.backends.numba.tiles.packing import (
@@ -128,3 +129,18 @@ def test_parts_of_arrays(rng, dtype):
     _add(out, source, turned)
     np.testing.assert_array_equal(out, expected)
     np.testing.assert_array_equal(turned, expected_turned)
+
+
+@serial_kernel
+def _is_finite(array, start, count):
+    return all_finite(array, start, count)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bad", [NAN, INF, -INF])
+def test_what_is_not_finite_counts_inside_of_a_part_alone(dtype, bad):
+    for place in range(60):
+        array = aligned(np.full(60, np.finfo(dtype).max, dtype))
+        array[place] = bad
+        for start, count in ((0, 60), (3, 40), (3, 16), (20, 1), (20, 0)):
+            assert _is_finite(array, start, count) == (not start <= place < start + count)

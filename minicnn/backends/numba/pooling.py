@@ -121,51 +121,40 @@ def pooled(y: np.ndarray, winner: np.ndarray | None) -> Pooled:
     return Pooled(y.reshape(-1), flat(winner, np.uint8), winner is not None)
 
 
-@inline
-def pool_cells(
-    images: np.ndarray, start: int, cells: np.ndarray, taps: np.ndarray, channels: int, out: Pooled, at: int, relu: bool
-) -> None:
-    """out = the maximum of each cell and its tap, from element `at` on; cells count from `start`."""
-    width = lanes_of(images)
-    for cell in cells:
-        for column in range(0, channels, width):
-            first, left = start + cell + column, channels - column
-            if len(taps) == 4:
-                _pool_vector(images, first, taps, 4, out, at + column, relu, left)
-            else:
-                _pool_vector(images, first, taps, len(taps), out, at + column, relu, left)
-        at += channels
-
-
 @intrinsic
-def _pool_vector(typingctx, x, start, offsets, taps, out, at, relu, count):
-    """Maximum over `taps` pixels of one vector of channels, with its (first) winner; literal `taps` are unrolled."""
+def pool_cells(typingctx, images, start, cells, taps, channels, out, at, relu):
+    """out = the maximum of each cell and its (first) tap, from element `at` on; cells count from `start`."""
     index = types.int64
-    taps_type = taps if isinstance(taps, types.IntegerLiteral) else index
-    return types.void(x, index, offsets, taps_type, out, index, types.boolean, index), _emit_pool_vector
+    return types.void(images, index, cells, taps, index, out, index, types.boolean), _emit_pool_cells
 
 
-def _emit_pool_vector(context, builder, signature, args):
+def _emit_pool_cells(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
-    x, start, offsets, taps, out, at, relu, count = emit.plain(signature.args, args)
-    x = emit.moved(x, start)
-    first = emit.load(emit.moved(x, builder.load(offsets)))
-    best, best_tap = emit.registers([first, emit.bytes(0)])
+    sizes = [context.make_array(signature.args[i])(context, builder, args[i]).nitems for i in (2, 3)]
+    images, start, cells, taps, channels, out, at, relu = emit.plain(signature.args, args)
+    images, is_square = emit.moved(images, start), builder.icmp_signed("==", sizes[1], emit.index(4))
+    with cgutils.for_range(builder, sizes[0]) as cell, emit.each_vector(channels) as (column, _):
+        x = emit.moved(images, builder.load(emit.moved(cells, cell.index)), column)
+        place = builder.add(builder.add(at, builder.mul(cell.index, channels)), column)
+        with builder.if_else(is_square) as (square, others):
+            for block, count in ((square, emit.index(4)), (others, sizes[1])):
+                with block:
+                    best = _emit_best(emit, x, taps, count)
+                    _store_cell(emit, *best, relu, out, place, builder.sub(channels, column))
+    return context.get_dummy_value()
 
-    def compare(tap):
-        pixels = emit.load(emit.moved(x, builder.load(emit.moved(offsets, tap))))
-        better, better_tap = _better(emit, pixels, builder.trunc(tap, I8), builder.load(best), builder.load(best_tap))
+
+def _emit_best(emit, x, offsets, taps):
+    """Maximum over pixels of one vector of channels, and its tap; a constant number of them is unrolled."""
+    builder, first = emit.builder, emit.load(emit.moved(x, emit.builder.load(offsets)))
+    best, best_tap = emit.registers([first, emit.bytes(0)])
+    with cgutils.for_range(builder, taps, start=emit.index(1)) as loop:
+        pixels = emit.load(emit.moved(x, builder.load(emit.moved(offsets, loop.index))))
+        tap = builder.trunc(loop.index, I8)
+        better, better_tap = _better(emit, pixels, tap, builder.load(best), builder.load(best_tap))
         builder.store(better, best)
         builder.store(better_tap, best_tap)
-
-    if isinstance(signature.args[3], types.IntegerLiteral):
-        for tap in range(1, signature.args[3].literal_value):
-            compare(emit.index(tap))
-    else:
-        with cgutils.for_range(builder, taps, start=emit.index(1)) as loop:
-            compare(loop.index)
-    _store_cell(emit, builder.load(best), builder.load(best_tap), relu, out, at, count)
-    return context.get_dummy_value()
+    return builder.load(best), builder.load(best_tap)
 
 
 def _better(emit, pixels, tap, best, best_tap):

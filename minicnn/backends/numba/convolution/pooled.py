@@ -33,7 +33,7 @@ from minicnn.backends.numba.machine.offsets import (
     zero_row,
 )
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.vectors import I8, Emitter, lanes_of
+from minicnn.backends.numba.machine.vectors import I8, Emitter
 from minicnn.backends.numba.pooling import Pooled, pool_cells
 from minicnn.geometry import Window
 
@@ -214,43 +214,34 @@ def kernel_gradient(
     return _kernel_gradient.launch(time, *arrays, chunks, *tables, bands, chunks=chunks.count)
 
 
-@inline
-def spread_cells(
-    gradient: Winners, at: int, cells: np.ndarray, taps: np.ndarray, filters: int, target: np.ndarray, sums: np.ndarray
-) -> None:
-    """target[pixel] = dy where the pixel is its cell's winner, else 0, for all of an image's cells; and their sum.
-
-    Writes whole vectors of filters.
-    """
-    for cell in cells:
-        for column in range(0, filters, lanes_of(target)):
-            _spread(gradient, at + column, taps, len(taps), target, cell + column, sums, column, filters - column)
-        at += filters
-
-
 @intrinsic
-def _spread(typingctx, gradient, at, offsets, taps, target, cell, sums, column, count):
-    """target[cell + offsets[t]] = dy where t is the winner, else 0, for every tap: a vector of filters of one cell.
+def spread_cells(typingctx, gradient, at, cells, taps, filters, target, sums):
+    """target[pixel] = dy where the pixel is its cell's winner, else 0, for all of an image's cells; sums += all dy.
 
-    Adds up what it has spread: sums[column :] += dy where there is a winner, `count` filters.
+    `gradient` is a `Winners`, read from element `at` on. Writes whole vectors of filters.
     """
     index = types.int64
-    return types.void(gradient, index, offsets, index, target, index, sums, index, index), _emit_spread
+    return types.void(gradient, index, cells, taps, index, target, sums), _emit_spread
 
 
 def _emit_spread(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
-    gradient, at, offsets, taps, target, cell, sums, column, count = emit.plain(signature.args, args)
-    values, zero = emit.load(emit.moved(gradient.dy, at)), emit.full(0.0)
-    tap_of_winner = emit.load_bytes(emit.moved(gradient.winner, at))
-    target, sums = emit.moved(target, cell), emit.moved(sums, column)
-    with cgutils.for_range(builder, taps) as loop:
-        won = builder.icmp_unsigned("==", tap_of_winner, emit.splat(builder.trunc(loop.index, I8)))
-        pixel = emit.moved(target, builder.load(emit.moved(offsets, loop.index)))
-        emit.store(builder.select(won, values, zero), pixel)
-    live = builder.icmp_unsigned("<", tap_of_winner, emit.splat(builder.trunc(taps, I8)))
-    total = builder.fadd(emit.load(sums), builder.select(live, values, zero))
-    emit.store_counted(total, sums, count)
+    sizes = [context.make_array(signature.args[i])(context, builder, args[i]).nitems for i in (2, 3)]
+    gradient, at, cells, taps, filters, target, sums = emit.plain(signature.args, args)
+    zero, count = emit.full(0.0), builder.trunc(sizes[1], I8)
+    with cgutils.for_range(builder, sizes[0]) as cell, emit.each_vector(filters) as (column, _):
+        place = builder.add(builder.add(at, builder.mul(cell.index, filters)), column)
+        values = emit.load(emit.moved(gradient.dy, place))
+        tap_of_winner = emit.load_bytes(emit.moved(gradient.winner, place))
+        own = emit.moved(target, builder.load(emit.moved(cells, cell.index)), column)
+        with cgutils.for_range(builder, sizes[1]) as tap:
+            won = builder.icmp_unsigned("==", tap_of_winner, emit.splat(builder.trunc(tap.index, I8)))
+            pixel = emit.moved(own, builder.load(emit.moved(taps, tap.index)))
+            emit.store(builder.select(won, values, zero), pixel)
+        live = builder.icmp_unsigned("<", tap_of_winner, emit.splat(count))
+        own_sums = emit.moved(sums, column)
+        total = builder.fadd(emit.load(own_sums), builder.select(live, values, zero))
+        emit.store_counted(total, own_sums, builder.sub(filters, column))
     return context.get_dummy_value()
 
 

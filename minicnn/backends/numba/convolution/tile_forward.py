@@ -17,6 +17,7 @@ from minicnn.backends.numba.machine.matrix import floor_of
 from minicnn.backends.numba.machine.memory import copy, filled, give_back, part_of, scratch
 from minicnn.backends.numba.machine.offsets import flat, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.self_contained import Plain
 from minicnn.backends.numba.machine.tables import table_at
 from minicnn.backends.numba.pooling import Pooled, pool_cells
 from minicnn.backends.numba.tiles.block import TILES_CODE, configure, release
@@ -107,7 +108,7 @@ def _chunk(chunk, x, packed, first, out, relu, chunks, tables):
     return total == 0
 
 
-@parallel_kernel(typed=2, uses=TILES_CODE)
+@parallel_kernel(typed=2, uses=TILES_CODE, compiler=Plain)
 def _conv2d(pool, x, y, kernel, bias, winner, keeps_winner, relu, chunks, words):
     """Returns whether all outputs are finite."""
     tables, out = table_at(words, 0, Forward), Pooled(y, winner, keeps_winner)

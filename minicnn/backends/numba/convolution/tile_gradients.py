@@ -11,7 +11,6 @@ import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from minicnn.backends.numba.convolution.gradients import Masked, masked_pixels
 from minicnn.backends.numba.convolution.pooled import Winners, spread_cells
 from minicnn.backends.numba.convolution.tile_forward import product_time
 from minicnn.backends.numba.convolution.tile_images import (
@@ -28,9 +27,10 @@ from minicnn.backends.numba.machine.compiled import borrowing, inline
 from minicnn.backends.numba.machine.finite import all_finite
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import floor_of
-from minicnn.backends.numba.machine.memory import fill, filled, give_back, part_of, scratch, transpose
+from minicnn.backends.numba.machine.memory import add, fill, filled, give_back, part_of, scratch, transpose
 from minicnn.backends.numba.machine.offsets import flat, outer_sum, strides, table_cache
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.self_contained import Plain
 from minicnn.backends.numba.machine.tables import Fields, laid_out, table_at
 from minicnn.backends.numba.tiles.block import (
     DEPTH,
@@ -133,8 +133,8 @@ def _load_masked(incoming, image, t, rows, framed, dbias):
     for line in range(frame.rows):
         start = (image * frame.rows + line) * frame.row_size
         take_masked(incoming.dy, incoming.y, start, frame.row_size, rows, 0)
-        own = Masked(rows, rows, False)
-        masked_pixels(own, 0, frame.row_size // t.filters, rows, 0, t.filters, dbias)  # adds up
+        for pixel in range(frame.row_size // t.filters):
+            add(rows, pixel * t.filters, t.filters, dbias, 0)
         split(rows, 0, frame.row_size, framed, frame.first + line * frame.padded_row)
 
 
@@ -323,7 +323,7 @@ def _chunk(chunk, x, packed, incoming, sums, chunks, t):
     return total == 0 and all_finite(dbias, 0, len(dbias))
 
 
-@parallel_kernel(typed=2, uses=TILES_CODE)
+@parallel_kernel(typed=2, uses=TILES_CODE, compiler=Plain)
 def _conv2d_backward(pool, x, dy, y, winner, cells, kernel, out, chunks, words):
     """Returns whether all gradients are finite."""
     incoming, t = Incoming(dy, y, winner, table_at(cells, 0, Cells)), table_at(words, 0, Backward)

@@ -29,12 +29,11 @@ def all_finite(typingctx, array, start, count):
 def _emit_part_finite(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     array, start, count = emit.plain(signature.args, args)
-    array, zero = emit.moved(array, start), ir.Constant(emit.vector.element, 0)
-    (total,) = emit.registers([zero])
-    with cgutils.for_range(builder, count) as loop:
-        product = builder.fmul(builder.load(emit.moved(array, loop.index)), zero)  # NaN for NaN and infinity
-        builder.store(builder.fadd(builder.load(total), product, flags=("reassoc", "nsz")), total)
-    return builder.fcmp_ordered("==", builder.load(total), zero)
+    (answer,) = emit.registers([cgutils.true_bit])
+    with emit.each_vector(count) as (i, _):
+        is_finite = emit_all_finite(emit, [emit.load(emit.moved(array, start, i))], builder.sub(count, i))
+        builder.store(builder.and_(builder.load(answer), is_finite), answer)
+    return builder.load(answer)
 
 
 def emit_all_finite(emit: Emitter, vectors: list[ir.Value], count: ir.Value) -> ir.Value:

@@ -43,10 +43,19 @@ class Kernel:
         Whether it has loops for several threads, see `in_parallel`.
     uses : sequence of SharedCode
         What it calls, for the element type of its first argument.
+    compiler : class
+        `SelfContained`, or `Plain`.
     """
 
-    def __init__(self, function: Callable, typed: int = 1, parallel: bool = True, uses: Sequence[SharedCode] = ()):
-        self._dispatcher = njit(pipeline_class=SelfContained, **OPTIONS)(function)
+    def __init__(
+        self,
+        function: Callable,
+        typed: int = 1,
+        parallel: bool = True,
+        uses: Sequence[SharedCode] = (),
+        compiler: type[SelfContained] = SelfContained,
+    ):
+        self._dispatcher = njit(pipeline_class=compiler, **OPTIONS)(function)
         self._typed, self._parallel, self._uses = typed, parallel, uses
         self._entries = {}
 
@@ -154,9 +163,12 @@ def serial_kernel(function: Callable | None = None, *, typed: int = 1) -> Any:
     return Kernel(function, typed, parallel=False) if function else lambda f: Kernel(f, typed, parallel=False)
 
 
-def parallel_kernel(function: Callable | None = None, *, typed: int = 1, uses: Sequence[SharedCode] = ()) -> Any:
-    """Decorator: a kernel with loops that run on several threads; its first parameter is the pool."""
-    return Kernel(function, typed, uses=uses) if function else lambda f: Kernel(f, typed, uses=uses)
+def parallel_kernel(function: Callable | None = None, *, typed: int = 1, **options: Any) -> Any:
+    """Decorator: a kernel with loops that run on several threads; its first parameter is the pool.
+
+    `options` are others of `Kernel`.
+    """
+    return Kernel(function, typed, **options) if function else lambda f: Kernel(f, typed, **options)
 
 
 def _kind_of(argument):

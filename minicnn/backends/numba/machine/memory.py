@@ -104,7 +104,7 @@ def _emit_copy(context, builder, signature, args):
 
 @intrinsic
 def add(typingctx, source, start, count, target, at):
-    """target[at : at + count] += source[start : start + count]. (Loops over slices take far longer to compile.)"""
+    """target[at : at + count] += source[start : start + count]. (A loop over slices takes far longer to compile.)"""
     index = types.int64
     return types.void(source, index, index, target, index), _emit_add
 
@@ -113,9 +113,10 @@ def _emit_add(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     source, start, count, target, at = emit.plain(signature.args, args)
     source, target = emit.moved(source, start), emit.moved(target, at)
-    with cgutils.for_range(builder, count) as loop:
-        place = emit.moved(target, loop.index)
-        builder.store(builder.fadd(builder.load(place), builder.load(emit.moved(source, loop.index))), place)
+    with emit.each_vector(count) as (i, _):
+        place = emit.moved(target, i)
+        total = builder.fadd(emit.load(place), emit.load(emit.moved(source, i)))
+        emit.store_counted(total, place, builder.sub(count, i))
     return context.get_dummy_value()
 
 

@@ -6,6 +6,7 @@ out*, the tuple is one array of int64: numbers, tuples within it in their place,
 counted from there, and how long it is; tables follow. So a tuple's words may lie anywhere, in another one's table too.
 """
 
+from functools import cache
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -49,20 +50,24 @@ class Table(types.Type):
 
     def place(self, name: str) -> int:
         """How many words lie before a field."""
-        hints = get_type_hints(self.kind)
+        hints = _hints(self.kind)
         return sum(map(_words, list(hints.values())[: list(hints).index(name)]))
 
     def field(self, name: str) -> types.Type | None:
         """The type of a field; None where there is none of this name."""
-        hint = get_type_hints(self.kind).get(name)
+        hint = _hints(self.kind).get(name)
         if hint is None or hint is np.ndarray:
             return hint and _TABLE
         return Table(hint) if issubclass(hint, tuple) else {int: types.int64, bool: types.boolean}[hint]
 
 
+_hints = cache(get_type_hints)  # of a class: they are asked for whenever a field is read
+
+
+@cache
 def _words(hint):
     if issubclass(hint, tuple):
-        return sum(map(_words, get_type_hints(hint).values()))
+        return sum(map(_words, _hints(hint).values()))
     return 2 if hint is np.ndarray else 1
 
 

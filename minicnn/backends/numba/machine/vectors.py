@@ -144,6 +144,10 @@ class Emitter:
             self.builder.store(value, register)
         return registers
 
+    def each_vector(self, count: Any) -> Any:
+        """A loop over `count` numbers, vector by vector."""
+        return cgutils.for_range_slice(self.builder, self.index(0), count, self.index(self.lanes), I64)
+
     @contextmanager
     def loop(self, first: ir.Value, last: ir.Value, unrolls: bool) -> Iterator[cgutils.Loop]:
         """A loop from `first` to below `last`; LLVM may write out several turns of it, or not.

@@ -19,6 +19,7 @@ from minicnn.backends.numba.machine.matrix import floor_of
 from minicnn.backends.numba.machine.memory import add, copy, filled, give_back, scratch
 from minicnn.backends.numba.machine.offsets import flat, strides, table_cache, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
+from minicnn.backends.numba.machine.self_contained import Plain
 from minicnn.backends.numba.machine.tables import Fields, laid_out, table_at
 from minicnn.backends.numba.tiles.block import (
     DEPTH,
@@ -318,7 +319,7 @@ def _add_parts(row, parts, out, relu, p):
     return put_row(parts, start, p.columns, floor_of(relu, parts), out, start) == 0
 
 
-@parallel_kernel(uses=TILES_CODE)
+@parallel_kernel(uses=TILES_CODE, compiler=Plain)
 def _product(pool, bias, left, right, out, relu, words):
     """Returns whether all of it is finite."""
     p = table_at(words, 0, Product)

@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-from minicnn.backends.numba.machine.vectors import I64, Emitter
+from minicnn.backends.numba.machine.vectors import Emitter
 from minicnn.backends.numba.tiles.emulation import SIDE
 
 _I16, _I32, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
@@ -87,10 +87,6 @@ class Lanes(Emitter):
                 name = f"llvm.masked.store.v16{'i16' if values.type == _HALVES else 'f32'}.p0"
                 function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
                 self.builder.call(function, [values, target, ir.Constant(_I32, 2), mask])
-
-    def each_vector(self, count: ir.Value) -> Any:
-        """A loop over `count` numbers, vector by vector."""
-        return cgutils.for_range_slice(self.builder, self.index(0), count, self.index(SIDE), I64)
 
     def sum_of(self, start: Any, *products: tuple[Any, Any]) -> Any:
         """start + the products of some pairs of whole numbers."""

@@ -222,6 +222,34 @@ def mutate_zip(data, rng):
     return target.getvalue()
 
 
+def mutate_npz(data, rng):
+    """As `mutate_zip`, a header of an array edited, or the numbers of another array behind it."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [(info.filename, archive.read(info)) for info in archive.infolist()]
+    number = rng.randrange(len(members))
+    name, content = members[number]
+    end = content.find(b"\n") + 1
+    if rng.random() < 0.4 or not name.endswith(".npy"):
+        return mutate_zip(data, rng) if rng.random() < 0.5 else mutate_bytes(data, rng)
+    described = content[10:end]
+    old, new = rng.choice(
+        (
+            (b"(", rng.choice((b"(-1, ", b"(99999999999, ", b"(0, ", b"(2**60, ", b"((", b"(" * 3000, b"(1e9, "))),
+            (b"'<", rng.choice((b"'>", b"'|O", b"'V", b"'<M", b"'<U9999999", b"'"))),
+            (b"False", rng.choice((b"True", b"None", b"0", b"__import__('os').system('touch hostile')"))),
+            (b"shape", rng.choice((b"form", b"descr", b"x" * 60_000))),
+        )
+    )
+    described = described.replace(old, new, 1)
+    length = rng.choice((len(described), len(described), 0, 65_535))
+    members[number] = name, content[:8] + length.to_bytes(2, "little") + described + content[end:]
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+        for name, content in members:
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return target.getvalue()
+
+
 def mutate_hdf5(data, rng):
     """A link, a data set or an attribute replaced by something that HDF5 allows and no model needs."""
     import h5py
@@ -575,6 +603,59 @@ def make_onnx(folder):
     return sorted(folder.iterdir())
 
 
+def make_numbers(folder):
+    """Write ``tf.train.Checkpoint``'s file of the small models."""
+    from minicnn.keras.tensorflow import train
+
+    train.Checkpoint(**small_models()).write(folder / "numbers")
+    return sorted(folder.iterdir())
+
+
+def open_numbers(path):
+    """Restore it: all as before, or all of the file's."""
+    from minicnn.keras.tensorflow import train
+
+    models = _cache.setdefault("models", small_models())
+    before = {name: model.get_weights() for name, model in models.items()}
+    try:
+        train.Checkpoint(**models).restore(str(path).removesuffix(".npz"))
+    except ValueError:
+        for name, model in models.items():
+            same = map(np.array_equal, before[name], model.get_weights())
+            assert all(same), "half restored"
+        raise
+
+
+def make_elements(folder):
+    """Write a data set as ``Dataset.save`` does."""
+    images = {"x": np.ones((4, 3, 3), "float32"), "name": np.array(list("abcd"))}
+    mc.data.Dataset.from_tensor_slices((images, [1, 2, 3, 4])).save(folder)
+    return sorted(folder.iterdir())
+
+
+def open_elements(path):
+    """``Dataset.load``, and one pass."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(path, Path(folder) / "elements.zip")
+        for element in mc.data.Dataset.load(folder):
+            assert element is not None
+
+
+def make_mnist(folder):
+    """Keras's file of MNIST, small."""
+    images, labels = np.ones((5, 28, 28), np.uint8), np.arange(5, dtype=np.uint8)
+    np.savez_compressed(folder / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    return sorted(folder.iterdir())
+
+
+def open_mnist(path):
+    """`keras.datasets.mnist.load_data` of the file."""
+    from minicnn.keras.datasets import mnist
+
+    for part in mnist.load_data(path):
+        assert all(array.dtype.kind in "biufcSU" for array in part)
+
+
 def make_idx(folder):
     """Images, plain and compressed."""
     content = struct.pack(">4B3I", 0, 0, 8, 3, 5, 28, 28) + bytes(range(256)) * 15 + bytes(80)
@@ -678,6 +759,11 @@ FORMATS = {
         ".weights.h5", make_weights(".weights.h5"), open_weights, mutators=(mutate_hdf5,), needs=("h5py",)
     ),
     "onnx": Format(".onnx", make_onnx, open_onnx, mutators=(mutate_onnx,), needs=("onnx",)),
+    "checkpoint of numbers": Format(
+        ".npz", make_numbers, open_numbers, ValueError, (mutate_npz,)
+    ),  # another network's is a ValueError, too
+    "data set": Format(".zip", make_elements, open_elements, mutators=(mutate_npz,), opens_more=True),
+    "mnist.npz": Format(".npz", make_mnist, open_mnist, mutators=(mutate_npz,)),
     "idx": Format("", make_idx, open_idx, DataError, (mutate_gzip,)),
     "cifar-10": Format(".tar.gz", make_cifar, open_cifar, DataError, (mutate_tar, mutate_gzip)),
     "download": Format(".gz", make_download, open_download, DataError, (truncate,), opens_more=True),

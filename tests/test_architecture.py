@@ -61,6 +61,7 @@ ROOMS = (
         "keywords",
         "locks",
         "nested",
+        "numpy_archive",
         "on_host",
         "processors",
         "recorded_methods",

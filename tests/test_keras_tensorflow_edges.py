@@ -763,3 +763,31 @@ def test_records_in_a_list_are_parsed_whole():
         lambda one: tf.io.parse_single_example(one, {"x": tf.io.FixedLenFeature([], tf.int64)})["x"]
     )
     assert list(parsed) == [0]
+
+
+def dense(units):
+    """A model of one layer, for three numbers."""
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(units)])
+
+
+def test_a_checkpoint_of_another_network_changes_nothing(tmp_path):
+    tf.train.Checkpoint(first=dense(2), second=dense(2)).write(tmp_path / "kept")
+    first, second = dense(2), dense(5)
+    before = first.get_weights()
+    with pytest.raises(ValueError, match="'second' is another network's"):
+        tf.train.Checkpoint(first=first, second=second).restore(tmp_path / "kept")
+    for own, other in zip(first.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no archive"])
+def test_a_damaged_checkpoint_is_named(content, tmp_path):
+    (tmp_path / "kept.npz").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read: expected an archive that is whole"):
+        tf.train.Checkpoint(model=dense(2)).restore(tmp_path / "kept")
+
+
+def test_a_checkpoint_runs_nothing(tmp_path):
+    np.savez(tmp_path / "kept.npz", **{"model:000000": np.array([print], object)}, allow_pickle=True)
+    with pytest.raises(ValueError, match="numbers and text"):
+        tf.train.Checkpoint(model=dense(2)).restore(tmp_path / "kept")

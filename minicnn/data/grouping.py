@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn import numpy_archive
 from minicnn import random as seeds
 from minicnn.checks import check_positive_int
 from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _FILE = "elements.zip"
 _STRUCTURE = "structure.json"
+_MOST = 1 << 20  # bytes of it
 
 
 class Grouping:
@@ -224,15 +226,11 @@ class Grouping:
         source = Path(path, _FILE)
         if not source.exists():
             raise FileNotFoundError(f"a folder that Dataset.save has written has {_FILE} in it. Received: {source}")
-        try:
-            with zipfile.ZipFile(source) as file:
-                kept = json.loads(file.read(_STRUCTURE))
-            structure, count = kept["structure"], int(kept["count"])
-        except (zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise FileFormatError(f"{source} is no file that Dataset.save has written: {error}") from error
+        with numpy_archive.opened(source, f"{source} is no file that Dataset.save has written") as file:
+            structure, count = _described(file)
 
         def elements():
-            with zipfile.ZipFile(source) as file:
+            with numpy_archive.opened(source, f"{source} cannot be read") as file:
                 for number in range(count):
                     yield _read(file, structure, number)
 
@@ -257,11 +255,35 @@ def _written(file, element, number) -> Any:
     return described(element)
 
 
+def _described(file) -> tuple[Any, int]:
+    """The structure of elements, and how many there are."""
+    info = file.getinfo(_STRUCTURE)
+    if info.file_size > _MOST:
+        raise FileFormatError(f"{_STRUCTURE} may have {_MOST} bytes. Received: {info.file_size}")
+    with file.open(info) as member:
+        try:
+            kept = json.loads(member.read(_MOST))
+        except ValueError as error:
+            raise FileFormatError(f"{_STRUCTURE} is no JSON: {error}") from None
+    if not isinstance(kept, dict) or not isinstance(kept.get("count"), int) or not _is_structure(kept.get("structure")):
+        raise FileFormatError(f"{_STRUCTURE} says no structure and number of elements. Received: {str(kept)[:80]}")
+    return kept["structure"], kept["count"]
+
+
+def _is_structure(part) -> bool:
+    """Whether it is what `_written` gives."""
+    if not isinstance(part, dict):
+        return isinstance(part, int)
+    parts = part.get("dict", part.get("tuple"))
+    return isinstance(parts, dict if "dict" in part else list) and all(
+        map(_is_structure, parts.values() if "dict" in part else parts)
+    )
+
+
 def _read(file, structure, number) -> Element:
     """One element of a file."""
     if isinstance(structure, int):
-        with file.open(f"{number}/{structure}.npy") as part:
-            return np.lib.format.read_array(part, allow_pickle=False)
+        return numpy_archive.read_array(file, f"{number}/{structure}.npy")
     if "dict" in structure:
         return {key: _read(file, each, number) for key, each in structure["dict"].items()}
     return tuple(_read(file, each, number) for each in structure["tuple"])

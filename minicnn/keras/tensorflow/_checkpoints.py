@@ -10,6 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from minicnn import numpy_archive
+from minicnn.errors import FileFormatError
 from minicnn.keras import _applied, _optimizer_variables
 from minicnn.optimizers import Optimizer
 from minicnn.parameters import Weight
@@ -60,16 +62,19 @@ class Checkpoint:
         ------
         FileNotFoundError
             If there is no such file.
+        FileFormatError
+            If it is damaged, or not what `write` has written; nothing has changed then.
         ValueError
             If it is of other objects, or of weights of other shapes.
         """
         if save_path is None:
             return self
-        with np.load(f"{os.fspath(save_path)}.npz", allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = _read(f"{os.fspath(save_path)}.npz")
+        parts = {name: [arrays[k] for k in sorted(arrays) if k.split(":")[0] == name] for name in self._objects}
         for name, thing in self._objects.items():
-            own = [arrays[key] for key in sorted(k for k in arrays if k.split(":")[0] == name)]
-            _take(name, thing, own)
+            _check(name, thing, parts[name])
+        for name, thing in self._objects.items():
+            _take(name, thing, parts[name])
         number = re.search(r"-(\d+)$", os.fspath(save_path))
         self._count = int(number[1]) if number else self._count
         return self
@@ -143,6 +148,23 @@ def _list(folder, names):
     part = folder / f"{_INDEX}.part"
     part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     os.replace(part, folder / _INDEX)
+
+
+def _read(path) -> dict[str, np.ndarray]:
+    """The arrays of a file."""
+    with numpy_archive.opened(path, f"the checkpoint {path} cannot be read") as archive:
+        arrays = numpy_archive.arrays_of(archive)
+        if odd := [key for key, array in arrays.items() if array.dtype.kind not in "biuf"]:
+            raise FileFormatError(f"expected arrays of numbers. Received: {odd[0]!r} of {arrays[odd[0]].dtype}")
+        return arrays
+
+
+def _check(name, thing, arrays):
+    """Raise `ValueError` if arrays have other shapes than a thing's: before the first thing is changed."""
+    own = [] if isinstance(thing, Optimizer) else [array.shape for _, array in _numbers(name, thing)]
+    given = [array.shape for array in arrays]
+    if len(own) == len(given) and (odd := [pair for pair in zip(own, given, strict=True) if pair[0] != pair[1]]):
+        raise ValueError(f"the checkpoint's '{name}' is another network's: expected {odd[0][0]}. Received: {odd[0][1]}")
 
 
 def _numbers(name, thing) -> Iterator[tuple[str, np.ndarray]]:

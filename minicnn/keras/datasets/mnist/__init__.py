@@ -2,9 +2,8 @@
 
 import os
 
-import numpy as np
-
 from minicnn import datasets as _core
+from minicnn import numpy_archive
 from minicnn.hints import FilePath, Split
 
 __all__ = ["load_data"]
@@ -21,6 +20,7 @@ def load_data(path: FilePath = "mnist.npz", data_dir: FilePath | None = None) ->
         As for `minicnn.datasets.mnist.load_data`.
     """
     if data_dir is None and os.path.isfile(path):
-        with np.load(path, allow_pickle=False) as file:
-            return (file["x_train"], file["y_train"]), (file["x_test"], file["y_test"])
+        with numpy_archive.opened(path, f"{path} cannot be read as Keras's file of MNIST") as archive:
+            arrays = numpy_archive.arrays_of(archive, ("x_train", "y_train", "x_test", "y_test"))
+        return (arrays["x_train"], arrays["y_train"]), (arrays["x_test"], arrays["y_test"])
     return _core.mnist.load_data(*() if data_dir is None else (data_dir,))

@@ -393,11 +393,11 @@ class Sequence:
     Parameters
     ----------
     workers, use_multiprocessing, max_queue_size : optional
-        Keras's; not used.
+        Keras's; kept, and not used.
     """
 
     def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
-        pass
+        self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
 
     def __len__(self) -> int:
         raise self._unwritten("__len__(self), the number of batches")

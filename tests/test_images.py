@@ -289,8 +289,13 @@ def test_flow_gives_the_data_in_batches():
     assert list(np.concatenate([next(flow)[1] for _ in range(3)])) != list(labels)
     again = ImageDataGenerator().flow(x, y, batch_size=4, seed=1)
     assert list(next(again)[1]) == list(labels[:4])
-    parts = [ImageDataGenerator(validation_split=0.2).flow(x, y, subset=s).n for s in ("training", "validation")]
+    parts = [
+        ImageDataGenerator(validation_split=0.2).flow(x, y, subset=s, ignore_class_split=True).n
+        for s in ("training", "validation")
+    ]
     assert parts == [9, 2]
+    with pytest.raises(ValueError, match="the same classes: shuffle x and y first"):
+        ImageDataGenerator(validation_split=0.2).flow(x, y, subset="training")
     again.shuffle, again.index_array = False, None  # as Keras's users ask for the order of the files
     assert np.concatenate([again[i][1] for i in range(3)]).tolist() == list(range(11))
     weighted = ImageDataGenerator().flow(x, y, sample_weight=y * 2.0, shuffle=False)[0]

@@ -12,12 +12,13 @@ import numpy as np
 from minicnn import random
 from minicnn.checks import check_choice, check_number, real_array
 from minicnn.console import say
-from minicnn.errors import DataError, ShapeError
+from minicnn.errors import ShapeError
 from minicnn.geometry import FILL_MODES
 from minicnn.images.files import EXTENSIONS
 from minicnn.images.folders import list_classes
-from minicnn.images.iterators import CLASS_MODES, MODES_OF_FOLDERS, FileIterator, NumpyArrayIterator, targets_in_table
-from minicnn.images.transforms import Transform, transformed
+from minicnn.images.iterators import CLASS_MODES, MODES_OF_FOLDERS, FileIterator, NumpyArrayIterator
+from minicnn.images.tables import check_classes_of_parts, pictures_in_table, targets_in_table, weights_in_table
+from minicnn.images.transforms import Transform, as_dtype_of, check_pair_of, one_image, shift, transformed, whitening
 from minicnn.user_warnings import warn_user
 
 Range = float | Sequence[float]
@@ -34,7 +35,8 @@ class ImageDataGenerator:
     samplewise_center, samplewise_std_normalization : bool, default False
         The same for each image on its own.
     zca_whitening : bool, default False
-        Decorrelate the pixels (Krizhevsky: "Learning multiple layers of features from tiny images", 2009); `fit` first.
+        Decorrelate the pixels (Krizhevsky: "Learning multiple layers of features from tiny images", 2009) instead of
+        dividing by their deviation; `fit` first.
     zca_epsilon : float, default 1e-6
     rotation_range : float, default 0
         Degrees to either side.
@@ -96,6 +98,7 @@ class ImageDataGenerator:
     interpolation_order: int = 1
     dtype: str | None = None
     _list_classes = staticmethod(list_classes)
+    _extensions = (*EXTENSIONS, ".ppm", ".tif", ".tiff")
 
     def __post_init__(self) -> None:
         check_choice("fill_mode", self.fill_mode, FILL_MODES)
@@ -107,16 +110,20 @@ class ImageDataGenerator:
         check_choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
         if not 0 <= check_number("validation_split", self.validation_split) < 1:
             raise ValueError(f"validation_split is from 0 to below 1. Received: {self.validation_split}")
+        check_choice("interpolation_order", self.interpolation_order, (0, 1))
         if isinstance(self.zoom_range, int | float):
             self.zoom_range = (1 - self.zoom_range, 1 + self.zoom_range)
-        self.zoom_range = _range("zoom_range", self.zoom_range)
+        self.zoom_range = check_pair_of("zoom_range", self.zoom_range)
         if self.brightness_range is not None:
-            self.brightness_range = _range("brightness_range", self.brightness_range)
+            self.brightness_range = check_pair_of("brightness_range", self.brightness_range)
         self.featurewise_center |= self.featurewise_std_normalization or self.zca_whitening
+        if self.zca_whitening and self.featurewise_std_normalization:
+            warn_user("zca_whitening=True takes the place of featurewise_std_normalization=True, which is left out")
+            self.featurewise_std_normalization = False
         self.samplewise_center |= self.samplewise_std_normalization
         self.mean: np.ndarray | None = None
         self.std: np.ndarray | None = None
-        self._whitening = None
+        self.zca_whitening_matrix: np.ndarray | None = None
 
     # --------------------------------------------------------------------------------------------------- sources
 
@@ -146,13 +153,22 @@ class ImageDataGenerator:
         seed : int, optional
         save_to_dir, save_prefix, save_format : str, optional
             Where the images are written, for looking at them.
+        ignore_class_split : bool, default False
+            Whether the parts may have different classes.
         subset : {"training", "validation"}, optional
             The last, or the first `validation_split` of the data.
+
+        Raises
+        ------
+        ValueError
+            If the two parts have different classes, as those of data that are sorted by class.
         """
         first = x[0] if isinstance(x, tuple | list) and len(x) else x
         if np.ndim(first) == 0:
             raise TypeError(f"flow takes an array of images, (N, H, W, C). Received: x={x!r}")
         save, part = (save_to_dir, save_prefix, save_format), self._part(len(first), subset)
+        if subset is not None and y is not None and not ignore_class_split:
+            check_classes_of_parts(np.asarray(y), int(len(first) * self.validation_split))
         return NumpyArrayIterator(x, y, self, batch_size, shuffle, sample_weight, seed, save, part)
 
     def flow_from_directory(
@@ -192,7 +208,7 @@ class ImageDataGenerator:
             If there is no such folder, no class or no picture.
         """
         check_choice("class_mode", class_mode, MODES_OF_FOLDERS)
-        listing = self._list_classes(directory, classes, follow_links, (*EXTENSIONS, ".ppm", ".tif", ".tiff"))
+        listing = self._list_classes(directory, classes, follow_links, self._extensions)
         chosen = self._part_of_classes(listing.labels, subset)
         say(f"Found {len(chosen)} images belonging to {len(listing.class_names)} classes.")
         names = {name: i for i, name in enumerate(listing.class_names)}
@@ -224,10 +240,13 @@ class ImageDataGenerator:
         x_col, y_col : str, default "filename", "class"
             The columns of paths and of targets; a list for "raw", (N, columns), and "multi_output", a list of (N, …).
         class_mode : {"categorical", "binary", "sparse", "raw", "other", "multi_output", "input", None}
+            With "categorical" a picture may have several classes, as a list.
         classes : list of str, optional
+            Default: those of the files that are there, sorted.
         subset : {"training", "validation"}, optional
         validate_filenames : bool, default True
-            Whether rows without a file are left out; a warning says how many were.
+            Whether rows are left out that name no file, or one that is no picture by its name; a warning says how many
+            were.
         weight_col : str, optional
             The column of the samples' weights.
         **options
@@ -240,17 +259,13 @@ class ImageDataGenerator:
         """
         check_choice("class_mode", class_mode, CLASS_MODES)
         root = "" if directory is None else os.fspath(directory)
-        paths = [os.path.join(root, str(name)) for name in dataframe[x_col]]
-        keep = [i for i, path in enumerate(paths) if not validate_filenames or os.path.isfile(path)]
-        if len(keep) < len(paths):
-            warn_user(f"{len(paths) - len(keep)} of the table's {len(paths)} files do not exist, and are left out")
+        names, paths, keep = pictures_in_table(dataframe, x_col, root, self._extensions if validate_filenames else None)
+        keep, targets, numbers = targets_in_table(dataframe, y_col, class_mode, classes, keep)
         keep = keep[self._part(len(keep), subset)]
-        if not keep:
-            raise DataError(f"none of the table's files exists. Received: {paths[:2]} …")
-        keep, targets, names = targets_in_table(dataframe, y_col, class_mode, classes, keep)
-        say(f"Found {len(keep)} validated image filenames{f' belonging to {len(names)} classes' if names else ''}.")
-        made = FileIterator([paths[i] for i in keep], root or ".", targets, names, self, class_mode, options)
-        made.sample_weight = None if weight_col is None else np.asarray(dataframe[weight_col], np.float32)[keep]
+        say(f"Found {len(keep)} validated image filenames{f' belonging to {len(numbers)} classes' if numbers else ''}.")
+        made = FileIterator([paths[i] for i in keep], root, targets(keep), numbers, self, class_mode, options)
+        made.filenames = [names[i] for i in keep]
+        made.sample_weight = None if weight_col is None else weights_in_table(dataframe, weight_col)[keep]
         return made
 
     def _part(self, count, subset):
@@ -302,8 +317,13 @@ class ImageDataGenerator:
         x : array (H, W, C)
         transform_parameters : mapping
             As `get_random_transform` gives it: theta and shear in degrees, tx and ty in pixels, zx, zy, …
+
+        Returns
+        -------
+        array like `x`; float32 where its brightness was changed
         """
-        return self._transformed(_one_image(x), [transform_parameters], self.interpolation_order)[0]
+        made = self._transformed(one_image(x), [transform_parameters], self.interpolation_order)[0]
+        return made if transform_parameters.get("brightness") is not None else as_dtype_of(np.asarray(x), made)
 
     def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
         """The image x (H, W, C), changed at random; without a seed by NumPy's own random numbers, as in Keras."""
@@ -311,7 +331,7 @@ class ImageDataGenerator:
         return self.apply_transform(x, self.get_random_transform(np.shape(x), seed))
 
     def standardize(self, x: np.ndarray) -> np.ndarray:
-        """The image x (H, W, C) after `preprocessing_function`, `rescale` and normalization, float32."""
+        """Image x (H, W, C), or images, after `preprocessing_function`, `rescale` and normalization, float32."""
         if self.preprocessing_function is not None:
             x = self.preprocessing_function(x)
         x = np.array(x, np.float32)
@@ -325,8 +345,8 @@ class ImageDataGenerator:
             x -= self.mean
         if self.featurewise_std_normalization and self._is_fitted(self.std):
             x /= self.std + 1e-6
-        if self.zca_whitening and self._is_fitted(self._whitening):
-            x = (x.reshape(1, -1) @ self._whitening).reshape(x.shape)
+        if self.zca_whitening and self._is_fitted(matrix := self.zca_whitening_matrix):
+            x = (x.reshape(-1, len(matrix)) @ matrix).reshape(x.shape)
         return x
 
     def _is_fitted(self, value):
@@ -341,7 +361,7 @@ class ImageDataGenerator:
         ----------
         x : array (N, H, W, C)
         augment : bool, default False
-            Whether images are changed at random first.
+            Whether images, times `rescale`, are changed at random first.
         rounds : int, default 1
             How often, then.
         seed : int, optional
@@ -354,6 +374,8 @@ class ImageDataGenerator:
         images = np.array(real_array(x, "x"), np.float32)
         if images.ndim != 4:
             raise ShapeError(f"fit takes images (N, H, W, C). Received: shape {images.shape}")
+        if np.any(self.rescale):
+            images *= self.rescale
         if augment:
             draw = _generator(seed)
             passes = [[self._drawn(images.shape[1:], draw) for _ in images] for _ in range(rounds)]
@@ -366,17 +388,15 @@ class ImageDataGenerator:
             self.std = images.std(axes, keepdims=True)[0]
             images /= self.std + 1e-6
         if self.zca_whitening:
-            flat = images.reshape(len(images), -1)
-            vectors, values, _ = np.linalg.svd(flat.T @ flat / len(flat))
-            self._whitening = (vectors / np.sqrt(values + self.zca_epsilon)) @ vectors.T
+            self.zca_whitening_matrix = whitening(images.reshape(len(images), -1), self.zca_epsilon)
 
     def _drawn(self, shape, generator):
         """One random transform, in Keras's names."""
         height, width = shape[1:] if self.data_format == "channels_first" else shape[:2]
         return {
             "theta": generator.uniform(-self.rotation_range, self.rotation_range) if self.rotation_range else 0,
-            "tx": _shift(self.width_shift_range, width, generator),
-            "ty": _shift(self.height_shift_range, height, generator),
+            "tx": shift(self.width_shift_range, width, generator),
+            "ty": shift(self.height_shift_range, height, generator),
             "shear": generator.uniform(-self.shear_range, self.shear_range) if self.shear_range else 0,
             "zx": (zoom := self._zooms(generator))[0],
             "zy": zoom[1],
@@ -390,30 +410,6 @@ class ImageDataGenerator:
 
     def _zooms(self, generator):
         return (1, 1) if self.zoom_range == (1, 1) else generator.uniform(*self.zoom_range, 2)
-
-
-def _shift(amount, size, generator):
-    """Pixels along an axis: of a list one, of an int so many at most, of a fraction that part of the size."""
-    if not isinstance(amount, int | float | np.number):
-        pixels = generator.choice(np.asarray(amount)) * generator.choice([-1, 1])
-    elif isinstance(amount, int) and amount:
-        pixels = generator.integers(1 - abs(amount), abs(amount))
-    else:
-        pixels = generator.uniform(-amount, amount) if amount else 0
-    return pixels * size if np.max(np.abs(amount)) < 1 else pixels
-
-
-def _range(name, value):
-    low, high = (float(v) for v in value) if len(value) == 2 else (np.nan, np.nan)
-    if not low <= high:
-        raise ValueError(f"{name} is a pair (lowest, highest). Received: {value}")
-    return low, high
-
-
-def _one_image(x):
-    if np.ndim(x) != 3:
-        raise ShapeError(f"expected one image (H, W, C). Received: shape {np.shape(x)}")
-    return np.asarray(x)[None]
 
 
 def _generator(seed):

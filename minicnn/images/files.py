@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,8 +98,32 @@ def _middle(size, target):
 
 
 def _opened(path, color_mode, upright=False):
-    """The decoded picture, in the mode that was asked for, turned as the camera was if wanted; errors name the file."""
+    """The decoded picture, in the mode that was asked for, turned as the camera was if wanted."""
     check_choice("color_mode", color_mode, _MODES)
+
+    def convert(image):
+        image.load()
+        return _converted(_turned(image) if upright else image, color_mode)
+
+    return decoded(path, convert)
+
+
+def decoded(path: str | os.PathLike[str] | io.BytesIO, read: Callable[[Any], Any]) -> Any:
+    """What a function makes of Pillow's picture in a file.
+
+    Parameters
+    ----------
+    path : str, path-like or BytesIO
+    read : callable
+        Takes the picture, whose pixels are not read yet.
+
+    Raises
+    ------
+    DataError
+        If the file is no picture, is damaged, or has more than 100 million pixels; the message names it.
+    FileNotFoundError
+        If there is none.
+    """
     name = os.fspath(path) if isinstance(path, str | os.PathLike) else type(path).__name__
     if (
         isinstance(path, str | os.PathLike)
@@ -115,9 +139,7 @@ def _opened(path, color_mode, upright=False):
                 )
             if image.format == "EPS":  # a program in PostScript, which Pillow would let Ghostscript run
                 raise DataError(f"EPS files are not read. Received: {name}")
-            image.load()
-            image = _turned(image) if upright else image
-            return _converted(image, color_mode)
+            return read(image)
     except (FileNotFoundError, IsADirectoryError, PermissionError, DataError):
         raise
     except Exception as error:  # Pillow raises many kinds for damaged files
@@ -219,7 +241,8 @@ def array_to_img(
     x : array (H, W, C), with 1, 3 or 4 channels
     data_format : {"channels_last", "channels_first"}, optional
     scale : bool, default True
-        Whether the smallest number becomes 0 and the largest 255; else they are pixels from 0 to 255.
+        Whether the smallest number becomes 0 and the largest 255; else they are pixels from 0 to 255, or grey ones up
+        to any number.
     dtype : optional
         Not used.
 
@@ -242,6 +265,8 @@ def array_to_img(
     if scale:
         pixels = pixels - pixels.min()
         pixels = pixels * (255 / (pixels.max() or 1))
+    if pixels.shape[-1] == 1 and pixels.max(initial=0) > 255:  # as of 16 bits: a picture of such numbers
+        return pillow().fromarray(pixels[..., 0].astype(np.int32))
     pixels = np.clip(pixels, 0, 255).astype(np.uint8)
     return pillow().fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
@@ -289,7 +314,8 @@ def smart_resize(
     x : array (H, W, C) or (N, H, W, C)
     size : (int, int)
     interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5"}
-    data_format : {None, "channels_last"}
+    data_format : {None, "channels_last", "channels_first"}
+        "channels_first": of images (C, H, W) or (N, C, H, W), which stay that.
     backend_module : optional
         Keras's; not used.
 
@@ -307,6 +333,9 @@ def smart_resize(
     if images.ndim not in (3, 4):
         raise ShapeError(f"smart_resize takes images (H, W, C) or (N, H, W, C). Received: shape {images.shape}")
     size = check_pair("size", size)
+    check_choice("data_format", data_format, (None, "channels_last", "channels_first"))
+    if data_format == "channels_first":
+        return np.moveaxis(smart_resize(np.moveaxis(images, -3, -1), size, interpolation), -1, -3)
     several = images if images.ndim == 4 else images[None]
     made = np.stack([resized(cropped_to_ratio(image, size), size, interpolation) for image in several])
     made = made if interpolation != "nearest" else made.astype(images.dtype)  # whose numbers they are

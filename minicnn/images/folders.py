@@ -262,6 +262,8 @@ class _Reader(NamedTuple):
     def checked(self):
         check_choice("color_mode", self.color_mode, tuple(CHANNELS))
         check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+        if self.crop and self.pad:
+            raise ValueError("crop_to_aspect_ratio or pad_to_aspect_ratio is True, not both. Received: both")
         return self
 
     def __call__(self, path):

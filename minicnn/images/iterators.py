@@ -199,7 +199,7 @@ class FileIterator(BatchIterator):
             raise TypeError(f"unknown arguments. Known are {sorted(OPTIONS)}. Received: {unknown}")
         self.sample_weight: np.ndarray | None = None
         self.directory: str = directory
-        self.filenames: list[str] = [os.path.relpath(path, directory) for path in filepaths]
+        self.filenames: list[str] = [os.path.relpath(path, directory or ".") for path in filepaths]
         self.filepaths: list[str] = list(filepaths)
         self.class_indices: dict[str, int] = class_indices
         self.num_classes: int = len(class_indices)
@@ -248,7 +248,10 @@ OPTIONS |= _SAVING.keys()
 
 
 def _one_hot(iterator, images, indices):
-    return (iterator.classes[indices][:, None] == np.arange(iterator.num_classes)).astype(np.float32)
+    rows = np.zeros((len(indices), iterator.num_classes), np.float32)
+    for row, index in zip(rows, indices, strict=True):
+        row[iterator.classes[index]] = 1  # a number, or a list of them
+    return rows
 
 
 def _numbers(iterator, images, indices):
@@ -279,28 +282,3 @@ _TARGETS: dict[str | None, Callable[..., Any] | None] = {
 }
 CLASS_MODES = tuple(_TARGETS)
 MODES_OF_FOLDERS = tuple(mode for mode in CLASS_MODES if mode not in ("raw", "other", "multi_output"))
-
-
-def targets_in_table(
-    table: Any, y_col: str | Sequence[str], class_mode: str | None, classes: Sequence[str] | None, keep: list[int]
-) -> tuple[list[int], np.ndarray | list[np.ndarray] | None, dict[str, int]]:
-    """(rows, their targets, class name → number) of a table's rows `keep`, as `flow_from_dataframe` takes them."""
-    if class_mode in ("input", None):
-        return keep, None, {}
-    if class_mode == "multi_output":
-        if isinstance(y_col, str):
-            raise TypeError(f"for class_mode='multi_output', y_col is a list of columns. Received: {y_col=}")
-        return keep, [np.array(list(table[c]))[keep] for c in y_col], {}  # (N, …) each, of a column of lists, too
-    if class_mode not in ("categorical", "binary", "sparse"):
-        columns = [y_col] if isinstance(y_col, str) else list(y_col)
-        targets = np.stack([np.asarray(table[c])[keep] for c in columns], axis=1)  # (N, columns)
-        return keep, targets[:, 0] if isinstance(y_col, str) else targets, {}
-    if not isinstance(y_col, str) or any(isinstance(v, list | tuple) for v in table[y_col]):
-        raise ValueError(
-            "a picture has one class here; for several, give y_col= a list of columns of 0 and 1, with "
-            f"class_mode='raw'. Received: {class_mode=}, {y_col=}"
-        )
-    values = [str(v) for v in table[y_col]]
-    names = {name: i for i, name in enumerate(sorted(set(values)) if classes is None else classes)}
-    keep = [i for i in keep if values[i] in names]
-    return keep, np.array([names[values[i]] for i in keep], np.int64), names

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minicnn import backends
 from minicnn.backends import memory
+from minicnn.errors import ShapeError
 
 Transform = Mapping[str, Any]
 """Keras's names: theta (degrees), tx, ty (pixels along a row, down), shear (degrees), zx, zy, flip_horizontal,
@@ -75,12 +76,15 @@ def transformed(images: np.ndarray, transforms: list[Transform], fill_mode: str,
 def brighter(image: np.ndarray, factor: float) -> np.ndarray:
     """An image of pixels from 0 to 255 with all of them times `factor`, rounded to whole ones and cut off at 255.
 
-    Other ranges are stretched to 0 … 255 before, and back afterwards.
+    Other ranges are stretched to 0 … 255 before, and back afterwards. How opaque a pixel (R, G, B, A) is stays.
     """
     low, high = float(image.min()), float(image.max())
     inside = low >= 0 and high <= 255
     pixels = image if inside else (image - low) * (255 / ((high - low) or 1))
-    pixels = np.clip(pixels.astype(np.uint8) * np.float32(factor), 0, 255).astype(np.uint8).astype(np.float32)
+    old = pixels.astype(np.uint8)
+    pixels = np.clip(old * np.float32(factor), 0, 255).astype(np.uint8).astype(np.float32)
+    if image.shape[-1] == 4:
+        pixels[..., 3] = old[..., 3]
     return pixels if inside else pixels / 255 * (high - low) + low
 
 
@@ -96,4 +100,87 @@ def _warped(images, transforms, fill_mode, cval, order):
     name = backends.current().name
     ops = backends.get("numpy" if name == "cupy" else name).ops
     ops.warp(x, np.ascontiguousarray(entries), y, order > 0, fill_mode, float(cval))
+    if fill_mode == "constant":
+        _fill_outside(y, entries, cval)
     return y
+
+
+def _fill_outside(images, entries, cval):
+    """Pixels that come from outside of the middles of the outermost ones are `cval` alone, as SciPy has them."""
+    height, width = images.shape[1:3]
+    places = np.stack([*np.meshgrid(np.arange(width), np.arange(height)), np.ones((height, width))])  # (3, H, W)
+    for image, matrix in zip(images, entries, strict=True):
+        column, row = np.tensordot(matrix, places, 1)  # (H, W) each
+        image[(column < 0) | (column > width - 1) | (row < 0) | (row > height - 1)] = cval
+
+
+def as_dtype_of(x: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """An image of the dtype of `x`, of which it was made; rounded to whole numbers for these.
+
+    Parameters
+    ----------
+    x, made : array (H, W, C)
+    """
+    if x.dtype.kind in "iu":
+        made = np.clip(np.rint(made), np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+    return made.astype(x.dtype, copy=False)
+
+
+def shift(amount: float | Sequence[float], size: int, generator: np.random.Generator) -> float:
+    """Random pixels along an axis: of a list one, of an int so many at most, of a fraction that part of the size.
+
+    Parameters
+    ----------
+    amount : float, int or list
+    size : int
+        Of the axis.
+    generator : numpy.random.Generator
+    """
+    if not isinstance(amount, int | float | np.number):
+        pixels = generator.choice(np.asarray(amount)) * generator.choice([-1, 1])
+    elif isinstance(amount, int) and amount:
+        pixels = generator.integers(1 - abs(amount), abs(amount))
+    else:
+        pixels = generator.uniform(-abs(amount), abs(amount)) if amount else 0
+    return pixels * size if np.max(np.abs(amount)) < 1 else pixels
+
+
+def check_pair_of(name: str, value: Sequence[float]) -> tuple[float, float]:
+    """Two numbers, the lower one first.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    value : (float, float)
+
+    Raises
+    ------
+    ValueError
+        If it is anything else, or the higher one comes first.
+    """
+    low, high = map(float, value) if np.shape(value) == (2,) else (np.nan, np.nan)
+    if not low <= high:
+        raise ValueError(f"{name} is a pair (lowest, highest). Received: {value}")
+    return low, high
+
+
+def one_image(x: np.ndarray) -> np.ndarray:
+    """The image x (H, W, C) as the only one of several; ShapeError if it is none."""
+    if np.ndim(x) != 3:
+        raise ShapeError(f"expected one image (H, W, C). Received: shape {np.shape(x)}")
+    return np.asarray(x)[None]
+
+
+def whitening(rows: np.ndarray, epsilon: float) -> np.ndarray:
+    """The matrix (D, D) that makes the numbers of rows (N, D) uncorrelated; directions that no row has become 0.
+
+    Parameters
+    ----------
+    rows : array (N, D)
+        With means of 0.
+    epsilon : float
+        What is added to the singular values that are divided by.
+    """
+    vectors, values, _ = np.linalg.svd(rows.T, full_matrices=False)  # (D, min(D, N))
+    return vectors * (np.sqrt(len(rows)) / (values + epsilon)) @ vectors.T

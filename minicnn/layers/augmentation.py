@@ -235,7 +235,7 @@ class RandomTranslation(RandomImages):
         a a a a | a b c d | d d d d for nearest.
     interpolation : {"bilinear", "nearest"}
     seed : int, optional
-        Default: drawn from the model's seed. With one, a call on arrays draws the same each time.
+        Default: drawn from the model's seed. With one, calls on arrays draw the same in the same order.
     fill_value : float, default 0
     data_format : {None, "channels_last", "channels_first"}
 

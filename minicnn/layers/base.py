@@ -82,6 +82,7 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
         self.nodes: list[Node] = []
         self._weights: dict[str, Weight] = {}
         self._built = False
+        self._trained_calls = 0
 
     def __setattr__(self, name: str, value: object) -> None:
         before, value = replacing.replaced_by(self, name, value)
@@ -255,7 +256,8 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
         arrays = [given.array_of(self, a) for a in arrays]
         self.build_for(tuple(a.shape[1:] for a in arrays))
         dtype = self.weights[0].value.dtype if self.weights else floatx()
-        return self.noting_penalty(run_steps(by_policy(self, self.lower()), arrays, dtype, training))
+        count, self._trained_calls = self._trained_calls, self._trained_calls + training
+        return self.noting_penalty(run_steps(by_policy(self, self.lower()), arrays, dtype, training, count))
 
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         """`build`, with the number of inputs checked and the layer named in errors. Returns the output shapes."""

@@ -11,7 +11,9 @@ from minicnn.step import Step, Workspace
 from minicnn.threads import compute_threads
 
 
-def run_steps(steps: Iterable[Step], arrays: list[np.ndarray], dtype: str | np.dtype, training: bool) -> np.ndarray:
+def run_steps(
+    steps: Iterable[Step], arrays: list[np.ndarray], dtype: str | np.dtype, training: bool, count: int = 0
+) -> np.ndarray:
     """Run steps one after the other on the current backend.
 
     Parameters
@@ -22,6 +24,8 @@ def run_steps(steps: Iterable[Step], arrays: list[np.ndarray], dtype: str | np.d
     dtype : str or numpy dtype
         In which they are computed.
     training : bool
+    count : int, default 0
+        Of calls in training before this one: a layer with a seed of its own draws others in each.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def run_steps(steps: Iterable[Step], arrays: list[np.ndarray], dtype: str | np.d
     xs = tuple(backend.asarray(a, dtype) for a in arrays)
     with compute_threads(backend):
         for step in steps:
-            ws = _workspace(step, xs, backend, training)
+            ws = _workspace(step, xs, backend, training, count)
             watched_step(step).forward(ws.xs, ws)
             if training:
                 _keep_state(step, ws, backend)
@@ -40,7 +44,7 @@ def run_steps(steps: Iterable[Step], arrays: list[np.ndarray], dtype: str | np.d
     return backend.to_host(xs[0])
 
 
-def _workspace(step, xs, backend: Backend, training):
+def _workspace(step, xs, backend: Backend, training, iteration):
     """A workspace for one call of one step."""
     x, count, shapes = xs[0], len(xs[0]), tuple(x.shape[1:] for x in xs)
     output_shape = tuple(step.build(shapes))
@@ -57,6 +61,7 @@ def _workspace(step, xs, backend: Backend, training):
             for name, b in buffers.items()
         },
         seed=random.next_seed("call"),
+        iteration=iteration,
     )
     step.bind(ws)
     return ws

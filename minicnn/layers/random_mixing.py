@@ -146,7 +146,7 @@ class MixUp(Mixing):
         w is drawn for each image from a beta distribution with both parameters alpha.
     data_format : {None, "channels_last", "channels_first"}
     seed : int, optional
-        Default: drawn from the model's seed. With one, a call on arrays draws the same each time.
+        Default: drawn from the model's seed. With one, calls on arrays draw the same in the same order.
 
     Notes
     -----

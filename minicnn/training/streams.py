@@ -176,7 +176,7 @@ class StreamSource(Passes):
         super().__init__(steps)
         self._stream, self._convert, self._argument = stream, convert, argument
         self.is_sequence: bool = hasattr(stream, "__getitem__")
-        self._is_iterator = hasattr(stream, "__next__")  # there is one pass
+        self._is_iterator = hasattr(stream, "__next__") and not self.is_sequence  # there is one pass
         self._items = stream if self._is_iterator else None  # what is left of the current pass
         self._epoch = None  # (its number, its data), where each has its own
         self.steps: int | None = self.available if steps is None else steps

@@ -32,14 +32,16 @@ from minicnn.keras.tensorflow.io import (
     decode_image,
     decode_jpeg,
     decode_png,
+    decode_webp,
     encode_jpeg,
     encode_png,
+    extract_jpeg_shape,
     is_jpeg,
 )
 from minicnn.resampling import taps_between
 
 __all__ = ["convert_image_dtype", "decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png"]
-__all__ += ["decode_and_crop_jpeg"]
+__all__ += ["decode_and_crop_jpeg", "decode_webp", "extract_jpeg_shape"]
 __all__ += ["encode_jpeg", "encode_png", "is_jpeg"]
 __all__ += ["flip_left_right", "flip_up_down", "grayscale_to_rgb", "random_flip_left_right", "resize"]
 __all__ += ["resize_with_pad"]
@@ -154,10 +156,13 @@ def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
         pixels = np.maximum(pixels, 0) if saturate and dtype.kind == "u" else pixels
         return of_tensorflow(pixels.astype(dtype) * dtype.type((largest + 1) // (most + 1)))
     if pixels.dtype.kind in "iu" and dtype.kind == "f":
-        return of_tensorflow(pixels.astype(dtype) / dtype.type(np.iinfo(pixels.dtype).max))
+        return of_tensorflow(pixels.astype(dtype) * dtype.type(1 / np.iinfo(pixels.dtype).max))
     if pixels.dtype.kind == "f" and dtype.kind in "iu":
-        most = np.iinfo(dtype).max
-        return of_tensorflow(np.clip(pixels * (most + 0.5), np.iinfo(dtype).min, most).astype(dtype))
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+        largest = pixels.dtype.type(most)
+        if int(largest) > most:  # floats have no 2 ** 31 - 1, and 2 ** 31 is no int32
+            largest = np.nextafter(largest, pixels.dtype.type(0))
+        return of_tensorflow(np.clip(pixels * (most + 0.5), least, largest).astype(dtype))
     return of_tensorflow(pixels.astype(dtype))
 
 

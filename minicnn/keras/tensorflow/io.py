@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from minicnn.checks import check_choice
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
-from minicnn.images.files import read_image
 from minicnn.keras.tensorflow import gfile
+from minicnn.keras.tensorflow._codecs import *  # noqa: F403
+from minicnn.keras.tensorflow._codecs import __all__ as _CODECS
 from minicnn.keras.tensorflow._examples import FixedLenFeature as FixedLenFeature
 from minicnn.keras.tensorflow._examples import VarLenFeature as VarLenFeature
 from minicnn.keras.tensorflow._examples import as_bytes, text_of
@@ -25,16 +23,7 @@ from minicnn.keras.tensorflow._records import TFRecordOptions as TFRecordOptions
 from minicnn.keras.tensorflow._records import TFRecordWriter as TFRecordWriter
 from minicnn.keras.tensorflow._tensor_bytes import tensor_message, tensor_of
 
-__all__ = [
-    "decode_and_crop_jpeg",
-    "decode_bmp",
-    "decode_gif",
-    "decode_image",
-    "decode_jpeg",
-    "decode_png",
-    "encode_jpeg",
-    "encode_png",
-]
+__all__ = [*_CODECS]
 __all__ += [
     "FixedLenFeature",
     "FixedLenSequenceFeature",
@@ -47,8 +36,6 @@ __all__ += [
 ]
 __all__ += ["matching_files", "parse_example", "parse_single_example", "parse_tensor", "read_file", "serialize_tensor"]
 __all__ += ["write_file"]
-
-_MODES = {0: "rgb", 1: "grayscale", 3: "rgb", 4: "rgba"}
 
 
 def read_file(filename: Any, name: str | None = None) -> EagerArray:
@@ -70,97 +57,9 @@ def write_file(filename: Any, contents: Any, name: str | None = None) -> None:
     path.write_bytes(as_bytes(contents))
 
 
-def _encoded(image, kind, **options):
-    from PIL import Image
-
-    pixels = np.asarray(image)
-    into = BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(into, kind, **options)
-    return text_of(into.getvalue())
-
-
-def encode_jpeg(image: Any, format: str = "", quality: int = 95, **options: Any) -> EagerArray:
-    """A file's bytes of a picture (H, W, C) of uint8."""
-    return _encoded(image, "JPEG", quality=int(quality))
-
-
 def is_jpeg(contents: Any, name: str | None = None) -> Any:
     """Whether a file's bytes begin as those of a JPEG file do."""
     return of_tensorflow(np.asarray(as_bytes(contents)[:3] == b"\xff\xd8\xff"))
-
-
-def encode_png(image: Any, compression: int = -1, name: str | None = None) -> EagerArray:
-    """A file's bytes of a picture (H, W, C) of uint8."""
-    return _encoded(image, "PNG")
-
-
-def decode_image(
-    contents: Any, channels: int = 0, dtype: Any = "uint8", name: str | None = None, expand_animations: bool = True
-) -> EagerArray:
-    """Pixels from 0 to 255 of a picture, (H, W, C).
-
-    Parameters
-    ----------
-    contents : bytes
-        Of a file.
-    channels : {0, 1, 3, 4}, default 0
-        0 means as many as the picture has, transparency excepted.
-    dtype : default uint8
-        Floats lie from 0 to 1.
-    """
-    check_choice("channels", channels, tuple(_MODES))
-    contents = as_bytes(contents)
-    mode = "grayscale" if channels == 0 and _is_grey(contents) else _MODES[channels]
-    pixels = read_image(BytesIO(contents), mode, None)  # (H, W, C)
-    if np.dtype(dtype).kind == "f":
-        pixels = pixels / np.float32(255)
-    return pixels.astype(dtype).view(EagerArray)
-
-
-def _is_grey(contents):
-    from PIL import Image
-
-    with Image.open(BytesIO(contents)) as image:
-        return image.mode in ("1", "L", "LA", "I;16", "I", "F")
-
-
-decode_png: Callable[..., EagerArray] = decode_image
-decode_bmp: Callable[..., EagerArray] = decode_image
-decode_gif: Callable[..., EagerArray] = decode_image
-
-
-def decode_jpeg(
-    contents: Any,
-    channels: int = 0,
-    ratio: int = 1,
-    fancy_upscaling: bool = True,
-    try_recover_truncated: bool = False,
-    acceptable_fraction: float = 1,
-    dct_method: str = "",
-    name: str | None = None,
-) -> EagerArray:
-    """Pixels from 0 to 255 of a picture, (H, W, C), those of TensorFlow with ``dct_method="INTEGER_ACCURATE"``.
-
-    TensorFlow's own choice is the fast one, whose pixels differ by some levels. Pictures are read in full size alone.
-    """
-    check_choice("ratio", ratio, (1,))
-    check_choice("dct_method", dct_method, ("", "INTEGER_FAST", "INTEGER_ACCURATE"))
-    return decode_image(contents, channels)
-
-
-def decode_and_crop_jpeg(contents: Any, crop_window: Any, channels: int = 0, **options: Any) -> EagerArray:
-    """A part of a picture, (rows, columns, C): `crop_window` is its first row and column, and how many there are.
-
-    Raises
-    ------
-    ValueError
-        For a part that is not within the picture.
-    """
-    pixels = decode_jpeg(contents, channels, **options)
-    top, left, rows, columns = (int(n) for n in crop_window)
-    if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > len(pixels) or left + columns > pixels.shape[1]:
-        raise ValueError(f"a part lies within its picture, {pixels.shape[:2]}. Received: crop_window={crop_window}")
-    return pixels[top : top + rows, left : left + columns]
 
 
 def decode_raw(

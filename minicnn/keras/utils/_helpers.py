@@ -173,7 +173,7 @@ def split_dataset(
     shuffle: bool = False,
     seed: int | None = None,
 ) -> tuple[Dataset, Dataset]:
-    """Two data sets from one, or from arrays: what is on the left, and the rest.
+    """Two data sets from one, or from arrays: its begin and its end.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ def split_dataset(
             f"Received: left_size={left_size}, right_size={right_size}"
         )
     order = np.random.default_rng(seed).permutation(count) if shuffle else np.arange(count)
-    parts = order[:left], order[left : left + right]
+    parts = order[:left], order[count - right :]  # what is left over lies between them
     return tuple(_of([elements[i] for i in part]) for part in parts)
 
 

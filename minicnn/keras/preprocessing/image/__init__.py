@@ -5,16 +5,30 @@ from __future__ import annotations
 from functools import wraps
 from typing import Any
 
+import numpy as np
+
 from minicnn import images as _core
 from minicnn.keras import _data_format
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
+from minicnn.keras.preprocessing.image import _functions
+from minicnn.keras.preprocessing.image._functions import *  # noqa: F403
+from minicnn.keras.preprocessing.image._generators import (
+    EXTENSIONS,
+    augmented,
+    flow_from_dataframe,
+    flow_from_directory,
+    is_fitted,
+    list_classes,
+)
 from minicnn.keras.preprocessing.image._generators import NumpyArrayIterator as NumpyArrayIterator
-from minicnn.keras.preprocessing.image._generators import augmented, flow_from_dataframe, is_fitted, list_classes
 
 
 def _translate(args, kwargs):
     kwargs = renamed("ImageDataGenerator", kwargs, {"dim_ordering": "data_format"})
+    for name in ("zoom_range", "brightness_range"):  # Keras takes the higher number first, too
+        if np.shape(kwargs.get(name)) == (2,):
+            kwargs[name] = sorted(kwargs[name])
     return args, {**kwargs, "data_format": _data_format.or_current(kwargs.get("data_format"))}
 
 
@@ -28,7 +42,8 @@ def _in_current_format(function):
 
 
 _OWN = {"augmented": augmented, "_is_fitted": is_fitted, "_list_classes": staticmethod(list_classes)}
-_OWN |= {"flow_from_dataframe": flow_from_dataframe}
+_OWN |= {"flow_from_dataframe": flow_from_dataframe, "flow_from_directory": flow_from_directory}
+_OWN |= {"_extensions": EXTENSIONS}
 ImageDataGenerator = translated(_core.ImageDataGenerator, _translate, __name__, **_OWN)
 img_to_array, array_to_img = map(_in_current_format, (_core.img_to_array, _core.array_to_img))
 
@@ -39,4 +54,4 @@ def save_img(path: Any, x: Any, data_format: str | None = None, *args: Any, **kw
 
 
 __getattr__ = lookup(__name__, ["minicnn.images"], names={"DirectoryIterator": "minicnn.images.FileIterator"})
-__all__ = sorted({*_core.__all__, "DirectoryIterator"})
+__all__ = sorted({*_core.__all__, *_functions.__all__, "DirectoryIterator"})

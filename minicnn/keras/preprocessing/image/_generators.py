@@ -17,6 +17,13 @@ from minicnn.keras._data_format import or_current
 from minicnn.keras._translation import renamed
 from minicnn.user_warnings import warn_user
 
+EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff")  # Keras's generators read no others
+_LEFT_OUT = tuple(sorted({*folders.EXTENSIONS} - {*EXTENSIONS}))
+_OPTIONS = ("target_size", "color_mode", "classes", "class_mode", "batch_size", "shuffle", "seed")
+_OPTIONS += ("save_to_dir", "save_prefix", "save_format")
+_OF_DIRECTORY = ("directory", *_OPTIONS, "follow_links", "subset", "interpolation", "keep_aspect_ratio")
+_OF_DATAFRAME = ("dataframe", "directory", "x_col", "y_col", "weight_col", *_OPTIONS)
+_OF_DATAFRAME += ("subset", "interpolation", "validate_filenames")
 _CHANGES = ("random_transform", "get_random_transform", "apply_transform")
 
 
@@ -75,7 +82,14 @@ def list_classes(
         If the folder, or that of a class, is not there.
     """
     try:
-        return folders.list_classes(directory, class_names, follow_links, extensions)
+        found = folders.list_classes(directory, class_names, follow_links, (*extensions, *_LEFT_OUT))
+        keep = [i for i, path in enumerate(found.paths) if path.lower().endswith(extensions)]
+        if len(keep) < len(found.paths):
+            warn_user(
+                f"{len(found.paths) - len(keep)} pictures are left out, as Keras's generators read no {_LEFT_OUT}: "
+                f"image_dataset_from_directory does. Received: directory={os.fspath(directory)!r}"
+            )
+        return folders.Listing([found.paths[i] for i in keep], found.labels[keep], found.class_names)
     except DataError:
         if not os.path.isdir(directory):
             raise
@@ -91,8 +105,18 @@ def list_classes(
     return folders.Listing([], np.empty(0, np.int32), names)
 
 
-def flow_from_dataframe(generator: Any, *args: Any, **options: Any) -> Any:
-    """As `minicnn.images.ImageDataGenerator.flow_from_dataframe`; what it does not know changes nothing, as in Keras.
+def _named(function, args, names, options):
+    """The options, and `args` among them: Keras's order is another one."""
+    given = dict(zip(names, args, strict=False))
+    if twice := sorted(given.keys() & options.keys()):
+        raise TypeError(f"{function} takes each argument once. Received: {twice} twice")
+    if len(args) > len(names):
+        raise TypeError(f"{function} takes up to {len(names)} arguments without names. Received: {len(args)}")
+    return given | options
+
+
+def flow_from_directory(generator: Any, *args: Any, **options: Any) -> Any:
+    """As `minicnn.images.ImageDataGenerator.flow_from_directory`, with Keras's order of arguments.
 
     Parameters
     ----------
@@ -100,14 +124,28 @@ def flow_from_dataframe(generator: Any, *args: Any, **options: Any) -> Any:
     *args, **options
         As there.
     """
+    given = _named("flow_from_directory", args, _OF_DIRECTORY, options)
+    return core.ImageDataGenerator.flow_from_directory(generator, **given)
+
+
+def flow_from_dataframe(generator: Any, *args: Any, **options: Any) -> Any:
+    """As `minicnn.images.ImageDataGenerator.flow_from_dataframe`; what it does not know changes nothing, as in Keras.
+
+    Parameters
+    ----------
+    generator : ImageDataGenerator
+    *args, **options
+        As there, in Keras's order.
+    """
     own = core.ImageDataGenerator.flow_from_dataframe
+    options = _named("flow_from_dataframe", args, _OF_DATAFRAME, options)
     known = {*signature(own).parameters, *OPTIONS}
     if ignored := sorted(options.keys() - known - {"has_ext", "sort", "drop_duplicates"}):
         warn_user(
             f"flow_from_dataframe has no {', '.join(f'{name}=' for name in ignored)}, which changes nothing, as in "
             f"Keras: changes of pictures are for ImageDataGenerator(…). Known are {sorted(known - {'self', 'options'})}"
         )
-    return own(generator, *args, **{name: value for name, value in options.items() if name in known})
+    return own(generator, **{name: value for name, value in options.items() if name in known})
 
 
 @contextmanager

@@ -191,6 +191,16 @@ def test_more_padding_than_winograd_serves():
     run_both("conv2d_backward", inputs, {"dx": x.shape, "dkernel": kernel.shape, "dbias": (32,)}, np.float32)
 
 
+@pytest.mark.parametrize("taps", [(7, 1), (1, 7), (7, 7), (8, 1), (6, 1)], ids=str)
+def test_tall_kernels_of_many_channels_have_no_tiles(taps, rng):
+    """Inception v3 has 7 x 1 taps of 192 channels."""
+    channels, window = 88, make_window((7, 7), taps, (1, 1), "same")
+    x, kernel = normal(rng, 2, 7, 7, channels), normal(rng, *taps, channels, channels)
+    inputs = {"x": x, "kernel": kernel, "y": None, "window": window}
+    inputs["dy"] = normal(rng, *out_shape(2, window, channels))
+    run_both("conv2d_backward", inputs, {"dx": x.shape, "dkernel": kernel.shape, "dbias": (channels,)}, np.float32)
+
+
 def test_winograd_cuts_large_images_into_several_rounds():
     rng = np.random.default_rng(18)
     window = make_window((37, 38), (3, 3), (1, 1), "same")  # 100 tiles

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn import layers
-from minicnn.onnx.arguments import CHANNEL_OPERATORS, ELEMENTWISE_OPERATORS, checked_axis, number_at, operator
+from minicnn.onnx.arguments import (
+    CHANNEL_OPERATORS,
+    ELEMENTWISE_OPERATORS,
+    along_axis,
+    checked_axis,
+    number_at,
+    operator,
+)
 from minicnn.onnx.constants import LARGEST
-from minicnn.onnx.values import Value, with_last_axis
+from minicnn.onnx.values import Value, placed_like, with_last_axis
 
 if TYPE_CHECKING:
     from minicnn.onnx.importer import Importer
@@ -88,9 +95,8 @@ def clip(node: FileNode, graph: Importer, low: float, high: float) -> None:
 
 @operator("Softmax", "LogSoftmax")
 def _softmax(node, graph):
-    x = graph.value(node, 0)
+    x, axis, place = along_axis(node, graph, node.get("axis", 1 if graph.opset < 13 else -1))
     shape, rank = x.shape, len(x.shape) + 1
-    axis = checked_axis(node, node.get("axis", 1 if graph.opset < 13 else -1), rank)
     if axis == 0:
         raise node.error("samples are not mixed: axis=0 is the batch axis")
     wide = [n for n in range(axis, rank) if x.shape[n - 1] > 1]
@@ -105,7 +111,7 @@ def _softmax(node, graph):
         positions = value.positions
     is_log = node.operator == "LogSoftmax"
     y = graph.call(node, layers.LogSoftmax if is_log else layers.Softmax, tensor)
-    graph.give(node, Value(y, positions.reshape(shape), not is_log))
+    graph.give(node, placed_like(Value(y, positions.reshape(shape), not is_log), place))
 
 
 @operator("ArgMax")

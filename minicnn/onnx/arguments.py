@@ -9,12 +9,15 @@ import numpy as np
 
 from minicnn.checks import is_integer
 from minicnn.onnx.reader import MAX_AXES
+from minicnn.onnx.values import Value
 
 if TYPE_CHECKING:
     from minicnn.onnx.importer import Importer
     from minicnn.onnx.reader import FileNode
 
-BATCH = -(2**40)  # stands for the number of samples in an array that holds a shape
+BATCH = -(2**40)  # stands for the number of samples in an array that holds a shape, and multiples for its multiples
+MOST_SAMPLES = 2**20  # times the number of samples
+NUMBER = 2**40  # stands for the number of a sample, 0 for the first one, in what indices are calculated from
 MAX_SHAPE_ARRAY = 100  # numbers in an array that holds a shape
 
 Translate: TypeAlias = "Callable[[FileNode, Importer], None]"
@@ -38,6 +41,12 @@ def operator(*names: str, kind: set[str] | None = None) -> Callable[[Translate],
         return function
 
     return enter
+
+
+def samples_in(number: int) -> int:
+    """How many times the number of samples a number of a shape stands for; 0 if it is a size."""
+    count, rest = divmod(number, BATCH)
+    return 0 if rest or not 0 < count <= MOST_SAMPLES else count
 
 
 CHANNEL_OPERATORS: set[str] = set()
@@ -188,3 +197,22 @@ def checked_axis(node: FileNode, axis: object, rank: int) -> int:
     if not is_integer(axis) or not -rank <= axis < rank:
         raise node.error(f"an axis is a number from {-rank} to {rank - 1} here. Received: axis={axis!r}")
     return axis % rank
+
+
+def along_axis(node: FileNode, graph: Importer, axis: object) -> tuple[Value, int, Value]:
+    """(value, axis, input 0) of what goes along an axis of its first input, alone.
+
+    The value has the samples in its first axis, alone, and the axis is one of its. Where the samples are elsewhere in
+    the input, or counted with others, that is as good for the last axis, and for no other: `placed_like` puts the
+    result back.
+    """
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
+    axis = checked_axis(node, axis, x.rank)
+    if x.is_plain:
+        return x, axis, x
+    if axis != x.rank - 1 or axis == x.batch_axis:
+        raise node.error(
+            "samples stay apart: where another axis than the first counts them, or counts more, it goes over the last "
+            f"axis. Received: axis={axis} of {x.rank}"
+        )
+    return Value(x.tensor, x.positions, x.is_nonnegative), len(x.shape), x

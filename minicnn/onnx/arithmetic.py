@@ -10,8 +10,8 @@ import numpy as np
 from minicnn import layers
 from minicnn.onnx.activating import clip, elementwise
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, number_at, operator
-from minicnn.onnx.constants import LARGEST, as_value, is_read_by_softmax, operands
-from minicnn.onnx.values import Value, layout_of, same_order
+from minicnn.onnx.constants import LARGEST, as_value, is_read_by_softmax, lying_alike, operands
+from minicnn.onnx.values import Value, layout_of, placed_like, same_order
 
 if TYPE_CHECKING:
     from minicnn.onnx.importer import Importer
@@ -38,13 +38,13 @@ def _sum(node, graph):
 
 
 def _add(node, graph):
-    values = _folded_alike(node, graph) or operands(node, graph)
+    values = lying_alike(node, graph) or operands(node, graph)
     first = values[0]
     if all(v.tensor.shape == first.tensor.shape and _lie_alike(v.positions, first.positions) for v in values):
         tensors = [v.tensor for v in values]
         y = graph.call(node, layers.Add, tensors) if len(tensors) > 1 else tensors[0]
         is_nonnegative = all(v.is_nonnegative for v in values)
-        graph.give(node, Value(y, first.positions, is_nonnegative, folded=first.folded))
+        graph.give(node, replace(first, tensor=y, is_nonnegative=is_nonnegative, is_whole=False))
     else:
         _merge(node, graph, layers.Add, all(v.is_nonnegative for v in values))
 
@@ -155,20 +155,12 @@ def _finite(node, graph, tensor, suffix=""):
 
 def _merge(node, graph, layer_class, is_nonnegative=False):
     """A layer of all inputs, number by number, in one layout."""
-    values = _folded_alike(node, graph)
+    values = lying_alike(node, graph)
     tensors, layout = graph.aligned(node, values) if values else _aligned(node, graph)
     y = graph.call(node, layer_class, tensors) if len(tensors) > 1 else tensors[0]
     graph.check_size(node, y.shape[1:])
-    folded = values[0].folded if values else 0
-    graph.give(node, Value(y, layout(y.shape[1:]), is_nonnegative, folded=folded))
-
-
-def _folded_alike(node, graph):
-    """The inputs, if all count the same axes together with the samples, as rows of vectors; else none."""
-    if any(graph.is_constant(node, index) for index in range(len(node.inputs))):
-        return []
-    values = [graph.value(node, index, may_be_folded=True) for index in range(len(node.inputs))]
-    return values if values[0].folded and len({(v.folded, v.shape) for v in values}) == 1 else []
+    result = Value(y, layout(y.shape[1:]), is_nonnegative)
+    graph.give(node, placed_like(result, values[0]) if values else result)
 
 
 def _aligned(node, graph):
@@ -214,9 +206,9 @@ def _rescale(node, graph, index):
 
 def _by_channel(node: FileNode, graph: Importer, x: Value, numbers: np.ndarray) -> np.ndarray | None:
     """One number, (), or one for each of the last axis of the model's tensor, (C,); None if it is neither."""
-    if numbers.size == 1 and numbers.ndim <= len(x.shape) + 1 - x.folded:
+    if numbers.size == 1 and numbers.ndim <= x.rank:
         return numbers.reshape(())
-    if x.batch_axis or x.folded:
+    if not x.is_plain:
         return None
     if numbers.ndim > len(x.shape) and numbers.shape[0] == 1:
         numbers = numbers[0]

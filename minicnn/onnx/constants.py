@@ -41,6 +41,20 @@ def operands(node: FileNode, graph: Importer) -> list[Value]:
     ]
 
 
+def lying_alike(node: FileNode, graph: Importer, but: int = 0) -> list[Value]:
+    """The inputs, if all have the samples in the same place, which is not their first axis alone; else none.
+
+    Their shapes are the same, `but` for so many of the last axes.
+    """
+    count = range(len(node.inputs))
+    if any(graph.is_constant(node, index) for index in count):
+        return []
+    values = [graph.value(node, index, any_batch_axis=True, may_be_folded=True) for index in count]
+    first, end = values[0], len(values[0].shape) - but
+    is_alike = all(v.lies_like(first) and v.shape[:end] == first.shape[:end] for v in values)
+    return values if is_alike and not first.is_plain else []
+
+
 def as_value(node: FileNode, graph: Importer, index: int, like: Value) -> Value:
     """An input that is an array known from the file, with the axes of `like`, in its layout."""
     array = graph.constant(node, index)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minicnn.onnx.arguments import BATCH, checked_axis, integers
+from minicnn.onnx.arguments import BATCH, MOST_SAMPLES, NUMBER, checked_axis, integers, samples_in
 from minicnn.onnx.computed import COMPUTED, SEVERAL_OUTPUTS, check_computed, integer_type
 
 if TYPE_CHECKING:
@@ -98,11 +98,16 @@ def fold(node: FileNode, graph: Importer) -> bool:
         If it calculates with the number of samples, which may be any, or gives too much.
     """
     arrays = graph.known_arrays(node)
+    _check_numbers(node, graph)
     if arrays is None or node.operator not in FOLDED:
         return False
+    if node.operator == "Range" and [a.item() for a in arrays] == [0, BATCH, 1]:
+        graph.origins.numbered.update(node.outputs)
+        graph.give(node, np.array([NUMBER]))
+        return True
     if len(node.outputs) != 1 and node.operator not in SEVERAL_OUTPUTS:
         return False
-    if node.operator not in MOVING:
+    if node.operator not in MOVING and not (node.operator == "Mul" and _are_multiples(arrays)):
         _check_no_batch(node, arrays)
     if node.operator == "Equal" and _has_batch(arrays):
         graph.origins.counted.update(node.outputs)
@@ -116,13 +121,40 @@ def fold(node: FileNode, graph: Importer) -> bool:
     return True
 
 
+def _check_numbers(node, graph):
+    """Raise `FileFormatError` if what has a sample's number in it is calculated with, but by factors and sums."""
+    found = [name for name in node.inputs if name in graph.origins.numbered]
+    is_linear = node.operator in ("Add", "Cast", "Identity", "Reshape", "Unsqueeze")
+    is_linear |= len(found) == 1 and (
+        node.operator == "Mul" or (node.operator == "Gather" and found == node.inputs[1:])
+    )
+    if found and not is_linear:
+        raise node.error("it calculates with the numbers of the samples, of which there may be any number here")
+
+
 def _check_no_batch(node, arrays):
     if _has_batch(arrays):
         raise node.error("it calculates with the number of samples, which may be any number here")
 
 
 def _has_batch(arrays):
-    return any(a is not None and a.dtype.kind in "if" and (a == BATCH).any() for a in arrays)
+    return any(a is not None and a.dtype.kind in "if" and _is_batch(a).any() for a in arrays)
+
+
+def _is_batch(array):
+    """Where an array holds the number of samples, or a multiple of it."""
+    if array.dtype.itemsize < (8 if array.dtype.kind == "i" else 4):  # which has no room for it
+        return np.zeros(array.shape, bool)
+    return (array <= BATCH) & (array >= BATCH * MOST_SAMPLES) & (np.mod(array, -BATCH) == 0)
+
+
+def _are_multiples(arrays):
+    """Whether the product of two arrays is one of numbers of samples and sizes, as of samples and heads."""
+    products = np.prod(np.broadcast_arrays(*(np.where(_is_batch(a), a // BATCH, a) for a in arrays)), axis=0)
+    is_once = sum(_is_batch(a).astype(int) for a in np.broadcast_arrays(*arrays)) <= 1
+    return all(a.dtype.kind == "i" for a in arrays) and bool(
+        (is_once & (products > 0) & (products <= MOST_SAMPLES)).all()
+    )
 
 
 def _calculation(node, arrays):
@@ -162,22 +194,31 @@ def _range(node, arrays):
 
 
 def _expand(node, arrays):
-    shape = [1 if n == BATCH else n for n in integers(node, arrays[1])]  # one row stands for all samples
+    shape = _of_one_sample(node, arrays[1])
     shape = np.broadcast_shapes(arrays[0].shape, tuple(shape))
     check_computed(node, np.prod(shape, dtype=float))
     return np.broadcast_to(arrays[0], shape)
 
 
 def _constant_of_shape(node, arrays):
-    shape = [1 if n == BATCH else n for n in integers(node, arrays[0])]
+    shape = _of_one_sample(node, arrays[0])
     check_computed(node, np.prod(shape, dtype=float))
     value = node.get("value", None, np.ndarray)
     return np.zeros(shape, np.float32) if value is None else np.full(shape, value.item(), value.dtype)
 
 
+def _of_one_sample(node, array):
+    """A shape, or how often axes are repeated: for one sample, which stands for all."""
+    counts = [samples_in(n) or n for n in integers(node, array)]
+    if any(samples_in(n) > 1 for n in integers(node, array)) or min(counts, default=0) < 0:
+        raise node.error(f"its sizes are not negative, and the number of samples is one of them. Received: {counts}")
+    return counts
+
+
 def _tile(node, arrays):
-    check_computed(node, arrays[0].size * np.prod(arrays[1], dtype=float))
-    return np.tile(arrays[0], integers(node, arrays[1]))
+    times = _of_one_sample(node, arrays[1])
+    check_computed(node, arrays[0].size * np.prod(times, dtype=float))
+    return np.tile(arrays[0], times)
 
 
 def _concat(node, arrays):
@@ -250,7 +291,7 @@ def _quantize(node, arrays):
 def as_type(array: np.ndarray, dtype: DTypeLike) -> np.ndarray:
     """What Cast makes of an array; with the number of samples, for which there is no room in fewer bits, as it is."""
     result = array.astype(dtype)
-    is_kept = result.dtype.kind == "b" or np.array_equal(result == BATCH, array == BATCH)
+    is_kept = result.dtype.kind == "b" or np.array_equal(_is_batch(result), _is_batch(array))
     return result if is_kept else array
 
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -166,7 +167,7 @@ class Importer:
         value = self._known.get(name)
         if not isinstance(value, Value):
             raise FileFormatError(f"the output '{name}' does not depend on the graph's inputs in a way known here")
-        if value.batch_axis or value.folded:
+        if not value.is_plain:
             raise FileFormatError(
                 f"samples stay apart: the first axis of the output '{name}' counts them, nothing else"
             )
@@ -187,7 +188,7 @@ class Importer:
         value = self._get(node, index)
         if not isinstance(value, Value):
             raise node.error(f"input {index} is a constant or missing; here it depends on the graph's inputs")
-        if (value.batch_axis and not any_batch_axis) or (value.folded and not may_be_folded):
+        if (value.batch_axis and not any_batch_axis) or ((value.led or value.folded) and not may_be_folded):
             raise node.error(f"samples stay apart: the first axis of input {index} counts them, and nothing else")
         return value
 
@@ -357,7 +358,7 @@ class Importer:
             return value.tensor, value
         rows = np.moveaxis(value.positions, axis, -1)
         tensor = self.arranged(node, Value(value.tensor, rows), same_order)
-        return tensor, Value(tensor, np.moveaxis(same_order(rows.shape), -1, axis), value.is_nonnegative)
+        return tensor, replace(value, tensor=tensor, positions=np.moveaxis(same_order(rows.shape), -1, axis))
 
     def aligned(self, node: FileNode, values: list[Value]) -> tuple[list[Tensor], Layout]:
         """(tensors, layout): values brought into one layout."""

@@ -7,10 +7,10 @@ import numpy as np
 from minicnn import layers
 from minicnn.geometry import effective_size
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, operator, pair
-from minicnn.onnx.constants import operands
+from minicnn.onnx.constants import lying_alike, operands
 from minicnn.onnx.folding import absorb
 from minicnn.onnx.padding import padded, take
-from minicnn.onnx.values import Value, same_order, with_last_axis
+from minicnn.onnx.values import Value, placed_like, same_order, with_last_axis
 from minicnn.onnx.windows import keras_padding, padded_sides, padding_of_any_size
 
 ACTIVATIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
@@ -90,7 +90,7 @@ def _weights(kernel, bias, scale, shift, is_absorbed):
 @operator("Gemm")
 def _gemm(node, graph):
     x = graph.value(node, 0, may_be_folded=True)
-    if node.get("transA", 0) or len(x.shape) - x.folded != 1:
+    if node.get("transA", 0) or x.rank != 2:
         raise node.error(f"its first input is (N, I), not transposed. Received: a sample of shape {x.shape}")
     kernel = graph.weight(node, 1, rank=2)
     kernel = node.get("alpha", 1.0, float) * (kernel.T if node.get("transB", 0) else kernel)  # (I, units)
@@ -107,26 +107,27 @@ def _matmul(node, graph):
     rank = graph.constant(node, 1).ndim if graph.is_constant(node, 1) else 0
     if rank in (1, 2) and not graph.is_constant(node, 0):
         kernel = graph.weight(node, 1, rank).reshape(-1, 1) if rank == 1 else graph.weight(node, 1, rank)
-        x = graph.value(node, 0, may_be_folded=True)
+        x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
         _dense(node, graph, x, kernel, None, node.inputs[1:], keeps_axis=rank == 2)
         return
     if graph.is_constant(node, 0) and graph.constant(node, 0).ndim < 2:
         raise node.error(f"a vector of the file is its second input. Received: {graph.constant(node, 0).shape} first")
-    values = operands(node, graph)
+    values = lying_alike(node, graph, but=2) or operands(node, graph)
     shapes = [value.shape for value in values]
-    if len({len(shape) for shape in shapes}) > 1 or len(shapes[0]) < 2:
+    if len({len(shape) for shape in shapes}) > 1 or values[0].batch_axis > values[0].rank - 3:
         raise node.error(f"it multiplies vectors by a matrix of the file, or matrices. Received: samples {shapes}")
     tensors = [graph.arranged(node, value, same_order) for value in values]
     graph.check_size(node, (*np.broadcast_shapes(*(s[:-2] for s in shapes)), shapes[0][-2], shapes[1][-1]))
     y = graph.call(node, layers.MatrixProduct, tensors)
-    graph.give(node, Value(y, same_order(y.shape[1:]), all(value.is_nonnegative for value in values)))
+    is_nonnegative = all(value.is_nonnegative for value in values)
+    graph.give(node, placed_like(Value(y, same_order(y.shape[1:]), is_nonnegative), values[0]))
 
 
 def _dense(node, graph, x, kernel, bias, constants, keeps_axis=True):
     """A Dense layer; of vectors, the kernel's rows come into the model's order."""
-    units, order, folded = kernel.shape[1], None, x.folded
-    if len(x.shape) == folded:
-        raise node.error("it works on vectors, (N, C). Received: one number a sample, (N,)")
+    units, order = kernel.shape[1], None
+    if x.batch_axis == x.rank - 1:
+        raise node.error(f"it works on vectors, (N, C). Received: the samples in the last axis, a sample {x.shape}")
     graph.check_size(node, (*x.shape[:-1], units))
     if len(x.shape) == 1:
         tensor, order = graph.vector(x)
@@ -140,7 +141,7 @@ def _dense(node, graph, x, kernel, bias, constants, keeps_axis=True):
         rows, kernel = kernel, np.empty_like(kernel)
         kernel[order] = rows
     bias = None if bias is None else np.broadcast_to(bias.reshape(-1), (units,))
-    scale, shift, last, names = absorb(node, graph, units, len(x.shape) - folded + 1, -1)
+    scale, shift, last, names = absorb(node, graph, units, x.rank, -1)
     weights = _weights(kernel, bias, scale, shift, bool(names))
     activation, last = _activation_after(last, graph, takes_softmax=order is not None)
     y = graph.call_with_weights(
@@ -155,7 +156,7 @@ def _dense(node, graph, x, kernel, bias, constants, keeps_axis=True):
         activation=activation,
     )
     positions = positions if keeps_axis else positions[..., 0]
-    graph.give(last, Value(y, positions, activation in NONNEGATIVE, folded=folded))
+    graph.give(last, placed_like(Value(y, positions, activation in NONNEGATIVE), x))
 
 
 @operator("ConvTranspose", kind=CHANNEL_OPERATORS)

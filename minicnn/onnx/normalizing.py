@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn import layers
-from minicnn.onnx.arguments import CHANNEL_OPERATORS, checked_axis, operator
+from minicnn.onnx.arguments import CHANNEL_OPERATORS, along_axis, checked_axis, operator
 from minicnn.onnx.computed import is_training
 from minicnn.onnx.folding import absorb
-from minicnn.onnx.values import Value, channels_first, same_order
+from minicnn.onnx.values import Value, channels_first, placed_like, same_order
 
 
 @operator("BatchNormalization", kind=CHANNEL_OPERATORS)
@@ -94,8 +94,7 @@ def _are_groups(x: Value) -> bool:
 
 @operator("LayerNormalization")
 def _layer_normalization(node, graph):
-    x = graph.value(node, 0)
-    axis = checked_axis(node, node.get("axis", -1), len(x.shape) + 1)
+    x, axis, place = along_axis(node, graph, node.get("axis", -1))
     node.get("stash_type", 1)
     if axis == 0:
         raise node.error("samples stay apart: axis=0 is the batch axis")
@@ -125,7 +124,7 @@ def _layer_normalization(node, graph):
         epsilon=node.get("epsilon", 1e-5, float),
         center=has_bias,
     )
-    graph.give(node, Value(y, x.positions))
+    graph.give(node, placed_like(Value(y, x.positions), place))
 
 
 @operator("LRN", kind=CHANNEL_OPERATORS)

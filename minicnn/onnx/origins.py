@@ -29,10 +29,13 @@ class Origins:
     ----------
     counted : set of str
         Names of arrays that say something of the number of samples, which may be any.
+    numbered : set of str
+        Names of arrays that hold what is calculated from a sample's number, see `arguments.NUMBER`.
     """
 
     def __init__(self, decisions: list[dict[str, np.ndarray]]) -> None:
         self.counted: set[str] = set()
+        self.numbered: set[str] = set()
         self._sizes: dict[str, list[Tensor]] = {}
         self._mixed: set[str] = set()  # names of arrays that hold other numbers too
         self._decisions = decisions
@@ -47,6 +50,8 @@ class Origins:
         self._follow_measures(node, known)
         if not self.counted.isdisjoint(node.inputs):
             self.counted.update(node.outputs)
+        if not self.numbered.isdisjoint(node.inputs) and node.operator != "Gather":
+            self.numbered.update(node.outputs)
         inputs = node.inputs[: node.operator in OF_NUMBERS]
         if node.operator == "Concat":
             inputs = self._last_two(node.inputs, known)

@@ -13,6 +13,7 @@ from minicnn.onnx.arguments import (
     BATCH,
     CHANNEL_OPERATORS,
     ELEMENTWISE_OPERATORS,
+    NUMBER,
     checked_axis,
     integers,
     number_at,
@@ -99,7 +100,11 @@ def _gather(node, graph):
     if node.operator == "Gather" and graph.is_constant(node, 0):
         _rows_of_a_table(node, graph)
         return
-    x, indices = graph.value(node, 0, any_batch_axis=True), graph.constant(node, 1)
+    x, indices = graph.value(node, 0, any_batch_axis=True, may_be_folded=True), graph.constant(node, 1)
+    if node.operator == "Gather" and x.rank == 1 and x.folded:
+        _samples_again(node, graph, x, indices)
+        return
+    x = graph.value(node, 0, any_batch_axis=True)
     axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1) if node.operator == "Gather" else 0
     if axis == x.batch_axis or indices.dtype.kind != "i" or indices.size == 0:
         raise node.error("it takes a list of rows, columns or channels, not of samples")
@@ -113,6 +118,21 @@ def _gather(node, graph):
     positions = taken.positions.reshape(*x.shape[:own], *indices.shape, *x.shape[own + 1 :])
     batch_axis = x.batch_axis + (indices.ndim - 1 if axis < x.batch_axis else 0)
     graph.give(node, Value(taken.tensor, positions, x.is_nonnegative, batch_axis=batch_axis))
+
+
+def _samples_again(node, graph, x, indices):
+    """All numbers of all samples, one behind the other, as samples again: PyTorch's ``as_strided``."""
+    node.get("axis", 0)
+    size, own = x.positions.size, indices[:1]
+    if node.inputs[1] in graph.origins.numbered:
+        numbers, own = np.divmod(own, NUMBER)
+        is_whole = len(indices) == 1 and (numbers == size).all()
+    else:
+        starts = size * np.arange(len(indices)).reshape(-1, *[1] * (indices.ndim - 1))
+        is_whole = len(indices) == graph.batch_size and (indices - own == starts).all()
+    if x.led or not is_whole or not np.array_equal(np.sort(own, axis=None), np.arange(size)):
+        raise node.error(f"it takes the {size} numbers of each sample, from all of them in a row, sample by sample")
+    graph.give(node, Value(x.tensor, x.positions.ravel()[own[0]], x.is_nonnegative))
 
 
 def _rows_of_a_table(node, graph):

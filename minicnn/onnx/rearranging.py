@@ -6,6 +6,7 @@ They rearrange a value's positions, pass it on, or compute arrays that hold a sh
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
 from minicnn.onnx.folding import as_type
 from minicnn.onnx.number_types import FLOAT, FLOAT16, FLOATS, INTEGERS
 from minicnn.onnx.reader import DTYPES, FileGraph
+from minicnn.onnx.reshaping import reshaped, shape_in_file
 from minicnn.onnx.values import Value, channels_first, layout_of
 from minicnn.user_warnings import warn_user
 
@@ -133,35 +135,11 @@ def _reshape(node, graph):
     if graph.is_constant(node, 0):
         graph.give(node, graph.constant(node, 0).reshape(target))
         return
-    x = graph.value(node, 0, may_be_folded=True)
-    shape = [None, *x.shape]
-    batch, *sample = target or [1]
-    if not x.folded:
-        sample = [shape[i] if n == 0 and i < len(shape) and not keeps_zeros else n for i, n in enumerate(sample, 1)]
-    size = math.prod(x.shape)
-    known = math.prod(n for n in sample if n != -1)
-    if sample.count(-1) == 1 and known > 0 and size % known == 0:
-        sample[sample.index(-1)] = size // known
-    keeps_batch = batch in (-1, arguments.BATCH, graph.batch_size) or (batch == 0 and not keeps_zeros and not x.folded)
-    if keeps_batch and target.count(-1) <= 1 and all(n >= 1 for n in sample) and math.prod(sample) == size:
-        graph.give(node, Value(x.tensor, x.positions.reshape(sample), x.is_nonnegative))
-        return
-    folded = _count_folded(x, batch, sample, graph.batch_size)
-    if not folded:
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
+    found = reshaped(x, target, graph.batch_size, bool(keeps_zeros))
+    if found is None:
         raise node.error(f"it should keep the samples of shape {x.shape} apart. Received: shape={target}")
-    positions = x.positions.reshape(*x.shape[:folded], *sample)
-    graph.give(node, Value(x.tensor, positions, x.is_nonnegative, folded=folded))
-
-
-def _count_folded(x, batch, sample, batch_size) -> int:
-    """How many of a sample's first axes a Reshape counts together with the samples; 0 if it does something else."""
-    if x.folded or not sample or min(sample) < 1:
-        return 0
-    for count in range(1, len(x.shape)):
-        lead, rest = math.prod(x.shape[:count]), math.prod(x.shape[count:])
-        if rest == math.prod(sample) and (batch == -1 or (batch_size and batch == batch_size * lead)):
-            return count
-    return 0
+    graph.give(node, found)
 
 
 @operator("Transpose")
@@ -170,15 +148,14 @@ def _transpose(node, graph):
         graph.give(node, graph.constant(node, 0).transpose(node.get("perm", None, list)))
         return
     x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
-    rank = len(x.shape) - x.folded + 1
-    perm = node.get("perm", list(range(rank))[::-1], list)
-    if perm[0] != 0 and not x.batch_axis and not x.folded and adaptive_pooling(node, graph, x):
+    perm = node.get("perm", list(range(x.rank))[::-1], list)
+    if perm[0] != 0 and x.is_plain and adaptive_pooling(node, graph, x):
         return
-    if sorted(perm) != list(range(rank)) or (x.folded and perm[0] != 0):
-        raise node.error(f"it should reorder the axes {min(x.folded, 1)} to {rank - 1}. Received: perm={perm}")
-    order = [*range(x.folded), *(x.folded + x.sample_axis(axis) for axis in perm if axis != x.batch_axis)]
-    positions, batch_axis = x.positions.transpose(order), perm.index(x.batch_axis)
-    graph.give(node, Value(x.tensor, positions, x.is_nonnegative, batch_axis=batch_axis, folded=x.folded))
+    if sorted(perm) != list(range(x.rank)):
+        raise node.error(f"it should reorder the axes 0 to {x.rank - 1}. Received: perm={perm}")
+    counted = range(x.batch_axis, x.batch_axis + x.led + x.folded)
+    order = [own for axis in perm for own in (counted if axis == x.batch_axis else [x.sample_axis(axis)])]
+    graph.give(node, replace(x, positions=x.positions.transpose(order), batch_axis=perm.index(x.batch_axis)))
 
 
 @operator("Squeeze", "Unsqueeze")
@@ -228,10 +205,10 @@ def _constant(node, graph):
 
 @operator("Shape")
 def _shape(node, graph):
-    x = graph.value(node, 0)
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
     if layout_of(x.positions) is channels_first and x.tensor.shape[1:] == (*x.shape[1:], x.shape[0]):
         graph.origins.measure(node.outputs[0], x.tensor)
-    shape = [arguments.BATCH, *x.shape]
+    shape = shape_in_file(x)
     graph.give(node, np.array(shape[node.get("start", 0) : node.get("end", len(shape))], np.int64))
 
 

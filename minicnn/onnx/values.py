@@ -3,8 +3,8 @@
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Self, TypeAlias
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -39,9 +39,9 @@ class Value:
         Whether all its numbers are known to be integers.
     batch_axis : int
         Which of the file's axes counts the samples: the first one, but for a while.
-    folded : int
-        How many of the sample's first axes the file counts together with the samples, in its first axis; 0, but for a
-        while.
+    led, folded : int
+        How many of the sample's axes before the samples, and behind them, the file counts together with them, in that
+        axis; 0, but for a while.
     """
 
     tensor: Tensor
@@ -49,16 +49,37 @@ class Value:
     is_nonnegative: bool = False
     is_whole: bool = False
     batch_axis: int = 0
+    led: int = 0
     folded: int = 0
 
     def sample_axis(self, axis: int) -> int:
         """The number of one of the file's axes, not the batch's, in `positions`."""
-        return axis - (axis > self.batch_axis)
+        return axis if axis < self.batch_axis else axis - 1 + self.led + self.folded
+
+    @property
+    def rank(self) -> int:
+        """How many axes the file's tensor has."""
+        return len(self.shape) + 1 - self.led - self.folded
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the file's first axis counts the samples, and nothing else."""
+        return not (self.batch_axis or self.led or self.folded)
+
+    def lies_like(self, other: Self) -> bool:
+        """Whether another value has the samples in the same place, and as many axes on both sides."""
+        places = [(v.batch_axis, v.led, v.folded, len(v.shape)) for v in (self, other)]
+        return places[0] == places[1]
 
     @property
     def shape(self) -> Shape:
         """Of one sample in the file."""
         return self.positions.shape
+
+
+def placed_like(value: Value, other: Value) -> Value:
+    """A value with the samples where another one has them."""
+    return replace(value, batch_axis=other.batch_axis, led=other.led, folded=other.folded)
 
 
 _LAYOUTS: WeakValueDictionary[tuple[bool, Shape], np.ndarray] = WeakValueDictionary()

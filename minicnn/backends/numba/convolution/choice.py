@@ -187,10 +187,11 @@ def winograd_kernel_gradient_is_best(window: Window, channels: int, filters: int
 
     Not of 5 x 5 taps: its sums over all tiles of a large batch would err by more than a plain sum does.
     """
+    if window.kernel_height != TILE_KERNEL:
+        return False  # and nothing asked of its tiles: of 7 taps there are none
     is_cheap = _sum_bytes(channels, filters, itemsize) <= _MOST_CHUNK_SUM_BYTES
     serves = is_cheap or winograd_works_in_rounds(window, channels, filters, itemsize)
-    is_small = window.kernel_height == TILE_KERNEL
-    return serves and is_small and winograd_is_best(window, channels, filters, itemsize)
+    return serves and winograd_is_best(window, channels, filters, itemsize)
 
 
 @table_cache

@@ -1,0 +1,196 @@
+"""Samples behind other axes, or counted with others, as attention of PyTorch has them: beside onnxruntime."""
+
+import itertools
+
+import numpy as np
+import pytest
+from onnx_files import check_import, make_file
+
+import minicnn as mc
+from minicnn.errors import FileFormatError
+
+IMAGES = "g (float[N,2,6,5] x) => (float[N,c,h,w] y)"
+ROWS = "g (float[N,5,8] x) => (float[N,l,c] y)"  # 5 words of 8 numbers
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.onnx"
+
+
+def normal(rng, *shape):
+    return (rng.normal(size=shape) / 2).astype(np.float32)
+
+
+def weights(rng):
+    return {"w": normal(rng, 8, 24), "b": normal(rng, 24), "v": normal(rng, 8, 8), "c": normal(rng, 8)}
+
+
+def attention(split, heads, back, last):
+    """Two heads of four numbers, the words before the samples; the arguments are shapes."""
+    return (
+        f"t = Transpose<perm=[1,0,2]>(x) m = MatMul(t, w) i = Add(m, b) s0 = Constant<value_ints={split}>() "
+        "r = Reshape(i, s0) a0 = Constant<value_ints=[0]>() u = Unsqueeze(r, a0) p = Transpose<perm=[3,1,2,0,4]>(u) "
+        "a3 = Constant<value_ints=[-2]>() e = Squeeze(p, a3) n0 = Constant<value_int=0>() n1 = Constant<value_int=1>() "
+        "n2 = Constant<value_int=2>() q0 = Gather(e, n0) k0 = Gather(e, n1) v0 = Gather(e, n2) "
+        f"s1 = Constant<value_ints={heads}>() q1 = Reshape(q0, s1) k1 = Reshape(k0, s1) v1 = Reshape(v0, s1) "
+        "q = Transpose<perm=[1,0,2]>(q1) k = Transpose<perm=[1,2,0]>(k1) z = Transpose<perm=[1,0,2]>(v1) "
+        "f = Constant<value = float {0.5}>() qs = Mul(q, f) d = MatMul(qs, k) g = Softmax<axis=-1>(d) h = MatMul(g, z) "
+        f"j = Transpose<perm=[1,0,2]>(h) s2 = Constant<value_ints={back}>() l = Reshape(j, s2) "
+        f"o = Gemm(l, v, c) s3 = Constant<value_ints={last}>() y1 = Reshape(o, s3) y = Transpose<perm=[1,0,2]>(y1)"
+    )
+
+
+SHAPES = {
+    "any number": ("N", [5, -1, 3, 8], [5, -1, 4], [-1, 8], [5, -1, 8]),
+    "one": (1, [5, 1, 3, 8], [5, 2, 4], [5, 8], [5, 1, 8]),
+    "three": (3, [5, 3, 3, 8], [5, 6, 4], [15, 8], [5, 3, 8]),
+}
+
+
+@pytest.mark.parametrize("case", ["any number", "three"])
+def test_attention_over_words_before_samples(case, path, rng):
+    count, *shapes = SHAPES[case]
+    make_file(path, f"{ROWS.replace('N', str(count))} {{ {attention(*shapes)} }}", **weights(rng))
+    model = check_import(path, (5, 8), rng=rng, images_in=False, images_out=False)
+    assert model.output_shape == (None, 5, 8)
+
+
+def test_a_file_of_one_sample_is_read_for_any_number(path, tmp_path, rng):
+    """Where the file says 1, several axes might count samples; the numbers are those of the file for any number."""
+    constants, models = weights(rng), []
+    for case in ("one", "any number"):
+        count, *shapes = SHAPES[case]
+        make_file(path, f"{ROWS.replace('N', str(count))} {{ {attention(*shapes)} }}", **constants)
+        models.append(mc.import_onnx(path))
+    x = normal(rng, 3, 5, 8)
+    np.testing.assert_allclose(models[0].predict(x), models[1].predict(x), 1e-6)
+
+
+def test_heads_times_samples_is_calculated(path, rng):
+    """The older exporter of PyTorch multiplies the number of samples by that of heads, and by that of words."""
+    nodes = (
+        "t = Transpose<perm=[1,0,2]>(x) s = Shape(t) n1 = Constant<value_int=1>() n = Gather(s, n1) "
+        "two = Constant<value_int=2>() five = Constant<value_int=5>() nh = Mul(n, two) ln = Mul(five, n) "
+        "a = Constant<value_ints=[0]>() w5 = Constant<value_ints=[5]>() w4 = Constant<value_ints=[4]>() "
+        "w8 = Constant<value_ints=[8]>() u1 = Unsqueeze(nh, a) s1 = Concat<axis=0>(w5, u1, w4) h = Reshape(t, s1) "
+        "z = Transpose<perm=[1,0,2]>(h) k = Transpose<perm=[0,2,1]>(z) d = MatMul(z, k) g = Softmax<axis=-1>(d) "
+        "m = MatMul(g, z) j = Transpose<perm=[1,0,2]>(m) u2 = Unsqueeze(ln, a) s2 = Concat<axis=0>(u2, w8) "
+        "l = Reshape(j, s2) o = Gemm(l, v, c) u3 = Unsqueeze(n, a) s3 = Concat<axis=0>(w5, u3, w8) r = Reshape(o, s3) "
+        "y = Transpose<perm=[1,0,2]>(r)"
+    )
+    make_file(path, f"{ROWS} {{ {nodes} }}", v=normal(rng, 8, 8), c=normal(rng, 8))
+    check_import(path, (5, 8), rng=rng, images_in=False, images_out=False)
+
+
+def test_layers_of_a_transformer_that_has_samples_second(path, rng):
+    nodes = (
+        "t = Transpose<perm=[1,0,2]>(x) n = LayerNormalization<axis=-1>(t, g, c) m = MatMul(n, w) a = Add(m, b) "
+        "r = Relu(a) q = MatMul(r, u) s = Add(t, q) e = LayerNormalization<axis=2>(s, c, g) p = Mul(e, s) "
+        "y = Transpose<perm=[1,0,2]>(p)"
+    )
+    constants = {"u": normal(rng, 24, 8), "g": normal(rng, 8), "c": normal(rng, 8)}
+    make_file(path, f"{ROWS} {{ {nodes} }}", w=normal(rng, 8, 24), b=normal(rng, 24), **constants)
+    check_import(path, (5, 8), rng=rng, images_in=False, images_out=False)
+
+
+@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
+def test_any_axes_are_counted_with_the_samples(order, at, path, rng):
+    """Two neighbours become one axis, and two again."""
+    sizes = [-1, 2, 6, 5]
+    shape, back = [sizes[axis] for axis in order], np.argsort(order).tolist()
+    joined = [*shape[:at], -1 if -1 in shape[at : at + 2] else shape[at] * shape[at + 1], *shape[at + 2 :]]
+    nodes = (
+        f"c = Conv(x, w) t = Transpose<perm={list(order)}>(c) s = Constant<value_ints={joined}>() j = Reshape(t, s) "
+        f"g = Sigmoid(j) b = Constant<value_ints={shape}>() r = Reshape(g, b) y = Transpose<perm={back}>(r)"
+    )
+    make_file(path, f"{IMAGES} {{ {nodes} }}", w=np.eye(2, dtype="f4")[..., None, None])
+    check_import(path, (2, 6, 5), rng=rng)
+
+
+@pytest.mark.parametrize(
+    ("order", "joined", "turned", "apart", "back"),
+    [
+        ([1, 2, 0, 3], [-1, 5], [1, 0], [5, 2, 6, -1], [3, 1, 2, 0]),
+        ([2, 0, 3, 1], [-1, 2], [1, 0], [2, 6, -1, 5], [2, 0, 1, 3]),
+        ([0, 3, 1, 2], [-1, 6], [1, 0], [6, -1, 5, 2], [1, 3, 0, 2]),
+        ([2, 3, 0, 1], [6, -1, 2], [2, 1, 0], [2, 5, -1, 6], [2, 0, 3, 1]),
+    ],
+)
+def test_axes_that_are_counted_together_move_together(order, joined, turned, apart, back, path, rng):
+    nodes = (
+        f"c = Conv(x, w) t = Transpose<perm={order}>(c) s = Constant<value_ints={joined}>() j = Reshape(t, s) "
+        f"g = Transpose<perm={turned}>(j) b = Constant<value_ints={apart}>() r = Reshape(g, b) "
+        f"y = Transpose<perm={back}>(r)"
+    )
+    make_file(path, f"{IMAGES} {{ {nodes} }}", w=normal(rng, 2, 2, 1, 1))
+    check_import(path, (2, 6, 5), rng=rng)
+
+
+# ------------------------------------------------------------------------------------- numbers of all samples in a row
+
+STRIDED = "p = GlobalAveragePool(x) f = Constant<value_ints=[-1]>() r = Reshape(p, f) "
+BY_NUMBER = (
+    "s = Shape<end=1>(x) a = Constant<value_ints=[0]>() n = Squeeze(s, a) n0 = Constant<value_int=0>() "
+    "n1 = Constant<value_int=1>() k = Range(n0, n, n1) m = Mul(k, two) "
+    "b = Constant<value_ints=[1,2,3]>() u = Unsqueeze(m, b) i = Add(u, c) y = Gather<axis=0>(r, i)"
+)
+CHANNELS = np.arange(2).reshape(1, 2, 1, 1)
+
+
+def test_pooled_images_as_the_exporter_of_pytorch_takes_them_up_again(path, rng):
+    """``AdaptiveAvgPool2d(1)`` behind a ``permute``, as ConvNeXt and Swin have it: ``as_strided``."""
+    make_file(path, f"{IMAGES} {{ {STRIDED} {BY_NUMBER} }}", two=np.int64(2), c=CHANNELS)
+    check_import(path, (2, 6, 5), rng=rng)
+
+
+@pytest.mark.parametrize("channels", [[0, 1], [1, 0]])
+def test_pooled_images_of_three_samples(channels, path, rng):
+    indices = np.array([[2 * n + channel for channel in channels] for n in range(3)])[..., None, None]
+    w = normal(rng, 2, 3)
+    text = "g (float[3,2,6,5] x) => (float[3,u] y)"
+    make_file(path, f"{text} {{ {STRIDED} k = Gather<axis=0>(r, i) v = Flatten(k) y = Gemm(v, w) }}", w=w, i=indices)
+    check_import(path, (2, 6, 5), rng=rng)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "message"),
+    [
+        (BY_NUMBER, {"two": np.int64(3), "c": CHANNELS}, r"\(Gather\): it takes the 2 numbers of each sample"),
+        (BY_NUMBER, {"two": np.int64(2), "c": CHANNELS // 2}, r"\(Gather\): it takes the 2 numbers of each sample"),
+        (BY_NUMBER, {"two": np.int64(2), "c": CHANNELS + 1}, r"\(Gather\): it takes the 2 numbers of each sample"),
+        (
+            BY_NUMBER.replace("Add(u", "Sub(u"),
+            {"two": np.int64(2), "c": CHANNELS},
+            r"\(Sub\): it calculates with the num",
+        ),
+        (BY_NUMBER.replace("Mul(k, two)", "Mul(k, k)"), {"c": CHANNELS}, r"\(Mul\): it calculates with the numbers of"),
+        ("y = Gather<axis=0>(r, i)", {"i": CHANNELS}, r"\(Gather\): it takes the 2 numbers of each sample"),
+    ],
+)
+def test_other_numbers_of_all_samples_are_refused(nodes, constants, message, path):
+    make_file(path, f"{IMAGES} {{ {STRIDED} {nodes} }}", **constants)
+    with pytest.raises(FileFormatError, match=message):
+        mc.import_onnx(path)
+
+
+@pytest.mark.parametrize("operator", ["Tile(e, s)", "Expand(e, s)"])
+def test_an_encoding_that_is_repeated_for_each_sample(operator, path, rng):
+    nodes = (
+        "n = Shape<end=1>(x) o = Constant<value_ints=[1]>() s = Concat<axis=0>(n, o, o, o) "
+        f"t = {operator} y = Add(x, t)"
+    )
+    make_file(path, f"{IMAGES} {{ {nodes} }}", e=normal(rng, 1, 2, 6, 5))
+    check_import(path, (2, 6, 5), rng=rng, images_in=False, images_out=False)
+
+
+@pytest.mark.parametrize("operator", ["Tile(e, s)", "Expand(e, s)"])
+def test_a_multiple_of_the_number_of_samples_repeats_nothing(operator, path, rng):
+    nodes = (
+        "n = Shape<end=1>(x) two = Constant<value_ints=[2]>() m = Mul(n, two) o = Constant<value_ints=[1]>() "
+        f"s = Concat<axis=0>(m, o, o, o) t = {operator} y = Add(x, t)"
+    )
+    make_file(path, f"{IMAGES} {{ {nodes} }}", checked=False, e=normal(rng, 1, 2, 6, 5))
+    with pytest.raises(FileFormatError, match="the number of samples is one of them"):
+        mc.import_onnx(path)

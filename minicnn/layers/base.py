@@ -81,8 +81,7 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
         self.dtype_policy = dtype
         self.nodes: list[Node] = []
         self._weights: dict[str, Weight] = {}
-        self._built = False
-        self._trained_calls = 0
+        self._built, self._trained_calls = False, 0
 
     def __setattr__(self, name: str, value: object) -> None:
         before, value = replacing.replaced_by(self, name, value)
@@ -247,9 +246,8 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
             if not isinstance(tensor, Tensor):
                 raise TypeError(f"layer '{self.name}' was given tensors and arrays together. Received: {type(tensor)}")
         shapes = tuple(t.shape[1:] for t in tensors)
-        node = Node(self, tensors, self.build_for(shapes), training)
-        self.nodes.append(node)
-        return node
+        self.nodes.append(Node(self, tensors, self.build_for(shapes), training))
+        return self.nodes[-1]
 
     def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
         """Run the layer's steps at once on the current backend; returns an array of it."""

@@ -11,9 +11,7 @@ from minicnn.step import Step, Workspace
 from minicnn.threads import compute_threads
 
 
-def run_steps(
-    steps: Iterable[Step], arrays: list[np.ndarray], dtype: str | np.dtype, training: bool, count: int = 0
-) -> np.ndarray:
+def run_steps(steps: Iterable[Step], arrays: list[np.ndarray], dtype: object, training: bool, count: int) -> np.ndarray:
     """Run steps one after the other on the current backend.
 
     Parameters
@@ -24,7 +22,7 @@ def run_steps(
     dtype : str or numpy dtype
         In which they are computed.
     training : bool
-    count : int, default 0
+    count : int
         Of calls in training before this one: a layer with a seed of its own draws others in each.
 
     Returns
@@ -47,9 +45,8 @@ def run_steps(
 def _workspace(step, xs, backend: Backend, training, iteration):
     """A workspace for one call of one step."""
     x, count, shapes = xs[0], len(xs[0]), tuple(x.shape[1:] for x in xs)
-    output_shape = tuple(step.build(shapes))
-    shape = (count, *output_shape)
-    buffers = step.buffers(shapes, output_shape, training)
+    shape = (count, *step.build(shapes))
+    buffers = step.buffers(shapes, shape[1:], training)
     ws = Workspace(
         backend.ops,
         xs,

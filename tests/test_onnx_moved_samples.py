@@ -194,3 +194,51 @@ def test_a_multiple_of_the_number_of_samples_repeats_nothing(operator, path, rng
     make_file(path, f"{IMAGES} {{ {nodes} }}", checked=False, e=normal(rng, 1, 2, 6, 5))
     with pytest.raises(FileFormatError, match="the number of samples is one of them"):
         mc.import_onnx(path)
+
+
+# ------------------------------------------------------------------------------------------------------------- Einsum
+
+PAIR = "g (float[N,2,6,5] x, float[N,2,6,5] z) => (float[N,o1,o2,o3] y)"
+
+
+@pytest.mark.parametrize(
+    "equation",
+    [
+        "bhid,bhjd->bhij",
+        "B H I D, B H J D -> B H I J",
+        "bhij,bhik->bhjk",
+        "bijh,bkjh->bhik",
+        "bijh,bijk->bjhk",
+        "bhij,bhij->bjhi",
+    ],
+)
+def test_products_whose_axes_have_letters(equation, path, rng):
+    make_file(path, f'{PAIR} {{ y = Einsum<equation="{equation}">(x, z) }}')
+    check_import(path, (2, 6, 5), (2, 6, 5), rng=rng, images_in=False, images_out=False)
+
+
+@pytest.mark.parametrize("equation", ["bchw,bdhw->bcd", "bchw,bchw->bc", "bchw,bchw->bhw", "bchw,bchw->b"])
+def test_products_that_have_fewer_axes(equation, path, rng):
+    axes = ", ".join(["N", "k", "l"][: len(equation.partition(">")[2])])
+    text = f'g (float[N,2,6,5] x) => (float[{axes}] y) {{ c = Conv(x, w) y = Einsum<equation="{equation}">(c, x) }}'
+    make_file(path, text, w=normal(rng, 2, 2, 1, 1))
+    check_import(path, (2, 6, 5), rng=rng, images_out=False)
+
+
+@pytest.mark.parametrize(
+    ("equation", "message"),
+    [
+        ("bchw,bdhw", "says what comes out"),
+        ("bchw,bdhh->bcd", "each is once in a term"),
+        ("...hw,...dw->...hd", "each is once in a term"),
+        ("nchw,ndhw->cnd", "samples stay apart: their letter comes first"),
+        ("bchw,adhw->bcd", "samples stay apart: their letter comes first"),
+        ("bchw,bdhe->bcde", "it sums over letters that both inputs have"),
+        ("bchw,bdwh->bcd", "equal ones have equal sizes"),
+        ("bchw,bdh->bcd", "letters are axes"),
+    ],
+)
+def test_other_letters_are_refused(equation, message, path):
+    make_file(path, f'{PAIR} {{ y = Einsum<equation="{equation}">(x, z) }}', checked=False)
+    with pytest.raises(FileFormatError, match=rf"\(Einsum\): .*{message}.*Received: equation="):
+        mc.import_onnx(path)

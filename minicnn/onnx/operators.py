@@ -4,7 +4,18 @@ A function takes a node and the `Importer`, and says with `graph.give` what the 
 are those of https://onnx.ai/onnx/operators, which says what they mean.
 """
 
-from minicnn.onnx import activating, arithmetic, kernels, normalizing, parts, pooling, quantized, rearranging, resizing
+from minicnn.onnx import (
+    activating,
+    arithmetic,
+    kernels,
+    normalizing,
+    parts,
+    pooling,
+    quantized,
+    rearranging,
+    resizing,
+    sums_of_products,
+)
 
 __all__ = [
     "activating",
@@ -16,4 +27,5 @@ __all__ = [
     "quantized",
     "rearranging",
     "resizing",
+    "sums_of_products",
 ]

@@ -25,6 +25,7 @@ from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._on_constants import with_weights
 from minicnn.keras._translation import named_today, renamed, translated
 from minicnn.keras._warning import warn_once
+from minicnn.keras._whole_numbers import note_dtype
 from minicnn.keras.layers._joined import joining_samples
 from minicnn.keras.layers._lambdas import LAMBDA
 from minicnn.keras.layers._masks import making_none, masks_of, taking_masks
@@ -352,7 +353,7 @@ def Input(*args: Any, **kwargs: Any) -> Tensor:
     given = signature(input_of_core).bind(*args, **kwargs).arguments
     size = given.get("batch_size") or (given.get("batch_shape") or [None])[0]
     vars(tensor.node.layer).update({} if size is None else {"batch_size": size})
-    return tensor
+    return note_dtype(tensor, given.get("dtype"))
 
 
 def _called_at_once(class_name):

@@ -25,6 +25,7 @@ from minicnn.keras._new_arrays import OF_LISTS, as_array, named_dtype
 from minicnn.keras._operation_marks import is_traced, operated
 from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._reductions import Reduction
+from minicnn.keras._shapes import of_samples
 from minicnn.keras._whole_numbers import as_whole
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.settings import floatx
@@ -202,7 +203,7 @@ def _of_tensors(name, *args, **kwargs):
         return layers.Concatenate(axis=kwargs.get("axis", args[1] if len(args) > 1 else 0))(list(args[0]))
     if name == "reshape":
         shape = args[1] if len(args) > 1 else kwargs["newshape" if "newshape" in kwargs else "shape"]
-        return layers.Reshape(tuple(shape)[1:])(args[0])
+        return layers.Reshape(of_samples(tuple(shape), args[0].shape))(args[0])
     if name == "transpose":
         return _transposed(*args, **kwargs)
     if name in _REDUCTIONS:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded
+from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.keras._dtypes import TensorDtype
 from minicnn.parameters import Weight
@@ -231,6 +232,26 @@ class Sizes(TensorShape):
         return self._with(operator.truediv, other)
 
     __radd__, __rmul__ = __add__, __mul__
+
+
+def of_samples(shape: Sequence[Any], known: Sequence[int | None]) -> tuple[Any, ...]:
+    """The shape of a sample that a model's tensor gets by `reshape`.
+
+    Raises
+    ------
+    ShapeError
+        Where an axis would be folded into that of the samples, or taken out of it.
+    """
+    rest, own = tuple(shape)[1:], tuple(known)[1:]
+    if all(isinstance(n, int) and n > 0 for n in (*rest, *own)):
+        new, old = math.prod(rest), math.prod(own)
+        if new != old and (new % old == 0 or old % new == 0):
+            raise ShapeError(
+                "a model's tensor keeps its samples apart, and this reshape makes another number of them: in the call "
+                "of a keras.Model it may, which runs on arrays then; elsewhere layers take the parts, x[:, 0], "
+                f"x[:, 1], …, one by one. Received: {tuple(shape)} for {tuple(known)}"
+            )
+    return rest
 
 
 def _set_shape(tensor, shape):

@@ -203,16 +203,17 @@ def _refusal(what):
 # ------------------------------------------------------------------------------------------ number by number
 
 _FLAT = {  # whose derivative is 0 wherever there is one, or which answer questions
-    *(np.sign, np.floor, np.ceil, np.rint, np.trunc, np.equal, np.not_equal, np.less, np.less_equal, np.greater),
-    *(np.greater_equal, np.logical_and, np.logical_or, np.logical_not, np.isfinite, np.isnan, np.isinf),
+    *(np.sign, np.floor, np.ceil, np.rint, np.trunc, np.equal, np.not_equal, np.less, np.less_equal, np.floor_divide),
+    *(np.greater, np.greater_equal, np.logical_and, np.logical_or, np.logical_not, np.isfinite, np.isnan, np.isinf),
 }
 # ufunc → for each input, the derivative from (y, *inputs).
 _PARTIALS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
     np.add: (lambda y, a, b: 1, lambda y, a, b: 1),
     np.subtract: (lambda y, a, b: 1, lambda y, a, b: -1),
     np.multiply: (lambda y, a, b: b, lambda y, a, b: a),
-    np.true_divide: (lambda y, a, b: 1 / b, lambda y, a, b: -y / b),
-    np.power: (lambda y, a, b: _power_slope(y, a, b), lambda y, a, b: y * np.log(a)),
+    np.true_divide: (lambda y, a, b: _inverse(b), lambda y, a, b: -y / b),
+    np.remainder: (lambda y, a, b: 1, lambda y, a, b: -np.floor(a / b)),
+    np.power: (lambda y, a, b: _power_slope(y, a, b), lambda y, a, b: y * np.log(np.where(value_of(a) > 0, a, 1))),
     # As in TensorFlow, the first of two equal numbers has the gradient.
     np.maximum: (lambda y, a, b: a >= b, lambda y, a, b: a < b),
     np.minimum: (lambda y, a, b: a <= b, lambda y, a, b: a > b),
@@ -252,6 +253,10 @@ def _elementwise(ufunc, number, y, inputs):
         return _summed(g * partial(again, *(beside(g, each) for each in inputs)), x.shape)
 
     return x, back
+
+
+def _inverse(b):
+    return math.copysign(math.inf, b) if isinstance(b, int | float) and not b else 1 / b
 
 
 def _power_slope(y, a, b):

@@ -7,6 +7,7 @@ import pytest
 
 from minicnn import keras
 from minicnn.errors import DataError
+from minicnn.keras import tensorflow as tf
 from minicnn.keras.preprocessing.image import ImageDataGenerator, save_img
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -142,3 +143,17 @@ def test_what_flow_from_dataframe_does_not_know_changes_nothing(folder):
         batch = next(ImageDataGenerator().flow_from_dataframe(table, rescale=1 / 255, batchsize=1, **options))
     assert all(np.array_equal(one, other) for one, other in zip(batch, as_it_is, strict=True))
     assert batch[0].shape == (2, 4, 4, 3) and batch[0].max() > 1
+
+
+def test_samples_of_a_data_set_are_counted_in_its_batches():
+    """Keras 1's numbers of samples, of a data set that does not say how large its batches are."""
+    data = tf.data.Dataset.from_tensor_slices((np.ones((20, 3), "float32"), np.ones((20, 1), "float32"))).batch(4)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    counts = []
+    count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: counts.append(batch))
+    model.fit_generator(data, samples_per_epoch=8, nb_epoch=2, callbacks=[count], verbose=0)
+    assert counts == [0, 1, 0, 1]
+    model.fit_generator(data.repeat(), samples_per_epoch=10, nb_epoch=1, callbacks=[count], verbose=0)
+    assert counts[4:] == [0, 1, 2]
+    assert model.predict_generator(data, val_samples=8).shape == (8, 1)

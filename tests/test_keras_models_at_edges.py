@@ -486,3 +486,12 @@ def test_a_build_of_another_meaning_is_left_alone():
             return self.more(self.first(x))
 
     assert Made()(np.ones((2, 3), np.float32)).shape == (2, 2)
+
+
+def test_whether_a_model_is_compiled():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    assert model.compiled is False and model.jit_compile is False and not hasattr(model, "optimizer")
+    model.compile("sgd", "mse")
+    assert model.compiled is True
+    model.fit(np.ones((4, 3)), np.ones(4), verbose=0)
+    assert model.compiled is True

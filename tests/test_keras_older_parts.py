@@ -1296,3 +1296,15 @@ def test_the_largest_of_class_numbers_in_a_metric_is_each_sample_s_as_in_keras_2
     model.compile("sgd", "categorical_crossentropy", metrics=[sparse_hits])
     assert model.evaluate(x, np.eye(3)[y.reshape(-1)], verbose=0)[1] == pytest.approx(np.mean(outputs.argmax(1) == 1))
     assert K.max(np.arange(3.0), axis=-1) == 2
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_mode_2_goes_by_the_batch_outside_of_a_model_too():
+    x = np.arange(24, dtype="float32").reshape(8, 3)
+    expected = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-3)
+    layer = keras.layers.BatchNormalization(mode=2)
+    for _ in range(2):
+        np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+    inputs = keras.Input((3,))
+    made = keras.Model(inputs, keras.layers.BatchNormalization(mode=2)(inputs)).predict(x, verbose=0)
+    np.testing.assert_allclose(made, expected, atol=1e-5)

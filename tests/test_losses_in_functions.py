@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from minicnn import losses
+from minicnn import keras, losses
 from minicnn.differentiation import Recorded, gradients
+from minicnn.keras import ops
 
 ELEMENTS = (
     *("binary_crossentropy", "binary_focal_crossentropy", "hinge", "huber", "log_cosh", "mean_absolute_error"),
@@ -104,3 +105,27 @@ def test_a_loss_of_a_batch_has_no_weights_there(classes):
 def test_functions_are_not_hidden_by_files():
     hidden = [name for name in (*ELEMENTS, *CLASSES) if not callable(getattr(losses, name))]
     assert not hidden
+
+
+X = np.arange(24, dtype="float32").reshape(8, 3) / 10
+OF_OTHER_SHAPES = {
+    "of outputs": lambda y, p: ops.mean(ops.square(y - p), axis=0),
+    "of outputs, with an axis": lambda y, p: ops.mean(ops.square(y - p), axis=0, keepdims=True),
+    "four of the same": lambda y, p: ops.mean(ops.square(y - p)) * ops.ones((4,)),
+    "of numbers": lambda y, p: ops.square(y - p),
+    "one": lambda y, p: ops.mean(ops.square(y - p)),
+}
+
+
+@pytest.mark.parametrize("name", OF_OTHER_SHAPES)
+def test_losses_of_any_shape_count_with_their_mean(name):
+    """The numbers are Keras 3.15's, which asks for no shape where there are no weights."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, kernel_initializer="ones")])
+    model.compile(keras.optimizers.SGD(0.01), OF_OTHER_SHAPES[name])
+    data = X, np.ones((8, 2), "float32")
+    history = model.fit(*data, batch_size=4, epochs=2, shuffle=False, verbose=0).history
+    np.testing.assert_allclose(history["loss"], [10.066, 7.891], atol=6e-4)
+    np.testing.assert_allclose(model.evaluate(*data, batch_size=3, verbose=0), 6.304, atol=6e-4)
+    if name.startswith("of outputs"):
+        with pytest.raises(ValueError, match="samples have weights where loss"):
+            model.fit(*data, batch_size=4, sample_weight=np.ones(8), verbose=0)

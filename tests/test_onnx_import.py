@@ -377,12 +377,13 @@ def test_what_is_left_of_images_has_the_axes_of_the_file(operator, axis, path, r
 
 
 WHERE = ["half_pixel", "pytorch_half_pixel", "asymmetric"]
+OLD_AND_NEW = [*WHERE, "align_corners", "half_pixel_symmetric", "tf_half_pixel_for_nn"]
 
 
 @pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
 @pytest.mark.parametrize(
     ("where", "factors"),
-    [(where, f) for where in [*WHERE, "align_corners"] for f in ((0.5, 0.6), (0.7, 1.4), (2.2, 0.2), (1.5, 0.7))],
+    [(where, f) for where in OLD_AND_NEW for f in ((0.5, 0.6), (0.7, 1.4), (2.2, 0.2), (1.5, 0.7), (1 / 3, 1.2))],
 )
 def test_the_nearest_pixel(where, rounding, factors, path, rng):
     """Also where float32 and float64 find different ones.
@@ -390,7 +391,20 @@ def test_the_nearest_pixel(where, rounding, factors, path, rng):
     With align_corners the corners lie on each other, as in PyTorch, where a size by a factor is not whole, too.
     """
     mode = f'mode="nearest", coordinate_transformation_mode="{where}", nearest_mode="{rounding}"'
-    make_file(path, f"{IMAGES} {{ y = Resize<{mode}>(x, , f) }}", f=np.array([1, 1, *factors], np.float32))
+    make_file(path, f"{IMAGES} {{ y = Resize<{mode}>(x, , f) }}", 19, f=np.array([1, 1, *factors], np.float32))
+    check_import(path, (2, 6, 5), rng=rng)
+
+
+@pytest.mark.parametrize("where", OLD_AND_NEW)
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize(
+    ("last", "given"),
+    [("f", np.float32([1, 1, 1.1, 1.1])), ("f", np.float32([1, 1, 1.7, 1.1])), (", s", np.array([3, 2, 9, 5]))],
+)
+def test_rows_or_columns_whose_number_stays(last, given, mode, where, path, rng):
+    """An image of the same size is copied, whatever the factors; beside other rows, columns go by their factor."""
+    options = f'mode="{mode}", coordinate_transformation_mode="{where}", nearest_mode="ceil"'
+    make_file(path, f"{IMAGES} {{ y = Resize<{options}>(x, , {last}) }}", 19, **{last.strip(", "): given})
     check_import(path, (2, 6, 5), rng=rng)
 
 
@@ -423,12 +437,12 @@ def test_what_resizing_exports_is_the_same_when_it_is_read(path, rng):
 
 
 @pytest.mark.parametrize("exclude", [0, 1])
-@pytest.mark.parametrize("where", [*WHERE, "align_corners"])
+@pytest.mark.parametrize("where", OLD_AND_NEW)
 def test_cubic_resizing(where, exclude, path, rng):
     """Rows become more and columns fewer; -0.75 is ONNX's and PyTorch's coefficient."""
     for coefficient in (-0.75, -0.5):
         options = f'coordinate_transformation_mode="{where}", cubic_coeff_a={coefficient}, exclude_outside={exclude}'
-        make_file(path, f'{IMAGES} {{ y = Resize<mode="cubic", {options}>(x, , , s) }}', s=np.array([3, 2, 11, 3]))
+        make_file(path, f'{IMAGES} {{ y = Resize<mode="cubic", {options}>(x, , , s) }}', 19, s=np.array([3, 2, 11, 3]))
         check_import(path, (2, 6, 5), rng=rng)
 
 
@@ -492,7 +506,19 @@ def test_rows_of_a_table(length, kind, path, rng):
 
 def test_integers_that_are_computed_with_are_refused(path):
     make_file(path, "g (int64[N,6] x) => (float[N,m] y) { d = Add(x, x) y = Cast<to=1>(d) }")
-    with pytest.raises(FileFormatError, match="input 'x' should be a tensor of floating-point numbers"):
+    with pytest.raises(FileFormatError, match=r"input 'x' should be .* as node '' \(Add\) .* Received: 2 axes, INT64"):
+        mc.import_onnx(path)
+
+
+def test_the_node_that_computes_with_integers_is_named(path):
+    """Behind others that rearrange them, beside one that makes floating-point numbers of them."""
+    nodes = "f = Cast<to=1>(x) t = Identity(x) d = Add(t, x) e = Cast<to=1>(d) y = Add(e, f)"
+    make_file(path, f"g (int32[N,6] x) => (float[N,m] y) {{ {nodes} }}")
+    proto = onnx.load(path)
+    for node in proto.graph.node:
+        node.name = f"the {node.op_type}"
+    onnx.save(proto, path)
+    with pytest.raises(FileFormatError, match=r"as node 'the Add' \(Add\) computes with it"):
         mc.import_onnx(path)
 
 

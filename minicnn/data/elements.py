@@ -57,10 +57,17 @@ class EagerArray(np.ndarray):
 
 
 def as_array(value: Any) -> np.ndarray:
-    """As ``np.asarray``; bytes are objects, as those of NumPy's text lose the zeros at their end."""
+    """As ``np.asarray``; bytes, and text that ends in zeros, are bytes as objects: NumPy's text loses these zeros."""
     array = np.asarray(value)
-    is_bytes = array.dtype.kind == "S" and not isinstance(value, np.ndarray | np.generic)
-    return np.array(value, object).view(EagerArray) if is_bytes else array
+    if array.dtype.kind not in "SU" or isinstance(value, np.ndarray | np.generic):
+        return array
+    entries = np.array(value, object)
+    if array.dtype.kind == "U":
+        texts = [str(each) for each in entries.flat]
+        if not any(text.endswith("\0") for text in texts):
+            return array
+        entries.flat = [text.encode() for text in texts]
+    return entries.view(EagerArray)
 
 
 def lent(array: Any, dtype: DTypeLike = None) -> EagerArray:

@@ -25,6 +25,7 @@ from minicnn.keras._taped_calls import (
     on_tapes,
     through_a_tape,
 )
+from minicnn.layers.replacing import MAKERS
 from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 from minicnn.registry import constructor_parameters, to_plain
@@ -94,7 +95,11 @@ def set_attribute(self: layers.Layer, name: str, value: Any) -> None:
         )
     if name == "built" and getattr(type(self), name).fset is None:  # the library's own layers know it themselves
         return
-    core_of(self).__setattr__(self, name, activation(value) if name == "activation" else value)
+    if name == "activation":
+        value = activation(value)
+        is_name = isinstance(value, str) and not is_of_package(type(self))  # whose class may have a `call`
+        value = MAKERS[name](value) if is_name else value
+    core_of(self).__setattr__(self, name, value)
 
 
 def call_symbolically(self: layers.Layer, tensors: Sequence[Tensor], training: bool | None = None) -> Node:

@@ -47,6 +47,12 @@ class Deferred:
         """
         raise NotImplementedError
 
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "what is computed when there are numbers decides no if: tf.where and keras.ops.maximum choose among such "
+            f"numbers. Received: {self!r}"
+        )
+
     def refuse_layer(self) -> None:
         """Raise the error for a layer that is called on it."""
         raise TypeError(
@@ -83,7 +89,8 @@ def parts_of(values: Sequence[Any]) -> Iterator[Any]:
 
 
 def applied(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """The function of these arguments, if a `Deferred` is among them; None otherwise.
+    """The function of these arguments, if a `Deferred` is among them, or, outside of a `call`, a mean or sum over all
+    samples; None otherwise.
 
     Parameters
     ----------
@@ -92,8 +99,15 @@ def applied(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     args : sequence
     kwargs : dict
     """
-    found = next((part for part in parts_of((*args, *kwargs.values())) if isinstance(part, Deferred)), None)
+    parts = list(parts_of((*args, *kwargs.values())))
+    found = next((part for part in parts if isinstance(part, Deferred)), None)
+    if found is None and any(isinstance(part, MeanOrSum) for part in parts) and not _is_traced():
+        return later(function, args, kwargs)
     return None if found is None else found.apply(function, args, kwargs)
+
+
+def _is_traced():
+    return import_module("minicnn.keras._operation_marks").is_traced()  # which is made of this module
 
 
 def _binary(function, reflected):
@@ -115,7 +129,7 @@ class MeanOrSum(BatchScalar):
     """A mean or sum over all samples; what operators make of it, and is no part of a loss, is for K.function."""
 
 
-def _later(function, args, kwargs):
+def later(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """The function of these arguments once they have values."""
     import_module("minicnn.keras.backend")  # which is made of this module, and says there what is `LATER`
     return LATER[0](lambda values: None, ()).apply(function, args, kwargs)
@@ -155,7 +169,7 @@ def sizes_of_batch(sizes: Any, dtype: Any) -> Any:
             "the number of samples is known when there are some: K.cast(K.shape(x), dtype) of all sizes of a model's "
             f"tensor is for K.function and K.gradients, and a mean for a loss. Received: {sizes}"
         )
-    return _later(lambda x: np.asarray(np.shape(x), dtype), (sizes.tensor,), {})
+    return later(lambda x: np.asarray(np.shape(x), dtype), (sizes.tensor,), {})
 
 
 def _of_scalar(name, reflected):
@@ -166,10 +180,14 @@ def _of_scalar(name, reflected):
         try:
             made = of_core(own, *other)
         except TypeError:
-            return _later(function, (*other, own) if reflected else (own, *other), {})
+            return later(function, (*other, own) if reflected else (own, *other), {})
         return MeanOrSum(made.tensor, made.reduction)
 
     return operate
+
+
+def _compared(function):
+    return lambda own, other: NotImplemented if _is_traced() else later(function, (own, other), {})
 
 
 for _name in ("add", "sub", "mul", "truediv"):
@@ -177,3 +195,6 @@ for _name in ("add", "sub", "mul", "truediv"):
     setattr(MeanOrSum, f"__r{_name}__", _of_scalar(_name, True))
 MeanOrSum.__neg__ = _of_scalar("neg", False)  # type: ignore[method-assign]
 MeanOrSum.__pow__ = _of_scalar("pow", False)  # type: ignore[assignment]
+for _class in (MeanOrSum, Deferred):
+    for _name in ("gt", "ge", "lt", "le"):
+        setattr(_class, f"__{_name}__", _compared(getattr(operator, _name)))

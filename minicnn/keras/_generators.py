@@ -70,6 +70,8 @@ def _counted(data, samples):
             size, data = _samples_in(first[0]), chain(first, data)
     elif size is None and hasattr(data, "__getitem__"):
         size = _samples_in(data[0])
+    elif size is None:  # a data set, which begins anew
+        size = next((_samples_in(first) for first in data), None)
     return data, -(-int(samples) // int(size or 32))
 
 

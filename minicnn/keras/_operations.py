@@ -18,13 +18,15 @@ from minicnn.differentiation import Recorded, met, value_of
 from minicnn.dtype_policies import as_operands
 from minicnn.graph import Tensor
 from minicnn.keras import _equality as _equality  # which gives tensors == and !=
-from minicnn.keras._deferred import MeanOrSum, SizesOf, applied, sizes_of_batch, tensors_in, with_parts
+from minicnn.keras._deferred import MeanOrSum, SizesOf, applied, later, sizes_of_batch, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._new_arrays import OF_LISTS, as_array, named_dtype
-from minicnn.keras._operation_marks import operated
+from minicnn.keras._operation_marks import is_traced, operated
 from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._reductions import Reduction
+from minicnn.keras._shapes import of_samples
+from minicnn.keras._whole_numbers import as_whole
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.settings import floatx
 
@@ -128,8 +130,8 @@ def either(name: str) -> Callable[..., Any]:
     def function(*args: Any, **kwargs: Any) -> Any:
         if name in ("mean", "sum") and (of_scalars := _of_scalars(name, args)) is not None:
             return of_scalars
-        if (later := applied(function, args, kwargs)) is not None:
-            return later
+        if (found := applied(function_, args, kwargs)) is not None:
+            return found
         if any(is_symbolic(a) for a in (*args, *kwargs.values())):
             return _of_tensors(name, *args, **kwargs)
         if "keepdims" in kwargs and kwargs["keepdims"] is None:
@@ -201,7 +203,7 @@ def _of_tensors(name, *args, **kwargs):
         return layers.Concatenate(axis=kwargs.get("axis", args[1] if len(args) > 1 else 0))(list(args[0]))
     if name == "reshape":
         shape = args[1] if len(args) > 1 else kwargs["newshape" if "newshape" in kwargs else "shape"]
-        return layers.Reshape(tuple(shape)[1:])(args[0])
+        return layers.Reshape(of_samples(tuple(shape), args[0].shape))(args[0])
     if name == "transpose":
         return _transposed(*args, **kwargs)
     if name in _REDUCTIONS:
@@ -283,6 +285,8 @@ def _reduced(name, x, axis=None, keepdims=False):
     axes = tuple(sorted(a % x.ndim for a in given))
     if name in ("mean", "sum") and axes == tuple(range(x.ndim)):
         return MeanOrSum(x, name)
+    if axes == tuple(range(x.ndim)) and not is_traced():
+        return later(either(name), (x,), {"keepdims": keepdims})
     if 0 in axes:
         raise NotInMinicnn(
             f"keras.ops.{name} of a model's tensor keeps the samples apart: axis=-1, axis=(1, 2) and the like; a mean "
@@ -303,7 +307,7 @@ def gelu(x: Any, approximate: bool = True) -> Any:
 
 
 def cast(x: Any, dtype: Any) -> Any:
-    """x in another dtype; a model's tensors have its dtype already, but for bfloat16, which can become float32."""
+    """x in another dtype; a model's tensors stay floats, but lose what is behind the point for integers."""
     if x is None or (isinstance(x, tuple) and None in x):
         return sizes_of_batch(x, named_dtype(dtype))
     return _cast(x, dtype)
@@ -313,7 +317,7 @@ def cast(x: Any, dtype: Any) -> Any:
 def _cast(x, dtype):
     if is_symbolic(x):
         widens = x.dtype == "bfloat16" != dtype and np.dtype(named_dtype(dtype)) == np.float32
-        return layers.Activation("linear", dtype="float32")(x) if widens else x
+        return layers.Activation("linear", dtype="float32")(x) if widens else as_whole(x, dtype)
     return (x if isinstance(x, Recorded) else np.asarray(x)).astype(named_dtype(dtype))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded
+from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.keras._dtypes import TensorDtype
 from minicnn.parameters import Weight
@@ -36,8 +37,18 @@ class TensorShape(tuple):
     [28, 28, 1]
     """
 
+    def __new__(cls, dims: Any = ()) -> Any:
+        """The shape of sizes, of one alone, or for None one whose number of axes is open."""
+        if dims is None or isinstance(dims, OfUnknownRank):
+            return super().__new__(OfUnknownRank)
+        if isinstance(dims, str):
+            raise TypeError(f"a shape is made of sizes, (28, 28, 1), of one of them, or None. Received: {dims!r}")
+        return super().__new__(cls, (int(dims),) if isinstance(dims, int | np.integer) else dims)
+
     rank: property = property(lambda self: len(self))
     ndims: property = property(lambda self: len(self))
+
+    dims: property = property(lambda self: [Dimension(n) if isinstance(n, int) else n for n in self])
 
     def as_list(self) -> list[int | None]:
         """A list of the sizes."""
@@ -51,11 +62,43 @@ class TensorShape(tuple):
         """Whether no size is open."""
         return None not in self
 
+    def assert_is_fully_defined(self) -> None:
+        """Raise a ValueError where a size is open."""
+        if not self.is_fully_defined():
+            raise ValueError(f"a shape without open sizes was expected. Received: {self}")
+
     def is_compatible_with(self, other: Any) -> bool:
         """Whether the sizes are those of the other, but for open ones."""
-        return len(self) == len(other) and all(
-            None in pair or pair[0] == pair[1] for pair in zip(self, other, strict=True)
+        other = TensorShape(other)
+        return other.rank is None or (
+            len(self) == len(other)
+            and all(None in pair or pair[0] == pair[1] for pair in zip(self, other, strict=True))
         )
+
+    def assert_is_compatible_with(self, other: Any) -> None:
+        """Raise a ValueError where it is not."""
+        if not self.is_compatible_with(other):
+            raise ValueError(f"shapes with the same sizes were expected. Received: {self} and {other}")
+
+    def merge_with(self, other: Any) -> TensorShape:
+        """What is known of either; a ValueError where they differ."""
+        self.assert_is_compatible_with(other)
+        other = TensorShape(other)
+        if other.rank is None:
+            return self
+        return TensorShape(b if a is None else a for a, b in zip(self, other, strict=True))
+
+    def with_rank(self, rank: int) -> TensorShape:
+        """The shape itself; a ValueError if it has another number of axes."""
+        if len(self) != rank:
+            raise ValueError(f"a shape of {rank} axes was expected. Received: {self}")
+        return self
+
+    def with_rank_at_least(self, rank: int) -> TensorShape:
+        """The shape itself; a ValueError if it has fewer axes."""
+        return self.with_rank(max(rank, len(self)))
+
+    assert_has_rank = with_rank
 
     def __eq__(self, other: object) -> bool:
         return tuple.__eq__(self, tuple(other) if isinstance(other, list) else other)
@@ -73,7 +116,8 @@ class TensorShape(tuple):
 
     def concatenate(self, other: Any) -> TensorShape:
         """The sizes of both, one after the other."""
-        return TensorShape((*self, *other))
+        other = TensorShape(other)
+        return other if other.rank is None else TensorShape((*self, *other))
 
     def __getitem__(self, key: Any) -> Any:
         item = super().__getitem__(key)
@@ -84,6 +128,66 @@ class TensorShape(tuple):
     def __reduce__(self) -> tuple[type, tuple[list[int | None]]]:
         """Pickled as a tuple, which needs nothing of `minicnn.keras`."""
         return tuple, (list(self),)
+
+
+class OfUnknownRank(TensorShape):
+    """``TensorShape(None)``, whose number of axes is open; what asks for its sizes is a ValueError."""
+
+    rank: property = property(lambda self: None)
+    ndims: property = property(lambda self: None)
+    dims: property = property(lambda self: None)
+
+    def __new__(cls, dims: Any = None) -> OfUnknownRank:
+        return tuple.__new__(cls)
+
+    def num_elements(self) -> None:
+        """None."""
+
+    def is_fully_defined(self) -> bool:
+        """False."""
+        return False
+
+    def is_compatible_with(self, other: Any) -> bool:
+        """True: it may be any shape."""
+        return True
+
+    def merge_with(self, other: Any) -> TensorShape:
+        """The other one."""
+        return TensorShape(other)
+
+    def with_rank(self, rank: int) -> TensorShape:
+        """A shape of open sizes."""
+        return TensorShape([None] * rank)
+
+    def with_rank_at_least(self, rank: int) -> TensorShape:
+        """Itself."""
+        return self
+
+    def concatenate(self, other: Any) -> TensorShape:
+        """Itself."""
+        return self
+
+    def _refuse(self, *args: Any) -> Any:
+        raise ValueError("TensorShape(None) has no known number of axes, and so no sizes to be asked for")
+
+    assert_is_fully_defined = as_list = __len__ = __iter__ = __add__ = __radd__ = _refuse
+
+    def __getitem__(self, key: Any) -> Any:
+        return self if isinstance(key, slice) else None
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or isinstance(other, OfUnknownRank)
+
+    __hash__ = tuple.__hash__
+
+    def __repr__(self) -> str:
+        return "TensorShape(None)"
+
+    def __reduce__(self) -> Any:
+        return TensorShape, (None,)
 
 
 class ArrayShape(TensorShape):
@@ -128,6 +232,26 @@ class Sizes(TensorShape):
         return self._with(operator.truediv, other)
 
     __radd__, __rmul__ = __add__, __mul__
+
+
+def of_samples(shape: Sequence[Any], known: Sequence[int | None]) -> tuple[Any, ...]:
+    """The shape of a sample that a model's tensor gets by `reshape`.
+
+    Raises
+    ------
+    ShapeError
+        Where an axis would be folded into that of the samples, or taken out of it.
+    """
+    rest, own = tuple(shape)[1:], tuple(known)[1:]
+    if all(isinstance(n, int) and n > 0 for n in (*rest, *own)):
+        new, old = math.prod(rest), math.prod(own)
+        if new != old and (new % old == 0 or old % new == 0):
+            raise ShapeError(
+                "a model's tensor keeps its samples apart, and this reshape makes another number of them: in the call "
+                "of a keras.Model it may, which runs on arrays then; elsewhere layers take the parts, x[:, 0], "
+                f"x[:, 1], …, one by one. Received: {tuple(shape)} for {tuple(known)}"
+            )
+    return rest
 
 
 def _set_shape(tensor, shape):

@@ -35,6 +35,7 @@ class PlacedResizing(Resampled):
     coordinates : str, default "align_corners"
         Where pixel i of n' new ones lies among the n old ones: "align_corners" i · (n - 1) / (n' - 1), "asymmetric"
         i · n / n', "half_pixel" (i + 1/2) · n / n' - 1/2, "pytorch_half_pixel" the same but 0 for one pixel,
+        "half_pixel_symmetric" (i + 1/2) · n / n' - 1/2 with the middle of the image where it was,
         "tf_half_pixel_for_nn" (i + 1/2) · n / n'.
     rounding : {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}
         Which pixel is the nearest.
@@ -78,11 +79,14 @@ class PlacedResizing(Resampled):
         self.exclude_outside: bool = bool(exclude_outside)
 
     def taps(self, height: int, width: int, size: Sequence[int | None] = ()) -> tuple[Taps, Taps]:
-        new_size, given = size or (self.height, self.width), self.factors or (None, None)
-        rows, columns = (
-            self._along(old, _multiple(old, factor) if new is None else new, factor)
-            for old, new, factor in zip((height, width), new_size, given, strict=True)
-        )
+        old, given = (height, width), self.factors or (None, None)
+        new = [
+            _multiple(n, factor) if size is None else size
+            for n, size, factor in zip(old, size or (self.height, self.width), given, strict=True)
+        ]
+        if list(old) == new:  # which onnxruntime copies, whatever the factors
+            return Taps(np.arange(height)[None], None), Taps(np.arange(width)[None], None)
+        rows, columns = (self._along(*along) for along in zip(old, new, given, strict=True))
         return rows, columns
 
     def taps_of(self, input_shapes: Shapes) -> tuple[Taps, Taps]:
@@ -153,6 +157,8 @@ def _with_halves(places) -> np.ndarray:
 def _places(coordinates, old, new, factor) -> np.ndarray:
     """Where the new pixels lie among the old ones; in float32, as elsewhere: 1.5 / 0.6 is no less than 2.5 there."""
     at, factor = np.arange(new, dtype=np.float32), np.float32(factor)
+    if factor == 1:
+        return at
     if coordinates == "align_corners":
         return at * (old - 1) / (new - 1) if new > 1 else at * 0
     if coordinates == "asymmetric":
@@ -161,5 +167,5 @@ def _places(coordinates, old, new, factor) -> np.ndarray:
         return (at + 0.5) / factor
     if coordinates == "half_pixel_symmetric":
         offset = old / 2 * (1 - new / (old * factor))
-        return offset + (at + 0.5) / factor - 0.5
+        return (np.float64(offset) + (at + np.float64(0.5)) / np.float64(factor) - 0.5).astype(np.float32)  # as there
     return at * 0 if coordinates == "pytorch_half_pixel" and new == 1 else (at + 0.5) / factor - 0.5

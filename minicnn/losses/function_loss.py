@@ -23,8 +23,9 @@ class FunctionLoss(Loss):
     Parameters
     ----------
     fn : callable
-        Of arrays (N, …); it returns the loss of each sample, (N, …), or one number for the batch. Written with
-        operators and NumPy's functions, or those of `minicnn.keras.ops`, it is differentiated.
+        Of arrays (N, …); it returns the loss of each sample, (N, …), one number for the batch, or others, whose
+        mean counts, where samples have no weights. Written with operators and NumPy's functions, or those of
+        `minicnn.keras.ops`, it is differentiated.
     reduction, name :
         As for `Loss`.
     """

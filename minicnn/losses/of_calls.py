@@ -36,7 +36,7 @@ def compute(
     Raises
     ------
     TypeError, ValueError
-        If the function cannot be differentiated, or does not return the losses of the samples or one number.
+        If the function cannot be differentiated, or returns no losses of samples, which have weights.
     """
     prediction, target, weight = (on_host(array) for array in (prediction, target, weight))
     recorded = Recorded(prediction)
@@ -44,10 +44,10 @@ def compute(
     if np.shape(value_of(result)) == (1,) != prediction.shape[:1]:  # a sum over axis 0 of one unit: a batch's number
         result = result[0]
     values = np.asarray(value_of(result), np.float64)
-    if values.ndim and len(values) != len(prediction):
+    if weight is not None and values.ndim and len(values) != len(prediction):  # without weights it is their mean
         raise ValueError(
-            f"loss '{name_of(loss)}' returns the loss of each sample, ({len(prediction)}, …), or one number for the "
-            f"batch. Received: an array of shape {values.shape}"
+            f"samples have weights where loss '{name_of(loss)}' returns the loss of each, ({len(prediction)}, …), or "
+            f"one number for the batch. Received: sample_weight, and losses of shape {values.shape}"
         )
     factor = _factor(loss, values, weight)  # the loss is Σ factor · values
     if gradient is not None:

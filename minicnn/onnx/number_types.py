@@ -42,6 +42,15 @@ def kinds_of_input(name: str, nodes: Mapping[str, Sequence[NodeProto]], constant
     return FLOATS
 
 
+def as_they_are(name: str, nodes: Mapping[str, Sequence[NodeProto]]) -> NodeProto | None:
+    """A node that reads an input, maybe rearranged, and makes no float32 of it; None if there is none."""
+    casts = ("Cast", [FLOAT]), ("Scaler", [])
+    readers = (
+        (node, (node.op_type, [a.i for a in node.attribute if a.name == "to"])) for node in _readers(name, nodes)
+    )
+    return next((node for node, kind in readers if kind not in casts), None)
+
+
 def _readers(name, nodes):
     """The nodes that read a tensor; of those that only rearrange it, the nodes that read what they give."""
     waiting, seen = [name], {name}

@@ -21,7 +21,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import FilePath, Shape
 from minicnn.onnx.external import External
 from minicnn.onnx.fused import taken_apart
-from minicnn.onnx.number_types import kinds_of_input
+from minicnn.onnx.number_types import as_they_are, kinds_of_input
 from minicnn.onnx.package import import_package
 from minicnn.saving.files import check_readable
 from minicnn.saving.kinds import ONNX, check_kind
@@ -184,7 +184,7 @@ def read_graph(path: FilePath) -> FileGraph:
             continue
         if not value.name or value.name in inputs:
             raise FileFormatError(f"inputs have names of their own. Received: {value.name!r}")
-        batch, inputs[value.name] = _input_shape(value, kinds_of_input(value.name, readers, constants))
+        batch, inputs[value.name] = _input_shape(value, readers, constants)
         batch_sizes.add(batch)
     if not inputs or len(batch_sizes) != 1:
         raise FileFormatError(
@@ -289,12 +289,17 @@ def _initializers(graph, external):
     return constants
 
 
-def _input_shape(value, kinds):
-    """(batch size or None, shape of one sample) of a graph's input, which is of one of these types."""
+def _input_shape(value, readers, constants):
+    """(batch size or None, shape of one sample) of a graph's input, whose type is one that its readers can do with."""
     tensor = value.type.tensor_type
-    dims = tensor.shape.dim
-    if tensor.elem_type not in kinds or not dims:
-        raise FileFormatError(f"input '{value.name}' should be a tensor of floating-point numbers with a batch axis")
+    dims, kind = tensor.shape.dim, tensor.elem_type
+    if kind not in kinds_of_input(value.name, readers, constants) or not dims:
+        reader = as_they_are(value.name, readers) if dims else None
+        where = f", as node '{reader.name[:100]}' ({reader.op_type[:100]}) computes with it" if reader else ""
+        raise FileFormatError(
+            f"input '{value.name}' should be a tensor of floating-point numbers with a batch axis{where}, or be cast "
+            f"to float32 first. Received: {len(dims)} axes, {_type_name(kind)}"
+        )
     batch, *shape = (dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
     if len(shape) >= MAX_AXES or not all(n is None or n > 0 for n in shape):
         raise FileFormatError(
@@ -303,6 +308,13 @@ def _input_shape(value, kinds):
     names = [dim.dim_param or f"axis {axis}" for axis, dim in enumerate(dims)]
     shape = [name if n is None else n for n, name in zip(shape, names[1:], strict=True)]
     return batch if batch and batch > 0 else None, tuple(shape)
+
+
+def _type_name(kind):
+    """The name of a TensorProto.DataType, "INT64"."""
+    from onnx import TensorProto
+
+    return TensorProto.DataType.Name(kind) if kind in TensorProto.DataType.values() else f"type {kind}"
 
 
 def _file_node(node, index, external, opset, names=MappingProxyType({})):

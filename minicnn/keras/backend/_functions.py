@@ -119,6 +119,11 @@ class _OnTape(_Values):
         )
 
 
+def on_tape(later: Later, values: dict[Any, Any]) -> Any:
+    """What a value is, of these of the tensors, means and sums that it needs; it is differentiated."""
+    return _OnTape(values).of(later)
+
+
 def _needed(part) -> list[Tensor | BatchScalar | Later]:
     """What a value is computed of."""
     if isinstance(part, Later):

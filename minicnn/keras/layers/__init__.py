@@ -25,6 +25,7 @@ from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._on_constants import with_weights
 from minicnn.keras._translation import named_today, renamed, translated
 from minicnn.keras._warning import warn_once
+from minicnn.keras._whole_numbers import note_dtype
 from minicnn.keras.layers._joined import joining_samples
 from minicnn.keras.layers._lambdas import LAMBDA
 from minicnn.keras.layers._masks import making_none, masks_of, taking_masks
@@ -324,7 +325,7 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
     _more = {**_more, "built": _built_of(_class, _name), **masks_of(_name)}
     _call = joining_samples(_class.__call__) if _name == "Concatenate" else _class.__call__
-    _more["__call__"] = with_weights(eagerly(taking_masks(_name, _call)))
+    _more["__call__"] = _call_of = with_weights(eagerly(taking_masks(_name, _call)))
     for _old, _today in OLD_WEIGHTS.items() if _name.startswith(("Dense", "Conv")) else ():
         setattr(_class, _old, _today)  # of a model that was loaded, too
     if _name == "InputLayer":
@@ -334,7 +335,7 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     if _name == "Lambda":
         _more |= LAMBDA
     if _name == "BatchNormalization":
-        _more |= with_mode(_class)
+        _more |= with_mode(_class, _call_of)
     _more["__init__"] = _calls.translating(_more.get("__init__", _class.__init__))
     globals()[_name] = translated(
         _class, partial(_translate, _name), __name__, OfLayers, **VARIABLES, **_CALLS | WEIGHTS | _more
@@ -352,7 +353,7 @@ def Input(*args: Any, **kwargs: Any) -> Tensor:
     given = signature(input_of_core).bind(*args, **kwargs).arguments
     size = given.get("batch_size") or (given.get("batch_shape") or [None])[0]
     vars(tensor.node.layer).update({} if size is None else {"batch_size": size})
-    return tensor
+    return note_dtype(tensor, given.get("dtype"))
 
 
 def _called_at_once(class_name):

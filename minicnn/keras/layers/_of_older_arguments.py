@@ -75,14 +75,16 @@ def by_the_whole_batch(kwargs: dict[str, Any]) -> dict[str, Any]:
     return without("BatchNormalization", kwargs, _OF_TF_NORMALIZATION)
 
 
-def with_mode(core_class: Any) -> dict[str, Callable[..., Any]]:
-    """Constructors and `call_symbolically` of a BatchNormalization with the `mode` of Keras 1.
+def with_mode(core_class: Any, call: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """Constructors, `call_symbolically` and `__call__` of a BatchNormalization with the `mode` of Keras 1.
 
     Mode 1 normalized each sample, which `LayerNormalization` does. Mode 2 went by the batch in training and afterwards.
 
     Parameters
     ----------
     core_class : type
+    call : callable
+        What `__call__` is otherwise.
     """
 
     def __new__(cls: type, *args: Any, mode: int = 0, **kwargs: Any) -> Any:
@@ -106,4 +108,10 @@ def with_mode(core_class: Any) -> dict[str, Callable[..., Any]]:
         training = True if "goes_by_batch" in vars(self) else training
         return METHODS["call_symbolically"](self, tensors, training)
 
-    return {"__new__": __new__, "__init__": __init__, "call_symbolically": call_symbolically}
+    @wraps(call)
+    def __call__(self: core.Layer, *args: Any, **kwargs: Any) -> Any:  # of arrays, too
+        own = {"training": True} if "goes_by_batch" in vars(self) else {}
+        return call(self, *args, **kwargs | own)
+
+    own = {"call_symbolically": call_symbolically, "__call__": __call__}
+    return {"__new__": __new__, "__init__": __init__, **own}

@@ -40,6 +40,7 @@ from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._building import Building, warn_of_unused_call
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._compiling import (
+    IS_COMPILED,
     NOT_USED,
     Assignable,
     LayerList,
@@ -77,6 +78,8 @@ class _OldMethods(
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
     keeps_columns = True
+    compiled = IS_COMPILED
+    jit_compile = False  # accepted by `compile`, and not needed
 
     @classmethod
     def from_config(cls, config: Any, *args: Any, **kwargs: Any) -> Any:

@@ -7,6 +7,7 @@ step that is written for models with steps of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from inspect import signature
 from types import MappingProxyType
 from typing import Any
@@ -120,7 +121,8 @@ class AtOnce:
             added = list(losses) if isinstance(losses, list | tuple) else [losses]
             self._losses_at_once += tuple(take_added(self, added, 0))  # `metrics` has those in attributes
         else:
-            super().add_loss(losses, **options)  # type: ignore[misc]
+            added_later = import_module("minicnn.keras._added_later")  # which needs models of `keras.backend`
+            super().add_loss(added_later.as_scalars(losses), **options)  # type: ignore[misc]
 
     @property
     def losses(self) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial, wraps
@@ -13,6 +14,7 @@ import numpy as np
 
 from minicnn.callbacks import Callback
 from minicnn.keras import losses, metrics, optimizers
+from minicnn.keras._in_order import is_asked
 from minicnn.keras._stateful_metrics import with_state
 from minicnn.keras._warning import warn_once
 from minicnn.losses.function_loss import FunctionLoss
@@ -63,6 +65,18 @@ def metrics_today(value: Any) -> Any:
     if isinstance(value, FunctionType):
         return _of_classes(value) if "max" in value.__code__.co_names else value
     return with_state(value)
+
+
+def _get_compiled(model):
+    told = vars(model)["compiled"]
+    return told is not None if is_asked(sys._getframe(1)) else told
+
+
+def _set_compiled(model, told):
+    vars(model)["compiled"] = told
+
+
+IS_COMPILED = property(_get_compiled, _set_compiled, doc="Whether `compile` was called; of the library what was told.")
 
 
 def compiled_today(model: Any) -> Any:

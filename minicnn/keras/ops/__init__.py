@@ -9,19 +9,21 @@ from minicnn.keras._names import lookup
 from minicnn.keras._operations import convert_to_numpy, gelu, is_keras_tensor, shape
 from minicnn.keras._result_dtypes import KEPT, in_kerass_dtype
 from minicnn.keras._result_types import of_eager_arrays
+from minicnn.keras.ops._of_lists import of_lists
 from minicnn.layers.activations import stands_for
 
 _FUNCTIONS = {name: _operations.either(name) for name in (*_operations.NUMPY, *_operations.ACTIVATIONS)}
 _FUNCTIONS |= {name: in_kerass_dtype(_FUNCTIONS[name], name) for name in {*_FUNCTIONS} - KEPT}
 _FUNCTIONS["gelu"] = gelu  # whose default is another one than the layer's
 _FUNCTIONS |= {name: getattr(_operations, name) for name in ("cast", "convert_to_tensor", "logsumexp", "pad", "rsqrt")}
-_FUNCTIONS = {name: of_eager_arrays(function) for name, function in _FUNCTIONS.items()}
+_FUNCTIONS["empty"] = _FUNCTIONS["zeros"]  # as Keras has it on TensorFlow
+_FUNCTIONS = {name: of_lists(name, of_eager_arrays(function)) for name, function in _FUNCTIONS.items()}
 globals().update(_FUNCTIONS)
 stands_for(*(_FUNCTIONS[n] for n in _operations.ACTIVATIONS if n in activations.__all__ and n != "gelu"))
 
 _find = lookup(__name__)
 _WINDOWS = ("average_pool", "conv", "conv_transpose", "depthwise_conv", "max_pool", "separable_conv")
-_SAME = {"amax": "max", "amin": "min", "fabs": "abs", "conj": "array", "conjugate": "array"}
+_SAME = {"amax": "max", "amin": "min", "empty_like": "zeros_like", "conj": "array", "conjugate": "array"}
 _SAME |= {"swish": "silu", "real": "array"}
 _PARTS = ("core", "linalg", "math", "nn", "numpy")  # modules of Keras's, whose names are all here
 
@@ -30,9 +32,9 @@ def __getattr__(name: str) -> Any:
     for further in ("_further.FURTHER", "_rare.RARE", "_arranged.ARRANGED"):
         place, _, table = further.partition(".")
         if name in (found := getattr(import_module(f"{__name__}.{place}"), table)):
-            return globals().setdefault(name, of_eager_arrays(found[name]))
+            return globals().setdefault(name, of_lists(name, of_eager_arrays(found[name])))
     if name in _SAME:
-        return of_eager_arrays(_operations.entering(globals()[_SAME[name]], name))
+        return of_lists(name, of_eager_arrays(_operations.entering(globals()[_SAME[name]], name)))
     if name in _WINDOWS:
         window = _operations.entering(getattr(import_module(f"{__name__}._windows"), name))
         return globals().setdefault(name, of_eager_arrays(window))

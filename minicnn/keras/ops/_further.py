@@ -110,9 +110,7 @@ def floor_divide(x1: Any, x2: Any) -> Any:
 
 def mod(x1: Any, x2: Any) -> Any:
     """What is left of x1 / x2, of the sign of x2."""
-    if _are_integers(x1, x2):
-        return np.mod(x1, x2)
-    return x1 - np.floor(x1 / x2) * x2
+    return np.mod(x1, x2)
 
 
 def einsum(subscripts: str, *operands: Any) -> Any:

@@ -22,7 +22,7 @@ from minicnn.settings import floatx
 
 _PLAIN = (
     *("allclose", "angle", "array_split", "copy", "corrcoef", "correlate", "diagflat", "dsplit", "dstack"),
-    *("empty_like", "fmax", "fmin", "fmod", "gcd", "geomspace", "heaviside", "hsplit", "isin", "isposinf", "isreal"),
+    *("fabs", "fmax", "fmin", "fmod", "gcd", "geomspace", "heaviside", "hsplit", "isin", "isposinf", "isreal"),
     *("kron", "lcm", "ldexp", "logspace", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean"),
     *("nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "nextafter"),
     *("nonzero", "percentile", "signbit", "sinc", "tri", "trunc", "unravel_index", "vander", "vsplit", "bartlett"),

@@ -44,7 +44,7 @@ _INSTEAD = {  # names of TensorFlow that scripts end with
 __version__ = "2.21.0"  # of the TensorFlow whose names these are
 newaxis = None
 bool = np.dtype("bool")
-_NUMBERS = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
+_NUMBERS = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 globals().update({name: np.dtype(name) for name in _NUMBERS})
 string, double, half = np.dtype(str), np.dtype("float64"), np.dtype("float16")
 globals().update(

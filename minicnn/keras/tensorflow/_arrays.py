@@ -18,6 +18,7 @@ from minicnn.keras import ops
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
+from minicnn.keras.tensorflow._shown import printed
 from minicnn.settings import floatx
 
 __all__ = [
@@ -220,15 +221,17 @@ def size(input: Any, out_type: Any = "int32", name: str | None = None) -> EagerA
     return as_tensor(int(np.size(value_of(input))), out_type)
 
 
-def print(*inputs: Any, sep: str = " ", end: str = "\n", output_stream: Any = None, **options: Any) -> None:
-    """The values, on one line; to stdout unless `output_stream` is another stream."""
-    text = sep.join(_shown(each.numpy() if hasattr(each, "numpy") else each) for each in inputs)
+def print(
+    *inputs: Any, sep: str = " ", end: str = "\n", output_stream: Any = None, summarize: int = 3, **options: Any
+) -> None:
+    """The values as TensorFlow writes them, to stdout unless `output_stream` is another stream.
+
+    Of long axes, `summarize` parts at each end; -1: all.
+    """
+    ends = 3 if summarize is None else summarize
+    text = sep.join(printed(each, ends, quotes=len(inputs) > 1) for each in inputs)
     file = output_stream if hasattr(output_stream, "write") else None
     if end.endswith("\n"):
         say(text + end[:-1], file)
     else:
         (sys.stdout if file is None else file).write(text + end)
-
-
-def _shown(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -275,10 +275,21 @@ errors = SimpleNamespace(
     FailedPreconditionError=_raised("FailedPreconditionError", RuntimeError),
     InternalError=_raised("InternalError", RuntimeError),
 )
-as_dtype = DType = np.dtype
-_NAMED = ("bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
+DType = np.dtype
+_NAMED = ("bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64")
+_NAMED += ("uint8", "uint16", "uint32", "uint64")
+_OTHERWISE = {"double": "float64", "half": "float16", "string": str}
+
+
+def as_dtype(type_value: Any) -> np.dtype:
+    """The dtype of a name, "string" too, or of NumPy's or Python's class of it."""
+    return np.dtype(_OTHERWISE.get(type_value, type_value) if isinstance(type_value, str) else type_value)
+
+
 dtypes = SimpleNamespace(
-    as_dtype=as_dtype, DType=DType, cast=cast, saturate_cast=saturate_cast, **{n: np.dtype(n) for n in _NAMED}
+    **{"as_dtype": as_dtype, "DType": DType, "cast": cast, "saturate_cast": saturate_cast},
+    **{name: np.dtype(kind) for name, kind in _OTHERWISE.items()},
+    **{name: np.dtype(name) for name in _NAMED},
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from minicnn.keras import ops
 from minicnn.keras._of_tensors import Computed, Noise
 from minicnn.keras._operations import entering, is_symbolic, stacked
 from minicnn.keras._shapes import Sizes
+from minicnn.keras._whole_numbers import whole_dtype
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
 
 
 _REDUCING = "axis keepdims name= reduction_indices=axis keep_dims=keepdims"  # the last two of TensorFlow 1
+_OF_NUMBERS = ("reduce_mean", "reduce_sum", "reduce_prod", "reduce_max", "reduce_min")
 # TensorFlow's name → (that of keras.ops, the arguments that go by place, those by name: TensorFlow's=keras.ops's).
 _BY_NAME = {
     **{f"reduce_{name}": (name, "input_tensor", _REDUCING) for name in ("mean", "sum", "max", "min", "prod")},
@@ -144,7 +147,7 @@ def _plain(option):
 
 
 globals().update({name: renamed(name, *how) for name, how in _BY_NAME.items()})
-_joined, _mean = globals()["concat"], globals()["reduce_mean"]
+_joined = globals()["concat"]
 
 
 def concat(values: Any, axis: Any, name: str | None = None) -> Any:
@@ -152,14 +155,26 @@ def concat(values: Any, axis: Any, name: str | None = None) -> Any:
     return _joined(values if isinstance(values, list | tuple) else [values], axis)
 
 
-def reduce_mean(*args: Any, **kwargs: Any) -> Any:
-    """``keras.ops.mean`` with TensorFlow's arguments; of whole numbers it is whole, cut off, as there."""
-    given = args[0] if args else kwargs.get("input_tensor")
-    kind = given.dtype if hasattr(given, "dtype") else None
-    if kind is None and isinstance(given, int | list | tuple):
-        kind = as_tensor(given).dtype
-    made = _mean(*args, **kwargs)
-    return made if kind is None or np.dtype(kind).kind not in "iu" else of_tensorflow(ops.cast(made, kind))
+def _in_own_dtype(name: str) -> Callable[..., Any]:
+    """``tf.reduce_…``: of whole numbers it is whole, a mean cut off; bools are refused."""
+    function = globals()[name]
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = args[0] if args else kwargs.get("input_tensor")
+        if is_symbolic(given):
+            kind = None if isinstance(given, list | tuple) else whole_dtype(given)
+        else:
+            kind = getattr(given if hasattr(given, "dtype") else as_tensor(given), "dtype", None)
+        if kind is not None and np.dtype(kind).kind == "b":
+            raise TypeError(f"tf.{name} takes numbers: tf.cast(x, tf.float32) makes them of bools. Received: bools")
+        made = function(*args, **kwargs)
+        return made if kind is None or np.dtype(kind).kind not in "iu" else of_tensorflow(ops.cast(made, kind))
+
+    return call
+
+
+globals().update({name: _in_own_dtype(name) for name in _OF_NUMBERS})
 
 
 def _cumulative(name: str, neutral: float) -> Callable[..., Any]:

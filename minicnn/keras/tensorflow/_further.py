@@ -8,16 +8,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.differentiation import value_of
+from minicnn.checks import check_choice
+from minicnn.differentiation import met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras import ops
-from minicnn.keras._operations import entering
+from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._windows import window_of
 from minicnn.keras.tensorflow._arrays import gather
 from minicnn.keras.tensorflow._flow import _places, _updates_for, tensor_scatter_nd_add
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
+from minicnn.keras.tensorflow._functions import as_tensor, is_tensor, of_tensorflow
 from minicnn.keras.tensorflow._gradients import clip_by_norm
+from minicnn.parameters import Weight
 
 
 def _of_ops(name: str) -> Callable[..., Any]:
@@ -290,8 +292,10 @@ def foldr(fn: Callable[..., Any], elems: Any, initializer: Any = None, **options
 
 
 def get_static_value(tensor: Any, partial: bool = False) -> Any:
-    """The numbers as an array of NumPy's own."""
-    return np.asarray(value_of(as_tensor(tensor)))
+    """The numbers of a tensor as an array of NumPy's own; None of variables and models' tensors; else what is given."""
+    if is_symbolic(tensor) or isinstance(tensor, Weight):
+        return None
+    return np.array(value_of(met(tensor))) if is_tensor(tensor) else tensor
 
 
 def broadcast_static_shape(shape_x: Any, shape_y: Any) -> TensorShape:
@@ -317,20 +321,43 @@ def embedding_lookup(params: Any, ids: Any, max_norm: float | None = None) -> An
     return clip_by_norm(rows, max_norm, tuple(range(np.ndim(value_of(ids)), rows.ndim)))
 
 
-def as_string(input: Any, precision: int = -1, **options: Any) -> Any:
-    """The numbers as text; `precision` digits behind the point.
+def as_string(
+    input: Any, precision: int = -1, scientific: bool = False, shortest: bool = False, width: int = -1, fill: str = ""
+) -> Any:
+    """The numbers as text, as C's printf has it.
+
+    Parameters
+    ----------
+    input : array
+    precision : int, default -1
+        Digits behind the point; with `shortest` all of them.
+    scientific, shortest : bool, default False
+        As 1.5e+00; or whatever is shorter.
+    width : int, default -1
+        How many letters there are at least.
+    fill : {"", " ", "0", "-", "+"}
+        What is in front of a number, or "-" for spaces behind it.
 
     Raises
     ------
-    TypeError
-        For TensorFlow's further options.
+    ValueError
+        For another `fill`, both forms at once, and digits of what has none behind the point.
     """
-    if options:
-        raise TypeError(f"tf.as_string takes a precision. Received: {options}")
     numbers = np.asarray(value_of(as_tensor(input)))
-    digits = 6 if precision < 0 else precision
-    texts = [f"{n:.{digits}f}" if numbers.dtype.kind == "f" else str(n) for n in numbers.ravel().tolist()]
-    return np.array([t.lower() if numbers.dtype.kind == "b" else t for t in texts]).reshape(numbers.shape)
+    check_choice("fill", fill, ("", " ", "0", "-", "+"))
+    if (scientific and shortest) or (precision >= 0 and numbers.dtype.kind != "f"):
+        raise ValueError(
+            "tf.as_string has one of scientific and shortest, and a precision of floating-point numbers. Received: "
+            f"precision={precision}, scientific={scientific}, shortest={shortest}, numbers of {numbers.dtype}"
+        )
+    if numbers.dtype.kind == "b":
+        return np.where(numbers, "true", "false")
+    digits = f".{precision}" if precision >= 0 else ""
+    letter = ("e" if scientific else "g" if shortest else "f") if numbers.dtype.kind == "f" else "d"
+    letter = "s" if numbers.dtype.kind in "SUO" else letter
+    form = f"%{fill}{width if width >= 0 else ''}{digits}{letter}"
+    texts = [form % (n.decode() if isinstance(n, bytes) else n) for n in numbers.ravel().tolist()]
+    return np.array(texts, str).reshape(numbers.shape)
 
 
 # --------------------------------------------------------------------------------------------------- ``tf.linalg``

@@ -37,7 +37,7 @@ def divide_no_nan(x: Any, y: Any, name: str | None = None) -> Any:
 @_entering
 def mod(x: Any, y: Any, name: str | None = None) -> Any:
     """What is left of x / y, of the sign of y."""
-    return _functions.of_tensorflow(np.mod(np.asarray(x), y))
+    return _functions.of_tensorflow(np.mod(_functions.as_tensor(x), y))
 
 
 floormod = mod
@@ -46,7 +46,7 @@ floormod = mod
 @_entering
 def floordiv(x: Any, y: Any, name: str | None = None) -> Any:
     """x / y, rounded down."""
-    return _functions.of_tensorflow(np.floor_divide(np.asarray(x), y))
+    return _functions.of_tensorflow(np.floor_divide(_functions.as_tensor(x), y))
 
 
 @_entering

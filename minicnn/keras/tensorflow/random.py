@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,8 +88,9 @@ def categorical(
 
 
 def set_seed(seed: Any) -> None:
-    """`minicnn.keras.utils.set_random_seed`, which 1.0 is a number for as well."""
-    _set_random_seed(int(seed) if isinstance(seed, float) and seed.is_integer() else seed)
+    """`minicnn.keras.utils.set_random_seed`, of numbers below zero and with fractions, too; None: one by chance."""
+    seed = secrets.randbits(63) if seed is None else seed
+    _set_random_seed(int(seed) % 2**63 if isinstance(seed, int | float | np.number) else seed)
 
 
 set_random_seed = set_seed  # TensorFlow 1's name

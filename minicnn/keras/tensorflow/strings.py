@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from minicnn.checks import check_choice
-from minicnn.data.elements import EagerArray
+from minicnn.data.elements import EagerArray, as_array
 from minicnn.keras._names import lookup
 from minicnn.keras.tensorflow._further import TOP
+from minicnn.keras.tensorflow._shown import shown
 
 __all__ = ["as_string", "join", "length", "lower", "regex_full_match", "regex_replace", "split", "strip", "to_number"]
 __all__ += ["format", "reduce_join", "substr", "upper"]
@@ -26,10 +27,26 @@ def _text(value):
     return np.strings.decode(array, "utf-8") if array.dtype.kind == "S" else array.astype(str)
 
 
-def _each(function, value, dtype=None):
-    array = _text(value)
-    made = [function(str(each)) for each in array.reshape(-1)]
-    return np.asarray(made, dtype).reshape(array.shape).view(EagerArray)
+def _strings(value):
+    """(the texts one by one, with zeros at their ends, which NumPy's arrays of text lose; the shape)."""
+    array = as_array(value)
+    entries = [value] if isinstance(value, str) else array.ravel().tolist()
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        entries = list(value)
+    return [each.decode() if isinstance(each, bytes) else str(each) for each in entries], array.shape
+
+
+def _array_of(texts, shape):
+    """Texts as an array, of bytes where there are zeros at an end."""
+    ends = any(text.endswith("\0") for text in texts)
+    made = np.array([text.encode() for text in texts], object) if ends else np.asarray(texts, str)
+    return made.reshape(shape).view(EagerArray)
+
+
+def _each(function, value, dtype=str):
+    texts, shape = _strings(value)
+    made = [function(each) for each in texts]
+    return _array_of(made, shape) if dtype is str else np.asarray(made, dtype).reshape(shape).view(EagerArray)
 
 
 def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: str | None = None) -> EagerArray:
@@ -49,9 +66,10 @@ def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: str | No
 
 def join(inputs: Any, separator: str = "", name: str | None = None) -> EagerArray:
     """The texts one behind the other; those of arrays place by place, each with a single one."""
-    parts = np.broadcast_arrays(*map(_text, inputs))
+    given = [np.array(texts, object).reshape(shape) for texts, shape in map(_strings, inputs)]
+    parts = np.broadcast_arrays(*given)
     joined = [separator.join(each) for each in zip(*(part.ravel().tolist() for part in parts), strict=True)]
-    return np.asarray(joined, str).reshape(parts[0].shape).view(EagerArray)
+    return _array_of(joined, parts[0].shape)
 
 
 def regex_replace(input: Any, pattern: str, rewrite: str, replace_global: bool = True) -> EagerArray:
@@ -94,12 +112,12 @@ def reduce_join(inputs: Any, axis: Any = None, keepdims: bool = False, separator
 
 
 def format(template: str, inputs: Any, placeholder: str = "{}", summarize: int = 3, name: Any = None) -> EagerArray:
-    """A text with the numbers of arrays in the places of `placeholder`."""
+    """A text with the numbers of arrays in the places of `placeholder`: `summarize` at each end, -1 for all."""
     given = inputs if isinstance(inputs, list | tuple) else [inputs]
     parts = template.split(placeholder)
     if len(parts) != len(given) + 1:
         raise ValueError(f"expected a place for each of {len(given)} inputs. Received: template={template!r}")
-    texts = [str(_text(x) if np.asarray(x).dtype.kind in "SUO" else np.asarray(x)) for x in given]
+    texts = [shown(x, summarize) for x in given]
     return np.asarray("".join(a + b for a, b in zip(parts, [*texts, ""], strict=True))).view(EagerArray)
 
 

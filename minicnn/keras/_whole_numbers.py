@@ -1,0 +1,64 @@
+"""Whole numbers among a model's tensors, which hold them as floats: inputs of such dtypes, and what is cast to them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from minicnn import layers
+from minicnn.graph import Tensor
+from minicnn.layers.slicing import GetItem
+
+_KINDS = ("int", "uint", "bool")
+_KEEPING = (layers.Reshape, layers.Permute, layers.Flatten, layers.RepeatVector, layers.Concatenate, GetItem)
+_KEEPING += (layers.Add, layers.Subtract, layers.Multiply, layers.Maximum, layers.Minimum)
+_KEEPING += (layers.Rescaling,)
+"""Layers that give whole numbers where they are given such."""
+
+
+def note_dtype(tensor: Tensor, dtype: Any) -> Tensor:
+    """The tensor, which keeps that its numbers are of a dtype of whole numbers or of bools; of others nothing."""
+    name = str(getattr(dtype, "name", dtype))
+    if name.startswith(_KINDS):
+        vars(tensor)["whole_dtype"] = name
+    return tensor
+
+
+def whole_dtype(tensor: Tensor) -> str | None:
+    """The dtype of whole numbers or bools that a tensor was given, or those that it is made of; None of others."""
+    if "whole_dtype" in vars(tensor) or not isinstance(tensor.node.layer, _KEEPING):
+        return vars(tensor).get("whole_dtype")
+    layer = tensor.node.layer
+    if isinstance(layer, layers.Rescaling) and any(np.mod(each, 1).any() for each in (layer.scale, layer.offset)):
+        return None
+    kinds = {whole_dtype(each) for each in tensor.node.inputs}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def as_whole(tensor: Tensor, dtype: Any) -> Tensor:
+    """The numbers without what is behind the point, for "bool" 1 where they are not 0; for other dtypes as they are."""
+    name, known = str(getattr(dtype, "name", dtype)), whole_dtype(tensor)
+    if not name.startswith(_KINDS) or known == "bool" or (known and name != "bool"):
+        return tensor
+    if name == "bool":
+        return note_dtype(1.0 - layers.Elementary("nonnegative")(-abs(tensor)), name)
+    return note_dtype(layers.Elementary("floor")(abs(tensor)) * layers.Elementary("sign")(tensor), name)
+
+
+def _operator(name, is_reflected):
+    """An operator of a tensor that is a function of ``keras.ops``."""
+
+    def operator(tensor: Tensor, other: Any) -> Any:
+        operands = (other, tensor) if is_reflected else (tensor, other)
+        made = getattr(import_module("minicnn.keras.ops"), name)(*operands)
+        kinds = {whole_dtype(x) if isinstance(x, Tensor) else type(x).__name__ for x in operands} - {"int"}
+        return note_dtype(made, kinds.pop()) if len(kinds) == 1 else made
+
+    return operator
+
+
+for _symbol, _name in (("floordiv", "floor_divide"), ("mod", "mod")):
+    setattr(Tensor, f"__{_symbol}__", _operator(_name, False))
+    setattr(Tensor, f"__r{_symbol}__", _operator(_name, True))

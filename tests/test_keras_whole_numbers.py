@@ -1,0 +1,207 @@
+"""Whole numbers among a model's tensors, and TensorFlow's shapes, texts and dtypes: the numbers are of 2.21."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import ops
+from minicnn.keras import tensorflow as tf
+from minicnn.keras.layers import Lambda
+
+X = np.array([[1, 3, -3], [-1, 0, 0]], "float32")
+
+
+def of(function, dtype, x=X, output_shape=None):
+    """What a model gives that consists of this function."""
+    tensor = keras.Input((3,), dtype=dtype)
+    return keras.Model(tensor, function(tensor)).predict(x, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: tf.reduce_mean(x, axis=1),
+        lambda x: tf.reduce_mean(tf.reshape(x, (-1, 3)), axis=1),
+        lambda x: tf.reduce_mean(x + x, axis=1),
+        lambda x: tf.reduce_mean(x * 2, axis=1),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])
+def test_a_mean_of_whole_numbers_is_cut_off(dtype, function):
+    np.testing.assert_array_equal(of(Lambda(function), dtype), [0, 0])
+    x = np.array([[1, 3, 0], [-2, -1, 4]], "float32")
+    np.testing.assert_array_equal(of(Lambda(lambda x: tf.reduce_mean(x[:, :2], axis=1)), dtype, x), [2, -1])
+    made = of(lambda x: ops.mean(x, axis=1), dtype)
+    np.testing.assert_allclose(made, [1 / 3, -1 / 3], rtol=1e-6)  # as in Keras
+
+
+def test_what_is_cast_to_whole_numbers_loses_its_fractions():
+    half = X / 2
+    np.testing.assert_array_equal(of(lambda x: ops.cast(x, "int32"), None, half), [[0, 1, -1], [0, 0, 0]])
+    np.testing.assert_array_equal(of(lambda x: tf.cast(x, tf.bool), None, half), [[1, 1, 1], [1, 0, 0]])
+    steps = of(Lambda(lambda x: tf.cast(tf.cast(x * 255, tf.int32), tf.float32) / 255), None, X / 7)
+    expected = [[0.14117648, 0.427451, -0.427451], [-0.14117648, 0, 0]]
+    np.testing.assert_allclose(steps, expected, rtol=1e-6)
+    np.testing.assert_array_equal(of(lambda x: ops.cast(x, "float32"), None, half), half)
+
+
+def test_a_cast_is_in_a_file(tmp_path):
+    tensor = keras.Input((3,))
+    model = keras.Model(tensor, ops.cast(tensor, "int32"))
+    model.save(tmp_path / "model.keras")
+    made = keras.models.load_model(tmp_path / "model.keras").predict(X / 2, verbose=0)
+    np.testing.assert_array_equal(made, [[0, 1, -1], [0, 0, 0]])
+
+
+def test_quotients_rounded_down_and_what_is_left():
+    np.testing.assert_array_equal(of(lambda x: x // 2, "int32"), [[0, 1, -2], [-1, 0, 0]])
+    np.testing.assert_array_equal(of(lambda x: x % 2, "int32"), [[1, 1, 1], [1, 0, 0]])
+    third = X / 3
+    np.testing.assert_array_equal(of(lambda x: x // 0.5, None, third), [[0, 2, -2], [-1, 0, 0]])
+    np.testing.assert_allclose(of(lambda x: x % 0.5, None, third), [[1 / 3, 0, 0], [1 / 6, 0, 0]], atol=1e-7)
+    shifted = third + np.float32(0.1)
+    np.testing.assert_array_equal(of(lambda x: 2 // x, None, shifted), [[4, 1, -3], [-9, 20, 20]])
+    expected = [[0.26666665, 0.9, -0.7], [-0.1, 0.09999997, 0.09999997]]
+    np.testing.assert_allclose(of(lambda x: 2 % x, None, shifted), expected, atol=2e-7)
+    np.testing.assert_array_equal(of(lambda x: x // 49, "int32", X * 49), X)  # 49 · (1 / 49) is less than 1
+
+
+def test_sums_and_products_have_the_dtype_of_what_is_added():
+    for dtype, total, product in (("uint8", 44, 32), ("int16", 300, 20000), ("int64", 300, 20000)):
+        x = np.array([200, 100], dtype)
+        assert (tf.reduce_sum(x).dtype, tf.reduce_sum(x).item()) == (dtype, total)
+        assert (tf.reduce_prod(x).dtype, tf.reduce_prod(x).item()) == (dtype, product)
+    for name in ("mean", "sum", "prod", "max", "min"):
+        with pytest.raises(TypeError, match=f"tf.reduce_{name} takes numbers"):
+            getattr(tf, f"reduce_{name}")(np.array([True]))
+    assert tf.reduce_any([True, False]).item() is True
+
+
+def gradient(function, at=1.0):
+    x = tf.constant(at)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    slope = tape.gradient(y, x)
+    return y.numpy(), None if slope is None else slope.numpy()
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+def test_numbers_divided_by_zero_on_a_tape():
+    for divided in (lambda x: x / 0.0, lambda x: x / 0, lambda x: tf.divide(x, 0.0), lambda x: ops.divide(x, 0)):
+        assert gradient(divided) == (np.inf, np.inf)
+    assert gradient(lambda x: x / -0.0) == (-np.inf, -np.inf)
+    assert gradient(lambda x: 0.0**x) == (0, 0) and gradient(lambda x: (-1.0) ** x) == (-1, 0)
+
+
+def test_remainders_on_a_tape():
+    for rest in (lambda x: x % 0.3, lambda x: tf.math.floormod(x, 0.3), lambda x: ops.mod(x, 0.3)):
+        np.testing.assert_allclose(gradient(rest), (0.09999996, 1), rtol=1e-6)
+    assert gradient(lambda x: 2.5 % x) == (0.5, -2)
+
+
+def test_shapes_whose_number_of_axes_is_open():
+    unknown = tf.TensorShape(None)
+    assert (unknown.rank, unknown.num_elements(), unknown.is_fully_defined()) == (None, None, False)
+    assert unknown == tf.TensorShape(None) and unknown is not None and not unknown
+    assert unknown.merge_with([1, 2]) == [1, 2] == tf.TensorShape([1, 2]).merge_with(unknown)
+    assert unknown.with_rank(2) == [None, None] and unknown.is_compatible_with([1, 2])
+    assert tf.TensorShape([1, 2]).is_compatible_with(unknown) and tf.TensorShape([1]).concatenate(unknown) == unknown
+    assert tf.TensorShape([1]) != unknown
+    for asked in (len, list, lambda shape: shape.as_list()):
+        with pytest.raises(ValueError, match="no known number of axes"):
+            asked(unknown)
+
+
+def test_shapes_of_one_number_and_what_is_known_of_two():
+    assert tf.TensorShape(3).as_list() == tf.TensorShape(np.int64(3)).as_list() == [3]
+    assert tf.TensorShape([None, 2]).merge_with([3, None]) == [3, 2] and tf.TensorShape([1, 2]).with_rank(2) == [1, 2]
+    for wrong in (lambda s: s.with_rank(3), lambda s: s.merge_with([1, 3]), lambda s: s.assert_has_rank(1)):
+        with pytest.raises(ValueError, match=r"was expected|were expected"):
+            wrong(tf.TensorShape([1, 2]))
+    with pytest.raises(ValueError, match="without open sizes"):
+        tf.TensorShape([1, None]).assert_is_fully_defined()
+    with pytest.raises(TypeError, match="made of sizes"):
+        tf.TensorShape("ab")
+
+
+def test_texts_of_numbers():
+    def made(numbers, **options):
+        return [text.decode() for text in tf.strings.as_string(numbers, **options).numpy()]
+
+    assert made([1.5, 22.25], width=8, fill="0") == ["1.500000", "22.250000"]
+    assert made([1.5, 22.25], precision=2, width=8, fill="0") == ["00001.50", "00022.25"]
+    assert made([1.5, 22.25], scientific=True) == ["1.500000e+00", "2.225000e+01"]
+    assert made([1.5, 1e-10, 1e20], shortest=True) == ["1.5", "1e-10", "1e+20"]
+    assert made([1, -22], width=5) == made([1, -22], width=5, fill=" ") == ["    1", "  -22"]
+    assert made([1, -22], width=5, fill="0") == ["00001", "-0022"]
+    assert made([1, -22], width=5, fill="+") == ["   +1", "  -22"]
+    assert made([1, 22], width=5, fill="-") == ["1    ", "22   "]
+    assert made([True, False], width=8) == ["true", "false"] and made(["a", "bc"], width=5) == ["    a", "   bc"]
+    for options in ({"fill": "x"}, {"scientific": True, "shortest": True}):
+        with pytest.raises(ValueError, match=r"fill|one of scientific and shortest"):
+            made([1.5], **options)
+    with pytest.raises(ValueError, match="precision of floating-point numbers"):
+        made([1], precision=2)
+
+
+ZEROS = "[[0 0 0 ... 0 0 0]\n  [0 0 0 ... 0 0 0]]"
+
+
+def test_arrays_in_texts():
+    def made(*given, template="{}", **options):
+        return tf.strings.format(template, given, **options).numpy().decode()
+
+    assert made(tf.range(20)) == "[0 1 2 ... 17 18 19]" and made(tf.range(6)) == "[0 1 2 3 4 5]"
+    assert made(tf.range(8), summarize=-1) == "[0 1 2 3 4 5 6 7]"
+    numbers = tf.constant([1 / 3, 1e10, 1e-5, 100.0, 1e6, 123456789.0])
+    assert made(numbers) == "[0.333333343 1e+10 1e-05 100 1e+06 123456792]"
+    assert made(tf.constant([1 / 3, 1e10], "float64")) == "[0.33333333333333331 10000000000]"
+    assert made(tf.constant([np.nan, np.inf, -np.inf, -0.0])) == "[nan inf -inf -0]"
+    assert made(tf.constant(["x", "y"])) == '["x" "y"]' and made(tf.zeros((0, 3))) == "[]"
+    assert made(tf.zeros((8, 2, 8))) == f"[{ZEROS}\n\n {ZEROS}\n\n {ZEROS}\n\n ...\n\n {ZEROS}\n\n {ZEROS}\n\n {ZEROS}]"
+
+
+def test_what_print_writes_of_tensors(capsys):
+    for values, expected in (
+        ((tf.constant("x"),), "x"),
+        (("a", tf.constant("x")), 'a "x"'),
+        (([tf.constant("x"), "y", 1],), "[\"x\", 'y', 1]"),
+        (({"b": np.arange(2), "a": tf.constant([1.5])},), "{'a': [1.5], 'b': array([0, 1])}"),
+        ((tf.constant(True), False, None), "1 False None"),
+        ((tf.constant(0.1, "float16"),), "0.0999755859"),
+        ((tf.Variable([[1.5, 2]]),), "[[1.5 2]]"),
+        (("loss:", tf.constant(0.123456789), 0.5), "loss: 0.123456791 0.5"),
+        ((tf.zeros((7, 1)),), "[[0]\n [0]\n [0]\n ...\n [0]\n [0]\n [0]]"),
+    ):
+        tf.print(*values)
+        assert capsys.readouterr().out == expected + "\n"
+    tf.print(tf.range(20), summarize=2)
+    assert capsys.readouterr().out == "[0 1 ... 18 19]\n"
+
+
+def test_texts_that_end_in_zeros():
+    assert tf.strings.length(["ab\0", "c"]).numpy().tolist() == [3, 1]
+    assert tf.strings.join(["ab\0", "c\0"]).numpy() == b"ab\0c\0" and tf.strings.upper("ab\0").numpy() == b"AB\0"
+    assert tf.constant("ab\0").numpy() == b"ab\0"
+    assert tf.constant(["ab\0", "c"]).numpy().tolist() == [b"ab\0", b"c"]
+
+
+def test_dtypes_by_their_names():
+    assert tf.dtypes.string == tf.string == tf.as_dtype("string") and tf.dtypes.double == tf.float64
+    assert tf.dtypes.half == tf.float16 and tf.dtypes.uint64 == tf.uint64 and tf.as_dtype(np.float32) == tf.float32
+
+
+def test_numbers_that_are_known():
+    made = tf.get_static_value(tf.constant([1, 2]))
+    assert type(made) is np.ndarray and made.tolist() == [1, 2]
+    assert tf.get_static_value(3) == 3 and tf.get_static_value([1, 2]) == [1, 2]
+    assert tf.get_static_value(tf.Variable(1.0)) is None and tf.get_static_value(keras.Input((3,))) is None
+
+
+def test_seeds_with_fractions_below_zero_and_none():
+    drawn = []
+    for seed in (1.5, 1, -1, None):
+        tf.random.set_seed(seed)
+        drawn.append(tf.random.uniform((2,)).numpy().tolist())
+    assert drawn[0] == drawn[1] and len({tuple(each) for each in drawn}) == 3

@@ -30,11 +30,14 @@ class BatchIterator:
     """
 
     def __init__(self, samples: int, batch_size: int, shuffle: bool, seed: int | None) -> None:
-        self.n = self.samples = samples
+        self.n: int = samples
+        self.samples: int = samples
         self.batch_size: int = check_positive_int("batch_size", batch_size)
         self.shuffle: bool = shuffle
         self.seed: int = random.next_seed() if seed is None else abs(int(seed))
-        self.batch_index = self.total_batches_seen = self._pass = 0
+        self.batch_index: int = 0
+        self.total_batches_seen: int = 0
+        self._pass = 0
         self._draw_order()
 
     def _draw_order(self):
@@ -210,7 +213,8 @@ class FileIterator(BatchIterator):
         self.color_mode: str = check_choice("color_mode", options.get("color_mode", "rgb"), tuple(CHANNELS))
         channels = CHANNELS[self.color_mode]
         is_first = image_data_generator.data_format == "channels_first"
-        self.image_shape = (channels, *self.target_size) if is_first else (*self.target_size, channels)
+        size = self.target_size
+        self.image_shape: tuple[int, ...] = (channels, *size) if is_first else (*size, channels)
         self._interpolation = options.get("interpolation", "nearest")
         self._keeps_ratio = options.get("keep_aspect_ratio", False)
         self._save = _Saving(*(options.get(n, d) for n, d in _SAVING.items()), image_data_generator.data_format)

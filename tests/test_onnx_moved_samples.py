@@ -128,6 +128,16 @@ def test_axes_that_are_counted_together_move_together(order, joined, turned, apa
     check_import(path, (2, 6, 5), rng=rng)
 
 
+@pytest.mark.parametrize("shape", [[-1], [0], [-1, 1], [0, -1]])
+def test_one_number_a_sample(shape, path, rng):
+    nodes = (
+        f"m = ReduceMean<axes=[1,2,3], keepdims=1>(x) s = Constant<value_ints={shape}>() r = Reshape(m, s) y = Abs(r)"
+    )
+    axes = "N, u"[: 4 * len(shape) - 3]
+    make_file(path, f"g (float[N,2,6,5] x) => (float[{axes}] y) {{ {nodes} }}", checked=False)
+    check_import(path, (2, 6, 5), rng=rng)
+
+
 # ------------------------------------------------------------------------------------- numbers of all samples in a row
 
 STRIDED = "p = GlobalAveragePool(x) f = Constant<value_ints=[-1]>() r = Reshape(p, f) "

@@ -52,7 +52,7 @@ def reshaped(x: Value, target: Sequence[int], batch_size: int | None, keeps_zero
         return None
     _, _, axis, sizes, p, f = min(found)
     led, folded = _ending(x.shape[:place], p), _ending(x.shape[place:][::-1], f)[::-1]
-    positions = x.positions.reshape(*sizes[:axis], *led, *folded, *sizes[axis + 1 :])
+    positions = x.positions.reshape((*sizes[:axis], *led, *folded, *sizes[axis + 1 :]))
     return Value(x.tensor, positions, x.is_nonnegative, x.is_whole, axis, len(led), len(folded))
 
 

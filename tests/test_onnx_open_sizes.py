@@ -62,6 +62,15 @@ def test_every_layer(name, number, path, rng):
             assert_close(actual, expected, TOLERANCE)
 
 
+def test_a_known_image_that_gets_an_open_size_is_refused_by_name(path):
+    """As the pooled branch of DeepLab does."""
+    x = mc.Input((None, None, 3))
+    pooled = L.GlobalAveragePooling2D(keepdims=True)(x)
+    model = mc.Model(x, L.PlacedResizing(None, None, name="spread")([pooled, x]))
+    with pytest.raises(ValueError, match="layer 'spread'.*cannot be written for sizes that are None"):
+        mc.export_onnx(model, path)
+
+
 @pytest.mark.parametrize("strides", [1, 2, 3])
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, 4, (2, 5)])
 def test_padding_that_depends_on_the_size(kernel_size, strides, path, rng):

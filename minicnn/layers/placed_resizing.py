@@ -142,7 +142,7 @@ class PlacedResizing(Resampled):
 
 def _multiple(size, factor) -> int:
     """A size by a factor, rounded down, and in float32 as elsewhere."""
-    new = int(np.floor(np.float32(int(size)) * np.float32(factor)))
+    new = int(np.floor(np.float32(int(size)) * np.float32(float(factor))))
     if new < 1:
         raise ShapeError(f"PlacedResizing leaves nothing of a size by a factor. Received: {size} by {factor}")
     return new

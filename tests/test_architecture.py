@@ -216,7 +216,7 @@ FLOORS = {
         ("state",),
         ("config", "compiled"),
         ("layers", "older", "tf_operations"),
-        ("names", "operations", "structure"),
+        ("calls", "names", "operations", "structure"),
     ),
     "minicnn.testing": (("check",), ("contracts",), ("running",)),
     "minicnn.sklearn": (("classifier", "regressor"), ("base",), ("shapes",)),

@@ -167,7 +167,7 @@ class MultiHeadAttention(Composed):
                 f"a call of layer '{self.name}' (MultiHeadAttention) has the inputs query, value, key and "
                 f"attention_mask and the options {', '.join(OPTIONS)}. Received: {roles}, {sorted(options)}"
             )
-        return Form(roles, tuple((name, options[name]) for name in OPTIONS if options.get(name)))
+        return Form(roles, tuple((name, _fixed(options[name])) for name in OPTIONS if options.get(name)))
 
     # -------------------------------------------------------------------------------------------------------- graph
 
@@ -266,6 +266,11 @@ class MultiHeadAttention(Composed):
         yield cls(2, 3, dropout=0.3, seed=1, use_bias=False), [(3, 4), (3, 4)]
         yield cls(2, 2, attention_axes=2, use_gate=True, use_bias=False), [(2, 3, 4), (2, 5, 3)]
         yield cls(2, 2, output_shape=(2, 3), sliding_window=2, use_bias=False), [(4, 3), (4, 3)]
+
+
+def _fixed(mask):
+    """Nested lists as tuples; anything else as it is."""
+    return tuple(map(_fixed, mask)) if isinstance(mask, list | tuple) else mask
 
 
 def _for_samples(mask, count):

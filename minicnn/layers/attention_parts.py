@@ -114,7 +114,7 @@ class Places:
         return 0, *self.others, self.rank + 1, *self.axes, self.rank + 2
 
     def stacked(self, x: np.ndarray) -> np.ndarray:
-        """(N, …, H, K) as (N, others…, H, T, K), with all places along one axis: the same memory if they are together."""
+        """(N, …, H, K) as (N, others…, H, T, K), the same memory if the axes are together."""
         if self.is_together:
             first, count = self.axes[0], len(self.axes)
             one = Places(self.rank - count + 1, (first,))
@@ -247,7 +247,7 @@ class AttentionWeights(Layer):
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         queries, keys = self.places.stacked(xs[0]), self.places.stacked(xs[1])  # (N, others…, H, T or S, K)
         y, allowed = self.places.flat(ws.y), self._allowed(ws)
-        ws.ops.matrix_products(queries, _turned(keys), y, self.scale)
+        ws.ops.matrix_products(queries, turned(keys), y, self.scale)
         if allowed is not None:
             np.copyto(y, LOW, where=~allowed)
         ws.ops.softmax(y, y)
@@ -272,7 +272,7 @@ class AttentionWeights(Layer):
             if dqueries is not None:
                 places.multiply(ws.ops, gradient, keys[part], dqueries[part], self.scale)
             if dkeys is not None:
-                places.multiply(ws.ops, _turned(gradient), queries[part], dkeys[part], self.scale)
+                places.multiply(ws.ops, turned(gradient), queries[part], dkeys[part], self.scale)
 
     def flops(self, input_shapes: Shapes, output_shape: Shape) -> int:
         """Operations for one sample: products, and a softmax as one function of a number."""
@@ -303,13 +303,11 @@ class AttentionWeights(Layer):
             if count > 1:
                 raise NotImplementedError
             masks.append(mask)
-        low = graph.constant(np.float32(LOW))
         for mask in masks:
-            y = graph.add("Where", [mask, y, low], False)
+            y = graph.add("Where", [mask, y, graph.constant(np.float32(LOW))], False)
         y = graph.add("Softmax", [y], False, axis=-1)
-        zero = graph.constant(np.float32(0))
         for mask in masks if self.clears else ():
-            y = graph.add("Where", [mask, y, zero], False)
+            y = graph.add("Where", [mask, y, graph.constant(np.float32(0))], False)
         return y
 
 
@@ -346,9 +344,9 @@ class WeightedSum(Layer):
         places, (dweights, dvalues) = self.places, ws.dxs
         dy = places.stacked(dy)  # (N, others…, H, T, V)
         if dweights is not None:
-            ws.ops.matrix_products(dy, _turned(places.stacked(ws.xs[1])), places.flat(dweights))
+            ws.ops.matrix_products(dy, turned(places.stacked(ws.xs[1])), places.flat(dweights))
         if dvalues is not None:
-            places.multiply(ws.ops, _turned(places.flat(ws.xs[0])), dy, dvalues)
+            places.multiply(ws.ops, turned(places.flat(ws.xs[0])), dy, dvalues)
 
     def flops(self, input_shapes: Shapes, output_shape: Shape) -> int:
         """Operations for one sample."""
@@ -368,6 +366,6 @@ class WeightedSum(Layer):
         return graph.add("Transpose", [y], False, perm=back)
 
 
-def _turned(x):
+def turned(x: np.ndarray) -> np.ndarray:
     """The transposed matrices."""
     return x.transpose(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)

@@ -29,7 +29,7 @@ class Form:
     roles : tuple of str
         What each input is: the names of the arguments of the call.
     options : tuple of (str, object)
-        Its other arguments that are not their defaults, in plain Python types.
+        Its other arguments that are not their defaults, in plain Python types, lists as tuples.
     """
 
     roles: tuple[str, ...]
@@ -61,6 +61,7 @@ class Composed(Layer):
         self.parts: dict[str, Layer] = {}
         super().__init__(**kwargs)
         self.form: Form | None = None
+        self._graphs: dict[Form, Graph] = {}
 
     def connect(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
         """The outputs, of tensors by their roles: made by calls of parts."""
@@ -159,8 +160,7 @@ class Composed(Layer):
     def take_form(self, form: Form) -> None:
         """Be called like that from now on."""
         if form != self.form:
-            self.form = form
-            vars(self).update({"graph": None})
+            vars(self).update({"form": form, "graph": self._graphs.get(form)})  # no plan is void: graphs have one form
             vars(self).pop("_runs", None)  # what tapes keep of another one
 
     def call_options(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class Composed(Layer):
         if self.form is None:
             return {}
         usual = self.usual_roles.get(len(self.form.roles)) == self.form.roles
-        return ({} if usual else {"roles": list(self.form.roles)}) | dict(self.form.options)
+        return ({} if usual else {"roles": list(self.form.roles)}) | {n: _plain(v) for n, v in self.form.options}
 
     def take_call_options(self, options: Mapping[str, Any], count: int) -> None:
         """Be called as `call_options` of a layer with `count` inputs said.
@@ -197,7 +197,7 @@ class Composed(Layer):
             outputs = self.shapes_behind(shapes)
             if self.graph is None or [t.ndim - 1 for t in self.graph.inputs] != list(map(len, shapes.values())):
                 inputs = {role: _start(role, shape) for role, shape in shapes.items()}
-                self.graph = Graph(inputs.values(), self.connect(inputs))
+                vars(self)["graph"] = self._graphs[self.form] = Graph(inputs.values(), self.connect(inputs))
             else:
                 self._check_sizes(shapes)
         except ValueError as error:
@@ -240,7 +240,12 @@ class Composed(Layer):
 
     def forget_build(self) -> None:
         super().forget_build()
-        self.parts, self.graph, self.form = {}, None, None
+        self.parts, self.graph, self.form, self._graphs = {}, None, None, {}
+
+
+def _plain(value):
+    """Nested tuples as lists."""
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _start(role, shape):

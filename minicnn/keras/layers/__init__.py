@@ -111,7 +111,17 @@ _STILL_THERE = {  # second names that today's Keras has too
 _WITH_WEIGHTS = {
     *("BatchNormalization", "ConstantTensor", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense"),
     *("DepthwiseConv1D", "DepthwiseConv2D", "GroupNormalization", "LayerNormalization", "Normalization", "PReLU"),
-    *("Embedding", "LayerScale", "RMSNormalization", "SeparableConv1D", "SeparableConv2D", "SpectralNormalization"),
+    *(
+        "AdditiveAttention",
+        "Attention",
+        "Embedding",
+        "LayerScale",
+        "MultiHeadAttention",
+        "RMSNormalization",
+        "SeparableConv1D",
+        "SeparableConv2D",
+        "SpectralNormalization",
+    ),
 }
 _FUNCTIONS = {  # layers that are called at once: add([a, b])
     "add": "Add",

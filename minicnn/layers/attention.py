@@ -100,12 +100,13 @@ class MultiHeadAttention(Composed):
         self.key_dim: int = check_positive_int("key_dim", key_dim)
         self.value_dim: int = self.key_dim if value_dim is None else check_positive_int("value_dim", value_dim)
         self.dropout: float = check_number("dropout", dropout, below=1)
-        self.use_bias, self.use_gate = bool(use_bias), bool(use_gate)
+        self.use_bias: bool = bool(use_bias)
+        self.use_gate: bool = bool(use_gate)
         given = (output_shape,) if is_integer(output_shape) else output_shape
         self.units: tuple[int, ...] | None = given and tuple(check_positive_int("output_shape", n) for n in given)
         axes = (attention_axes,) if is_integer(attention_axes) else attention_axes
         self.attention_axes: tuple[int, ...] | None = axes and tuple(int(axis) for axis in axes)
-        self.sliding_window = None if sliding_window is None else check_positive_int("sliding_window", sliding_window)
+        self.sliding_window: int | None = sliding_window and check_positive_int("sliding_window", sliding_window)
         self.kernel_initializer: Initializer = initializers.get(kernel_initializer)
         self.bias_initializer: Initializer = initializers.get(bias_initializer)
         self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)

@@ -40,7 +40,8 @@ class Projection(WithKernel):
 
     def __init__(self, bound: int, units: Shape, *options: Any, **kwargs: Any) -> None:
         super().__init__(None, *options, name="projection", **kwargs)
-        self.bound, self.units = bound, units
+        self.bound: int = bound
+        self.units: Shape = units
 
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
@@ -189,8 +190,12 @@ class AttentionWeights(Layer):
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
-        self.places, self.scale, self.is_causal, self.window = places, scale, is_causal, window
-        self.mask, self.clears = mask, clears
+        self.places: Places = places
+        self.scale: float = scale
+        self.is_causal: bool = is_causal
+        self.window: int | None = window
+        self.mask: Any = mask
+        self.clears: bool = clears
 
     def build(self, input_shapes: Shapes) -> Shape:
         shape = self.places.shape_of_weights(*input_shapes[:2])
@@ -239,10 +244,18 @@ class AttentionWeights(Layer):
 
     def _allowed(self, ws):
         """True where a place counts, broadcast with (N, others…, H, T, S); None where all do."""
-        if len(ws.xs) < 3:
-            return ws.allowed
-        own = self._expanded(ws.xs[2] != 0)
-        return own if ws.allowed is None else own & ws.allowed
+        return self._with_own(ws.allowed, ws.xs[2:])
+
+    def _with_own(self, allowed, masks):
+        """The mask that is the same for all samples, or None, and what masks of samples leave of it."""
+        for mask in masks:
+            own = self._expanded(mask != 0)
+            allowed = own if allowed is None else own & allowed
+        return allowed
+
+    def allowed(self, shape: Shape, masks: Arrays) -> np.ndarray | None:
+        """True where a place counts, of weights (N, others…, H, T, S) with masks of samples; None where all do."""
+        return self._with_own(self._same_for_all(shape) if self.is_masked else None, masks)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         queries, keys = self.places.stacked(xs[0]), self.places.stacked(xs[1])  # (N, others…, H, T or S, K)
@@ -327,7 +340,7 @@ class WeightedSum(Layer):
 
     def __init__(self, places: Places, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.places = places
+        self.places: Places = places
 
     def build(self, input_shapes: Shapes) -> Shape:
         weights, values = input_shapes

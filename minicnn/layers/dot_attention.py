@@ -45,7 +45,8 @@ class Scores(Layer):
 
     def __init__(self, mode: str, use_scale: bool, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.mode, self.use_scale = mode, use_scale
+        self.mode: str = mode
+        self.use_scale: bool = use_scale
 
     def build(self, input_shapes: Shapes) -> Shape:
         queries, keys = input_shapes
@@ -151,20 +152,20 @@ class Causal(Layer):
         return input_shapes[0]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        np.subtract(xs[0], _FAR_BELOW * self._behind(ws.y.shape, ws.y), out=ws.y)
+        np.subtract(xs[0], self.below(ws.y.shape, ws.y), out=ws.y)
 
-    def _behind(self, shape, like=None):
-        """1 where a place of the keys is behind that of the query, (T, S)."""
+    def below(self, shape: Shape, like: np.ndarray | None = None) -> np.ndarray:
+        """What is subtracted, (T, S): nothing where a place of the keys is not behind that of the query."""
         options = {} if like is None else {"like": like}
         steps = np.arange(shape[-2], **options)[:, None] - np.arange(shape[-1], **options)
-        return (steps < 0).astype(np.float32 if like is None else like.dtype)
+        return (steps < 0).astype(np.float32 if like is None else like.dtype) * _FAR_BELOW
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         ws.dxs[0][...] = dy
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        behind = np.float32(_FAR_BELOW) * self._behind(xs[0].shape)
-        return graph.add("Sub", [graph.channels_last(xs[0]), graph.constant(behind)])
+        below = self.below(xs[0].shape).astype(np.float32)
+        return graph.add("Sub", [graph.channels_last(xs[0]), graph.constant(below)])
 
 
 def _sums(queries, keys):
@@ -307,7 +308,7 @@ class AdditiveAttention(Attention):
         As for `Attention`.
     """
 
-    mode = "additive"
+    mode: str | None = "additive"
 
     def __init__(
         self, use_scale: bool = True, dropout: float = 0.0, seed: int | None = None, **kwargs: Unpack[LayerOptions]

@@ -190,7 +190,7 @@ FLOORS = {
         ("extras", "formulas"),
         ("schedules",),
     ),
-    "minicnn.page": (("exporter",), ("description",), ("operations",), ("weights",)),
+    "minicnn.page": (("exporter",), ("description",), ("attention", "operations"), ("weights",)),
     "minicnn.plan": (
         ("runs",),
         ("inside",),

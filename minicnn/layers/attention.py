@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -224,15 +224,22 @@ class MultiHeadAttention(Composed):
         dropped = self.part("dropout", self._make_dropout)(weights) if self.dropout else weights
         heads = WeightedSum(places, dtype=self.dtype_policy, name="heads")([dropped, values])
         heads = heads if gate is None else Multiply(name="gated", dtype=self.dtype_policy)([heads, gate])
-        output = self.part("attention_output", self._projection(2, self.units or query.shape[-1:]))(heads)
+        output = self.part("attention_output", self.projection(2, self.units or query.shape[-1:]))(heads)
         return [output, weights] if self.form.option("return_attention_scores") else [output]
 
     def _projected(self, role, x, size):
         """The queries, keys or values of all heads."""
-        return self.part(role, self._projection(1, (self.num_heads, size)))(x)
+        return self.part(role, self.projection(1, (self.num_heads, size)))(x)
 
-    def _projection(self, bound, units):
-        """What makes one of the dense layers."""
+    def projection(self, bound: int, units: Shape) -> Callable[..., Layer]:
+        """What makes one of the dense layers, given a dtype.
+
+        Parameters
+        ----------
+        bound : int
+            How many axes of its input, the last ones, are summed over.
+        units : tuple of int
+        """
         first, penalties = (
             (self.kernel_initializer, self.bias_initializer),
             (self.kernel_regularizer, self.bias_regularizer),

@@ -191,7 +191,7 @@ FLOORS = {
         ("extras", "formulas"),
         ("schedules",),
     ),
-    "minicnn.page": (("exporter",), ("description",), ("operations",), ("weights",)),
+    "minicnn.page": (("exporter",), ("description",), ("attention", "operations"), ("weights",)),
     "minicnn.plan": (
         ("runs",),
         ("inside",),
@@ -217,7 +217,7 @@ FLOORS = {
         ("state",),
         ("config", "compiled"),
         ("layers", "older", "tf_operations"),
-        ("names", "operations", "structure"),
+        ("calls", "names", "operations", "structure"),
     ),
     "minicnn.testing": (("check",), ("contracts",), ("running",)),
     "minicnn.sklearn": (("classifier", "regressor"), ("base",), ("shapes",)),

@@ -67,7 +67,7 @@ def test_a_known_image_that_gets_an_open_size_is_refused_by_name(path):
     x = mc.Input((None, None, 3))
     pooled = L.GlobalAveragePooling2D(keepdims=True)(x)
     model = mc.Model(x, L.PlacedResizing(None, None, name="spread")([pooled, x]))
-    with pytest.raises(ValueError, match="layer 'spread'.*cannot be written for sizes that are None"):
+    with pytest.raises(ValueError, match=r"layer 'spread'.*cannot be written for sizes that are None"):
         mc.export_onnx(model, path)
 
 

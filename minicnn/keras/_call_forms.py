@@ -61,9 +61,14 @@ class Form:
         """
         filled = self.filled(shapes)
         kinds = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-        names = [p.name for p in signature(build).parameters.values() if p.kind not in kinds]
-        if len(names) < 2:
+        parameters = [p for p in signature(build).parameters.values() if p.kind not in kinds]
+        if len(parameters) < 2:
             return [next(iter(filled.values()))]
+        while (
+            parameters[-1].default is not Parameter.empty and parameters[-1].name.removesuffix("_shape") not in filled
+        ):
+            parameters.pop()  # key_shape=None, of a call without a key
+        names = [p.name for p in parameters]
         how = "a build of several shapes names them after the arguments of call, as in build(self, a_shape, b_shape)"
         for name in names:
             if not name.endswith("_shape") or name.removesuffix("_shape") not in filled:

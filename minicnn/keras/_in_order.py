@@ -18,6 +18,7 @@ from typing import Any, SupportsIndex
 from minicnn.keras._own_names import is_of_library, is_setter
 from minicnn.keras._shown_activation import Shown
 from minicnn.layers.base import Layer
+from minicnn.layers.composed import Composed
 from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves
 from minicnn.parameters import Weight
@@ -160,7 +161,7 @@ def _weights_in(thing):
         yield from own_weights_of(thing)
         within = layers_set_in(thing)
     else:
-        within = [] if thing.graph is None else thing.graph.layers
+        within = [] if thing.graph is None or isinstance(thing, Composed) else thing.graph.layers
         yield from () if within else thing.weights
     for layer in within:
         yield from _weights_in(layer)

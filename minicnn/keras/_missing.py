@@ -49,7 +49,7 @@ _GROUPS = {
         *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D", "Masking"),
         *("ConvLSTM1D", "ConvLSTM3D", "SimpleRNNCell", "GroupQueryAttention", "ReversibleEmbedding"),
         *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization"),
-        *("rnn", "Hashing", "MultiHeadAttention", "Attention", "AdditiveAttention", "sequence", "text"),
+        *("rnn", "Hashing", "sequence", "text"),
         *("pad_sequences", "Tokenizer", "timeseries_dataset_from_array", "text_dataset_from_directory"),
     ),
     "it is for images, and has no layers of three dimensions": (

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -26,6 +27,7 @@ from minicnn.keras._phase import phase_unsaid, unsaid
 from minicnn.keras._shown_activation import Shown
 from minicnn.keras._stepwise import through_steps
 from minicnn.layers import contract
+from minicnn.layers.attention import MultiHeadAttention
 from minicnn.layers.base import Layer as LayerOfCore
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
@@ -45,6 +47,8 @@ class OfLayers(WithInitialWeights):
             return super().__new__(mcs, name, bases, namespace)
         first = next(i for i, base in enumerate(bases) if isinstance(base, OfLayers))
         made: list[type] = []
+        if (written := _written_base(bases, namespace)) is not None:
+            return type(written[0])(name, written, namespace)
         own = {"call", "build"} & (namespace.keys() | _names_in(bases[:first]))
         if own and not any(OnBuiltIn in base.__mro__ for base in bases):
             if all(base.__init__ is object.__init__ for base in bases[:first]):
@@ -55,6 +59,17 @@ class OfLayers(WithInitialWeights):
         if "build" in own:  # now: the class was given what the library's own take, which is not for users'
             type.__setattr__(cls, "build", _either_way(namespace.get("build", cls.build)))
         return cls
+
+
+def _written_base(bases, namespace):
+    """The bases of a class that writes a part of `MultiHeadAttention`, with that as users write layers; else None."""
+    if not any(vars(base).get("core_class") is MultiHeadAttention for base in bases):
+        return None
+    attention = import_module("minicnn.keras.layers._attention")
+    if not set(attention.METHODS) & namespace.keys():
+        return None
+    is_core = [vars(base).get("core_class") is MultiHeadAttention for base in bases]
+    return tuple(attention.WrittenAttention if mine else b for b, mine in zip(bases, is_core, strict=True))
 
 
 def _names_in(mixins):

@@ -21,7 +21,7 @@ def with_weights(call: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(call)
     def on_numbers(self: Any, *args: Any, **kwargs: Any) -> Any:
-        given = leaves([*args[:1], *(kwargs[name] for name in ("inputs",) if name in kwargs)])
+        given = leaves([*args[:1], *(kwargs[name] for name in ("inputs", "query") if name in kwargs)])
         deferred = [x for x in given if isinstance(x, OfWeights)]
         if not is_making_graph() or not all(isinstance(x, OfWeights) or _is_array(x) for x in given):
             return call(self, *args, **kwargs)

@@ -26,6 +26,7 @@ from minicnn.keras._operation_marks import is_traced, operated
 from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._reductions import Reduction
 from minicnn.keras._shapes import of_samples
+from minicnn.keras._turned import turned
 from minicnn.keras._whole_numbers import as_whole
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.settings import floatx
@@ -252,9 +253,10 @@ def in_a_lambda(function: Callable[[Any], Any], tensors: Any) -> Tensor:
 
 
 def _transposed(x, axes=None):
-    if not axes or axes[0] != 0:
-        raise ValueError(f"a model's tensor keeps its batch axis in front. Received: axes={axes}")
-    return layers.Permute(tuple(axes[1:]))(x)
+    axes = [axis % x.ndim for axis in (axes or range(x.ndim)[::-1])]
+    if sorted(axes) != list(range(x.ndim)):
+        raise ValueError(f"transpose takes each axis of a tensor once, here 0 … {x.ndim - 1}. Received: axes={axes}")
+    return turned(x, axes)
 
 
 def _of_numbers(name) -> layers.Layer:
@@ -318,6 +320,8 @@ def _cast(x, dtype):
     if is_symbolic(x):
         widens = x.dtype == "bfloat16" != dtype and np.dtype(named_dtype(dtype)) == np.float32
         return layers.Activation("linear", dtype="float32")(x) if widens else as_whole(x, dtype)
+    if (later := applied(_cast, (x, dtype), {})) is not None:
+        return later
     return (x if isinstance(x, Recorded) else np.asarray(x)).astype(named_dtype(dtype))
 
 

@@ -137,6 +137,8 @@ def is_taken(cls: type, name: str) -> bool:
     """
     bases = [base for base in cls.__mro__ if is_of_package(base)]
     known = name in _OF_OBJECTS.split() or any(name in vars(base) for base in bases)
+    if any(name in vars(base).get("names_of_keras", ()) for base in bases):
+        return False
     is_kerass = name in OF_KERAS and (name != "layers" or hasattr(cls, "compile"))  # which its models have, no layer
     return known and not is_kerass and not name.startswith("__") and not is_of_package(cls)
 

@@ -160,6 +160,12 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
             start = end
         return with_parts(self.output_form, iter(parts))
 
+    @property
+    def output(self) -> Any:
+        """The tensor, or those in the form of what `call` gives, of the only call."""
+        made = layers.Layer.output.fget(self)  # type: ignore[attr-defined]
+        return made if self.output_form is None else self._cut(made)
+
     def check_single_input(self) -> None:
         """Raise ValueError if `call` needs more than one input, or an option, which a stack of layers does not give."""
         kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)

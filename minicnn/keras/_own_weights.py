@@ -30,12 +30,14 @@ class OfWeights(Deferred):
         By name.
     function : callable
         Gives the value for a dict of arrays in place of the weights.
+    for_each : bool, default False
+        Whether its first axis, of size 1, stands for all samples, as that of a class token which was repeated.
     """
 
     meets_tensors: bool = True
 
-    def __init__(self, weights: Mapping[str, Weight], function: Callable[..., Any]) -> None:
-        self._weights, self._function = weights, function
+    def __init__(self, weights: Mapping[str, Weight], function: Callable[..., Any], for_each: bool = False) -> None:
+        self._weights, self._function, self._for_each = weights, function, for_each
         example = function({name: w.numpy() for name, w in weights.items()})
         self.shape: tuple[int, ...] = np.shape(example)
         self.ndim: int = len(self.shape)
@@ -72,20 +74,45 @@ class OfWeights(Deferred):
             _together([part._weights for part in found if isinstance(part, OfWeights)]),
             tensors_in(args, kwargs),
         )
+        args, kwargs, repeats = _once(args, kwargs)
+        for_each = repeats or any(part._for_each for part in found if isinstance(part, OfWeights))
 
         def value(own, arrays=()):
             given = dict(zip(tensors, arrays, strict=True))
 
             def put(part):
                 if isinstance(part, OfWeights):
-                    return part._function(own)
+                    return (
+                        _for_samples(part._function(own), arrays) if part._for_each and tensors else part._function(own)
+                    )
                 return given[part] if isinstance(part, Tensor) else part
 
             return with_parts(function, args, kwargs, put)
 
         if not tensors:
-            return OfWeights(weights, value)
+            return OfWeights(weights, value, for_each)
         return MAKERS[0](weights, value)(tensors if len(tensors) > 1 else tensors[0])
+
+
+def _for_samples(value, arrays):
+    """A value whose first axis stands for all samples, for as many as arrays have."""
+    return np.broadcast_to(value, (len(arrays[0]), *value.shape[1:]))
+
+
+def _once(args, kwargs):
+    """(arguments with 1 for an open number of samples, whether there was one): ``tile(token, (None, 1, 1))``."""
+    found = []
+
+    def once(value):
+        is_open = isinstance(value, list | tuple) and len(value) > 0 and value[0] is None
+        found.append(is_open)
+        return (1, *value[1:]) if is_open else value
+
+    args = [*args[:1], *map(once, args[1:])]
+    kwargs = {name: once(value) for name, value in kwargs.items()}
+    if len(args) > 1 and args[1] is None and kwargs.get("axis") == 0:  # of `repeat`
+        return [args[0], 1, *args[2:]], kwargs, True
+    return args, kwargs, any(found)
 
 
 def _together(several):

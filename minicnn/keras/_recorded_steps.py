@@ -19,6 +19,7 @@ from minicnn.keras._called import Called
 from minicnn.keras._formulas import OF_RECORDED, by_slope
 from minicnn.keras._function_activations import Sparsemax
 from minicnn.keras._multilinear import RESULT, multilinear
+from minicnn.keras._recorded_attention import FORMULAS as OF_ATTENTION
 from minicnn.keras._windows import maximum_in
 from minicnn.layers.activity import ActivityPenalty
 from minicnn.layers.added_loss import AddLoss, AddMetric
@@ -321,6 +322,7 @@ def _wrapped(step, xs, at):
 
 
 _FORMULAS: dict[type, Formula] = {
+    **OF_ATTENTION,
     **dict.fromkeys(_LINEAR, _linear),
     **dict.fromkeys(_AFFINE, _affine),
     **dict.fromkeys((layers.Conv2D, layers.Conv2DTranspose, PartConv2D), _with_kernel),

@@ -5,10 +5,12 @@ from minicnn.layers import (
     adaptive_pooling,
     added_loss,
     arithmetic,
+    attention,
     augmentation,
     conv_transpose,
     cropping,
     depthwise,
+    dot_attention,
     dropout,
     elementary,
     embedding,
@@ -48,10 +50,12 @@ from minicnn.layers.activity import *  # noqa: F403
 from minicnn.layers.adaptive_pooling import *  # noqa: F403
 from minicnn.layers.added_loss import *  # noqa: F403
 from minicnn.layers.arithmetic import *  # noqa: F403
+from minicnn.layers.attention import *  # noqa: F403
 from minicnn.layers.augmentation import *  # noqa: F403
 from minicnn.layers.conv_transpose import *  # noqa: F403
 from minicnn.layers.cropping import *  # noqa: F403
 from minicnn.layers.depthwise import *  # noqa: F403
+from minicnn.layers.dot_attention import *  # noqa: F403
 from minicnn.layers.dropout import *  # noqa: F403
 from minicnn.layers.elementary import *  # noqa: F403
 from minicnn.layers.embedding import *  # noqa: F403
@@ -92,10 +96,12 @@ __all__ += activity.__all__
 __all__ += adaptive_pooling.__all__
 __all__ += added_loss.__all__
 __all__ += arithmetic.__all__
+__all__ += attention.__all__
 __all__ += augmentation.__all__
 __all__ += conv_transpose.__all__
 __all__ += cropping.__all__
 __all__ += depthwise.__all__
+__all__ += dot_attention.__all__
 __all__ += dropout.__all__
 __all__ += elementary.__all__
 __all__ += embedding.__all__

@@ -7,26 +7,30 @@ alone; in a config of Keras's, which has one place for all of it, the call is me
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from minicnn.graph import Node
 from minicnn.layers import Layer
+from minicnn.layers.composed import Composed
+from minicnn.saving.keras.calls import CALL
 
 ALONE, OPERATION = "alone", "is_operation"
 """Of a layer's entry in a config; the second says that an operator made the layer, ``x * 2``."""
 
 
-def as_alone(layer: Layer) -> dict[str, bool]:
+def as_alone(layer: Layer) -> dict[str, Any]:
     """What the entry of a layer of a graph has for that: nothing, if its class has no such `call`, or one place for it.
 
-    And whether an operator made the layer.
+    And whether an operator made the layer, and how a layer is called whose inputs have names.
 
     Parameters
     ----------
     layer : Layer
     """
     marks = {ALONE: getattr(layer, "is_alone", False), OPERATION: getattr(layer, "is_operation", False)}
-    return {name: True for name, holds in marks.items() if holds}
+    call = layer.call_options() if isinstance(layer, Composed) else {}
+    return {name: True for name, holds in marks.items() if holds} | ({CALL: call} if call else {})
 
 
 def placing(layer: Layer, entry: Mapping[str, Any]) -> Callable[..., Node]:
@@ -40,5 +44,13 @@ def placing(layer: Layer, entry: Mapping[str, Any]) -> Callable[..., Node]:
     """
     if entry.get(OPERATION) is True:
         vars(layer)["is_operation"] = True
+    if isinstance(layer, Composed) and isinstance(entry.get(CALL), Mapping):
+        return partial(_called_like, layer, entry[CALL])
     alone = getattr(layer, "call_alone", None) if entry.get(ALONE) is True else None
     return layer.call_symbolically if alone is None else alone
+
+
+def _called_like(layer, options, tensors, training=None):
+    """A place for a layer that is called with such options."""
+    layer.take_call_options(options, len(tensors))
+    return layer.call_symbolically(tensors, training)

@@ -10,6 +10,7 @@ from minicnn.graph import Graph
 from minicnn.layers.activity import with_penalty
 from minicnn.layers.base import Layer
 from minicnn.models import Model
+from minicnn.page.attention import taken_apart
 from minicnn.page.operations import operation_of
 from minicnn.page.weights import Numbers
 from minicnn.plan.program import Place, Program, lower
@@ -45,15 +46,15 @@ def describe(model: Model, numbers: Numbers) -> Description:
         )
     image = _image_shape(inputs[0].name, inputs[0].shape[1:])
     program = lower(model.graph)
-    places = [_place(place, program, numbers) for place in program.places]
+    groups = [_operations(place, program, numbers) for place in program.places]
     return {
         "name": model.name,
         "parameters": model.count_params(),
         "image": image,
         "input": {"name": inputs[0].name, "value": program.inputs[0]},
         "shapes": [list(shape) for shape in program.shapes],
-        "places": places,
-        "layers": _layers(model),
+        "places": [operation for group in groups for operation in group],
+        "layers": _layers(model, [len(group) for group in groups]),
         "outputs": [
             {"name": name, "value": value, "score": _score(program, value)}
             for name, value in zip(model.output_names, program.outputs, strict=True)
@@ -81,8 +82,8 @@ def _image_shape(name: str, shape: Shape) -> list[int]:
     return list(image)
 
 
-def _place(place: Place, program: Program, numbers: Numbers) -> Description:
-    """One operation, with what it reads and writes."""
+def _operations(place: Place, program: Program, numbers: Numbers) -> list[Description]:
+    """The operation in the place of a step, or several, with what they read and write."""
     step = place.step
     differs = step.only_in_training or any(not weight.has_gradient for weight in step.weights)
     if place.training and differs:
@@ -91,22 +92,36 @@ def _place(place: Place, program: Program, numbers: Numbers) -> Description:
             f"build the model without it. Received: {step!r}"
         )
     numbers.prefix = place.layer_name
-    operation = operation_of(step, tuple(program.shapes[i] for i in place.inputs), numbers)
+    shapes = tuple(program.shapes[i] for i in place.inputs)
+    if apart := taken_apart(step, shapes, numbers):
+        values = [*place.inputs, *(program.new_value(shape) for _, _, shape in apart[:-1]), place.output]
+        outputs = values[len(shapes) :]
+        return [
+            operation | {"inputs": [values[n] for n in sources], "output": output}
+            for (operation, sources, _), output in zip(apart, outputs, strict=True)
+        ]
+    operation = operation_of(step, shapes, numbers)
     if operation is None:
         raise ValueError(
             f"layer '{place.layer_name}' cannot run in a page: {type(step).__name__} is none of minicnn's layers, or "
             f"holds code. Received: {step!r}"
         )
-    return operation | {"inputs": list(place.inputs), "output": place.output}
+    return [operation | {"inputs": list(place.inputs), "output": place.output}]
 
 
-def _layers(model: Model) -> list[Description]:
-    """Each call of a layer: its name, its class, and how many operations, one after the other, are its."""
-    return [
-        {"name": path, "kind": type(layer).__name__, "count": count, "parameters": layer.count_params()}
-        for path, layer in _calls(model.graph)
-        if (count := len(with_penalty(layer)))
-    ]
+def _layers(model: Model, counts: list[int]) -> list[Description]:
+    """Each call of a layer: its name, its class, and how many operations, one after the other, are its.
+
+    `counts` are those of each step.
+    """
+    entries, first = [], 0
+    for path, layer in _calls(model.graph):
+        last = first + len(with_penalty(layer))
+        if count := sum(counts[first:last]):
+            own = {"name": path, "kind": type(layer).__name__, "count": count, "parameters": layer.count_params()}
+            entries.append(own)
+        first = last
+    return entries
 
 
 def _calls(graph: Graph | None, prefix: str = "") -> Iterator[tuple[str, Layer]]:

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import layers
 from minicnn.graph import Tensor
+from minicnn.layers.composed import Composed
 from minicnn.own_parts import is_of_package
 
 _MERGING = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
@@ -22,7 +24,16 @@ _SUPPORTING = {  # as in Keras 3.15
     *("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"),
     *("BatchNormalization", "GroupNormalization", "LayerNormalization", "Normalization", "UnitNormalization"),
     *("ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"),
-    *("Dense", "GlobalAveragePooling1D", "Identity", "Lambda", "Rescaling"),
+    *(
+        "AdditiveAttention",
+        "Attention",
+        "Dense",
+        "GlobalAveragePooling1D",
+        "MultiHeadAttention",
+        "Identity",
+        "Lambda",
+        "Rescaling",
+    ),
     *("SpatialDropout1D", "SpatialDropout2D"),
 }
 
@@ -166,6 +177,9 @@ def taking_masks(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     call : callable
         Its ``__call__``.
     """
+
+    if issubclass(getattr(layers, name, layers.Layer), Composed):  # whose inputs have names, a mask among them
+        return call
 
     @wraps(call)
     def masked(self, inputs, *args, mask=None, **kwargs):

@@ -29,7 +29,7 @@ _PARTS = ("core", "linalg", "math", "nn", "numpy")  # modules of Keras's, whose 
 
 
 def __getattr__(name: str) -> Any:
-    for further in ("_further.FURTHER", "_rare.RARE", "_arranged.ARRANGED"):
+    for further in ("_further.FURTHER", "_rare.RARE", "_arranged.ARRANGED", "_attention.ATTENTION"):
         place, _, table = further.partition(".")
         if name in (found := getattr(import_module(f"{__name__}.{place}"), table)):
             return globals().setdefault(name, of_lists(name, of_eager_arrays(found[name])))

@@ -15,8 +15,9 @@ from minicnn.data.elements import EagerArray
 from minicnn.data.further import TensorSpec
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import ops
+from minicnn.keras._deferred import Deferred
 from minicnn.keras._missing import NotInMinicnn
-from minicnn.keras._operations import entering
+from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow._shown import printed
 from minicnn.settings import floatx
@@ -125,6 +126,8 @@ def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0, na
 @entering
 def unstack(value: Any, num: int | None = None, axis: int = 0, name: str | None = None) -> list[Any]:
     """The parts along an axis, without it."""
+    if is_symbolic(value) or isinstance(value, Deferred):
+        return ops.unstack(value, num, axis)
     return [of_tensorflow(part) for part in np.moveaxis(_array(value), axis, 0)]
 
 

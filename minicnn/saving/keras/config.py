@@ -13,6 +13,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.nested import leaves
 from minicnn.registry import is_config
+from minicnn.saving.keras.calls import with_names, without_names, without_names_2
 from minicnn.saving.keras.layers import MIXED, layer_from_keras, layer_to_keras, policy_from_keras, policy_to_keras
 from minicnn.saving.keras.names import class_name_of, config_of, is_known, keras_object, own_object
 from minicnn.saving.keras.operations import taken_apart, without_operations
@@ -158,6 +159,7 @@ def _read_graph(read, config, found):
     shifted_2 = {name for name, entry in nested.items() if _starts_with_input(entry)} if is_keras_2 else set()
     shifted_3 = {name for name, entry in nested.items() if is_functional(entry)}
     for entry, nodes in zip(read["layers"], calls, strict=True):
+        nodes = [(without_names_2 if is_keras_2 else without_names)(entry, node) for node in nodes]
         called = partial(_call_2, shifted=shifted_2) if is_keras_2 else partial(_call_3, entry=entry)
         entry["inbound_nodes"] = [called(node) for node in nodes if node]
     for end in ("input_layers", "output_layers"):
@@ -265,7 +267,7 @@ def _model_to_keras(entry, dtype, earlier):
         return keras_object("keras", class_name, written) if class_name in MODELS else kind
     before = earlier.get(id(entry), {})
     for layer, described in zip(written["layers"], config["layers"], strict=True):
-        calls = [_call_to_keras(node, dtype, before) for node in described["inbound_nodes"]]
+        calls = [with_names(described, _call_to_keras(node, dtype, before)) for node in described["inbound_nodes"]]
         layer |= {"name": described["name"], "inbound_nodes": calls}
     nested = {layer["name"] for layer in config["layers"] if is_model(layer) and is_functional(layer)}
     written["input_layers"] = _one_or_list(config["input_layers"])

@@ -16,7 +16,11 @@ from minicnn.saving.snapshot import Stored
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
 
-WITHIN = ("vars", "layer/vars")  # of a layer's group; the second is a wrapped layer's
+_PARTS = {"query": "query_dense", "key": "key_dense", "value": "value_dense", "attention_output": "output_dense"}
+_PARTS |= {"gate": "_gate_dense"}  # of MultiHeadAttention: role → group
+
+WITHIN = ("vars", "layer/vars", *(f"{part}/vars" for part in _PARTS.values()))
+"""Of a layer's group; the second is a wrapped layer's."""
 
 
 def places_in(entry: Config, names: Iterable[str]) -> dict[str, str]:
@@ -31,6 +35,9 @@ def places_in(entry: Config, names: Iterable[str]) -> dict[str, str]:
         Of the layer's weights, in order.
     """
     names = list(names)
+    if entry["class_name"] == "MultiHeadAttention":
+        roles = [name.split("/")[-2] for name in names]
+        return {f"{_PARTS[role]}/vars/{roles[:i].count(role)}": names[i] for i, role in enumerate(roles)}
     if entry["class_name"] != "SpectralNormalization" or not names:  # without weights it is not built
         return {f"vars/{index}": name for index, name in enumerate(names)}
     kernel, state, *others = names
@@ -85,7 +92,7 @@ def _find_layers(group, expected, config, prefix, found):
             continue
         names = places_in(entry, own)
         for where in WITHIN:
-            variables = layer.find(where)
+            variables = layer.find(where) or layer.find(f"_{where}")  # of tf.keras
             members = variables.members if isinstance(variables, hdf5.Group) else {}
             arrays = {f"{where}/{n}": d for n, d in members.items() if isinstance(d, hdf5.Dataset)}
             found |= {names.get(place, d.path): d for place, d in arrays.items()}

@@ -33,6 +33,7 @@ NEUTRAL: dict[str, Any] = {
     "kernel_constraint": (None,),
     "kernel_initializer": ANY,  # of separable convolutions, whose kernels have initializers of their own
     "kernel_regularizer": (None,),
+    "key_shape": ANY,  # Keras 2's, of MultiHeadAttention, as three more
     "lora_alpha": ANY,
     "lora_rank": (None,),
     "mask": (None,),
@@ -40,13 +41,16 @@ NEUTRAL: dict[str, Any] = {
     "noise_shape": (None,),
     "optional": (False,),
     "quantization_config": (None,),
+    "query_shape": ANY,
     "ragged": (False,),
     "renorm": (False,),
     "renorm_clipping": (None, {}),
     "renorm_momentum": ANY,
     "rms_scaling": (False,),
     "rng_type": ANY,
+    "softmax_robust_masking": ANY,
     "sparse": (False,),
+    "value_shape": ANY,
     "value_range": ANY,  # Keras 3.3's, of augmentation that keeps the range
     "virtual_batch_size": (None,),
 }
@@ -65,8 +69,8 @@ UNKNOWN_TO_KERAS = {
 MODULES = {"LayerScale": "keras.src.applications.convnext"}
 """Class → where Keras has it, if not in ``keras.layers``."""
 
-DEFAULTS = (("synchronized", False),)
-"""Arguments that Kerases before 2.12 do not know, with the values they may be left out for."""
+DEFAULTS = (("synchronized", False), ("sliding_window", None), ("flash_attention", None), ("use_gate", False))
+"""Arguments that older Kerases do not know, with the values they may be left out for."""
 
 OPERATIONS = ("TFOpLambda", "SlicingOpLambda")
 """Functions of TensorFlow; `tf_operations` makes layers of those that it knows."""

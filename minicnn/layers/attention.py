@@ -1,0 +1,287 @@
+"""Attention with several heads: `MultiHeadAttention`, of which vision transformers are made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import initializers, regularizers
+from minicnn.checks import check_number, check_positive_int, check_seed, is_integer
+from minicnn.errors import ShapeError
+from minicnn.graph import Tensor
+from minicnn.hints import InitializerLike, RegularizerLike
+from minicnn.initializers import Initializer
+from minicnn.layers.activations import Sigmoid
+from minicnn.layers.attention_parts import AttentionWeights, Places, Projection, WeightedSum
+from minicnn.layers.base import Examples, Layer
+from minicnn.layers.composed import Composed, Form
+from minicnn.layers.dropout import Dropout
+from minicnn.layers.merging import Multiply
+from minicnn.layers.names import unique_name
+from minicnn.regularizers import Regularizer
+from minicnn.step import Shape
+
+__all__ = ["MultiHeadAttention"]
+
+OPTIONS = ("attention_mask", "return_attention_scores", "use_causal_mask")
+"""Of a call: a mask that is the same for all samples among them."""
+
+
+class MultiHeadAttention(Composed):
+    """Each place of the queries gets a mean of the values, weighted by how well their keys fit its query; in each head.
+
+    softmax(Q·Kᵀ / √key_dim)·V, where Q, K and V are dense layers of the inputs for each head, and another one puts the
+    heads together. (Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin: "Attention is all you need",
+    2017; for images: Dosovitskiy et al.: "An image is worth 16x16 words", 2020.)
+
+    Parameters
+    ----------
+    num_heads, key_dim : int
+        How many heads there are, and the size of a query and a key in each.
+    value_dim : int, optional
+        Size of a value; default: `key_dim`.
+    dropout : float, default 0
+        In [0, 1): how many of the weights are left out in training.
+    use_bias : bool, default True
+    output_shape : int or tuple of int, optional
+        What takes the place of the last axis of the query; default: as many numbers as there.
+    attention_axes : int or sequence of int, optional
+        Along which places attend to each other, counted with the batch axis; default: all between it and the last.
+    sliding_window : int, optional
+        Places attend to those less than so many steps away.
+    flash_attention : bool, optional
+        Accepted for Keras's sake: it changes no number.
+    kernel_initializer, bias_initializer : str or Initializer
+        Of all four dense layers; defaults "glorot_uniform" and "zeros".
+    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint : optional
+        Of each of them.
+    use_gate : bool, default False
+        Whether what the heads give is multiplied by the sigmoid of a further dense layer of the query.
+    seed : int, optional
+        Of the dropout.
+
+    Notes
+    -----
+    Called as ``layer(query, value, key=None, attention_mask=None, return_attention_scores=False,
+    use_causal_mask=False)``: query (N, T, D), value and key (N, S, D); with one tensor three times it is
+    self-attention. `attention_mask`, (N, T, S), (N, H, T, S), or without the axis of samples, is 0 where a place of the
+    query does not attend to one of the keys. The output is (N, T, D), and with `return_attention_scores` the weights
+    (N, H, T, S), before dropout, are a second one. Inputs may have further axes, as images. A graph calls a layer in
+    one such form wherever it is; arrays may be given to it in any.
+    """
+
+    rare_options: tuple[str, ...] = ("activity_regularizer", "kernel_constraint", "bias_constraint")
+    usual_roles: Mapping[int, tuple[str, ...]] = {2: ("query", "value"), 3: ("query", "value", "key")}
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: int | Sequence[int] | None = None,
+        attention_axes: int | Sequence[int] | None = None,
+        sliding_window: int | None = None,
+        flash_attention: bool | None = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        use_gate: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_heads: int = check_positive_int("num_heads", num_heads)
+        self.key_dim: int = check_positive_int("key_dim", key_dim)
+        self.value_dim: int = self.key_dim if value_dim is None else check_positive_int("value_dim", value_dim)
+        self.dropout: float = check_number("dropout", dropout, below=1)
+        self.use_bias: bool = bool(use_bias)
+        self.use_gate: bool = bool(use_gate)
+        given = (output_shape,) if is_integer(output_shape) else output_shape
+        self.units: tuple[int, ...] | None = given and tuple(check_positive_int("output_shape", n) for n in given)
+        axes = (attention_axes,) if is_integer(attention_axes) else attention_axes
+        self.attention_axes: tuple[int, ...] | None = axes and tuple(int(axis) for axis in axes)
+        self.sliding_window: int | None = sliding_window and check_positive_int("sliding_window", sliding_window)
+        self.kernel_initializer: Initializer = initializers.get(kernel_initializer)
+        self.bias_initializer: Initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
+        self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
+        self.seed: int | None = check_seed("seed", seed)
+
+    # -------------------------------------------------------------------------------------------------------- calls
+
+    def __call__(
+        self,
+        query: Any,
+        value: Any = None,
+        key: Any = None,
+        attention_mask: Any = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        """Call on tensors or arrays; see the class. A list holds all inputs, in the order of the arguments.
+
+        Parameters
+        ----------
+        query, value, key : Tensor or array
+            `key` is `value` where it is not given.
+        attention_mask : Tensor or array, optional
+        return_attention_scores : bool, default False
+        training : bool, optional
+            As for every layer.
+        use_causal_mask : bool, default False
+            Whether a place attends to none that comes after it.
+
+        Returns
+        -------
+        Tensor or array, or (output, weights)
+        """
+        if isinstance(query, list | tuple):
+            return self.call_in_form(list(query), None, value if training is None else training)
+        if value is None:
+            raise TypeError(
+                f"layer '{self.name}' (MultiHeadAttention) is called on a query and a value, which are the same tensor "
+                f"in self-attention: layer(x, x). Received: value={value!r}"
+            )
+        options = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
+        given = {"query": query, "value": value, "key": key, "attention_mask": attention_mask}
+        given = {role: x for role, x in given.items() if x is not None}
+        if attention_mask is not None and not isinstance(attention_mask, Tensor):
+            mask = np.asarray(attention_mask) != 0
+            if any(isinstance(x, Tensor) for x in (query, value, key)):
+                del given["attention_mask"]
+                options["attention_mask"] = mask.astype(int).tolist()
+            else:
+                given["attention_mask"] = _for_samples(mask, len(np.asarray(query)))
+        return self.call_in_form(list(given.values()), self.form_of(tuple(given), options), training)
+
+    def form_of(self, roles: tuple[str, ...], options: Mapping[str, Any]) -> Form:
+        known = ("query", "value", "key", "attention_mask")
+        if set(options) - set(OPTIONS) or roles[:2] != known[:2] or not set(roles) <= set(known):
+            raise ValueError(
+                f"a call of layer '{self.name}' (MultiHeadAttention) has the inputs query, value, key and "
+                f"attention_mask and the options {', '.join(OPTIONS)}. Received: {roles}, {sorted(options)}"
+            )
+        return Form(roles, tuple((name, _fixed(options[name])) for name in OPTIONS if options.get(name)))
+
+    # -------------------------------------------------------------------------------------------------------- graph
+
+    def places(self, rank: int) -> Places:
+        """Along which axes places attend to each other, of inputs of so many axes.
+
+        Raises
+        ------
+        ShapeError
+            If there are no such axes.
+        """
+        axes = range(1, rank - 1) if self.attention_axes is None else self.attention_axes
+        axes = tuple(axis + rank if axis < 0 else axis for axis in axes)
+        if not axes or not all(0 < axis < rank - 1 for axis in axes) or len(set(axes)) != len(axes):
+            raise ShapeError(
+                f"attention goes along axes between that of the samples and the last, 1 … {rank - 2} here. "
+                f"Received: attention_axes={self.attention_axes} for an input of {rank} axes"
+            )
+        return Places(rank - 2, axes)
+
+    def shapes_behind(self, shapes: Mapping[str, Shape]) -> list[Shape]:
+        query, value = shapes["query"], shapes["value"]
+        key = shapes.get("key", value)
+        others = self.places(len(query) + 1).others if len(query) > 1 else ()
+        fits = len(query) == len(value) == len(key) > 1 and value[:-1] == key[:-1]
+        if not fits or any(query[axis - 1] != key[axis - 1] for axis in others):
+            raise ShapeError(
+                "attention takes a query (N, T, D) and values and keys (N, S, D), with as many axes, of which keys and "
+                "values have the same, and the query those along which there is no attention. "
+                f"Received: {[(None, *shape) for shape in shapes.values()]}"
+            )
+        output = *query[:-1], *(self.units or query[-1:])
+        if not self.form.option("return_attention_scores"):
+            return [output]
+        heads = [(*shape[:-1], self.num_heads, self.key_dim) for shape in (query, key)]
+        return [output, self.places(len(query) + 1).shape_of_weights(*heads)]
+
+    def connect(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
+        query, value = tensors["query"], tensors["value"]
+        key, mask = tensors.get("key", value), tensors.get("attention_mask")
+        for part in () if self.parts else ("Softmax", "Dropout"):
+            unique_name(part)  # which Keras makes too, so that names of later layers are counted on
+        queries = self._projected("query", query, self.key_dim)
+        keys = self._projected("key", key, self.key_dim)
+        gate = (
+            Sigmoid(name="sigmoid", dtype=self.dtype_policy)(self._projected("gate", query, self.value_dim))
+            if self.use_gate
+            else None
+        )
+        values = self._projected("value", value, self.value_dim)
+        places = self.places(query.ndim)
+        weights = self._weights_part(places)([queries, keys] + ([] if mask is None else [mask]))
+        dropped = self.part("dropout", self._make_dropout)(weights) if self.dropout else weights
+        heads = WeightedSum(places, dtype=self.dtype_policy, name="heads")([dropped, values])
+        heads = heads if gate is None else Multiply(name="gated", dtype=self.dtype_policy)([heads, gate])
+        output = self.part("attention_output", self.projection(2, self.units or query.shape[-1:]))(heads)
+        return [output, weights] if self.form.option("return_attention_scores") else [output]
+
+    def _projected(self, role, x, size):
+        """The queries, keys or values of all heads."""
+        return self.part(role, self.projection(1, (self.num_heads, size)))(x)
+
+    def projection(self, bound: int, units: Shape) -> Callable[..., Layer]:
+        """What makes one of the dense layers, given a dtype.
+
+        Parameters
+        ----------
+        bound : int
+            How many axes of its input, the last ones, are summed over.
+        units : tuple of int
+        """
+        first, penalties = (
+            (self.kernel_initializer, self.bias_initializer),
+            (self.kernel_regularizer, self.bias_regularizer),
+        )
+        rare = {name: getattr(self, name) for name in self.rare_options}
+        return lambda **kwargs: Projection(bound, units, self.use_bias, *first, *penalties, **rare, **kwargs)
+
+    def _weights_part(self, places):
+        is_causal, mask = (self.form.option(name) for name in ("use_causal_mask", "attention_mask"))
+        if (is_causal or self.sliding_window) and len(places.axes) > 1:
+            raise ShapeError(
+                "use_causal_mask and sliding_window go by the order of places along one axis. Received: attention "
+                f"along the axes {places.axes}"
+            )
+        clears = bool(self.dropout or self.form.option("return_attention_scores") or places.rank > 1)
+        options = {"is_causal": bool(is_causal), "window": self.sliding_window, "mask": mask, "clears": clears}
+        scale = 1 / math.sqrt(self.key_dim)
+        return AttentionWeights(places, scale, **options, dtype=self.dtype_policy, name="weights")
+
+    def _make_dropout(self, **kwargs) -> Layer:
+        return Dropout(self.dropout, seed=self.seed, name="dropout", **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"output_shape": self.units, "flash_attention": None}
+
+    @classmethod
+    def examples(cls) -> Examples:
+        # Without biases, as that of the keys has a gradient of 0: it adds the same to all products of a query.
+        yield cls(2, 3, use_bias=False), [(5, 6), (5, 6)]
+        yield cls(3, 2, value_dim=4, use_bias=False, output_shape=7, kernel_regularizer="l2"), [(3, 5), (4, 2), (4, 6)]
+        yield cls(2, 3, dropout=0.3, seed=1, use_bias=False), [(3, 4), (3, 4)]
+        yield cls(2, 2, attention_axes=2, use_gate=True, use_bias=False), [(2, 3, 4), (2, 5, 3)]
+        yield cls(2, 2, output_shape=(2, 3), sliding_window=2, use_bias=False), [(4, 3), (4, 3)]
+
+
+def _fixed(mask):
+    """Nested lists as tuples; anything else as it is."""
+    return tuple(map(_fixed, mask)) if isinstance(mask, list | tuple) else mask
+
+
+def _for_samples(mask, count):
+    """A mask with the axis of the samples, (N, T, S) or (N, H, T, S)."""
+    mask = mask[None] if mask.ndim == 2 else mask
+    return np.broadcast_to(mask, (count, *mask.shape[1:])) if len(mask) == 1 else mask

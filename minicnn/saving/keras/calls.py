@@ -1,0 +1,119 @@
+"""Calls of layers whose inputs have names, as attention has them: ``layer(query, value, attention_mask=mask)``.
+
+minicnn's form is that of all layers, the inputs in a list, and beside the calls, which are all alike, what the inputs
+are and which options the layer is called with: ``"call": {"roles": ["query", "value", "attention_mask"],
+"use_causal_mask": True}``.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.errors import FileFormatError
+from minicnn.hints import Config
+from minicnn.user_warnings import brief
+
+CALL = "call"
+"""Of a layer's entry: roles, where they are not the usual ones, and options."""
+
+_ROLES = {
+    "MultiHeadAttention": ("query", "value", "key", "query_mask", "value_mask", "key_mask", "attention_mask"),
+    "Attention": ("query", "value", "key"),
+    "AdditiveAttention": ("query", "value", "key"),
+}
+_OPTIONS = ("return_attention_scores", "use_causal_mask")
+
+
+def has_roles(class_name: str) -> bool:
+    """Whether the inputs of such a layer have names."""
+    return class_name in _ROLES
+
+
+def without_names(entry: Config, node: Any) -> Any:
+    """A call of Keras 3's with the inputs in a list; what they are is put into the layer's entry.
+
+    Raises
+    ------
+    FileFormatError
+        If the layer is called in two ways, or in one that there is not here.
+    """
+    if not has_roles(entry["class_name"]) or not isinstance(node, dict):
+        return node
+    args, kwargs = node.get("args"), node.get("kwargs", {})
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        return node
+    args = args[0] if len(args) == 1 and isinstance(args[0], list) else args
+    named = dict(zip(_ROLES[entry["class_name"]], args, strict=False)) | kwargs
+    inputs, others = _taken(entry, named, _is_tensor)
+    return node | {"args": [inputs], "kwargs": others}
+
+
+def without_names_2(entry: Config, node: Any) -> Any:
+    """The same of Keras 2's: ``[[layer, call, output, {"value": [layer, call, output]}]]``."""
+    if entry["class_name"] != "MultiHeadAttention" or not isinstance(node, list) or not node:
+        return node
+    first = node if isinstance(node[0], str) else node[0]
+    if not isinstance(first, list) or len(first) < 4 or not isinstance(first[3], dict):
+        return node
+    inputs, others = _taken(entry, {"query": first[:3], **first[3]}, _is_history)
+    return [[*inputs[0], others], *([*tensor, {}] for tensor in inputs[1:])]
+
+
+def _taken(entry, named, is_input):
+    """(the inputs, other arguments) of a call; roles and options go into the entry."""
+    roles = [role for role in _ROLES[entry["class_name"]] if is_input(named.get(role))]
+    call: Config = {} if roles in (["query", "value"], ["query", "value", "key"]) else {"roles": roles}
+    call |= {name: True for name in _OPTIONS if named.get(name)}
+    mask = named.get("attention_mask")
+    if mask is not None and not is_input(mask):
+        call["attention_mask"] = _numbers(entry, mask)
+    if unknown := [role for role in roles if role.endswith("_mask") and role != "attention_mask"]:
+        raise FileFormatError(
+            f"layer {brief(entry['name'])} ({entry['class_name']}) is called with {unknown[0]}, where layers here take "
+            f"an attention_mask alone. Received: {brief(named[unknown[0]])}"
+        )
+    if entry.setdefault(CALL, call) != call:
+        raise FileFormatError(
+            f"layer {brief(entry['name'])} ({entry['class_name']}) has the same inputs and options wherever it is "
+            f"called here. Received: {brief(call)}, and before {brief(entry[CALL])}"
+        )
+    known = {*_ROLES[entry["class_name"]], *_OPTIONS}
+    return [named[role] for role in roles], {name: value for name, value in named.items() if name not in known}
+
+
+def _is_tensor(value):
+    return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
+
+
+def _is_history(value):
+    return isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
+
+
+def _numbers(entry, value):
+    """A mask that stands in the file."""
+    numbers = value.get("config", {}).get("value") if isinstance(value, dict) else value
+    try:
+        return (np.asarray(numbers, float) != 0).astype(int).tolist()
+    except (TypeError, ValueError):
+        raise FileFormatError(
+            f"the attention_mask of layer {brief(entry['name'])} is a tensor of the model or an array of numbers. "
+            f"Received: {brief(value)}"
+        ) from None
+
+
+def with_names(entry: Config, call: Config) -> Config:
+    """A call with the inputs in a list in Keras 3's form."""
+    described = entry.get(CALL, {})
+    (inputs,) = call["args"]
+    if not has_roles(entry["class_name"]) or not isinstance(inputs, list):
+        return call
+    roles = described.get("roles", ["query", "value", "key"][: len(inputs)])
+    options = {name: described[name] for name in _OPTIONS if name in described}
+    if "attention_mask" in described:
+        config = {"value": described["attention_mask"], "dtype": "int32"}
+        options["attention_mask"] = {"class_name": "__numpy__", "config": config}
+    named = dict(zip(roles, inputs, strict=True))
+    if entry["class_name"] != "MultiHeadAttention":
+        return call | {"kwargs": call["kwargs"] | options}
+    positional = [named.pop(role) for role in ("query", "value", "key") if role in named]
+    return call | {"args": positional, "kwargs": call["kwargs"] | named | options}

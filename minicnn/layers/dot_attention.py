@@ -249,8 +249,7 @@ class Attention(Composed):
                 f"key]. Received: a {type(inputs).__name__}"
             )
         options = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
-        is_plain = not any(options.values())
-        form = None if is_plain else self.form_of(self._form_for(len(inputs)).roles, options)
+        form = self.form_of(self.usual_roles.get(len(inputs), ()), options)
         return self.call_in_form(list(inputs), form, training)
 
     def form_of(self, roles: tuple[str, ...], options: Mapping[str, Any]) -> Form:

@@ -17,7 +17,7 @@ BOXES = "boxes around things in images"
 TEXT = "layers for text, tables and categories"
 ABSENT_FILES = {  # part of a path -> what its tests are of
     "layers/rnn/": "layers for sequences",
-    "layers/attention/": "attention",
+    "layers/attention/": "masks of queries and values, and internals of Keras's attention",
     "3d_test": "layers of three dimensions",
     "einsum_dense_test": "products along any axes",
     "masking_test": MASKS,

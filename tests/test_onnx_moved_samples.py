@@ -128,6 +128,31 @@ def test_axes_that_are_counted_together_move_together(order, joined, turned, apa
     check_import(path, (2, 6, 5), rng=rng)
 
 
+@pytest.mark.parametrize(
+    ("order", "shape", "count", "is_read"),
+    [
+        ([1, 0, 2], "0, 0, 8", 8, True),
+        ([0, 1, 2], "-1, 8", 8, True),
+        ([1, 0, 2], "0, -1, 4", 4, False),  # heads, which are no axis of the model's
+        ([2, 1, 0], "0, 0, 0", 5, False),  # columns are the samples
+        ([2, 0, 1], "0, 0, 0", 5, False),  # columns are the words
+    ],
+)
+def test_a_number_for_each_column_of_samples_elsewhere(order, shape, count, is_read, path, rng):
+    back, apart = np.argsort(order).tolist(), [[-1, 5, 8][axis] for axis in order]
+    nodes = (
+        f"t = Transpose<perm={order}>(x) s = Constant<value_ints=[{shape}]>() r = Reshape(t, s) m = Mul(r, a) "
+        f"d = Sub(b, m) g = Relu(d) e = Constant<value_ints={apart}>() o = Reshape(g, e) "
+        f"y = Transpose<perm={back}>(o)"
+    )
+    make_file(path, f"{ROWS} {{ {nodes} }}", checked=False, a=normal(rng, count), b=normal(rng, count))
+    if is_read:
+        check_import(path, (5, 8), rng=rng, images_in=False, images_out=False)
+    else:
+        with pytest.raises(FileFormatError, match=r"\(Mul\): samples stay apart"):
+            mc.import_onnx(path)
+
+
 @pytest.mark.parametrize("shape", [[-1], [0], [-1, 1], [0, -1]])
 def test_one_number_a_sample(shape, path, rng):
     nodes = (

@@ -11,7 +11,7 @@ from minicnn import layers
 from minicnn.onnx.activating import clip, elementwise
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, number_at, operator
 from minicnn.onnx.constants import LARGEST, as_value, is_read_by_softmax, lying_alike, operands
-from minicnn.onnx.values import Value, layout_of, placed_like, same_order
+from minicnn.onnx.values import Value, is_last_axis, layout_of, placed_like, same_order
 
 if TYPE_CHECKING:
     from minicnn.onnx.importer import Importer
@@ -175,9 +175,8 @@ def _aligned(node, graph):
 def _rescale(node, graph, index):
     """x · scale + offset, with one number for all or one a channel; False if its constant holds others."""
     array = graph.constant(node, index)
-    is_number = array.size == 1  # does the same to all, whatever the axes are
-    x = graph.value(node, 1 - index, any_batch_axis=is_number, may_be_folded=is_number)
-    if is_number and array.dtype.kind in "iub":
+    x = graph.value(node, 1 - index, any_batch_axis=True, may_be_folded=True)
+    if array.size == 1 and array.dtype.kind in "iub":
         array = array.astype(np.float32)
     if np.isneginf(array).any() and array.size > 1:
         return False
@@ -209,7 +208,8 @@ def _by_channel(node: FileNode, graph: Importer, x: Value, numbers: np.ndarray) 
     if numbers.size == 1 and numbers.ndim <= x.rank:
         return numbers.reshape(())
     if not x.is_plain:
-        return None
+        is_last = numbers.ndim <= x.rank > x.batch_axis + 1 and numbers.shape[-1:] == x.shape[-1:] == (numbers.size,)
+        return numbers.ravel() if is_last and is_last_axis(x, len(x.shape) - 1) else None
     if numbers.ndim > len(x.shape) and numbers.shape[0] == 1:
         numbers = numbers[0]
     axis = -1 if layout_of(x.positions) is same_order else -len(x.shape)

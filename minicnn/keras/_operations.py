@@ -35,12 +35,22 @@ NUMPY = (
     *("abs", "absolute", "all", "any", "arange", "argmax", "argmin", "argsort", "array", "ceil", "clip", "concatenate"),
     *("cos", "cumsum", "diag", "divide", "dot", "equal", "exp", "expand_dims", "eye", "flip", "floor", "full"),
     *("greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal", "linspace", "log", "log1p"),
-    *("log10", "matmul"),
-    *("maximum", "mean", "median", "minimum", "moveaxis", "multiply", "not_equal", "ones", "ones_like", "power"),
-    *("prod", "repeat", "reshape", "round", "sign", "sin", "sort", "sqrt", "square", "squeeze", "stack", "std"),
-    *("subtract", "sum", "swapaxes", "tan", "tanh", "tile", "transpose", "var", "where", "zeros", "zeros_like"),
-    *("arccos", "arcsin", "broadcast_to", "cumprod", "diagonal", "empty", "expm1", "histogram", "logical_xor", "rot90"),
-    *("arccosh", "arcsinh", "arctanh", "argpartition", "bitwise_and", "bitwise_or", "bitwise_xor", "isneginf"),
+    *("log10", "matmul", "maximum", "mean", "median", "minimum", "moveaxis", "multiply", "not_equal", "ones"),
+    *("ones_like", "power", "prod", "repeat", "reshape", "round", "sign", "sin", "sort", "sqrt", "square", "squeeze"),
+    *("stack", "std", "subtract", "sum", "swapaxes", "tan", "tanh", "tile", "transpose", "var", "where", "zeros"),
+    *(
+        "zeros_like",
+        "arccos",
+        "arcsin",
+        "broadcast_to",
+        "cumprod",
+        "diagonal",
+        "empty",
+        "expm1",
+        "histogram",
+        "logical_xor",
+    ),
+    *("rot90", "arccosh", "arcsinh", "arctanh", "argpartition", "bitwise_and", "bitwise_or", "bitwise_xor", "isneginf"),
     *("logical_and", "logical_or", "logical_not", "max", "min", "add", "negative", "unique", "reciprocal", "outer"),
 )
 _RENAMED = {"max": "max", "min": "min", "abs": "absolute"}
@@ -320,9 +330,8 @@ def _cast(x, dtype):
     if is_symbolic(x):
         widens = x.dtype == "bfloat16" != dtype and np.dtype(named_dtype(dtype)) == np.float32
         return layers.Activation("linear", dtype="float32")(x) if widens else as_whole(x, dtype)
-    if (later := applied(_cast, (x, dtype), {})) is not None:
-        return later
-    return (x if isinstance(x, Recorded) else np.asarray(x)).astype(named_dtype(dtype))
+    done = applied(_cast, (x, dtype), {})
+    return (x if isinstance(x, Recorded) else np.asarray(x)).astype(named_dtype(dtype)) if done is None else done
 
 
 @entering

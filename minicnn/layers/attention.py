@@ -102,9 +102,8 @@ class MultiHeadAttention(Composed):
         self.dropout: float = check_number("dropout", dropout, below=1)
         self.use_bias: bool = bool(use_bias)
         self.use_gate: bool = bool(use_gate)
-        given = (output_shape,) if is_integer(output_shape) else output_shape
-        self.units: tuple[int, ...] | None = given and tuple(check_positive_int("output_shape", n) for n in given)
-        axes = (attention_axes,) if is_integer(attention_axes) else attention_axes
+        units, axes = ((n,) if is_integer(n) else n for n in (output_shape, attention_axes))
+        self.units: tuple[int, ...] | None = units and tuple(check_positive_int("output_shape", n) for n in units)
         self.attention_axes: tuple[int, ...] | None = axes and tuple(int(axis) for axis in axes)
         self.sliding_window: int | None = sliding_window and check_positive_int("sliding_window", sliding_window)
         self.kernel_initializer: Initializer = initializers.get(kernel_initializer)

@@ -22,7 +22,7 @@ def needs(*names):
 
 def trains(model, x, y, loss="sparse_categorical_crossentropy", epochs=2):
     """Fit, and check what comes out; returns the history."""
-    if model.compiled is None:
+    if not model.compiled:
         model.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
     history = model.fit(x, y, epochs=epochs, batch_size=16, verbose=0)
     assert len(history.history["loss"]) == epochs

@@ -138,7 +138,7 @@ def test_load_model_is_told_true_or_false(tmp_path):
             load(tmp_path / "model.keras", compile="no")
         with pytest.raises(TypeError, match="custom_objects is a dict"):
             load(tmp_path / "model.keras", custom_objects=[3])
-        assert load(tmp_path / "model.keras", compile=0).compiled is None
+        assert not load(tmp_path / "model.keras", compile=0).compiled
     with pytest.raises(TypeError, match="Did you mean 'compile'"):
         keras.models.load_model(tmp_path / "model.keras", compil=False)
 

@@ -38,20 +38,10 @@ NUMPY = (
     *("log10", "matmul", "maximum", "mean", "median", "minimum", "moveaxis", "multiply", "not_equal", "ones"),
     *("ones_like", "power", "prod", "repeat", "reshape", "round", "sign", "sin", "sort", "sqrt", "square", "squeeze"),
     *("stack", "std", "subtract", "sum", "swapaxes", "tan", "tanh", "tile", "transpose", "var", "where", "zeros"),
-    *(
-        "zeros_like",
-        "arccos",
-        "arcsin",
-        "broadcast_to",
-        "cumprod",
-        "diagonal",
-        "empty",
-        "expm1",
-        "histogram",
-        "logical_xor",
-    ),
-    *("rot90", "arccosh", "arcsinh", "arctanh", "argpartition", "bitwise_and", "bitwise_or", "bitwise_xor", "isneginf"),
-    *("logical_and", "logical_or", "logical_not", "max", "min", "add", "negative", "unique", "reciprocal", "outer"),
+    *("zeros_like", "arccos", "arcsin", "broadcast_to", "cumprod", "diagonal", "empty", "expm1", "histogram"),
+    *("logical_xor", "rot90", "arccosh", "arcsinh", "arctanh", "argpartition", "bitwise_and", "bitwise_or"),
+    *("bitwise_xor", "isneginf", "logical_and", "logical_or", "logical_not", "max", "min", "add", "negative", "unique"),
+    *("reciprocal", "outer"),
 )
 _RENAMED = {"max": "max", "min": "min", "abs": "absolute"}
 ACTIVATIONS = (

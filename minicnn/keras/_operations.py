@@ -327,8 +327,7 @@ def _cast(x, dtype):
 @entering
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: None = None) -> Any:
     """x as an array."""
-    x = stacked(x)
-    if is_symbolic(x) or isinstance(x, Recorded):
+    if is_symbolic(x := stacked(x)) or isinstance(x, Recorded):
         return x if dtype is None or is_symbolic(x) else x.astype(named_dtype(dtype))
     return np.asarray(x, named_dtype(dtype) if dtype else None) if isinstance(x, np.ndarray) else as_array(x, dtype)
 

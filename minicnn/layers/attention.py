@@ -98,7 +98,7 @@ class MultiHeadAttention(Composed):
         super().__init__(**kwargs)
         self.num_heads: int = check_positive_int("num_heads", num_heads)
         self.key_dim: int = check_positive_int("key_dim", key_dim)
-        self.value_dim: int = self.key_dim if value_dim is None else check_positive_int("value_dim", value_dim)
+        self.value_dim: int = check_positive_int("value_dim", self.key_dim if value_dim is None else value_dim)
         self.dropout: float = check_number("dropout", dropout, below=1)
         self.use_bias: bool = bool(use_bias)
         self.use_gate: bool = bool(use_gate)

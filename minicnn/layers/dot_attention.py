@@ -289,8 +289,8 @@ class Attention(Composed):
 
     @classmethod
     def examples(cls) -> Examples:
-        yield cls(), [(3, 5), (4, 5)]
         yield cls(use_scale=True, dropout=0.3, seed=1), [(3, 5), (4, 2), (4, 5)]
+        yield cls(), [(3, 5), (4, 5)]
         yield cls(use_scale=True, score_mode="concat"), [(2, 3, 4), (2, 5, 4)]
 
 

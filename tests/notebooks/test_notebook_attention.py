@@ -184,6 +184,17 @@ def test_what_stays_turned_is_refused():
         ops.exp(turned)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_shares_that_are_divided_by_their_sum():
+    """As external attention does; what a quotient's shape is, zeros say without a word."""
+    x = keras.Input((4, 8))
+    shares = layers.Lambda(lambda t: ops.divide(t, 1e-9 + ops.sum(t, axis=-1, keepdims=True)))(
+        layers.Softmax(axis=1)(x)
+    )
+    y = keras.Model(x, shares).predict(TOKENS, verbose=0)
+    np.testing.assert_allclose(y.sum(-1), 1, rtol=1e-5)
+
+
 def test_products_of_queries_and_keys_as_a_function():
     q, k, v = (np.cos(np.arange(24) + n).reshape(1, 3, 2, 4) for n in (0, 5, 9))
     mask = np.array([[1, 0, 0], [0, 0, 0], [1, 1, 0]], bool)[None, None]

@@ -773,6 +773,7 @@ ON_CUPYS_ARRAYS = {  # the reference's formulas, which CuPy computes; bfloat16 i
         "fold_normalization",
         "global_max",
         "global_max_backward",
+        "matrix_products",
         "normal",
         "pointwise",
         "pointwise_sum",

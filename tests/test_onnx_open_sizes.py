@@ -31,6 +31,7 @@ NOT_WRITTEN = {
     ),  # windows
     ("CenterCrop", 0),  # where the crop begins depends on the size
     ("CenterCrop", 1),
+    ("MultiHeadAttention", 4),  # a mask has the sizes of the weights
     *(("PlacedResizing", i) for i in range(5)),
     ("RandomCrop", 0),
     ("Resizing", 1),  # what is padded or cropped depends on the size

@@ -120,15 +120,17 @@ def test_equalization_of_what_is_no_number():
 
 def test_a_pipeline_is_its_layers(rng):
     x = rng.uniform(0, 255, (4, 6, 5, 3)).astype("float32")
-    parts = [layers.RandomFlip(seed=1), layers.RandomBrightness(0.3, seed=2), layers.Rescaling(1 / 255)]
-    pipeline = layers.Pipeline(parts)
-    expected = x
-    for part in parts:
+
+    def parts():  # anew: each call of a layer with a seed draws other numbers
+        return [layers.RandomFlip(seed=1), layers.RandomBrightness(0.3, seed=2), layers.Rescaling(1 / 255)]
+
+    pipeline, expected = layers.Pipeline(parts()), x
+    for part in parts():
         expected = part(expected, training=True)
     np.testing.assert_allclose(pipeline(x), expected, rtol=1e-6)
     np.testing.assert_allclose(pipeline(x, training=False), x / 255, rtol=1e-6)
     assert np.asarray(pipeline(x[0])).shape == x[0].shape
-    made = pipeline({"images": x, "labels": np.eye(4)})
+    made = layers.Pipeline(parts())({"images": x, "labels": np.eye(4)})
     np.testing.assert_allclose(made["images"], expected, rtol=1e-6)
     mapped = mc.data.Dataset.from_tensor_slices(x).map(pipeline).batch(4)
     assert next(iter(mapped)).shape == x.shape

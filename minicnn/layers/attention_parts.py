@@ -13,6 +13,7 @@ from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Layer
 from minicnn.layers.kernel import WithKernel
+from minicnn.layers.open_sizes import has_open
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
@@ -304,6 +305,8 @@ class AttentionWeights(Layer):
 
     def _masked_to_onnx(self, y, xs, graph, shape):
         """The softmax of what masks leave."""
+        if self.is_masked and has_open([x.shape for x in xs]):
+            raise TypeError("a mask has the sizes of the weights, which are not known")
         lead, count = len(self.places.others) + 1, len(self.places.axes)
         flat = *shape[:lead], prod(shape[lead : lead + count]), prod(shape[lead + count :])
         masks = [graph.constant(self._same_for_all(flat))] if self.is_masked else []

@@ -83,6 +83,8 @@ def arrays_of(archive: zipfile.ZipFile, names: Sequence[str] | None = None) -> d
 def read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """A member of an archive; errors as of `arrays_of`."""
     info = archive.getinfo(name)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FileFormatError(f"members of an archive are stored or deflated. Received: {name}")
     with archive.open(info) as member:
         shape, is_fortran, dtype = _header(member, name)
         size, most = math.prod(shape) * dtype.itemsize, max(LEAST, MAX_EXPANSION * info.compress_size)

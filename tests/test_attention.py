@@ -9,7 +9,7 @@ import pytest
 import minicnn as mc
 from minicnn import backends, keras, layers
 from minicnn.backends.reference import ops as reference
-from minicnn.errors import ShapeError
+from minicnn.errors import DataError, ShapeError
 from minicnn.keras import layers as keras_layers
 
 RNG = np.random.default_rng(0)
@@ -452,3 +452,16 @@ def test_open_sizes():
     for places in (3, 7):
         data = RNG.normal(size=(2, places, 6))
         np.testing.assert_allclose(model.predict(data), model.layers[1](data, data), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("counts", [(5, 3), (3, 5), (2000, 1), (0, 0)])
+def test_inputs_with_other_numbers_of_samples_are_refused(counts, rng):
+    """Kernels would read memory that is nobody's."""
+    query, value = (rng.normal(size=(count, 4, 6)).astype("float32") for count in counts)
+    with pytest.raises(DataError, match="as many samples of each input"):
+        layers.MultiHeadAttention(2, 3)(query, value)
+
+
+def test_a_window_has_at_least_one_place():
+    with pytest.raises(ValueError, match="sliding_window"):
+        layers.MultiHeadAttention(2, 3, sliding_window=0)

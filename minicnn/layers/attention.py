@@ -105,7 +105,7 @@ class MultiHeadAttention(Composed):
         units, axes = ((n,) if is_integer(n) else n for n in (output_shape, attention_axes))
         self.units: tuple[int, ...] | None = units and tuple(check_positive_int("output_shape", n) for n in units)
         self.attention_axes: tuple[int, ...] | None = axes and tuple(int(axis) for axis in axes)
-        self.sliding_window: int | None = sliding_window and check_positive_int("sliding_window", sliding_window)
+        self.sliding_window: int | None = _positive_or_none("sliding_window", sliding_window)
         self.kernel_initializer: Initializer = initializers.get(kernel_initializer)
         self.bias_initializer: Initializer = initializers.get(bias_initializer)
         self.kernel_regularizer: Regularizer | None = regularizers.get(kernel_regularizer)
@@ -273,6 +273,10 @@ class MultiHeadAttention(Composed):
         yield cls(2, 3, dropout=0.3, seed=1, use_bias=False), [(3, 4), (3, 4)]
         yield cls(2, 2, attention_axes=2, use_gate=True, use_bias=False), [(2, 3, 4), (2, 5, 3)]
         yield cls(2, 2, output_shape=(2, 3), sliding_window=2, use_bias=False), [(4, 3), (4, 3)]
+
+
+def _positive_or_none(name, value) -> int | None:
+    return None if value is None else check_positive_int(name, value)
 
 
 def _fixed(mask):

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.errors import ShapeError
+from minicnn.errors import DataError, ShapeError
 from minicnn.graph import Graph, Node, Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers import given
@@ -217,6 +217,11 @@ class Composed(Layer):
     def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> Any:
         """What the parts give for arrays, one after the other; a list of several outputs."""
         values = [given.array_of(self, a) for a in arrays]
+        if len(counts := {len(a) for a in values}) > 1 or 0 in counts:
+            received = [len(a) for a in values]
+            raise DataError(
+                f"layer '{self.name}' takes as many samples of each input, at least one. Received: {received}"
+            )
         self.build_for(tuple(a.shape[1:] for a in values))
         known = dict(zip(self.graph.inputs, values, strict=True))
         for node in self.graph.nodes:

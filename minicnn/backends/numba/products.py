@@ -27,8 +27,9 @@ from minicnn.backends.numba.machine.target import product_nanoseconds
 def matrix_products(a: Array, b: Array, y: Array, factor: float = 1.0) -> None:
     """See `minicnn.backends.reference.products.matrix_products`."""
     layout = tuple(tuple(stride // x.itemsize for stride in x.strides) for x in (a, b, y))
-    is_served = layout[1][-1] == 1 or layout[1][-2] == 1
-    if 0 in (a.size, b.size, y.size) or not is_served or layout[2][-1] != 1:
+    fits = (*a.shape[:-1], b.shape[-1]) == y.shape and (*y.shape[:-2], a.shape[-1]) == b.shape[:-1]
+    is_served = fits and 1 in layout[1][-2:] and layout[2][-1] == 1
+    if 0 in (a.size, b.size, y.size) or not is_served:
         reference.matrix_products(a, b, y, factor)
         return
     products = _products((*y.shape, a.shape[-1]), *layout, y.itemsize)

@@ -385,13 +385,15 @@ def test_activations_are_told_by_their_functions_and_replaced():
     model = keras.Model(inputs, dense(inputs))
     x = np.float32([[1, -2, 3]])
     before = x @ dense.kernel.numpy()
-    assert np.allclose(model.predict(x, verbose=0), np.maximum(before, 0))
+    assert np.allclose(model.predict(x, verbose=0), np.maximum(before, 0), atol=1e-6)
     dense.activation = lambda z: z * 2.0
-    assert np.allclose(model.predict(x, verbose=0), before * 2, rtol=1e-5)
+    assert np.allclose(model.predict(x, verbose=0), before * 2, rtol=1e-5, atol=1e-6)
     dense.activation = keras.activations.linear
-    assert dense.activation is keras.activations.linear and np.allclose(model.predict(x, verbose=0), before, rtol=1e-5)
+    assert dense.activation is keras.activations.linear and np.allclose(
+        model.predict(x, verbose=0), before, rtol=1e-5, atol=1e-6
+    )
     dense.activation = relu
-    assert np.allclose(model.predict(x, verbose=0), np.maximum(before, 0))
+    assert np.allclose(model.predict(x, verbose=0), np.maximum(before, 0), atol=1e-6)
 
 
 def test_a_folder_of_tensorflows_checkpoints(tmp_path):

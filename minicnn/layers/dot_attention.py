@@ -291,7 +291,6 @@ class Attention(Composed):
     def examples(cls) -> Examples:
         yield cls(use_scale=True, dropout=0.3, seed=1), [(3, 5), (4, 2), (4, 5)]
         yield cls(), [(3, 5), (4, 5)]
-        yield cls(use_scale=True, score_mode="concat"), [(2, 3, 4), (2, 5, 4)]
 
 
 class AdditiveAttention(Attention):

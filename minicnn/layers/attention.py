@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn import initializers, regularizers
 from minicnn.checks import check_number, check_positive_int, check_seed, is_integer
-from minicnn.errors import ShapeError
+from minicnn.errors import DataError, ShapeError
 from minicnn.graph import Tensor
 from minicnn.hints import InitializerLike, RegularizerLike
 from minicnn.initializers import Initializer
@@ -67,8 +67,9 @@ class MultiHeadAttention(Composed):
     -----
     Called as ``layer(query, value, key=None, attention_mask=None, return_attention_scores=False,
     use_causal_mask=False)``: query (N, T, D), value and key (N, S, D); with one tensor three times it is
-    self-attention. `attention_mask`, (N, T, S), (N, H, T, S), or without the axis of samples, is 0 where a place of the
-    query does not attend to one of the keys. The output is (N, T, D), and with `return_attention_scores` the weights
+    self-attention. `attention_mask`, (T, S), (N, T, S), (N, H, T, S) or (1, H, T, S), any axis also 1 for all, is 0
+    where a place of the query does not attend to one of the keys; an array beside tensors is the same for all samples,
+    and one of each sample is a tensor then. The output is (N, T, D), and with `return_attention_scores` the weights
     (N, H, T, S), before dropout, are a second one. Inputs may have further axes, as images. A graph calls a layer in
     one such form wherever it is; arrays may be given to it in any.
     """
@@ -102,9 +103,9 @@ class MultiHeadAttention(Composed):
         self.dropout: float = check_number("dropout", dropout, below=1)
         self.use_bias: bool = bool(use_bias)
         self.use_gate: bool = bool(use_gate)
-        units, axes = ((n,) if is_integer(n) else n for n in (output_shape, attention_axes))
-        self.units: tuple[int, ...] | None = units and tuple(check_positive_int("output_shape", n) for n in units)
-        self.attention_axes: tuple[int, ...] | None = axes and tuple(int(axis) for axis in axes)
+        units = _integers("output_shape", output_shape) or ()
+        self.units: tuple[int, ...] | None = tuple(check_positive_int("output_shape", n) for n in units) or None
+        self.attention_axes: tuple[int, ...] | None = _integers("attention_axes", attention_axes)
         self.sliding_window: int | None = _positive_or_none("sliding_window", sliding_window)
         self.kernel_initializer: Initializer = initializers.get(kernel_initializer)
         self.bias_initializer: Initializer = initializers.get(bias_initializer)
@@ -152,13 +153,29 @@ class MultiHeadAttention(Composed):
         given = {"query": query, "value": value, "key": key, "attention_mask": attention_mask}
         given = {role: x for role, x in given.items() if x is not None}
         if attention_mask is not None and not isinstance(attention_mask, Tensor):
-            mask = np.asarray(attention_mask) != 0
+            mask = self._numbers(attention_mask)
             if any(isinstance(x, Tensor) for x in (query, value, key)):
                 del given["attention_mask"]
                 options["attention_mask"] = mask.astype(int).tolist()
             else:
-                given["attention_mask"] = _for_samples(mask, len(np.asarray(query)))
+                given["attention_mask"] = self._for_samples(mask, np.shape(query))
         return self.call_in_form(list(given.values()), self.form_of(tuple(given), options), training)
+
+    def _numbers(self, mask):
+        """An `attention_mask` that is no tensor, as True and False."""
+        try:
+            return np.asarray(mask).astype(float) != 0
+        except (TypeError, ValueError):
+            raise DataError(
+                f"attention_mask of layer '{self.name}' (MultiHeadAttention) is a tensor or an array of numbers, 0 "
+                f"where a place is left out. Received: {mask!r}"
+            ) from None
+
+    def _for_samples(self, mask, query):
+        """The same with an axis of the samples, as that of the query."""
+        count = len(query) - 2 if self.attention_axes is None else len(self.attention_axes)
+        mask = mask[None] if mask.ndim <= 2 * count else mask
+        return np.broadcast_to(mask, (query[0], *mask.shape[1:])) if mask.shape[:1] == (1,) else mask
 
     def form_of(self, roles: tuple[str, ...], options: Mapping[str, Any]) -> Form:
         known = ("query", "value", "key", "attention_mask")
@@ -199,11 +216,14 @@ class MultiHeadAttention(Composed):
                 "values have the same, and the query those along which there is no attention. "
                 f"Received: {[(None, *shape) for shape in shapes.values()]}"
             )
-        output = *query[:-1], *(self.units or query[-1:])
-        if not self.form.option("return_attention_scores"):
-            return [output]
-        heads = [(*shape[:-1], self.num_heads, self.key_dim) for shape in (query, key)]
-        return [output, self.places(len(query) + 1).shape_of_weights(*heads)]
+        output, places = (*query[:-1], *(self.units or query[-1:])), self.places(len(query) + 1)
+        weights = places.shape_of_weights(*((*shape[:-1], self.num_heads, self.key_dim) for shape in (query, key)))
+        fixed = self.form.option("attention_mask")
+        if fixed is not None:
+            places.check_mask(np.shape(fixed), weights, fixed=True)
+        if "attention_mask" in shapes:
+            places.check_mask((None, *shapes["attention_mask"]), weights)
+        return [output, weights] if self.form.option("return_attention_scores") else [output]
 
     def connect(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
         query, value = tensors["query"], tensors["value"]
@@ -284,7 +304,11 @@ def _fixed(mask):
     return tuple(map(_fixed, mask)) if isinstance(mask, list | tuple) else mask
 
 
-def _for_samples(mask, count):
-    """A mask with the axis of the samples, (N, T, S) or (N, H, T, S)."""
-    mask = mask[None] if mask.ndim == 2 else mask
-    return np.broadcast_to(mask, (count, *mask.shape[1:])) if len(mask) == 1 else mask
+def _integers(name, value) -> tuple[int, ...] | None:
+    """One integer or several; None for None."""
+    several = [value] if is_integer(value) else value
+    if several is None:
+        return None
+    if not isinstance(several, list | tuple | np.ndarray) or not all(map(is_integer, several)):
+        raise ValueError(f"{name} is an int, a tuple of int or None. Received: {name}={value!r}")
+    return tuple(map(int, several))

@@ -13,7 +13,7 @@ from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Layer
 from minicnn.layers.kernel import WithKernel
-from minicnn.layers.open_sizes import has_open
+from minicnn.layers.open_sizes import StandIn, has_open
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
@@ -143,6 +143,38 @@ class Places:
         lead = [queries[axis - 1] for axis in self.others]
         return *lead, queries[-2], *(s[axis - 1] for s in (queries, keys) for axis in self.axes)
 
+    def check_mask(self, mask: Shape, shape: Shape, fixed: bool = False) -> None:
+        """That a mask can stand for weights (others…, H, T…, S…) of samples: kernels trust its sizes.
+
+        Parameters
+        ----------
+        mask : tuple of int or None
+            Its shape, (T…, S…), or with axes before it, that of the samples first; None where a size is not known.
+        shape : tuple of int or None
+        fixed : bool
+            Whether it is the same for all samples.
+
+        Raises
+        ------
+        ShapeError
+            If not.
+        """
+        count, half = 2 * len(self.axes), len(self.axes)
+        of_samples, *before = mask[:-count] or (1,)
+        pairs = [(mask[-count:-half], shape[-count:-half]), (mask[-half:], shape[-half:])]  # of queries, of keys
+        pairs += [((m,), (n,)) for m, n in zip(before, shape, strict=False)]  # of other places, of heads
+        least = count if fixed else count + 1
+        if not least <= len(mask) <= len(shape) + 1 or not all(_alike(*pair) for pair in pairs):
+            raise ShapeError(
+                f"attention_mask says of each place of the queries to which of the keys it attends, {shape[-count:]}, "
+                f"maybe behind axes of the samples and of {shape[:-count]}, any of them 1 for all. Received: {mask}"
+            )
+        if fixed and of_samples != 1:
+            raise ShapeError(
+                "attention_mask is a tensor where it differs from sample to sample, as an Input gives it, and an array "
+                f"beside tensors is the same for all: {(1, *mask[1:])} or {mask[-count:]}. Received: {mask}"
+            )
+
     def to_onnx(self, x: Value, graph: GraphWriter) -> Value:
         """`stacked` as operators."""
         last = x.shape[-1]
@@ -151,6 +183,12 @@ class Places:
             return y
         shape = np.array([0] * (len(self.others) + 2) + [-1, last])
         return graph.add("Reshape", [y, graph.constant(shape)], False)
+
+
+def _alike(axes, sizes):
+    """Whether sizes of a mask are those of weights, or 1 for all of them, as far as they are known."""
+    pairs = list(zip(axes, sizes, strict=False))
+    return set(axes) == {1} or all(m == n or None in (m, n) or isinstance(n, StandIn) for m, n in pairs)
 
 
 class AttentionWeights(Layer):
@@ -201,21 +239,10 @@ class AttentionWeights(Layer):
     def build(self, input_shapes: Shapes) -> Shape:
         shape = self.places.shape_of_weights(*input_shapes[:2])
         for mask in input_shapes[2:]:
-            self._check_mask(mask, shape)
+            self.places.check_mask((None, *mask), shape)
         if self.mask is not None:
-            self._check_mask(np.shape(self.mask)[-len(shape) :], shape)
+            self.places.check_mask(np.shape(self.mask), shape, fixed=True)
         return shape
-
-    def _check_mask(self, mask, shape):
-        """That a mask of samples has axes that are 1 or those of the weights, (T…, S…) last."""
-        count = 2 * len(self.places.axes)
-        fits = count <= len(mask) + 1 and len(mask) <= len(shape)
-        pairs = zip(mask[::-1][:count], shape[::-1], strict=False)
-        if not fits or any(m not in (1, n) for m, n in pairs):
-            raise ShapeError(
-                f"attention_mask says of each place of the queries to which of the keys it attends: {shape[-count:]} "
-                f"behind the axis of the samples, with sizes 1 for all. Received: {mask}"
-            )
 
     @property
     def is_masked(self) -> bool:

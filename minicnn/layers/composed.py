@@ -61,7 +61,7 @@ class Composed(Layer):
         self.parts: dict[str, Layer] = {}
         super().__init__(**kwargs)
         self.form: Form | None = None
-        self._graphs: dict[Form, Graph] = {}
+        self._graphs: dict[tuple[Form, tuple[int, ...]], Graph] = {}  # by form and how many axes inputs have
 
     def connect(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
         """The outputs, of tensors by their roles: made by calls of parts."""
@@ -135,16 +135,28 @@ class Composed(Layer):
                     f"layer '{self.name}' ({type(self).__name__}) has the same inputs and options wherever a graph "
                     f"calls it: use a layer of its own here. Received: {form}, and before {self.form}"
                 )
+            self._check_axes(inputs)
             self.take_form(form)
             outputs = self.call_symbolically(inputs, training).outputs
             return outputs[0] if len(outputs) == 1 else outputs
-        before = self.form
+        before, graph = self.form, self.graph
         self.take_form(form)
         try:
             made = self.call_on_arrays(inputs, bool(training))
         finally:
-            self.take_form(before or form)
+            if before is not None:
+                self._take(before, graph)
         return tuple(made) if isinstance(made, list) else made
+
+    def _check_axes(self, inputs):
+        """That a graph that calls the layer already has inputs of as many axes: plans see one graph of it."""
+        tensors = self.nodes[0].inputs if self.nodes else ()
+        found, before = [np.ndim(x) for x in inputs if tensors], [x.ndim for x in tensors]
+        if found != before:
+            raise ShapeError(
+                f"layer '{self.name}' ({type(self).__name__}) has inputs of as many axes wherever a graph calls it, "
+                f"{before} here: use a layer of its own for others. Received: inputs of {found} axes"
+            )
 
     def _form_for(self, count):
         """How it is called on so many inputs where nothing more is said."""
@@ -160,7 +172,12 @@ class Composed(Layer):
     def take_form(self, form: Form) -> None:
         """Be called like that from now on."""
         if form != self.form:
-            vars(self).update({"form": form, "graph": self._graphs.get(form)})  # no plan is void: graphs have one form
+            self._take(form, None)
+
+    def _take(self, form, graph):
+        """Be of this graph, or of one that `build_for` finds."""
+        if form != self.form or graph is not self.graph:
+            vars(self).update({"form": form, "graph": graph})  # no plan is void: those of models have one graph of it
             vars(self).pop("_runs", None)  # what tapes keep of another one
 
     def call_options(self) -> dict[str, Any]:
@@ -195,11 +212,14 @@ class Composed(Layer):
         shapes = dict(zip(self.form.roles, map(tuple, input_shapes), strict=True))
         try:
             outputs = self.shapes_behind(shapes)
-            if self.graph is None or [t.ndim - 1 for t in self.graph.inputs] != list(map(len, shapes.values())):
-                inputs = {role: _start(role, shape) for role, shape in shapes.items()}
-                vars(self)["graph"] = self._graphs[self.form] = Graph(inputs.values(), self.connect(inputs))
-            else:
+            key = self.form, tuple(map(len, shapes.values()))
+            if key in self._graphs:
+                self._take(self.form, self._graphs[key])
                 self._check_sizes(shapes)
+            else:
+                inputs = {role: _start(role, shape) for role, shape in shapes.items()}
+                self._graphs[key] = Graph(inputs.values(), self.connect(inputs))
+                self._take(self.form, self._graphs[key])
         except ValueError as error:
             if f"'{self.name}'" in str(error):
                 raise

@@ -141,3 +141,58 @@ def test_a_mask_is_of_numbers(mask):
     for x in (X, mc.Input((4, 6))):
         with pytest.raises(DataError, match="a tensor or an array of numbers, 0 where a place is left out"):
             layers.MultiHeadAttention(2, 3)(x, x, attention_mask=mask)
+
+
+# ------------------------------------------------------------------------------------------------------------- ONNX
+
+
+def same_in_onnx(model, path, *feeds):
+    """Whether onnxruntime gives for each list of arrays what the model does."""
+    runtime = pytest.importorskip("onnxruntime")
+    given_weights(model)
+    mc.export_onnx(model, path)
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for feed in feeds:
+        named = {i.name: x.astype("float32") for i, x in zip(session.get_inputs(), feed, strict=True)}
+        np.testing.assert_allclose(session.run(None, named)[0], model.predict(feed), rtol=0, atol=1e-5)
+
+
+MASKED = {
+    "causal": ({}, {"use_causal_mask": True}),
+    "window": ({"sliding_window": 2, "dropout": 0.1}, {}),
+    "both": ({"sliding_window": 2}, {"use_causal_mask": True}),
+}
+
+
+@pytest.mark.parametrize("name", list(MASKED))
+def test_onnx_of_masks_for_sizes_that_are_open(tmp_path, name):
+    x, y = mc.Input((None, 6)), mc.Input((None, 6))
+    options, call = MASKED[name]
+    model = mc.Model([x, y], layers.MultiHeadAttention(2, 3, **options)(x, y, **call))
+    same_in_onnx(model, tmp_path / "m.onnx", [X, X], [X[:, :2], X[:, 1:]])
+
+
+def test_onnx_of_an_array_as_mask_for_sizes_that_are_open(tmp_path):
+    x = mc.Input((None, 6))
+    model = mc.Model(x, layers.MultiHeadAttention(2, 3)(x, x, attention_mask=np.eye(4)))
+    same_in_onnx(model, tmp_path / "m.onnx", [X])
+
+
+def test_onnx_of_causal_scores_for_sizes_that_are_open(tmp_path):
+    x = mc.Input((None, 6))
+    model = mc.Model(x, layers.Attention()([x, x], use_causal_mask=True))
+    same_in_onnx(model, tmp_path / "m.onnx", [X], [X[:, 1:]])
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 2, 3), (2, 2, 3, 2, 3), (1, 1, 2, 3), (1, 2, 3, 1, 1)], ids=str)
+def test_onnx_of_masks_of_the_places_of_images(tmp_path, shape):
+    x, mask = mc.Input((2, 3, 6)), mc.Input(shape)
+    model = mc.Model([x, mask], layers.MultiHeadAttention(2, 3, dropout=0.1)(x, x, attention_mask=mask))
+    same_in_onnx(model, tmp_path / "m.onnx", [IMAGES, (RNG.random((2, *shape)) < 0.6).astype(float)])
+
+
+def test_onnx_names_the_layer_that_sizes_stop(tmp_path):
+    x = mc.Input((None, 3, 6))
+    model = mc.Model(x, layers.MultiHeadAttention(2, 3, name="among_pixels")(x, x))
+    with pytest.raises(ValueError, match=r"among_pixels/weights.*cannot be written for sizes that are None"):
+        mc.export_onnx(model, tmp_path / "m.onnx")

@@ -15,7 +15,8 @@ from minicnn.graph import Tensor
 from minicnn.hints import InitializerLike, RegularizerLike
 from minicnn.initializers import Initializer
 from minicnn.layers.activations import Sigmoid
-from minicnn.layers.attention_parts import AttentionWeights, Places, Projection, WeightedSum
+from minicnn.layers.attention_parts import AttentionWeights, Projection, WeightedSum
+from minicnn.layers.attention_places import Places
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.composed import Composed, Form
 from minicnn.layers.dropout import Dropout

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
+from minicnn.layers.attention_places import Places
 from minicnn.layers.base import Layer
 from minicnn.layers.kernel import WithKernel
-from minicnn.layers.open_sizes import StandIn, has_open
+from minicnn.layers.open_sizes import has_open
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
@@ -83,112 +81,6 @@ class Projection(WithKernel):
         y = graph.add("Add", [y, graph.weight(self.bias, shape=(units,))]) if self.use_bias else y
         many = len(self.units) > 1
         return graph.add("Reshape", [y, graph.constant(np.array([*kept, *self.units]))]) if many else y
-
-
-@dataclass(frozen=True)
-class Places:
-    """Which axes of queries, keys and values attention goes over.
-
-    Attributes
-    ----------
-    rank : int
-        How many axes a sample has before that of the heads.
-    axes : tuple of int
-        Those of them, counted from 1, along which places attend to each other; along the others it is each by itself.
-    """
-
-    rank: int
-    axes: tuple[int, ...]
-
-    @property
-    def others(self) -> tuple[int, ...]:
-        """The other axes."""
-        return tuple(axis for axis in range(1, self.rank + 1) if axis not in self.axes)
-
-    @property
-    def is_together(self) -> bool:
-        """Whether the axes are one behind the other, so that all places lie along one axis in memory."""
-        return self.axes == tuple(range(self.axes[0], self.axes[0] + len(self.axes)))
-
-    @property
-    def order(self) -> tuple[int, ...]:
-        """The axes of (N, …, H, K) as (N, others…, H, places…, K)."""
-        return 0, *self.others, self.rank + 1, *self.axes, self.rank + 2
-
-    def stacked(self, x: np.ndarray) -> np.ndarray:
-        """(N, …, H, K) as (N, others…, H, T, K), the same memory if the axes are together."""
-        if self.is_together:
-            first, count = self.axes[0], len(self.axes)
-            one = Places(self.rank - count + 1, (first,))
-            merged = *x.shape[:first], prod(x.shape[first : first + count]), *x.shape[first + count :]
-            return (x if count == 1 else x.reshape(merged)).transpose(one.order)
-        moved = x.transpose(self.order)
-        return moved.reshape(*moved.shape[: len(self.others) + 2], -1, moved.shape[-1])
-
-    def flat(self, weights: np.ndarray) -> np.ndarray:
-        """(N, others…, H, places…, places…) as (N, others…, H, T, S)."""
-        lead, shape = len(self.others) + 2, weights.shape
-        return weights.reshape(*shape[:lead], prod(shape[lead : lead + len(self.axes)]), -1)
-
-    def multiply(self, ops: SimpleNamespace, a: np.ndarray, b: np.ndarray, y: np.ndarray, factor: float = 1.0) -> None:
-        """y, (N, …, H, K), = factor · a · b, matrix by matrix, (N, others…, H, T, K)."""
-        stacked = self.stacked(y)
-        ops.matrix_products(a, b, stacked, factor)
-        if not self.is_together:
-            moved = y.transpose(self.order)
-            moved[...] = stacked.reshape(moved.shape)
-
-    def shape_of_weights(self, queries: Shape, keys: Shape) -> Shape:
-        """(others…, H, places…, places…) of samples (…, H, K) of queries and of keys."""
-        lead = [queries[axis - 1] for axis in self.others]
-        return *lead, queries[-2], *(s[axis - 1] for s in (queries, keys) for axis in self.axes)
-
-    def check_mask(self, mask: Shape, shape: Shape, fixed: bool = False) -> None:
-        """That a mask can stand for weights (others…, H, T…, S…) of samples: kernels trust its sizes.
-
-        Parameters
-        ----------
-        mask : tuple of int or None
-            Its shape, (T…, S…), or with axes before it, that of the samples first; None where a size is not known.
-        shape : tuple of int or None
-        fixed : bool
-            Whether it is the same for all samples.
-
-        Raises
-        ------
-        ShapeError
-            If not.
-        """
-        count, half = 2 * len(self.axes), len(self.axes)
-        of_samples, *before = mask[:-count] or (1,)
-        pairs = [(mask[-count:-half], shape[-count:-half]), (mask[-half:], shape[-half:])]  # of queries, of keys
-        pairs += [((m,), (n,)) for m, n in zip(before, shape, strict=False)]  # of other places, of heads
-        least = count if fixed else count + 1
-        if not least <= len(mask) <= len(shape) + 1 or not all(_alike(*pair) for pair in pairs):
-            raise ShapeError(
-                f"attention_mask says of each place of the queries to which of the keys it attends, {shape[-count:]}, "
-                f"maybe behind axes of the samples and of {shape[:-count]}, any of them 1 for all. Received: {mask}"
-            )
-        if fixed and of_samples != 1:
-            raise ShapeError(
-                "attention_mask is a tensor where it differs from sample to sample, as an Input gives it, and an array "
-                f"beside tensors is the same for all: {(1, *mask[1:])} or {mask[-count:]}. Received: {mask}"
-            )
-
-    def to_onnx(self, x: Value, graph: GraphWriter) -> Value:
-        """`stacked` as operators."""
-        last = x.shape[-1]
-        y = graph.add("Transpose", [graph.channels_last(x)], False, perm=list(self.order))
-        if len(self.axes) == 1:
-            return y
-        shape = np.array([0] * (len(self.others) + 2) + [-1, last])
-        return graph.add("Reshape", [y, graph.constant(shape)], False)
-
-
-def _alike(axes, sizes):
-    """Whether sizes of a mask are those of weights, or 1 for all of them, as far as they are known."""
-    pairs = list(zip(axes, sizes, strict=False))
-    return set(axes) == {1} or all(m == n or None in (m, n) or isinstance(n, StandIn) for m, n in pairs)
 
 
 class AttentionWeights(Layer):
@@ -320,38 +212,51 @@ class AttentionWeights(Layer):
         return (2 * input_shapes[0][-1] + 1) * prod(output_shape)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        shape = self.build(tuple(x.shape for x in xs))
+        shape = self.places.shape_of_weights(*(x.shape for x in xs[:2]))
         lead, count = len(self.places.others) + 1, len(self.places.axes)
         queries, keys = (self.places.to_onnx(x, graph) for x in xs[:2])
         rank = lead + 3
         keys = graph.add("Transpose", [keys], False, perm=[*range(rank - 2), rank - 1, rank - 2])
         queries = graph.add("Mul", [queries, graph.constant(np.float32(self.scale))], False)
         y = graph.add("MatMul", [queries, keys], False)
-        y = self._masked_to_onnx(y, xs, graph, shape)
+        y = self._masked_to_onnx(y, xs, graph, shape)  # (N, others…, H, T, S)
         return y if count == 1 else graph.add("Reshape", [y, graph.constant(np.array([0, *shape]))], False)
 
     def _masked_to_onnx(self, y, xs, graph, shape):
         """The softmax of what masks leave."""
-        if self.is_masked and has_open([x.shape for x in xs]):
-            raise TypeError("a mask has the sizes of the weights, which are not known")
-        lead, count = len(self.places.others) + 1, len(self.places.axes)
-        flat = *shape[:lead], prod(shape[lead : lead + count]), prod(shape[lead + count :])
-        masks = [graph.constant(self._same_for_all(flat))] if self.is_masked else []
-        if len(xs) > 2:
-            mask = graph.add("Cast", [graph.channels_last(xs[2])], False, to=9)  # BOOL
-            missing = len(shape) + 1 - (len(xs[2].shape) + 1)
-            at = len(xs[2].shape) + 1 - 2 * count
-            axes = graph.constant(np.arange(at, at + missing))
-            mask = graph.add("Unsqueeze", [mask, axes], False) if missing else mask
-            if count > 1:
-                raise NotImplementedError
-            masks.append(mask)
+        masks = [*self._fixed_to_onnx(y, graph, shape), *(self._own_to_onnx(x, graph) for x in xs[2:])]
         for mask in masks:
             y = graph.add("Where", [mask, y, graph.constant(np.float32(LOW))], False)
         y = graph.add("Softmax", [y], False, axis=-1)
         for mask in masks if self.clears else ():
             y = graph.add("Where", [mask, y, graph.constant(np.float32(0))], False)
         return y
+
+    def _fixed_to_onnx(self, y, graph, shape):
+        """The masks that are the same for all samples."""
+        lead, count = len(self.places.others) + 1, len(self.places.axes)
+        if self.is_masked and not has_open([shape]):
+            flat = *shape[:lead], prod(shape[lead : lead + count]), prod(shape[lead + count :])
+            return [graph.constant(self._same_for_all(flat))]
+        masks = [] if self.mask is None else [graph.constant(self._expanded(np.asarray(self.mask) != 0))]
+        if self.is_causal or self.window is not None:
+            steps = steps_to_onnx(y, graph)
+            masks += [graph.add("GreaterOrEqual", [steps, graph.constant(0)])] if self.is_causal else []
+            near = None if self.window is None else [graph.add("Abs", [steps]), graph.constant(self.window)]
+            masks += [graph.add("Less", near)] if near else []
+        return masks
+
+    def _own_to_onnx(self, x, graph):
+        """A mask of samples as (N, others…, H, T, S)."""
+        rank, count = len(x.shape) + 1, 2 * len(self.places.axes)
+        mask = graph.add("Cast", [graph.channels_last(x)], False, to=9)  # BOOL
+        missing = len(self.places.others) + 2 + count - rank
+        axes = graph.constant(np.arange(rank - count, rank - count + missing))
+        mask = graph.add("Unsqueeze", [mask, axes], False) if missing else mask
+        if count == 2:
+            return mask
+        flat = [0] * (rank + missing - count) + [prod(x.shape[-count : -count // 2]), prod(x.shape[-count // 2 :])]
+        return graph.add("Reshape", [mask, graph.constant(np.array(flat))], False)
 
 
 class WeightedSum(Layer):
@@ -407,6 +312,17 @@ class WeightedSum(Layer):
             y = graph.add("Reshape", [y, graph.constant(np.array(apart))], False)
         back = np.argsort(places.order).tolist()
         return graph.add("Transpose", [y], False, perm=back)
+
+
+def steps_to_onnx(weights: Value, graph: GraphWriter) -> Value:
+    """How many places each of the queries is behind each of the keys, (T, S), where their number is not known."""
+    sizes = graph.add("Shape", [weights])
+    places = []
+    for axis, new in ((-2, 1), (-1, 0)):  # (T, 1) and (1, S)
+        size = graph.add("Gather", [sizes, graph.constant(axis)])
+        steps = graph.add("Range", [graph.constant(0), size, graph.constant(1)])
+        places.append(graph.add("Unsqueeze", [steps, graph.constant(np.array([new]))]))
+    return graph.add("Sub", places)
 
 
 def turned(x: np.ndarray) -> np.ndarray:

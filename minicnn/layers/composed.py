@@ -220,6 +220,8 @@ class Composed(Layer):
                 inputs = {role: _start(role, shape) for role, shape in shapes.items()}
                 self._graphs[key] = Graph(inputs.values(), self.connect(inputs))
                 self._take(self.form, self._graphs[key])
+                for layer in set(self.layers) - set(self.parts.values()):
+                    layer.name = f"{self.name}/{layer.name}"  # as errors say it
         except ValueError as error:
             if f"'{self.name}'" in str(error):
                 raise

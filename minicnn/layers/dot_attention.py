@@ -13,11 +13,12 @@ from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Softmax
-from minicnn.layers.attention_parts import BLOCK, turned
+from minicnn.layers.attention_parts import BLOCK, steps_to_onnx, turned
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.composed import Composed, Form
 from minicnn.layers.dropout import Dropout
 from minicnn.layers.matrix_product import MatrixProduct
+from minicnn.layers.open_sizes import has_open
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
@@ -164,8 +165,14 @@ class Causal(Layer):
         ws.dxs[0][...] = dy
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        below = self.below(xs[0].shape).astype(np.float32)
-        return graph.add("Sub", [graph.channels_last(xs[0]), graph.constant(below)])
+        scores, shape = graph.channels_last(xs[0]), xs[0].shape
+        if has_open([shape[-2:]]):
+            behind = graph.add("Less", [steps_to_onnx(scores, graph), graph.constant(0)])
+            far = graph.constant(np.float32(_FAR_BELOW)), graph.constant(np.float32(0))
+            below = graph.add("Where", [behind, *far])
+        else:
+            below = graph.constant(self.below(shape).astype(np.float32))
+        return graph.add("Sub", [scores, below])
 
 
 def _sums(queries, keys):

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.keras._formulas import OF_RECORDED
-from minicnn.layers.attention_parts import LOW, AttentionWeights, Places, Projection, WeightedSum
+from minicnn.layers.attention_parts import LOW, AttentionWeights, Projection, WeightedSum
+from minicnn.layers.attention_places import Places
 from minicnn.layers.dot_attention import Causal, Scores
 
 

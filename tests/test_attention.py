@@ -288,7 +288,7 @@ def test_what_cannot_be_called_is_said():
         layers.MultiHeadAttention(2, 3)(x, x, attention_mask=np.ones((3, 4)))
     with pytest.raises(ShapeError, match="a list"):
         layers.Attention()(x)
-    with pytest.raises(NotImplementedError, match="takes no masks"):
+    with pytest.raises(ShapeError, match="query_mask has the places"):
         layers.Attention()([x, x], mask=[x, None])
 
 

@@ -16,7 +16,7 @@ from minicnn.hints import InitializerLike, RegularizerLike
 from minicnn.initializers import Initializer
 from minicnn.layers.activations import Sigmoid
 from minicnn.layers.attention_parts import AttentionWeights, Projection, WeightedSum
-from minicnn.layers.attention_places import Places
+from minicnn.layers.attention_places import Places, fits_places
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.composed import Composed, Form
 from minicnn.layers.dropout import Dropout
@@ -26,6 +26,9 @@ from minicnn.regularizers import Regularizer
 from minicnn.step import Shape
 
 __all__ = ["MultiHeadAttention"]
+
+MASKS = ("value_mask", "key_mask", "attention_mask")
+"""Inputs of a call that say which places are left out."""
 
 OPTIONS = ("attention_mask", "return_attention_scores", "use_causal_mask")
 """Of a call: a mask that is the same for all samples among them."""
@@ -125,6 +128,7 @@ class MultiHeadAttention(Composed):
         return_attention_scores: bool = False,
         training: bool | None = None,
         use_causal_mask: bool = False,
+        **masks: Any,
     ) -> Any:
         """Call on tensors or arrays; see the class. A list holds all inputs, in the order of the arguments.
 
@@ -138,6 +142,9 @@ class MultiHeadAttention(Composed):
             As for every layer.
         use_causal_mask : bool, default False
             Whether a place attends to none that comes after it.
+        **masks : Tensor or array, optional
+            `value_mask` and `key_mask`, (N, S), 0 where a place is attended to by none. `query_mask`, (N, T), changes
+            nothing, as in Keras 3.15.
 
         Returns
         -------
@@ -151,7 +158,12 @@ class MultiHeadAttention(Composed):
                 f"in self-attention: layer(x, x). Received: value={value!r}"
             )
         options = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
-        given = {"query": query, "value": value, "key": key, "attention_mask": attention_mask}
+        if unknown := set(masks) - {"query_mask", *MASKS}:
+            raise TypeError(
+                f"layer '{self.name}' is called with masks query_mask, {', '.join(MASKS)}. Received: {unknown}"
+            )
+        of_places = {role: masks.get(role) for role in MASKS[:2]}
+        given = {"query": query, "value": value, "key": key, **of_places, "attention_mask": attention_mask}
         given = {role: x for role, x in given.items() if x is not None}
         if attention_mask is not None and not isinstance(attention_mask, Tensor):
             mask = self._numbers(attention_mask)
@@ -179,11 +191,11 @@ class MultiHeadAttention(Composed):
         return np.broadcast_to(mask, (query[0], *mask.shape[1:])) if mask.shape[:1] == (1,) else mask
 
     def form_of(self, roles: tuple[str, ...], options: Mapping[str, Any]) -> Form:
-        known = ("query", "value", "key", "attention_mask")
+        known = ("query", "value", "key", *MASKS)
         if set(options) - set(OPTIONS) or roles[:2] != known[:2] or not set(roles) <= set(known):
             raise ValueError(
-                f"a call of layer '{self.name}' (MultiHeadAttention) has the inputs query, value, key and "
-                f"attention_mask and the options {', '.join(OPTIONS)}. Received: {roles}, {sorted(options)}"
+                f"a call of layer '{self.name}' (MultiHeadAttention) has the inputs {', '.join(known)} "
+                f"and the options {', '.join(OPTIONS)}. Received: {roles}, {sorted(options)}"
             )
         return Form(roles, tuple((name, _fixed(options[name])) for name in OPTIONS if options.get(name)))
 
@@ -222,13 +234,20 @@ class MultiHeadAttention(Composed):
         fixed = self.form.option("attention_mask")
         if fixed is not None:
             places.check_mask(np.shape(fixed), weights, fixed=True)
+        for role in MASKS[:2]:
+            of_keys = tuple(key[axis - 1] for axis in places.axes)
+            if role in shapes and (len(of_keys) > 1 or not fits_places(shapes[role], of_keys)):
+                raise ShapeError(
+                    f"{role} says of each place of the keys, along one axis, whether it is attended to, "
+                    f"{(None, *of_keys)}. Received: {(None, *shapes[role])}"
+                )
         if "attention_mask" in shapes:
             places.check_mask((None, *shapes["attention_mask"]), weights)
         return [output, weights] if self.form.option("return_attention_scores") else [output]
 
     def connect(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
         query, value = tensors["query"], tensors["value"]
-        key, mask = tensors.get("key", value), tensors.get("attention_mask")
+        key, masks = tensors.get("key", value), [tensors[role] for role in MASKS if role in tensors]
         for part in () if self.parts else ("Softmax", "Dropout"):
             unique_name(part)  # which Keras makes too, so that names of later layers are counted on
         queries = self._projected("query", query, self.key_dim)
@@ -240,7 +259,7 @@ class MultiHeadAttention(Composed):
         )
         values = self._projected("value", value, self.value_dim)
         places = self.places(query.ndim)
-        weights = self._weights_part(places)([queries, keys] + ([] if mask is None else [mask]))
+        weights = self._weights_part(places)([queries, keys, *masks])
         dropped = self.part("dropout", self._make_dropout)(weights) if self.dropout else weights
         heads = WeightedSum(places, dtype=self.dtype_policy, name="heads")([dropped, values])
         heads = heads if gate is None else Multiply(name="gated", dtype=self.dtype_policy)([heads, gate])

@@ -104,7 +104,7 @@ class AttentionWeights(Layer):
     Notes
     -----
     Inputs: queries (N, …, H, K), keys (N, …, H, K), and maybe a mask of each sample (N, …, T, S), numbers that are 0
-    where a place is left out. Output (N, others…, H, T…, S…).
+    where a place is left out, or (N, S), of keys. Output (N, others…, H, T…, S…).
     """
 
     uses_output = True
@@ -131,7 +131,7 @@ class AttentionWeights(Layer):
     def build(self, input_shapes: Shapes) -> Shape:
         shape = self.places.shape_of_weights(*input_shapes[:2])
         for mask in input_shapes[2:]:
-            self.places.check_mask((None, *mask), shape)
+            self.places.check_mask((None, *([1] if len(mask) == 1 else []), *mask), shape)
         if self.mask is not None:
             self.places.check_mask(np.shape(self.mask), shape, fixed=True)
         return shape
@@ -169,7 +169,8 @@ class AttentionWeights(Layer):
     def _with_own(self, allowed, masks):
         """The mask that is the same for all samples, or None, and what masks of samples leave of it."""
         for mask in masks:
-            own = self._expanded(mask != 0)
+            own = mask != 0
+            own = self._expanded(own[:, None] if own.ndim == 2 else own)
             allowed = own if allowed is None else own & allowed
         return allowed
 
@@ -250,6 +251,8 @@ class AttentionWeights(Layer):
         """A mask of samples as (N, others…, H, T, S)."""
         rank, count = len(x.shape) + 1, 2 * len(self.places.axes)
         mask = graph.add("Cast", [graph.channels_last(x)], False, to=9)  # BOOL
+        if rank == 2:  # of keys
+            mask, rank = graph.add("Unsqueeze", [mask, graph.constant(np.array([1]))], False), 3
         missing = len(self.places.others) + 2 + count - rank
         axes = graph.constant(np.arange(rank - count, rank - count + missing))
         mask = graph.add("Unsqueeze", [mask, axes], False) if missing else mask

@@ -119,5 +119,13 @@ class Places:
 
 def _alike(axes, sizes):
     """Whether sizes of a mask are those of weights, or 1 for all of them, as far as they are known."""
-    pairs = list(zip(axes, sizes, strict=False))
-    return set(axes) == {1} or all(m == n or None in (m, n) or isinstance(n, StandIn) for m, n in pairs)
+    return set(axes) == {1} or all(_same(*pair) for pair in zip(axes, sizes, strict=False))
+
+
+def fits_places(mask: Shape, places: Shape) -> bool:
+    """Whether a mask of samples (N, places), given without the axis of samples, is of these places, where known."""
+    return len(mask) == len(places) and all(_same(*pair) for pair in zip(mask, places, strict=True))
+
+
+def _same(m, n):
+    return m == n or None in (m, n) or isinstance(n, StandIn)

@@ -13,7 +13,9 @@ from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Softmax
+from minicnn.layers.attention_masks import FAR_BELOW, KeptPlaces, MaskedScores
 from minicnn.layers.attention_parts import BLOCK, steps_to_onnx, turned
+from minicnn.layers.attention_places import fits_places
 from minicnn.layers.base import Examples, Layer
 from minicnn.layers.composed import Composed, Form
 from minicnn.layers.dropout import Dropout
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AdditiveAttention", "Attention"]
 
-_FAR_BELOW = 1e9  # is subtracted where a place does not attend, as in Keras
+MASKS = ("query_mask", "value_mask")
 OPTIONS = ("return_attention_scores", "use_causal_mask")
 
 
@@ -159,7 +161,7 @@ class Causal(Layer):
         """What is subtracted, (T, S): nothing where a place of the keys is not behind that of the query."""
         options = {} if like is None else {"like": like}
         steps = np.arange(shape[-2], **options)[:, None] - np.arange(shape[-1], **options)
-        return (steps < 0).astype(np.float32 if like is None else like.dtype) * _FAR_BELOW
+        return (steps < 0).astype(np.float32 if like is None else like.dtype) * FAR_BELOW
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         ws.dxs[0][...] = dy
@@ -168,7 +170,7 @@ class Causal(Layer):
         scores, shape = graph.channels_last(xs[0]), xs[0].shape
         if has_open([shape[-2:]]):
             behind = graph.add("Less", [steps_to_onnx(scores, graph), graph.constant(0)])
-            far = graph.constant(np.float32(_FAR_BELOW)), graph.constant(np.float32(0))
+            far = graph.constant(np.float32(FAR_BELOW)), graph.constant(np.float32(0))
             below = graph.add("Where", [behind, *far])
         else:
             below = graph.constant(self.below(shape).astype(np.float32))
@@ -199,8 +201,9 @@ class Attention(Composed):
     Notes
     -----
     Called as ``layer([query, value])`` or ``layer([query, value, key], return_attention_scores=False,
-    use_causal_mask=False)``: query (N, T, D), value (N, S, V), key (N, S, D), by default the value. The output is
-    (N, T, V), and with `return_attention_scores` the weights (N, T, S) are a second one.
+    use_causal_mask=False, mask=[query_mask, value_mask])``: query (N, T, D), value (N, S, V), key (N, S, D), by default
+    the value. The output is (N, T, V), and with `return_attention_scores` the weights (N, T, S) are a second one. Where
+    the mask of the queries (N, T) is 0, so is the output; where that of the values (N, S) is, no place attends.
     """
 
     usual_roles: Mapping[int, tuple[str, ...]] = {2: ("query", "value"), 3: ("query", "value", "key")}
@@ -233,8 +236,8 @@ class Attention(Composed):
         Parameters
         ----------
         inputs : list of Tensor or array
-        mask : None
-            Keras's masks of queries and values, which layers here do not make.
+        mask : list of Tensor, array or None, optional
+            Of the queries and of the values, 0 where a place is left out; a third one, of the keys, is not looked at.
         training : bool, optional
             As for every layer.
         return_attention_scores, use_causal_mask : bool, default False
@@ -245,25 +248,33 @@ class Attention(Composed):
         """
         if isinstance(mask, bool) and training is None:  # as other layers take it
             mask, training = None, mask
-        if mask is not None and any(m is not None for m in mask):
-            raise NotImplementedError(
-                f"{type(self).__name__} takes no masks: MultiHeadAttention takes an attention_mask. Received: mask="
-                f"{mask!r} for layer '{self.name}'"
-            )
         if not isinstance(inputs, list | tuple):
             raise ShapeError(
                 f"layer '{self.name}' ({type(self).__name__}) is called on a list, [query, value] or [query, value, "
                 f"key]. Received: a {type(inputs).__name__}"
             )
         options = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
-        form = self.form_of(self.usual_roles.get(len(inputs), ()), options)
-        return self.call_in_form(list(inputs), form, training)
+        masks = self._masks(mask)
+        form = self.form_of((*self.usual_roles.get(len(inputs), ()), *masks), options)
+        return self.call_in_form([*inputs, *masks.values()], form, training)
+
+    def _masks(self, mask):
+        """Role → mask, of those that there are."""
+        if mask is None:
+            return {}
+        if not isinstance(mask, list | tuple) or len(mask) not in (2, 3):
+            raise ValueError(
+                f"mask of layer '{self.name}' ({type(self).__name__}) is a list, [query_mask, value_mask], of which "
+                f"one may be None. Received: {f'{len(mask)} masks' if isinstance(mask, list | tuple) else type(mask)}"
+            )
+        return {role: m for role, m in zip(MASKS, mask, strict=False) if m is not None}
 
     def form_of(self, roles: tuple[str, ...], options: Mapping[str, Any]) -> Form:
-        if set(options) - set(OPTIONS) or roles not in self.usual_roles.values():
+        known = tuple(role for role in roles if role not in MASKS) in self.usual_roles.values()
+        if set(options) - set(OPTIONS) or not known:
             raise ValueError(
-                f"a call of layer '{self.name}' ({type(self).__name__}) has the inputs query, value and key and the "
-                f"options {', '.join(OPTIONS)}. Received: {roles}, {sorted(options)}"
+                f"a call of layer '{self.name}' ({type(self).__name__}) has the inputs query, value and key, masks "
+                f"of queries and values, and the options {', '.join(OPTIONS)}. Received: {roles}, {sorted(options)}"
             )
         return Form(roles, tuple((name, True) for name in OPTIONS if options.get(name)))
 
@@ -276,16 +287,28 @@ class Attention(Composed):
                 "attention takes a query (N, T, D), a value (N, S, V) and a key (N, S, D), which is the value where "
                 f"none is given. Received: {[(None, *shape) for shape in shapes.values()]}"
             )
+        for role, shape in (("query_mask", query), ("value_mask", value)):
+            if role in shapes and not fits_places(shapes[role], shape[-2:-1]):
+                raise ShapeError(
+                    f"mask is [query_mask, value_mask], and {role} has the places of its input, "
+                    f"{(None, *shape[-2:-1])}. Received: {(None, *shapes[role])}"
+                )
         output, weights = (*query[:-1], value[-1]), (*query[:-1], key[-2])
         return [output, weights] if self.form.option("return_attention_scores") else [output]
 
     def connect(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
         query, value, options = tensors["query"], tensors["value"], {"dtype": self.dtype_policy}
         scores = self.part("", self._make_scores)([query, tensors.get("key", value)])
-        scores = Causal(name="causal", **options)(scores) if self.form.option("use_causal_mask") else scores
+        is_causal, kept = bool(self.form.option("use_causal_mask")), tensors.get("value_mask")
+        if kept is not None:
+            scores = MaskedScores(is_causal, name="masked", **options)([scores, kept])
+        elif is_causal:
+            scores = Causal(name="causal", **options)(scores)
         weights = Softmax(name="weights", **options)(scores)
         weights = self.part("dropout", self._make_dropout)(weights) if self.dropout else weights
         output = MatrixProduct(name="mean", **options)([weights, value])
+        if "query_mask" in tensors:
+            output = KeptPlaces(name="kept", **options)([output, tensors["query_mask"]])
         return [output, weights] if self.form.option("return_attention_scores") else [output]
 
     def _make_scores(self, **kwargs) -> Layer:

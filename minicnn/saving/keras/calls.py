@@ -18,9 +18,12 @@ CALL = "call"
 
 _ROLES = {
     "MultiHeadAttention": ("query", "value", "key", "query_mask", "value_mask", "key_mask", "attention_mask"),
-    "Attention": ("query", "value", "key"),
-    "AdditiveAttention": ("query", "value", "key"),
+    "Attention": ("query", "value", "key", "query_mask", "value_mask"),
+    "AdditiveAttention": ("query", "value", "key", "query_mask", "value_mask"),
 }
+_OF_LIST = ("query_mask", "value_mask")
+"""What ``mask=[…]`` of the two without heads holds."""
+
 _OPTIONS = ("return_attention_scores", "use_causal_mask")
 
 
@@ -44,6 +47,8 @@ def without_names(entry: Config, node: Any) -> Any:
         return node
     args = args[0] if len(args) == 1 and isinstance(args[0], list) else args
     named = dict(zip(_ROLES[entry["class_name"]], args, strict=False)) | kwargs
+    if entry["class_name"] != "MultiHeadAttention":
+        named |= dict(zip(_OF_LIST, named.pop("mask", None) or (), strict=False))
     inputs, others = _taken(entry, named, _is_tensor)
     return node | {"args": [inputs], "kwargs": others}
 
@@ -62,16 +67,13 @@ def without_names_2(entry: Config, node: Any) -> Any:
 def _taken(entry, named, is_input):
     """(the inputs, other arguments) of a call; roles and options go into the entry."""
     roles = [role for role in _ROLES[entry["class_name"]] if is_input(named.get(role))]
+    if entry["class_name"] == "MultiHeadAttention" and "query_mask" in roles:
+        roles.remove("query_mask")  # which changes nothing there
     call: Config = {} if roles in (["query", "value"], ["query", "value", "key"]) else {"roles": roles}
     call |= {name: True for name in _OPTIONS if named.get(name)}
     mask = named.get("attention_mask")
     if mask is not None and not is_input(mask):
         call["attention_mask"] = _numbers(entry, mask)
-    if unknown := [role for role in roles if role.endswith("_mask") and role != "attention_mask"]:
-        raise FileFormatError(
-            f"layer {brief(entry['name'])} ({entry['class_name']}) is called with {unknown[0]}, where layers here take "
-            f"an attention_mask alone. Received: {brief(named[unknown[0]])}"
-        )
     if entry.setdefault(CALL, call) != call:
         raise FileFormatError(
             f"layer {brief(entry['name'])} ({entry['class_name']}) has the same inputs and options wherever it is "
@@ -114,6 +116,8 @@ def with_names(entry: Config, call: Config) -> Config:
         options["attention_mask"] = {"class_name": "__numpy__", "config": config}
     named = dict(zip(roles, inputs, strict=True))
     if entry["class_name"] != "MultiHeadAttention":
-        return call | {"kwargs": call["kwargs"] | options}
+        masks = [named.pop(role, None) for role in _OF_LIST]
+        options |= {"mask": masks} if any(mask is not None for mask in masks) else {}
+        return call | {"args": [list(named.values())], "kwargs": call["kwargs"] | options}
     positional = [named.pop(role) for role in ("query", "value", "key") if role in named]
     return call | {"args": positional, "kwargs": call["kwargs"] | named | options}

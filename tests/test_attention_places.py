@@ -190,3 +190,40 @@ def test_a_mask_is_a_list_of_two(mask):
 def test_other_masks_are_refused():
     with pytest.raises(TypeError, match=r"key_mask, attention_mask\. Received: {'values_mask'}"):
         layers.MultiHeadAttention(2, 3)(QUERY, VALUE, values_mask=OF_VALUE)
+
+
+# ------------------------------------------------------------------------------------------------- as Keras is asked
+
+
+@pytest.mark.parametrize("names", [(), ("query_shape", "value_shape", "key_shape")], ids=["in order", "by name"])
+def test_shapes_are_given_one_by_one(names):
+    shapes = [(None, 4, 6), (None, 5, 3), (None, 5, 2)]
+    layer = keras.layers.MultiHeadAttention(2, 3, output_shape=7)
+    given = dict(zip(names, shapes, strict=True)) if names else shapes
+    found = layer.compute_output_shape(**given) if names else layer.compute_output_shape(*given)
+    assert tuple(found) == (None, 4, 7)
+    layer.build(**given) if names else layer.build(*given)
+    assert [w.shape for w in layer.weights[::2]] == [(6, 2, 3), (2, 2, 3), (3, 2, 3), (2, 3, 7)]
+    assert layer.query_dense.kernel.shape == (6, 2, 3) and layer.key_dense.kernel.shape == (2, 2, 3)
+    assert layer.value_dense.kernel.shape == (3, 2, 3) and layer.output_dense.bias.shape == (7,)
+
+
+def test_shapes_without_a_key():
+    layer = keras.layers.MultiHeadAttention(2, 3)
+    assert tuple(layer.compute_output_shape((2, 4, 6), (2, 5, 3), None)) == (2, 4, 6)
+    layer.build((3, 4, 6), (3, 5, 3))  # with a number of samples, too
+    assert [w.shape for w in layer.weights[::2]] == [(6, 2, 3), (3, 2, 3), (3, 2, 3), (2, 3, 6)]
+
+
+def test_the_mask_of_attention_is_that_of_its_queries():
+    for layer in (keras.layers.Attention(), keras.layers.AdditiveAttention()):
+        assert layer.compute_mask([QUERY, VALUE], mask=None) is None
+        assert layer.compute_mask([QUERY, VALUE], [None, OF_VALUE]) is None
+        np.testing.assert_array_equal(layer.compute_mask([QUERY, VALUE], mask=[OF_QUERY, OF_VALUE]), OF_QUERY)
+
+
+def test_scale_of_scores():
+    layer = keras.layers.Attention(use_scale=True)
+    assert layer.scale is None and keras.layers.Attention().scale is None
+    layer([QUERY, VALUE])
+    assert float(layer.scale.numpy()) == 1 and keras.layers.AdditiveAttention().scale is None

@@ -117,6 +117,12 @@ class MultiHeadAttention(Composed):
         self.bias_regularizer: Regularizer | None = regularizers.get(bias_regularizer)
         self.seed: int | None = check_seed("seed", seed)
 
+    # The dense layers, as Keras calls them, once they are made.
+    query_dense = property(lambda self: self.parts["query"])
+    key_dense = property(lambda self: self.parts["key"])
+    value_dense = property(lambda self: self.parts["value"])
+    output_dense = property(lambda self: self.parts["attention_output"])
+
     # -------------------------------------------------------------------------------------------------------- calls
 
     def __call__(
@@ -189,6 +195,13 @@ class MultiHeadAttention(Composed):
         count = len(query) - 2 if self.attention_axes is None else len(self.attention_axes)
         mask = mask[None] if mask.ndim <= 2 * count else mask
         return np.broadcast_to(mask, (query[0], *mask.shape[1:])) if mask.shape[:1] == (1,) else mask
+
+    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> Shape:
+        """Make the weights; shapes with the batch axis one by one, as in Keras, or those of samples in a tuple."""
+        if value_shape is None:
+            return super().build(query_shape)
+        given = (query_shape, value_shape, key_shape)
+        return self.build_for(tuple(tuple(shape)[1:] for shape in given if shape is not None))[0]
 
     def form_of(self, roles: tuple[str, ...], options: Mapping[str, Any]) -> Form:
         known = ("query", "value", "key", *MASKS)

@@ -253,11 +253,12 @@ class Composed(Layer):
         made = [np.asarray(known[tensor]) for tensor in self.graph.outputs]
         return made[0] if len(made) == 1 else made
 
-    def compute_output_shape(self, input_shape: Any, *others: Any, **named: Any) -> Any:
+    def compute_output_shape(self, *shapes: Any, **named: Any) -> Any:
         """The output's shape for the inputs' shapes, with the batch axis: one after the other, or in a list."""
-        several = [input_shape, *others] if others or named else list(input_shape)
-        several += [shape for shape in named.values() if shape is not None]
+        several = [shape for shape in (*shapes, *named.values()) if shape is not None]
+        several = list(several[0]) if len(several) == 1 else several
         form = self._form_for(len(several))
+        self.take_form(self.form or form)
         shapes = self.shapes_behind({r: tuple(s)[1:] for r, s in zip(form.roles, several, strict=True)})
         return (several[0][0], *shapes[0])
 

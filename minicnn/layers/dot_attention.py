@@ -21,6 +21,7 @@ from minicnn.layers.composed import Composed, Form
 from minicnn.layers.dropout import Dropout
 from minicnn.layers.matrix_product import MatrixProduct
 from minicnn.layers.open_sizes import has_open
+from minicnn.parameters import Weight
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
@@ -268,6 +269,11 @@ class Attention(Composed):
                 f"one may be None. Received: {f'{len(mask)} masks' if isinstance(mask, list | tuple) else type(mask)}"
             )
         return {role: m for role, m in zip(MASKS, mask, strict=False) if m is not None}
+
+    @property
+    def scale(self) -> Weight | None:
+        """The factors that are learned; None without them, and before the layer is built."""
+        return self.named_weights().get("scale")
 
     def form_of(self, roles: tuple[str, ...], options: Mapping[str, Any]) -> Form:
         known = tuple(role for role in roles if role not in MASKS) in self.usual_roles.values()

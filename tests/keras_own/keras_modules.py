@@ -254,6 +254,8 @@ def source_of(name):
         return keras.optimizers.schedules
     if name in ("keras", "keras.src"):
         return keras
+    if name == "keras.src.backend.config":
+        return Names("keras.config", (backend, keras.config))
     room = name.removeprefix("keras.").removeprefix("src.").partition(".")[0]
     return PLAIN.get(room)
 

@@ -70,6 +70,11 @@ def _of_dot(layer: Any, inputs: Any, mask: Any = None) -> None:
     """None: a product has no mask."""
 
 
+def _of_attention(layer: Any, inputs: Any, mask: Any = None) -> Any:
+    """That of the queries, the first of the masks."""
+    return None if mask is None or mask[0] is None else np.asarray(mask[0])
+
+
 def _check(inputs, mask):
     """Whether there are masks; ValueError where they do not fit the inputs."""
     if mask is None:
@@ -92,7 +97,12 @@ def _of_size(x, mask):
     return np.broadcast_to(mask[..., None], np.shape(x)) if mask.ndim < np.ndim(x) else mask
 
 
-_COMPUTED: dict[str, Any] = {**dict.fromkeys(_MERGING, _of_merging), "Concatenate": _of_concatenate, "Dot": _of_dot}
+_COMPUTED: dict[str, Any] = {
+    **dict.fromkeys(_MERGING, _of_merging),
+    **dict.fromkeys(("Attention", "AdditiveAttention"), _of_attention),
+    "Concatenate": _of_concatenate,
+    "Dot": _of_dot,
+}
 
 
 def masks_of(name: str) -> dict[str, Any]:

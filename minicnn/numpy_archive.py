@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from tokenize import TokenError
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -31,6 +31,7 @@ _DAMAGED = (
     ValueError,
     KeyError,
     IndexError,
+    MemoryError,  # of a size that is forged, or more than there is
 )
 
 
@@ -52,7 +53,7 @@ def opened(path: FilePath, failed: str) -> Iterator[zipfile.ZipFile]:
             raise FileFormatError(f"{failed}: {error}") from None
         except _DAMAGED as error:
             raise FileFormatError(
-                f"{failed}: expected an archive that is whole. Received: {str(error)[:200]}"
+                f"{failed}: expected an archive that is whole. Received: {str(error)[:200] or type(error).__name__}"
             ) from None
 
 
@@ -80,14 +81,38 @@ def arrays_of(archive: zipfile.ZipFile, names: Sequence[str] | None = None) -> d
     return {name: read_array(archive, info.filename) for name, info in wanted.items()}
 
 
+def opened_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> IO[bytes]:
+    """A member of an archive, to be read from.
+
+    Parameters
+    ----------
+    archive : ZipFile
+    info : ZipInfo
+        The member's entry.
+    limit : int
+        How many bytes it may say it has.
+
+    Raises
+    ------
+    FileFormatError
+        If it says more, or is compressed in a way that may grow without bound.
+    """
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FileFormatError(f"an archive's members are stored or deflated. Received: {info.filename}")
+    if info.file_size > limit:
+        raise FileFormatError(
+            f"'{info.filename}' would have {info.file_size} bytes, too many for {info.compress_size} in the archive"
+        )
+    return archive.open(info)
+
+
 def read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """A member of an archive; errors as of `arrays_of`."""
     info = archive.getinfo(name)
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise FileFormatError(f"members of an archive are stored or deflated. Received: {name}")
-    with archive.open(info) as member:
+    most = max(LEAST, MAX_EXPANSION * info.compress_size)
+    with opened_member(archive, info, most + 2 * _MAX_HEADER) as member:
         shape, is_fortran, dtype = _header(member, name)
-        size, most = math.prod(shape) * dtype.itemsize, max(LEAST, MAX_EXPANSION * info.compress_size)
+        size = math.prod(shape) * dtype.itemsize
         if size > min(most, info.file_size):
             raise FileFormatError(f"{name} would have {size} bytes, and has {info.compress_size} in the file")
         content = bytearray(member.read(size))

@@ -205,3 +205,25 @@ def test_seeds_with_fractions_below_zero_and_none():
         tf.random.set_seed(seed)
         drawn.append(tf.random.uniform((2,)).numpy().tolist())
     assert drawn[0] == drawn[1] and len({tuple(each) for each in drawn}) == 3
+
+
+@pytest.mark.parametrize(
+    "made", [lambda a, b: a + b, lambda a, b: keras.layers.Rescaling(255.0)(a), lambda a, b: b - a - a]
+)
+def test_sums_and_multiples_of_bools_are_cast_to_bools(made):
+    """Keras 3.15 gives 1 for what is not 0, of a rescaled bool, too; sums of symbolic bools it refuses."""
+    a, b = keras.Input((3,), dtype="bool"), keras.Input((3,), dtype="bool")
+    model = keras.Model([a, b], keras.ops.cast(keras.ops.cast(made(a, b), "bool"), "float32"))
+    x = np.array([[1, 1, 0]], bool)
+    assert model.predict([x, np.array([[1, 0, 0]], bool)], verbose=0).tolist() == [[1, 1, 0]]
+
+
+def test_a_tensor_that_is_added_to_itself_is_looked_at_once(monkeypatch):
+    from minicnn.keras import _whole_numbers
+
+    asked, found = [], _whole_numbers._found
+    monkeypatch.setattr(_whole_numbers, "_found", lambda node: asked.append(node) or found(node))
+    x = keras.Input((2,), dtype="int32")
+    for _ in range(12):
+        x = keras.layers.Add()([x, x])
+    assert _whole_numbers.whole_dtype(x) == "int32" and len(asked) == 12

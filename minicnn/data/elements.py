@@ -254,8 +254,16 @@ def eager(element: Element) -> Element:
 
 
 def numbers_of(element: Element) -> Element:
-    """The element with numbers for arrays without axes; text is as it is."""
-    return map_leaves(lambda leaf: leaf[()] if isinstance(leaf, np.ndarray) else leaf, element)
+    """The element with numbers for arrays without axes; text is bytes, as in tf.data."""
+    return map_leaves(_plain, element)
+
+
+def _plain(leaf):
+    if isinstance(leaf, str):
+        return leaf.encode()
+    if not isinstance(leaf, np.ndarray):
+        return leaf
+    return (leaf.view(EagerArray).numpy() if leaf.dtype.kind == "U" else leaf)[()]
 
 
 def zipped(structure: Any) -> tuple[Callable[[], Iterator[Element]], list[int]]:

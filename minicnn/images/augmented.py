@@ -22,6 +22,8 @@ from minicnn.images.transforms import Transform, as_dtype_of, check_pair_of, one
 from minicnn.user_warnings import warn_user
 
 Range = float | Sequence[float]
+_NORMALIZING = ("featurewise_center", "samplewise_center", "featurewise_std_normalization")
+_NORMALIZING += ("samplewise_std_normalization", "zca_whitening")
 
 
 @dataclass(eq=False)
@@ -66,7 +68,7 @@ class ImageDataGenerator:
     interpolation_order : {0, 1}, default 1
         1 mixes four pixels.
     dtype : str, optional
-        Not used: images are float32.
+        Of the images that come out; float32 by default.
 
     Raises
     ------
@@ -107,6 +109,9 @@ class ImageDataGenerator:
         if not isinstance(self.rescale, bool | None):
             for factor in np.ravel(self.rescale):  # (1,), or (C,): one for each channel
                 check_number("rescale", factor, minimum=-np.inf)
+        scales = np.any(self.rescale) or any(getattr(self, name) for name in _NORMALIZING)
+        if scales and np.dtype(self.dtype or np.float32).kind != "f":
+            raise ValueError(f"images are scaled as floats: leave dtype= out. Received: dtype={self.dtype!r}")
         check_choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
         if not 0 <= check_number("validation_split", self.validation_split) < 1:
             raise ValueError(f"validation_split is from 0 to below 1. Received: {self.validation_split}")
@@ -293,7 +298,7 @@ class ImageDataGenerator:
 
         Returns
         -------
-        array like `images`, float32
+        array like `images`, of `dtype`
         """
         transforms = [self._drawn(images.shape[1:], generator) for _ in images]
         images = self._transformed(images, transforms, self.interpolation_order)
@@ -331,10 +336,10 @@ class ImageDataGenerator:
         return self.apply_transform(x, self.get_random_transform(np.shape(x), seed))
 
     def standardize(self, x: np.ndarray) -> np.ndarray:
-        """Image x (H, W, C), or images, after `preprocessing_function`, `rescale` and normalization, float32."""
+        """Image x (H, W, C), or images, after `preprocessing_function`, `rescale` and normalization, of `dtype`."""
         if self.preprocessing_function is not None:
             x = self.preprocessing_function(x)
-        x = np.array(x, np.float32)
+        x = np.array(x, self.dtype or np.float32)
         if np.any(self.rescale):
             x *= self.rescale
         if self.samplewise_center:

@@ -117,11 +117,23 @@ def _classes_in_column(values, y_col, class_mode, classes, keep):
     found = {v for i in keep for v in lists[i]}
     is_numbers = all(isinstance(v, int | float | np.number) for v in found)
     order = classes or sorted(found, key=None if is_numbers else str)  # 2 comes before 10
-    names = {str(name): number for number, name in enumerate(dict.fromkeys(order))}
+    names = {str(name): number for number, name in enumerate(dict.fromkeys(map(str, order)))}  # 1 and "1" are one
     if class_mode == "binary" and len(names) != 2:
         raise ValueError(f"class_mode='binary' is for two classes. Received: {len(names)} in {y_col!r}")
-    numbers = [[names[str(v)] for v in of_row if str(v) in names] for of_row in lists]
+    numbers = [[names[name] for v in of_row if (name := _name(v, names)) in names] for of_row in lists]
     keep = [i for i in keep if numbers[i]]
+    if not keep:
+        raise DataError(
+            f"none of the pictures is of one of the classes: expected {sorted(names)[:5]} in {y_col!r}. Received: "
+            f"{sorted(map(repr, found))[:5]}"
+        )
     if any(is_several):
         return keep, lambda rows: [numbers[i] for i in rows], names
     return keep, lambda rows: np.array([numbers[i][0] for i in rows], np.int64), names
+
+
+def _name(value, names):
+    """The name of a class: of 1.0, "1" where classes are called so and not "1.0", as frames make floats of them."""
+    name = str(value)
+    is_whole = name not in names and isinstance(value, float | np.floating) and float(value).is_integer()
+    return str(int(value)) if is_whole else name

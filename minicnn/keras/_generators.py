@@ -45,6 +45,7 @@ def of_epochs(generator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     if is_keras_1:
         generator, kwargs = _steps_for_samples(generator, kwargs)
     validation = going_on(kwargs.get("validation_data"), kwargs.get("validation_steps"))
+    validation = _OnePass(validation) if is_read_once(validation) else validation
     kwargs = kwargs | ({} if validation is None else {"validation_data": validation})
     return going_on(generator, kwargs.get("steps_per_epoch"), passes=True), kwargs
 
@@ -99,6 +100,36 @@ class GoingOn:
             for index in range(len(self.pictures) or 1):  # without any, the iterator says so
                 yield self.pictures[index]
             self.pictures.on_epoch_end()
+
+
+def is_read_once(data: Any) -> bool:
+    """Whether it is a generator, or another iterator, which cannot begin anew."""
+    return hasattr(data, "__next__") and not hasattr(data, "__getitem__")
+
+
+class _OnePass:
+    """A generator, behind whose last batch every pass goes on, as validations did in Keras 1 and 2."""
+
+    def __init__(self, generator: Iterator[Any]) -> None:
+        self.generator: Iterator[Any] = generator
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.generator
+
+
+class FirstAgain(_OnePass):
+    """A generator whose first two batches begin every pass; the others follow where it stands.
+
+    So validations read one in Keras 3, which looks at two batches for their shapes and keeps them.
+    """
+
+    def __init__(self, generator: Iterator[Any]) -> None:
+        super().__init__(generator)
+        self._first = None
+
+    def __iter__(self) -> Iterator[Any]:
+        self._first = [*islice(self.generator, 2)] if self._first is None else self._first
+        return chain(self._first, self.generator)
 
 
 def going_on(data: Any, steps: float | None, passes: bool = False) -> Any:

@@ -16,6 +16,7 @@ _KEEPING = (layers.Reshape, layers.Permute, layers.Flatten, layers.RepeatVector,
 _KEEPING += (layers.Add, layers.Subtract, layers.Multiply, layers.Maximum, layers.Minimum)
 _KEEPING += (layers.Rescaling,)
 """Layers that give whole numbers where they are given such."""
+_COUNTING = (layers.Add, layers.Subtract, layers.Rescaling)  # of bools, too: what they give is not 0 or 1 alone
 
 
 def note_dtype(tensor: Tensor, dtype: Any) -> Tensor:
@@ -28,13 +29,18 @@ def note_dtype(tensor: Tensor, dtype: Any) -> Tensor:
 
 def whole_dtype(tensor: Tensor) -> str | None:
     """The dtype of whole numbers or bools that a tensor was given, or those that it is made of; None of others."""
-    if "whole_dtype" in vars(tensor) or not isinstance(tensor.node.layer, _KEEPING):
-        return vars(tensor).get("whole_dtype")
-    layer = tensor.node.layer
+    if "whole_dtype" not in vars(tensor):  # found once: a tensor that is added to itself is asked twice, and so on
+        vars(tensor)["whole_dtype"] = _found(tensor.node) if isinstance(tensor.node.layer, _KEEPING) else None
+    return vars(tensor)["whole_dtype"]
+
+
+def _found(node):
+    layer = node.layer
     if isinstance(layer, layers.Rescaling) and any(np.mod(each, 1).any() for each in (layer.scale, layer.offset)):
         return None
-    kinds = {whole_dtype(each) for each in tensor.node.inputs}
-    return kinds.pop() if len(kinds) == 1 else None
+    kinds = {whole_dtype(each) for each in node.inputs}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return "int32" if kind == "bool" and isinstance(layer, _COUNTING) else kind
 
 
 def as_whole(tensor: Tensor, dtype: Any) -> Tensor:

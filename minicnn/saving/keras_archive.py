@@ -11,6 +11,7 @@ from typing import Any
 
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config, Shape
+from minicnn.numpy_archive import opened_member
 from minicnn.saving import hdf5, keras_weights, kinds
 from minicnn.saving.files import MAX_JSON, read_json
 from minicnn.saving.formats import Format
@@ -126,13 +127,7 @@ def _members(archive) -> dict:
 
 def _read(archive, info, limit) -> bytes:
     """A member's content, of at most `limit` bytes whatever the archive says."""
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise FileFormatError(f"the archive's members are stored or deflated. Received: {info.filename}")
-    if info.file_size > limit:
-        raise FileFormatError(
-            f"'{info.filename}' would have {info.file_size} bytes, too many for {info.compress_size} in the archive"
-        )
-    with archive.open(info) as member:
+    with opened_member(archive, info, limit) as member:
         data = member.read(limit + 1)
     if len(data) > limit:
         raise FileFormatError(f"'{info.filename}' is larger than the archive says")

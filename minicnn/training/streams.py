@@ -190,7 +190,7 @@ class StreamSource(Passes):
     @property
     def available(self) -> int | None:
         """Batches in a pass: a Sequence may have other ones in every epoch; None if not known."""
-        if not hasattr(self._stream, "__len__"):
+        if not hasattr(self._stream, "__len__") or hasattr(type(self._stream), "num_batches"):  # which may be None
             return getattr(self._stream, "num_batches", None)
         try:
             return len(self._stream)

@@ -20,7 +20,7 @@ from minicnn.keras._applied import compiled_with
 from minicnn.keras._changed import Following
 from minicnn.keras._composed import own_weights
 from minicnn.keras._eager import eager
-from minicnn.keras._generators import LOADING, of_epochs, steps_of, whole_steps
+from minicnn.keras._generators import LOADING, FirstAgain, is_read_once, of_epochs, steps_of, whole_steps
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._in_order import InOrder, answering, is_asked, layers_set_in
 from minicnn.keras._names import lookup
@@ -50,6 +50,7 @@ from minicnn.keras.models._compiling import (
     flat_callbacks,
     follow_variables,
     for_each_output,
+    in_order_of_names,
     losses_today,
     metrics_today,
     numbers_of,
@@ -133,8 +134,12 @@ class _OldMethods(
             kwargs["class_weight"] = None
         if isinstance(kwargs.get("validation_data"), tuple | list):
             lend_data([self, *flat_callbacks(kwargs.get("callbacks"))], list(kwargs["validation_data"]))
-        if isinstance(kwargs.get("callbacks"), list | tuple):
-            kwargs["callbacks"] = [MetricNames(kwargs), *flat_callbacks(kwargs["callbacks"])]
+        if kwargs.get("validation_steps") is not None and is_read_once(kwargs.get("validation_data")):
+            kwargs["validation_data"] = FirstAgain(kwargs["validation_data"])
+        if len(args) > 3:
+            args = (*args[:3], [MetricNames(kwargs), *flat_callbacks(args[3])], *args[4:])
+        else:
+            kwargs["callbacks"] = [MetricNames(kwargs), *flat_callbacks(kwargs.get("callbacks"))]
         try:
             history = super().fit(self._begun(x), y, *args, **kwargs)
         finally:
@@ -144,7 +149,8 @@ class _OldMethods(
         return history
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        return super().evaluate(*args, **whole_steps(without("evaluate", with_flat_callbacks(kwargs), LOADING)))
+        found = super().evaluate(*args, **whole_steps(without("evaluate", with_flat_callbacks(kwargs), LOADING)))
+        return in_order_of_names(found) if isinstance(found, dict) else found
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         return super().predict(*args, **whole_steps(without("predict", with_flat_callbacks(kwargs), LOADING)))

@@ -240,10 +240,16 @@ def with_flat_callbacks(kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs | {"callbacks": flat_callbacks(kwargs["callbacks"])} if "callbacks" in kwargs else kwargs
 
 
+def in_order_of_names(logs: dict[str, Any]) -> dict[str, Any]:
+    """The same in the order that Keras 3 gives logs: that of the alphabet, those of the validation behind."""
+    return dict(sorted(logs.items(), key=lambda entry: (entry[0].startswith("val_"), entry[0])))
+
+
 class MetricNames(Callback):
     """Tells the callbacks behind it what the logs will hold, as ``self.params["metrics"]``, as Keras 2 did.
 
-    Keras 1's ``params["nb_sample"]`` and ``params["nb_epoch"]`` are there, too.
+    Keras 1's ``params["nb_sample"]`` and ``params["nb_epoch"]`` are there, too. The logs of an epoch come to callbacks,
+    and so into histories, in the order that Keras has.
 
     Parameters
     ----------
@@ -260,6 +266,12 @@ class MetricNames(Callback):
         validated = [f"val_{name}" for name in names] if self._is_validated else []
         self.params |= {"metrics": names + validated, "do_validation": self._is_validated}
         self.params |= {"nb_sample": self.params["samples"], "nb_epoch": self.params["epochs"]}
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Bring the logs into order."""
+        ordered = in_order_of_names(logs)
+        logs.clear()
+        logs.update(ordered)
 
 
 class Assignable:

@@ -117,11 +117,40 @@ def decode_jpeg(
 ) -> EagerArray:
     """Pixels from 0 to 255 of a picture, (H, W, C), those of TensorFlow with ``dct_method="INTEGER_ACCURATE"``.
 
-    TensorFlow's own choice is the fast one, whose pixels differ by some levels. Pictures are read in full size alone.
+    TensorFlow's own choice is the fast one, whose pixels differ by some levels.
+
+    Parameters
+    ----------
+    contents : bytes
+        Of a file.
+    channels : {0, 1, 3}, default 0
+    ratio : {1, 2, 4, 8}, default 1
+        How many times smaller the picture is read.
+    fancy_upscaling, try_recover_truncated, acceptable_fraction, dct_method : optional
+        Not used.
+
+    Raises
+    ------
+    DataError
+        For another ratio than 1, if the file is no JPEG, or the picture smaller than that.
     """
-    check_choice("ratio", ratio, (1,))
+    check_choice("ratio", ratio, (1, 2, 4, 8))
     check_choice("dct_method", dct_method, ("", "INTEGER_FAST", "INTEGER_ACCURATE"))
-    return decode_image(contents, channels, expand_animations=False)
+    if ratio == 1:
+        return decode_image(contents, channels, expand_animations=False)
+    check_choice("channels", channels, (0, 1, 3))
+
+    def smaller(image: Any) -> np.ndarray:
+        least = [n // ratio for n in image.size]
+        if image.format != "JPEG" or not all(least):
+            raise DataError(
+                f"a JPEG file of {ratio} pixels or more along each side is read smaller; others with ratio=1. "
+                f"Received: {ratio=}, {image.format} of {image.size}"
+            )
+        image.draft("L" if channels == 1 else None, least)
+        return _frame(image, channels)
+
+    return decoded(BytesIO(as_bytes(contents)), smaller).view(EagerArray)
 
 
 def decode_and_crop_jpeg(contents: Any, crop_window: Any, channels: int = 0, **options: Any) -> EagerArray:

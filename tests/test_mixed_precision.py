@@ -40,7 +40,7 @@ def is_decided(x):
     """Whether a float32 sum of another order than x, in float64, is rounded as x is, and has its sign."""
     fraction, exponent = np.frexp(x)
     to_half = np.ldexp(np.abs(fraction * 256 % 1 - 0.5) / 256, exponent)
-    return min(to_half.min(), np.abs(x).min()) > 1e-6 * np.abs(x).max()
+    return min(to_half.min(), np.abs(x).min()) > 3e-7 * np.abs(x).max()
 
 
 def is_bfloat16(x):

@@ -20,6 +20,7 @@ from minicnn.keras._in_order import answering
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._taped import nothing_recorded
 from minicnn.optimizers import Optimizer
+from minicnn.optimizers.by_weight import ByWeight
 from minicnn.parameters import Segments, Weight, layout
 from minicnn.turns import weights_at_rest
 from minicnn.user_warnings import warn_user
@@ -76,16 +77,38 @@ class Applied:
     def update(self, optimizer: Optimizer, gradients: Mapping[Weight, np.ndarray]) -> None:
         """One update, by these gradients."""
         for weight, gradient in gradients.items():
-            place = self._slices[weight]
-            is_there = isinstance(weight.value, self.backend.xp.ndarray)
-            value = weight.value if is_there else self.backend.asarray(weight.numpy())
-            self._theta[place] = value.reshape(-1)
-            self._grad[place] = self.backend.asarray(gradient.reshape(-1), self._grad.dtype)
+            self._take(weight, gradient)
         segments = _kept(self._segments, self._slices, gradients)
         optimizer.update(self._theta, self._grad, self.optimizer_state, segments, self.backend.ops)
         for weight in gradients:
-            moved = self.backend.to_host(self._theta[self._slices[weight]]).reshape(weight.shape)
+            moved = self._moved(weight)
             Weight.assign(weight, moved if weight.constraint is None else weight.constraint(moved))
+
+    def step(self, optimizer: Optimizer, weight: Weight, gradient: np.ndarray, learning_rate: float) -> None:
+        """Move one weight by the rule alone."""
+        self._take(weight, gradient)
+        place = self._slices[weight]
+        theta, grad, *slots = (
+            vector[place]
+            for vector in (self._theta, self._grad, *(self.optimizer_state[name] for name in optimizer.slots))
+        )
+        if isinstance(optimizer, ByWeight):
+            w, g, *parts = (x.reshape(weight.shape) for x in (theta, grad, *slots))
+            rate = optimizer.rate(learning_rate, optimizer.updates)
+            optimizer.weight_formula(weight.path, w, g, parts, rate)
+        else:
+            Optimizer.apply(optimizer, self.backend.ops, theta, grad, slots, learning_rate)
+        Weight.assign(weight, self._moved(weight))
+
+    def _take(self, weight, gradient):
+        place = self._slices[weight]
+        is_there = isinstance(weight.value, self.backend.xp.ndarray)
+        value = weight.value if is_there else self.backend.asarray(weight.numpy())
+        self._theta[place] = value.reshape(-1)
+        self._grad[place] = self.backend.asarray(gradient.reshape(-1), self._grad.dtype)
+
+    def _moved(self, weight):
+        return self.backend.to_host(self._theta[self._slices[weight]]).reshape(weight.shape)
 
 
 def _kept(known, slices, gradients) -> Segments:
@@ -243,6 +266,31 @@ def apply_gradients(optimizer: Optimizer, grads_and_vars: Iterable[Any], *args: 
     return optimizer.iterations
 
 
+def update_step(optimizer: Optimizer, gradient: Any, variable: Weight, learning_rate: Any) -> None:
+    """Move one variable, as an optimizer around this one asks: it clips, decays and counts itself, as in Keras.
+
+    Parameters
+    ----------
+    gradient : array
+    variable : Weight
+        One of those that `build` was called with.
+    learning_rate : float
+
+    Raises
+    ------
+    ValueError
+        Before `build`, and for other variables.
+    """
+    if optimizer not in _own:
+        raise ValueError(
+            f"update_step of {type(optimizer).__name__} needs its state: call build(variables) first, in the build of "
+            f"the optimizer around it. Received: '{variable.path}' before"
+        )
+    with nothing_recorded():
+        _own[optimizer].check_known(_checked([variable]))
+        _own[optimizer].step(optimizer, variable, np.asarray(value_of(met(gradient))), float(learning_rate))
+
+
 def _plain(pairs):
     with nothing_recorded():
         return [(g if g is None else value_of(g), w) for g, w in pairs]
@@ -318,6 +366,7 @@ def with_apply(cls: type) -> Callable[..., Any]:
 METHODS: dict[str, Callable[..., Any]] = {
     "apply_gradients": apply_gradients,
     "build": build,
+    "update_step": update_step,
     "compute_gradients": compute_gradients,
     "minimize": minimize,
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import reduce
 from typing import Any, NoReturn
 from weakref import ref
@@ -13,7 +12,7 @@ from weakref import ref
 import numpy as np
 
 from minicnn import models as core
-from minicnn.errors import ShapeError, unknown_name
+from minicnn.errors import unknown_name
 from minicnn.graph import Tensor
 from minicnn.keras import layers, optimizers
 from minicnn.keras._applied import compiled_with
@@ -36,6 +35,7 @@ from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._masks import check_in_stack
 from minicnn.keras.layers._of_config import as_in_keras
 from minicnn.keras.models._accuracy import ShowingAccuracy
+from minicnn.keras.models._any_size import AnySize
 from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._building import Building, warn_of_unused_call
 from minicnn.keras.models._closures import WithClosures
@@ -68,7 +68,6 @@ from minicnn.models.arguments import check_model
 from minicnn.models.forms import layers_within
 from minicnn.nested import leaves
 from minicnn.parameters import Weight
-from minicnn.training.streams import peek
 
 _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
 
@@ -304,8 +303,8 @@ class _Functional(WithOperations, _Trainable):
         raise AttributeError(f"a model's layers are those of its graph: take another name. Received: layers={value!r}")
 
 
-class _Stack(_Trainable):
-    """What a `Sequential` refuses as Keras's does, and that one without an Input takes what a generator gives."""
+class _Stack(AnySize, _Trainable):
+    """What a `Sequential` refuses as Keras's does, and which batches one without an Input takes."""
 
     @property
     def layers(self) -> list[core.Layer]:
@@ -317,16 +316,6 @@ class _Stack(_Trainable):
         """The output of a layer called on a tensor; ValueError if its `call` needs more."""
         check_in_stack(layer, tensor)
         return core.Sequential._called(layer, tensor)
-
-    def _build_from_data(self, x: Any) -> Any:
-        """Of a generator, whose batches may have other sizes than the first, sizes stay open where the layers can."""
-        if self.graph is None and self._stack and hasattr(x, "__next__"):
-            x, shape = peek(x)
-            for last in ((None,), shape[-1:]):
-                with suppress(ShapeError):
-                    self._start(layers.Input((*[None] * (len(shape) - 1), *last)))
-                    return x
-        return super()._build_from_data(x)
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights for inputs of this shape; of a model that has them, check that they are for such inputs."""

@@ -1,0 +1,66 @@
+"""Built-in optimizers whose `update_step` another optimizer calls; numbers of Keras 3.15.1 on TensorFlow."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+
+
+class Around(keras.optimizers.Optimizer):
+    """Half of each gradient goes to the optimizer inside, which counts nothing."""
+
+    def __init__(self, inner):
+        super().__init__(learning_rate=0.1)
+        self.inner = inner
+
+    def build(self, variables):
+        super().build(variables)
+        self.inner.build(variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        self.inner.update_step(gradient * 0.5, variable, learning_rate)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "losses", "first"),
+    [
+        ("SGD", {}, [1.68509, 1.10011, 0.72755], [0.8162, 0.8261]),
+        (
+            "SGD",
+            {"momentum": 0.9, "clipnorm": 1e-3, "weight_decay": 0.5},
+            [1.68509, 0.67144, 0.04118],
+            [0.5527, 0.5763],
+        ),
+        ("SGD", {"momentum": 0.9, "nesterov": True}, [1.60645, 0.38868, 0.0417], [0.533, 0.555]),
+        ("Adam", {"amsgrad": True}, [1.20429, 0.22161, 0.08029], [0.3613, 0.3764]),
+        ("RMSprop", {}, [0.40803, 0.11584, 0.04462], [0.3642, 0.3515]),
+        ("Adagrad", {}, [1.54037, 0.90001, 0.60208], [0.7796, 0.7852]),
+        ("Adadelta", {}, [1.7741, 1.77219, 1.77039], [0.9992, 0.9992]),
+        ("Adamax", {}, [1.20428, 0.20495, 0.12827], [0.3406, 0.3584]),
+        ("AdamW", {}, [1.20429, 0.22161, 0.08029], [0.3612, 0.3764]),
+        ("Lion", {}, [1.20427, 0.29277, 0.02408], [0.4, 0.4]),
+        ("Ftrl", {}, [0.55228, 0.17113, 0.0837], [0.1425, 0.1518]),
+        ("Lamb", {}, [1.20428, 0.52458, 0.18762], [0.5372, 0.5413]),
+        ("Adafactor", {}, [1.34869, 0.68481, 0.31117], [0.5346, 0.5273]),
+    ],
+)
+def test_the_rule_alone_moves_weights(name, options, losses, first):
+    """Neither clipped nor decayed, and at the rate that was handed over."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, kernel_initializer="ones")])
+    inner = getattr(keras.optimizers, name)(0.7, **options)
+    model.compile(Around(inner), "mse")
+    x = np.arange(12).reshape(4, 3) / 10
+    history = model.fit(x, x[:, :2], epochs=3, batch_size=2, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(history, losses, atol=3e-5)
+    np.testing.assert_allclose(model.get_weights()[0][0], first, atol=1.5e-4)
+    assert inner.iterations == 0
+
+
+def test_before_build_and_of_others():
+    variable, other = keras.Variable([1.0]), keras.Variable([1.0])
+    optimizer = keras.optimizers.SGD(0.1)
+    with pytest.raises(ValueError, match=r"update_step of SGD needs its state: call build\(variables\) first"):
+        optimizer.update_step(np.ones(1), variable, 0.1)
+    optimizer.build([variable])
+    with pytest.raises(ValueError, match="Unknown variable"):
+        optimizer.update_step(np.ones(1), other, 0.1)

@@ -111,7 +111,18 @@ def _softmax(node, graph):
         positions = value.positions
     is_log = node.operator == "LogSoftmax"
     y = graph.call(node, layers.LogSoftmax if is_log else layers.Softmax, tensor)
+    for reader in graph.readers(node):
+        if reader.operator == "IsNaN":  # of rows that a mask leaves nothing of: there are none here
+            graph.skip(reader)
+            graph.give(reader, np.zeros((), bool))
     graph.give(node, placed_like(Value(y, positions.reshape(shape), not is_log), place))
+
+
+@operator("IsNaN", kind=ELEMENTWISE_OPERATORS)
+def _is_nan(node, graph):
+    raise node.error(
+        "whether something is a number is asked behind Softmax alone: mend what is none before the network"
+    )
 
 
 @operator("ArgMax")

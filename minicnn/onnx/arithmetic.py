@@ -121,6 +121,11 @@ def _where(node, graph):
     """mask · a + (1 - mask) · b"""
     known = [graph.is_constant(node, index) for index in range(3)]
     is_number = [known[index] and graph.constant(node, index).size == 1 for index in range(3)]
+    if is_number[0] and any(is_number[1:]):
+        index = 1 if graph.constant(node, 0).item() else 2
+        if not known[index]:
+            graph.give(node, graph.value(node, index, any_batch_axis=True, may_be_folded=True))
+            return
     like = graph.value(node, known.index(False))
     values = [
         as_value(node, graph, index, like) if known[index] else graph.value(node, index)

@@ -117,6 +117,11 @@ def _split(node, arrays):
     return np.split(arrays[0], ends[:-1], axis)
 
 
+def _triangle(node, arrays):
+    diagonal = arrays[1].item() if len(arrays) > 1 and arrays[1] is not None else 0
+    return (np.triu if node.get("upper", 1) else np.tril)(arrays[0], diagonal)
+
+
 COMPUTED: dict[str, Callable[[FileNode, Sequence[Any]], Any]] = {
     "BatchNormalization": _batch_normalization,
     "Clip": _clip,
@@ -124,6 +129,7 @@ COMPUTED: dict[str, Callable[[FileNode, Sequence[Any]], Any]] = {
     "MatMul": _matmul,
     "Pad": _pad,
     "Split": _split,
+    "Trilu": _triangle,
 }
 """Operator → what it makes of arrays."""
 

@@ -60,6 +60,8 @@ def as_value(node: FileNode, graph: Importer, index: int, like: Value) -> Value:
     array = graph.constant(node, index)
     rank = len(like.shape)
     if node.operator == "Add" and array.dtype.kind == "f" and is_read_by_softmax(node, graph):
+        if np.isneginf(array).all(-1).any():
+            raise node.error("its mask leaves something of every row: what is computed of a row of -inf is no number")
         array = np.maximum(array, -LARGEST)
     if array.dtype.kind not in "fiub" or array.size == 0 or not np.isfinite(array).all():
         raise node.error(f"its constant holds finite numbers. Received: {array.dtype}, {array.shape}")

@@ -22,6 +22,7 @@ from minicnn.onnx.arguments import (
 from minicnn.onnx.constants import LARGEST, constant_tensor, operands
 from minicnn.onnx.padding import MAX_RUNS, padded, reshaped, split_shape, take
 from minicnn.onnx.pooling import give_border, give_stack, model_axis
+from minicnn.onnx.resizing import give_pixels
 from minicnn.onnx.values import Value
 from minicnn.parameters import weights_from_file
 
@@ -109,8 +110,13 @@ def _gather(node, graph):
     if axis == x.batch_axis or indices.dtype.kind != "i" or indices.size == 0:
         raise node.error("it takes a list of rows, columns or channels, not of samples")
     if node.operator == "GatherND":
+        if node.get("batch_dims", 0) == 0 and x.batch_axis == 2 and give_pixels(node, graph, x, indices):
+            return
         if node.get("batch_dims", 0) or indices.shape != (indices.size, 1):
-            raise node.error(f"it takes a list along one axis. Received: indices of shape {indices.shape}")
+            raise node.error(
+                "it takes a list along one axis, or the pixels that resizing to the nearest takes: resize with Resize, "
+                f"or before the network. Received: indices of shape {indices.shape}"
+            )
         indices = indices[:, 0]
     own = x.sample_axis(axis)
     places = [checked_axis(node, n, x.shape[own]) for n in indices.ravel().tolist()]

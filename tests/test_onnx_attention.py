@@ -86,7 +86,7 @@ def test_a_triangle_of_constants(upper, k, tmp_path, rng):
     check_import(path, (2, 5, 4), rng=rng, images_in=False, images_out=False)
 
 
-# ------------------------------------------------------------------------ what PyTorch writes of InstanceNorm and Resize
+# ----------------------------------------------------------------------- what PyTorch writes of InstanceNorm and Resize
 
 
 def test_numbers_of_channels_that_are_counted_with_the_samples(path, rng):

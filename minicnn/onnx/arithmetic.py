@@ -55,11 +55,13 @@ def _lie_alike(a, b):
 
 def _divide(node, graph):
     """a · 1/b"""
-    tensors, layout = _aligned(node, graph)
+    values = lying_alike(node, graph)
+    tensors, layout = graph.aligned(node, values) if values else _aligned(node, graph)
     inverse = graph.call(node, layers.Elementary, tensors[1], "_inverse", function="power", exponent=-1.0)
     y = graph.call(node, layers.Multiply, [tensors[0], inverse])
     graph.check_size(node, y.shape[1:])
-    graph.give(node, Value(y, layout(y.shape[1:])))
+    result = Value(y, layout(y.shape[1:]))
+    graph.give(node, placed_like(result, values[0]) if values else result)
 
 
 @operator("Pow", kind=ELEMENTWISE_OPERATORS)

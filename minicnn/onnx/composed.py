@@ -78,7 +78,7 @@ def _mask(node: FileNode, graph: Importer, rows: int, columns: int) -> np.ndarra
 
 @operator("FusedMatMul")
 def _fused_product(node, graph):
-    """alpha · a · b, of matrices in the last two axes, whose axes may be in another order (onnxruntime's optimized files)."""
+    """alpha · a · b, of matrices in the last two axes, and all axes may change places (onnxruntime's files)."""
     parts, names = Parts(node), []
     for index, letter in enumerate("AB"):
         if graph.is_constant(node, index):

@@ -43,16 +43,9 @@ def _batch_normalization(node, graph):
     else:
         tensor = graph.arranged(node, x, channels_first)
         positions = channels_first(tensor.shape[1:])
-    y = graph.call_with_weights(
-        node,
-        layers.BatchNormalization,
-        tensor,
-        weights,
-        [*node.inputs[1:], *names],
-        order,
-        momentum=node.get("momentum", 0.9, float),
-        epsilon=node.get("epsilon", 1e-5, float),
-    )
+    options = {"momentum": node.get("momentum", 0.9, float), "epsilon": node.get("epsilon", 1e-5, float)}
+    constants = [*node.inputs[1:], *names]
+    y = graph.call_with_weights(node, layers.BatchNormalization, tensor, weights, constants, order, **options)
     if x is not place:
         positions = positions[None]
     graph.give(last, placed_like(Value(y, positions), place))

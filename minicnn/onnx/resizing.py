@@ -38,11 +38,7 @@ def _resize(node, graph):
     cubic["exclude_outside"] = bool(node.get("exclude_outside", 0))
     node.get("extrapolation_value", 0.0, float)
     is_known = where in (*COORDINATES, COORDINATES_NEAREST) and rounding in ROUNDINGS
-    if node.get("antialias", 0):
-        raise node.error(
-            "antialias=1 takes means of many pixels, which no layer does: write the file with antialias=False, or make "
-            f"images smaller before the network. Received: mode={mode!r}, {old} → {new}"
-        )
+    _check_antialias(node, f"mode={mode!r}, {old} → {new}")
     if method is None or not is_known or (cubic["exclude_outside"] and mode == "linear"):
         raise node.error(f"no layer finds pixels in this way. Received: mode={mode!r}, {where!r}, {old} → {new}")
     keras = {"interpolation": method, "height": new[0], "width": new[1]}
@@ -64,6 +60,14 @@ def _resize(node, graph):
     graph.give_images(node, y, graph.value(node, 0).is_nonnegative and method != "bicubic")
 
 
+def _check_antialias(node, received):
+    if node.get("antialias", 0):
+        raise node.error(
+            "antialias=1 takes means of many pixels, which no layer does: write the file with antialias=False, or make "
+            f"images smaller before the network. Received: {received}"
+        )
+
+
 NEAREST = {"round_prefer_ceil": 1, "floor": 0}
 """How PyTorch takes nearest pixels, "nearest-exact" and "nearest" → what is added to twice the place."""
 
@@ -74,11 +78,13 @@ def give_pixels(node: FileNode, graph: Importer, x: Value, indices: np.ndarray) 
         return False
     images = graph.arranged(node, Value(x.tensor, np.moveaxis(x.positions, 2, 0)), channels_first)  # (N, H, W, C)
     old, new = images.shape[1:3], indices.shape[:2]
-    for rounding, more in NEAREST.items():
-        places = [(2 * np.arange(n) + more) * size // (2 * n) for n, size in zip(new, old, strict=True)]
-        if np.array_equal(np.stack(np.meshgrid(*places, indexing="ij"), -1), indices):
-            break
-    else:
+    places = {
+        rounding: [(2 * np.arange(n) + more) * size // (2 * n) for n, size in zip(new, old, strict=True)]
+        for rounding, more in NEAREST.items()
+    }
+    grids = {rounding: np.stack(np.meshgrid(*each, indexing="ij"), -1) for rounding, each in places.items()}
+    rounding = next((name for name, grid in grids.items() if np.array_equal(grid, indices)), None)
+    if rounding is None:
         return False
     graph.check_size(node, (*new, images.shape[3]))
     options = {"interpolation": "nearest", "height": new[0], "width": new[1], "rounding": rounding}

@@ -75,6 +75,49 @@ def test_activations_of_its_own(tmp_path, rng):
     check(fused(tmp_path / "f.onnx", nodes, **arrays), (3, 6, 5), rng)
 
 
+@pytest.mark.parametrize(
+    "moves", [{}, {"transA": 1}, {"transB": 1}, {"transBatchA": 1}, {"transA": 1, "transBatchA": 1}]
+)
+def test_product_of_matrices_with_a_factor(moves, tmp_path, rng):
+    """Of (N, heads, rows, columns), which come as (rows, N, heads, columns) where the first axis is moved."""
+    perm = [2, 0, 1, 3] if "transBatchA" in moves else [0, 1, 2, 3]
+    make = onnx.helper.make_node
+    nodes = [
+        make("Transpose", ["x"], ["a"], perm=perm),
+        make("FusedMatMul", ["a", "x"], ["y"], "p", domain=DOMAIN, alpha=0.3, **moves),
+    ]
+    ends = [[onnx.helper.make_tensor_value_info("x", 1, ["N", 2, 4, 4])], [onnx.ValueInfoProto(name="y")]]
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid(DOMAIN, 1)]
+    graph = onnx.helper.make_graph(nodes, "g", *ends)
+    onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=opsets), tmp_path / "f.onnx")
+    x = rng.normal(size=(3, 2, 4, 4)).astype("f4")
+    (expected,) = run_file(tmp_path / "f.onnx", [x]).values()
+    assert_close(mc.import_onnx(tmp_path / "f.onnx").predict(x), expected, TOLERANCE)
+
+
+@pytest.mark.parametrize("gives_sum", [False, True])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_normalized_sum(has_bias, gives_sum, tmp_path, rng):
+    arrays = {name: rng.normal(size=6).astype("f4") for name in "gbc"}
+    make = onnx.helper.make_node
+    inputs = ["x", "r", "g", "b", *(["c"] if has_bias else [])]
+    outputs = ["n", "", "", "s"] if gives_sum else ["n"]
+    nodes = [
+        make("Relu", ["x"], ["r"]),
+        make("SkipLayerNormalization", inputs, outputs, "p", domain=DOMAIN, epsilon=0.01),
+        make("FastGelu", ["n", "c"], ["h"], domain=DOMAIN),
+        make("Add", ["h", "s" if gives_sum else "r"], ["y"]),
+    ]
+    ends = [[onnx.helper.make_tensor_value_info("x", 1, ["N", 5, 6])], [onnx.ValueInfoProto(name="y")]]
+    constants = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid(DOMAIN, 1)]
+    graph = onnx.helper.make_graph(nodes, "g", *ends, constants)
+    onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=opsets), tmp_path / "f.onnx")
+    x = rng.normal(size=(3, 5, 6)).astype("f4")
+    (expected,) = run_file(tmp_path / "f.onnx", [x]).values()
+    assert_close(mc.import_onnx(tmp_path / "f.onnx").predict(x), expected, TOLERANCE)
+
+
 def test_what_onnxruntime_has_optimized(tmp_path, rng):
     """A network that onnxruntime itself has fused, on every level that does not fit one machine alone."""
     kernel = {"w": rng.normal(size=(3, 3, 3, 3)).astype("f4"), "v": rng.normal(size=(4, 3, 1, 1)).astype("f4")}

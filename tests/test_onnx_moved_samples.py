@@ -133,9 +133,9 @@ def test_axes_that_are_counted_together_move_together(order, joined, turned, apa
     [
         ([1, 0, 2], "0, 0, 8", 8, True),
         ([0, 1, 2], "-1, 8", 8, True),
-        ([1, 0, 2], "0, -1, 4", 4, False),  # heads, which are no axis of the model's
+        ([1, 0, 2], "0, -1, 4", 4, True),  # heads, which are no axis of the model's
         ([2, 1, 0], "0, 0, 0", 5, False),  # columns are the samples
-        ([2, 0, 1], "0, 0, 0", 5, False),  # columns are the words
+        ([2, 0, 1], "0, 0, 0", 5, True),  # columns are the words
     ],
 )
 def test_a_number_for_each_column_of_samples_elsewhere(order, shape, count, is_read, path, rng):
@@ -151,6 +151,44 @@ def test_a_number_for_each_column_of_samples_elsewhere(order, shape, count, is_r
     else:
         with pytest.raises(FileFormatError, match=r"\(Mul\): samples stay apart"):
             mc.import_onnx(path)
+
+
+@pytest.mark.parametrize("is_joined", [True, False])
+def test_windows_that_are_counted_with_the_samples(is_joined, path, rng):
+    """Swin: attention in each window, with an array for all windows and another for each of them."""
+    split = "[-1, 4, 5, 3, 2, 4]" if is_joined else "[-1, 2, 2, 5, 3, 2, 4]"  # (N, windows, words, qkv, heads, size)
+    perm = [3, 0, 1, 4, 2, 5] if is_joined else [4, 0, 1, 2, 5, 3, 6]
+    nodes = (
+        f"sa = Constant<value_ints={split}>() r = Reshape(x, sa) t = Transpose<perm={perm}>(r) "
+        "sb = Constant<value_ints=[3, -1, 2, 5, 4]>() j = Reshape(t, sb) "  # (qkv, N · windows, heads, words, size)
+        "q = Gather<axis=0>(j, n0) k = Gather<axis=0>(j, n1) sp = Slice(j, two, three, zero) v = Squeeze(sp, zero) "
+        "l = ReduceL2<axes=[-1], keepdims=1>(k) lc = Clip(l, low) sl = Constant<value_ints=[1, 2, 5, 4]>() "
+        "le = Expand(lc, sl) u = Div(k, le) ut = Transpose<perm=[0,1,3,2]>(u) s = MatMul(q, ut) "
+        "f = Mul(s, factor) b = Add(f, bias) sc = Constant<value_ints=[-1, 4, 2, 5, 5]>() w = Reshape(b, sc) "
+        "m = Add(w, mask) sd = Constant<value_ints=[-1, 2, 5, 5]>() e = Reshape(m, sd) p = Softmax<axis=-1>(e) "
+        "o = MatMul(p, v) se = Constant<value_ints=[-1, 4, 2, 5, 4]>() y = Reshape(o, se)"
+    )
+    arrays = {f"n{n}": np.array(n) for n in range(2)}
+    arrays |= {name: np.array([n]) for n, name in ((0, "zero"), (2, "two"), (3, "three"))}
+    arrays |= {"bias": normal(rng, 2, 5, 5), "mask": normal(rng, 1, 4, 1, 5, 5), "factor": normal(rng, 2, 1, 1)}
+    text = f"g (float[N,20,24] x) => (float[N,4,2,5,4] y) {{ {nodes} }}"
+    make_file(path, text, checked=False, low=np.float32(1e-3), **arrays)
+    check_import(path, (20, 24), rng=rng, images_in=False, images_out=False)
+
+
+def test_numbers_for_samples_that_are_counted_with_others(path, rng):
+    nodes = "s = Constant<value_ints=[-1, 8]>() r = Reshape(x, s) y = Mul(r, a)"
+    make_file(path, f"{ROWS} {{ {nodes} }}", checked=False, a=normal(rng, 5, 8))
+    with pytest.raises(FileFormatError, match=r"\(Mul\): samples stay apart"):
+        mc.import_onnx(path)
+
+
+def test_arrays_that_numbers_are_put_into(path, rng):
+    """PyTorch writes ``mask[a:b] = 1`` so, and ``table[index]``."""
+    nodes = "m = ScatterND(zeros, rows, ones) t = GatherND(m, rows) u = Concat<axis=0>(m, t) y = Add(x, u)"
+    arrays = {"zeros": normal(rng, 3, 4), "rows": np.array([[2], [0]]), "ones": normal(rng, 2, 4)}
+    make_file(path, f"g (float[N,5,4] x) => (float[N,5,4] y) {{ {nodes} }}", **arrays)
+    check_import(path, (5, 4), rng=rng, images_in=False, images_out=False)
 
 
 @pytest.mark.parametrize("shape", [[-1], [0], [-1, 1], [0, -1]])

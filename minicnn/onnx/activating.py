@@ -85,7 +85,7 @@ def _clip(node, graph):
 
 def clip(node: FileNode, graph: Importer, low: float, high: float) -> None:
     """No less than `low` and no more than `high`: a ReLU where it can be one."""
-    x = graph.value(node, 0)
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
     if (low == 0 and high >= 0) or (low <= -LARGEST and high >= 0 and x.is_nonnegative):
         elementwise(node, graph, layers.ReLU, True, max_value=high if high < LARGEST else None)
     else:
@@ -111,7 +111,18 @@ def _softmax(node, graph):
         positions = value.positions
     is_log = node.operator == "LogSoftmax"
     y = graph.call(node, layers.LogSoftmax if is_log else layers.Softmax, tensor)
+    for reader in graph.readers(node):
+        if reader.operator == "IsNaN":  # of rows that a mask leaves nothing of: there are none here
+            graph.skip(reader)
+            graph.give(reader, np.zeros((), bool))
     graph.give(node, placed_like(Value(y, positions.reshape(shape), not is_log), place))
+
+
+@operator("IsNaN", kind=ELEMENTWISE_OPERATORS)
+def _is_nan(node, graph):
+    raise node.error(
+        "whether something is a number is asked behind Softmax alone: mend what is none before the network"
+    )
 
 
 @operator("ArgMax")

@@ -55,11 +55,13 @@ def _lie_alike(a, b):
 
 def _divide(node, graph):
     """a · 1/b"""
-    tensors, layout = _aligned(node, graph)
+    values = lying_alike(node, graph)
+    tensors, layout = graph.aligned(node, values) if values else _aligned(node, graph)
     inverse = graph.call(node, layers.Elementary, tensors[1], "_inverse", function="power", exponent=-1.0)
     y = graph.call(node, layers.Multiply, [tensors[0], inverse])
     graph.check_size(node, y.shape[1:])
-    graph.give(node, Value(y, layout(y.shape[1:])))
+    result = Value(y, layout(y.shape[1:]))
+    graph.give(node, placed_like(result, values[0]) if values else result)
 
 
 @operator("Pow", kind=ELEMENTWISE_OPERATORS)
@@ -121,6 +123,11 @@ def _where(node, graph):
     """mask · a + (1 - mask) · b"""
     known = [graph.is_constant(node, index) for index in range(3)]
     is_number = [known[index] and graph.constant(node, index).size == 1 for index in range(3)]
+    if is_number[0] and any(is_number[1:]):
+        index = 1 if graph.constant(node, 0).item() else 2
+        if not known[index]:
+            graph.give(node, graph.value(node, index, any_batch_axis=True, may_be_folded=True))
+            return
     like = graph.value(node, known.index(False))
     values = [
         as_value(node, graph, index, like) if known[index] else graph.value(node, index)

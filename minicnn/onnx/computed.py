@@ -117,13 +117,40 @@ def _split(node, arrays):
     return np.split(arrays[0], ends[:-1], axis)
 
 
+def _gathered(node, arrays):
+    x, indices = arrays
+    if node.get("batch_dims", 0) or indices.ndim < 1:
+        raise node.error("of arrays of the file, it takes numbers by indices of the first axes, batch_dims=0")
+    depth = indices.shape[-1]
+    check_computed(node, np.prod([*indices.shape[:-1], *x.shape[depth:]], dtype=float))
+    return x[tuple(np.moveaxis(indices, -1, 0))]
+
+
+def _scattered(node, arrays):
+    x, indices, updates = arrays
+    if node.get("reduction", "none", str) != "none" or indices.dtype.kind != "i" or indices.ndim < 1:
+        raise node.error("numbers are put into an array of the file in place of others, reduction='none'")
+    check_computed(node, x.size)
+    result = x.copy()
+    result[tuple(np.moveaxis(indices, -1, 0))] = updates
+    return result
+
+
+def _triangle(node, arrays):
+    diagonal = arrays[1].item() if len(arrays) > 1 and arrays[1] is not None else 0
+    return (np.triu if node.get("upper", 1) else np.tril)(arrays[0], diagonal)
+
+
 COMPUTED: dict[str, Callable[[FileNode, Sequence[Any]], Any]] = {
     "BatchNormalization": _batch_normalization,
     "Clip": _clip,
+    "GatherND": _gathered,
     "InstanceNormalization": _instance_normalization,
     "MatMul": _matmul,
     "Pad": _pad,
+    "ScatterND": _scattered,
     "Split": _split,
+    "Trilu": _triangle,
 }
 """Operator → what it makes of arrays."""
 

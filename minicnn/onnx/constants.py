@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicnn import layers
 from minicnn.graph import Tensor
-from minicnn.onnx.values import Value, channels_first
+from minicnn.onnx.values import Value, channels_first, placed_like
 from minicnn.parameters import weights_from_file
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -44,22 +46,51 @@ def operands(node: FileNode, graph: Importer) -> list[Value]:
 def lying_alike(node: FileNode, graph: Importer, but: int = 0) -> list[Value]:
     """The inputs, if all have the samples in the same place, which is not their first axis alone; else none.
 
-    Their shapes are the same, `but` for so many of the last axes.
+    Their shapes are the same, `but` for so many of the last axes. An array may be among them that is the same for all
+    that the axis of the samples counts.
     """
     count = range(len(node.inputs))
-    if any(graph.is_constant(node, index) for index in count):
-        return []
+    known = [graph.is_constant(node, index) for index in count]
+    if any(known):
+        return _with_array(node, graph, known) if len(known) == 2 and not all(known) and not but else []
     values = [graph.value(node, index, any_batch_axis=True, may_be_folded=True) for index in count]
+    if len({v.shape for v in values}) > 1 and not any(v.is_plain for v in values):
+        values = [_with_one_axis(value) for value in values]
     first, end = values[0], len(values[0].shape) - but
     is_alike = all(v.lies_like(first) and v.shape[:end] == first.shape[:end] for v in values)
     return values if is_alike and not first.is_plain else []
 
 
-def as_value(node: FileNode, graph: Importer, index: int, like: Value) -> Value:
-    """An input that is an array known from the file, with the axes of `like`, in its layout."""
-    array = graph.constant(node, index)
+def _with_one_axis(x: Value) -> Value:
+    """A value whose axes that are counted with the samples are one before them, and one behind."""
+    begin, place, end = x.batch_axis, x.batch_axis + x.led, x.batch_axis + x.led + x.folded
+    led, folded = (x.shape[a:b] for a, b in ((begin, place), (place, end)))
+    counted = [math.prod(sizes) for sizes in (led, folded) if sizes]
+    positions = x.positions.reshape((*x.shape[:begin], *counted, *x.shape[end:]))
+    return replace(x, positions=positions, led=min(x.led, 1), folded=min(x.folded, 1))
+
+
+def _with_array(node: FileNode, graph: Importer, known: list[bool]) -> list[Value]:
+    """Both inputs, one of which is an array, where samples are elsewhere or counted with others; else none."""
+    x, array = graph.value(node, known.index(False), True, True), graph.constant(node, known.index(True))
+    if x.is_plain or array.ndim > x.rank:
+        return []
+    shape = [1] * (x.rank - array.ndim) + [*array.shape]
+    if shape[x.batch_axis] != 1:
+        return []
+    shape[x.batch_axis : x.batch_axis + 1] = [1] * (x.led + x.folded)
+    own = Value(x.tensor, x.positions, x.is_nonnegative)
+    values = [own, as_value(node, graph, known.index(True), own, array.reshape(shape))]
+    return [placed_like(value, x) for value in values[:: -1 if known[0] else 1]]
+
+
+def as_value(node: FileNode, graph: Importer, index: int, like: Value, array: np.ndarray | None = None) -> Value:
+    """An input that is an array known from the file, or `array` in its place, with the axes of `like`, as they lie."""
+    array = graph.constant(node, index) if array is None else array
     rank = len(like.shape)
     if node.operator == "Add" and array.dtype.kind == "f" and is_read_by_softmax(node, graph):
+        if np.isneginf(array).all(-1).any():
+            raise node.error("its mask leaves something of every row: what is computed of a row of -inf is no number")
         array = np.maximum(array, -LARGEST)
     if array.dtype.kind not in "fiub" or array.size == 0 or not np.isfinite(array).all():
         raise node.error(f"its constant holds finite numbers. Received: {array.dtype}, {array.shape}")

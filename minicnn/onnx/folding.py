@@ -39,6 +39,7 @@ CALCULATIONS: dict[str, Callable[..., Any]] = {
     "Floor": np.floor,
     "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal,
+    "IsNaN": np.isnan,
     "Less": np.less,
     "LessOrEqual": np.less_equal,
     "Log": np.log,
@@ -107,7 +108,8 @@ def fold(node: FileNode, graph: Importer) -> bool:
         return True
     if len(node.outputs) != 1 and node.operator not in SEVERAL_OUTPUTS:
         return False
-    if node.operator not in MOVING and not (node.operator == "Mul" and _are_multiples(arrays)):
+    is_multiple = (node.operator == "Mul" and _are_multiples(arrays)) or (node.operator == "Div" and _are_parts(arrays))
+    if node.operator not in MOVING and not is_multiple:
         _check_no_batch(node, arrays)
     if node.operator == "Equal" and _has_batch(arrays):
         graph.origins.counted.update(node.outputs)
@@ -155,6 +157,13 @@ def _are_multiples(arrays):
     return all(a.dtype.kind == "i" for a in arrays) and bool(
         (is_once & (products > 0) & (products <= MOST_SAMPLES)).all()
     )
+
+
+def _are_parts(arrays):
+    """Whether numbers of samples and windows, say, are divided by one of windows that leaves nothing over."""
+    a, b = arrays
+    is_count = a.dtype.kind == b.dtype.kind == "i" and _is_batch(a).all() and not _is_batch(b).any() and (b > 0).all()
+    return bool(is_count and ((a // BATCH) % b == 0).all())
 
 
 def _calculation(node, arrays):

@@ -30,7 +30,7 @@ ACTIVATIONS: dict[str, tuple[str, ...]] = {
 """Activations that are part of another operator → the attributes that its numbers are."""
 
 
-class _Parts:
+class Parts:
     """The nodes that do together what one node does, the last of which gives its output."""
 
     def __init__(self, node: FileNode):
@@ -83,9 +83,9 @@ def taken_apart(node: FileNode, domain: str, opset: int) -> list[FileNode]:
             f"only ONNX's own operators are supported, and of onnxruntime's {known}: write the file without "
             f"optimizations for one machine. Received: domain {domain!r}"
         )
-    if len(node.outputs) > 1 or not node.outputs[0]:
+    if len(node.outputs) > (4 if node.operator == "SkipLayerNormalization" else 1) or not node.outputs[0]:
         raise node.error(f"it has one output. Received: {len(node.outputs)}")
-    parts = _Parts(node)
+    parts = Parts(node)
     known_here[node.operator](parts, opset)
     node.check_all_read()
     return parts.finished()
@@ -142,6 +142,33 @@ def _bias_gelu(parts, _opset):
     parts.add("Gelu", [parts.add("Add", parts.node.inputs)])
 
 
+def _fast_gelu(parts, _opset):
+    """Gelu of a sum, or of a tensor, by its approximation with tanh."""
+    names = [name for name in parts.node.inputs if name]
+    parts.add("Gelu", [parts.add("Add", names)] if len(names) > 1 else names, {"approximate": b"tanh"})
+
+
+def _fused_product(parts, _opset):
+    """Left as it is: `composed.py` looks at the shapes."""
+    parts.add(parts.node.operator, parts.node.inputs, _others(parts.node, ()))
+
+
+def _skip_layer_normalization(parts, opset):
+    """LayerNormalization of a sum, over the last axis; the fourth output is the sum."""
+    node = parts.node
+    x, skip, scale, shift, bias = (*node.inputs, "", "")[:5]
+    total = parts.add("Add", [x, skip])
+    total = parts.add("Add", [total, bias]) if bias else total
+    if any(node.outputs[1:3]):
+        raise node.error("its mean and deviation are not given out: take its first output, and the sum")
+    if any(node.outputs[3:]):
+        parts.made[-1].outputs = node.outputs[3:]
+        total = node.outputs[3]
+    options = {"axis": -1, "epsilon": node.get("epsilon", 1e-12, float)}
+    node.outputs = node.outputs[:1]
+    parts.add("LayerNormalization", [total, scale, *([shift] if shift else [])], options)
+
+
 def _quick_gelu(parts, _opset):
     """x · sigmoid(alpha · x), what ONNX's Swish is from opset 24 on."""
     parts.add("Swish", parts.node.inputs, {"alpha": parts.node.get("alpha", 1.702, float)})
@@ -171,20 +198,23 @@ def _scaler(parts, _opset):
     parts.add("Mul", [parts.add("Sub", [node.inputs[0], parts.array(offset)]), parts.array(scale)])
 
 
-FUSED: dict[str, Callable[[_Parts, int], None]] = {
+FUSED: dict[str, Callable[[Parts, int], None]] = {
     "BiasGelu": _bias_gelu,
+    "FastGelu": _fast_gelu,
     "FusedConv": _fused_conv,
     "FusedGemm": _fused_gemm,
+    "FusedMatMul": _fused_product,
     "Gelu": _gelu,
     "QuickGelu": _quick_gelu,
+    "SkipLayerNormalization": _skip_layer_normalization,
 }
 """Operator of onnxruntime's → what adds the nodes that it stands for."""
 
-OWN: dict[str, Callable[[_Parts, int], None]] = {
+OWN: dict[str, Callable[[Parts, int], None]] = {
     "RMSNormalization": _rms_normalization,
     "SimplifiedLayerNormalization": _rms_normalization,  # onnxruntime's, which says that it is ONNX's
 }
 """The same of ONNX's own."""
 
-SKLEARN: dict[str, Callable[[_Parts, int], None]] = {"Scaler": _scaler}
+SKLEARN: dict[str, Callable[[Parts, int], None]] = {"Scaler": _scaler}
 """The same of scikit-learn's."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from minicnn import layers
@@ -10,10 +12,15 @@ from minicnn.onnx.computed import is_training
 from minicnn.onnx.folding import absorb
 from minicnn.onnx.values import Value, channels_first, placed_like, same_order
 
+if TYPE_CHECKING:
+    from minicnn.onnx.importer import Importer
+    from minicnn.onnx.reader import FileNode
+
 
 @operator("BatchNormalization", kind=CHANNEL_OPERATORS)
 def _batch_normalization(node, graph):
-    x = graph.value(node, 0)
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
+    place, x = x, _of_samples(node, graph, x)
     if node.get("spatial", 1) != 1:
         raise node.error(
             "only statistics of channels are supported, spatial=1; those of single positions, spatial=0, were dropped "
@@ -26,7 +33,7 @@ def _batch_normalization(node, graph):
     if not x.shape:
         raise node.error("it works on vectors or images, (N, C, …). Received: one number a sample, (N,)")
     rank = len(x.shape) + 1
-    scale, shift, last, names = absorb(node, graph, weights[0].size, rank, 1 - rank)
+    scale, shift, last, names = absorb(node, graph, weights[0].size, rank, 1 - rank) if x is place else (1, 0, node, [])
     if names:
         weights[:2] = weights[0] * scale, weights[1] * scale + shift
     if len(x.shape) == 1:
@@ -36,17 +43,22 @@ def _batch_normalization(node, graph):
     else:
         tensor = graph.arranged(node, x, channels_first)
         positions = channels_first(tensor.shape[1:])
-    y = graph.call_with_weights(
-        node,
-        layers.BatchNormalization,
-        tensor,
-        weights,
-        [*node.inputs[1:], *names],
-        order,
-        momentum=node.get("momentum", 0.9, float),
-        epsilon=node.get("epsilon", 1e-5, float),
-    )
-    graph.give(last, Value(y, positions))
+    options = {"momentum": node.get("momentum", 0.9, float), "epsilon": node.get("epsilon", 1e-5, float)}
+    constants = [*node.inputs[1:], *names]
+    y = graph.call_with_weights(node, layers.BatchNormalization, tensor, weights, constants, order, **options)
+    if x is not place:
+        positions = positions[None]
+    graph.give(last, placed_like(Value(y, positions), place))
+
+
+def _of_samples(node: FileNode, graph: Importer, x: Value) -> Value:
+    """A value, also of images whose channels are counted with the samples, (1, N · C, H, W): InstanceNorm of PyTorch.
+
+    Numbers for them, repeated for each sample, are those of one sample here.
+    """
+    if (x.batch_axis, x.led, x.folded) == (1, 0, 1) and len(x.shape) > 2 and x.shape[0] == 1:
+        return Value(x.tensor, x.positions[0], x.is_nonnegative)
+    return graph.value(node, 0)
 
 
 def _reordered(vector, order):

@@ -7,6 +7,7 @@ are those of https://onnx.ai/onnx/operators, which says what they mean.
 from minicnn.onnx import (
     activating,
     arithmetic,
+    composed,
     kernels,
     normalizing,
     parts,
@@ -20,6 +21,7 @@ from minicnn.onnx import (
 __all__ = [
     "activating",
     "arithmetic",
+    "composed",
     "kernels",
     "normalizing",
     "parts",

@@ -22,7 +22,9 @@ from minicnn.onnx.arguments import (
 from minicnn.onnx.constants import LARGEST, constant_tensor, operands
 from minicnn.onnx.padding import MAX_RUNS, padded, reshaped, split_shape, take
 from minicnn.onnx.pooling import give_border, give_stack, model_axis
-from minicnn.onnx.values import Value
+from minicnn.onnx.reshaping import shape_in_file
+from minicnn.onnx.resizing import give_pixels
+from minicnn.onnx.values import Value, placed_like
 from minicnn.parameters import weights_from_file
 
 MOST_SHIFT = 16.0  # by which numbers may be moved for a while: they lose digits
@@ -30,13 +32,13 @@ MOST_SHIFT = 16.0  # by which numbers may be moved for a while: they lose digits
 
 @operator("Slice")
 def _slice(node, graph):
-    x = graph.value(node, 0, any_batch_axis=True)
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
     if graph.opset < 10:
         starts, ends, axes = (node.get(name, None, list) for name in ("starts", "ends", "axes"))
         steps = None
     else:
         starts, ends, axes, steps = (integers(node, graph.constant(node, n)) for n in range(1, 5))
-    rank = len(x.shape) + 1
+    rank = x.rank
     axes = [checked_axis(node, axis, rank) for axis in (range(len(starts or ())) if axes is None else axes)]
     steps = steps or [1] * len(axes)
     if not starts or not len(starts) == len(ends or ()) == len(axes) == len(steps) or 0 in steps:
@@ -49,7 +51,7 @@ def _slice(node, graph):
         end = None if step < 0 and end <= -(2**31) else end
         own = x.sample_axis(axis)
         part = _taken(node, graph, x, own + 1, range(x.shape[own])[start:end:step])
-        x = replace(part, batch_axis=x.batch_axis)
+        x = placed_like(part, x)
     graph.give(node, x)
 
 
@@ -73,8 +75,8 @@ def _taken(node, graph, x, axis, indices):
 
 @operator("Split")
 def _split(node, graph):
-    x, count = graph.value(node, 0, any_batch_axis=True), len(node.outputs)
-    axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1)
+    x, count = graph.value(node, 0, any_batch_axis=True, may_be_folded=True), len(node.outputs)
+    axis = checked_axis(node, node.get("axis", 0), x.rank)
     if axis == x.batch_axis:
         raise node.error(f"samples stay apart: the batch axis, axis={axis}, is not cut")
     size = x.shape[x.sample_axis(axis)]
@@ -90,7 +92,7 @@ def _split(node, graph):
     for number, length in enumerate(sizes):
         if node.outputs[number]:
             part = _taken(node, graph, x, x.sample_axis(axis) + 1, list(range(start, start + length)))
-            graph.give(node, replace(part, batch_axis=x.batch_axis), number)
+            graph.give(node, placed_like(part, x), number)
         start += length
 
 
@@ -104,20 +106,25 @@ def _gather(node, graph):
     if node.operator == "Gather" and x.rank == 1 and x.folded:
         _samples_again(node, graph, x, indices)
         return
-    x = graph.value(node, 0, any_batch_axis=True)
-    axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1) if node.operator == "Gather" else 0
+    axis = checked_axis(node, node.get("axis", 0), x.rank) if node.operator == "Gather" else 0
     if axis == x.batch_axis or indices.dtype.kind != "i" or indices.size == 0:
         raise node.error("it takes a list of rows, columns or channels, not of samples")
     if node.operator == "GatherND":
+        x = graph.value(node, 0, any_batch_axis=True)
+        if node.get("batch_dims", 0) == 0 and x.batch_axis == 2 and give_pixels(node, graph, x, indices):
+            return
         if node.get("batch_dims", 0) or indices.shape != (indices.size, 1):
-            raise node.error(f"it takes a list along one axis. Received: indices of shape {indices.shape}")
+            raise node.error(
+                "it takes a list along one axis, or the pixels that resizing to the nearest takes: resize with Resize, "
+                f"or before the network. Received: indices of shape {indices.shape}"
+            )
         indices = indices[:, 0]
     own = x.sample_axis(axis)
     places = [checked_axis(node, n, x.shape[own]) for n in indices.ravel().tolist()]
     taken = _taken(node, graph, x, own + 1, places)
     positions = taken.positions.reshape(*x.shape[:own], *indices.shape, *x.shape[own + 1 :])
     batch_axis = x.batch_axis + (indices.ndim - 1 if axis < x.batch_axis else 0)
-    graph.give(node, Value(taken.tensor, positions, x.is_nonnegative, batch_axis=batch_axis))
+    graph.give(node, replace(x, tensor=taken.tensor, positions=positions, batch_axis=batch_axis))
 
 
 def _samples_again(node, graph, x, indices):
@@ -179,17 +186,18 @@ def _concat(node, graph):
 @operator("Expand", kind=ELEMENTWISE_OPERATORS)
 def _expand(node, graph):
     """Axes of size 1 repeat what they hold."""
-    x = graph.value(node, 0)
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
     shape = integers(node, graph.constant(node, 1))
-    own = [BATCH, *x.shape]
+    own, at = shape_in_file(x), x.batch_axis
     shape = [1] * (len(own) - len(shape)) + shape
-    sizes = list(zip(shape[1:], own[1:], strict=False))
+    sizes = list(zip([*shape[:at], *shape[at + 1 :]], [*own[:at], *own[at + 1 :]], strict=False))
     fits = len(shape) == len(own) and all(n in (1, -1, m) or m == 1 < n for n, m in sizes)
-    if not fits or shape[0] not in (1, -1, BATCH, graph.batch_size):
+    if not fits or shape[at] not in (1, -1, own[at], (graph.batch_size or BATCH) * (own[at] // BATCH)):
         raise node.error(f"it should repeat axes of size 1 of the sample's shape, {x.shape}. Received: {shape}")
     times = [n if m == 1 and n > 1 else 1 for n, m in sizes]
+    times[at:at] = [1] * (x.led + x.folded)
     is_spread = graph.has_open_sizes and _is_spread_by_reader(node, graph, x, times)
-    graph.give(node, x if is_spread else _repeated(node, graph, x, times))
+    graph.give(node, x if is_spread else placed_like(_repeated(node, graph, x, times), x))
 
 
 def _is_spread_by_reader(node, graph, x, times):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -179,9 +180,8 @@ def _reduce(node, graph):
     if node.inputs[0] in graph.stacks:
         _reduce_stack(node, graph, graph.stacks.pop(node.inputs[0]))
         return
-    x = graph.value(node, 0)
-    rank = len(x.shape) + 1
-    axes, keeps = axes_of(node, graph, rank) or [], bool(node.get("keepdims", 1))
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
+    axes, keeps = axes_of(node, graph, x.rank) or [], bool(node.get("keepdims", 1))
     if node.get("noop_with_empty_axes", 0) and not axes:
         if node.operator in OF_EACH:
             raise node.error("it names the axes that it goes over")
@@ -191,10 +191,12 @@ def _reduce(node, graph):
         function, exponent = OF_EACH[node.operator]
         arguments = {} if exponent is None else {"exponent": exponent}
         y = graph.call(node, layers.Elementary, x.tensor, "_each", function=function, **arguments)
-        x = Value(y, x.positions, True)
-    axes = sorted(axes or range(rank))
-    if axes[0] == 0:
-        raise node.error(f"samples stay apart: axis 0 is the batch axis. Received: axes={axes}")
+        x = replace(x, tensor=y, is_nonnegative=True)
+    axes = sorted(axes or range(x.rank))
+    if x.batch_axis in axes:
+        raise node.error(f"samples stay apart: axis {x.batch_axis} is the batch axis. Received: axes={axes}")
+    gone = 0 if keeps else sum(axis < x.batch_axis for axis in axes)
+    axes, rank = [x.sample_axis(axis) + 1 for axis in axes], len(x.shape) + 1
     if len(axes) == rank - 1:  # the order of the numbers does not matter
         tensor, layout, own = x.tensor, same_order, list(range(1, len(x.tensor.shape)))
     else:
@@ -204,12 +206,11 @@ def _reduce(node, graph):
         raise node.error(f"the axes lie side by side in the model, whose channels are last. Received: axes={axes}")
     y = _pooled_axes(node, graph, tensor, own)
     shape = [1 if axis in own else n for axis, n in enumerate(tensor.shape[1:], 1)]
-    is_all = len(axes) == rank - 1
-    y = reshaped(node, graph, y, (1,) * (rank - 1) if is_all else shape, "_shaped")
+    y = reshaped(node, graph, y, (1,) * (rank - 1) if len(axes) == rank - 1 else shape, "_shaped")
     positions = layout(y.shape[1:])
     if not keeps:
         positions = positions.squeeze(tuple(axis - 1 for axis in axes))
-    graph.give(node, Value(y, positions, x.is_nonnegative))
+    graph.give(node, replace(x, tensor=y, positions=positions, batch_axis=x.batch_axis - gone, is_whole=False))
 
 
 def give_stack(node: FileNode, graph: Importer) -> bool:

@@ -188,7 +188,8 @@ def read_graph(path: FilePath) -> FileGraph:
         batch_sizes.add(batch)
     if not inputs or len(batch_sizes) != 1:
         raise FileFormatError(
-            f"a graph has one or more inputs with the same number of samples. Received: {list(inputs)}"
+            "a graph has one or more inputs with the same number of samples; arrays that the exporter made inputs of "
+            f"(tf2onnx those of Keras's Normalization) are to be initializers. Received: {_counted(graph, inputs)}"
         )
     nodes = [
         part
@@ -308,6 +309,12 @@ def _input_shape(value, readers, constants):
     names = [dim.dim_param or f"axis {axis}" for axis, dim in enumerate(dims)]
     shape = [name if n is None else n for n, name in zip(shape, names[1:], strict=True)]
     return batch if batch and batch > 0 else None, tuple(shape)
+
+
+def _counted(graph, inputs):
+    """The inputs of a graph, and the sizes that each has, by name."""
+    dims = {value.name: value.type.tensor_type.shape.dim for value in graph.input if value.name in inputs}
+    return {name: [dim.dim_value or dim.dim_param or "?" for dim in found] for name, found in dims.items()}
 
 
 def _type_name(kind):

@@ -45,7 +45,8 @@ COMPUTING_OPERATORS = {
 
 @operator("Identity", kind=ELEMENTWISE_OPERATORS)
 def _identity(node, graph):
-    graph.give(node, graph.constant(node, 0) if graph.is_constant(node, 0) else graph.value(node, 0))
+    is_known = graph.is_constant(node, 0)
+    graph.give(node, graph.constant(node, 0) if is_known else graph.value(node, 0, True, may_be_folded=True))
 
 
 @operator("If")
@@ -161,10 +162,11 @@ def _transpose(node, graph):
 @operator("Squeeze", "Unsqueeze")
 def _squeeze(node, graph):
     is_constant = graph.is_constant(node, 0)
-    x = graph.constant(node, 0) if is_constant else graph.value(node, 0, any_batch_axis=True)
+    x = graph.constant(node, 0) if is_constant else graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
     shape = list(x.shape)
     if not is_constant:
-        shape.insert(x.batch_axis, None)
+        counted = slice(x.batch_axis, x.batch_axis + x.led + x.folded)
+        shape[counted] = [None]
     squeezes = node.operator == "Squeeze"
     given = arguments.axes_of(node, graph, len(shape), grows=not squeezes)
     if given is None and squeezes:
@@ -182,8 +184,8 @@ def _squeeze(node, graph):
         graph.give(node, x.reshape(shape))
     else:
         batch_axis = shape.index(None)
-        positions = x.positions.reshape([n for n in shape if n is not None])
-        graph.give(node, Value(x.tensor, positions, x.is_nonnegative, batch_axis=batch_axis))
+        shape[batch_axis : batch_axis + 1] = x.shape[counted]
+        graph.give(node, replace(x, positions=x.positions.reshape(shape), batch_axis=batch_axis))
 
 
 # ---------------------------------------------------------------------------- constants, and arrays that hold a shape

@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.layers.placed_resizing import COORDINATES, COORDINATES_NEAREST, ROUNDINGS
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, checked_axis, integers, operator
+from minicnn.onnx.values import Value, channels_first
 from minicnn.resampling import taps_between
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def _resize(node, graph):
     cubic["exclude_outside"] = bool(node.get("exclude_outside", 0))
     node.get("extrapolation_value", 0.0, float)
     is_known = where in (*COORDINATES, COORDINATES_NEAREST) and rounding in ROUNDINGS
-    if method is None or not is_known or node.get("antialias", 0) or (cubic["exclude_outside"] and mode == "linear"):
+    _check_antialias(node, f"mode={mode!r}, {old} → {new}")
+    if method is None or not is_known or (cubic["exclude_outside"] and mode == "linear"):
         raise node.error(f"no layer finds pixels in this way. Received: mode={mode!r}, {where!r}, {old} → {new}")
     keras = {"interpolation": method, "height": new[0], "width": new[1]}
     placed = keras | {"coordinates": where, "rounding": rounding, "factors": factors}
@@ -56,6 +58,45 @@ def _resize(node, graph):
     elif y is None:
         y = graph.call(node, layers.Resizing, x, **keras)
     graph.give_images(node, y, graph.value(node, 0).is_nonnegative and method != "bicubic")
+
+
+def _check_antialias(node, received):
+    if node.get("antialias", 0):
+        raise node.error(
+            "antialias=1 takes means of many pixels, which no layer does: write the file with antialias=False, or make "
+            f"images smaller before the network. Received: {received}"
+        )
+
+
+NEAREST = {"round_prefer_ceil": 1, "floor": 0}
+"""How PyTorch takes nearest pixels, "nearest-exact" and "nearest" → what is added to twice the place."""
+
+
+def give_pixels(node: FileNode, graph: Importer, x: Value, indices: np.ndarray) -> bool:
+    """Whether GatherND of (H, W, N, C) takes the nearest pixels; if so, its output is given."""
+    if len(x.shape) != 3 or indices.ndim != 3 or indices.shape[2] != 2 or x.led or x.folded or graph.has_open_sizes:
+        return False
+    images = graph.arranged(node, Value(x.tensor, np.moveaxis(x.positions, 2, 0)), channels_first)  # (N, H, W, C)
+    old, new = images.shape[1:3], indices.shape[:2]
+    places = {
+        rounding: [(2 * np.arange(n) + more) * size // (2 * n) for n, size in zip(new, old, strict=True)]
+        for rounding, more in NEAREST.items()
+    }
+    grids = {rounding: np.stack(np.meshgrid(*each, indexing="ij"), -1) for rounding, each in places.items()}
+    rounding = next((name for name, grid in grids.items() if np.array_equal(grid, indices)), None)
+    if rounding is None:
+        return False
+    graph.check_size(node, (*new, images.shape[3]))
+    options = {"interpolation": "nearest", "height": new[0], "width": new[1], "rounding": rounding}
+    if all(n % size == 0 for n, size in zip(new, old, strict=True)):
+        size = tuple(n // size for n, size in zip(new, old, strict=True))
+        y = graph.call(node, layers.UpSampling2D, images, size=size)
+    else:
+        where = "half_pixel" if rounding == "round_prefer_ceil" else "asymmetric"
+        y = graph.call(node, layers.PlacedResizing, images, coordinates=where, **options)
+    positions = np.moveaxis(channels_first(y.shape[1:]), 0, 2)  # (H, W, C)
+    graph.give(node, Value(y, positions, x.is_nonnegative, batch_axis=2))
+    return True
 
 
 def _upsamples(placed: layers.PlacedResizing, factors: Sequence[float], method: str) -> bool:

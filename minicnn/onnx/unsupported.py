@@ -12,6 +12,26 @@ from minicnn.onnx.reader import FileNode
 RECURRENT = {"GRU", "LSTM", "RNN"}
 SUBGRAPHS = {"Loop", "Scan"}
 INTEGER = {"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
+BEHIND = "cut the file before it (onnx.utils.extract_model), and compute that from the model's outputs"
+BEFORE = "compute that before the network, and give the network what comes out"
+ADVICE = {
+    **dict.fromkeys(("NonMaxSuppression", "NonZero", "RoiAlign", "MaxRoiPool", "TopK", "Unique", "Compress"), BEHIND),
+    **dict.fromkeys(("DFT", "STFT", "MelWeightMatrix", "ImageDecoder", "StringNormalizer", "TfIdfVectorizer"), BEFORE),
+    "AffineGrid": f"no layer moves pixels to computed places; {BEFORE}",
+    "Col2Im": "no layer puts columns together: write Fold as a transposed convolution (ConvTranspose)",
+    "CumSum": "no layer sums up along an axis: write it as a product with a triangular matrix (MatMul)",
+    "GridSample": f"no layer takes pixels from computed places; {BEFORE}, or resize with Resize",
+    "MaxUnpool": "no layer puts numbers back where a maximum was: train the network with Resize or ConvTranspose there",
+    **dict.fromkeys(
+        ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
+        "networks that draw numbers are written in evaluation mode, or take the numbers as an input",
+    ),
+    **dict.fromkeys(
+        ("ScatterElements", "ScatterND"),
+        "no layer writes into a tensor: write assignments to parts (y[:, a:b] = x) as torch.cat of the parts",
+    ),
+}
+"""What can be done instead."""
 
 
 def check_operators(nodes: Iterable[FileNode]) -> None:
@@ -32,4 +52,6 @@ def unknown(node: FileNode) -> FileFormatError:
             "it computes in integers of 8 bits, and layers compute in floating point: write the file before "
             "that, or with QuantizeLinear and DequantizeLinear around operators of floating point (QDQ)"
         )
+    if node.operator in ADVICE:
+        return node.error(f"this operator is not supported: {ADVICE[node.operator]}")
     return node.error(f"this operator is not supported. Supported: {', '.join(sorted(OPERATORS))}")

@@ -296,3 +296,33 @@ def test_files_ask_a_from_config_of_ones_own(tmp_path):
     loaded = keras.models.load_model(path)
     assert type(loaded) is WithPart and (loaded.units, loaded.part.name) == (3, "last")
     np.testing.assert_array_equal(loaded(X), made)
+
+
+class Conditional(keras.Model):
+    """Whose call decides by numbers, and gives no graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = L.Dense(3), L.Dense(2)
+
+    def call(self, x):
+        several = x if isinstance(x, list) else [x]
+        h = sum(self.first(each) for each in several)
+        return self.last(h * 2 if float(tf.reduce_sum(h)) > 1e9 else h)
+
+
+@pytest.mark.parametrize("shape", [(None, 4), [(None, 4), (None, 4)]], ids=str)
+def test_a_model_without_a_graph_is_built_by_a_shape(shape):
+    model = Conditional()
+    assert model.built is False
+    model.build(shape)
+    assert model.built is True and [w.shape for w in model.weights] == [(4, 3), (3,), (3, 2), (2,)]
+    before = model.get_weights()
+    model.build(shape)
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    called = Conditional()
+    called(X)
+    assert called.built is True
+    with pytest.raises(ValueError, match="a size that is known only when data comes"):
+        Conditional().build((None, None))

@@ -3,6 +3,8 @@
 Expected numbers are computed by NumPy alone.
 """
 
+import json
+
 import numpy as np
 import pytest
 
@@ -326,3 +328,28 @@ def test_a_model_without_a_graph_is_built_by_a_shape(shape):
     assert called.built is True
     with pytest.raises(ValueError, match="a size that is known only when data comes"):
         Conditional().build((None, None))
+
+
+class OfTwo(L.Layer):
+    def call(self, a, b):
+        return a - 2 * b
+
+
+class OfList(L.Layer):
+    def call(self, several):
+        return several[0] - 2 * several[1]
+
+
+@pytest.mark.parametrize(("cls", "count"), [(OfTwo, 2), (OfList, 1)])
+def test_calls_of_several_inputs_are_in_files_as_keras_makes_them(cls, count, tmp_path):
+    """``layer(a, b)`` is not ``layer([a, b])`` there, and could not be read."""
+    a, b = keras.Input((4,)), keras.Input((4,))
+    model = keras.Model([a, b], (cls()(a, b) if count == 2 else cls()([a, b])))
+    (call,) = json.loads(model.to_json())["config"]["layers"][-1]["inbound_nodes"]
+    tensors = call["args"] if count == 2 else call["args"][0]
+    assert len(call["args"]) == count
+    assert [tensor["class_name"] for tensor in tensors] == ["__keras_tensor__"] * 2
+    for ending in (".keras", ".h5", ".safetensors"):
+        model.save(path := tmp_path / f"m{ending}")
+        loaded = keras.models.load_model(path, custom_objects={cls.__name__: cls})
+        np.testing.assert_allclose(loaded.predict([X, X + 1], verbose=0), X - 2 * (X + 1), rtol=1e-5, atol=1e-5)

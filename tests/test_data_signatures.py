@@ -1,5 +1,8 @@
 """What data sets are told of their elements, and what they share with ``tf.data``, against values from TensorFlow."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 
 from minicnn.data import Dataset, TensorSpec, experimental
 from minicnn.data.dataset import UNKNOWN_CARDINALITY
-from minicnn.errors import DataError
+from minicnn.errors import DataError, FileFormatError
 from minicnn.keras import tensorflow as tf
 
 
@@ -148,3 +151,28 @@ def test_transformations_for_apply(tmp_path):
     assert list(map(int, experimental.load(tmp_path / "kept"))) == everything
     assert int(experimental.get_single_element(numbers.take(1))) == 0
     assert len(list(experimental.RandomDataset(3).take(2))) == 2
+
+
+def test_bytes_are_kept_in_files(tmp_path):
+    """With zeros at their ends, as records have them, which NumPy's arrays of bytes lose."""
+    records, names = [b"a\0\0", b"", b"bc\0d"], np.array([["x"], ["yz"], [""]])
+    kept = Dataset.from_tensor_slices({"record": records, "name": names})
+    for dataset in (kept, kept.batch(2)):
+        dataset.save(tmp_path)
+        loaded = Dataset.load(tmp_path)
+        for _ in range(2):
+            elements = list(loaded)
+            assert [e["record"].tolist() for e in elements] == [e["record"].tolist() for e in dataset]
+            assert [e["name"].tolist() for e in elements] == [e["name"].tolist() for e in dataset]
+    assert [e["record"].tolist() for e in kept.batch(2)] == [records[:2], records[2:]]
+
+
+def test_what_is_said_to_be_bytes_is_read_as_bytes_alone(tmp_path):
+    Dataset.from_tensor_slices([b"a"]).save(tmp_path)
+    numbers = io.BytesIO()
+    np.save(numbers, np.array(1 << 40))
+    with zipfile.ZipFile(tmp_path / "elements.zip", "w") as file:
+        file.writestr("structure.json", '{"structure": 0, "count": 1}')
+        file.writestr("0/0.bytes.npy", numbers.getvalue())
+    with pytest.raises(FileFormatError, match=r"0/0.bytes.npy holds bytes. Received: an array of int64"):
+        list(Dataset.load(tmp_path))

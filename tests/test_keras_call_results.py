@@ -3,6 +3,8 @@
 Expected numbers are computed by NumPy alone.
 """
 
+import json
+
 import numpy as np
 import pytest
 
@@ -296,3 +298,58 @@ def test_files_ask_a_from_config_of_ones_own(tmp_path):
     loaded = keras.models.load_model(path)
     assert type(loaded) is WithPart and (loaded.units, loaded.part.name) == (3, "last")
     np.testing.assert_array_equal(loaded(X), made)
+
+
+class Conditional(keras.Model):
+    """Whose call decides by numbers, and gives no graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = L.Dense(3), L.Dense(2)
+
+    def call(self, x):
+        several = x if isinstance(x, list) else [x]
+        h = sum(self.first(each) for each in several)
+        return self.last(h * 2 if float(tf.reduce_sum(h)) > 1e9 else h)
+
+
+@pytest.mark.parametrize("shape", [(None, 4), [(None, 4), (None, 4)]], ids=str)
+def test_a_model_without_a_graph_is_built_by_a_shape(shape):
+    model = Conditional()
+    assert model.built is False
+    model.build(shape)
+    assert model.built is True and [w.shape for w in model.weights] == [(4, 3), (3,), (3, 2), (2,)]
+    before = model.get_weights()
+    model.build(shape)
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    called = Conditional()
+    called(X)
+    assert called.built is True
+    with pytest.raises(ValueError, match="a size that is known only when data comes"):
+        Conditional().build((None, None))
+
+
+class OfTwo(L.Layer):
+    def call(self, a, b):
+        return a - 2 * b
+
+
+class OfList(L.Layer):
+    def call(self, several):
+        return several[0] - 2 * several[1]
+
+
+@pytest.mark.parametrize(("cls", "count"), [(OfTwo, 2), (OfList, 1)])
+def test_calls_of_several_inputs_are_in_files_as_keras_makes_them(cls, count, tmp_path):
+    """``layer(a, b)`` is not ``layer([a, b])`` there, and could not be read."""
+    a, b = keras.Input((4,)), keras.Input((4,))
+    model = keras.Model([a, b], (cls()(a, b) if count == 2 else cls()([a, b])))
+    (call,) = json.loads(model.to_json())["config"]["layers"][-1]["inbound_nodes"]
+    tensors = call["args"] if count == 2 else call["args"][0]
+    assert len(call["args"]) == count
+    assert [tensor["class_name"] for tensor in tensors] == ["__keras_tensor__"] * 2
+    for ending in (".keras", ".h5", ".safetensors"):
+        model.save(path := tmp_path / f"m{ending}")
+        loaded = keras.models.load_model(path, custom_objects={cls.__name__: cls})
+        np.testing.assert_allclose(loaded.predict([X, X + 1], verbose=0), X - 2 * (X + 1), rtol=1e-5, atol=1e-5)

@@ -376,3 +376,17 @@ def test_keras_h5_files_have_a_layer_s_weights_by_its_attributes(cls, names, end
     model.load_weights(path)
     for weight, array in zip(weights, arrays, strict=True):
         np.testing.assert_array_equal(weight.numpy(), array)
+
+
+@pytest.mark.parametrize("copied", [keras.models.clone_model, copy.deepcopy], ids=["clone", "deepcopy"])
+def test_weights_are_set_in_a_copy_as_they_are_got(copied):
+    """Weights of equal shapes changed places in the clone of a model with a layer of layers, in silence."""
+    x = keras.Input((3,))
+    model = keras.Model(x, Backwards(name="block")(x))
+    q, qb, p, pb = arrays = [np.cos(np.arange(9.0) * n).reshape(3, 3)[: 3 - n % 2 * 2].squeeze() for n in (2, 3, 4, 5)]
+    for each in (model, clone := copied(model)):
+        each.set_weights(arrays)
+        np.testing.assert_allclose(each.predict(X, verbose=0), (X @ p + pb) @ q + qb, rtol=1e-5, atol=1e-5)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_array_equal(clone.predict(X, verbose=0), model.predict(X, verbose=0))
+    assert [w.path.rpartition("/")[2] for w in clone.trainable_weights] == ["kernel", "bias"] * 2

@@ -70,6 +70,12 @@ def test_pixels_from_outside_are_the_constant_alone():
 def test_images_of_whole_numbers_stay_that():
     turned = ImageDataGenerator().apply_transform(np.arange(25, dtype="uint8").reshape(5, 5, 1), {"theta": 30})
     assert turned.dtype == np.uint8
+    halves = np.array([[[-4], [-1], [0], [1], [4]]], "int32")
+    between = keras_image.apply_affine_transform(halves, tx=0.5, row_axis=0, col_axis=1, channel_axis=2)
+    assert between.ravel().tolist() == [-3, -1, 1, 3, 4]  # of -2.5, -0.5, 0.5, 2.5: as SciPy rounds
+    generator, change = ImageDataGenerator(), {"channel_shift_intensity": 2.75}
+    shifted = generator.apply_transform(np.array([[[1], [9]]], "uint8"), change)
+    assert shifted.ravel().tolist() == [3.75, 9]
     assert turned[..., 0].tolist()[::2] == [[1, 2, 4, 8, 10], [5, 9, 12, 15, 19], [14, 16, 20, 22, 23]]
 
 
@@ -85,6 +91,11 @@ def test_ranges_in_any_order():
     for name, limits in {"zx": (0.8, 1.2), "brightness": (0.5, 1.5), "tx": (-20, 20)}.items():
         values = [each[name] for each in drawn]
         assert limits[0] <= min(values) < np.mean(limits) < max(values) <= limits[1]
+    shifts = {
+        ImageDataGenerator(width_shift_range=np.int64(3))._drawn((9, 9, 1), np.random.default_rng(i))["tx"]
+        for i in range(50)
+    }
+    assert shifts == {-2, -1, 0, 1, 2}
     with pytest.raises(ValueError, match=r"brightness_range is a pair .* Received: 1.0"):
         ImageDataGenerator(brightness_range=1.0)
     with pytest.raises(ValueError, match="`interpolation_order` must be one of 0, 1"):
@@ -144,6 +155,8 @@ def test_classes_are_those_of_the_files_that_are_there(folder):
     with pytest.warns(UserWarning, match="2 of the table's 10 files do not exist, or are no pictures"):
         flow = ImageDataGenerator().flow_from_dataframe(table, folder, **OPTIONS)
     assert flow.class_indices == {"cat": 0, "dog": 1} and flow.classes.tolist() == [0] * 5 + [1] * 3
+    told = ImageDataGenerator().flow_from_dataframe(_table(), folder, classes=np.array(["dog", "cat"]), **OPTIONS)
+    assert told.class_indices == {"dog": 0, "cat": 1}
     assert _numbers(flow) == list(range(8))
 
 
@@ -278,7 +291,34 @@ def test_animations_are_several_pictures():
     assert tf.io.extract_jpeg_shape(_file(COLOURS, "JPEG")).tolist() == [1, 3, 3]
 
 
+def test_transparent_pixels_of_animations_are_those_before_or_black():
+    frames = [
+        Image.fromarray(np.array([[0, 1, 2]], "uint8"), "P"),
+        Image.fromarray(np.array([[2, 2, 1]], "uint8"), "P"),
+    ]
+    for frame in frames:
+        frame.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    into = BytesIO()
+    frames[0].save(into, "GIF", save_all=True, append_images=frames[1:], transparency=2, disposal=2)
+    red, green, black = [255, 0, 0], [0, 255, 0], [0, 0, 0]
+    expected = [[[red, green, black]], [[red, green, green]]]
+    assert tf.io.decode_gif(into.getvalue()).tolist() == expected
+    assert tf.io.decode_image(into.getvalue()).tolist() == expected
+    assert tf.io.decode_image(into.getvalue(), expand_animations=False).tolist() == expected[0]
+
+
+def test_255_is_65535_of_png_files_alone():
+    for kind, white in {"PNG": 65535, "BMP": 65280, "GIF": 65280}.items():
+        file = _file(np.full((1, 1, 3), 255, "uint8"), kind)
+        assert np.unique(tf.io.decode_image(file, dtype=tf.uint16)).tolist() == [white]
+        assert np.unique(tf.io.decode_image(file, dtype=tf.float32)) == 1
+        assert_allclose(np.unique(tf.io.decode_image(file, dtype=tf.float64)), white / 65535)
+
+
+@pytest.mark.filterwarnings("error")
 def test_dtypes_of_images():
+    wide = tf.image.convert_image_dtype(np.array([0, 0.5, 1], "float16"), tf.uint16)  # where TensorFlow gives zeros
+    assert wide.tolist() == [0, 32767, 65535]
     half = tf.image.convert_image_dtype(np.array([200], "uint16"), tf.float16)
     assert_allclose(half, [0.003052], rtol=1e-3)
     whole = tf.image.convert_image_dtype(np.array([0.25, 1.0, 1.5], "float32"), tf.int32, saturate=True)

@@ -310,3 +310,8 @@ def test_arguments_by_their_places():
 
 def test_what_is_empty_holds_zeros():
     assert not ops.empty((50,)).any() and not ops.empty_like(np.ones(50, "float32")).any()
+
+
+def test_places_in_a_list():
+    assert ops.take_along_axis([[1.0, 2.0], [3.0, 4.0]], [[1], [0]], axis=1).tolist() == [[2], [3]]
+    assert ops.take_along_axis(np.array([[1, 2]]), [[1, 1]], 1).tolist() == [[2, 2]]

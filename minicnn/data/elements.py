@@ -39,6 +39,15 @@ class EagerArray(np.ndarray):
         """The shape."""
         return self.shape
 
+    def __eq__(self, other: object) -> Any:
+        """Number by number; texts are compared as bytes, with zeros at their ends, which NumPy's comparison loses."""
+        if self.dtype.kind not in "SUO":
+            return super().__eq__(other)
+        return np.asarray(_bytes_of(self) == _bytes_of(other)).view(EagerArray)
+
+    def __ne__(self, other: object) -> Any:
+        return np.logical_not(self == other) if self.dtype.kind in "SUO" else super().__ne__(other)
+
     def __iadd__(self, other: Any) -> Any:  # as of a tensor: whatever else has this array keeps it
         return self + other
 
@@ -68,6 +77,14 @@ def as_array(value: Any) -> np.ndarray:
             return array
         entries.flat = [text.encode() for text in texts]
     return entries.view(EagerArray)
+
+
+def _bytes_of(value):
+    """Texts, (…), as objects, bytes."""
+    array = as_array(value)
+    entries = np.empty(array.size, object)
+    entries[:] = [each.encode() if isinstance(each, str) else each for each in array.ravel().tolist()]
+    return entries.reshape(array.shape)
 
 
 def lent(array: Any, dtype: DTypeLike = None) -> EagerArray:

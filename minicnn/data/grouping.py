@@ -17,7 +17,7 @@ from minicnn import numpy_archive
 from minicnn import random as seeds
 from minicnn.checks import check_positive_int
 from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY
-from minicnn.data.elements import Element, applied, eager, is_dataset, leaves
+from minicnn.data.elements import EagerArray, Element, applied, eager, is_dataset, leaves
 from minicnn.errors import DataError, FileFormatError
 from minicnn.hints import FilePath
 from minicnn.own_parts import function_of
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _FILE = "elements.zip"
 _STRUCTURE = "structure.json"
+_OF_BYTES = ".bytes"  # in names of arrays of bytes
 _MOST = 1 << 20  # bytes of it
 
 
@@ -240,10 +241,10 @@ class Grouping:
 def _written(file, element, number) -> Any:
     """Write an element's arrays; its structure, in which their places in the file stand for them."""
     for place, leaf in enumerate(leaves(element)):
-        array = np.asarray(leaf)
+        array, ending = np.asarray(leaf), ""
         if array.dtype.kind == "O":
-            raise DataError(f"files hold arrays of numbers and text. Received: an array of {type(array.flat[0])}")
-        with file.open(f"{number}/{place}.npy", "w", force_zip64=True) as part:
+            array, ending = _ended(array), _OF_BYTES
+        with file.open(f"{number}/{place}{ending}.npy", "w", force_zip64=True) as part:
             np.lib.format.write_array(part, array, allow_pickle=False)
     places = itertools.count()
 
@@ -253,6 +254,11 @@ def _written(file, element, number) -> Any:
         return {"tuple": [described(each) for each in part]} if isinstance(part, tuple) else next(places)
 
     return described(element)
+
+
+def _ended(array):
+    """Bytes, the only objects of elements, as NumPy's, each with one more behind it: those lose zeros at the end."""
+    return np.array([each + b"." for each in array.flat], "S").reshape(array.shape)
 
 
 def _described(file) -> tuple[Any, int]:
@@ -283,7 +289,14 @@ def _is_structure(part) -> bool:
 def _read(file, structure, number) -> Element:
     """One element of a file."""
     if isinstance(structure, int):
-        return numpy_archive.read_array(file, f"{number}/{structure}.npy")
+        name = f"{number}/{structure}"
+        if f"{name}{_OF_BYTES}.npy" not in file.NameToInfo:
+            return numpy_archive.read_array(file, f"{name}.npy")
+        ended = numpy_archive.read_array(file, f"{name}{_OF_BYTES}.npy")
+        if ended.dtype.kind != "S":
+            raise FileFormatError(f"{name}{_OF_BYTES}.npy holds bytes. Received: an array of {ended.dtype}")
+        entries = np.array([bytes(each)[:-1] for each in ended.flat], object)
+        return entries.reshape(ended.shape).view(EagerArray)
     if "dict" in structure:
         return {key: _read(file, each, number) for key, each in structure["dict"].items()}
     return tuple(_read(file, each, number) for each in structure["tuple"])

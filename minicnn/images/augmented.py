@@ -325,10 +325,12 @@ class ImageDataGenerator:
 
         Returns
         -------
-        array like `x`; float32 where its brightness was changed
+        array like `x`; float32 where its brightness was changed, or whole numbers were shifted
         """
         made = self._transformed(one_image(x), [transform_parameters], self.interpolation_order)[0]
-        return made if transform_parameters.get("brightness") is not None else as_dtype_of(np.asarray(x), made)
+        x, shifts = np.asarray(x), bool(transform_parameters.get("channel_shift_intensity"))
+        is_float = transform_parameters.get("brightness") is not None or (shifts and x.dtype.kind in "iu")
+        return made if is_float else as_dtype_of(x, made)
 
     def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
         """The image x (H, W, C), changed at random; without a seed by NumPy's own random numbers, as in Keras."""

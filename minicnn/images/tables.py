@@ -116,8 +116,9 @@ def _classes_in_column(values, y_col, class_mode, classes, keep):
         raise ValueError(f"several classes of a picture need class_mode='categorical'. Received: {class_mode=}")
     found = {v for i in keep for v in lists[i]}
     is_numbers = all(isinstance(v, int | float | np.number) for v in found)
-    order = classes or sorted(found, key=None if is_numbers else str)  # 2 comes before 10
-    names = {str(name): number for number, name in enumerate(dict.fromkeys(map(str, order)))}  # 1 and "1" are one
+    given = [] if classes is None else list(classes)
+    order = given or sorted(found, key=None if is_numbers else str)  # 2 comes before 10
+    names = {name: number for number, name in enumerate(dict.fromkeys(map(str, order)))}  # 1 and "1" are one
     if class_mode == "binary" and len(names) != 2:
         raise ValueError(f"class_mode='binary' is for two classes. Received: {len(names)} in {y_col!r}")
     numbers = [[names[name] for v in of_row if (name := _name(v, names)) in names] for of_row in lists]

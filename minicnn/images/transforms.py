@@ -115,14 +115,15 @@ def _fill_outside(images, entries, cval):
 
 
 def as_dtype_of(x: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """An image of the dtype of `x`, of which it was made; rounded to whole numbers for these.
+    """An image of the dtype of `x`, of which it was made; rounded to whole numbers for these, halves away from 0.
 
     Parameters
     ----------
     x, made : array (H, W, C)
     """
     if x.dtype.kind in "iu":
-        made = np.clip(np.rint(made), np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+        made = np.trunc(made + np.copysign(np.float32(0.5), made))
+        made = np.clip(made, np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
     return made.astype(x.dtype, copy=False)
 
 
@@ -138,7 +139,7 @@ def shift(amount: float | Sequence[float], size: int, generator: np.random.Gener
     """
     if not isinstance(amount, int | float | np.number):
         pixels = generator.choice(np.asarray(amount)) * generator.choice([-1, 1])
-    elif isinstance(amount, int) and amount:
+    elif isinstance(amount, int | np.integer) and amount:
         pixels = generator.integers(1 - abs(amount), abs(amount))
     else:
         pixels = generator.uniform(-abs(amount), abs(amount)) if amount else 0

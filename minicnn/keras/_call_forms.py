@@ -42,6 +42,11 @@ class Form:
         """Whether it says the same, in its options too."""
         return other is not None and repr(self.arguments) == repr(other.arguments)
 
+    @property
+    def takes_apart(self) -> bool:
+        """Whether there are several inputs, and each is an argument."""
+        return len(self.arguments) > 1 and all(isinstance(part, _Place) for part in self.arguments.values())
+
     def filled(self, values: Sequence[Any]) -> dict[str, Any]:
         """The arguments of `call` by name, with `values` in the places of the inputs."""
         return {name: _filled(part, values) for name, part in self.arguments.items()}

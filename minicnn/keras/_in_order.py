@@ -209,8 +209,10 @@ class InOrder(Asked):
     @property
     def weights(self) -> list[Weight]:
         """All weights: layer by layer, each one's trainable ones first; of a class with `call`, by its attributes."""
-        known = super().weights  # type: ignore[misc]
-        if not is_asked(sys._getframe(1)):
+        by_user = is_asked(sys._getframe(1))
+        with answering(by_user=False):  # `_listing` is of the library's order
+            known = super().weights  # type: ignore[misc]
+        if not by_user:
             return known
         if self._listing is None or len(self._listing) != len(known):  # layers may have been added, or built, since
             return weights_listed(self, known)

@@ -177,6 +177,11 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
                 f"Received: {type(self).__name__}.call({', '.join(needed)})"
             )
 
+    @property
+    def takes_inputs_apart(self) -> bool:
+        """Whether its calls are ``layer(a, b)``, which files for Keras say."""
+        return self.has_call and bool(self.nodes) and self._form_for(len(self.nodes[0].inputs)).takes_apart
+
     def _form_for(self, count):
         """The form of calls with so many inputs."""
         return usual_form(self.call, count) if self._form is None else self._form

@@ -13,7 +13,7 @@ from typing import Any
 from minicnn.graph import Node
 from minicnn.layers import Layer
 from minicnn.layers.composed import Composed
-from minicnn.saving.keras.calls import CALL
+from minicnn.saving.keras.calls import APART, CALL
 
 ALONE, OPERATION = "alone", "is_operation"
 """Of a layer's entry in a config; the second says that an operator made the layer, ``x * 2``."""
@@ -22,13 +22,15 @@ ALONE, OPERATION = "alone", "is_operation"
 def as_alone(layer: Layer) -> dict[str, Any]:
     """What the entry of a layer of a graph has for that: nothing, if its class has no such `call`, or one place for it.
 
-    And whether an operator made the layer, and how a layer is called whose inputs have names.
+    And whether an operator made the layer, whether its call takes each input as an argument, and how a layer is called
+    whose inputs have names.
 
     Parameters
     ----------
     layer : Layer
     """
     marks = {ALONE: getattr(layer, "is_alone", False), OPERATION: getattr(layer, "is_operation", False)}
+    marks[APART] = getattr(layer, "takes_inputs_apart", False)
     call = layer.call_options() if isinstance(layer, Composed) else {}
     return {name: True for name, holds in marks.items() if holds} | ({CALL: call} if call else {})
 

@@ -68,6 +68,21 @@ class AtOnce:
                 raise
             return self._tried(args, kwargs, problem)
 
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for inputs of this shape; where `call` gives no graph, it runs on zeros."""
+        if self.runs_at_once and self.weights:  # type: ignore[attr-defined]
+            return
+        try:
+            super().build(input_shape)  # type: ignore[misc]
+        except _UNTRACED as problem:
+            if self.graph is not None or not isinstance(input_shape, list | tuple):
+                raise
+            shapes = input_shape if isinstance(input_shape[0], list | tuple) else [input_shape]
+            if any(None in tuple(shape)[1:] for shape in shapes):
+                raise
+            zeros = [np.zeros((1, *tuple(shape)[1:]), floatx()) for shape in shapes]
+            self._tried([zeros if shapes is input_shape else zeros[0]], {}, problem)
+
     def _tried(self, args, kwargs, problem) -> Any:
         """What `call` gives for arrays; if it fails there too, `problem` is raised, which said so first."""
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from minicnn import saving
 from minicnn.console import say
 from minicnn.graph import Tensor
+from minicnn.keras._own_names import is_of_library
 from minicnn.keras._parts_in_files import attributes_for_files
 from minicnn.keras.tensorflow._checkpoints import Checkpoint
 from minicnn.layers import CenterCrop, Rescaling, Resizing
@@ -107,8 +109,9 @@ class Graphless:
 
     @property
     def built(self) -> bool:
-        """Whether the shapes are known, so that weights exist."""
-        return super().built  # type: ignore[misc]
+        """Whether the shapes are known, so that weights exist; a user is told so of a model without a graph, too."""
+        is_told = not is_of_library(sys._getframe(1)) and self.is_graphless and bool(self.weights)  # type: ignore[attr-defined]
+        return is_told or super().built  # type: ignore[misc]
 
     @built.setter
     def built(self, value: bool) -> None:

@@ -36,7 +36,7 @@ _OF_ARRAYS = (
         "floor_divide",
     ),
     *("full_like", "hstack", "inner", "isclose", "log2", "logaddexp", "meshgrid", "nan_to_num", "quantile"),
-    *("ravel", "roll", "select", "sinh", "take_along_axis", "trace", "tril", "triu", "true_divide"),
+    *("ravel", "roll", "select", "sinh", "trace", "tril", "triu", "true_divide"),
     *("vdot", "vstack"),
 )
 
@@ -106,6 +106,11 @@ def floor_divide(x1: Any, x2: Any) -> Any:
     if _are_integers(x1, x2):
         return np.floor_divide(x1, x2)
     return np.floor(x1 / x2)
+
+
+def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """The numbers in these places along an axis."""
+    return np.take_along_axis(x, np.asarray(indices) if isinstance(indices, list | tuple) else indices, axis)
 
 
 def mod(x1: Any, x2: Any) -> Any:
@@ -349,7 +354,7 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
     return Recorded(made, [(values, lambda g: g[place])]) if isinstance(values, Recorded) else made
 
 
-_BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take, tensordot)
+_BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take, take_along_axis, tensordot)
 FURTHER: dict[str, Callable[..., Any]] = {
     name: _operations.by_place(
         of_tensors_too(in_kerass_dtype(_operations.in_floats(name, getattr(np, name)), name), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from io import BytesIO
 from typing import Any
 
@@ -35,7 +36,7 @@ def decode_image(
     channels : {0, 1, 3, 4}, default 0
         0 means as many as the picture has: 2 and 4 with transparency.
     dtype : {"uint8", "uint16", "float32", …}
-        Floats lie from 0 to 1.
+        Floats lie from 0 to 1, those of other kinds than float32 up to 256 / 257 where the file is no PNG, as there.
     expand_animations : bool, default True
         Whether GIF and WebP give all their pictures, (N, H, W, C), also if there is one, rather than the first.
     """
@@ -43,18 +44,34 @@ def decode_image(
 
     def pixels(image: Any) -> np.ndarray:
         if not expand_animations or image.format not in ("GIF", "WEBP"):
-            return _frame(image, channels)
-        frames = []
+            return _frame(_opaque(image, None), channels)
+        frames, own = [], None
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
-            frames.append(_frame(image, channels))
+            own = _opaque(image, own)
+            frames.append(_frame(own, channels))
         return np.stack(frames)  # (N, H, W, C)
 
     contents = as_bytes(contents)
     made, dtype = decoded(BytesIO(contents), pixels), np.dtype(dtype)
     if dtype == np.uint16 and made.dtype == np.uint8 and contents[:4] == b"\x89PNG" and contents[24] == 16:
         raise DataError("colours of 16 bits are read as 8: dtype=tf.uint8. Received: a PNG file of such, dtype=uint16")
-    return _of_range(made, dtype).view(EagerArray)
+    if dtype.name in ("uint8", "uint16", "float32"):
+        return _of_range(made, dtype, contents[:4] == b"\x89PNG").view(EagerArray)
+    deep = _of_range(made, np.dtype(np.uint16), contents[:4] == b"\x89PNG")
+    if dtype.kind == "f":
+        return _of_range(deep, np.dtype(np.float32), True).astype(dtype).view(EagerArray)
+    return import_module("minicnn.keras.tensorflow.image").convert_image_dtype(deep, dtype)
+
+
+def _opaque(image, before):
+    """A picture; of a GIF file in colours, with those of the picture before it, or black, where it is transparent."""
+    if image.format != "GIF":
+        return image
+    made = pillow().new("RGB", image.size) if before is None else before.copy()
+    own = image.convert("RGBA")
+    made.paste(own.convert("RGB"), mask=own.getchannel("A"))
+    return made
 
 
 def _frame(image, channels):
@@ -74,12 +91,12 @@ def _frame(image, channels):
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def _of_range(pixels, dtype):
-    """Whole numbers of 8 or 16 bits as a dtype's, or as floats from 0 to 1."""
+def _of_range(pixels, dtype, is_png):
+    """Whole numbers of 8 or 16 bits as those of a dtype, or as floats from 0 to 1; 255 is 65535 of PNG files alone."""
     if dtype.kind == "f":
         return (pixels / np.float32(np.iinfo(pixels.dtype).max)).astype(dtype)
     if dtype.itemsize > pixels.dtype.itemsize:
-        return pixels.astype(dtype) * dtype.type(257)
+        return pixels.astype(dtype) * dtype.type(257 if is_png else 256)
     return pixels if dtype.itemsize == pixels.dtype.itemsize else (pixels >> 8).astype(dtype)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from types import MappingProxyType
@@ -104,7 +105,7 @@ def as_tensor(value: Any, dtype: Any = None) -> Any:
     if type(value) is np.ndarray:
         made = np.array(value, dtype)  # tensors never change
     else:
-        made = as_array(value) if dtype is None else np.asarray(value, dtype)
+        made = as_array(value) if dtype is None or np.dtype(dtype).kind in "SU" else np.asarray(value, dtype)
     if dtype is None and not hasattr(value, "dtype"):
         parts = value if isinstance(value, list | tuple) else ()
         if not any(hasattr(part, "dtype") for part in parts):
@@ -175,6 +176,26 @@ def _in_own_dtype(name: str) -> Callable[..., Any]:
 
 
 globals().update({name: _in_own_dtype(name) for name in _OF_NUMBERS})
+
+
+def _of_texts(name: str, compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """``tf.equal`` and ``tf.not_equal``, of texts too, which are bytes there."""
+    function = globals()[name]
+
+    @wraps(function)
+    def call(x: Any, y: Any, name: str | None = None) -> Any:
+        return compare(as_tensor(x), as_tensor(y)) if _is_text(x) or _is_text(y) else function(x, y)
+
+    return call
+
+
+def _is_text(value):
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    return isinstance(value, str | bytes) or (isinstance(value, np.ndarray) and value.dtype.kind in "SUO")
+
+
+globals().update({"equal": _of_texts("equal", operator.eq), "not_equal": _of_texts("not_equal", operator.ne)})
 
 
 def _cumulative(name: str, neutral: float) -> Callable[..., Any]:

@@ -159,6 +159,8 @@ def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
         return of_tensorflow(pixels.astype(dtype) * dtype.type(1 / np.iinfo(pixels.dtype).max))
     if pixels.dtype.kind == "f" and dtype.kind in "iu":
         least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+        if most > float(np.finfo(pixels.dtype).max):  # of float16
+            pixels = pixels.astype(np.float32)
         largest = pixels.dtype.type(most)
         if int(largest) > most:  # floats have no 2 ** 31 - 1, and 2 ** 31 is no int32
             largest = np.nextafter(largest, pixels.dtype.type(0))

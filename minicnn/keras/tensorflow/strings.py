@@ -20,26 +20,24 @@ __all__ += ["format", "reduce_join", "substr", "upper"]
 as_string = TOP["as_string"]
 
 
-def _text(value):
-    array = np.asarray(value)
-    if array.dtype == object:
-        array = np.vectorize(lambda each: each.decode() if isinstance(each, bytes) else str(each), otypes=[str])(array)
-    return np.strings.decode(array, "utf-8") if array.dtype.kind == "S" else array.astype(str)
+_CODE = "utf-8", "surrogateescape"  # what is no text keeps its bytes
 
 
 def _strings(value):
     """(the texts one by one, with zeros at their ends, which NumPy's arrays of text lose; the shape)."""
     array = as_array(value)
-    entries = [value] if isinstance(value, str) else array.ravel().tolist()
-    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
-        entries = list(value)
-    return [each.decode() if isinstance(each, bytes) else str(each) for each in entries], array.shape
+    return [
+        each.decode(*_CODE) if isinstance(each, bytes) else str(each) for each in array.ravel().tolist()
+    ], array.shape
 
 
 def _array_of(texts, shape):
-    """Texts as an array, of bytes where there are zeros at an end."""
-    ends = any(text.endswith("\0") for text in texts)
-    made = np.array([text.encode() for text in texts], object) if ends else np.asarray(texts, str)
+    """Texts as an array, of bytes where there are zeros at an end, or what is no text."""
+    try:
+        is_text = not any(text.endswith("\0") or text.encode() is None for text in texts)
+    except UnicodeEncodeError:
+        is_text = False
+    made = np.asarray(texts, str) if is_text else np.array([text.encode(*_CODE) for text in texts], object)
     return made.reshape(shape).view(EagerArray)
 
 
@@ -57,11 +55,12 @@ def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: str | No
     ValueError
         For several texts, whose parts may differ in number.
     """
-    array = _text(input)
-    if array.ndim:
-        raise ValueError(f"tf.strings.split takes one text; map splits each. Received: shape {array.shape}")
-    separator = None if sep is None else str(_text(sep))
-    return np.asarray(str(array).split(separator or None, maxsplit)).view(EagerArray)
+    texts, shape = _strings(input)
+    if shape:
+        raise ValueError(f"tf.strings.split takes one text; map splits each. Received: shape {shape}")
+    separator = None if sep is None else _strings(sep)[0][0]
+    parts = texts[0].split(separator or None, maxsplit)
+    return _array_of(parts, (len(parts),))
 
 
 def join(inputs: Any, separator: str = "", name: str | None = None) -> EagerArray:
@@ -90,25 +89,23 @@ def to_number(input: Any, out_type: Any = "float32", name: str | None = None) ->
 def substr(input: Any, pos: Any, len: Any, unit: str = "BYTE", name: str | None = None) -> EagerArray:
     """`len` bytes, or with "UTF8_CHAR" letters, of each text from `pos` on, which counts from the end if negative."""
     check_choice("unit", unit, ("BYTE", "UTF8_CHAR"))
-    parts = np.broadcast_arrays(_text(input), pos, len)
+    texts, shape = _strings(input)
+    parts = np.broadcast_arrays(np.array(texts, object).reshape(shape), pos, len)
     rows = zip(*(part.ravel().tolist() for part in parts), strict=True)
-    cut = [(text.encode() if unit == "BYTE" else text)[first:][:count] for text, first, count in rows]
-    try:
-        made = _text(np.array(cut, object))
-    except UnicodeDecodeError:  # within a letter
-        made = np.array(cut, object)
-    return made.reshape(parts[0].shape).view(EagerArray)
+    cut = [(text.encode(*_CODE) if unit == "BYTE" else text)[first:][:count] for text, first, count in rows]
+    return _array_of([part.decode(*_CODE) if unit == "BYTE" else part for part in cut], parts[0].shape)
 
 
 def reduce_join(inputs: Any, axis: Any = None, keepdims: bool = False, separator: str = "", name: Any = None) -> Any:
     """The texts along an axis, or first one axis and then another, joined; None: all, as they stand."""
-    texts = _text(inputs)
+    entries, shape = _strings(inputs)
+    texts = np.array(entries, object).reshape(shape)
     axes = list(range(texts.ndim)) if axis is None else [n % texts.ndim for n in np.ravel(axis).tolist()[::-1]]
     rows = np.moveaxis(texts, axes, range(-len(axes), 0))
     kept = rows.shape[: rows.ndim - len(axes)]
     made = [separator.join(row) for row in rows.reshape(math.prod(kept), -1).tolist()]
-    made = np.asarray(made, str).reshape(kept)
-    return (np.expand_dims(made, tuple(sorted(axes))) if keepdims else made).view(EagerArray)
+    made = _array_of(made, kept)
+    return np.expand_dims(made, tuple(sorted(axes))) if keepdims else made
 
 
 def format(template: str, inputs: Any, placeholder: str = "{}", summarize: int = 3, name: Any = None) -> EagerArray:
@@ -123,17 +120,21 @@ def format(template: str, inputs: Any, placeholder: str = "{}", summarize: int =
 
 def length(input: Any, unit: str = "BYTE", name: str | None = None) -> EagerArray:
     """How long each text is, in bytes or, for "UTF8_CHAR", in characters."""
-    return _each(lambda text: len(text.encode()) if unit == "BYTE" else len(text), input, "int32")
+    return _each(lambda text: len(text.encode(*_CODE)) if unit == "BYTE" else len(text), input, "int32")
 
 
 def lower(input: Any, encoding: str = "", name: str | None = None) -> EagerArray:
-    """Each text in small letters."""
-    return _each(str.lower, input)
+    """Each text in small letters: A to Z alone, unless `encoding` is "utf-8"."""
+    return _each(str.lower if encoding else _of_ascii(bytes.lower), input)
 
 
 def upper(input: Any, encoding: str = "", name: str | None = None) -> EagerArray:
-    """Each text in capital letters."""
-    return _each(str.upper, input)
+    """Each text in capital letters: a to z alone, unless `encoding` is "utf-8"."""
+    return _each(str.upper if encoding else _of_ascii(bytes.upper), input)
+
+
+def _of_ascii(function):
+    return lambda text: function(text.encode(*_CODE)).decode(*_CODE)
 
 
 def strip(input: Any, name: str | None = None) -> EagerArray:

@@ -13,8 +13,8 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.user_warnings import brief
 
-CALL = "call"
-"""Of a layer's entry: roles, where they are not the usual ones, and options."""
+CALL, APART = "call", "apart"
+"""Of a layer's entry: roles, where they are not the usual ones, and options; whether inputs are arguments, f(a, b)."""
 
 _ROLES = {
     "MultiHeadAttention": ("query", "value", "key", "query_mask", "value_mask", "key_mask", "attention_mask"),
@@ -107,6 +107,8 @@ def with_names(entry: Config, call: Config) -> Config:
     """A call with the inputs in a list in Keras 3's form."""
     described = entry.get(CALL, {})
     (inputs,) = call["args"]
+    if entry.get(APART) is True and isinstance(inputs, list):
+        return call | {"args": inputs}
     if not has_roles(entry["class_name"]) or not isinstance(inputs, list):
         return call
     roles = described.get("roles", ["query", "value", "key"][: len(inputs)])

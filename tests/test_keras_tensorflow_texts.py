@@ -1,0 +1,74 @@
+"""Texts as TensorFlow has them: bytes, whatever they are; what its 2.21 gave for the same calls."""
+
+import operator
+
+import numpy as np
+import pytest
+
+from minicnn.keras import tensorflow as tf
+
+RAW = b"\xff\xd8\xff\x00"  # the beginning of a JPEG file, which is no text, and ends in a zero
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (b"ab", "ab", True),
+        ("ab", b"ab", True),
+        ("ab", "abc", False),
+        (b"a\0", b"a\0", True),
+        ("a\0", "a\0", True),
+        (b"a\0", b"a", False),
+        (b"a", b"a\0", False),
+        (RAW, RAW, True),
+        ([b"a", b"b\0"], [b"a", b"b\0"], [True, True]),
+        (["a", "b"], [b"a", b"c"], [True, False]),
+        ([b"a", b"b"], "a", [True, False]),
+    ],
+    ids=str,
+)
+def test_texts_are_equal_where_their_bytes_are(one, other, same):
+    arrays = [] if "x00" in repr(other) else [np.array(other)]  # which lose zeros
+    for second in (other, tf.constant(other), *arrays):
+        for equal, unequal in (
+            (operator.eq, operator.ne),
+            (tf.equal, tf.not_equal),
+            (tf.math.equal, tf.math.not_equal),
+        ):
+            assert equal(tf.constant(one), second).tolist() == same
+            assert unequal(tf.constant(one), second).tolist() == np.logical_not(same).tolist()
+    assert (tf.constant(one) == tf.constant(other)).dtype == bool
+
+
+def test_elements_of_bytes_are_compared():
+    records = tf.data.Dataset.from_tensor_slices([b"bc", b"d\0", b"d"])
+    assert [e.numpy() for e in records.filter(lambda e: e == "bc")] == [b"bc"]
+    assert [e.numpy() for e in records.filter(lambda e: tf.equal(e, b"d\0"))] == [b"d\0"]
+    paths = tf.data.Dataset.from_tensor_slices([b"a/cat/1.png", b"a/dog/2.png"])
+    labels = paths.map(lambda p: tf.strings.split(p, "/")[-2] == np.array(["cat", "dog"]))
+    assert [label.tolist() for label in labels] == [[True, False], [False, True]]
+
+
+def test_numbers_are_compared_as_before():
+    assert (tf.constant([1, 2]) == 2).tolist() == [False, True]
+    assert (tf.constant([1.5, 2]) != 1.5).tolist() == [False, True]
+    assert {tf.constant(3): "three"}[3] == "three"
+
+
+def test_functions_of_what_is_no_text_and_of_zeros_at_ends():
+    strings = tf.strings
+    assert strings.substr(RAW, 0, 2).numpy() == RAW[:2]
+    assert strings.substr([RAW, b"abc"], [2, 0], 2).numpy().tolist() == [RAW[2:], b"ab"]
+    assert strings.substr("a\0b", 0, 2).numpy() == b"a\0"
+    assert strings.length([RAW, b"b\0"]).tolist() == [4, 2]
+    assert strings.join([RAW, b"a"]).numpy() == RAW + b"a"
+    assert strings.reduce_join([RAW, b"a\0"]).numpy() == RAW + b"a\0"
+    assert strings.split(b"a b\0 c").numpy().tolist() == [b"a", b"b\0", b"c"]
+    assert strings.upper(RAW).numpy() == RAW
+    assert tf.constant(b"a\0", tf.string).numpy() == b"a\0"
+
+
+def test_letters_beyond_ascii_are_turned_with_an_encoding_alone():
+    assert [tf.strings.upper("aé").numpy(), tf.strings.lower("AÉ").numpy()] == ["Aé".encode(), "aÉ".encode()]
+    assert tf.strings.upper("aé", encoding="utf-8").numpy() == "AÉ".encode()
+    assert tf.strings.lower(["AÉ"], encoding="utf-8").numpy().tolist() == ["aé".encode()]

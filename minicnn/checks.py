@@ -1,6 +1,7 @@
 """Checks of arguments and arrays: each returns the value as it should be, or says what was expected."""
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -118,7 +119,12 @@ def check_number(
 
 
 def check_range(
-    argument_name: str, value: object, *, above: float | None = None, allows_negative: bool = True
+    argument_name: str,
+    value: object,
+    *,
+    above: float | None = None,
+    allows_negative: bool = True,
+    allows_beyond: bool = False,
 ) -> tuple[float, float]:
     """`value`, a number or a pair of limits from -1 to 1, as (lower, upper); a number f means (-abs(f), abs(f)).
 
@@ -128,6 +134,8 @@ def check_range(
         A limit must be above this.
     allows_negative : bool
         Whether a single number may be negative.
+    allows_beyond : bool
+        Whether a pair may reach beyond -1 and 1, as Keras takes it.
 
     Raises
     ------
@@ -138,9 +146,10 @@ def check_range(
     is_number = isinstance(value, Real)
     limits = (value,) if is_number else tuple(map(plain, value)) if isinstance(value, list | tuple) else value
     is_plain = isinstance(limits, Sequence) and not isinstance(limits, str) and len(limits) == (1 if is_number else 2)
-    lowest = 0 if is_number and not allows_negative else -1
+    most = sys.float_info.max if allows_beyond and not is_number else 1
+    lowest = 0 if is_number and not allows_negative else -most
     if not is_plain or not all(
-        isinstance(v, Real) and not isinstance(v, bool) and lowest <= v <= 1 and (above is None or v > above)
+        isinstance(v, Real) and not isinstance(v, bool) and lowest <= v <= most and (above is None or v > above)
         for v in limits
     ):
         lower = f"above {above:g}" if above is not None else "from -1"

@@ -1,7 +1,7 @@
 """``tf.signal``: spectrograms of sounds and other series, for data on its way into a model.
 
 The formulas are those of TensorFlow's documentation of `tf.signal`, computed by NumPy's Fourier transforms. They take
-arrays alone: what a layer computes inside of a model is refused, and what a tape or a loss records, which only `stft` takes.
+arrays alone: what a layer computes inside of a model is refused, and what a tape or a loss records, but by `stft`.
 """
 
 from __future__ import annotations

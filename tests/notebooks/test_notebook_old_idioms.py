@@ -275,6 +275,12 @@ def test_records_by_the_names_of_tensorflow_1():
     np.testing.assert_array_equal(images[:, 0, 1, 0], [0, 1, 2, 3])
 
 
+def test_bfloat16_is_no_dtype_of_arrays():
+    with pytest.raises(AttributeError, match="mixed_bfloat16"):
+        tf.cast([1.0], tf.bfloat16)
+    assert getattr(tf, "bfloat16", tf.float32) == tf.float32
+
+
 def test_devices_of_a_session():
     with tf.compat.v1.Session(config=tf.compat.v1.ConfigProto()) as session:
         assert [device.device_type for device in session.list_devices()] == ["CPU"]

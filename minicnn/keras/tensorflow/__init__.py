@@ -37,6 +37,10 @@ _INSTEAD = {  # names of TensorFlow that scripts end with
         'it writes and reads no SavedModel: model.save("model.keras") and keras.models.load_model, or for other '
         'programs model.export("model.onnx", format="onnx")'
     ),
+    "bfloat16": (
+        "arrays are float32, which tf.float32 says; keras.mixed_precision.set_global_policy('mixed_bfloat16') has "
+        "models compute with it"
+    ),
     "estimator": "a compiled model, and its fit and evaluate, are what an estimator was",
     "lookup": "numbers of names are those of a dict, or np.unique(names, return_inverse=True)",
     "feature_column": "columns of a table are arrays, which keras.Input and Concatenate take",

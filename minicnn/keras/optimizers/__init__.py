@@ -202,7 +202,7 @@ class _Named(Translated):
 
 
 def _decayed_lr(self: Any, var_dtype: Any = "float32") -> EagerArray:
-    """The rate in force, of a schedule or with `decay`, with ``.numpy()``, which scripts of Keras 2 show as a metric."""
+    """The rate in force, of a schedule or with `decay`, with ``.numpy()``: scripts of Keras 2 show it as a metric."""
     return np.asarray(self.current_learning_rate, np.dtype(var_dtype)).view(EagerArray)
 
 

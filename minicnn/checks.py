@@ -118,7 +118,7 @@ def check_number(
 
 
 def check_range(
-    argument_name: str, value: object, *, above: float | None = None, allows_negative: bool = True
+    argument_name: str, value: object, *, above: float | None = None, allows_negative: bool = True, most: float = 1
 ) -> tuple[float, float]:
     """`value`, a number or a pair of limits from -1 to 1, as (lower, upper); a number f means (-abs(f), abs(f)).
 
@@ -128,6 +128,8 @@ def check_range(
         A limit must be above this.
     allows_negative : bool
         Whether a single number may be negative.
+    most : float
+        How far from 0 the limits of a pair may be, which Keras does not bound everywhere: math.inf.
 
     Raises
     ------
@@ -138,9 +140,10 @@ def check_range(
     is_number = isinstance(value, Real)
     limits = (value,) if is_number else tuple(map(plain, value)) if isinstance(value, list | tuple) else value
     is_plain = isinstance(limits, Sequence) and not isinstance(limits, str) and len(limits) == (1 if is_number else 2)
-    lowest = 0 if is_number and not allows_negative else -1
+    most = 1 if is_number else min(most, np.finfo(float).max)
+    lowest = 0 if is_number and not allows_negative else -most
     if not is_plain or not all(
-        isinstance(v, Real) and not isinstance(v, bool) and lowest <= v <= 1 and (above is None or v > above)
+        isinstance(v, Real) and not isinstance(v, bool) and lowest <= v <= most and (above is None or v > above)
         for v in limits
     ):
         lower = f"above {above:g}" if above is not None else "from -1"
@@ -149,9 +152,7 @@ def check_range(
             f"`{argument_name}` must be a number {number}, for both directions, or a pair of numbers {lower} to 1, for "
             f"example {argument_name}=0.1 or {argument_name}=(-0.1, 0.2). Received: {argument_name}={value!r}"
         )
-    if is_number:
-        return -abs(float(value)), abs(float(value))
-    return float(min(value)), float(max(value))
+    return (-abs(float(value)), abs(float(value))) if is_number else (float(min(value)), float(max(value)))
 
 
 def for_outputs(argument: str, value: object, count: int | None, names: Sequence[str] | None) -> list[Any]:

@@ -345,3 +345,23 @@ def test_numbers_that_can_be_assigned_are_plain_ones_in_the_config() -> None:
             optimizer.momentum = value
     with pytest.raises(ValueError, match=r"`beta_1` must be .* less than 1"):
         keras.optimizers.Adam().beta_1 = 1.5
+
+
+def test_the_rate_in_force_by_its_name_of_keras_2():
+    """``optimizer._decayed_lr(tf.float32)``, as scripts of tf.keras show it, also as a metric."""
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
+    optimizer = keras.optimizers.SGD(schedule)
+    assert optimizer._decayed_lr("float32").numpy() == np.float32(0.1)
+
+    def rate(y_true, y_pred):
+        return optimizer._decayed_lr("float32")
+
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+    model.compile(optimizer, "mse", metrics=[rate])
+    history = model.fit(np.ones((12, 2)), np.ones(12), epochs=2, batch_size=4, verbose=0).history
+    rates = [0.1 * 0.5 ** (step / 2) for step in range(7)]
+    np.testing.assert_allclose(history["rate"], [np.mean(rates[:3]), np.mean(rates[3:6])], rtol=1e-6)
+    assert optimizer._decayed_lr() == pytest.approx(rates[6])
+    decayed = keras.optimizers.SGD(learning_rate=0.1, decay=0.5)
+    decayed.iterations = 3
+    assert decayed._decayed_lr() == pytest.approx(0.1 / (1 + 0.5 * 3))

@@ -55,6 +55,19 @@ def test_what_a_blur_draws():
     np.testing.assert_allclose(drawn, [[1, 0.3, 0.5], [0, 0.2, 0.6]], atol=1e-5)
 
 
+def test_pairs_reach_beyond_one_as_in_keras():
+    numbers = np.array([[0.5, 0.3, 0, 1]])
+    drawn = layers.RandomGaussianBlur(sigma=(0.3, 3.0), kernel_size=(5, 5)).drawn(numbers)
+    np.testing.assert_allclose(drawn, [[1, 0.3, 3.0]], atol=1e-5)
+    cos, sin = np.cos(np.pi * 3), np.sin(np.pi * 3)  # 1.5 turns
+    turned = layers.RandomRotation((1.5, 1.5)).matrix(np.zeros((1, 1)), 4, 4)[0]
+    np.testing.assert_allclose(turned[:, :2], [[cos, -sin], [sin, cos]], atol=1e-9)
+    assert layers.RandomBrightness((-3, 2)).limits() == (-3, 2)
+    for refused in ({"factor": 1.5}, {"factor": (0, np.inf)}):
+        with pytest.raises(ValueError, match="from -1 to 1"):
+            layers.RandomRotation(**refused)
+
+
 @pytest.mark.parametrize("options", [{"kernel_size": 4}, {"kernel_size": (3, 2)}, {"sigma": 2.0}, {"factor": -0.1}])
 def test_a_blur_says_what_it_takes(options):
     with pytest.raises(ValueError, match="Received"):

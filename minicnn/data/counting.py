@@ -1,5 +1,9 @@
 """How many elements a data set has."""
 
+import math
+
+import numpy as np
+
 from minicnn.checks import is_integer, plain
 
 INFINITE_CARDINALITY = -1
@@ -7,7 +11,7 @@ UNKNOWN_CARDINALITY = -2
 
 
 def counted(count: object) -> int:
-    """A user's number of elements.
+    """A user's number of elements; a float of NumPy's, as ``np.floor`` gives it, is cut off, as in TensorFlow.
 
     Raises
     ------
@@ -15,6 +19,8 @@ def counted(count: object) -> int:
         If it is no integer.
     """
     number = plain(count)  # maybe an element of another data set
+    if isinstance(count, np.ndarray | np.floating) and isinstance(number, float) and math.isfinite(number):
+        return int(number)
     if not is_integer(number):
         raise TypeError(f"expected an integer. Received: {count!r}")
     return int(number)

@@ -327,13 +327,13 @@ class Dataset(FurtherSteps):
 
     def take(self, count: int, name: str | None = None) -> Dataset:
         """The first elements; all of them for -1."""
-        if counted(count) < 0:
+        if (count := counted(count)) < 0:
             return self
         return self._reordered(lambda: itertools.islice(self._stream(), count), at_most(count, self._cardinality))
 
     def skip(self, count: int, name: str | None = None) -> Dataset:
         """All but the first elements; none for -1."""
-        if counted(count) < 0:
+        if (count := counted(count)) < 0:
             return self._reordered(lambda: iter(()), 0)
         left = self._cardinality if self._cardinality < 0 else max(0, self._cardinality - count)
         return self._reordered(lambda: itertools.islice(self._stream(), count, None), left)
@@ -346,7 +346,8 @@ class Dataset(FurtherSteps):
         count : int, optional
             How many times; default, and -1: for ever.
         """
-        forever = count is None or counted(count) < 0
+        count = -1 if count is None else counted(count)
+        forever = count < 0
 
         def repeated():
             for _ in itertools.count() if forever else range(count):

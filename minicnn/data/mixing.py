@@ -111,9 +111,13 @@ class CutMix(_Mixing):
         return np.where(inside, images[other], images), mean_of_two(labels, labels[other], share)
 
 
-def share_range(name: str, value: object) -> tuple[float, float]:
-    """Limits of a share from 0 to 1 as (lower, upper); a number f means (0, f). ValueError for anything else."""
-    lower, upper = check_range(name, (0.0, value) if isinstance(value, int | float) else value)
+def share_range(name: str, value: object, most: float = 1) -> tuple[float, float]:
+    """Limits of a share from 0 to 1, those of a pair to `most`, as (lower, upper); a number f means (0, f).
+
+    ValueError for anything else.
+    """
+    pair, most = ((0.0, value), 1) if isinstance(value, int | float) else (value, most)
+    lower, upper = check_range(name, pair, most=most)
     if lower < 0:
         raise ValueError(f"`{name}` is a number from 0 to 1, or a pair of them. Received: {name}={value!r}")
     return lower, upper

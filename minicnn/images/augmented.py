@@ -22,8 +22,6 @@ from minicnn.images.transforms import Transform, as_dtype_of, check_pair_of, one
 from minicnn.user_warnings import warn_user
 
 Range = float | Sequence[float]
-_NORMALIZING = ("featurewise_center", "samplewise_center", "featurewise_std_normalization")
-_NORMALIZING += ("samplewise_std_normalization", "zca_whitening")
 
 
 @dataclass(eq=False)
@@ -109,9 +107,6 @@ class ImageDataGenerator:
         if not isinstance(self.rescale, bool | None):
             for factor in np.ravel(self.rescale):  # (1,), or (C,): one for each channel
                 check_number("rescale", factor, minimum=-np.inf)
-        scales = np.any(self.rescale) or any(getattr(self, name) for name in _NORMALIZING)
-        if scales and np.dtype(self.dtype or np.float32).kind != "f":
-            raise ValueError(f"images are scaled as floats: leave dtype= out. Received: dtype={self.dtype!r}")
         check_choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
         if not 0 <= check_number("validation_split", self.validation_split) < 1:
             raise ValueError(f"validation_split is from 0 to below 1. Received: {self.validation_split}")
@@ -126,6 +121,9 @@ class ImageDataGenerator:
             warn_user("zca_whitening=True takes the place of featurewise_std_normalization=True, which is left out")
             self.featurewise_std_normalization = False
         self.samplewise_center |= self.samplewise_std_normalization
+        scales = np.any(self.rescale) or self.featurewise_center or self.samplewise_center
+        if scales and np.dtype(self.dtype or np.float32).kind != "f":
+            raise ValueError(f"images are scaled as floats: leave dtype= out. Received: dtype={self.dtype!r}")
         self.mean: np.ndarray | None = None
         self.std: np.ndarray | None = None
         self.zca_whitening_matrix: np.ndarray | None = None
@@ -400,6 +398,7 @@ class ImageDataGenerator:
     def _drawn(self, shape, generator):
         """One random transform, in Keras's names."""
         height, width = shape[1:] if self.data_format == "channels_first" else shape[:2]
+        channels = self.channel_shift_range
         return {
             "theta": generator.uniform(-self.rotation_range, self.rotation_range) if self.rotation_range else 0,
             "tx": shift(self.width_shift_range, width, generator),
@@ -409,9 +408,7 @@ class ImageDataGenerator:
             "zy": zoom[1],
             "flip_horizontal": self.horizontal_flip and generator.random() < 0.5,
             "flip_vertical": self.vertical_flip and generator.random() < 0.5,
-            "channel_shift_intensity": generator.uniform(-self.channel_shift_range, self.channel_shift_range)
-            if self.channel_shift_range
-            else None,
+            "channel_shift_intensity": generator.uniform(-channels, channels) if channels else None,
             "brightness": None if self.brightness_range is None else generator.uniform(*self.brightness_range),
         }
 

@@ -25,7 +25,7 @@ _GROUPS = {
     _TABLES: ("HashedCrossing", "FeatureSpace"),
     _OTHERS: (*("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "OrbaxCheckpoint"),),
     "products along any axes are not there: Dense works on the last, Dot on two inputs": ("EinsumDense",),
-    "it is for images, and has nothing for sound": (
+    "it is for images: for sound there are tf.signal and tf.audio alone, in Dataset.map": (
         *("MelSpectrogram", "STFTSpectrogram", "STFT", "STFTInitializer", "stft", "audio_dataset_from_directory"),
     ),
     "this loss is for sequences, or for embeddings, which it does not train": (

@@ -305,7 +305,7 @@ class RandomRotation(RandomImages):
     ) -> None:
         super().__init__(fill_mode, interpolation, seed, fill_value, data_format, **kwargs)
         self.factor: Factor = _as_written(factor)
-        self._limits = check_range("factor", factor)
+        self._limits = check_range("factor", factor, most=np.inf)
 
     def matrix(self, numbers: np.ndarray, height: int, width: int) -> np.ndarray:
         angle = 2 * np.pi * _between(self._limits, numbers[0])

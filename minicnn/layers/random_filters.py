@@ -33,8 +33,8 @@ class RandomGaussianBlur(RandomColours):
     kernel_size : int or (int, int), default 3
         Pixels along the width and along the height, odd.
     sigma : float or (float, float), default 1
-        Limits, from 0 to 1, of the deviation in pixels, which is drawn for each image, one along the width and one
-        along the height; a number s means (0, s).
+        Limits of the deviation in pixels, which is drawn for each image, one along the width and one along the
+        height; a number s from 0 to 1 means (0, s), and a pair may reach beyond 1, as in Keras.
     value_range : (float, float), default (0, 255)
         The range of pixels, to which they are clipped.
     data_format : {None, "channels_last", "channels_first"}
@@ -44,7 +44,7 @@ class RandomGaussianBlur(RandomColours):
     Raises
     ------
     ValueError
-        For an even kernel size, or limits that are not from 0 to 1.
+        For an even kernel size, or limits that are not from 0 to 1, but for those of `sigma`.
 
     Notes
     -----
@@ -67,7 +67,7 @@ class RandomGaussianBlur(RandomColours):
         self.kernel_size: int | tuple[int, ...] = tuple(kernel_size) if isinstance(kernel_size, list) else kernel_size
         self.sigma: float | tuple[float, ...] = tuple(sigma) if isinstance(sigma, list) else sigma
         self._sizes = _odd_pair(self.kernel_size)
-        self._deviations = share_range("sigma", self.sigma)
+        self._deviations = share_range("sigma", self.sigma, most=np.inf)
 
     def transform_images(
         self, images: ArrayLike, transformation: Mapping[str, Any] | None = None, training: bool = True

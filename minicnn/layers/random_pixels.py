@@ -115,7 +115,7 @@ class RandomBrightness(RandomPixels):
     """
 
     def limits(self) -> tuple[float, float]:
-        return check_range("factor", self.factor)
+        return check_range("factor", self.factor, most=np.inf)
 
     def change(self, x: np.ndarray, number: np.ndarray) -> np.ndarray:
         return x + number * (self.value_range[1] - self.value_range[0])

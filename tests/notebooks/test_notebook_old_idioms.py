@@ -223,3 +223,64 @@ def test_a_weight_plus_something_of_another_shape():
     for _ in range(2):
         assert np.allclose(model.predict(x, verbose=0), 2 * x)
     assert (model.get_weights()[0] == 0).all()
+
+
+def test_losses_of_a_gan_that_tapes_train_by():
+    """Parts are compiled with functions of other arguments, which say so once a model is fitted with them."""
+
+    def generator_loss(fake):
+        return keras.losses.binary_crossentropy(tf.ones_like(fake), fake)
+
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
+    model.compile(loss=generator_loss, optimizer="adam")
+    assert model.predict(np.zeros((2, 3)), verbose=0).shape == (2, 1)
+    with pytest.raises(TypeError, match=r"called with \(y_true, y_pred\).*generator_loss\(fake\)"):
+        model.fit(np.zeros((4, 3)), np.zeros((4, 1)), verbose=0)
+
+
+def test_predictions_of_a_batch_with_its_targets():
+    """As a generator gives it: Keras leaves the targets out."""
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2)])
+    x = np.arange(12.0).reshape(4, 3)
+    with pytest.warns(UserWarning, match="targets of the batch"):
+        made = model.predict((x, np.zeros(4)), verbose=0)
+    np.testing.assert_array_equal(made, model.predict(x, verbose=0))
+
+
+def test_counts_of_elements_are_floats_of_numpy():
+    """``np.floor(0.3 * len(data))`` of a data set's length, cut off as in TensorFlow."""
+    data = tf.data.Dataset.range(10)
+    assert len(list(data.take(np.floor(0.3 * len(data))))) == 3
+    assert len(list(data.skip(np.float64(3.7)))) == 7
+    assert len(list(data.repeat(np.float32(2)))) == 20
+    assert len(data.take(np.ceil(2.5))) == 3
+    for refused in (3.0, np.float64("nan")):
+        with pytest.raises(TypeError, match="integer"):
+            data.take(refused)
+
+
+def test_records_by_the_names_of_tensorflow_1():
+    with tf.io.TFRecordWriter("images.tfrecords") as writer:
+        for i in range(6):
+            picture = tf.train.Feature(bytes_list=tf.train.BytesList(value=[np.full(4, i, "float32").tobytes()]))
+            feature = tf.train.Features(feature={"images": picture})
+            writer.write(tf.train.Example(features=feature).SerializeToString())
+
+    def parse(serialized):
+        parsed = tf.parse_single_example(serialized=serialized, features={"images": tf.FixedLenFeature([], tf.string)})
+        return tf.reshape(tf.decode_raw(parsed["images"], tf.float32), [2, 2, 1])
+
+    data = tf.data.TFRecordDataset(filenames=["images.tfrecords"]).map(parse).batch(4, drop_remainder=True)
+    images = data.make_one_shot_iterator().get_next()
+    np.testing.assert_array_equal(images[:, 0, 1, 0], [0, 1, 2, 3])
+
+
+def test_bfloat16_is_no_dtype_of_arrays():
+    with pytest.raises(AttributeError, match="mixed_bfloat16"):
+        tf.cast([1.0], tf.bfloat16)
+    assert getattr(tf, "bfloat16", tf.float32) == tf.float32
+
+
+def test_devices_of_a_session():
+    with tf.compat.v1.Session(config=tf.compat.v1.ConfigProto()) as session:
+        assert [device.device_type for device in session.list_devices()] == ["CPU"]

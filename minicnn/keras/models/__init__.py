@@ -55,6 +55,7 @@ from minicnn.keras.models._compiling import (
     metrics_today,
     numbers_of,
     with_flat_callbacks,
+    without_targets,
 )
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
@@ -152,6 +153,7 @@ class _OldMethods(
         return in_order_of_names(found) if isinstance(found, dict) else found
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
+        args = (without_targets(self, args[0]), *args[1:]) if args else args
         return super().predict(*args, **whole_steps(without("predict", with_flat_callbacks(kwargs), LOADING)))
 
     def fit_generator(self, generator: Any, *args: Any, **kwargs: Any) -> Any:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial, wraps
+from inspect import signature
 from types import FunctionType
 from typing import Any, Self, SupportsIndex
 
@@ -20,6 +21,7 @@ from minicnn.keras._warning import warn_once
 from minicnn.losses.function_loss import FunctionLoss
 from minicnn.nested import leaves, mapped
 from minicnn.optimizers import Optimizer
+from minicnn.own_parts import check_takes
 from minicnn.step import Changes
 from minicnn.training.outputs import per_output
 from minicnn.user_warnings import warn_user
@@ -114,7 +116,44 @@ def losses_today(value: Any) -> Any:
         return {name: losses_today(part) for name, part in value.items()}
     name = getattr(value, "__name__", "")
     is_metric = callable(value) and not isinstance(value, type) and getattr(metrics, name, None) is value
-    return getattr(losses, name, value) if is_metric else value
+    return getattr(losses, name, value) if is_metric else _refused_in_use(value)
+
+
+def _refused_in_use(loss):
+    """The loss; of a function that takes other arguments, one that says so once it is asked for a loss.
+
+    Parts of a GAN are compiled with the functions that tapes train them by, ``loss=generator_loss``, and never fitted.
+    """
+    if not isinstance(loss, FunctionType):
+        return loss
+    try:
+        signature(loss, follow_wrapped=False).bind("y_true", "y_pred")
+    except TypeError:
+
+        @wraps(loss)
+        def refuse(y_true: Any, y_pred: Any) -> Any:
+            check_takes(loss, "a loss function", "y_true", "y_pred")
+
+        return refuse
+    return loss
+
+
+def without_targets(model: Any, x: Any) -> Any:
+    """The samples of a batch (x, y) that `predict` is given for a model of one input, as Keras takes it; else `x`.
+
+    Parameters
+    ----------
+    model : Model
+    x : anything that `predict` takes
+    """
+    is_pair = type(x) is tuple and len(x) == 2 and all(isinstance(part, np.ndarray) for part in x)
+    if not is_pair or not model.built or len(model.inputs) != 1 or len(x[0]) != len(x[1]):
+        return x
+    warn_user(
+        "predict takes samples alone: the targets of the batch (x, y) that it was given are left out. Write "
+        "model.predict(x)"
+    )
+    return x[0]
 
 
 def for_each_output(metrics: Any, count: int) -> Any:

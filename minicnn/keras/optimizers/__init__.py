@@ -8,7 +8,10 @@ from functools import partial
 from inspect import signature
 from typing import Any, NoReturn
 
+import numpy as np
+
 from minicnn import optimizers as core
+from minicnn.data.elements import EagerArray
 from minicnn.keras import _applied, _optimizer_variables
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import Translated, renamed, translated
@@ -198,6 +201,11 @@ class _Named(Translated):
         return optimizer
 
 
+def _decayed_lr(self: Any, var_dtype: Any = "float32") -> EagerArray:
+    """The rate in force, of a schedule or with `decay`, with ``.numpy()``: scripts of Keras 2 show it as a metric."""
+    return np.asarray(self.current_learning_rate, np.dtype(var_dtype)).view(EagerArray)
+
+
 def translated_class(core_class: type, translate: Callable[..., Any], module: str) -> type:
     """The class of an optimizer as Keras has it.
 
@@ -216,6 +224,7 @@ def translated_class(core_class: type, translate: Callable[..., Any], module: st
         "decay": property(_decay, _set_decay),
         "get_config": _with_config(core_class),
         "iterations": property(_iterations, _set_iterations),
+        "_decayed_lr": _decayed_lr,
     }
     numbers = signature(core_class.__init__).parameters.keys() & {"momentum", "rho", "beta_1", "beta_2"}
     own |= {name: hyperparameter(name) for name in numbers}

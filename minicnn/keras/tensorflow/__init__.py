@@ -22,7 +22,7 @@ _KERAS = ("initializers", "losses", "metrics", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
 _MODULES = (
     *("app", "compat", "config", "distribute", "gfile", "image", "io", "linalg", "math", "nn", "random"),
-    *("data", "sparse", "strings", "summary", "test", "train"),
+    *("audio", "data", "signal", "sparse", "strings", "summary", "test", "train"),
 )
 _OF_MODULES = {"add_n": "math", "ceil": "math", "SparseTensor": "sparse", "flags": "app"}  # that ``tf`` has too
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1
@@ -37,6 +37,10 @@ _INSTEAD = {  # names of TensorFlow that scripts end with
         'it writes and reads no SavedModel: model.save("model.keras") and keras.models.load_model, or for other '
         'programs model.export("model.onnx", format="onnx")'
     ),
+    "bfloat16": (
+        "arrays are float32, which tf.float32 says; keras.mixed_precision.set_global_policy('mixed_bfloat16') has "
+        "models compute with it"
+    ),
     "estimator": "a compiled model, and its fit and evaluate, are what an estimator was",
     "lookup": "numbers of names are those of a dict, or np.unique(names, return_inverse=True)",
     "feature_column": "columns of a table are arrays, which keras.Input and Concatenate take",
@@ -45,7 +49,7 @@ __version__ = "2.21.0"  # of the TensorFlow whose names these are
 newaxis = None
 bool = np.dtype("bool")
 _NUMBERS = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-globals().update({name: np.dtype(name) for name in _NUMBERS})
+globals().update({name: np.dtype(name) for name in (*_NUMBERS, "complex64", "complex128")})
 string, double, half = np.dtype(str), np.dtype("float64"), np.dtype("float16")
 globals().update(
     {name: getattr(module, name) for module in (_functions, _arrays, _gradients) for name in module.__all__}
@@ -67,7 +71,7 @@ def __getattr__(name: str) -> Any:
         return import_module(_ELSEWHERE[name])
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
-    for module in ("_elements", "_settings", "_flow", "_of_1"):
+    for module in ("_elements", "_settings", "_flow", "_of_1", "_complex"):
         if name in (found := import_module(f"{__name__}.{module}")).__all__:
             return getattr(found, name)
     if name in (further := import_module(f"{__name__}._further").TOP):

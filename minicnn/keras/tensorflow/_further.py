@@ -391,9 +391,9 @@ def solve(matrix: Any, rhs: Any, adjoint: bool = False) -> Any:
 
 _UNSORTED = {f"unsorted_segment_{kind}": getattr(ops, f"segment_{kind}") for kind in ("sum", "max", "min", "prod")}
 MATH: dict[str, Callable[..., Any]] = {
-    name: _of_ops(name) for name in ("erf", "erfc", "erfinv", "expm1", "logical_xor", "nextafter", "softsign", "real")
+    name: _of_ops(name) for name in ("erf", "erfc", "erfinv", "expm1", "logical_xor", "nextafter", "softsign")
 }
-MATH |= {name: _of_ops(name) for name in ("conj", "segment_max", "segment_min", "segment_prod", "segment_sum")}
+MATH |= {name: _of_ops(name) for name in ("segment_max", "segment_min", "segment_prod", "segment_sum")}
 _MATH = (bincount, invert_permutation, is_non_decreasing, is_strictly_increasing, multiply_no_nan, polyval)
 _MATH += (reciprocal_no_nan, reduce_euclidean_norm, rint, scalar_mul, segment_mean, unsorted_segment_mean)
 MATH |= {each.__name__: _made(each) for each in (*_MATH, xdivy, xlog1py, xlogy)}

@@ -29,6 +29,8 @@ TODAY = {
     "random_crop": "image.random_crop",
     "extract_image_patches": "image.extract_patches",
     **{name: f"nn.{name}" for name in ("depth_to_space", "space_to_depth")},
+    **{name: f"io.{name}" for name in ("FixedLenFeature", "VarLenFeature", "parse_example", "parse_single_example")},
+    **{name: f"io.{name}" for name in ("decode_raw", "matching_files", "parse_tensor", "read_file", "write_file")},
 }
 __all__ = ["Graph", "Print", "assign", "assign_add", "assign_sub", "div", "get_default_graph", "list_local_devices"]
 __all__ += ["scatter_add", "scatter_sub", "scatter_update", "variables_initializer"]

@@ -8,7 +8,7 @@ from minicnn.keras import ops
 from minicnn.keras._names import lookup as _lookup
 from minicnn.keras._operations import entering as _entering
 from minicnn.keras.ops._further import TopK
-from minicnn.keras.tensorflow import _functions, _further, nn
+from minicnn.keras.tensorflow import _complex, _functions, _further, nn
 
 if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
 
@@ -19,6 +19,7 @@ else:
 
 globals().update({name: getattr(_functions, name) for name in _functions.__all__ if name not in ("zeros", "ones")})
 globals().update(_functions.MATH | _further.MATH)
+globals().update({name: getattr(_complex, name) for name in ("angle", "conj", "imag", "real")})
 l2_normalize, softplus = nn.l2_normalize, nn.softplus
 
 

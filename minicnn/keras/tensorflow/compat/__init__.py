@@ -79,6 +79,10 @@ class Session:
     def close(self) -> None:
         """Does nothing."""
 
+    def list_devices(self) -> list[Any]:
+        """What computes: one processor."""
+        return import_module("minicnn.keras.tensorflow._of_1").list_local_devices()
+
     def as_default(self) -> Session:
         """The session, for ``with``."""
         return self

@@ -1,0 +1,194 @@
+"""``tf.signal`` and ``tf.audio``: against sums written out, numbers that TensorFlow 2.21 gave, and differences.
+
+The formulas are those of its documentation; nothing of its code is here.
+"""
+
+import cmath
+import math
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.errors import FileFormatError
+from minicnn.keras import tensorflow as tf
+from minicnn.keras._missing import NotInMinicnn
+
+
+def wave_of(n, rate=0.3):
+    return np.sin(rate * np.arange(n)) + 0.2 * np.cos(1.7 * np.arange(n))
+
+
+def test_frames_over_an_axis():
+    x = np.arange(7.0)
+    np.testing.assert_array_equal(tf.signal.frame(x, 3, 2), [[0, 1, 2], [2, 3, 4], [4, 5, 6]])
+    np.testing.assert_array_equal(tf.signal.frame(x, 3, 3), [[0, 1, 2], [3, 4, 5]])
+    padded = tf.signal.frame(x, 3, 3, pad_end=True, pad_value=-1)
+    np.testing.assert_array_equal(padded, [[0, 1, 2], [3, 4, 5], [6, -1, -1]])
+    rows = tf.signal.frame(np.stack([x, -x], axis=1), 3, 2, axis=0)  # (frames, 3, 2)
+    np.testing.assert_array_equal(rows[1], [[2, -2], [3, -3], [4, -4]])
+    assert tf.signal.frame(x, 8, 2).shape == (0, 8)
+
+
+def test_windows_of_even_and_odd_lengths():
+    np.testing.assert_allclose(tf.signal.hann_window(4), [0, 0.5, 1, 0.5], atol=1e-7)
+    np.testing.assert_allclose(tf.signal.hann_window(5), [0, 0.5, 1, 0.5, 0], atol=1e-7)  # symmetric, though periodic
+    np.testing.assert_allclose(tf.signal.hann_window(4, periodic=False), [0, 0.75, 0.75, 0], atol=1e-7)
+    np.testing.assert_allclose(tf.signal.hamming_window(4), [0.08, 0.54, 1, 0.54], atol=1e-7)
+    assert tf.signal.hann_window(1).numpy().tolist() == [1]
+
+
+@pytest.mark.parametrize(("length", "step", "whole"), [(8, 4, None), (6, 3, None), (6, 4, 16), (8, 3, 5)])
+def test_spectra_are_sums_of_waves(length, step, whole):
+    x = wave_of(23)
+    made = tf.signal.stft(x.astype("float32"), length, step, whole)
+    n = whole or 8
+    window = [0.5 - 0.5 * math.cos(2 * math.pi * k / length) for k in range(length)]
+    assert made.shape == (1 + (23 - length) // step, n // 2 + 1)
+    assert made.dtype == "complex64"
+    for t in range(made.shape[0]):
+        for f in range(made.shape[1]):
+            parts = (x[t * step + k] * window[k] * cmath.exp(-2j * math.pi * f * k / n) for k in range(min(length, n)))
+            assert made.numpy()[t, f] == pytest.approx(sum(parts), abs=1e-5)
+
+
+@pytest.mark.parametrize("window", [tf.signal.hamming_window, None])
+def test_spectra_of_other_windows_with_an_end_of_zeros(window):
+    x = np.stack([wave_of(10), wave_of(10, 0.7)])
+    made = tf.signal.stft(x, 4, 4, window_fn=window, pad_end=True)
+    assert made.shape == (2, 3, 3)
+    assert made.dtype == "complex128"
+    factors = np.array([0.08, 0.54, 1, 0.54] if window else [1, 1, 1, 1])
+    last = np.concatenate([x[1, 8:], [0, 0]]) * factors
+    np.testing.assert_allclose(made[1, 2], [last.sum(), last @ [1, -1j, -1, 1j], last @ [1, -1, 1, -1]], atol=1e-6)
+
+
+def test_sounds_come_back_from_their_spectra():
+    x = wave_of(96).astype("float32")
+    spectra = tf.signal.stft(x, 16, 4)
+    back = tf.signal.inverse_stft(spectra, 16, 4, window_fn=tf.signal.inverse_stft_window_fn(4))
+    np.testing.assert_allclose(back[16:-16], x[16:-16], atol=1e-5)
+    added = tf.signal.overlap_and_add(np.array([[1.0, 2, 3], [10, 20, 30]]), 2)
+    np.testing.assert_array_equal(added, [1, 2, 13, 20, 30])
+    np.testing.assert_allclose(tf.signal.irfft(tf.signal.rfft(x)), x, atol=1e-5)
+    np.testing.assert_allclose(tf.math.real(tf.signal.ifft(tf.signal.fft(tf.cast(x, tf.complex64)))), x, atol=1e-5)
+
+
+def test_mel_frequencies_as_tensorflow_computes_them():
+    theirs = [  # of TensorFlow 2.21
+        [0, 0, 0],
+        [0.6091516, 0.3908484, 0],
+        [0, 0.3965528, 0.6034472],
+        [0, 0, 0.5706828],
+        [0, 0, 0],
+    ]
+    made = tf.signal.linear_to_mel_weight_matrix(3, 5, 8000, 300.0, 3900.0)
+    assert made.shape == (5, 3)
+    np.testing.assert_allclose(made, theirs, atol=1e-6)
+    with pytest.raises(ValueError, match="sample_rate / 2"):
+        tf.signal.linear_to_mel_weight_matrix(sample_rate=4000)
+
+
+def test_cepstra_are_cosine_transforms():
+    x = np.array([[1.0, 2, 0.5, -1]], "float32")
+    sums = [2 * sum(x[0, k] * math.cos(math.pi * j * (2 * k + 1) / 8) for k in range(4)) for j in range(4)]
+    np.testing.assert_allclose(tf.signal.dct(x)[0], sums, atol=1e-5)
+    np.testing.assert_allclose(
+        tf.signal.mfccs_from_log_mel_spectrograms(x)[0], np.array(sums) / math.sqrt(8), atol=1e-5
+    )
+    ortho = tf.signal.dct(x, norm="ortho")
+    assert np.sum(np.square(ortho)) == pytest.approx(np.sum(np.square(x)))  # it is a rotation
+    assert tf.signal.dct(x, n=6).shape == (1, 6)
+    with pytest.raises(NotImplementedError, match="type=2"):
+        tf.signal.dct(x, type=3)
+
+
+def loss_of(x, options):
+    spectra = tf.signal.stft(x, 6, 4, **options)
+    magnitudes = tf.abs(spectra)
+    others = tf.reduce_sum(tf.math.real(spectra)) + tf.reduce_sum(tf.square(tf.math.imag(spectra)))
+    return tf.reduce_sum(tf.math.log(magnitudes + 0.1)) + others
+
+
+def loss_in_numbers(x, options):
+    spectra = np.asarray(tf.signal.stft(x, 6, 4, **options))
+    return np.log(np.abs(spectra) + 0.1).sum() + spectra.real.sum() + np.square(spectra.imag).sum()
+
+
+@pytest.mark.parametrize("options", [{}, {"pad_end": True}, {"fft_length": 5}, {"fft_length": 16, "window_fn": None}])
+def test_gradients_of_spectra_are_differences(options):
+    x = np.stack([wave_of(17), wave_of(17, 0.9)])
+    variable = tf.Variable(x, dtype="float64")
+    with tf.GradientTape() as tape:
+        loss = loss_of(variable, options)
+    made = np.asarray(tape.gradient(loss, variable))
+    for at in [(0, 0), (0, 7), (1, 11), (1, 16)]:
+        moved = [x + s * 1e-6 * (np.indices(x.shape) == np.reshape(at, (2, 1, 1))).all(0) for s in (1, -1)]
+        difference = (loss_in_numbers(moved[0], options) - loss_in_numbers(moved[1], options)) / 2e-6
+        assert made[at] == pytest.approx(difference, rel=1e-4, abs=1e-5)
+
+
+def test_a_loss_of_spectra_trains():
+    layers = keras.layers
+    model = keras.Sequential([layers.Input((64, 1)), layers.Conv1D(1, 3, padding="same")])
+
+    def spectral(y_true, y_pred):
+        theirs, ours = (tf.abs(tf.signal.stft(tf.squeeze(each, -1), 16, 8)) for each in (y_true, y_pred))
+        return tf.reduce_mean(tf.abs(theirs - ours))
+
+    model.compile(keras.optimizers.Adam(0.05), loss=spectral)
+    x = np.random.default_rng(0).normal(size=(16, 64, 1)).astype("float32")
+    history = model.fit(x, 0.5 * x, epochs=8, batch_size=8, verbose=0).history["loss"]
+    assert history[-1] < 0.6 * history[0]
+
+
+def test_a_model_s_tensors_and_tapes_are_refused_by_name():
+    with pytest.raises(NotInMinicnn, match=r"tf\.signal\.stft"):
+        tf.signal.stft(keras.Input((64,)), 8, 4)
+    with tf.GradientTape(), pytest.raises(NotInMinicnn, match=r"tf\.signal\.dct"):
+        tf.signal.dct(tf.Variable([1.0, 2.0]) * 2)
+
+
+def test_parts_of_complex_numbers():
+    z = tf.complex([3.0, -1.0, 0.0], [4.0, 0.0, 2.0])
+    assert z.dtype == tf.complex64
+    np.testing.assert_array_equal(tf.math.real(z), [3, -1, 0])
+    np.testing.assert_array_equal(tf.math.imag(z), [4, 0, 2])
+    np.testing.assert_array_equal(tf.abs(z), [5, 1, 2])
+    np.testing.assert_array_equal(tf.math.conj(z), [3 - 4j, -1, -2j])
+    np.testing.assert_allclose(tf.math.angle(z), [math.atan2(4, 3), math.pi, math.pi / 2], rtol=1e-6)
+    with pytest.raises(TypeError, match="float32"):
+        tf.complex([1], [2])
+
+
+def test_sounds_in_files():
+    samples = np.array([[0.5, -0.5], [1.5, -1.5], [1.5 / 32768, -1.5 / 32768], [0, 0.25]], "float32")
+    tf.io.write_file("sounds/a.wav", tf.audio.encode_wav(samples, 16000))
+    audio, rate = tf.audio.decode_wav(tf.io.read_file("sounds/a.wav"))
+    assert (int(rate), rate.dtype, audio.dtype) == (16000, "int32", "float32")
+    expected = [[16384, -16384], [32767, -32768], [2, -2], [0, 8192]]  # halves away from zero
+    np.testing.assert_array_equal(audio.numpy() * 32768, expected)
+    contents = tf.io.read_file("sounds/a.wav")
+    assert tf.audio.decode_wav(contents, desired_channels=1).audio.shape == (4, 1)
+    longer = tf.audio.decode_wav(contents, desired_channels=3, desired_samples=6).audio * 32768
+    np.testing.assert_array_equal(longer[1:], [[32767, -32768, -32768], [2, -2, -2], [0, 8192, 8192], [0] * 3, [0] * 3])
+    with pytest.raises(FileFormatError, match="WAV"):
+        tf.audio.decode_wav(b"no sound")
+
+
+def test_a_data_set_of_spectrograms():
+    for word in ("no", "yes"):
+        for i in range(3):
+            sound = wave_of(900 + 80 * i, 0.1 + (word == "yes"))[:, None] / 2
+            tf.io.write_file(f"words/{word}/{i}.wav", tf.audio.encode_wav(sound, 8000))
+
+    def spectrogram(path):
+        audio, _ = tf.audio.decode_wav(tf.io.read_file(path), desired_channels=1, desired_samples=1000)
+        magnitudes = tf.abs(tf.signal.stft(tf.squeeze(audio, axis=-1), frame_length=100, frame_step=50))
+        return magnitudes[..., tf.newaxis], tf.strings.split(path, "/")[-2] == "yes"
+
+    data = tf.data.Dataset.list_files("words/*/*.wav", shuffle=False).map(spectrogram).batch(6)
+    for x, y in data:
+        assert x.shape == (6, 19, 65, 1)
+        loudest = x.numpy().sum(axis=(1, 3)).argmax(-1)  # the frequencies 0.1 and 1.1 of 2π, of 128
+        np.testing.assert_array_equal(loudest, np.where(y, 22, 2))

@@ -211,6 +211,9 @@ def test_shapes_are_given_one_by_one(names):
 def test_shapes_without_a_key():
     layer = keras.layers.MultiHeadAttention(2, 3)
     assert tuple(layer.compute_output_shape((2, 4, 6), (2, 5, 3), None)) == (2, 4, 6)
+    called = keras.layers.MultiHeadAttention(2, 3)
+    called(QUERY, VALUE, attention_mask=PAIRS)  # whose third input is no key
+    assert tuple(called.compute_output_shape((2, 4, 6), (2, 5, 3), (2, 5, 2))) == (2, 4, 6)
     layer.build((3, 4, 6), (3, 5, 3))  # with a number of samples, too
     assert [w.shape for w in layer.weights[::2]] == [(6, 2, 3), (3, 2, 3), (3, 2, 3), (2, 3, 6)]
 

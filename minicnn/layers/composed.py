@@ -257,9 +257,9 @@ class Composed(Layer):
         """The output's shape for the inputs' shapes, with the batch axis: one after the other, or in a list."""
         several = [shape for shape in (*shapes, *named.values()) if shape is not None]
         several = list(several[0]) if len(several) == 1 else several
-        form = self._form_for(len(several))
-        self.take_form(self.form or form)
-        shapes = self.shapes_behind({r: tuple(s)[1:] for r, s in zip(form.roles, several, strict=True)})
+        roles = self.usual_roles.get(len(several)) or self._form_for(len(several)).roles
+        self.take_form(self.form or Form(roles))
+        shapes = self.shapes_behind({r: tuple(s)[1:] for r, s in zip(roles, several, strict=True)})
         return (several[0][0], *shapes[0])
 
     def lower(self) -> list[Step]:

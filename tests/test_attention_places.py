@@ -230,3 +230,17 @@ def test_scale_of_scores():
     assert layer.scale is None and keras.layers.Attention().scale is None
     layer([QUERY, VALUE])
     assert float(layer.scale.numpy()) == 1 and keras.layers.AdditiveAttention().scale is None
+
+
+@pytest.mark.parametrize(
+    ("name", "variance"), [("glorot_uniform", 1 / 96), ("he_normal", 2 / 64), ("lecun_normal", 1 / 64)]
+)
+def test_first_kernels_are_drawn_for_all_heads_together(name, variance):
+    """Fans are 64 inputs and 8 · 16 units, of the last kernel the reverse; those of one axis give a fifth of it."""
+    mc.utils.set_random_seed(1)
+    layer = layers.MultiHeadAttention(8, 16, kernel_initializer=name)
+    layer(np.zeros((1, 2, 64)), np.zeros((1, 2, 64)))
+    for kernel in (layer.query_dense.kernel, layer.key_dense.kernel, layer.value_dense.kernel):
+        np.testing.assert_allclose(kernel.numpy().var(), variance, rtol=0.1)
+    factor = 1 if name == "glorot_uniform" else 0.5
+    np.testing.assert_allclose(layer.output_dense.kernel.numpy().var(), variance * factor, rtol=0.1)

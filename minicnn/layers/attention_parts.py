@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from minicnn.hints import LayerOptions
+from minicnn.initializers import Initializer, VarianceScaling
 from minicnn.layers.attention_places import Places
 from minicnn.layers.base import Layer
 from minicnn.layers.kernel import WithKernel
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 
 LOW = -0.7 * 3.38953e38  # in the place of a product that a mask leaves out, as in Keras
 BLOCK = 1 << 20  # numbers of gradients of products that are there at once
+
+
+class _OfMatrix(Initializer):
+    """What an initializer draws for a matrix of all inputs and all units: its fans, as in Keras, are of all axes."""
+
+    def __init__(self, of: VarianceScaling, bound: int) -> None:
+        self.of: VarianceScaling = of
+        self.bound: int = bound
+        self.seed: int | None = of.seed
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+        return self.of.draw((prod(shape[: self.bound]), prod(shape[self.bound :])), rng).reshape(shape)
 
 
 class Projection(WithKernel):
@@ -46,7 +59,9 @@ class Projection(WithKernel):
         (shape,) = input_shapes
         kernel = *shape[-self.bound :], *self.units
         rules = self.kernel_regularizer, self.kernel_constraint
-        self.add_weight("kernel", kernel, self.kernel_initializer, True, *rules)
+        first = self.kernel_initializer
+        first = _OfMatrix(first, self.bound) if isinstance(first, VarianceScaling) else first
+        self.add_weight("kernel", kernel, first, True, *rules)
         if self.use_bias:
             rules = self.bias_regularizer, self.bias_constraint
             self.add_weight("bias", self.units, self.bias_initializer, True, *rules)

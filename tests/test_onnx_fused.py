@@ -1,5 +1,7 @@
 """Operators of onnxruntime's optimized files, read as what they were fused from; onnxruntime runs them, too."""
 
+import math
+
 import numpy as np
 import pytest
 from onnx_files import TOLERANCE, onnx, onnxruntime, run_file
@@ -159,6 +161,14 @@ def test_root_mean_square(operator, opset, tmp_path, rng):
     x = rng.normal(size=(3, 6))
     expected = x / np.sqrt((x**2).mean(-1, keepdims=True) + 0.25) * scale
     assert_close(mc.import_onnx(path).predict(x.astype("f4")), expected, TOLERANCE)
+
+
+def test_complement_of_the_error_function(tmp_path, rng):
+    """tf2onnx leaves it of Keras's GELU; onnxruntime does not know it."""
+    path = fused(tmp_path / "f.onnx", [("Erfc", ["x"], {})], (6,), domain="")
+    x = rng.normal(size=(3, 6)).astype("f4")
+    expected = np.vectorize(math.erfc)(x.astype("f8"))
+    assert_close(mc.import_onnx(path).predict(x), expected, TOLERANCE)
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (5, 4, 6)])

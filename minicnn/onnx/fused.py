@@ -189,6 +189,11 @@ def _rms_normalization(parts, opset):
     parts.add("Mul", [parts.add("Div", [node.inputs[0], root]), node.inputs[1]])
 
 
+def _erfc(parts, _opset):
+    """1 - erf(x), which tf2onnx leaves in the GELU of Keras, and which is no operator of ONNX's."""
+    parts.add("Sub", [parts.array(1.0), parts.add("Erf", parts.node.inputs)])
+
+
 def _scaler(parts, _opset):
     """(x - offset) · scale."""
     node = parts.node
@@ -211,6 +216,7 @@ FUSED: dict[str, Callable[[Parts, int], None]] = {
 """Operator of onnxruntime's → what adds the nodes that it stands for."""
 
 OWN: dict[str, Callable[[Parts, int], None]] = {
+    "Erfc": _erfc,
     "RMSNormalization": _rms_normalization,
     "SimplifiedLayerNormalization": _rms_normalization,  # onnxruntime's, which says that it is ONNX's
 }

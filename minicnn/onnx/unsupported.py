@@ -27,6 +27,10 @@ ADVICE = {
         "networks that draw numbers are written in evaluation mode, or take the numbers as an input",
     ),
     **dict.fromkeys(
+        ("StatefulPartitionedCall", "PartitionedCall"),
+        "it is a function of TensorFlow's that tf2onnx left out: save the model as .keras instead",
+    ),
+    **dict.fromkeys(
         ("ScatterElements", "ScatterND"),
         "no layer writes into a tensor: write assignments to parts (y[:, a:b] = x) as torch.cat of the parts",
     ),

@@ -175,3 +175,14 @@ def test_members_of_archives_are_not_larger_than_they_may(tmp_path):
             file.writestr("x", b"0" * 100)
         with zipfile.ZipFile(path) as file, pytest.raises(FileFormatError, match=pattern):
             numpy_archive.opened_member(file, file.infolist()[0], 99)
+
+
+def test_dtypes_of_rows_and_of_different_numbers():
+    """TensorFlow's: of the numbers that rows hold, and int32 for lists."""
+    rows = tf.one_hot([0, 2], 3, on_value=5, off_value=-1)
+    assert rows.dtype == np.int32 and rows.tolist() == [[5, -1, -1], [-1, -1, 5]]
+    assert tf.one_hot([0, 2], 3).dtype == np.float32 == tf.one_hot([1], 2, on_value=2.0, off_value=0.5).dtype
+    assert tf.one_hot([1], 2, on_value=5, off_value=0, dtype=tf.float16).dtype == np.float16
+    assert tf.one_hot([1], 2, on_value=True, off_value=False).dtype == bool
+    assert tf.unique([1, 1, 3])[0].dtype == np.int32 == tf.unique_with_counts([1, 1, 3])[0].dtype
+    assert tf.unique(np.array([1, 1, 3]))[0].dtype == np.int64

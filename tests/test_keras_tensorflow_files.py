@@ -329,6 +329,6 @@ def test_jpegs_take_tensorflows_arguments_and_are_cropped(tmp_path):
     part = tf.image.decode_and_crop_jpeg(tf.io.encode_jpeg(picture), [8, 4, 10, 20], channels=3)
     np.testing.assert_array_equal(part, whole[8:18, 4:24])
     assert tf.io.decode_jpeg(tf.io.encode_jpeg(picture), 1, 1, True, False, 1, "INTEGER_FAST").shape == (32, 32, 1)
-    for call in (lambda c: tf.io.decode_jpeg(c, 3, 2), lambda c: tf.io.decode_and_crop_jpeg(c, [30, 0, 5, 5])):
+    for call in (lambda c: tf.io.decode_jpeg(c, 3, 3), lambda c: tf.io.decode_and_crop_jpeg(c, [30, 0, 5, 5])):
         with pytest.raises(ValueError, match="Received"):
             call(tf.io.encode_jpeg(picture))

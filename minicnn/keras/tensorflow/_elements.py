@@ -168,7 +168,7 @@ def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None =
 @entering
 def unique(x: Any, out_idx: Any = "int32", name: str | None = None) -> tuple[Any, Any]:
     """(the different numbers in the order in which they come, the place of each number among them)."""
-    numbers, first, places = np.unique(np.asarray(x), return_index=True, return_inverse=True)
+    numbers, first, places = np.unique(np.asarray(as_tensor(x)), return_index=True, return_inverse=True)
     order = np.argsort(first)
     ranks = np.argsort(order)
     return of_tensorflow(numbers[order]), of_tensorflow(ranks[places].astype(out_idx))

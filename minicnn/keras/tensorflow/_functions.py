@@ -330,12 +330,17 @@ def strided_slice(
     return of_tensorflow(as_tensor(input_)[tuple(places)])
 
 
-def one_hot(indices: Any, depth: int, on_value: Any = 1, off_value: Any = 0, axis: int = -1, dtype: Any = None) -> Any:
+def one_hot(
+    indices: Any, depth: int, on_value: Any = None, off_value: Any = None, axis: int = -1, dtype: Any = None
+) -> Any:
     """Rows with `on_value` at the place of each class, and `off_value` elsewhere."""
     if is_symbolic(indices):
         return Computed(lambda x: np.asarray(one_hot(value_of(x), depth, on_value, off_value, axis, dtype)))(indices)
     places = ops.one_hot(indices, depth, axis=axis, dtype="bool")
-    return np.where(places, on_value, off_value).astype(dtype or floatx()).view(EagerArray)
+    given = [value for value in (on_value, off_value) if value is not None]
+    dtype = dtype or (as_tensor(given[0]).dtype if given else floatx())
+    on_value, off_value = 1 if on_value is None else on_value, 0 if off_value is None else off_value
+    return np.where(places, on_value, off_value).astype(dtype).view(EagerArray)
 
 
 def argmax(input: Any, axis: int = 0, output_type: Any = "int64", name: str | None = None) -> Any:

@@ -256,7 +256,7 @@ def dynamic_partition(data: Any, partitions: Any, num_partitions: int) -> list[A
 
 def unique_with_counts(x: Any, out_idx: Any = "int32") -> tuple[Any, Any, Any]:
     """(the different numbers as they come, the place of each number among them, how often each occurs)."""
-    numbers, first, places, counts = np.unique(np.asarray(value_of(x)), True, True, True)
+    numbers, first, places, counts = np.unique(np.asarray(as_tensor(value_of(x))), True, True, True)
     order = np.argsort(first)
     return numbers[order], np.argsort(order)[places].astype(out_idx), counts[order].astype(out_idx)
 

@@ -64,3 +64,11 @@ def test_before_build_and_of_others():
     optimizer.build([variable])
     with pytest.raises(ValueError, match="Unknown variable"):
         optimizer.update_step(np.ones(1), other, 0.1)
+
+
+def test_alone_it_is_the_rule_of_compile():
+    """Nothing of the class is a rule of one's own."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(), "mse")
+    model.compile("sgd", "mse")
+    assert type(model.optimizer) is keras.optimizers.SGD

@@ -63,15 +63,15 @@ class Normalization(Layer):
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
         kept = self._kept(shape)
+        self.spread_shape = (1, *(size if axis in kept else 1 for axis, size in enumerate(shape)))  # (1, …, C)
         if self.input_mean is None:
             sizes = tuple(shape[axis] for axis in kept)
             self.add_weight("mean", sizes, "zeros", has_gradient=False)
             self.add_weight("variance", sizes, "ones", has_gradient=False)
             self.add_weight("count", (), "zeros", has_gradient=False)
         else:
-            sizes = [shape[axis] if axis in kept else 1 for axis in range(len(shape))]
-            self.mean, self.variance = (  # (1, …), as Keras's users read them
-                np.broadcast_to(self.spread(moment, shape), sizes)[None].astype(np.float32)
+            self.mean, self.variance = (  # as Keras's users read them
+                np.broadcast_to(self.spread(moment, shape), self.spread_shape).astype(np.float32)
                 for moment in (self.input_mean, self.input_variance)
             )
         return shape
@@ -146,7 +146,7 @@ class Normalization(Layer):
         x = graph.channels_last(xs[0])
         moments = (self.input_mean, self.input_variance)
         if self.input_mean is None:
-            moments = (self.mean.numpy(), self.variance.numpy())
+            moments = (self._weights[name].numpy() for name in ("mean", "variance"))
         mean, variance = (self.spread(moment, x.shape).astype(np.float32) for moment in moments)
         mean, deviation = graph.constant(mean), graph.constant(np.maximum(np.sqrt(variance), np.float32(EPSILON)))
         if self.invert:

@@ -29,6 +29,7 @@ from minicnn.keras._whole_numbers import note_dtype
 from minicnn.keras.layers._joined import joining_samples
 from minicnn.keras.layers._lambdas import LAMBDA
 from minicnn.keras.layers._masks import making_none, masks_of, taking_masks
+from minicnn.keras.layers._moments import moments_of
 from minicnn.keras.layers._of_keras_1 import (
     OLD_WEIGHTS,
     WEIGHTS,
@@ -324,7 +325,7 @@ for _variables, _property in {**VARIABLES, **WEIGHTS, **masks_of("Layer")}.items
 _own_parts.Layer.__call__ = making_none(_own_parts.Layer.__call__)  # type: ignore[method-assign]
 for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
-    _more = {**_more, "built": _built_of(_class, _name), **masks_of(_name)}
+    _more = {**_more, "built": _built_of(_class, _name), **masks_of(_name), **moments_of(_name)}
     _call = joining_samples(_class.__call__) if _name == "Concatenate" else _class.__call__
     _more["__call__"] = _call_of = with_weights(eagerly(taking_masks(_name, _call)))
     for _old, _today in OLD_WEIGHTS.items() if _name.startswith(("Dense", "Conv")) else ():

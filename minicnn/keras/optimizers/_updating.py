@@ -201,11 +201,11 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
     TypeError
         For a subclass of Adam and the like with a method of Keras 2's or 3's.
     """
+    known = Optimizer, _symbolic, _applied
     names = [
-        n
-        for n in _OF_OTHERS
-        if getattr(type(optimizer), n, None)
-        not in (None, *(getattr(c, n, None) for c in (Optimizer, _symbolic, _applied)))
+        name
+        for name in _OF_OTHERS
+        if getattr(type(optimizer), name, None) not in (None, *(getattr(c, name, None) for c in known))
     ]
     if names and not (Optimizer in type(optimizer).__mro__ and optimizer._has_rule):  # type: ignore[attr-defined]
         raise TypeError(

@@ -239,3 +239,44 @@ def test_batch_dot_of_four_axes_says_that_it_changed():
     x, y = np.ones((2, 3, 4)), np.ones((2, 3, 4, 5))
     with pytest.warns(UserWarning, match=r"Keras 2\.0 to 2\.2 took it for one of samples.*tf\.matmul"):
         assert K.batch_dot(x, y, axes=[2, 2]).shape == (2, 3, 3, 5)
+
+
+# ------------------------------------------------------------------------------- how Keras 1 and 2 called penalties
+
+WEIGHTS = np.array([[1.0, -2.0], [3.0, 0.5]])
+"""Their magnitudes add up to 6.5, their squares to 14.25."""
+
+
+@pytest.mark.parametrize(
+    ("name", "factors", "penalty"),
+    [
+        ("l1", {"l": 0.1}, 0.65),
+        ("l2", {"l": 0.1}, 1.425),
+        ("activity_l1", {"l": 0.1}, 0.65),
+        ("activity_l2", {"l": 0.1}, 1.425),
+        ("l1l2", {}, 0.065 + 0.1425),
+        ("l1l2", {"l1": 0.1}, 0.65 + 0.1425),
+        ("activity_l1l2", {"l1": 0.0, "l2": 0.1}, 1.425),
+    ],
+)
+def test_penalties_by_the_arguments_of_keras_1(name, factors, penalty):
+    """Its `l1` and `l2` had a factor `l`, as Keras 2's still have; both factors of its `l1l2` were 0.01."""
+    regularizer = getattr(keras.regularizers, name)(**factors)
+    assert float(regularizer(WEIGHTS)) == pytest.approx(penalty, rel=1e-6)
+    layer = layers.Dense(2, input_dim=2, W_regularizer=regularizer, bias=False)
+    model = keras.models.Sequential([layer])
+    model.set_weights([WEIGHTS])
+    model.compile("sgd", "mse")
+    inputs = np.eye(2)
+    assert model.evaluate(inputs, WEIGHTS, verbose=0) == pytest.approx(penalty, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["l1", "l2"])
+def test_a_factor_of_a_penalty_is_given_once(name):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'l'"):
+        getattr(keras.regularizers, name)(**{"l": 0.1, name: 0.1})
+
+
+def test_a_penalty_of_both_kinds_has_no_factor_of_one_name():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'l'"):
+        keras.regularizers.l1_l2(l=0.1)

@@ -201,10 +201,9 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
     TypeError
         For a subclass of Adam and the like with a method of Keras 2's or 3's.
     """
+    given = (Optimizer, _symbolic, _applied)  # what the library's own classes have those methods from
     names = [
-        n
-        for n in _OF_OTHERS
-        if getattr(type(optimizer), n, None) not in (None, *(getattr(c, n, None) for c in (Optimizer, _symbolic)))
+        n for n in _OF_OTHERS if getattr(type(optimizer), n, None) not in (None, *(getattr(c, n, None) for c in given))
     ]
     if names and not (Optimizer in type(optimizer).__mro__ and optimizer._has_rule):  # type: ignore[attr-defined]
         raise TypeError(

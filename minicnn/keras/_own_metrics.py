@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class Variable(NDArrayOperatorsMixin):
 
     shape = property(lambda self: self.value.shape)
     dtype = property(lambda self: self.value.dtype)
+    ndim = property(lambda self: self.value.ndim)
 
     def assign(self, value: Any) -> None:
         """Set it."""
@@ -58,8 +59,18 @@ class Variable(NDArrayOperatorsMixin):
             return NotImplemented  # a model's tensor makes a layer of it
         return getattr(ufunc, method)(*(x.value if isinstance(x, Variable) else x for x in inputs), **kwargs)
 
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """The numbers at some places now, which later assignments do not change."""
+        return self.value[key].copy()
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(self.value.copy())  # by __getitem__ alone, a single number would be an empty sequence
+
     def __float__(self) -> float:
         return float(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
 
 
 for _operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):

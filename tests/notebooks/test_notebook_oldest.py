@@ -239,3 +239,90 @@ def test_batch_dot_of_four_axes_says_that_it_changed():
     x, y = np.ones((2, 3, 4)), np.ones((2, 3, 4, 5))
     with pytest.warns(UserWarning, match=r"Keras 2\.0 to 2\.2 took it for one of samples.*tf\.matmul"):
         assert K.batch_dot(x, y, axes=[2, 2]).shape == (2, 3, 3, 5)
+
+
+# ------------------------------------------------------------------------------- how Keras 1 and 2 called penalties
+
+WEIGHTS = np.array([[1.0, -2.0], [3.0, 0.5]])
+"""Their magnitudes add up to 6.5, their squares to 14.25."""
+
+
+@pytest.mark.parametrize(
+    ("name", "factors", "penalty"),
+    [
+        ("l1", {"l": 0.1}, 0.65),
+        ("l2", {"l": 0.1}, 1.425),
+        ("activity_l1", {"l": 0.1}, 0.65),
+        ("activity_l2", {"l": 0.1}, 1.425),
+        ("l1l2", {}, 0.065 + 0.1425),
+        ("l1l2", {"l1": 0.1}, 0.65 + 0.1425),
+        ("activity_l1l2", {"l1": 0.0, "l2": 0.1}, 1.425),
+    ],
+)
+def test_penalties_by_the_arguments_of_keras_1(name, factors, penalty):
+    """Its `l1` and `l2` had a factor `l`, as Keras 2's still have; both factors of its `l1l2` were 0.01."""
+    regularizer = getattr(keras.regularizers, name)(**factors)
+    assert float(regularizer(WEIGHTS)) == pytest.approx(penalty, rel=1e-6)
+    layer = layers.Dense(2, input_dim=2, W_regularizer=regularizer, bias=False)
+    model = keras.models.Sequential([layer])
+    model.set_weights([WEIGHTS])
+    model.compile("sgd", "mse")
+    inputs = np.eye(2)
+    assert model.evaluate(inputs, WEIGHTS, verbose=0) == pytest.approx(penalty, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["l1", "l2"])
+def test_a_factor_of_a_penalty_is_given_once(name):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'l'"):
+        getattr(keras.regularizers, name)(**{"l": 0.1, name: 0.1})
+
+
+def test_a_penalty_of_both_kinds_has_no_factor_of_one_name():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'l'"):
+        keras.regularizers.l1_l2(l=0.1)
+
+
+# -------------------------------------------------------------------------------------------- parts of K.variable(…)
+
+
+def test_parts_of_a_variable_are_its_numbers_now():
+    variable = K.variable(np.arange(12.0).reshape(1, 3, 4))
+    row, ends = variable[0, 1:, ::2], variable[..., -1]
+    assert variable.ndim == 3 and [np.shape(part) for part in variable] == [(3, 4)]
+    K.set_value(variable, np.zeros((1, 3, 4)))
+    np.testing.assert_array_equal(row, [[4, 6], [8, 10]])
+    np.testing.assert_array_equal(ends, [[3, 7, 11]])
+    np.testing.assert_array_equal(variable[0], np.zeros((3, 4)))
+
+
+def test_writing_into_a_part_of_a_variable_leaves_the_variable():
+    variable = K.variable(np.ones((2, 3)))
+    variable[0][:] = 5
+    next(iter(variable))[:] = 5
+    np.testing.assert_array_equal(K.get_value(variable), np.ones((2, 3)))
+
+
+def test_a_variable_of_one_number_is_one_and_has_no_parts():
+    variable = K.variable(3.0)
+    assert int(variable) == 3 and float(variable) == 3.0
+    with pytest.raises(TypeError):
+        list(variable)
+
+
+def test_a_style_of_a_picture_that_is_a_variable_and_of_a_tensor():
+    """The products of the channels, of what a variable holds and of what a layer gives: both are taken from a batch."""
+    image = layers.Input(shape=(4, 5, 3))
+    rng = np.random.default_rng(1)
+    style, given = rng.normal(size=(2, 1, 4, 5, 3))
+
+    def products(features):
+        rows = K.batch_flatten(K.permute_dimensions(features[0], (2, 0, 1)))
+        return K.dot(rows, K.transpose(rows))
+
+    loss = K.sum(K.square(products(K.variable(style)) - products(image)))
+    (slope,) = K.gradients(loss, image)
+    found, slope = K.function([image], [loss, slope])([given])
+    a, b = style.reshape(20, 3), given.reshape(20, 3)
+    error = b.T @ b - a.T @ a  # (3, 3)
+    np.testing.assert_allclose(found, np.sum(error**2), rtol=1e-5)
+    np.testing.assert_allclose(slope.reshape(20, 3), 4 * b @ error, rtol=1e-4, atol=1e-4)

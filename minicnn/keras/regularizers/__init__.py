@@ -13,6 +13,7 @@ from minicnn.hints import Config
 from minicnn.keras._eager import eager
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._translation import Translated, translated
+from minicnn.keras._warning import warn_once
 from minicnn.keras.saving._objects import reading
 from minicnn.keras.utils._helpers import function_called, get_custom_objects
 from minicnn.on_host import assign, on_host
@@ -112,7 +113,25 @@ def _open_to_calls(part):
         (part.add_gradient if type(self).__call__ is __call__ else _add_gradient)(self, w, grad)
 
     own = {"__call__": __call__, "penalty": penalty, "add_gradient": add_gradient}
-    return translated(part, lambda args, kwargs: (args, kwargs), __name__, **own)
+    return translated(part, lambda args, kwargs: (args, _factor_of_today(part, kwargs)), __name__, **own)
+
+
+def _factor_of_today(part, kwargs):
+    """What Keras 1 and 2 called `l`, of L1 and of L2, by the name of today."""
+    name = {_core.L1: "l1", _core.L2: "l2"}.get(part)
+    if name is None or "l" not in kwargs or name in kwargs:
+        return kwargs
+    warn_once(f"regularizers.{name}(l=…) is called {name}({name}=…) today")
+    return {name if given == "l" else given: value for given, value in kwargs.items()}
+
+
+def l1l2(l1: float = 0.01, l2: float = 0.01) -> Any:
+    """Keras 1's `l1_l2`, whose factors are 0.01 where they are not given (today they are 0)."""
+    warn_once("regularizers.l1l2(l1, l2) is called l1_l2(l1=…, l2=…) today")
+    return __getattr__("l1_l2")(l1=l1, l2=l2)
+
+
+activity_l1l2 = l1l2
 
 
 _NAMES = {

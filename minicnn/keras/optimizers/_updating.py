@@ -204,7 +204,8 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
     names = [
         n
         for n in _OF_OTHERS
-        if getattr(type(optimizer), n, None) not in (None, *(getattr(c, n, None) for c in (Optimizer, _symbolic)))
+        if getattr(type(optimizer), n, None)
+        not in (None, _applied.METHODS.get(n), *(getattr(c, n, None) for c in (Optimizer, _symbolic)))
     ]
     if names and not (Optimizer in type(optimizer).__mro__ and optimizer._has_rule):  # type: ignore[attr-defined]
         raise TypeError(

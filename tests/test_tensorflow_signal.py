@@ -15,6 +15,12 @@ from minicnn.keras import tensorflow as tf
 from minicnn.keras._missing import NotInMinicnn
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Sounds are written where the test is."""
+    monkeypatch.chdir(tmp_path)
+
+
 def wave_of(n, rate=0.3):
     return np.sin(rate * np.arange(n)) + 0.2 * np.cos(1.7 * np.arange(n))
 

@@ -168,8 +168,8 @@ class WithClosures:
         return self._sorted(getattr(self._trainer, method)(x, y, **kwargs | {"return_dict": True}))
 
     def _sorted(self, logs):
-        """The values of a dict of the loss and metrics, in that order."""
-        own = (name for name in logs if name not in ("loss", *self._of_tensors))
+        """The values of a dict of the loss and metrics, in that order; the dict's is that of the alphabet."""
+        own = (name for name in self._trainer.metrics_names if name not in ("loss", *self._of_tensors))
         return [logs["loss"], *(logs[next(own) if name is None else name] for name in self._of_tensors)]
 
     def _joined(self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None) -> tuple[Any, Any]:

@@ -205,6 +205,8 @@ def model_around(layer, shapes):
 def test_every_layer_to_keras_and_back(layer, shapes, suffix, rng, tmp_path):
     if suffix == ".h5" and isinstance(getattr(layer, "axis", getattr(layer, "noise_shape", None)), list | tuple):
         pytest.skip("Keras reads an axis that is a list as another one from .h5 files, its own too")
+    if suffix == ".h5" and getattr(layer, "score_mode", None) == "dot":
+        pytest.skip("Keras (3.15.1) takes the score_mode of its own .h5 files for its function dot, and stops")
     ours = model_around(layer, shapes)
     ours.set_weights([rng.uniform(0.5, 1, w.shape) for w in ours.get_weights()])
     ours.save(tmp_path / f"ours{suffix}")

@@ -186,3 +186,11 @@ def test_dtypes_of_rows_and_of_different_numbers():
     assert tf.one_hot([1], 2, on_value=True, off_value=False).dtype == bool
     assert tf.unique([1, 1, 3])[0].dtype == np.int32 == tf.unique_with_counts([1, 1, 3])[0].dtype
     assert tf.unique(np.array([1, 1, 3]))[0].dtype == np.int64
+
+
+def test_names_behind_val_in_the_alphabet_come_behind_it():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[keras.metrics.MeanAbsoluteError(name="zp")])
+    x, y = np.ones((8, 3), np.float32), np.ones((8, 1), np.float32)
+    history = model.fit(x, y, validation_data=(x, y), verbose=0)
+    assert list(history.history) == ["loss", "val_loss", "val_zp", "zp"]  # Keras 3.15.1

@@ -280,8 +280,8 @@ def with_flat_callbacks(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_order_of_names(logs: dict[str, Any]) -> dict[str, Any]:
-    """The same in the order that Keras 3 gives logs: that of the alphabet, those of the validation behind."""
-    return dict(sorted(logs.items(), key=lambda entry: (entry[0].startswith("val_"), entry[0])))
+    """The same in the order that Keras 3 gives logs: that of the alphabet, "val_loss" before "zeta_loss"."""
+    return dict(sorted(logs.items()))
 
 
 class MetricNames(Callback):

@@ -207,6 +207,8 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
         for name in _OF_OTHERS
         if getattr(type(optimizer), name, None) not in (None, *(getattr(c, name, None) for c in known))
     ]
+    if names == ["update_step"] and getattr(optimizer, "has_steps", False):  # on the rule of a built-in one
+        names = []
     if names and not (Optimizer in type(optimizer).__mro__ and optimizer._has_rule):  # type: ignore[attr-defined]
         raise TypeError(
             f"a subclass of minicnn's {type(optimizer).__name__} with {names[0]} would train by the library's rule: "

@@ -125,3 +125,30 @@ def test_a_subclass_calls_the_rule_above_it(cls, options, losses, first, count):
     np.testing.assert_allclose(history, losses, atol=3e-6)
     np.testing.assert_allclose(model.get_weights()[0].ravel()[[0, 2]], first, atol=3e-6)
     assert (int(optimizer.iterations), len(optimizer.variables)) == (8, count)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_subclass_of_a_built_in_one_goes_on_from_a_file(tmp_path, suffix):
+    """With the state of the rule: the loss of the fourth epoch is that of Keras."""
+
+    class Halved(keras.optimizers.Adam):
+        def update_step(self, gradient, variable, learning_rate):
+            super().update_step(gradient * 0.5, variable, learning_rate)
+
+    x = np.linspace(-1, 1, 96).reshape(32, 3).astype("float32")
+    y = x @ np.array([[1.0], [2.0], [-1.0]], "float32")
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(2, kernel_initializer="ones", activation="tanh"),
+            keras.layers.Dense(1, kernel_initializer="ones"),
+        ]
+    )
+    model.compile(Halved(0.05), "mse")
+    model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0)
+    model.save(tmp_path / f"model{suffix}")
+    loaded = keras.models.load_model(tmp_path / f"model{suffix}", custom_objects={"Halved": Halved})
+    assert type(loaded.optimizer) is Halved
+    loss = loaded.fit(x, y, batch_size=8, shuffle=False, verbose=0).history["loss"][0]
+    assert loss == pytest.approx(0.094153, abs=5e-6)
+    assert int(loaded.optimizer.iterations) == 16

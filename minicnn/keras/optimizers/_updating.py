@@ -22,6 +22,7 @@ from minicnn.keras.optimizers._stepping import Stepping
 from minicnn.keras.optimizers._variables import Iterations, LearningRate, batches_done
 from minicnn.on_host import assign, on_host
 from minicnn.optimizers.by_weight import ByWeight
+from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 from minicnn.registry import custom_object_scope, is_config
 
@@ -245,7 +246,7 @@ def own_rule(optimizer: core.Optimizer | None) -> AbstractContextManager[None]:
     ----------
     optimizer : Optimizer or None
     """
-    is_own = isinstance(optimizer, core.Optimizer) and Optimizer in type(optimizer).__mro__
+    is_own = isinstance(optimizer, core.Optimizer) and not is_of_package(type(optimizer))
     return custom_object_scope({type(optimizer).__name__: type(optimizer)} if is_own else None)
 
 

@@ -72,3 +72,83 @@ def test_alone_it_is_the_rule_of_compile():
     model.compile(keras.optimizers.Adam(), "mse")
     model.compile("sgd", "mse")
     assert type(model.optimizer) is keras.optimizers.SGD
+
+
+class HalfSGD(keras.optimizers.SGD):
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient * 0.5, variable, learning_rate)
+
+
+class ClippedAdam(keras.optimizers.Adam):
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(keras.ops.clip(gradient, -0.01, 0.01), variable, learning_rate)
+        variable.assign(variable * 0.99)
+
+
+class Smoothed(keras.optimizers.AdamW):
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.extra = [self.add_variable_from_reference(v, name="extra") for v in variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        extra = self.extra[self._get_variable_index(variable)]
+        extra.assign(extra * 0.5 + gradient)
+        super().update_step(extra * 2.0, variable, learning_rate)
+
+
+@pytest.mark.parametrize(
+    ("cls", "options", "losses", "first", "count"),
+    [
+        (HalfSGD, {"momentum": 0.9}, [0.293673, 0.163054], [0.917208, 0.916642], 6),
+        (HalfSGD, {"momentum": 0.9, "nesterov": True}, [0.267841, 0.169442], [0.917993, 0.917081], 6),
+        (HalfSGD, {"use_ema": True, "ema_momentum": 0.9}, [0.302998, 0.159992], [0.987954, 0.987947], 6),
+        (ClippedAdam, {}, [0.308701, 0.169985], [0.846276, 0.846276], 10),
+        (Smoothed, {"weight_decay": 0.1, "clipnorm": 1.0}, [0.3381, 0.246214], [0.916786, 0.916924], 14),
+    ],
+)
+def test_a_subclass_calls_the_rule_above_it(cls, options, losses, first, count):
+    """State included: the numbers are those of Keras, and so is how many variables there are."""
+    x = np.linspace(-1, 1, 96).reshape(32, 3).astype("float32")
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(2, kernel_initializer="ones", activation="tanh"),
+            keras.layers.Dense(1, kernel_initializer="ones"),
+        ]
+    )
+    optimizer = cls(0.1 if cls is HalfSGD else 0.01, **options)
+    model.compile(optimizer, "mse")
+    y = x @ np.array([[1.0], [2.0], [-1.0]], "float32")
+    history = model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(history, losses, atol=3e-6)
+    np.testing.assert_allclose(model.get_weights()[0].ravel()[[0, 2]], first, atol=3e-6)
+    assert (int(optimizer.iterations), len(optimizer.variables)) == (8, count)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_subclass_of_a_built_in_one_goes_on_from_a_file(tmp_path, suffix):
+    """With the state of the rule: the loss of the fourth epoch is that of Keras."""
+
+    class Halved(keras.optimizers.Adam):
+        def update_step(self, gradient, variable, learning_rate):
+            super().update_step(gradient * 0.5, variable, learning_rate)
+
+    x = np.linspace(-1, 1, 96).reshape(32, 3).astype("float32")
+    y = x @ np.array([[1.0], [2.0], [-1.0]], "float32")
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(2, kernel_initializer="ones", activation="tanh"),
+            keras.layers.Dense(1, kernel_initializer="ones"),
+        ]
+    )
+    model.compile(Halved(0.05), "mse")
+    model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0)
+    model.save(tmp_path / f"model{suffix}")
+    loaded = keras.models.load_model(tmp_path / f"model{suffix}", custom_objects={"Halved": Halved})
+    assert type(loaded.optimizer) is Halved
+    loss = loaded.fit(x, y, batch_size=8, shuffle=False, verbose=0).history["loss"][0]
+    assert loss == pytest.approx(0.094153, abs=5e-6)
+    assert int(loaded.optimizer.iterations) == 16

@@ -16,6 +16,7 @@ from minicnn.keras import _applied, _optimizer_variables
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import Translated, renamed, translated
 from minicnn.keras._warning import warn_once
+from minicnn.keras.optimizers._on_rule import with_rule
 from minicnn.keras.optimizers._symbolic import get_gradients, get_updates
 from minicnn.keras.optimizers._updating import Optimizer as Optimizer
 from minicnn.keras.optimizers._updating import check_rule
@@ -193,6 +194,9 @@ def _with_config(core_class):
 
 class _Named(Translated):
     """Metaclass of the optimizers: those of a user's subclass get a name by it, as in Keras."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
+        return super().__new__(mcs, name, with_rule(bases, namespace), namespace, **options)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         optimizer = super().__call__(*args, **kwargs)

@@ -22,6 +22,7 @@ from minicnn.keras.optimizers._stepping import Stepping
 from minicnn.keras.optimizers._variables import Iterations, LearningRate, batches_done
 from minicnn.on_host import assign, on_host
 from minicnn.optimizers.by_weight import ByWeight
+from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 from minicnn.registry import custom_object_scope, is_config
 
@@ -207,6 +208,8 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
         for name in _OF_OTHERS
         if getattr(type(optimizer), name, None) not in (None, *(getattr(c, name, None) for c in known))
     ]
+    if names == ["update_step"] and getattr(optimizer, "has_steps", False):  # on the rule of a built-in one
+        names = []
     if names and not (Optimizer in type(optimizer).__mro__ and optimizer._has_rule):  # type: ignore[attr-defined]
         raise TypeError(
             f"a subclass of minicnn's {type(optimizer).__name__} with {names[0]} would train by the library's rule: "
@@ -243,7 +246,7 @@ def own_rule(optimizer: core.Optimizer | None) -> AbstractContextManager[None]:
     ----------
     optimizer : Optimizer or None
     """
-    is_own = isinstance(optimizer, core.Optimizer) and Optimizer in type(optimizer).__mro__
+    is_own = isinstance(optimizer, core.Optimizer) and not is_of_package(type(optimizer))
     return custom_object_scope({type(optimizer).__name__: type(optimizer)} if is_own else None)
 
 

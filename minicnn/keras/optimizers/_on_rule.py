@@ -1,0 +1,67 @@
+"""Subclasses of built-in optimizers with an ``update_step`` of their own, which calls that of the class above it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.differentiation import value_of
+from minicnn.keras import _applied
+from minicnn.keras._taped import nothing_recorded
+from minicnn.keras.optimizers._stepping import Stepping
+from minicnn.on_host import assign, on_host
+from minicnn.optimizers import Optimizer
+from minicnn.optimizers.by_weight import ByWeight
+from minicnn.own_parts import is_of_package
+from minicnn.parameters import Weight
+
+
+class OnRule(Stepping):
+    """What such a class has besides: its rule's state stays where the built-in one has it, also in files."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.has_steps and not is_of_package(cls):
+            cls.apply = _applied.with_apply(cls)  # type: ignore[attr-defined]
+
+    def _move(self, theta, grad, state, ops, learning_rate, rate):
+        places = dict(zip(ByWeight._weights(self), self._segments, strict=True))  # type: ignore[arg-type]
+        vars(self)["_moving"] = theta, grad, state, ops, places, vars(self)["iterations"]
+        try:
+            super()._move(theta, grad, state, ops, learning_rate, rate)
+        finally:
+            del vars(self)["_moving"]
+
+    def update_step(self, gradient: Any, variable: Weight, learning_rate: Any) -> None:
+        """The built-in rule, for one variable."""
+        if "_moving" not in vars(self):
+            _applied.build(self, vars(self).get("_index", ()))  # type: ignore[arg-type]
+            _applied.update_step(self, gradient, variable, learning_rate)  # type: ignore[arg-type]
+            return
+        optimizer: Any = self
+        theta, grad, state, ops, places, batches = vars(self)["_moving"]
+        place = places[variable]
+        assign(theta[place], variable.numpy().reshape(-1))
+        with nothing_recorded():
+            assign(grad[place], np.asarray(value_of(gradient), grad.dtype).reshape(-1))
+        slots = [state[name][place] for name in optimizer.slots]
+        counted, vars(self)["iterations"] = vars(self)["iterations"], batches
+        try:
+            if isinstance(optimizer, ByWeight):
+                w, g, *parts = (x.reshape(variable.shape) for x in (theta[place], grad[place], *slots))
+                rate = optimizer.rate(float(learning_rate), optimizer.updates)
+                optimizer.weight_formula(variable.path, w, g, parts, rate)
+            else:
+                Optimizer.apply(optimizer, ops, theta[place], grad[place], slots, float(learning_rate))
+        finally:
+            vars(self)["iterations"] = counted
+        variable.assign(on_host(theta[place]).reshape(variable.shape))
+
+
+def with_rule(bases: tuple[type, ...], namespace: dict[str, Any]) -> tuple[type, ...]:
+    """The bases of a new class of optimizers, with `OnRule` before the built-in one if it has an ``update_step``."""
+    is_own = not str(namespace.get("__module__", "")).startswith("minicnn.")
+    if is_own and "update_step" in namespace and not any(issubclass(b, Stepping) for b in bases):
+        return (OnRule, *bases)
+    return bases

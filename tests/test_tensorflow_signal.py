@@ -4,13 +4,14 @@ The formulas are those of its documentation; nothing of its code is here.
 """
 
 import cmath
+import contextlib
 import math
 
 import numpy as np
 import pytest
 
 from minicnn import keras
-from minicnn.errors import FileFormatError
+from minicnn.errors import FileFormatError, ShapeError
 from minicnn.keras import tensorflow as tf
 from minicnn.keras._missing import NotInMinicnn
 
@@ -198,3 +199,27 @@ def test_a_data_set_of_spectrograms():
         assert x.shape == (6, 19, 65, 1)
         loudest = x.numpy().sum(axis=(1, 3)).argmax(-1)  # the frequencies 0.1 and 1.1 of 2π, of 128
         np.testing.assert_array_equal(loudest, np.where(y, 22, 2))
+
+
+@pytest.mark.parametrize("sound", [np.arange(64, dtype="int16"), tf.constant(list(range(64)))])
+def test_spectra_of_whole_numbers_are_refused(sound):
+    """A window of whole numbers is 0 almost everywhere; TensorFlow refuses them, too."""
+    with pytest.raises(ValueError, match="windows are floats"):
+        tf.signal.stft(sound, 16, 8)
+    with pytest.raises(ValueError, match="windows are floats"):
+        tf.signal.hann_window(8, dtype="int32")
+
+
+def test_damaged_sounds_are_refused_by_what_they_are():
+    good = tf.audio.encode_wav(np.zeros((8, 1), "float32"), 8000).numpy()
+    fast = good[:24] + (1 << 31).to_bytes(4, "little") + good[28:]
+    with pytest.raises(FileFormatError, match="numbers a second"):
+        tf.audio.decode_wav(fast)
+    for at in range(4, len(good)):
+        for byte in (0, 127, 255):
+            with contextlib.suppress(FileFormatError):
+                tf.audio.decode_wav(good[:at] + bytes([byte]) + good[at + 1 :])
+    with pytest.raises(ShapeError, match="one channel"):
+        tf.audio.encode_wav(np.zeros(8, "float32"), 8000)
+    with pytest.raises(ValueError, match="sample_rate"):
+        tf.audio.encode_wav(np.zeros((8, 1), "float32"), 0)

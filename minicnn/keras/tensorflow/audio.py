@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.checks import check_positive_int
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
-from minicnn.errors import FileFormatError
+from minicnn.errors import FileFormatError, ShapeError
 from minicnn.keras.tensorflow._examples import as_bytes, text_of
 from minicnn.keras.tensorflow._functions import of_tensorflow
 
@@ -53,8 +54,11 @@ def decode_wav(
         with wave.open(io.BytesIO(as_bytes(contents)), "rb") as file:
             channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
             data = file.readframes(file.getnframes())
-    except (wave.Error, EOFError) as error:
-        raise FileFormatError(f"expected the bytes of a WAV file. Received: {error or 'too few bytes'}") from error
+    except (wave.Error, EOFError, RuntimeError) as error:  # RuntimeError: a chunk that ends behind the file
+        received = str(error) or "too few bytes"
+        raise FileFormatError(f"expected the bytes of a WAV file. Received: {received}") from error
+    if rate >= 1 << 31:
+        raise FileFormatError(f"expected a WAV file of less than 2**31 numbers a second. Received: {rate}")
     if width != 2:
         raise FileFormatError(f"expected a WAV file of 16 bits a number. Received: one of {8 * width}")
     numbers = np.frombuffer(data[: len(data) // (2 * channels) * 2 * channels], "<i2").reshape(-1, channels)
@@ -75,8 +79,19 @@ def encode_wav(audio: Any, sample_rate: Any, name: str | None = None) -> EagerAr
         From -1 to 1; what lies outside becomes the nearest number inside.
     sample_rate : int
         Numbers a second.
+
+    Raises
+    ------
+    ShapeError
+        If `audio` has other axes.
     """
-    scaled = np.asarray(value_of(met(audio)), "float32") * 32768
+    sound = np.asarray(value_of(met(audio)), "float32")
+    if sound.ndim != 2 or not sound.shape[1]:
+        raise ShapeError(
+            f"encode_wav takes sound (samples, channels): audio[:, None] is one channel's. Received: {sound.shape}"
+        )
+    check_positive_int("sample_rate", int(sample_rate))
+    scaled = sound * 32768
     numbers = np.trunc(scaled + np.copysign(0.5, scaled))  # halves go away from zero, as C's roundf has them
     written = io.BytesIO()
     with wave.open(written, "wb") as file:

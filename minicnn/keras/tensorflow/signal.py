@@ -140,9 +140,7 @@ def frame(
 def _window(share: float, length: Any, periodic: bool, dtype: Any) -> Any:
     length = check_positive_int("window_length", int(length))
     if dtype.kind != "f":
-        raise ValueError(
-            f"windows are floats: tf.cast the sound to float32, or leave dtype= out. Received: {dtype}"
-        )
+        raise ValueError(f"windows are floats: tf.cast the sound to float32, or leave dtype= out. Received: {dtype}")
     if length == 1:
         return of_tensorflow(np.ones(1, dtype))
     period = length - 1 + (periodic and length % 2 == 0)  # TensorFlow's windows of odd lengths are symmetric

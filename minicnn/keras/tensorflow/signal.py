@@ -41,9 +41,9 @@ def _of_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _complex(x):
-    """Complex numbers of the same precision, as TensorFlow's transforms give."""
-    return x.astype("complex128" if x.dtype in ("float64", "complex128") else "complex64")
+def _kept(x):
+    """TensorFlow's transforms keep complex128; all else becomes complex64."""
+    return "complex128" if x.dtype == "complex128" else "complex64"
 
 
 def _length(fft_length):
@@ -54,25 +54,25 @@ def _length(fft_length):
 @_of_arrays
 def fft(input: Any) -> Any:
     """The Fourier transform of the last axis, complex."""
-    return _complex(np.fft.fft(input)) if input.dtype == "complex128" else np.fft.fft(input).astype("complex64")
+    return np.fft.fft(input).astype(_kept(input))
 
 
 @_of_arrays
 def ifft(input: Any) -> Any:
     """The inverse of `fft`."""
-    return _complex(np.fft.ifft(input)) if input.dtype == "complex128" else np.fft.ifft(input).astype("complex64")
+    return np.fft.ifft(input).astype(_kept(input))
 
 
 @_of_arrays
 def fft2d(input: Any) -> Any:
     """The Fourier transform of the last two axes, complex."""
-    return _complex(np.fft.fft2(input)) if input.dtype == "complex128" else np.fft.fft2(input).astype("complex64")
+    return np.fft.fft2(input).astype(_kept(input))
 
 
 @_of_arrays
 def ifft2d(input: Any) -> Any:
     """The inverse of `fft2d`."""
-    return _complex(np.fft.ifft2(input)) if input.dtype == "complex128" else np.fft.ifft2(input).astype("complex64")
+    return np.fft.ifft2(input).astype(_kept(input))
 
 
 @_of_arrays

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,10 +72,9 @@ class Checkpoint:
             return self
         arrays = _read(f"{os.fspath(save_path)}.npz")
         parts = {name: [arrays[k] for k in sorted(arrays) if k.split(":")[0] == name] for name in self._objects}
-        for name, thing in self._objects.items():
-            _check(name, thing, parts[name])
-        for name, thing in self._objects.items():
-            _take(name, thing, parts[name])
+        taking = [_taking(name, thing, parts[name]) for name, thing in self._objects.items()]
+        for take in taking:  # all fit, so all of them change or none does
+            take()
         number = re.search(r"-(\d+)$", os.fspath(save_path))
         self._count = int(number[1]) if number else self._count
         return self
@@ -159,14 +159,6 @@ def _read(path) -> dict[str, np.ndarray]:
         return arrays
 
 
-def _check(name, thing, arrays):
-    """Raise `ValueError` if arrays have other shapes than a thing's: before the first thing is changed."""
-    own = [] if isinstance(thing, Optimizer) else [array.shape for _, array in _numbers(name, thing)]
-    given = [array.shape for array in arrays]
-    if len(own) == len(given) and (odd := [pair for pair in zip(own, given, strict=True) if pair[0] != pair[1]]):
-        raise ValueError(f"the checkpoint's '{name}' is another network's: expected {odd[0][0]}. Received: {odd[0][1]}")
-
-
 def _numbers(name, thing) -> Iterator[tuple[str, np.ndarray]]:
     """(key in the file, array) of an object."""
     if isinstance(thing, Weight):
@@ -183,21 +175,29 @@ def _numbers(name, thing) -> Iterator[tuple[str, np.ndarray]]:
     return ((f"{name}:{number:06}", array) for number, array in enumerate(arrays))
 
 
-def _take(name, thing, arrays):
-    """Give an object the arrays of `_numbers`."""
-    if isinstance(thing, Weight) and len(arrays) == 1:
-        Weight.assign(thing, arrays[0])
-    elif isinstance(thing, Optimizer):
-        _applied.set_when_built(thing, arrays)
-    elif hasattr(thing, "set_weights") and len(arrays) == len(thing.get_weights()):
-        thing.set_weights(arrays)
-    elif not hasattr(thing, "set_weights") and len(getattr(thing, "variables", ())) == len(arrays):
-        for variable, array in zip(getattr(thing, "variables", ()), arrays, strict=True):
-            variable.assign(array)
-    elif hasattr(thing, "takes_what_waits") and not thing.get_weights():
-        vars(thing)["waiting_weights"] = arrays  # until it is built
-    elif arrays or hasattr(thing, "get_weights"):
+def _taking(name, thing, arrays) -> Callable[[], object]:
+    """What gives an object the arrays of `_numbers`; `ValueError` if they are of another one."""
+    own = [array.shape for _, array in _numbers(name, thing)]
+    if isinstance(thing, Optimizer) and len(own) != len(arrays):
+        return partial(_applied.set_when_built, thing, arrays)
+    if hasattr(thing, "takes_what_waits") and not own and arrays:
+        return partial(vars(thing).__setitem__, "waiting_weights", arrays)  # until it is built
+    if len(own) != len(arrays):
         raise ValueError(
             f"the checkpoint has {len(arrays)} arrays for '{name}', which has another number now: it was "
             f"saved from another network. Received: {thing!r}"
         )
+    if odd := [pair for pair in zip(own, (array.shape for array in arrays), strict=True) if pair[0] != pair[1]]:
+        raise ValueError(f"the checkpoint's '{name}' is another network's: expected {odd[0][0]}. Received: {odd[0][1]}")
+    if isinstance(thing, Optimizer):
+        return partial(_applied.set_when_built, thing, arrays)
+    if isinstance(thing, Weight):
+        return partial(Weight.assign, thing, arrays[0])
+    if hasattr(thing, "set_weights"):
+        return partial(thing.set_weights, arrays)
+    return partial(_assign_all, getattr(thing, "variables", ()), arrays)
+
+
+def _assign_all(variables, arrays):
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)

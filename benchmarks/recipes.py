@@ -134,6 +134,7 @@ RECIPES = {
         shift=2.24,
         turn=0.03,
         zoom=0.08,
+        view_shift=1,
     ),
     "fashion94": Recipe(
         title="94.0 % Fashion-MNIST",

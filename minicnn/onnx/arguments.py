@@ -199,6 +199,13 @@ def checked_axis(node: FileNode, axis: object, rank: int) -> int:
     return axis % rank
 
 
+def part_of(size: int, start: int, end: int, step: int) -> slice:
+    """The part of an axis of so many that a Slice takes: going back from before the first one, that is the first."""
+    if step > 0:
+        return slice(start, end, step)
+    return slice(max(start, -size), None if end < -size else end, step)
+
+
 def along_axis(node: FileNode, graph: Importer, axis: object) -> tuple[Value, int, Value]:
     """(value, axis, input 0) of what goes along an axis of its first input, alone.
 

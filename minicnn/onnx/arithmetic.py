@@ -66,9 +66,19 @@ def _divide(node, graph):
 
 @operator("Pow", kind=ELEMENTWISE_OPERATORS)
 def _power(node, graph):
+    _check_axes(node, graph, [1])
     exponent = number_at(node, graph, 1, 1.0)
     is_even = exponent % 2 == 0
     elementwise(node, graph, layers.Elementary, is_even, function="power", exponent=exponent)
+
+
+def _check_axes(node, graph, numbers):
+    """Raise `FileFormatError` if one of these inputs, numbers, has more axes than the tensor, as the output would."""
+    tensors = [n for n in range(len(node.inputs)) if not graph.is_constant(node, n)]
+    rank = max(graph.value(node, n, any_batch_axis=True, may_be_folded=True).rank for n in tensors)
+    shapes = [graph.constant(node, n).shape for n in numbers]
+    if any(len(shape) > rank for shape in shapes):
+        raise node.error(f"numbers beside a tensor of {rank} axes have no more than that. Received: shapes {shapes}")
 
 
 @operator("Mean", kind=ELEMENTWISE_OPERATORS)
@@ -83,6 +93,7 @@ def _extreme(node, graph):
     known = [graph.is_constant(node, index) for index in range(len(node.inputs))]
     if len(known) == 2 and any(known) and graph.constant(node, known.index(True)).size == 1:
         bound = number_at(node, graph, known.index(True), 0.0)
+        _check_axes(node, graph, [known.index(True)])
         if known[0]:
             node.inputs.reverse()  # the tensor first, as in Clip
         clip(node, graph, *((bound, np.inf) if is_max else (-np.inf, bound)))
@@ -101,6 +112,7 @@ def _comparison(node, graph):
     sign, function = COMPARISONS.get(node.operator, (1.0, "sign"))
     if graph.is_constant(node, 1) and graph.constant(node, 1).size == 1:
         x, bound = graph.value(node, 0), number_at(node, graph, 1, 0.0)
+        _check_axes(node, graph, [1])
         y, positions = x.tensor, x.positions
         if not np.isfinite(bound):
             y, bound = _finite(node, graph, y), float(np.clip(bound, -LARGEST, LARGEST))
@@ -118,11 +130,23 @@ def _comparison(node, graph):
     graph.give(node, Value(y, positions, True, True))
 
 
+@operator("Not", kind=ELEMENTWISE_OPERATORS)
+def _not(node, graph):
+    """1 for 0, and 0 for 1, which is what comparisons give."""
+    elementwise(node, graph, layers.Rescaling, True, scale=-1.0, offset=1.0)
+
+
+@operator("And", "Or", kind=ELEMENTWISE_OPERATORS)
+def _both(node, graph):
+    _merge(node, graph, layers.Multiply if node.operator == "And" else layers.Maximum, True)
+
+
 @operator("Where", kind=ELEMENTWISE_OPERATORS)
 def _where(node, graph):
     """mask · a + (1 - mask) · b"""
     known = [graph.is_constant(node, index) for index in range(3)]
     is_number = [known[index] and graph.constant(node, index).size == 1 for index in range(3)]
+    _check_axes(node, graph, [index for index in range(3) if is_number[index]])
     if is_number[0] and any(is_number[1:]):
         index = 1 if graph.constant(node, 0).item() else 2
         if not known[index]:

@@ -131,6 +131,9 @@ def _scattered(node, arrays):
     if node.get("reduction", "none", str) != "none" or indices.dtype.kind != "i" or indices.ndim < 1:
         raise node.error("numbers are put into an array of the file in place of others, reduction='none'")
     check_computed(node, x.size)
+    wanted = *indices.shape[:-1], *x.shape[indices.shape[-1] :]
+    if updates.shape != wanted:
+        raise node.error(f"what it puts in has the shape {wanted}. Received: {updates.shape}")
     result = x.copy()
     result[tuple(np.moveaxis(indices, -1, 0))] = updates
     return result

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minicnn.onnx.arguments import BATCH, MOST_SAMPLES, NUMBER, checked_axis, integers, samples_in
+from minicnn.onnx.arguments import BATCH, MOST_SAMPLES, NUMBER, checked_axis, integers, part_of, samples_in
 from minicnn.onnx.computed import COMPUTED, SEVERAL_OUTPUTS, check_computed, integer_type
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ REDUCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceSum": np.sum,
     "ReduceSumSquare": lambda a, **over: np.square(a).sum(**over),
 }
+PLAIN_REDUCTIONS = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
+"""Those that give a number by itself as it is."""
 MOVING = {
     "CastLike",
     "Concat",
@@ -109,7 +111,8 @@ def fold(node: FileNode, graph: Importer) -> bool:
     if len(node.outputs) != 1 and node.operator not in SEVERAL_OUTPUTS:
         return False
     is_multiple = (node.operator == "Mul" and _are_multiples(arrays)) or (node.operator == "Div" and _are_parts(arrays))
-    if node.operator not in MOVING and not is_multiple:
+    is_multiple |= node.operator == "ReduceProd" and arrays[0].ndim == 1 and _are_multiples(list(arrays[0]))
+    if node.operator not in MOVING and not is_multiple and not (node.operator == "Max" and _agree(arrays)):
         _check_no_batch(node, arrays)
     if node.operator == "Equal" and _has_batch(arrays):
         graph.origins.counted.update(node.outputs)
@@ -159,6 +162,12 @@ def _are_multiples(arrays):
     )
 
 
+def _agree(arrays):
+    """Whether arrays hold the same where they hold numbers of samples, as shapes that are spread over each other."""
+    spread = np.broadcast_arrays(*arrays)
+    return all((a == spread[0])[np.any([_is_batch(b) for b in spread], axis=0)].all() for a in spread)
+
+
 def _are_parts(arrays):
     """Whether numbers of samples and windows, say, are divided by one of windows that leaves nothing over."""
     a, b = arrays
@@ -190,6 +199,8 @@ def _reduced(node, arrays):
     if len(arrays) > 1 and arrays[1] is not None:
         axes = integers(node, arrays[1])
     if not axes and node.get("noop_with_empty_axes", 0):
+        if node.operator not in PLAIN_REDUCTIONS:
+            raise node.error("over no axes some programs leave numbers as they are, others not their signs: name axes")
         return arrays[0]
     axes = tuple(axes) if axes else None
     result = REDUCTIONS[node.operator](arrays[0], axis=axes, keepdims=bool(node.get("keepdims", 1)))
@@ -226,6 +237,8 @@ def _of_one_sample(node, array):
 
 def _tile(node, arrays):
     times = _of_one_sample(node, arrays[1])
+    if len(times) != arrays[0].ndim:
+        raise node.error(f"it says how often each of {arrays[0].ndim} axes is repeated. Received: {times}")
     check_computed(node, arrays[0].size * np.prod(times, dtype=float))
     return np.tile(arrays[0], times)
 
@@ -252,9 +265,8 @@ def _slice(node, arrays):
     for start, end, axis, step in zip(
         starts, ends, axes or range(len(starts)), steps or [1] * len(starts), strict=True
     ):
-        where[checked_axis(node, axis, arrays[0].ndim)] = slice(
-            start, None if step < 0 and end < -(2**31) else end, step
-        )
+        axis = checked_axis(node, axis, arrays[0].ndim)
+        where[axis] = part_of(arrays[0].shape[axis], start, end, step)
     return arrays[0][tuple(where)]
 
 

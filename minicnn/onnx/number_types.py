@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-FLOAT, FLOAT16 = 1, 10
+FLOAT, BOOL, FLOAT16 = 1, 9, 10
 FLOATS = {FLOAT, FLOAT16, 11}
 """Numbers of the floating-point types."""
 SMALL_INTEGERS = {2, 3, 4, 5}

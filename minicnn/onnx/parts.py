@@ -18,6 +18,7 @@ from minicnn.onnx.arguments import (
     integers,
     number_at,
     operator,
+    part_of,
 )
 from minicnn.onnx.constants import LARGEST, constant_tensor, operands
 from minicnn.onnx.padding import MAX_RUNS, padded, reshaped, split_shape, take
@@ -41,16 +42,17 @@ def _slice(node, graph):
     rank = x.rank
     axes = [checked_axis(node, axis, rank) for axis in (range(len(starts or ())) if axes is None else axes)]
     steps = steps or [1] * len(axes)
-    if not starts or not len(starts) == len(ends or ()) == len(axes) == len(steps) or 0 in steps:
+    count = len(starts or ())
+    if not count == len(ends or ()) == len(set(axes)) == len(axes) == len(steps) or not count or 0 in steps:
         raise node.error("a part begins and ends once on each axis")
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         if axis == x.batch_axis:
             if start in (0, None) and end >= 2**31 - 1 and step == 1:
                 continue
             raise node.error(f"samples stay apart: the batch axis, axis={axis}, is not cut")
-        end = None if step < 0 and end <= -(2**31) else end
         own = x.sample_axis(axis)
-        part = _taken(node, graph, x, own + 1, range(x.shape[own])[start:end:step])
+        indices = range(x.shape[own])[part_of(x.shape[own], start, end, step)]
+        part = _taken(node, graph, x, own + 1, indices)
         x = placed_like(part, x)
     graph.give(node, x)
 
@@ -277,15 +279,17 @@ def _pad(node, graph):
 
 
 def _border(node, mode, size, before, behind):
-    """Which of `size` numbers stand in a row with a border."""
-    at = np.arange(-before, size + behind)
-    if mode == "reflect" and (size == 1 or max(before, behind) >= size):
-        raise node.error(f"a reflected border is narrower than the image. Received: {(before, behind)} for {size}")
-    if len(at) < 1:
+    """Which of `size` numbers stand in a row with a border; it is one of what a negative width leaves of them."""
+    first = max(-before, 0)
+    kept = size - first - max(-behind, 0)
+    if kept < 1:
         raise node.error("it leaves nothing")
-    if mode == "reflect":
-        at = np.abs((at + size - 1) % (2 * size - 2) - (size - 1))
-    return (at % size if mode == "wrap" else np.clip(at, 0, size - 1)).tolist()
+    if mode == "reflect" and max(before, behind, 0) >= kept:
+        raise node.error(f"a reflected border is narrower than the image. Received: {(before, behind)} for {size}")
+    at = np.arange(min(-before, 0), kept + max(behind, 0))
+    if mode == "reflect" and kept > 1:
+        at = np.abs((at + kept - 1) % (2 * kept - 2) - (kept - 1))
+    return (first + (at % kept if mode == "wrap" else np.clip(at, 0, kept - 1))).tolist()
 
 
 def _with_zeros(node, graph, tensor, sides, fill):

@@ -16,9 +16,9 @@ from minicnn.onnx import arguments
 from minicnn.onnx.adaptive import adaptive_pooling
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
 from minicnn.onnx.folding import as_type
-from minicnn.onnx.number_types import FLOAT, FLOAT16, FLOATS, INTEGERS
+from minicnn.onnx.number_types import BOOL, FLOAT, FLOAT16, FLOATS, INTEGERS
 from minicnn.onnx.reader import DTYPES, FileGraph
-from minicnn.onnx.reshaping import reshaped, shape_in_file
+from minicnn.onnx.reshaping import reshaped, shape_in_file, sizes_of_array
 from minicnn.onnx.values import Value, channels_first, layout_of
 from minicnn.user_warnings import warn_user
 
@@ -83,6 +83,11 @@ def _cast(node, graph):
         if to not in DTYPES:
             raise node.error(f"constants become numbers of 8 to 64 bits only. Received: to={to}")
         graph.give(node, as_type(graph.constant(node, 0), DTYPES[to][0]))
+    elif to == BOOL:
+        x = graph.value(node, 0)
+        sign = graph.call(node, layers.Elementary, x.tensor, "_sign", function="sign")
+        y = graph.call(node, layers.Elementary, sign, function="abs")
+        graph.give(node, replace(x, tensor=y, is_nonnegative=True, is_whole=True))
     elif (graph.value(node, 0).is_whole and to in DTYPES) or (to in INTEGERS and _is_index(node, graph)):
         graph.give(node, graph.value(node, 0))  # Embedding cuts off fractions as Cast does
     elif to not in FLOATS:
@@ -134,7 +139,8 @@ def _reshape(node, graph):
     target = arguments.integers(node, graph.constant(node, 1))
     keeps_zeros = node.get("allowzero", 0)
     if graph.is_constant(node, 0):
-        graph.give(node, graph.constant(node, 0).reshape(target))
+        array = graph.constant(node, 0)
+        graph.give(node, array.reshape(sizes_of_array(node, array, target, bool(keeps_zeros))))
         return
     x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
     found = reshaped(x, target, graph.batch_size, bool(keeps_zeros))

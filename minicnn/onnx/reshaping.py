@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from minicnn.hints import Shape
 from minicnn.onnx.arguments import BATCH, samples_in
 from minicnn.onnx.values import Value
+
+if TYPE_CHECKING:
+    from minicnn.onnx.reader import FileNode
 
 
 def shape_in_file(x: Value) -> list[int]:
@@ -16,6 +22,17 @@ def shape_in_file(x: Value) -> list[int]:
     counted = x.shape[x.batch_axis : x.batch_axis + x.led + x.folded]
     shape[x.batch_axis] = BATCH * math.prod(counted)
     return shape
+
+
+def sizes_of_array(node: FileNode, array: np.ndarray, target: Sequence[int], keeps_zeros: bool) -> list[int]:
+    """The shape that a Reshape gives an array of the file, which is that of one sample where it counts samples."""
+    sizes = [
+        array.shape[axis] if n == 0 and not keeps_zeros and axis < array.ndim else n for axis, n in enumerate(target)
+    ]
+    sizes = [samples_in(n) or n for n in sizes]
+    if min(sizes, default=0) < -1:
+        raise node.error(f"sizes are numbers from 0 on, or one of them is -1 for what is left. Received: {target}")
+    return sizes
 
 
 def reshaped(x: Value, target: Sequence[int], batch_size: int | None, keeps_zeros: bool) -> Value | None:

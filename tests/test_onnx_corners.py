@@ -1,0 +1,182 @@
+"""Corners of operators that move numbers: starts before the first index, sizes of 0, negative borders, more axes."""
+
+import numpy as np
+import pytest
+from onnx_files import check_import, make_file
+
+import minicnn as mc
+from minicnn.errors import FileFormatError
+
+C = (np.arange(1, 25, dtype="f4") / 7).reshape(2, 3, 4)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "file.onnx"
+
+
+def i(*numbers):
+    return np.array(numbers, np.int64)
+
+
+def of_constants(path, nodes, opset=17, **constants):
+    """A file whose output is x times the sum of what the nodes make of constants, weighted by their places."""
+    text = (
+        f"g (float[N,4] x) => (float[N,m] y) {{ {nodes} n = Size(k) i = Range(zero, n, one) f = Cast<to=1>(i) "
+        "w = Cos(f) last = Constant<value_ints=[-1]>() row = Reshape(k, last) all = Mul(row, w) "
+        "sum = ReduceSum<keepdims=0>(all) y = Mul(x, sum) }"
+    )
+    return make_file(path, text, opset, False, zero=np.int64(0), one=np.int64(1), **constants)
+
+
+def of_tensor(path, nodes, opset=17, **constants):
+    text = f"g (float[N,4,5] x) => (float[a,b,c] y) {{ {nodes} }}"
+    return make_file(path, text, opset, False, **constants)
+
+
+SLICES = {  # start, end, axis, step
+    "back from before the first": (-100, -200, 2, -1),
+    "back to the first": (3, -(2**63), 1, -1),
+    "back to before the first": (2, -50, 1, -1),
+    "from before the first": (-100, 3, 2, 1),
+    "every other one, back": (4, 0, -1, -2),
+}
+
+
+@pytest.mark.parametrize("case", SLICES)
+def test_slices(case, path, rng):
+    start, end, axis, step = (i(n) for n in SLICES[case])
+    arrays = {"a": start, "b": end, "d": axis, "e": step}
+    of_constants(path, "k = Slice(c, a, b, d, e)", c=C, **arrays)
+    check_import(path, (4,), rng=rng)
+    of_tensor(path, "y = Slice(x, a, b, d, e)", **arrays)
+    check_import(path, (4, 5), rng=rng, images_in=False, images_out=False)
+
+
+@pytest.mark.parametrize("shape", [(0, -1), (0, 0, 2, -1), (2, 0, 4), (-1, 4), (6, 4)])
+def test_zeros_among_the_sizes_of_an_array(shape, path, rng):
+    of_constants(path, "k = Reshape(c, s)", c=C, s=i(*shape))
+    check_import(path, (4,), rng=rng)
+
+
+def test_an_array_that_is_the_same_for_each_sample_counts_one(path, rng):
+    nodes = "n = Shape<end=1>(x) s = Concat<axis=0>(n, t) k = Reshape(c, s) y = Add(k, x)"
+    of_tensor(path, nodes, c=np.linspace(0, 1, 20, dtype="f4"), t=i(4, 5))
+    model = mc.import_onnx(path)
+    x = rng.normal(size=(1, 4, 5)).astype("f4")
+    np.testing.assert_allclose(model.predict(x), x + np.linspace(0, 1, 20).reshape(4, 5), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "message"),
+    [
+        ("k = Reshape(c, s)", {"s": i(-2, 4)}, r"\(Reshape\): sizes are numbers from 0 on, or .* Received: \[-2, 4\]"),
+        ("k = Tile(c, s)", {"s": i(2)}, r"\(Tile\): it says how often each of 3 axes is repeated. Received: \[2\]"),
+        (
+            "k = ScatterND(c, s, u)",
+            {"s": i(0, 1).reshape(1, 2), "u": np.ones(4, "f4")},
+            r"\(ScatterND\): what it puts in has the shape \(1, 4\). Received: \(4,\)",
+        ),
+        ("k = Trilu(c, s)", {"s": i(0, 1)}, r"\(Trilu\): "),
+        ("k = Gather(c, s)", {"s": i(2)}, r"\(Gather\): .*out of bounds"),
+        ("k = GatherND(c, s)", {"s": i(-3).reshape(1, 1)}, r"\(GatherND\): .*out of bounds"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(nodes, constants, message, path):
+    of_constants(path, nodes, c=C, **constants)
+    with pytest.raises(FileFormatError, match=message):
+        mc.import_onnx(path)
+
+
+def test_an_axis_is_cut_once(path):
+    of_tensor(path, "y = Slice(x, a, b, d)", a=i(1, 0), b=i(3, 1), d=i(1, -2))
+    with pytest.raises(FileFormatError, match=r"\(Slice\): a part begins and ends once on each axis"):
+        mc.import_onnx(path)
+
+
+@pytest.mark.parametrize("pads", [(0, 0, -1, 0, 0, 2), (0, 0, 2, 0, 0, -1), (0, -1, 1, 0, 1, -2), (0, 0, -3, 0, 0, 1)])
+@pytest.mark.parametrize("mode", ["wrap", "reflect", "edge"])
+def test_a_border_is_one_of_what_a_negative_one_leaves(mode, pads, path, rng):
+    of_tensor(path, f'y = Pad<mode="{mode}">(x, p)', 19, p=i(*pads))
+    check_import(path, (4, 5), rng=rng, images_in=False, images_out=False)
+
+
+MORE_AXES = {
+    "a condition": ("y = Where(c, x, z)", {"c": np.full((1, 1, 1, 1), True), "z": np.float32(0)}),
+    "another number": ("y = Where(c, x, z)", {"c": np.array(True), "z": np.zeros((1, 1, 1, 1), "f4")}),
+    "a number of two": ("g = Greater(x, z) y = Where(g, x, c)", {"z": np.float32(0), "c": np.ones((1, 1, 1, 1), "f4")}),
+    "a bound": ("y = Max(x, z)", {"z": np.zeros((1, 1, 1, 1), "f4")}),
+    "what is compared with": ("g = Greater(x, z) y = Cast<to=1>(g)", {"z": np.zeros((1, 1, 1, 1), "f4")}),
+    "an exponent": ("y = Pow(x, z)", {"z": np.full((1, 1, 1, 1), 2, "f4")}),
+}
+
+
+@pytest.mark.parametrize("case", MORE_AXES)
+def test_numbers_do_not_add_axes(case, path):
+    """The output would have an axis before the samples, and was given without it."""
+    nodes, constants = MORE_AXES[case]
+    of_tensor(path, nodes, **constants)
+    with pytest.raises(FileFormatError, match=r"numbers beside a tensor of 3 axes have no more .*\(1, 1, 1, 1\)"):
+        mc.import_onnx(path)
+
+
+@pytest.mark.parametrize("condition", [True, False])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1)])
+def test_a_condition_that_is_known(condition, shape, path, rng):
+    of_tensor(path, "y = Where(c, x, z)", c=np.full(shape, condition), z=np.float32(3))
+    if condition:
+        check_import(path, (4, 5), rng=rng, images_in=False, images_out=False)
+
+
+COMPARED = {
+    "not": "g = Greater(x, z) n = Not(g) y = Where(n, x, t)",
+    "both": "g = Greater(x, z) l = Less(x, t) b = And(g, l) y = Where(b, x, z)",
+    "either": "g = Less(x, z) l = Greater(x, t) b = Or(g, l) y = Cast<to=1>(b)",
+    "an array": "g = Less(x, z) b = And(m, g) o = Or(b, m) n = Not(b) w = And(o, n) y = Where(w, x, t)",
+    "any number but 0": "r = Relu(x) c = Cast<to=9>(r) n = Not(c) a = Cast<to=1>(n) y = Sub(a, x)",
+    "a place": "i = ArgMax<axis=2>(x) c = Cast<to=9>(i) y = Where(c, x, t)",
+    "as sums": "g = Greater(x, z) n = Not(g) a = Cast<to=1>(g) b = Cast<to=1>(n) c = Mul(a, x) e = Mul(b, t) "
+    "y = Add(c, e)",
+}
+
+
+@pytest.mark.parametrize("case", COMPARED)
+def test_what_comparisons_give_is_put_together(case, path, rng):
+    """Of a condition, tf2onnx makes factors of 0 and 1, by Not and Cast."""
+    numbers = {"z": np.float32(0), "t": np.float32(0.7), "m": rng.random((4, 5)) < 0.5}
+    of_tensor(path, COMPARED[case], **numbers)
+    check_import(path, (4, 5), rng=rng, images_in=False, images_out=False)
+
+
+def test_shapes_that_are_spread_over_each_other(path, rng):
+    """Of einsum, tf2onnx makes a product of matrices, for samples and heads counted together: Max, ReduceProd."""
+    nodes = (
+        "s = Shape<end=2>(x) t = Shape(x) i = Constant<value_ints=[0,1]>() s2 = Gather(t, i) both = Max(s, s2) "
+        "p = ReduceProd<keepdims=1>(s) rest = Constant<value_ints=[5,1]>() end = Constant<value_ints=[1,5]>() "
+        "c = Concat<axis=0>(p, rest) d = Concat<axis=0>(p, end) a = Reshape(x, c) b = Reshape(x, d) m = MatMul(a, b) "
+        "back = Constant<value_ints=[-1]>() e = Concat<axis=0>(both, back) y = Reshape(m, e)"
+    )
+    of_tensor(path, nodes)
+    check_import(path, (4, 5), rng=rng, images_in=False, images_out=False)
+
+
+@pytest.mark.parametrize("operator", ["Max(n, two)", "ReduceProd<keepdims=0>(c)"])
+def test_numbers_of_samples_that_are_calculated_with_are_refused(operator, path):
+    """The larger one of N and 2 is not known, nor are N · N samples anything."""
+    nodes = (
+        "n = Shape<end=1>(x) two = Constant<value_ints=[2]>() c = Concat<axis=0>(n, n) "
+        f"m = {operator} u = Constant<value_ints=[-1]>() r = Reshape(m, u) s = Concat<axis=0>(r, u) y = Reshape(x, s)"
+    )
+    of_tensor(path, nodes)
+    with pytest.raises(FileFormatError, match="it calculates with the number of samples"):
+        mc.import_onnx(path)
+
+
+@pytest.mark.parametrize("operator", ["ReduceL1", "ReduceL2", "ReduceSumSquare"])
+def test_sums_over_no_axes(operator, path, rng):
+    """onnxruntime takes moduli and squares of an array, ONNX says that it stays as it is."""
+    of_constants(path, f"k = {operator}<noop_with_empty_axes=1>(c)", 18, c=C - 1)
+    with pytest.raises(FileFormatError, match=rf"\({operator}\): over no axes some programs"):
+        mc.import_onnx(path)
+    of_constants(path, "k = ReduceSum<noop_with_empty_axes=1>(c)", 18, c=C - 1)
+    check_import(path, (4,), rng=rng)

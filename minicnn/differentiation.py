@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minicnn.recorded_methods import method
-from minicnn.reverse_mode import accumulated, in_order
+from minicnn.reverse_mode import accumulated, in_order, product, turned
 
 Back = Callable[[np.ndarray], np.ndarray]
 
@@ -119,8 +119,9 @@ class Recorded(NDArrayOperatorsMixin):
         return self.value
 
     def astype(self, dtype: Any, **options: Any) -> Any:
-        """Itself for real dtypes; for others the numbers, which have no gradient."""
-        return self if np.issubdtype(np.dtype(dtype), np.floating) else self.value.astype(dtype)
+        """Itself for real dtypes, complex numbers of it; for others the numbers, which have no gradient."""
+        made = self if np.dtype(dtype).kind == "f" else self.value.astype(dtype)
+        return Recorded(made, [(self, lambda g: product(g, 1, self))]) if np.dtype(dtype).kind == "c" else made
 
     def reshape(self, *shape: Any) -> Recorded:
         """As of an array."""
@@ -250,7 +251,7 @@ def _elementwise(ufunc, number, y, inputs):
 
     def back(g):
         again = ufunc(*inputs) if _is(g) else y  # a value that its own parents knew would never be let go of
-        return _summed(g * partial(again, *(beside(g, each) for each in inputs)), x.shape)
+        return _summed(product(g, partial(again, *(beside(g, each) for each in inputs)), x, ufunc), x.shape)
 
     return x, back
 
@@ -280,11 +281,8 @@ def _matmul(a, b):
         rows, columns = (np.reshape(v, s) if v.ndim < 2 else v for v, s in ((a, (1, -1)), (b, (-1, 1))))
         y = np.matmul(rows, columns)
         return np.squeeze(y, axis=tuple(i for i, v in ((-2, x), (-1, w)) if v.ndim < 2))
-    parents = []
-    if _is(a):
-        parents.append((a, lambda g: _summed(g @ np.swapaxes(beside(g, b), -1, -2), x.shape)))
-    if _is(b):
-        parents.append((b, lambda g: _summed(np.swapaxes(beside(g, a), -1, -2) @ g, w.shape)))
+    parents = [(a, lambda g: _summed(g @ turned(beside(g, b)), x.shape))] if _is(a) else []
+    parents += [(b, lambda g: _summed(turned(beside(g, a)) @ g, w.shape))] if _is(b) else []
     return Recorded(x @ w, parents)
 
 

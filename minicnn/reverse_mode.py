@@ -46,6 +46,30 @@ def accumulated(
     return grads
 
 
+def product(g: Any, slope: Any, to: Recorded, function: np.ufunc | None = None) -> Any:
+    """What goes back to a value, gradient · slope: dL = Re(ḡ · dz) is how a complex one is meant, as in TensorFlow.
+
+    Parameters
+    ----------
+    g, slope : array or Recorded
+    to : Recorded
+        The value: where it is real, so is what it gets.
+    function : ufunc, optional
+        What was computed of it; of a modulus, the slope is the direction in which it grows.
+    """
+    if np.iscomplexobj(getattr(slope, "value", slope)) and function is not np.absolute:
+        slope = np.conj(slope)
+    made = g * slope
+    is_too_much = np.iscomplexobj(getattr(made, "value", made)) and to.dtype.kind != "c"
+    return made.real if is_too_much else made
+
+
+def turned(x: Any) -> Any:
+    """Matrices the other way round, which gradients of products are multiplied with; complex ones conjugated."""
+    across = np.swapaxes(x, -1, -2)
+    return np.conj(across) if np.iscomplexobj(getattr(x, "value", x)) else across
+
+
 def in_order(results: Iterable[Recorded], parents_of: ParentsOf = _parents) -> list[Recorded]:
     """All that results depend on, each before what it was computed from.
 

@@ -135,6 +135,36 @@ def test_gradients_of_spectra_are_differences(options):
         assert made[at] == pytest.approx(difference, rel=1e-4, abs=1e-5)
 
 
+OF_SPECTRA = {
+    "power": lambda z: tf.math.real(z * tf.math.conj(z)),
+    "another phase": lambda z: tf.math.imag(z * (1 + 2j)),
+    "quotient": lambda z: tf.math.real((z - 1j) / (z * z + (3 + 1j))),
+    "conjugate": lambda z: tf.math.imag(tf.math.conj(z) * 2),
+    "angle": lambda z: tf.math.angle(z + (5 + 1j)),
+    "of parts": lambda z: tf.abs(tf.complex(tf.math.real(z) + 1, tf.math.imag(z) * 3)),
+    "of a real part": lambda z: tf.math.imag(tf.complex(tf.zeros_like(tf.math.real(z)), tf.math.real(z))),
+    "cast": lambda z: tf.math.imag(tf.cast(tf.square(tf.math.real(z)), tf.complex128) * (1 - 2j)),
+    "real times complex": lambda z: tf.math.imag(tf.math.real(z) * (1 + 2j)),
+    "product of matrices": lambda z: tf.math.imag(tf.matmul(z, np.arange(25).reshape(5, 5) * (2 + 1j))),
+    "exponential": lambda z: tf.math.real(tf.exp(z * 0.1j)),
+}
+
+
+@pytest.mark.parametrize("case", OF_SPECTRA)
+def test_gradients_of_complex_numbers_are_differences(case):
+    function, x = OF_SPECTRA[case], wave_of(9)
+    weights = np.cos(np.arange(10)).reshape(2, 5)
+    variable = tf.Variable(x, dtype="float64")
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(function(tf.signal.stft(variable, 6, 3, window_fn=None)) * weights)
+    made = np.asarray(tape.gradient(loss, variable))
+    assert made.dtype == "float64"
+    moved = [x + s * 1e-6 * np.eye(9) for s in (1, -1)]  # (9, 9): each number by itself
+    results = [np.asarray(function(tf.signal.stft(each, 6, 3, window_fn=None))) * weights for each in moved]
+    differences = (results[0] - results[1]).sum((1, 2)) / 2e-6
+    np.testing.assert_allclose(made, differences, rtol=1e-5, atol=1e-6)
+
+
 def test_a_loss_of_spectra_trains():
     layers = keras.layers
     model = keras.Sequential([layers.Input((64, 1)), layers.Conv1D(1, 3, padding="same")])
@@ -154,6 +184,17 @@ def test_a_model_s_tensors_and_tapes_are_refused_by_name():
         tf.signal.stft(keras.Input((64,)), 8, 4)
     with tf.GradientTape(), pytest.raises(NotInMinicnn, match=r"tf\.signal\.dct"):
         tf.signal.dct(tf.Variable([1.0, 2.0]) * 2)
+
+
+@pytest.mark.parametrize(("kind", "of_parts"), [("complex64", "float32"), ("complex128", "float64")])
+def test_moduli_are_as_exact_as_their_numbers(kind, of_parts):
+    for function in (tf.abs, tf.math.angle, tf.math.real):
+        assert function(np.array([3 + 4j, 1j], kind)).dtype == of_parts
+
+
+def test_infinity_stays_in_its_part():
+    made = np.asarray(tf.complex([1.0, np.inf], [np.inf, 2.0]))
+    assert made.real.tolist() == [1, np.inf] and made.imag.tolist() == [np.inf, 2]
 
 
 def test_parts_of_complex_numbers():

@@ -84,6 +84,6 @@ def _narrow(part, given, name):
         return part
     if dtype in _NARROW and (name in _PLACES or not given & {dtype, "int64", "uint64"}):
         return part.astype(_NARROW[dtype])
-    if dtype == "float64" and "float64" not in given and (given or name in _MEANS | {"arange"}):
+    if dtype == "float64" and not given & {"float64", "complex128"} and (given or name in _MEANS | {"arange"}):
         return part.astype(floatx())
     return part

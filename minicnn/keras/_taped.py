@@ -15,6 +15,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met
 from minicnn.nested import mapped
 from minicnn.parameters import Weight
+from minicnn.reverse_mode import product
 
 
 class _Recording(threading.local):
@@ -162,9 +163,11 @@ class Taped(Recorded):
     def astype(self, dtype: Any, **options: Any) -> Any:
         """Another dtype; numbers that are whole have no gradient."""
         dtype = np.dtype(dtype)
-        if dtype.kind != "f":
+        if dtype.kind not in "fc":
             return self.value.astype(dtype).view(EagerArray)
-        return self if dtype == self.dtype else Recorded(self.value.astype(dtype), [(self, lambda g: g)])
+        if dtype == self.dtype:
+            return self
+        return Recorded(self.value.astype(dtype), [(self, lambda g: product(g, 1, self))])
 
     def __int__(self) -> int:
         return int(self.value)

@@ -10,6 +10,7 @@ from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
+from minicnn.reverse_mode import product
 
 __all__ = ["angle", "complex", "conj", "imag", "real"]
 
@@ -42,12 +43,18 @@ def imag(input: Any, name: str | None = None) -> Any:
 def conj(x: Any, name: str | None = None) -> Any:
     """The complex conjugate."""
     given = met(x)
+    if _is_recorded(given) and not _is_real(given):
+        return Recorded(np.conj(given.value), [(given, np.conj)])
     return ops.conj(x) if _is_real(given) else of_tensorflow(np.conj(np.asarray(value_of(as_tensor(given)))))
 
 
 def angle(input: Any, name: str | None = None) -> Any:
     """The angle of a complex number, from -π to π: 0 of positive numbers, π of negative ones."""
-    return of_tensorflow(np.angle(np.asarray(value_of(as_tensor(met(input))))))
+    given = met(input)
+    if _is_recorded(given):
+        z = given.value
+        return Recorded(np.angle(z), [(given, lambda g: product(g, 1j / np.conj(z), given, np.absolute))])
+    return of_tensorflow(np.angle(np.asarray(value_of(as_tensor(given)))))
 
 
 def complex(real: Any, imag: Any, name: str | None = None) -> Any:
@@ -58,9 +65,14 @@ def complex(real: Any, imag: Any, name: str | None = None) -> Any:
     TypeError
         For parts of other dtypes, or of two.
     """
-    parts = [np.asarray(value_of(as_tensor(met(part)))) for part in (real, imag)]
-    kinds = {part.dtype.name for part in parts}
+    parts = [as_tensor(met(part)) for part in (real, imag)]
+    kinds = {value_of(part).dtype.name for part in parts}
     if len(kinds) > 1 or not kinds <= {"float32", "float64"}:
         raise TypeError(f"expected two parts of float32, or two of float64. Received: {sorted(kinds)}")
-    made = parts[0] + 1j * parts[1]
-    return of_tensorflow(made.astype("complex64" if kinds == {"float32"} else "complex128"))
+    kind = "complex64" if kinds == {"float32"} else "complex128"
+    if any(map(_is_recorded, parts)):
+        first, second = (part.astype(kind) for part in parts)
+        return first + second * 1j
+    made = np.empty(np.broadcast_shapes(*(part.shape for part in parts)), kind)
+    made.real, made.imag = map(np.asarray, map(value_of, parts))  # not by 1j, times which infinity is no number
+    return of_tensorflow(made)

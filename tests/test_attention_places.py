@@ -1,6 +1,7 @@
 """Masks of places in attention, query_mask, value_mask, key_mask: numbers of Keras, gradients, files, ONNX, errors."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -190,6 +191,27 @@ def test_a_mask_is_a_list_of_two(mask):
 def test_other_masks_are_refused():
     with pytest.raises(TypeError, match=r"key_mask, attention_mask\. Received: {'values_mask'}"):
         layers.MultiHeadAttention(2, 3)(QUERY, VALUE, values_mask=OF_VALUE)
+
+
+@pytest.mark.parametrize("kind", ["Attention", "AdditiveAttention"])
+def test_masks_by_their_place_in_a_file(kind, tmp_path):
+    """Keras keeps a call as it was written, layer([query, value], [query_mask, value_mask])."""
+    tensors = [keras.Input(shape) for shape in ((4, 6), (5, 6), (4,), (5,))]
+    model = keras.Model(tensors, getattr(keras.layers, kind)(name="at")(tensors[:2], mask=tensors[2:]))
+    given_weights(model)
+    model.save(tmp_path / "named.keras")
+    with zipfile.ZipFile(tmp_path / "named.keras") as old, zipfile.ZipFile(tmp_path / "placed.keras", "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                (entry,) = (each for each in config["config"]["layers"] if each["name"] == "at")
+                (node,) = entry["inbound_nodes"]
+                node["args"].append(node["kwargs"].pop("mask"))
+                content = json.dumps(config)
+            new.writestr(name, content)
+    read = mc.load_model(tmp_path / "placed.keras")
+    np.testing.assert_array_equal(read.predict(DATA), model.predict(DATA))
 
 
 # ------------------------------------------------------------------------------------------------- as Keras is asked

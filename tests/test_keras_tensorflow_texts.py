@@ -68,6 +68,14 @@ def test_functions_of_what_is_no_text_and_of_zeros_at_ends():
     assert tf.constant(b"a\0", tf.string).numpy() == b"a\0"
 
 
+def test_parts_to_the_end_and_places_that_there_are_not():
+    assert tf.strings.substr(["hello", "hé"], [1, -2], -2).numpy().tolist() == [b"ello", b"\xc3\xa9"]
+    assert tf.strings.substr("abc", 3, 2).numpy() == b""
+    for place in (4, -4):
+        with pytest.raises(ValueError, match=rf"begins within each text, -3 … 3 here. Received: pos={place}"):
+            tf.strings.substr("abc", place, 2)
+
+
 def test_letters_beyond_ascii_are_turned_with_an_encoding_alone():
     assert [tf.strings.upper("aé").numpy(), tf.strings.lower("AÉ").numpy()] == ["Aé".encode(), "aÉ".encode()]
     assert tf.strings.upper("aé", encoding="utf-8").numpy() == "AÉ".encode()

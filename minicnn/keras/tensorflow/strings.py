@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 import re
 from typing import Any
@@ -87,13 +88,28 @@ def to_number(input: Any, out_type: Any = "float32", name: str | None = None) ->
 
 
 def substr(input: Any, pos: Any, len: Any, unit: str = "BYTE", name: str | None = None) -> EagerArray:
-    """`len` bytes, or with "UTF8_CHAR" letters, of each text from `pos` on, which counts from the end if negative."""
+    """`len` bytes, or with "UTF8_CHAR" letters, of each text from `pos` on, which counts from the end if negative.
+
+    A negative `len` means all that is left.
+
+    Raises
+    ------
+    ValueError
+        If a text has no such place.
+    """
     check_choice("unit", unit, ("BYTE", "UTF8_CHAR"))
     texts, shape = _strings(input)
     parts = np.broadcast_arrays(np.array(texts, object).reshape(shape), pos, len)
     rows = zip(*(part.ravel().tolist() for part in parts), strict=True)
-    cut = [(text.encode(*_CODE) if unit == "BYTE" else text)[first:][:count] for text, first, count in rows]
+    cut = [_cut(text.encode(*_CODE) if unit == "BYTE" else text, first, count) for text, first, count in rows]
     return _array_of([part.decode(*_CODE) if unit == "BYTE" else part for part in cut], parts[0].shape)
+
+
+def _cut(text, first, count):
+    size = builtins.len(text)
+    if not -size <= first <= size:
+        raise ValueError(f"tf.strings.substr begins within each text, {-size} … {size} here. Received: pos={first}")
+    return text[first:][: count if count >= 0 else None]
 
 
 def reduce_join(inputs: Any, axis: Any = None, keepdims: bool = False, separator: str = "", name: Any = None) -> Any:

@@ -24,6 +24,9 @@ _ROLES = {
 _OF_LIST = ("query_mask", "value_mask")
 """What ``mask=[…]`` of the two without heads holds."""
 
+_BEHIND_LIST = ("mask", "training", "return_attention_scores", "use_causal_mask")
+"""The arguments of a call of the two behind their list of inputs."""
+
 _OPTIONS = ("return_attention_scores", "use_causal_mask")
 
 
@@ -45,6 +48,9 @@ def without_names(entry: Config, node: Any) -> Any:
     args, kwargs = node.get("args"), node.get("kwargs", {})
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         return node
+    if entry["class_name"] != "MultiHeadAttention" and args and isinstance(args[0], list):
+        kwargs = dict(zip(_BEHIND_LIST, args[1:], strict=False)) | kwargs
+        args = args[:1]
     args = args[0] if len(args) == 1 and isinstance(args[0], list) else args
     named = dict(zip(_ROLES[entry["class_name"]], args, strict=False)) | kwargs
     if entry["class_name"] != "MultiHeadAttention":

@@ -180,3 +180,11 @@ def test_sums_over_no_axes(operator, path, rng):
         mc.import_onnx(path)
     of_constants(path, "k = ReduceSum<noop_with_empty_axes=1>(c)", 18, c=C - 1)
     check_import(path, (4,), rng=rng)
+
+
+@pytest.mark.parametrize("nodes", ["y = Max(x, z)", "y = Min(z, x)", "y = Clip(x, z)", "y = Clip(x, , z)"])
+def test_a_bound_is_a_number(nodes, path):
+    """Of a bound that is none, onnxruntime makes outputs that are none, or takes no notice."""
+    of_tensor(path, nodes, z=np.float32("nan"))
+    with pytest.raises(FileFormatError, match=r"\((Max|Min|Clip)\): its bounds are numbers. Received: .*nan"):
+        mc.import_onnx(path)

@@ -86,6 +86,8 @@ def _clip(node, graph):
 def clip(node: FileNode, graph: Importer, low: float, high: float) -> None:
     """No less than `low` and no more than `high`: a ReLU where it can be one."""
     x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
+    if np.isnan(low) or np.isnan(high):
+        raise node.error(f"its bounds are numbers. Received: {low} and {high}")
     if (low == 0 and high >= 0) or (low <= -LARGEST and high >= 0 and x.is_nonnegative):
         elementwise(node, graph, layers.ReLU, True, max_value=high if high < LARGEST else None)
     else:

@@ -188,3 +188,16 @@ def test_a_bound_is_a_number(nodes, path):
     of_tensor(path, nodes, z=np.float32("nan"))
     with pytest.raises(FileFormatError, match=r"\((Max|Min|Clip)\): its bounds are numbers. Received: .*nan"):
         mc.import_onnx(path)
+
+
+@pytest.mark.parametrize("keeps", [0, 1])
+@pytest.mark.parametrize("operator", ["ReduceMean", "ReduceSum", "ReduceL2"])
+@pytest.mark.parametrize("axes", [(1, 2), (1, 3), (2, 4), (1, 2, 4)])
+def test_sums_over_axes_that_are_apart(axes, operator, keeps, path, rng):
+    """Of GroupNormalization, Keras's exporter makes means over rows, columns and a part of the channels."""
+    text = f"y = {operator}<keepdims={keeps}>(s, a)"
+    nodes = f"c = Conv(x, w) t = Constant<value_ints=[0,2,3,5,2]>() s = Reshape(c, t) {text}"
+    graph = f"g (float[N,3,5,2] x) => (float[a] y) {{ {nodes} }}"
+    arrays = {"w": rng.normal(size=(6, 3, 1, 1)).astype("f4"), "a": i(*axes)}
+    make_file(path, graph, 18, False, **arrays)
+    check_import(path, (3, 5, 2), rng=rng, images_out=False)

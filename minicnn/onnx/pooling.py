@@ -176,7 +176,7 @@ OF_EACH = {"ReduceL1": ("abs", None), "ReduceL2": ("power", 2.0), "ReduceSumSqua
 
 @operator("ReduceMax", "ReduceMean", "ReduceSum", "ReduceMin", *OF_EACH, kind=CHANNEL_OPERATORS)
 def _reduce(node, graph):
-    """Over axes that lie side by side in the model: a pooling."""
+    """Over axes that lie side by side in the model, a pooling; means and sums over any."""
     if node.inputs[0] in graph.stacks:
         _reduce_stack(node, graph, graph.stacks.pop(node.inputs[0]))
         return
@@ -202,7 +202,7 @@ def _reduce(node, graph):
     else:
         (tensor,), layout = graph.aligned(node, [x])
         own = sorted(model_axis(layout, axis, rank) for axis in axes)
-    if own != list(range(own[0], own[-1] + 1)):
+    if node.operator in ("ReduceMax", "ReduceMin") and not _are_together(own):
         raise node.error(f"the axes lie side by side in the model, whose channels are last. Received: axes={axes}")
     y = _pooled_axes(node, graph, tensor, own)
     shape = [1 if axis in own else n for axis, n in enumerate(tensor.shape[1:], 1)]
@@ -250,7 +250,7 @@ def model_axis(layout, axis: int, rank: int) -> int:
 
 
 def _pooled_axes(node, graph, tensor, axes):
-    """The mean, sum, maximum or minimum over neighbouring axes, in some shape."""
+    """The mean, sum, maximum or minimum over axes, in some shape."""
     sizes, kind = tensor.shape[1:], node.operator
     before, count, behind = (
         int(np.prod(part)) for part in (sizes[: axes[0] - 1], sizes[axes[0] - 1 : axes[-1]], sizes[axes[-1] :])
@@ -259,7 +259,8 @@ def _pooled_axes(node, graph, tensor, axes):
     is_open = graph.has_open_sizes and len(sizes) == 3
     if kind == "ReduceMin":
         tensor = graph.call(node, layers.Rescaling, tensor, "_negative", scale=-1.0)
-    if is_open and (is_sum or (axes == [3] and not is_max)):
+    is_left = not _are_together(axes) or (is_open and is_sum)
+    if is_left or (is_open and axes == [3] and not is_max):
         y = graph.call(node, layers.Reduce, tensor, operation="sum" if is_sum else "mean", axis=axes, keepdims=True)
     elif is_open and axes == [3]:
         y = graph.call(node, layers.Permute, tensor, "_turned", dims=(1, 3, 2))  # (N, H, C, W)
@@ -272,11 +273,15 @@ def _pooled_axes(node, graph, tensor, axes):
     else:
         tensor = reshaped(node, graph, tensor, (before, count, behind), "_rows")
         y = _pooled_rows(node, graph, tensor, is_max)
-    if is_sum and not is_open:
+    if is_sum and not is_left:
         y = graph.call(node, layers.Rescaling, y, "_sum", scale=float(count))
     if kind == "ReduceL2":
         y = graph.call(node, layers.Elementary, y, "_length", function="power", exponent=0.5)
     return graph.call(node, layers.Rescaling, y, "_positive", scale=-1.0) if kind == "ReduceMin" else y
+
+
+def _are_together(axes):
+    return axes == list(range(axes[0], axes[-1] + 1))
 
 
 def _pooled_rows(node, graph, tensor, is_max):

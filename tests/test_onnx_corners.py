@@ -64,7 +64,7 @@ def test_an_array_that_is_the_same_for_each_sample_counts_one(path, rng):
     of_tensor(path, nodes, c=np.linspace(0, 1, 20, dtype="f4"), t=i(4, 5))
     model = mc.import_onnx(path)
     x = rng.normal(size=(1, 4, 5)).astype("f4")
-    np.testing.assert_allclose(model.predict(x), x + np.linspace(0, 1, 20).reshape(4, 5), 1e-6)
+    np.testing.assert_allclose(model.predict(x), x + np.linspace(0, 1, 20).reshape(4, 5), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -201,3 +201,32 @@ def test_sums_over_axes_that_are_apart(axes, operator, keeps, path, rng):
     arrays = {"w": rng.normal(size=(6, 3, 1, 1)).astype("f4"), "a": i(*axes)}
     make_file(path, graph, 18, False, **arrays)
     check_import(path, (3, 5, 2), rng=rng, images_out=False)
+
+
+@pytest.mark.parametrize("divisor", [2, 7, 49, -3])
+@pytest.mark.parametrize("shift", [0, 1, -30])
+def test_integers_are_divided_towards_zero(shift, divisor, path, rng):
+    """The row of the greatest number of a map is that number's place, divided by the width."""
+    nodes = "r = Reshape(x, f) p = ArgMax<axis=1>(r) s = Add(p, t) q = Div(s, d) y = Cast<to=1>(q)"
+    graph = f"g (float[N,21,7] x) => (float[a,b] y) {{ {nodes} }}"
+    make_file(path, graph, 17, False, f=i(0, -1), t=np.int64(shift), d=np.int64(divisor))
+    x = np.zeros((147, 21, 7), "f4")
+    x.reshape(147, -1)[np.diag_indices(147)] = 1  # each place once
+    quotients = [[int((place + shift) / divisor)] for place in range(147)]
+    np.testing.assert_array_equal(mc.import_onnx(path).predict(x), quotients)
+
+
+@pytest.mark.parametrize("nodes", ["q = Div(d, p)", "q = Div(p, o)", "s = Add(p, d) q = Div(p, s)"])
+def test_other_quotients_of_integers_are_refused(nodes, path):
+    of_tensor(path, f"p = ArgMax<axis=2>(x) {nodes} y = Cast<to=1>(q)", d=np.int64(5), o=np.int64(0))
+    with pytest.raises(FileFormatError, match=r"\(Div\): integers are divided by a number of the file"):
+        mc.import_onnx(path)
+
+
+def test_means_of_integers_are_refused(path, rng):
+    nodes = "g = Greater(x, z) i = Cast<to={}>(g) m = ReduceMean<axes=[2]>(i) y = Cast<to=1>(m)"
+    of_tensor(path, nodes.format(6), z=np.float32(0))
+    with pytest.raises(FileFormatError, match=r"\(ReduceMean\): means of integers are cut off there"):
+        mc.import_onnx(path)
+    of_tensor(path, nodes.format(1), z=np.float32(0))
+    check_import(path, (4, 5), rng=rng, images_in=False, images_out=False)

@@ -55,6 +55,11 @@ def _lie_alike(a, b):
 
 def _divide(node, graph):
     """a · 1/b"""
+    known = [graph.is_constant(node, index) for index in range(2)]
+    if not any(known) and all(graph.value(node, index, True, True).is_whole for index in range(2)):
+        raise node.error(
+            "integers are divided by a number of the file: cast both to float32 and compute with them first"
+        )
     values = lying_alike(node, graph)
     tensors, layout = graph.aligned(node, values) if values else _aligned(node, graph)
     inverse = graph.call(node, layers.Elementary, tensors[1], "_inverse", function="power", exponent=-1.0)
@@ -207,6 +212,10 @@ def _rescale(node, graph, index):
     """x · scale + offset, with one number for all or one a channel; False if its constant holds others."""
     array = graph.constant(node, index)
     x = graph.value(node, 1 - index, any_batch_axis=True, may_be_folded=True)
+    of_integers = array.size == 1 and array.dtype.kind in "iu"
+    if of_integers and node.operator == "Div":
+        _divide_integers(node, graph, x, index, int(array.item()))
+        return True
     if array.size == 1 and array.dtype.kind in "iub":
         array = array.astype(np.float32)
     if np.isneginf(array).any() and array.size > 1:
@@ -230,8 +239,23 @@ def _rescale(node, graph, index):
     }[node.operator]
     scale, offset = (np.asarray(part).tolist() for part in (scale, offset))
     y = graph.call(node, layers.Rescaling, tensor, scale=scale, offset=offset)
-    graph.give(node, replace(x, tensor=y, is_nonnegative=False, is_whole=False))
+    graph.give(node, replace(x, tensor=y, is_nonnegative=False, is_whole=x.is_whole and of_integers))
     return True
+
+
+def _divide_integers(node, graph, x, index, divisor):
+    """Quotients of integers are cut off towards 0; with a half more before that, none is cut that has no fraction."""
+    if index == 0 or not divisor:
+        raise node.error(f"integers are divided by a number of the file that is not 0. Received: {divisor}")
+    y = x.tensor if x.is_nonnegative else graph.call(node, layers.Elementary, x.tensor, "_size", function="abs")
+    size = abs(divisor)
+    y = graph.call(node, layers.Rescaling, y, "_parts", scale=1 / size, offset=0.5 / size)
+    y = graph.call(node, layers.Elementary, y, "_whole", function="floor")
+    if not x.is_nonnegative:
+        sign = graph.call(node, layers.Elementary, x.tensor, "_sign", function="sign")
+        y = graph.call(node, layers.Multiply, [y, sign], "_signed")
+    y = y if divisor > 0 else graph.call(node, layers.Rescaling, y, "_negative", scale=-1.0)
+    graph.give(node, replace(x, tensor=y, is_nonnegative=x.is_nonnegative and divisor > 0, is_whole=True))
 
 
 def _by_channel(node: FileNode, graph: Importer, x: Value, numbers: np.ndarray) -> np.ndarray | None:

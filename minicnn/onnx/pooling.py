@@ -182,6 +182,8 @@ def _reduce(node, graph):
         return
     x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
     axes, keeps = axes_of(node, graph, x.rank) or [], bool(node.get("keepdims", 1))
+    if x.is_whole and node.operator == "ReduceMean":
+        raise node.error("means of integers are cut off there, not here: cast them to float32 before it")
     if node.get("noop_with_empty_axes", 0) and not axes:
         if node.operator in OF_EACH:
             raise node.error("it names the axes that it goes over")

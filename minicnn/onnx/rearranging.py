@@ -89,7 +89,8 @@ def _cast(node, graph):
         y = graph.call(node, layers.Elementary, sign, function="abs")
         graph.give(node, replace(x, tensor=y, is_nonnegative=True, is_whole=True))
     elif (graph.value(node, 0).is_whole and to in DTYPES) or (to in INTEGERS and _is_index(node, graph)):
-        graph.give(node, graph.value(node, 0))  # Embedding cuts off fractions as Cast does
+        x = graph.value(node, 0)  # Embedding cuts off fractions as Cast does
+        graph.give(node, replace(x, is_whole=x.is_whole and to not in FLOATS))
     elif to not in FLOATS:
         raise node.error(f"numbers stay floating-point numbers. Received: to={to}")
     else:

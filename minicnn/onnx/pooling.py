@@ -182,18 +182,12 @@ def _reduce(node, graph):
         return
     x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
     axes, keeps = axes_of(node, graph, x.rank) or [], bool(node.get("keepdims", 1))
-    if x.is_whole and node.operator == "ReduceMean":
-        raise node.error("means of integers are cut off there, not here: cast them to float32 before it")
     if node.get("noop_with_empty_axes", 0) and not axes:
         if node.operator in OF_EACH:
             raise node.error("it names the axes that it goes over")
         graph.give(node, x)
         return
-    if node.operator in OF_EACH:
-        function, exponent = OF_EACH[node.operator]
-        arguments = {} if exponent is None else {"exponent": exponent}
-        y = graph.call(node, layers.Elementary, x.tensor, "_each", function=function, **arguments)
-        x = replace(x, tensor=y, is_nonnegative=True)
+    x = _each(node, graph, x)
     axes = sorted(axes or range(x.rank))
     if x.batch_axis in axes:
         raise node.error(f"samples stay apart: axis {x.batch_axis} is the batch axis. Received: axes={axes}")
@@ -213,6 +207,18 @@ def _reduce(node, graph):
     if not keeps:
         positions = positions.squeeze(tuple(axis - 1 for axis in axes))
     graph.give(node, replace(x, tensor=y, positions=positions, batch_axis=x.batch_axis - gone, is_whole=False))
+
+
+def _each(node, graph, x):
+    """What is added up, for each number."""
+    if x.is_whole and node.operator == "ReduceMean":
+        raise node.error("means of integers are cut off there, not here: cast them to float32 before it")
+    if node.operator not in OF_EACH:
+        return x
+    function, exponent = OF_EACH[node.operator]
+    arguments = {} if exponent is None else {"exponent": exponent}
+    y = graph.call(node, layers.Elementary, x.tensor, "_each", function=function, **arguments)
+    return replace(x, tensor=y, is_nonnegative=True)
 
 
 def give_stack(node: FileNode, graph: Importer) -> bool:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from minicnn.keras._warning import warn_once
+from minicnn.training.device_totals import LogsWhenRead
 
 # Before Keras 2.3, metrics=["accuracy"] was in the logs as "acc", and metrics=["mae"] as "mean_absolute_error".
 _NAMES = {
@@ -78,29 +79,64 @@ def _batch_of(callback: Any = None, number: Any = None, *_: Any) -> dict[str, An
     return {"batch": number} | sizes
 
 
-def with_old_names(function: Callable[..., Any]) -> Callable[..., Any]:
+class _OldLogsWhenRead(LogsWhenRead):
+    """Logs of a GPU, whose values are found under both names of a metric once they are read."""
+
+    def __missing__(self, name: str) -> Any:
+        return self.data[name]
+
+    def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
+        """The value; `default` where there is none under either name."""
+        return self.data.get(name, default)
+
+
+def _as_there(logs, hook, callback):
+    """What Keras 3 gives that method: of batches and tests in the order of names, outputs in the model's form."""
+    if hook != "on_test_end" and not hook.endswith("batch_end"):
+        return logs
+    outputs, model = logs.get("outputs"), getattr(callback, "model", None)
+    if isinstance(outputs, list) and getattr(model, "graph", None) is not None:
+        found = model.outputs_in_form(outputs)
+        logs = {**logs, "outputs": found} if not isinstance(found, dict) else found  # whose names it has there
+    return dict(sorted(logs.items()))
+
+
+def with_old_names(function: Callable[..., Any], hook: str, callback: Any = None) -> Callable[..., Any]:
     """A method of a callback, or a function that is one, whose logs know both names; what it writes there stays.
 
     Parameters
     ----------
     function : callable
         Its last argument, or that of the name "logs", is the logs.
+    hook : str
+        The name of the method.
+    callback : Callback, optional
+        Whose function it is; a method gets it as its first argument.
     """
 
     @wraps(function)
     def told(*args: Any, **kwargs: Any) -> Any:
         logs = kwargs.get("logs", args[-1] if args else None)
-        if type(logs) is not dict:  # of a GPU: they are fetched when they are read
+        if type(logs) not in (dict, LogsWhenRead):
             return function(*args, **kwargs)
-        both = OldLogs(logs)
-        both.batch = _batch_of(*args[:2]) if "batch" in getattr(function, "__name__", "") else {}
+        given = args if callback is None else (callback, *args)
+        read: list[OldLogs] = []
+
+        def fetch() -> OldLogs:
+            both = OldLogs(_as_there(logs, hook, given[0]))
+            both.batch = _batch_of(*given[:2]) if "batch" in hook else {}
+            read.append(both)
+            return both
+
+        both = fetch() if type(logs) is dict else _OldLogsWhenRead(fetch)  # of a GPU: fetched when they are read
         try:
             if "logs" in kwargs:
                 return function(*args, **kwargs | {"logs": both})
             return function(*args[:-1], both, **kwargs)
         finally:
-            logs.clear()
-            logs.update(both)
+            for seen in read:
+                logs.clear()
+                logs.update(seen)
 
     with suppress(TypeError, ValueError):  # of some functions that are written in C nothing is known
         told.__signature__ = signature(function)  # type: ignore[attr-defined]  # what it is called with is checked

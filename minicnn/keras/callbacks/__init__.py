@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from inspect import signature
 from string import Formatter
 
 from minicnn import callbacks as core
@@ -69,7 +70,7 @@ class Callback(core.Callback):
         super().__init_subclass__(**kwargs)
         for name, method in [*vars(cls).items()]:
             if name.startswith("on_") and callable(method) and hasattr(core.Callback, name):
-                setattr(cls, name, with_old_names(method))
+                setattr(cls, name, with_old_names(method, name))
 
 
 class ProgbarLogger(core.ProgressBar):
@@ -96,8 +97,9 @@ class LambdaCallback(core.LambdaCallback):
 
     def __init__(self, *args, **functions):
         others = {name: functions.pop(name) for name in [*functions] if not name.startswith("on_")}
-        args = [with_old_names(f) if callable(f) else f for f in args]
-        super().__init__(*args, **{name: with_old_names(f) if callable(f) else f for name, f in functions.items()})
+        functions = dict(zip(signature(core.LambdaCallback).parameters, args, strict=False)) | functions
+        told = {n: with_old_names(f, n, self) if callable(f) else f for n, f in functions.items()}
+        super().__init__(**told)
         vars(self).update(others)
 
 

@@ -149,8 +149,15 @@ class _OldMethods(
         return history
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        found = super().evaluate(*args, **whole_steps(without("evaluate", with_flat_callbacks(kwargs), LOADING)))
-        return in_order_of_names(found) if isinstance(found, dict) else found
+        return in_order_of_names(
+            super().evaluate(*args, **whole_steps(without("evaluate", with_flat_callbacks(kwargs), LOADING)))
+        )
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        return in_order_of_names(super().train_on_batch(*args, **kwargs))
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        return in_order_of_names(super().test_on_batch(*args, **kwargs))
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         args = (without_targets(self, args[0]), *args[1:]) if args else args

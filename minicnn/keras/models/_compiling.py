@@ -279,16 +279,16 @@ def with_flat_callbacks(kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs | {"callbacks": flat_callbacks(kwargs["callbacks"])} if "callbacks" in kwargs else kwargs
 
 
-def in_order_of_names(logs: dict[str, Any]) -> dict[str, Any]:
-    """The same in the order that Keras 3 gives logs: that of the alphabet, "val_loss" before "zeta_loss"."""
-    return dict(sorted(logs.items()))
+def in_order_of_names(logs: Any) -> Any:
+    """A dict in the order that Keras 3 gives logs: that of the alphabet, "val_loss" before "zeta_loss"."""
+    return dict(sorted(logs.items())) if isinstance(logs, dict) else logs
 
 
 class MetricNames(Callback):
     """Tells the callbacks behind it what the logs will hold, as ``self.params["metrics"]``, as Keras 2 did.
 
     Keras 1's ``params["nb_sample"]`` and ``params["nb_epoch"]`` are there, too. The logs of an epoch come to callbacks,
-    and so into histories, in the order that Keras has.
+    and so into histories, in the order that Keras has; those of the end are what was measured.
 
     Parameters
     ----------
@@ -308,9 +308,15 @@ class MetricNames(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Bring the logs into order."""
-        ordered = in_order_of_names(logs)
+        self._measured = in_order_of_names(logs)
         logs.clear()
-        logs.update(ordered)
+        logs.update(self._measured)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Leave what callbacks have written into the last epoch's logs, as the learning rate, to that epoch."""
+        if logs:
+            logs.clear()
+            logs.update(self._measured)
 
 
 class Assignable:

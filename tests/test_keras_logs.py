@@ -1,0 +1,169 @@
+"""What callbacks are told: names, their order, values. Expected: what Keras 3.15.1 tells the same callbacks."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras._old_logs import with_old_names
+from minicnn.training.device_totals import LogsWhenRead
+
+L = keras.layers
+X = np.cos(np.arange(48, dtype=np.float32)).reshape(8, 6)
+Y = np.arange(8) % 3
+WITH_NUMBER = ["on_epoch_begin", "on_epoch_end"] + [
+    f"on_{what}_batch_{when}" for what in ("train", "test", "predict") for when in ("begin", "end")
+]
+OTHERS = [f"on_{what}_{when}" for what in ("train", "test", "predict") for when in ("begin", "end")]
+
+
+class Recorder(keras.callbacks.Callback):
+    """The names in the logs of each method, as often as they differ."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = {}
+
+    def note(self, method, logs):
+        if list(logs) not in (found := self.seen.setdefault(method, [])):
+            found.append(list(logs))
+
+
+def _with_number(method):
+    return lambda self, number, logs=None: self.note(method, logs)
+
+
+def _without(method):
+    return lambda self, logs=None: self.note(method, logs)
+
+
+class Hooks(Recorder):
+    for method in WITH_NUMBER:
+        locals()[method] = _with_number(method)
+    for method in OTHERS:
+        locals()[method] = _without(method)
+
+
+def as_functions():
+    recorder = Recorder()
+    functions = {m: lambda number, logs, m=m: recorder.note(m, logs) for m in WITH_NUMBER}
+    functions |= {m: lambda logs, m=m: recorder.note(m, logs) for m in OTHERS}
+    functions.pop("on_test_begin")
+    callback = keras.callbacks.LambdaCallback(**functions)
+    return callback, recorder
+
+
+def both_kinds():
+    hooks = Hooks()
+    return [(hooks, hooks), as_functions()]
+
+
+def classifier():
+    model = keras.Sequential([L.Input((6,)), L.Dense(3, activation="softmax")])
+    metrics = ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2, name="atop")]
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=metrics)
+    return model
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_the_names_of_logs_are_in_the_order_of_the_alphabet(kind):
+    callback, recorder = both_kinds()[kind]
+    classifier().fit(X, Y, batch_size=4, epochs=2, verbose=0, validation_data=(X, Y), callbacks=[callback])
+    recorder.seen.pop("on_test_begin", None)
+    of_batch = [["accuracy", "atop", "loss"]]
+    of_epoch = [["accuracy", "atop", "loss", "val_accuracy", "val_atop", "val_loss"]]
+    begins = ("on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_test_batch_begin")
+    empty = {method: [[]] for method in begins}
+    ends = {method: of_batch for method in ("on_train_batch_end", "on_test_batch_end", "on_test_end")}
+    assert recorder.seen == {**empty, **ends, "on_epoch_end": of_epoch, "on_train_end": of_epoch}
+
+
+def test_those_of_two_outputs_are_too():
+    i = L.Input((6,))
+    model = keras.Model(i, [L.Dense(3, activation="softmax", name="zz")(i), L.Dense(2, name="aa")(i)])
+    model.compile("sgd", ["sparse_categorical_crossentropy", "mse"], metrics=[["accuracy"], ["mae"]])
+    hooks = Hooks()
+    model.fit(X, [Y, X[:, :2]], verbose=0, callbacks=[hooks])
+    assert hooks.seen["on_train_batch_end"] == [["aa_loss", "aa_mae", "loss", "zz_accuracy", "zz_loss"]]
+    hooks = Hooks()
+    model.evaluate(X, [Y, X[:, :2]], verbose=0, callbacks=[hooks])
+    assert hooks.seen["on_test_batch_end"] == [["aa_loss", "aa_mae", "loss", "zz_accuracy", "zz_loss"]]
+
+
+def test_a_single_batch_tells_its_logs_in_that_order():
+    model = classifier()
+    assert list(model.train_on_batch(X, Y, return_dict=True)) == ["accuracy", "atop", "loss"]
+    assert list(model.test_on_batch(X, Y, return_dict=True)) == ["accuracy", "atop", "loss"]
+
+
+def test_the_end_of_a_training_has_what_was_measured_alone():
+    class Adds(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["bb"] = 1.5
+
+    hooks, plateau = Hooks(), keras.callbacks.ReduceLROnPlateau(monitor="loss")
+    history = classifier().fit(X, Y, epochs=2, verbose=0, callbacks=[Adds(), plateau, hooks])
+    of_epoch = ["accuracy", "atop", "loss"]
+    assert hooks.seen["on_epoch_end"] == [[*of_epoch, "bb", "learning_rate"]]
+    assert list(history.history) == [*of_epoch, "bb", "learning_rate"]
+    assert hooks.seen["on_train_end"] == [of_epoch]
+
+
+def outputs_of(model, x):
+    told = []
+
+    class Keeps(keras.callbacks.Callback):
+        def on_predict_batch_end(self, batch, logs=None):
+            told.append(logs)
+
+    further = keras.callbacks.LambdaCallback(on_predict_batch_end=lambda batch, logs: told.append(logs))
+    predicted = model.predict(x, batch_size=4, verbose=0, callbacks=[Keeps(), further])
+    assert len(told) == 4
+    return predicted, told
+
+
+def test_a_batch_of_predictions_has_the_form_of_the_models_output():
+    predicted, told = outputs_of(classifier(), X)
+    for logs, rows in zip(told, (predicted[:4], predicted[:4], predicted[4:], predicted[4:]), strict=True):
+        assert list(logs) == ["outputs"]
+        np.testing.assert_array_equal(logs["outputs"], rows)
+    i = L.Input((6,))
+    _, told = outputs_of(keras.Model(i, [L.Dense(3)(i), L.Dense(2)(i)]), X)
+    assert all([array.shape for array in logs["outputs"]] == [(4, 3), (4, 2)] for logs in told)
+    _, told = outputs_of(keras.Model(i, {"zz": L.Dense(3)(i), "aa": L.Dense(2)(i)}), X)
+    assert all({n: array.shape for n, array in logs.items()} == {"aa": (4, 2), "zz": (4, 3)} for logs in told)
+    assert all(list(logs) == ["aa", "zz"] for logs in told)
+
+
+def test_functions_find_the_number_of_the_batch_and_the_older_name_in_their_logs():
+    told = []
+    model = keras.Sequential([L.Input((6,)), L.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    def note(batch, logs):
+        told.append((logs["batch"], logs["size"], logs["acc"] == logs["accuracy"]))
+
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    model.fit(X, Y, batch_size=5, verbose=0, callbacks=[callback])
+    assert told == [(0, 5, True), (1, 3, True)]
+
+
+def test_logs_of_a_gpu_are_fetched_when_they_are_read_and_are_in_that_order():
+    fetched = []
+
+    def fetch():
+        fetched.append(True)
+        return {"loss": 2.0, "accuracy": 0.5}
+
+    logs = LogsWhenRead(fetch)
+    with_old_names(lambda batch, logs: None, "on_train_batch_end")(0, logs)
+    assert fetched == []
+    found = []
+
+    def reads(batch, logs):
+        found.extend([list(logs), logs["acc"], logs.get("acc"), logs.get("nothing", 7)])
+        logs["more"] = 3.0
+
+    with_old_names(reads, "on_train_batch_end")(0, logs)
+    assert found == [["accuracy", "loss"], 0.5, 0.5, 7]
+    assert dict(logs) == {"accuracy": 0.5, "loss": 2.0, "more": 3.0}
+    assert fetched == [True]

@@ -167,3 +167,9 @@ def test_logs_of_a_gpu_are_fetched_when_they_are_read_and_are_in_that_order():
     assert found == [["accuracy", "loss"], 0.5, 0.5, 7]
     assert dict(logs) == {"accuracy": 0.5, "loss": 2.0, "more": 3.0}
     assert fetched == [True]
+
+
+def test_validation_data_that_is_refused_is_what_is_told():
+    batches = iter([(X[:, :4], Y)])
+    with pytest.raises(ValueError, match=r"^validation_data: model"):
+        classifier().fit(X, Y, verbose=0, validation_data=batches, validation_steps=1)

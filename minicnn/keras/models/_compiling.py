@@ -297,6 +297,7 @@ class MetricNames(Callback):
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
+        self._measured: tuple[Any, dict[str, Any]] = None, {}
         self._is_validated = options.get("validation_data") is not None or bool(options.get("validation_split"))
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -308,15 +309,16 @@ class MetricNames(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Bring the logs into order."""
-        self._measured = in_order_of_names(logs)
+        self._measured = logs, in_order_of_names(logs)
         logs.clear()
-        logs.update(self._measured)
+        logs.update(self._measured[1])
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leave what callbacks have written into the last epoch's logs, as the learning rate, to that epoch."""
-        if logs:
+        of, measured = self._measured
+        if logs is of:  # else the epoch had no end, as data was refused
             logs.clear()
-            logs.update(self._measured)
+            logs.update(measured)
 
 
 class Assignable:

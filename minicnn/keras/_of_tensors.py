@@ -12,8 +12,10 @@ from minicnn.graph import Tensor
 from minicnn.keras import _operations
 from minicnn.keras._deferred import LATER, applied, tensors_in
 from minicnn.keras._own_parts import Layer
-from minicnn.layers.function_numbers import generator, note_count
+from minicnn.layers.function_numbers import generator, is_inside, note_count
+from minicnn.layers.names import unique_name
 from minicnn.random import generator as seeded
+from minicnn.random import next_seed
 from minicnn.settings import floatx
 
 
@@ -80,15 +82,48 @@ class Noise:
 
 
 class SeedGenerator:
-    """Keras 3's source of seeds; the numbers go by the model's seed in any case.
+    """Keras 3's source of seeds, another one each time that it is asked: outside of layers numbers go by them.
+
+    In a layer that a model runs they go by the model's seed, as a step that is computed again has the same then.
 
     Parameters
     ----------
     seed : int, optional
+        Default: goes by `set_random_seed`.
+    name : str, optional
+
+    Attributes
+    ----------
+    state : array (2,) of int
+        The seed, and how often it was asked.
     """
 
-    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
-        self.seed = seed
+    def __init__(self, seed: int | None = None, name: str | None = None, **kwargs: Any) -> None:
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+            raise ValueError(f"the seed of a SeedGenerator is an integer, or None. Received: seed={seed!r}")
+        self.name: str = name or unique_name("SeedGenerator")
+        self._initial_seed = seed
+        self.state: np.ndarray = np.array([next_seed() % 10**9 if seed is None else seed, 0], np.int64)
+
+    def next(self, ordered: bool = True) -> np.ndarray:
+        """The state, which is another one afterwards; with ``ordered=False`` not only its count."""
+        given = self.state
+        self.state = given + np.array([0, 1]) if ordered else (given + 1) * 5387 % 933199
+        return given
+
+    def source(self) -> np.random.Generator:
+        """Where the next numbers come from."""
+        seed, count = map(int, self.next())
+        return generator() if is_inside() else seeded(abs(seed), "seed generator", int(seed < 0), abs(count))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {"seed": self._initial_seed, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SeedGenerator:
+        """One of these arguments."""
+        return cls(**config)
 
 
 def drawn(shape: Sequence[int | None], dtype: Any, seed: Any, draw: Callable[..., np.ndarray]) -> Any:
@@ -99,16 +134,18 @@ def drawn(shape: Sequence[int | None], dtype: Any, seed: Any, draw: Callable[...
     shape : sequence of int or None
     dtype : optional
         Default: `floatx`.
-    seed : int, optional
-        Default, and of a `SeedGenerator`: goes by the model's seed.
+    seed : int or SeedGenerator, optional
+        Default: goes by the model's seed.
     draw : callable
         Takes a `numpy.random.Generator` and a shape.
     """
     shape = tuple(np.shape(shape) if isinstance(shape, Recorded | np.ndarray) and np.ndim(shape) > 1 else shape)
 
     def numbers(sizes):
-        goes_by_model = seed is None or isinstance(seed, SeedGenerator)
-        source = generator() if goes_by_model else seeded(int(seed), "function")
+        if isinstance(seed, SeedGenerator):
+            source = seed.source()
+        else:
+            source = generator() if seed is None else seeded(int(seed), "function")
         return np.asarray(draw(source, sizes), dtype or floatx())
 
     if None in shape:

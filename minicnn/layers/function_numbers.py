@@ -79,6 +79,11 @@ def note_count(shape: tuple[int, ...]) -> None:
         counts.add(shape[0])
 
 
+def is_inside() -> bool:
+    """Whether a layer runs, whose place `generator` goes by."""
+    return _current.get() is not None
+
+
 def generator() -> np.random.Generator:
     """Where numbers come from: the layer that runs; outside of layers a new one, from the seed of all."""
     current = _current.get()

@@ -20,6 +20,7 @@ from minicnn.keras._deferred import applied
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._result_dtypes import in_kerass_dtype
+from minicnn.keras.ops._loops import LOOPS
 from minicnn.settings import floatx
 
 _OF_ARRAYS = (
@@ -292,34 +293,6 @@ def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = Fals
     return np.mean(x, axis=axes, keepdims=keepdims), np.var(x, axis=axes, keepdims=keepdims)
 
 
-def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
-    """What the first function gives if `pred` is true, else what the second does."""
-    return true_fn() if bool(value_of(pred)) else false_fn()
-
-
-def fori_loop(lower: Any, upper: Any, body_fun: Callable[[int, Any], Any], init_val: Any) -> Any:
-    """The value after ``body_fun(number, value)`` has changed it, for each number from `lower` to below `upper`."""
-    for number in range(int(lower), int(upper)):
-        init_val = body_fun(number, init_val)
-    return init_val
-
-
-def while_loop(
-    cond: Callable[..., Any], body: Callable[..., Any], loop_vars: Any, maximum_iterations: Any = None
-) -> Any:
-    """The variables after `body` has changed them, again and again, as long as `cond` of them is true."""
-    made = 0
-    while bool(value_of(cond(*loop_vars))) and (maximum_iterations is None or made < maximum_iterations):
-        new = body(*loop_vars)
-        loop_vars, made = type(loop_vars)(new if isinstance(new, list | tuple) else [new]), made + 1
-    return loop_vars
-
-
-def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
-    """What a function makes of each part along the first axis, together."""
-    return np.stack([function(part) for part in elements])
-
-
 def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
     """The array, with `updates` in it from these places of its axes on.
 
@@ -367,17 +340,7 @@ FURTHER |= {
     for name in ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 }
 FURTHER |= {each.__name__: _operations.entering(each) for each in (split, unstack, top_k, in_top_k, multi_hot)}
-_OF_NUMBERS = (
-    cond,
-    fori_loop,
-    moments,
-    scatter,
-    scatter_update,
-    searchsorted,
-    slice_update,
-    vectorized_map,
-    while_loop,
-)
+_OF_NUMBERS = (moments, scatter, scatter_update, searchsorted, slice_update, *LOOPS)
 FURTHER |= {each.__name__: _operations.entering(each) for each in _OF_NUMBERS}
 FURTHER["one_hot"] = of_tensors_too(_operations.one_hot)
 FURTHER["slice"] = _operations.entering(sliced)

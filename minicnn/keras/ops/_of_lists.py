@@ -13,7 +13,17 @@ from minicnn.settings import floatx
 _NO_ARRAY_FIRST = {"arange", "array", "bartlett", "blackman", "cast", "cond", "convert_to_tensor", "custom_gradient"}
 _NO_ARRAY_FIRST |= {"einsum", "empty", "eye", "fori_loop", "full", "hamming", "hanning", "identity", "kaiser", "map"}
 _NO_ARRAY_FIRST |= {"convert_to_numpy", "ndim", "ones", "scan", "select", "shape", "size", "switch", "tri"}
-_NO_ARRAY_FIRST |= {"vectorized_map", "vstack", "while_loop", "zeros", "concatenate", "stack", "hstack", "dstack"}
+_NO_ARRAY_FIRST |= {
+    "associative_scan",
+    "vectorized_map",
+    "vstack",
+    "while_loop",
+    "zeros",
+    "concatenate",
+    "stack",
+    "hstack",
+    "dstack",
+}
 """Functions whose first argument is a shape, a number of places, a function, or a list of arrays."""
 _NAN = ("argmax", "argmin", "max", "mean", "median", "min", "prod", "std", "sum", "var")
 _PLACES: dict[str, tuple[str, ...]] = dict.fromkeys((f"nan{name}" for name in _NAN), ("axis", "keepdims"))

@@ -168,12 +168,17 @@ def _with_decay(name, decay, args, kwargs):
 
 
 def _decay(optimizer):
-    """Keras 2's ``decay``."""
+    """Keras 2's ``decay``; a class with a rule of its own may call something else so."""
+    if "_own_decay" in vars(optimizer):
+        return vars(optimizer)["_own_decay"]
     rate = _given_rate(optimizer)
     return rate.decay_rate if _is_falling(rate) else 0.0
 
 
 def _set_decay(optimizer, value):
+    if getattr(optimizer, "on_rule", False):
+        vars(optimizer)["_own_decay"] = value
+        return
     rate = _rate_or_schedule(optimizer)
     if not isinstance(rate, float):
         raise TypeError(f"decay goes with a learning rate that is a number. Received: learning_rate={rate!r}")

@@ -5,8 +5,10 @@ The former is of Keras before 2.11 (``optimizers.legacy.Optimizer``), the latter
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable
 from inspect import Parameter, signature
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -193,15 +195,30 @@ class Older:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def mark_older(cls: Any) -> None:
-    """Give a class that has a rule of Keras 2's the `update_step` of today."""
-    own: Any = vars(cls).get("update_step")
-    if "_resource_apply_dense" in vars(cls):
+def own_names(cls: Any) -> dict[str, Any]:
+    """What a class of optimizers has besides those that it stands on: of its own, and of mixins before these."""
+    mixins = takewhile(lambda c: not issubclass(c, core.Optimizer | Older), cls.__mro__[1:])
+    return dict(ChainMap(*map(dict, map(vars, (cls, *mixins)))))
+
+
+def mark_older(cls: Any, on_rule: bool) -> None:
+    """Give a class that has a rule of Keras 2's the `update_step` of today.
+
+    Parameters
+    ----------
+    cls : type
+    on_rule : bool
+        Whether it stands on a built-in optimizer, whose constructor and state are today's.
+    """
+    named = own_names(cls)
+    own: Any = named.get("update_step")
+    if "_resource_apply_dense" in named:
         cls.is_older, cls.update_step = True, Older._apply_dense
     elif own is not None:
         kinds = [p.kind for p in signature(own).parameters.values()]
-        cls.is_older = len(kinds) == 3 and all(kind == Parameter.POSITIONAL_OR_KEYWORD for kind in kinds)
-        if cls.is_older:
+        is_short = len(kinds) == 3 and all(kind == Parameter.POSITIONAL_OR_KEYWORD for kind in kinds)
+        cls.is_older = is_short and not on_rule
+        if is_short:
             cls.update_step = _without_rate(own)
     if cls.is_older:
         cls.__getattr__ = Older.__getattr__  # in the class itself, which gets one otherwise
@@ -209,6 +226,8 @@ def mark_older(cls: Any) -> None:
 
 def _without_rate(own: Callable[..., Any]) -> Callable[..., Any]:
     def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any = None) -> None:
+        if learning_rate is not None:  # else one such rule calls another
+            vars(self)["_rate_of_step"] = learning_rate
         own(self, gradient, variable)
 
     return update_step

@@ -20,6 +20,8 @@ from minicnn.parameters import Weight
 class OnRule(Stepping):
     """What such a class has besides: its rule's state stays where the built-in one has it, also in files."""
 
+    on_rule = True
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if cls.has_steps and not is_of_package(cls):
@@ -33,8 +35,9 @@ class OnRule(Stepping):
         finally:
             del vars(self)["_moving"]
 
-    def update_step(self, gradient: Any, variable: Weight, learning_rate: Any) -> None:
-        """The built-in rule, for one variable."""
+    def update_step(self, gradient: Any, variable: Weight, learning_rate: Any = None) -> None:
+        """The built-in rule, for one variable; a class whose ``update_step`` has no rate, as in Keras 2, gives none."""
+        learning_rate = vars(self).get("_rate_of_step") if learning_rate is None else learning_rate
         if "_moving" not in vars(self):
             _applied.build(self, vars(self).get("_index", ()))  # type: ignore[arg-type]
             _applied.update_step(self, gradient, variable, learning_rate)  # type: ignore[arg-type]
@@ -60,8 +63,18 @@ class OnRule(Stepping):
 
 
 def with_rule(bases: tuple[type, ...], namespace: dict[str, Any]) -> tuple[type, ...]:
-    """The bases of a new class of optimizers, with `OnRule` before the built-in one if it has an ``update_step``."""
+    """The bases of a new class of optimizers, with `OnRule` before the built-in one if there is an ``update_step``.
+
+    Parameters
+    ----------
+    bases : tuple of type
+        Mixins before the built-in class may have it, too.
+    namespace : dict
+        Of the new class.
+    """
     is_own = not str(namespace.get("__module__", "")).startswith("minicnn.")
-    if is_own and "update_step" in namespace and not any(issubclass(b, Stepping) for b in bases):
-        return (OnRule, *bases)
+    at = next((i for i, base in enumerate(bases) if issubclass(base, Optimizer)), 0)
+    has_rule = "update_step" in namespace or any(hasattr(mixin, "update_step") for mixin in bases[:at])
+    if is_own and has_rule and not any(issubclass(b, Stepping) for b in bases):
+        return (*bases[:at], OnRule, *bases[at:])
     return bases

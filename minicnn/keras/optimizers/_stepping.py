@@ -13,7 +13,7 @@ from minicnn.keras import _optimizer_variables
 from minicnn.keras._in_order import asking
 from minicnn.keras._of_keras_3 import OF_OPTIMIZERS
 from minicnn.keras._variables import Variable
-from minicnn.keras.optimizers._older import Older, begin_state, mark_older
+from minicnn.keras.optimizers._older import Older, begin_state, mark_older, own_names
 from minicnn.on_host import assign, on_host
 from minicnn.optimizers.by_weight import ByWeight
 from minicnn.parameters import Weight
@@ -28,15 +28,18 @@ class Stepping(Older):
 
     has_steps: bool = False
     """Whether ``update_step`` is the rule."""
+    on_rule: bool = False
+    """Whether that is one on a built-in rule."""
     built: bool = False
     _segments: Any
 
     def __init_subclass__(cls, **options: Any) -> None:
-        mark_older(cls)
-        if "update_step" in vars(cls) and "apply" not in vars(cls):
+        mark_older(cls, cls.on_rule)
+        named = own_names(cls)
+        if "update_step" in named and "apply" not in named:
             cls.apply = Stepping._not_by_stretch  # type: ignore[attr-defined]
             cls.has_steps = True
-        elif "apply" in vars(cls):
+        elif "apply" in named:
             cls.has_steps = False
         super().__init_subclass__(**options)
 

@@ -84,9 +84,42 @@ def _dot(a, b):
     return np.reshape(made, (*made.shape[:-1], *rows.shape[1:]))
 
 
+def log_sum_of_powers(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """log of the sum of exp(x), without overflow."""
+    greatest = np.max(value_of(x), axis=axis, keepdims=True)
+    total = np.log(np.sum(np.exp(x - greatest), axis=axis, keepdims=True)) + greatest
+    return total if keepdims else np.squeeze(total, tuple(range(x.ndim)) if axis is None else axis)
+
+
+def _prod(x, axis=None, dtype=None, keepdims=False):
+    """``np.prod``, whose gradient by a number is the product of the others, also where there are zeros."""
+    if not isinstance(x, Recorded):
+        return np.prod(x, axis=axis, dtype=dtype, keepdims=keepdims)
+    axes = range(x.ndim) if axis is None else np.atleast_1d(axis)
+    axes = tuple(int(a) % x.ndim for a in axes)
+    made = np.prod(x.value, axis=axes, dtype=dtype, keepdims=keepdims)
+
+    def back(g):
+        kept = [a for a in range(x.ndim) if a not in axes]
+        rows = np.transpose(beside(g, x), (*kept, *axes))
+        rows = np.reshape(rows, (*rows.shape[: len(kept)], -1))  # (…, count)
+        count = rows.shape[-1]
+        spread = np.where(np.eye(count, dtype=bool), x.dtype.type(1), np.expand_dims(rows, -2))  # (…, count, count)
+        others = spread[..., 0]
+        for i in range(1, count):
+            others = others * spread[..., i]  # of each place, without itself
+        sizes = [x.shape[a] for a in (*kept, *axes)]
+        others = np.transpose(np.reshape(others, sizes), np.argsort((*kept, *axes)))
+        return np.reshape(g, [1 if a in axes else n for a, n in enumerate(x.shape)]) * others
+
+    return Recorded(made, [(x, back)])
+
+
 OF_RECORDED: dict[str, Callable[..., Any]] = {
     **{name: by_slope(name) for name in FORMULAS if name != "erf"},
     "dot": _dot,
+    "prod": _prod,
+    "logsumexp": log_sum_of_powers,
     "relu": _relu,
     "leaky_relu": lambda x, negative_slope=0.2: _relu(x, negative_slope),
     "relu6": lambda x: _relu(x, max_value=6.0),

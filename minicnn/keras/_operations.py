@@ -19,7 +19,7 @@ from minicnn.dtype_policies import as_operands
 from minicnn.graph import Tensor
 from minicnn.keras import _equality as _equality  # which gives tensors == and !=
 from minicnn.keras._deferred import MeanOrSum, SizesOf, applied, later, sizes_of_batch, tensors_in, with_parts
-from minicnn.keras._formulas import OF_RECORDED
+from minicnn.keras._formulas import OF_RECORDED, log_sum_of_powers
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._new_arrays import OF_LISTS, as_array, named_dtype
 from minicnn.keras._operation_marks import is_traced, operated
@@ -69,9 +69,9 @@ _ELEMENTARY = {"abs", "absolute", "ceil", "cos", "floor", "log", "round", "sign"
 _POOLINGS = {"mean": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
 _OF_LISTS = ("concatenate", "stack")
 _ARRAYS = ("condition", "x", "xs", "x1", "x2", "x_min", "x_max")
-_REDUCTIONS = ("mean", "max", "min", "sum", "var", "std")
-_KEEPING = (*_REDUCTIONS, "all", "any", "argmax", "argmin", "median", "prod")  # their third argument is `keepdims`
-_OVER_AXES = (*_REDUCTIONS, "all", "any", "count_nonzero", "logsumexp", "prod")
+_REDUCTIONS = ("mean", "max", "min", "sum", "var", "std", "prod")
+_KEEPING = (*_REDUCTIONS, "all", "any", "argmax", "argmin", "median")  # their third argument is `keepdims`
+_OVER_AXES = (*_REDUCTIONS, "all", "any", "count_nonzero", "logsumexp")
 
 
 def entering(function: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
@@ -288,7 +288,7 @@ def _reduced(name, x, axis=None, keepdims=False):
     if name in ("mean", "sum") and axes == tuple(range(x.ndim)):
         return MeanOrSum(x, name)
     if axes == tuple(range(x.ndim)) and not is_traced():
-        return later(either(name), (x,), {"keepdims": keepdims})
+        return later(logsumexp if name == "logsumexp" else either(name), (x,), {"keepdims": keepdims})
     if 0 in axes:
         raise NotInMinicnn(
             f"keras.ops.{name} of a model's tensor keeps the samples apart: axis=-1, axis=(1, 2) and the like; a mean "
@@ -383,10 +383,9 @@ def rsqrt(x: Any) -> Any:
 @entering
 def logsumexp(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> np.ndarray:
     """log of the sum of exp(x), without overflow."""
-    x = x if isinstance(x, Recorded) else as_float(np.asarray(x))
-    greatest = np.max(value_of(x), axis=axis, keepdims=True)
-    total = np.log(np.sum(np.exp(x - greatest), axis=axis, keepdims=True)) + greatest
-    return total if keepdims else np.squeeze(total, tuple(range(x.ndim)) if axis is None else axis)
+    if is_symbolic(x):
+        return _reduced("logsumexp", x, axis, keepdims)
+    return log_sum_of_powers(x if isinstance(x, Recorded) else as_float(np.asarray(x)), _in_tuple(axis), keepdims)
 
 
 @entering

@@ -1,4 +1,4 @@
-"""Extremes and deviations over axes of each sample of a model's tensor."""
+"""Extremes, deviations and the like over axes of each sample of a model's tensor."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.checks import check_choice
 from minicnn.hints import Config
+from minicnn.keras._formulas import OF_RECORDED
 from minicnn.layers.base import register
 
 
@@ -19,7 +20,7 @@ class Reduction(layers.Lambda):
 
     Parameters
     ----------
-    operation : {"max", "min", "var", "std"}
+    operation : {"max", "min", "var", "std", "prod", "logsumexp"}
     axis : sequence of int
         Counted with the batch axis, which is not among them.
     keepdims : bool, default False
@@ -31,8 +32,8 @@ class Reduction(layers.Lambda):
     holds_code = False
 
     def __init__(self, operation: str, axis: Sequence[int], keepdims: bool = False, **kwargs: Any) -> None:
-        check_choice("operation", operation, ("max", "min", "var", "std"))
-        on_arrays, axes = getattr(np, operation), tuple(axis)
+        check_choice("operation", operation, ("max", "min", "var", "std", "prod", "logsumexp"))
+        on_arrays, axes = OF_RECORDED.get(operation) or getattr(np, operation), tuple(axis)
         super().__init__(lambda x: on_arrays(x, axis=axes, keepdims=bool(keepdims)), **kwargs)
         self.operation, self.axis, self.keepdims = operation, list(axes), bool(keepdims)
 

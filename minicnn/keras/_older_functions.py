@@ -157,7 +157,8 @@ def batch_dot(x: Any, y: Any, axes: int | Sequence[int] | None = None) -> Any:
     """The products of the samples of x and y, along one axis of each; of vectors, (N, 1).
 
     The result has the other axes of x, then those of y, as in Keras since 2.3; before, it was the same for up to three
-    axes, and of four a product for each place of the second one.
+    axes, and of four a product for each place of the second one. That is what capsules are written with, (N, J, I) and
+    (N, J, I, D): it is given for three axes beside four, with J in both.
 
     Parameters
     ----------
@@ -173,6 +174,13 @@ def batch_dot(x: Any, y: Any, axes: int | Sequence[int] | None = None) -> Any:
     first, second = ops.shape(x), ops.shape(y)
     axes = (axes, axes) if isinstance(axes, int) else axes or (len(first) - 1, max(len(second) - 2, 1))
     a, b = (axis % len(shape) for axis, shape in zip(axes, (first, second), strict=True))
+    if (len(first), len(second)) == (3, 4) and first[1] == second[1] and first[a] == second[b] and min(a, b) > 1:
+        warn_once(
+            "batch_dot of three axes and four with the second one in both is that of Keras 2.0 to 2.2, a product for "
+            "each place of the second axis, as capsules need; since 2.3 each place is beside all of the other's"
+        )
+        rows = ops.expand_dims(x, 2)  # (N, J, 1, I)
+        return ops.matmul(rows, y if b == 2 else ops.transpose(y, (0, 1, 3, 2)))[:, :, 0]  # (N, J, D)
     if max(len(first), len(second)) > 3 and min(a, b) > 1 and first[1] == second[1]:
         warn_user(
             "batch_dot of four axes is that of Keras 2.3 and later: each place of the second axis of x is beside each "

@@ -236,9 +236,73 @@ def test_sizes_of_a_batch_are_numbers_when_there_is_one():
 
 
 def test_batch_dot_of_four_axes_says_that_it_changed():
-    x, y = np.ones((2, 3, 4)), np.ones((2, 3, 4, 5))
+    x, y = np.ones((2, 3, 6, 4)), np.ones((2, 3, 4, 5))
     with pytest.warns(UserWarning, match=r"Keras 2\.0 to 2\.2 took it for one of samples.*tf\.matmul"):
-        assert K.batch_dot(x, y, axes=[2, 2]).shape == (2, 3, 3, 5)
+        assert K.batch_dot(x, y, axes=[3, 2]).shape == (2, 3, 6, 3, 5)
+
+
+def test_batch_dot_of_three_axes_and_four_is_that_of_capsules():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 4, 5))
+    np.testing.assert_allclose(K.batch_dot(x, y, axes=[2, 2]), np.einsum("nji,njid->njd", x, y))
+    z = rng.normal(size=(2, 3, 5))
+    np.testing.assert_allclose(K.batch_dot(z, y, [2, 3]), np.einsum("njd,njid->nji", z, y))
+    assert K.batch_dot(x, y[:, :2], axes=[2, 2]).shape == (2, 3, 2, 5)  # no capsules
+
+
+class CapsuleLayer(layers.Layer):
+    """Capsules of Keras 2.0 (N, I, D) → (N, J, E): as many products as there are places, joined by routing."""
+
+    def build(self, input_shape):
+        self.count, self.size = 3, 4
+        self.inputs = input_shape[1]
+        self.W = self.add_weight(
+            shape=[self.count, self.inputs, self.size, input_shape[2]], initializer="glorot_uniform", name="W"
+        )
+        self.built = True
+
+    def call(self, u, training=None):
+        tiled = K.tile(K.expand_dims(u, 1), [1, self.count, 1, 1])
+        hats = K.map_fn(lambda x: K.batch_dot(x, self.W, [2, 3]), elems=tiled)  # (N, J, I, E)
+        b = K.zeros_like(hats[:, :, :, 0])
+        for turn in range(3):
+            c = K.softmax(b, 1)
+            outputs = squash(K.batch_dot(c, hats, [2, 2]))
+            if turn < 2:
+                b += K.batch_dot(outputs, hats, [2, 3])
+        return outputs
+
+    def compute_output_shape(self, input_shape):
+        return (None, self.count, self.size)
+
+
+def squash(x, axis=-1):
+    squares = K.sum(K.square(x), axis, keepdims=True)
+    return squares / (1 + squares) / K.sqrt(squares + K.epsilon()) * x
+
+
+def test_a_network_of_capsules_trains():
+    """The numbers are those of tf_keras 2.21 for the same network with tf.matmul, as tf.keras has had it since."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 8, 8, 1)).astype("float32")
+    y = np.eye(3, dtype="float32")[rng.integers(0, 3, 12)]
+    i = keras.Input((8, 8, 1))
+    primary = layers.Conv2D(8, 3, strides=2)(layers.Conv2D(5, 3, activation="relu")(i))
+    primary = layers.Lambda(squash)(layers.Reshape([-1, 4])(primary))
+    capsules = CapsuleLayer()(primary)
+    lengths = layers.Lambda(lambda t: K.sqrt(K.sum(K.square(t), -1) + K.epsilon()))(capsules)
+    model = keras.Model(i, lengths)
+    rng = np.random.default_rng(5)
+    model.set_weights([rng.normal(size=w.shape).astype("float32") * 0.3 for w in model.get_weights()])
+
+    def margin(t, p):
+        missed = t * K.square(K.maximum(0.0, 0.9 - p)) + 0.5 * (1 - t) * K.square(K.maximum(0.0, p - 0.1))
+        return K.mean(K.sum(missed, 1))
+
+    assert np.abs(model.predict(x, verbose=0)).sum() == pytest.approx(6.42634, abs=1e-3)
+    model.compile(keras.optimizers.SGD(0.05), margin)
+    history = model.fit(x, y, batch_size=5, epochs=2, verbose=0, shuffle=False)
+    np.testing.assert_allclose(history.history["loss"], [0.54044, 0.50882], atol=1e-4)
 
 
 # ------------------------------------------------------------------------------- how Keras 1 and 2 called penalties

@@ -98,7 +98,8 @@ class Graph:
     def _sort(self):
         """The nodes by decreasing distance from the outputs, as Keras orders layers and so their weights.
 
-        Within one distance: in the order in which a depth-first search from the outputs first meets their layers.
+        Within one distance: in the order in which a depth-first search from the outputs first meets their layers. The
+        steps of one operation, whose names end so, are as far away as it is, and a little further.
         """
         found, rank = self._search()
         distance, layer_distance = {}, {}
@@ -106,7 +107,8 @@ class Graph:
             own = max(distance.get(node, 0), layer_distance.get(node.layer, 0))
             distance[node] = layer_distance[node.layer] = own
             for tensor in node.inputs if not self._is_input(node) else ():
-                distance[tensor.node] = max(distance.get(tensor.node, 0), own + 1)
+                part = getattr(tensor.node.layer, "is_operation", False) and "_operation" in tensor.node.layer.name
+                distance[tensor.node] = max(distance.get(tensor.node, 0), own + 2**-20 if part else int(own) + 1)
         for tensor in self.inputs:  # an input that nothing reads
             distance.setdefault(tensor.node, 0)
             rank.setdefault(tensor.node.layer, len(rank))

@@ -390,3 +390,33 @@ def test_weights_are_set_in_a_copy_as_they_are_got(copied):
     clone.set_weights(model.get_weights())
     np.testing.assert_array_equal(clone.predict(X, verbose=0), model.predict(X, verbose=0))
     assert [w.path.rpartition("/")[2] for w in clone.trainable_weights] == ["kernel", "bias"] * 2
+
+
+def order_of(read):
+    i = L.Input((6,), name="i")
+    h = L.Dense(5, name="h")(i)
+    mean, spread = L.Dense(2, name="mean")(h), L.Dense(2, name="spread")(h)
+    z = L.Lambda(lambda a: a[0] + keras.ops.exp(0.5 * a[1]) * 0.3, output_shape=(2,), name="z")([mean, spread])
+    o = L.Dense(6, name="o")(z)
+    return keras.Model(i, read(i, mean, spread, z, o))
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        (lambda i, mean, spread, z, o: o, "i h mean spread z o"),
+        (lambda i, mean, spread, z, o: [o, spread, mean], "i h mean spread z o"),
+        (lambda i, mean, spread, z, o: [spread, o, mean], "i h spread mean z o"),
+        (lambda i, mean, spread, z, o: L.Concatenate(name="c")([o, spread, mean]), "i h mean spread z o c"),
+        (lambda i, mean, spread, z, o: L.Add(name="c")([spread, z]), "i h spread mean z c"),
+    ],
+)
+def test_a_lambda_of_several_steps_is_one_on_the_way_to_the_output(read, expected, tmp_path):
+    """An encoder's mean comes before its spread, as in Keras, though the function takes more steps with this one."""
+    model = order_of(read)
+    assert " ".join(layer.name for layer in model.layers) == expected
+    paths = [w.path for w in model.weights if w.path.startswith(("mean", "spread"))]
+    found = [name for name in expected.split() if name in ("mean", "spread")]
+    assert paths == [f"{name}/{weight}" for name in found for weight in ("kernel", "bias")]
+    copy = keras.models.clone_model(model)
+    assert [w.path for w in copy.weights] == [w.path for w in model.weights]

@@ -53,7 +53,16 @@ class Made(models.Model):
     def trace_for(self, input_shapes: Shapes) -> None:
         """Run `call` with tensors of these shapes, for the graph."""
         inputs = [Input(shape) for shape in input_shapes]
-        self._trace(inputs if len(inputs) > 1 else inputs[0])
+        try:
+            self._trace(inputs if len(inputs) > 1 else inputs[0])
+        except TypeError as problem:
+            if "NoneType" not in str(problem):
+                raise
+            raise TypeError(
+                f"call of layer '{self.name}' uses other layers, and computes with a size that is None while their "
+                "graph is made, as the number of samples: reshape with -1 in its place if samples stay apart; else "
+                f"call it in a keras.Model with a call of its own, which runs on arrays then. Received: {problem}"
+            ) from problem
 
     def given(self, layer: Any, outputs: Any, inputs: Sequence[Any]) -> Any:
         """The graph's outputs in the form of what `call` gives for these inputs, with its numbers and None."""

@@ -24,6 +24,7 @@ from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._in_order import Asked, is_asked, noted, weights_listed
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
+from minicnn.keras._layer_at_once import problem_of, run
 from minicnn.keras._operation_marks import traced, unnamed
 from minicnn.keras._own_names import divide, divide_again, dividing_methods
 from minicnn.keras._own_weights import declared
@@ -327,6 +328,8 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
         """What `call` gives for arrays, of any shape; layers that it is made of act as in training if it does."""
+        if self.graph is None and self.has_call and (problem := problem_of(self, [np.shape(x)[1:] for x in arrays])):
+            return run(self, arrays, training, problem)
         if belongs_to_a_function(self, arrays):
             return through_a_tape(self, arrays, training)
         if on_tapes(self, arrays):

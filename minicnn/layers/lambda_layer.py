@@ -161,12 +161,7 @@ class Lambda(Layer):
         """The shape of a sample of the result, for so many of zeros."""
         with np.errstate(all="ignore"):  # of 0 / 0 nothing is said
             result = self.call_on_arrays([np.zeros((count, *shape), np.float32) for shape in input_shapes], False)
-        if result.ndim == 0 or len(result) != count:
-            is_nothing = result.ndim == 0 and result.item() is None
-            raise ShapeError(
-                f"the function of a Lambda layer gives as many samples as it gets: {count}. "
-                f"Received: {'None; write return' if is_nothing else f'shape {result.shape}'}"
-            )
+        _check_count(result.shape, count, result.ndim == 0 and result.item() is None)
         return result.shape[1:]
 
     def _given_shape(self, input_shapes) -> tuple[int | None, ...] | None:
@@ -180,9 +175,11 @@ class Lambda(Layer):
         with numbers_of(ws):
             if any(dx is not None for dx in ws.dxs):
                 ws.record = self._recorded(xs)
-                assign(ws.y, value_of(ws.record[0]))
+                result = value_of(ws.record[0])
             else:
-                assign(ws.y, value_of(self._call([on_host(x) for x in xs])))
+                result = value_of(self._call([on_host(x) for x in xs]))
+        _check_count(np.shape(result), len(xs[0]))  # which output_shape does not say
+        assign(ws.y, result)
 
     def _recorded(self, xs):
         """(result, inputs), of which `backward` takes gradients."""
@@ -230,6 +227,15 @@ class Lambda(Layer):
 
     def __repr__(self) -> str:
         return f"Lambda(function={self.function!r}, name={self.name!r})"
+
+
+def _check_count(shape, count, is_nothing=False) -> None:
+    """Raise `ShapeError` unless that is the shape of something for so many samples."""
+    if shape[:1] != (count,):
+        raise ShapeError(
+            f"the function of a Lambda layer gives as many samples as it gets: {count}. "
+            f"Received: {'None; write return' if is_nothing else f'shape {shape}'}"
+        )
 
 
 def _is_plain(value) -> bool:

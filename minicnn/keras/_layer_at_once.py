@@ -1,0 +1,70 @@
+"""Layers of layers whose `call` needs the number of samples, so that symbolic tensors give no graph: run on arrays.
+
+So are the models around them, by `minicnn.keras.models._at_once`; tapes go back through the layers inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import signature
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from minicnn.differentiation import met
+from minicnn.keras._called import take_measured
+from minicnn.keras._eager import eager
+from minicnn.layers import function_numbers
+from minicnn.settings import floatx
+
+_UNTRACED = (TypeError, ValueError, NotImplementedError)
+
+
+def problem_of(layer: Any, shapes: Sequence[tuple[int, ...]]) -> Exception | None:
+    """Why the `call` of a layer gives no graph for samples of these shapes; None if it does, or needs none."""
+    if layer.graph is not None or not layer.has_call:
+        return None
+    if "_problem" not in vars(layer):
+        layer._build_once(tuple(shapes))
+        if not layer.parts():
+            return None
+        try:
+            layer.build_for(tuple(shapes))
+        except _UNTRACED as problem:
+            vars(layer)["_problem"] = problem
+    return vars(layer).get("_problem")
+
+
+def run(layer: Any, arrays: Sequence[Any], training: bool, problem: Exception) -> Any:
+    """What `call` gives of arrays, recorded ones, too; if it fails there, `problem` is raised, which said so first.
+
+    Parameters
+    ----------
+    layer : Layer
+    arrays : sequence of array (N, …)
+    training : bool
+        Whether the layers inside act as in training, unless they are told.
+    problem : Exception
+    """
+    options = {"training": training} if "training" in signature(layer.call).parameters else {}
+    parts = layer.parts() if training else []
+    before = [vars(part).get("acts_on_arrays") for part in parts]
+    for part in parts:
+        vars(part)["acts_on_arrays"] = True
+    try:
+        with layer.collecting() as added, function_numbers.in_phase(training):
+            made = eager(layer.apply([_given(x) for x in arrays], **options))
+    except _UNTRACED:
+        raise problem from None
+    finally:
+        for part, value in zip(parts, before, strict=True):
+            vars(part).pop("acts_on_arrays") if value is None else vars(part).update(acts_on_arrays=value)
+    losses = [np.sum(met(loss)) for loss in take_measured(layer, added, 0)]
+    vars(layer)["_runs"] = SimpleNamespace(graph=None, added=losses)  # where the losses of a call are looked for
+    return made
+
+
+def _given(x):
+    """An array, floats with the precision of models; what is on tapes as it is."""
+    return eager(x.astype(floatx()) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x)

@@ -58,6 +58,11 @@ class WithWeight(Rows):
         return self.d(ops.matmul(pixels, self.w))
 
 
+class WithVariable(WithWeight):
+    def build(self, input_shape):
+        self.w = tf.Variable(tf.ones((3, 3)), name="w")  # once, though `call` is tried with tensors and arrays
+
+
 class Adds(Rows):
     def of_pixels(self, pixels):
         made = self.d(pixels)
@@ -131,6 +136,7 @@ CASES = [  # predicted, losses of fit, sum of weights, evaluated, losses of a lo
     (Normalized, 7.0721, [1.1399, 1.0855], 65.365, 1.0561, [1.1408, 1.0593, 1.0113]),
     (Nested, 5.4320, [1.1034, 1.0522], 72.122, 1.0404, [1.1182, 1.0353, 1.0067]),
     (WithWeight, 3.8083, [1.2653, 1.1812], 62.742, 1.1297, [1.2778, 1.1698, 1.0928]),
+    (WithVariable, 3.8083, [1.2653, 1.1812], 62.742, 1.1297, [1.2778, 1.1698, 1.0928]),
     (Adds, 3.2175, [1.6763, 1.4095], 60.674, 1.2417, [1.7057, 1.504, 1.34]),
     (Windows, 0.0133, [4.2307, 1.3721], 170.873, 1.0299, [5.596, 2.7819, 1.6161]),
     (Heads, 4.1405, [1.3939, 1.201], 111.569, 1.1216, [1.4601, 1.243, 1.0965]),

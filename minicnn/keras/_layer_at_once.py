@@ -26,8 +26,10 @@ def problem_of(layer: Any, shapes: Sequence[tuple[int, ...]]) -> Exception | Non
     if layer.graph is not None or not layer.has_call:
         return None
     if "_problem" not in vars(layer):
-        layer._build_once(tuple(shapes))
         if not layer.parts():
+            layer._build_once(tuple(shapes))
+            layer.built = True
+        if not layer.parts():  # made there
             return None
         try:
             layer.build_for(tuple(shapes))

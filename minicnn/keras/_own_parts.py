@@ -288,10 +288,10 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
 
     def _trace_for(self, input_shapes):
         """Make the graph."""
+        self._built = True  # by now, also where there is no graph
         self._made = Made(self)
         self._made.trace_for(input_shapes)
         self.graph = self._made.graph
-        self._built = True
         note(self)
 
     def trace_again(self) -> None:

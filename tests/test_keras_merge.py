@@ -3,6 +3,8 @@
 The losses and sums of predictions in here are Keras 3.15's, of the functional model that a script means.
 """
 
+import json
+
 import numpy as np
 import pytest
 
@@ -42,9 +44,7 @@ def merged(mode="concat", **options):
 
 
 def beginning_with(*layers):
-    model = Sequential([Merge([*layers], mode="concat")])
-    assert model.output_shape[0] is None
-    return model
+    return Sequential([Merge([*layers], mode="concat")])
 
 
 # ------------------------------------------------------------------------------------------------------- training
@@ -192,6 +192,14 @@ def test_what_one_does_with_it():
     assert "tanh" not in str(lines) and "Total params: 37" in "".join(lines)
 
 
+def test_one_array_of_another_size_changes_nothing():
+    model = merged()
+    before = model.predict([A, B])
+    with pytest.raises(ValueError, match="has 2 inputs"):
+        model.predict(np.ones((8, 5)))
+    assert np.array_equal(model.predict([A, B]), before) and len(model.layers[0].nodes) == 1
+
+
 def test_layers_of_branches_are_found_by_name():
     left = Sequential([Dense(4, input_dim=3, name="inside")])
     model = beginning_with(left, Dense(2, input_dim=2))
@@ -326,6 +334,14 @@ def test_how_highway_begins():
     assert [w.regularizer is not None for w in model.weights] == [False, False, True, False]
 
 
+def test_dense_layers_of_the_numbers_at_each_place():
+    from minicnn.keras.layers.core import TimeDistributedDense
+
+    model = Sequential([TimeDistributedDense(output_dim=2, init="one", input_shape=(4, 3))])
+    x = numbers((5, 4, 3), 0)
+    assert np.allclose(model.predict(x), x.sum(axis=2, keepdims=True).repeat(2, axis=2), atol=1e-6)
+
+
 def test_highway_of_pictures_is_refused():
     with pytest.raises(ValueError, match=r"Highway takes inputs \(N, C\): put Flatten\(\) before it"):
         Highway()(Input((4, 4, 1)))
@@ -354,3 +370,42 @@ def test_files_of_highways_with_a_function(tmp_path):
     model.save(tmp_path / "model.keras")
     again = load_model(tmp_path / "model.keras", custom_objects={"doubled": doubled})
     assert np.array_equal(again.predict(A), model.predict(A))
+
+
+# --------------------------------------------------------------------------------------------------- files of Keras 1
+
+
+def written_by_keras_1(mode, layers=None):
+    """A functional model of two inputs (N, 4), whose outputs a Merge joins."""
+    entries = [
+        {"class_name": "InputLayer", "name": name, "config": {"name": name, "batch_input_shape": [None, 4]}}
+        | {"inbound_nodes": []}
+        for name in "ab"
+    ]
+    config = {"name": "merge_1", "mode": mode, "mode_type": "raw", "concat_axis": -1, "dot_axes": [1, 1]}
+    config |= {"output_shape": None, "output_shape_type": "raw"} | ({} if layers is None else {"layers": layers})
+    merge_1 = {
+        "class_name": "Merge",
+        "name": "merge_1",
+        "config": config,
+        "inbound_nodes": [[["a", 0, 0], ["b", 0, 0]]],
+    }
+    ends = {"input_layers": [["a", 0, 0], ["b", 0, 0]], "output_layers": [["merge_1", 0, 0]]}
+    whole = {"name": "model_1", "layers": [*entries, merge_1], **ends}
+    return json.dumps({"class_name": "Model", "keras_version": "1.2.2", "config": whole}), merge_1
+
+
+@pytest.mark.parametrize(("mode", "value"), [("dot", 15), ("cos", 15 / np.sqrt(15 * 18)), ("sum", [3, 3, 3, 6])])
+def test_merges_in_functional_models(mode, value):
+    model = model_from_json(written_by_keras_1(mode)[0])
+    assert np.allclose(model.predict([np.float32([[1, 2, 1, 3]]), np.float32([[2, 1, 2, 3]])]), value)
+
+
+def test_sequentials_that_begin_with_a_merge():
+    """It was a stack of what is above the branches, in silence."""
+    stack = {"class_name": "Sequential", "config": [{"class_name": "Dense", "config": {"name": "d", "output_dim": 2}}]}
+    first = written_by_keras_1("concat", [stack, stack])[1]
+    with pytest.raises(
+        ValueError, match=r"'merge_1' \(Merge\) holds the models that it joins.*minicnn.keras.layers.Merge"
+    ):
+        model_from_json(json.dumps({"class_name": "Sequential", "config": [first]}))

@@ -104,6 +104,7 @@ _OLD_NAMES = {
     "GlobalMaxPool1D": "GlobalMaxPooling1D",
     "BatchNormalizationV1": "BatchNormalization",
     "BatchNormalizationV2": "BatchNormalization",
+    "TimeDistributedDense": "Dense",  # of the numbers at each place, as today of arrays of any rank
 }
 _WITH_DATA_FORMAT = {n for n, c in core.CLASSES.items() if "data_format" in signature(c.__init__).parameters}
 _COUNTING = {n for n in core.CLASSES if n == "Dense" or n.startswith(("Conv", "SeparableConv"))}
@@ -395,5 +396,14 @@ _NAMES = {
 __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}
 )
-_OTHERS = {"Lambda", "Layer", "Input", *(name for name in _STILL_THERE if name in globals())}
+_OTHERS = {
+    "Highway",
+    "Input",
+    "Lambda",
+    "Layer",
+    "MaxoutDense",
+    "Merge",
+    "merge",
+    *(name for name in _STILL_THERE if name in globals()),
+}
 __all__ = sorted({*core.CLASSES, *_OTHERS, *(f for f, c in _FUNCTIONS.items() if c in core.CLASSES)})

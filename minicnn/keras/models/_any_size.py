@@ -20,8 +20,7 @@ class AnySize:
 
     def _build_from_data(self, x: Any) -> Any:
         if self.graph is not None:
-            is_array = isinstance(getattr(x, "shape", None), tuple)  # of a data set, a pass would tell
-            if is_array and len(self.graph.inputs) == 1:
+            if isinstance(getattr(x, "shape", None), tuple):  # of a data set, a pass would tell
                 self._open_for(tuple(x.shape)[1:])
             return x
         if self._stack and hasattr(x, "__next__"):  # its batches may have other sizes than the first

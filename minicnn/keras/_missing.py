@@ -59,9 +59,8 @@ _GROUPS = {
         *("AdaptiveMaxPooling3D", "conv3d", "conv3d_transpose", "pool3d", "spatial_3d_padding", "max_pool3d"),
         *("avg_pool3d", "resize_volumes"),
     ),
-    "this layer was dropped by Keras 2: write Add()([a, b]), Concatenate()([a, b]) and their like": ("Merge",),
     "this layer was dropped by later Kerases": (
-        *("LocallyConnected1D", "LocallyConnected2D", "Highway", "ParametricSoftplus", "SReLU", "LRN2D"),
+        *("LocallyConnected1D", "LocallyConnected2D", "ParametricSoftplus", "SReLU", "LRN2D"),
     ),
     "every worker has all weights, and a part of each batch: keras.distribution.DataParallel()": (
         *("DeviceMesh", "LayoutMap", "ModelParallel", "TensorLayout", "distribute_tensor"),

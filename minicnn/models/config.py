@@ -100,7 +100,7 @@ def class_name_of(layer: layers.Layer) -> str:
     if base is kind or (hasattr(base, "structure") and hasattr(base, "call")):  # saved as its graph
         return getattr(layer, "saved_as", kind.__name__)
     has_own = kind.get_config is not base.get_config or takes(kind, *STRUCTURE_ARGUMENTS[base.saved_as])
-    return kind.__name__ if has_own else base.saved_as
+    return kind.__name__ if has_own else layer.saved_as
 
 
 def takes(cls: type, *names: str) -> bool:

@@ -81,7 +81,7 @@ class Sequential(Model):
         if self.graph is not None:
             node = self.graph.outputs[0].node
             layer.nodes.remove(node)
-            self._set_graph(self.graph.inputs[0], node.inputs[0])
+            self._set_graph(self.graph.inputs, node.inputs[0])
         return layer
 
     def _start(self, tensor):
@@ -92,7 +92,7 @@ class Sequential(Model):
         try:
             for layer in self._stack:
                 top = self._called(layer, top)
-            self._set_graph(tensor, top)
+            self._set_graph([tensor], top)
         except Exception:  # a shape that does not fit leaves nothing half-built
             self.graph = None
             for layer in unbuilt:
@@ -100,7 +100,7 @@ class Sequential(Model):
             raise
 
     def _put_on_top(self, layer):
-        self._set_graph(self.graph.inputs[0], self._called(layer, self.graph.outputs[0]))
+        self._set_graph(self.graph.inputs, self._called(layer, self.graph.outputs[0]))
 
     @staticmethod
     def _called(layer, tensor):
@@ -112,8 +112,8 @@ class Sequential(Model):
             )
         return node.outputs[0]
 
-    def _set_graph(self, first, last):
-        self.graph = Graph([first], [last])
+    def _set_graph(self, inputs, last):
+        self.graph = Graph(inputs, [last])
         check_one_dtype(self.weights)
         self._engine = None if self._engine is None else self._engine.renewed(keeps_state=False)
 

@@ -548,7 +548,7 @@ def test_merge_of_keras_1():
     assert layers.merge([a, b], mode="concat", concat_axis=1).shape == (None, 8, 4, 2)
     assert layers.concatenate([a, b], 3).shape == (None, 4, 4, 4)
     with pytest.raises(ValueError, match="mode"):
-        layers.merge([a, b], mode="cos")
+        layers.merge([a, b], mode="join")
     names = {"inputs": [a, b]}
     exec("import minicnn.keras.layers.merge; from minicnn.keras.layers import merge; c = merge(inputs)", names)
     assert names["c"].shape == (None, 4, 4, 2)

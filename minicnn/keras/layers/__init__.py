@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers as core
-from minicnn.checks import check_choice
 from minicnn.graph import Tensor
 from minicnn.keras import _calls, _own_parts
 from minicnn.keras._configs import of_input
@@ -29,10 +28,13 @@ from minicnn.keras._whole_numbers import note_dtype
 from minicnn.keras.layers._joined import joining_samples
 from minicnn.keras.layers._lambdas import LAMBDA
 from minicnn.keras.layers._masks import making_none, masks_of, taking_masks
+from minicnn.keras.layers._merging import Merge as Merge
+from minicnn.keras.layers._merging import merge
 from minicnn.keras.layers._moments import moments_of
 from minicnn.keras.layers._of_keras_1 import (
     OLD_WEIGHTS,
     WEIGHTS,
+    Highway,
     MaxoutDense,
     of_an_embedding,
     output_shape_last,
@@ -102,6 +104,7 @@ _OLD_NAMES = {
     "GlobalMaxPool1D": "GlobalMaxPooling1D",
     "BatchNormalizationV1": "BatchNormalization",
     "BatchNormalizationV2": "BatchNormalization",
+    "TimeDistributedDense": "Dense",  # of the numbers at each place, as today of arrays of any rank
 }
 _WITH_DATA_FORMAT = {n for n, c in core.CLASSES.items() if "data_format" in signature(c.__init__).parameters}
 _COUNTING = {n for n in core.CLASSES if n == "Dense" or n.startswith(("Conv", "SeparableConv"))}
@@ -344,7 +347,10 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     )
 Layer = _own_parts.Layer
 Layer.__call__ = with_weights(Layer.__call__)  # type: ignore[method-assign]
-MaxoutDense.translate = partial(_translate, "MaxoutDense")
+for _own in (MaxoutDense, Highway):
+    _own.translate = partial(_translate, _own.__name__)
+    for _old, _today in OLD_WEIGHTS.items():
+        setattr(_own, _old, _today)
 
 
 @wraps(input_of_core)
@@ -365,32 +371,6 @@ def _called_at_once(class_name):
     function.__name__ = next(name for name, cls in _FUNCTIONS.items() if cls == class_name)
     function.__doc__ = f"``{class_name}(**kwargs)(inputs)``."
     return function
-
-
-_MODES = {"sum": "Add", "mul": "Multiply", "concat": "Concatenate", "ave": "Average", "max": "Maximum", "dot": "Dot"}
-
-
-def merge(inputs: Any, mode: str = "sum", concat_axis: int = -1, dot_axes: Any = -1, **kwargs: Any) -> Any:
-    """Keras 1's function: a layer of this mode, called at once.
-
-    Parameters
-    ----------
-    inputs : list of tensors
-    mode : {"sum", "mul", "concat", "ave", "max", "dot"}
-    concat_axis, dot_axes : int
-        For "concat" and "dot".
-    **kwargs
-        name; output_shape is not used.
-
-    Raises
-    ------
-    ValueError
-        For another mode.
-    """
-    cls = _MODES[check_choice("mode", mode, tuple(_MODES))]
-    warn_once(f"merge(mode={mode!r}) is a function of Keras 1: today it is {cls}()(inputs)")
-    options = {"concat": {"axis": concat_axis}, "dot": {"axes": dot_axes}}.get(mode, {})
-    return globals()[cls](**options, name=kwargs.get("name"))(inputs)
 
 
 _merge_function = merge  # keras.layers.merge is a module, once it was imported as one
@@ -416,5 +396,14 @@ _NAMES = {
 __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}
 )
-_OTHERS = {"Lambda", "Layer", "Input", *(name for name in _STILL_THERE if name in globals())}
+_OTHERS = {
+    "Highway",
+    "Input",
+    "Lambda",
+    "Layer",
+    "MaxoutDense",
+    "Merge",
+    "merge",
+    *(name for name in _STILL_THERE if name in globals()),
+}
 __all__ = sorted({*core.CLASSES, *_OTHERS, *(f for f, c in _FUNCTIONS.items() if c in core.CLASSES)})

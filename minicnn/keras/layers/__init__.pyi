@@ -1,5 +1,6 @@
-from typing import Any
-
+from minicnn.keras.layers._merging import Merge as Merge
+from minicnn.keras.layers._merging import merge as merge
+from minicnn.keras.layers._of_keras_1 import Highway as Highway
 from minicnn.keras.layers._of_keras_1 import MaxoutDense as MaxoutDense
 from minicnn.keras.layers._wrapper import Wrapper as Wrapper
 from minicnn.layers import *
@@ -18,5 +19,3 @@ Convolution2D = Conv2D
 Convolution2DTranspose = Conv2DTranspose
 SeparableConvolution1D = SeparableConv1D
 SeparableConvolution2D = SeparableConv2D
-
-def merge(inputs: Any, mode: str = "sum", concat_axis: int = -1, dot_axes: Any = -1, **kwargs: Any) -> Any: ...

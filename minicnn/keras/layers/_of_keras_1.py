@@ -10,16 +10,20 @@ import numpy as np
 
 from minicnn import constraints, initializers, regularizers
 from minicnn import layers as core
+from minicnn.errors import ShapeError
+from minicnn.keras import activations
 from minicnn.keras._in_order import asking
 from minicnn.keras._own_metrics import Variable as BackendVariable
 from minicnn.keras._own_parts import Layer
 from minicnn.keras._variables import Variable
 from minicnn.keras._warning import warn_once
 from minicnn.parameters import Weight
+from minicnn.registry import to_plain
 from minicnn.settings import floatx
 from minicnn.user_warnings import warn_user
 
 
+@core.register
 class MaxoutDense(Layer):
     """The largest of several dense layers, unit by unit: a piecewise linear function of the inputs.
 
@@ -70,6 +74,76 @@ class MaxoutDense(Layer):
         rows = np.reshape(np.transpose(self.kernel, (1, 0, 2)), (inputs.shape[-1], -1))  # (C, nb_feature · units)
         every = np.reshape(inputs @ rows, (-1, self.nb_feature, self.units))
         return np.max(every + self.bias if self.use_bias else every, axis=1)
+
+
+@core.register
+class Highway(Layer):
+    """A dense layer of which a gate lets through as much as it leaves of the input: y = t · f(x W + b) + (1 - t) · x.
+
+    The gate is t = sigmoid(x W_carry + b_carry). Input and output (N, C). Srivastava, Greff, Schmidhuber: "Highway
+    Networks", 2015.
+
+    Parameters
+    ----------
+    kernel_initializer : str or Initializer
+        Of both kernels, (C, C); Keras 1 called it `init`.
+    activation : str or callable, optional
+        The f of the formula; default: none.
+    kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint : optional
+        Of W and b alone, as in Keras 1, where they were `W_regularizer`, ….
+    use_bias : bool, default True
+        Keras 1 called it `bias`.
+    transform_bias : float, default -2
+        Where b_carry begins, so that little but the input comes through at first. (Keras 1.2 took no notice of it, and
+        began with 1.)
+    """
+
+    def __init__(
+        self,
+        kernel_initializer: Any = "glorot_uniform",
+        activation: Any = None,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        use_bias: bool = True,
+        transform_bias: float = -2.0,
+        **kwargs: Any,
+    ) -> None:
+        warn_once("keras.layers.Highway is a layer of Keras 1, which today's Keras has not")
+        super().__init__(**kwargs)
+        f = activations.get(activation)
+        self._function, self._config = getattr(f, "function", f), {"activation": to_plain(activation)}
+        self.use_bias, self.transform_bias = bool(use_bias), float(transform_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.kernel_regularizer, self.bias_regularizer = map(regularizers.get, (kernel_regularizer, bias_regularizer))
+        self.kernel_constraint, self.bias_constraint = map(constraints.get, (kernel_constraint, bias_constraint))
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights, both kernels before both biases."""
+        if len(input_shape) != 2:
+            raise ShapeError(f"Highway takes inputs (N, C): put Flatten() before it. Received: {tuple(input_shape)}")
+        size, begins = input_shape[-1], self.kernel_initializer
+        kernel = {"regularizer": self.kernel_regularizer, "constraint": self.kernel_constraint}
+        bias = {"regularizer": self.bias_regularizer, "constraint": self.bias_constraint}
+        self.kernel = self.add_weight("kernel", (size, size), initializer=begins, **kernel)
+        self.W_carry = self.add_weight("W_carry", (size, size), initializer=begins)
+        if self.use_bias:
+            self.bias = self.add_weight("bias", (size,), initializer="zeros", **bias)
+            constant = initializers.Constant(self.transform_bias)
+            self.b_carry = self.add_weight("b_carry", (size,), initializer=constant)
+
+    def call(self, inputs: Any) -> Any:
+        """The mixture, (N, C)."""
+        gate, made = inputs @ self.W_carry, inputs @ self.kernel
+        if self.use_bias:
+            gate, made = gate + self.b_carry, made + self.bias
+        t = activations.sigmoid(gate)  # (N, C)
+        return t * self._function(made) + (1 - t) * inputs
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments; the attribute `activation` of a layer is a step behind it, and this one stands inside."""
+        return super().get_config() | self._config
 
 
 class _Merge(Layer):

@@ -37,6 +37,7 @@ from minicnn.keras.layers._of_config import as_in_keras
 from minicnn.keras.models._accuracy import ShowingAccuracy
 from minicnn.keras.models._any_size import AnySize
 from minicnn.keras.models._at_once import AtOnce
+from minicnn.keras.models._branches import WithBranches
 from minicnn.keras.models._building import Building, warn_of_unused_call
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._compiling import (
@@ -312,7 +313,7 @@ class _Functional(WithOperations, _Trainable):
         raise AttributeError(f"a model's layers are those of its graph: take another name. Received: layers={value!r}")
 
 
-class _Stack(AnySize, _Trainable):
+class _Stack(WithBranches, AnySize, _Trainable):
     """What a `Sequential` refuses as Keras's does, and which batches one without an Input takes."""
 
     @property

@@ -61,6 +61,7 @@ DROPPED = (
 VALUES = {"tf": "channels_last", "th": "channels_first", "default": None}
 INITIALIZERS = {"normal": "random_normal", "one": "ones", "uniform": "random_uniform", "zero": "zeros"}
 MERGES = {"ave": "Average", "concat": "Concatenate", "max": "Maximum", "mul": "Multiply", "sum": "Add"}
+MERGES |= {"cos": "Dot", "dot": "Dot"}
 
 ONLY_IN_TRAINING = (*("RandomElasticTransform", "RandomHeight", "RandomWidth"),)
 """Augmentation that is not here; it passes images through unless the model trains."""
@@ -142,10 +143,7 @@ def _layer(entry, is_old):
 def _of_library(class_name, config):
     """Today's class and arguments of a layer of Keras's."""
     if class_name == "Merge":
-        class_name = MERGES.get(config.get("mode"), class_name)
-        config = {"name": config.get("name"), "trainable": config.get("trainable", True)} | (
-            {"axis": config.get("concat_axis", -1)} if class_name == "Concatenate" else {}
-        )
+        class_name, config = _merging(config)
     elif _is_keras_1(class_name, config):
         config = _arguments(class_name, config)
         class_name = CLASSES.get(class_name, class_name)
@@ -157,6 +155,30 @@ def _of_library(class_name, config):
         threshold = config.pop("theta", 1.0)
         return "ReLU", config | {"threshold": threshold}
     return class_name, config
+
+
+def _merging(config):
+    """Today's class and arguments of a Merge.
+
+    Raises
+    ------
+    FileFormatError
+        For one that holds the models that it joins, as the first layer of a Sequential.
+    """
+    if config.get("layers"):
+        raise FileFormatError(
+            f"layer {brief(config.get('name'))} (Merge) holds the models that it joins, as Keras 1 wrote a Sequential "
+            "that begins with them, which is not read: make the model as its script does, with "
+            "minicnn.keras.layers.Merge, and set its weights"
+        )
+    mode = config.get("mode")
+    class_name = MERGES.get(mode, "Merge") if isinstance(mode, str) else "Merge"
+    of_class = {
+        "Concatenate": {"axis": config.get("concat_axis", -1)},
+        "Dot": {"axes": config.get("dot_axes", -1), "normalize": mode == "cos"},
+    }
+    own = {"name": config.get("name"), "trainable": config.get("trainable", True)}
+    return class_name, own | of_class.get(class_name, {})
 
 
 def _is_keras_1(class_name, config) -> bool:

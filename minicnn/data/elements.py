@@ -21,10 +21,9 @@ class EagerArray(np.ndarray):
     """A NumPy array with ``.numpy()``, so that code for TensorFlow's eager tensors runs; its items have it too."""
 
     def numpy(self) -> Any:
-        """The same numbers as an array of NumPy's own class, (…); text is bytes, as TensorFlow has it."""
-        plain = self.view(np.ndarray)
-        plain = np.strings.encode(plain, "utf-8") if plain.dtype.kind == "U" else plain
-        return plain[()]  # a number for shape ()
+        """The same numbers as an array of NumPy's own class, (…); text is Python's bytes, as TensorFlow has it."""
+        plain = _bytes_of(self) if self.dtype.kind in "SU" else self.view(np.ndarray)
+        return plain[()]  # a number, or bytes, for shape ()
 
     def __hash__(self) -> int:  # type: ignore[override]
         """Of a single value, which stands in sets and dicts as the number does; of an array a TypeError, as NumPy's."""
@@ -59,6 +58,11 @@ class EagerArray(np.ndarray):
 
     def __itruediv__(self, other: Any) -> Any:
         return self / other
+
+    def __truediv__(self, other: Any) -> Any:
+        made, kinds = super().__truediv__(other), {getattr(each, "dtype", self.dtype) for each in (self, other)}
+        is_small = all(kind.kind in "iu" and kind.itemsize < 4 for kind in kinds)
+        return made.astype(np.float32) if is_small else made  # as in TensorFlow: NumPy's pixels / 255 are float64
 
     def __getitem__(self, key: Any) -> Any:
         item = super().__getitem__(key)
@@ -181,6 +185,7 @@ def generated(generator: Any, args: Any) -> Callable[[], Iterator[Element]]:
     given = () if args is None else plain(args)
     if not isinstance(given, tuple | list):
         raise TypeError(f"args is a tuple of the function's arguments. Received: args={args!r}")
+    given = [numbers_of(each) for each in given]  # of which text is bytes, as tf.data hands it over
     check_takes(generator, "the function of from_generator", *(f"args[{i}]" for i in range(len(given))))
 
     def elements():
@@ -198,13 +203,14 @@ def generated(generator: Any, args: Any) -> Callable[[], Iterator[Element]]:
 
 
 def applied(function: Callable[..., Any], element: Element) -> Any:
-    """function(element); a tuple's parts are its arguments.
+    """function(element), of arrays that have ``.numpy()``; a tuple's parts are its arguments.
 
     Raises
     ------
     TypeError
         If the function takes more or fewer of them.
     """
+    element = eager(element)  # of which text is compared as TensorFlow's is: NumPy's own is not its bytes
     arguments = element if isinstance(element, tuple) else (element,)
     try:
         return function(*arguments)
@@ -278,9 +284,7 @@ def numbers_of(element: Element) -> Element:
 def _plain(leaf):
     if isinstance(leaf, str):
         return leaf.encode()
-    if not isinstance(leaf, np.ndarray):
-        return leaf
-    return (leaf.view(EagerArray).numpy() if leaf.dtype.kind == "U" else leaf)[()]
+    return leaf.view(EagerArray).numpy() if isinstance(leaf, np.ndarray) else leaf
 
 
 def zipped(structure: Any) -> tuple[Callable[[], Iterator[Element]], list[int]]:

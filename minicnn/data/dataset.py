@@ -86,6 +86,8 @@ class Dataset(FurtherSteps):
         self._cardinality = cardinality
         self._making = making
 
+    _batch_size: int | None = None  # where `batch` is the last step
+
     def _elements(self):
         """One pass over the elements."""
         return self._stream() if self._making is None else self._making.elements(self._stream())
@@ -241,7 +243,9 @@ class Dataset(FurtherSteps):
 
         count = self._cardinality
         count = count if count < 0 else count // size if drop_remainder else -(-count // size)
-        return Dataset(groups, count, Batches(self._making) if by_number else None)
+        made = Dataset(groups, count, Batches(self._making) if by_number else None)
+        made._batch_size = size
+        return made
 
     def unbatch(self, name: str | None = None) -> Dataset:
         """The samples of each element's arrays, one by one."""

@@ -43,7 +43,7 @@ def to_categorical(
         place = np.flatnonzero(numbers != np.trunc(numbers))[0]
         warn_user(f"to_categorical cuts class numbers off to integers. Received: {numbers.reshape(-1)[place]}")
         numbers = np.trunc(numbers)
-    rows = core.to_categorical(numbers, num_classes)
+    rows = core.to_categorical(numbers, num_classes or None)  # 0 means as many as there are, as in Keras
     return rows if dtype is None else rows.astype(dtype)
 
 

@@ -1,4 +1,4 @@
-"""``keras.utils.split_dataset``: the samples of each part are those of Keras 3.15.1 on TensorFlow."""
+"""``keras.utils.split_dataset``, `normalize` and `to_categorical`: what Keras 3.15.1 gives on TensorFlow."""
 
 import random
 
@@ -89,3 +89,31 @@ def test_elements_keep_their_structure():
 )
 def test_dtypes(array, dtype):
     assert next(iter(split(array, 2)[0])).dtype == dtype
+
+
+def test_normalized_rows():
+    made = keras.utils.normalize(np.array([3.0, 4.0]))
+    assert made.shape == (1, 2)
+    np.testing.assert_allclose(made, [[0.6, 0.8]])
+    of_list = keras.utils.normalize([[3.0, 4.0], [0.0, 0.0]])
+    assert of_list.dtype == "float32"
+    np.testing.assert_allclose(of_list, [[0.6, 0.8], [0, 0]], rtol=1e-6)
+    for dtype, expected in (
+        ("float16", "float16"),
+        ("float32", "float32"),
+        ("float64", "float64"),
+        ("uint8", "float64"),
+    ):
+        assert keras.utils.normalize(np.array([[3, 4]], dtype)).dtype == expected
+    np.testing.assert_allclose(keras.utils.normalize(np.array([[3, 4]]), order=1), [[3 / 7, 4 / 7]])
+    np.testing.assert_allclose(keras.utils.normalize(np.array([[3, 4]]), order=np.inf), [[0.75, 1]])
+
+
+def test_rows_of_classes():
+    for given in ([0, 2, 1], [[0], [2], [1]], np.float64([0, 2, 1]), ["0", "2", "1"], np.array([0, 2, 1], object)):
+        assert keras.utils.to_categorical(given).tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
+        assert keras.utils.to_categorical(given, 0).tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
+    assert keras.utils.to_categorical(3).tolist() == [0, 0, 0, 1]
+    assert keras.utils.to_categorical(np.zeros((2, 2, 1), int)).shape == (2, 2, 1)
+    with pytest.warns(UserWarning, match="cuts class numbers off"):
+        assert keras.utils.to_categorical([0.0, 1.7, 2.2]).tolist() == np.eye(3).tolist()

@@ -113,6 +113,15 @@ def test_text_that_goes_from_step_to_step():
     assert listed(texts().enumerate().map(lambda i, x: x == b"dog")) == [False, True, False]
 
 
+@pytest.mark.parametrize("more", ["/é", "/é".encode(), np.array("/é"), tf.constant("/é".encode())])
+def test_texts_are_joined_with_text_and_bytes(more):
+    for names in (["a", "ü"], [b"a", "ü".encode()], np.array([b"a", "ü".encode()], object)):
+        dataset = tf.data.Dataset.from_tensor_slices(names)
+        assert listed(dataset.map(lambda x: x + more)) == ["a/é".encode(), "ü/é".encode()]
+        assert listed(dataset.map(lambda x: more + x)) == ["/éa".encode(), "/éü".encode()]
+        assert listed(dataset.batch(2).map(lambda x: x + more)) == [["a/é".encode(), "ü/é".encode()]]
+
+
 def test_a_function_gets_arrays_that_change_nobody_elses():
     x = np.array([[2.0, 4.0]], "float32")
 

@@ -28,7 +28,6 @@ from minicnn.data.elements import (
     arrays_of,
     common_length,
     eager,
-    generated,
     is_true,
     map_leaves,
     numbers_of,
@@ -40,7 +39,7 @@ from minicnn.data.elements import (
 from minicnn.data.further import FurtherSteps
 from minicnn.data.making import Batches, Each, Part, Slices
 from minicnn.data.reading import EagerIterator, NumpyIterator, mapped, read_ahead
-from minicnn.data.signatures import as_told
+from minicnn.data.signatures import as_told, generated
 from minicnn.own_parts import function_of
 from minicnn.processors import default_threads
 from minicnn.user_warnings import warn_user

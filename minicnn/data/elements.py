@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minicnn.checks import plain
 from minicnn.errors import DataError
 from minicnn.foreign import check_open, to_numpy
 from minicnn.own_parts import check_takes
@@ -47,6 +46,12 @@ class EagerArray(np.ndarray):
     def __ne__(self, other: object) -> Any:
         return np.logical_not(self == other) if self.dtype.kind in "SUO" else super().__ne__(other)
 
+    def __add__(self, other: Any) -> Any:
+        return _joined(self, other) if _is_of_bytes(self, other) else super().__add__(other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _joined(other, self) if _is_of_bytes(self, other) else super().__radd__(other)
+
     def __iadd__(self, other: Any) -> Any:  # as of a tensor: whatever else has this array keeps it
         return self + other
 
@@ -81,6 +86,16 @@ def as_array(value: Any) -> np.ndarray:
             return array
         entries.flat = [text.encode() for text in texts]
     return entries.view(EagerArray)
+
+
+def _is_of_bytes(array, other):
+    """Whether texts are to be joined of which some are bytes, which NumPy does not."""
+    kind = array.dtype.kind
+    return kind in "SO" or (kind == "U" and np.asarray(other).dtype.kind in "SO")
+
+
+def _joined(first, second):
+    return as_array(_bytes_of(first) + _bytes_of(second)).view(EagerArray)
 
 
 def _bytes_of(value):
@@ -166,40 +181,6 @@ def without_second(tensors: Any, name: Any) -> Any:
             f"Received: a {type(name).__name__} as the second argument"
         )
     return tensors
-
-
-def generated(generator: Any, args: Any) -> Callable[[], Iterator[Element]]:
-    """A function that begins a pass over what ``generator(*args)`` gives, as it gives it.
-
-    Raises
-    ------
-    TypeError
-        If it is no function of these arguments; when a pass begins, if it gives no iterable.
-    """
-    if not callable(generator):
-        name = type(generator).__name__
-        raise TypeError(
-            "from_generator takes a function that makes a generator, as each pass needs a new one. "
-            f"Received: {name}; wrap it: lambda: {name}(…)"
-        )
-    given = () if args is None else plain(args)
-    if not isinstance(given, tuple | list):
-        raise TypeError(f"args is a tuple of the function's arguments. Received: args={args!r}")
-    given = [numbers_of(each) for each in given]  # of which text is bytes, as tf.data hands it over
-    check_takes(generator, "the function of from_generator", *(f"args[{i}]" for i in range(len(given))))
-
-    def elements():
-        made = generator(*given)
-        try:
-            steps = iter(made)  # which takes an object that only has `__getitem__`, too
-        except TypeError:
-            raise TypeError(
-                "the function of from_generator gives the elements one after the other: write yield, or return a "
-                f"list. Received: {made!r}"
-            ) from None
-        return steps
-
-    return elements
 
 
 def applied(function: Callable[..., Any], element: Element) -> Any:

@@ -107,3 +107,14 @@ def test_cosine_transforms_take_floats(dtype):
 def test_no_matrix_of_mel_frequencies(options):
     with pytest.raises(ValueError, match="Received"):
         tf.signal.linear_to_mel_weight_matrix(**options)
+
+
+def test_squares_of_complex_numbers_on_a_tape_are_those_of_their_lengths(rng):
+    sound, gradients = tf.constant(rng.normal(size=16).astype("float32")), []
+    for square in (lambda x: tf.abs(x) ** 2, lambda x: tf.math.real(tf.math.squared_difference(x, 0 * x))):
+        with tf.GradientTape() as tape:
+            tape.watch(sound)
+            total = tf.reduce_sum(square(tf.signal.stft(sound, 8, 4)))
+        gradients.append(np.asarray(tape.gradient(total, sound)))
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)
+    assert np.abs(gradients[0]).max() > 1

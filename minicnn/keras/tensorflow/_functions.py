@@ -6,6 +6,7 @@ import builtins
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -387,12 +388,16 @@ def squared_difference(x: Any, y: Any, name: str | None = None) -> Any:
 
 def squared(x: Any) -> Any:
     """x · x, of complex arrays x times its conjugate, which stays complex."""
-    return x * np.conj(x) if isinstance(x, np.ndarray) and x.dtype.kind == "c" else ops.square(x)
+    return x * conjugated(x) if _is_complex(x) else ops.square(x)
 
 
 def conjugated(x: Any) -> Any:
     """The conjugate of complex arrays; all else as it is."""
-    return np.conj(x) if isinstance(x, np.ndarray) and x.dtype.kind == "c" else x
+    return import_module("minicnn.keras.tensorflow._complex").conj(x) if _is_complex(x) else x
+
+
+def _is_complex(x):
+    return isinstance(x, np.ndarray | Recorded) and x.dtype.kind == "c"
 
 
 def is_tensor(x: Any) -> bool:

@@ -88,9 +88,7 @@ def taps_between(size: int, new_size: int, method: str, antialias: bool = False)
     method : {"nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"}
         The nearest pixel, of two the later one; a triangle; the cubic of R. Keys, "Cubic convolution interpolation for
         digital image processing" (1981), with a = -1/2; a sine that is windowed by another one, of radius 3 or 5 (C. E.
-        Duchon: "Lanczos filtering in one and two dimensions", 1979). Also "gaussian", of radius 1.5 and deviation 1/2,
-        and "mitchellcubic", the cubic of Mitchell and Netravali ("Reconstruction filters in computer graphics", 1988)
-        with B = C = 1/3: TensorFlow's, which no layer has.
+        Duchon: "Lanczos filtering in one and two dimensions", 1979).
     antialias : bool
         Whether a row that becomes shorter is made of all its pixels: the kernels are that much wider.
     """
@@ -125,21 +123,9 @@ def _lanczos(distance, radius):
     return np.where((distance < radius) & (np.abs(weight) > 1e-15), weight, 0)
 
 
-def _gaussian(distance):
-    return np.where(distance < 1.5, np.exp(-2 * distance**2), 0)
-
-
-def _mitchell(distance):
-    near = (7 / 6 * distance - 2) * distance * distance + 8 / 9
-    far = ((2 - 7 / 18 * distance) * distance - 10 / 3) * distance + 16 / 9
-    return np.where(distance < 1, near, np.where(distance < 2, far, 0))
-
-
 _KERNELS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
     "bilinear": (_triangle, 1),
     "bicubic": (cubic, 2),
     "lanczos3": (partial(_lanczos, radius=3), 3),
     "lanczos5": (partial(_lanczos, radius=5), 5),
-    "gaussian": (_gaussian, 1.5),
-    "mitchellcubic": (_mitchell, 2),
 }

@@ -369,8 +369,8 @@ def test_brightness_and_contrast(rng):
     away = x - mean
     factor = ((y - mean) * away).sum((1, 2, 3)) / (away**2).sum((1, 2, 3))  # (N,)
     np.testing.assert_allclose(y, mean + factor[:, None, None, None] * away, rtol=1e-5)
-    assert 0.499 < factor.min() < 0.65
-    assert 1.1 < factor.max() < 1.201
+    assert 0.799 < factor.min() < 0.95  # Keras 3.15 sorts the pair: from 1 - 0.2 to 1 + 0.5
+    assert 1.35 < factor.max() < 1.501
     assert layers.RandomBrightness((1, 1))(x).max() == 255
     image = layers.RandomContrast(0.3, seed=4)(x[0])
     assert image.shape == x[0].shape

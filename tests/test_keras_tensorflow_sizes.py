@@ -303,7 +303,7 @@ def test_a_seed_may_be_written_as_a_float():
 
 
 def test_tables_are_refused_in_one_sentence():
-    with pytest.raises(NotInMinicnn, match="reads no tables"):
+    with pytest.raises(NotInMinicnn, match="finds no columns: CsvDataset"):
         tf.data.experimental.make_csv_dataset("a.csv", 2)
 
 

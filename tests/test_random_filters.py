@@ -68,6 +68,45 @@ def test_pairs_reach_beyond_one_as_in_keras():
             layers.RandomRotation(**refused)
 
 
+@pytest.mark.parametrize(
+    ("kind", "factor", "limits"),
+    [
+        (layers.RandomContrast, (0.6, 0.2), (0.8, 1.6)),  # of Keras 3.15: RandomContrast(factor).factor is sorted
+        (layers.RandomContrast, (0.2, 3.0), (0.8, 4.0)),
+        (layers.RandomContrast, (-2.0, 0.5), (3.0, 1.5)),
+        (layers.RandomHue, (0.2, 3.0), (0.2, 3.0)),
+        (layers.RandomHue, (-0.5, 0.5), (-0.5, 0.5)),
+        (layers.RandomSaturation, (0.5, 1.5), (0.5, 1.5)),
+        (layers.RandomSharpness, (-2.0, 0.5), (-2.0, 0.5)),
+        (layers.RandomColorDegeneration, (8, 0), (0, 8)),
+        (layers.RandomInvert, (0.5, 1.5), (0.5, 1.5)),
+        (layers.RandomInvert, np.float32(0.5), (0, 0.5)),
+    ],
+)
+def test_the_limits_of_a_pair_are_kerass(kind, factor, limits):
+    assert kind(factor)._limits == limits
+
+
+@pytest.mark.parametrize("factor", [(1.5, 2.0), (-0.5, -0.2), (0.1,), (0.1, 0.2, 0.3), -0.3, 1.5, True, "a", None])
+@pytest.mark.parametrize("kind", [layers.RandomInvert, layers.RandomErasing, layers.RandomHue, layers.RandomSharpness])
+def test_what_no_share_is(kind, factor):
+    with pytest.raises(ValueError, match=r"`factor` .*Received: factor="):
+        kind(factor)
+
+
+def test_contrast_refuses_what_is_no_pair():
+    for factor in (-0.3, 1.5, (0.1, 0.2, 0.3), "a"):
+        with pytest.raises(ValueError, match="Received: factor="):
+            layers.RandomContrast(factor)
+
+
+def test_a_pair_beyond_one_erases_more_often(rng):
+    images = rng.uniform(20, 200, (400, 4, 4, 3)).astype("float32")
+    for pair, part in (((0.5, 1.5), 0.875), ((-0.5, 0.5), 0.125)):  # the mean of a probability that is cut off
+        erased = np.asarray(layers.RandomErasing(pair, (1, 1), 0.0, seed=1)(images, training=True)) == 0
+        assert abs(erased.all(axis=(1, 2, 3)).mean() - part) < 0.06
+
+
 @pytest.mark.parametrize("options", [{"kernel_size": 4}, {"kernel_size": (3, 2)}, {"sigma": 2.0}, {"factor": -0.1}])
 def test_a_blur_says_what_it_takes(options):
     with pytest.raises(ValueError, match="Received"):

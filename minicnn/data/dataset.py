@@ -28,7 +28,6 @@ from minicnn.data.elements import (
     arrays_of,
     common_length,
     eager,
-    generated,
     is_true,
     map_leaves,
     numbers_of,
@@ -40,7 +39,7 @@ from minicnn.data.elements import (
 from minicnn.data.further import FurtherSteps
 from minicnn.data.making import Batches, Each, Part, Slices
 from minicnn.data.reading import EagerIterator, NumpyIterator, mapped, read_ahead
-from minicnn.data.signatures import as_told
+from minicnn.data.signatures import as_told, generated
 from minicnn.own_parts import function_of
 from minicnn.processors import default_threads
 from minicnn.user_warnings import warn_user
@@ -85,6 +84,8 @@ class Dataset(FurtherSteps):
         self._stream = function_of("elements", elements)
         self._cardinality = cardinality
         self._making = making
+
+    _batch_size: int | None = None  # where `batch` is the last step
 
     def _elements(self):
         """One pass over the elements."""
@@ -241,7 +242,9 @@ class Dataset(FurtherSteps):
 
         count = self._cardinality
         count = count if count < 0 else count // size if drop_remainder else -(-count // size)
-        return Dataset(groups, count, Batches(self._making) if by_number else None)
+        made = Dataset(groups, count, Batches(self._making) if by_number else None)
+        made._batch_size = size
+        return made
 
     def unbatch(self, name: str | None = None) -> Dataset:
         """The samples of each element's arrays, one by one."""

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minicnn.checks import plain
 from minicnn.errors import DataError
 from minicnn.foreign import check_open, to_numpy
 from minicnn.own_parts import check_takes
@@ -21,10 +20,9 @@ class EagerArray(np.ndarray):
     """A NumPy array with ``.numpy()``, so that code for TensorFlow's eager tensors runs; its items have it too."""
 
     def numpy(self) -> Any:
-        """The same numbers as an array of NumPy's own class, (…); text is bytes, as TensorFlow has it."""
-        plain = self.view(np.ndarray)
-        plain = np.strings.encode(plain, "utf-8") if plain.dtype.kind == "U" else plain
-        return plain[()]  # a number for shape ()
+        """The same numbers as an array of NumPy's own class, (…); text is Python's bytes, as TensorFlow has it."""
+        plain = _bytes_of(self) if self.dtype.kind in "SU" else self.view(np.ndarray)
+        return plain[()]  # a number, or bytes, for shape ()
 
     def __hash__(self) -> int:  # type: ignore[override]
         """Of a single value, which stands in sets and dicts as the number does; of an array a TypeError, as NumPy's."""
@@ -48,6 +46,12 @@ class EagerArray(np.ndarray):
     def __ne__(self, other: object) -> Any:
         return np.logical_not(self == other) if self.dtype.kind in "SUO" else super().__ne__(other)
 
+    def __add__(self, other: Any) -> Any:
+        return _joined(self, other) if _is_of_bytes(self, other) else super().__add__(other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _joined(other, self) if _is_of_bytes(self, other) else super().__radd__(other)
+
     def __iadd__(self, other: Any) -> Any:  # as of a tensor: whatever else has this array keeps it
         return self + other
 
@@ -59,6 +63,11 @@ class EagerArray(np.ndarray):
 
     def __itruediv__(self, other: Any) -> Any:
         return self / other
+
+    def __truediv__(self, other: Any) -> Any:
+        made, kinds = super().__truediv__(other), {getattr(each, "dtype", self.dtype) for each in (self, other)}
+        is_small = all(kind.kind in "iu" and kind.itemsize < 4 for kind in kinds)
+        return made.astype(np.float32) if is_small else made  # as in TensorFlow: NumPy's pixels / 255 are float64
 
     def __getitem__(self, key: Any) -> Any:
         item = super().__getitem__(key)
@@ -77,6 +86,16 @@ def as_array(value: Any) -> np.ndarray:
             return array
         entries.flat = [text.encode() for text in texts]
     return entries.view(EagerArray)
+
+
+def _is_of_bytes(array, other):
+    """Whether texts are to be joined of which some are bytes, which NumPy does not."""
+    kind = array.dtype.kind
+    return kind in "SO" or (kind == "U" and np.asarray(other).dtype.kind in "SO")
+
+
+def _joined(first, second):
+    return as_array(_bytes_of(first) + _bytes_of(second)).view(EagerArray)
 
 
 def _bytes_of(value):
@@ -164,47 +183,15 @@ def without_second(tensors: Any, name: Any) -> Any:
     return tensors
 
 
-def generated(generator: Any, args: Any) -> Callable[[], Iterator[Element]]:
-    """A function that begins a pass over what ``generator(*args)`` gives, as it gives it.
-
-    Raises
-    ------
-    TypeError
-        If it is no function of these arguments; when a pass begins, if it gives no iterable.
-    """
-    if not callable(generator):
-        name = type(generator).__name__
-        raise TypeError(
-            "from_generator takes a function that makes a generator, as each pass needs a new one. "
-            f"Received: {name}; wrap it: lambda: {name}(…)"
-        )
-    given = () if args is None else plain(args)
-    if not isinstance(given, tuple | list):
-        raise TypeError(f"args is a tuple of the function's arguments. Received: args={args!r}")
-    check_takes(generator, "the function of from_generator", *(f"args[{i}]" for i in range(len(given))))
-
-    def elements():
-        made = generator(*given)
-        try:
-            steps = iter(made)  # which takes an object that only has `__getitem__`, too
-        except TypeError:
-            raise TypeError(
-                "the function of from_generator gives the elements one after the other: write yield, or return a "
-                f"list. Received: {made!r}"
-            ) from None
-        return steps
-
-    return elements
-
-
 def applied(function: Callable[..., Any], element: Element) -> Any:
-    """function(element); a tuple's parts are its arguments.
+    """function(element), of arrays that have ``.numpy()``; a tuple's parts are its arguments.
 
     Raises
     ------
     TypeError
         If the function takes more or fewer of them.
     """
+    element = eager(element)  # of which text is compared as TensorFlow's is: NumPy's own is not its bytes
     arguments = element if isinstance(element, tuple) else (element,)
     try:
         return function(*arguments)
@@ -278,9 +265,7 @@ def numbers_of(element: Element) -> Element:
 def _plain(leaf):
     if isinstance(leaf, str):
         return leaf.encode()
-    if not isinstance(leaf, np.ndarray):
-        return leaf
-    return (leaf.view(EagerArray).numpy() if leaf.dtype.kind == "U" else leaf)[()]
+    return leaf.view(EagerArray).numpy() if isinstance(leaf, np.ndarray) else leaf
 
 
 def zipped(structure: Any) -> tuple[Callable[[], Iterator[Element]], list[int]]:

@@ -136,7 +136,7 @@ class FurtherSteps(Grouping, Rearranging):
         turns = cycle_length if cycle_length is not None and cycle_length > 0 else 4
 
         def elements():
-            streams = (iter(applied(map_func, eager(element))._elements()) for element in self._elements())
+            streams = (iter(applied(map_func, element)._elements()) for element in self._elements())
             waiting = deque(islice(streams, turns))
             while waiting:
                 stream = waiting.popleft()

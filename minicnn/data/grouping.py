@@ -87,7 +87,7 @@ class Grouping:
         def elements():
             groups: dict[int, list[Element]] = {}
             for element in self._elements():
-                key = int(applied(key_func, eager(element)))
+                key = int(applied(key_func, element))
                 group = groups.setdefault(key, [])
                 group.append(element)
                 size = window_size if window_size_func is None else int(window_size_func(np.int64(key)))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn import random
-from minicnn.checks import check_number, check_range, check_seed
+from minicnn.checks import check_number, check_range, check_seed, plain
 from minicnn.errors import DataError
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -111,15 +111,17 @@ class CutMix(_Mixing):
         return np.where(inside, images[other], images), mean_of_two(labels, labels[other], share)
 
 
-def share_range(name: str, value: object, most: float = 1) -> tuple[float, float]:
-    """Limits of a share from 0 to 1, those of a pair to `most`, as (lower, upper); a number f means (0, f).
+def share_range(name: str, value: object) -> tuple[float, float]:
+    """Limits of a share as (lower, upper): a number f from 0 to 1 means (0, f); a pair may reach beyond, as in Keras.
 
-    ValueError for anything else.
+    ValueError for anything else, and for a pair that lies beyond as a whole.
     """
-    pair, most = ((0.0, value), 1) if isinstance(value, int | float) else (value, most)
-    lower, upper = check_range(name, pair, most=most)
-    if lower < 0:
-        raise ValueError(f"`{name}` is a number from 0 to 1, or a pair of them. Received: {name}={value!r}")
+    value = plain(value)
+    lower, upper = check_range(name, (0.0, value) if isinstance(value, int | float) else value, most=np.inf)
+    if lower > 1 or upper < 0 or (np.ndim(value) == 0 and not 0 <= lower <= upper <= 1):
+        raise ValueError(
+            f"`{name}` is a number from 0 to 1, or a pair of which a part lies between them. Received: {name}={value!r}"
+        )
     return lower, upper
 
 

@@ -183,7 +183,7 @@ class Rearranging:
 
         def elements():
             for element in self._elements():
-                if not is_true(predicate, eager(element)):
+                if not is_true(predicate, element):
                     return
                 yield element
 

@@ -1,4 +1,4 @@
-"""What ``from_generator`` is told of its elements, and gives them: dtypes, and shapes that are checked."""
+"""What ``from_generator`` reads, and what it is told of its elements: dtypes, and shapes that are checked."""
 
 from __future__ import annotations
 
@@ -7,8 +7,44 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.data.elements import Element, as_array, map_leaves
+from minicnn.checks import plain
+from minicnn.data.elements import Element, as_array, map_leaves, numbers_of
 from minicnn.errors import DataError
+from minicnn.own_parts import check_takes
+
+
+def generated(generator: Any, args: Any) -> Callable[[], Iterator[Element]]:
+    """A function that begins a pass over what ``generator(*args)`` gives, as it gives it.
+
+    Raises
+    ------
+    TypeError
+        If it is no function of these arguments; when a pass begins, if it gives no iterable.
+    """
+    if not callable(generator):
+        name = type(generator).__name__
+        raise TypeError(
+            "from_generator takes a function that makes a generator, as each pass needs a new one. "
+            f"Received: {name}; wrap it: lambda: {name}(…)"
+        )
+    given = () if args is None else plain(args)
+    if not isinstance(given, tuple | list):
+        raise TypeError(f"args is a tuple of the function's arguments. Received: args={args!r}")
+    given = [numbers_of(each) for each in given]  # of which text is bytes, as tf.data hands it over
+    check_takes(generator, "the function of from_generator", *(f"args[{i}]" for i in range(len(given))))
+
+    def elements():
+        made = generator(*given)
+        try:
+            steps = iter(made)  # which takes an object that only has `__getitem__`, too
+        except TypeError:
+            raise TypeError(
+                "the function of from_generator gives the elements one after the other: write yield, or return a "
+                f"list. Received: {made!r}"
+            ) from None
+        return steps
+
+    return elements
 
 
 def as_told(

@@ -18,12 +18,14 @@ from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
 from minicnn.keras._data_format import or_current
+from minicnn.keras._deferred import Deferred
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._own_metrics import Variable
 from minicnn.keras._updates import made_once, updated
 from minicnn.keras._warning import warn_once
 from minicnn.layers import function_numbers
+from minicnn.nested import mapped
 from minicnn.settings import floatx
 from minicnn.user_warnings import warn_user
 
@@ -111,8 +113,8 @@ def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, 
 
 
 def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: None = None) -> Variable:
-    """A number or an array that `set_value` changes."""
-    return made_once(Variable(value))
+    """A number or an array that `set_value` changes, of ``floatx()`` unless told."""
+    return made_once(Variable(value, dtype or floatx()))
 
 
 def update(x: Any, new_x: Any) -> Any:
@@ -131,8 +133,8 @@ def update_sub(x: Any, decrement: Any) -> Any:
 
 
 def stop_gradient(variables: Any) -> Any:
-    """The numbers, without their history."""
-    return value_of(variables)
+    """The numbers, without their history; also of a list of them, and of a model's tensors."""
+    return mapped(ops.stop_gradient, variables)
 
 
 def l2_normalize(x: Any, axis: int | Sequence[int] | None = None) -> Any:
@@ -287,7 +289,8 @@ def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Any:
 def switch(condition: Any, then_expression: Any, else_expression: Any) -> Any:
     """`then_expression` where the condition holds, else `else_expression`; both may be functions."""
     then, other = (e() if callable(e) else e for e in (then_expression, else_expression))
-    return np.where(value_of(condition), then, other)
+    is_array = not (is_symbolic(condition) or isinstance(condition, Deferred))
+    return np.where(value_of(condition), then, other) if is_array else ops.where(condition, then, other)
 
 
 def in_train_phase(x: Any, alt: Any, training: Any = None) -> Any:
@@ -330,7 +333,7 @@ def gather(reference: Any, indices: Any) -> Any:
 
 def repeat_elements(x: Any, rep: int, axis: int) -> Any:
     """Each entry of an axis `rep` times."""
-    return np.repeat(x, rep, axis=axis)
+    return ops.repeat(x, rep, axis=axis)
 
 
 def reverse(x: Any, axes: int | Sequence[int]) -> Any:

@@ -19,10 +19,12 @@ class Variable(NDArrayOperatorsMixin):
     Parameters
     ----------
     value : array-like
+    dtype : default float64
+        In which it is kept.
     """
 
-    def __init__(self, value: Any) -> None:
-        self.value: np.ndarray = np.array(value, np.float64)
+    def __init__(self, value: Any, dtype: Any = np.float64) -> None:
+        self.value: np.ndarray = np.array(value, dtype)
         self._followers: list[Callable[[np.ndarray], object]] = []
 
     shape = property(lambda self: self.value.shape)
@@ -31,7 +33,7 @@ class Variable(NDArrayOperatorsMixin):
 
     def assign(self, value: Any) -> None:
         """Set it."""
-        self.value = np.broadcast_to(np.asarray(value, np.float64), self.value.shape).copy()
+        self.value = np.broadcast_to(np.asarray(value, self.dtype), self.shape).copy()
         for take_over in self._followers:
             take_over(self.value)
 

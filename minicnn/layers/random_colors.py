@@ -154,7 +154,7 @@ class RandomSaturation(RandomColours):
     clips = False
 
     def limits(self) -> tuple[float, float]:
-        return check_range("factor", self.factor)
+        return check_range("factor", self.factor, most=np.inf)
 
     def drawn(self, numbers: np.ndarray) -> np.ndarray:
         part = super().drawn(numbers)
@@ -287,7 +287,7 @@ class RandomColorDegeneration(RandomColours):
     channels: tuple[int, ...] = (1, 3)
 
     def limits(self) -> tuple[float, float]:
-        return check_range("factor", self.factor)
+        return check_range("factor", self.factor, most=np.inf)
 
     def change(self, x: np.ndarray, number: np.ndarray) -> np.ndarray:
         return x + number * (_grey(x) - x)

@@ -44,7 +44,7 @@ class RandomGaussianBlur(RandomColours):
     Raises
     ------
     ValueError
-        For an even kernel size, or limits that are not from 0 to 1, but for those of `sigma`.
+        For an even kernel size, or limits that are not from 0 to 1 at all.
 
     Notes
     -----
@@ -67,7 +67,7 @@ class RandomGaussianBlur(RandomColours):
         self.kernel_size: int | tuple[int, ...] = tuple(kernel_size) if isinstance(kernel_size, list) else kernel_size
         self.sigma: float | tuple[float, ...] = tuple(sigma) if isinstance(sigma, list) else sigma
         self._sizes = _odd_pair(self.kernel_size)
-        self._deviations = share_range("sigma", self.sigma, most=np.inf)
+        self._deviations = share_range("sigma", self.sigma)
 
     def transform_images(
         self, images: ArrayLike, transformation: Mapping[str, Any] | None = None, training: bool = True

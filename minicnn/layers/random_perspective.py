@@ -60,7 +60,7 @@ class RandomPerspective(ImageLayer):
         super().__init__(**kwargs)
         self.factor: float | tuple[float, float] = tuple(factor) if isinstance(factor, list) else factor
         self._factor = share_range("factor", self.factor)
-        self.scale: float = share_range("scale", (0.0, check_number("scale", scale)))[1]
+        self.scale: float = share_range("scale", float(check_number("scale", scale)))[1]
         self.interpolation: Interpolation = check_choice("interpolation", interpolation, ("bilinear", "nearest"))
         self.fill_value: float = check_number("fill_value", fill_value, minimum=-np.inf)
         self.seed: int | None = check_seed("seed", seed)

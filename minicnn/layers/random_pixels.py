@@ -134,7 +134,8 @@ class RandomContrast(RandomPixels):
     Parameters
     ----------
     factor : float or (float, float)
-        (lower, upper), from 0 to 1: the number is between 1 - lower and 1 + upper; a number stands for both.
+        (lower, upper), in either order: the number is between 1 - lower and 1 + upper; a number from 0 to 1 stands for
+        both.
     value_range : (float, float), default (0, 255)
         The range of pixels, to which they are clipped.
     seed : int, optional
@@ -144,10 +145,8 @@ class RandomContrast(RandomPixels):
     """
 
     def limits(self) -> tuple[float, float]:
-        pair = self.factor if isinstance(self.factor, tuple) else (self.factor, self.factor)
-        for part in pair:
-            check_range("factor", (0.0, part), allows_negative=False)
-        return 1 - pair[0], 1 + pair[1]
+        lower, upper = check_range("factor", self.factor, allows_negative=False, most=np.inf)
+        return 1 - (lower if np.ndim(self.factor) else upper), 1 + upper
 
     def change(self, x: np.ndarray, number: np.ndarray) -> np.ndarray:
         mean = x.mean(axis=(1, 2), keepdims=True)  # (N, 1, 1, C)

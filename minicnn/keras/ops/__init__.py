@@ -14,7 +14,7 @@ from minicnn.layers.activations import stands_for
 
 _FUNCTIONS = {name: _operations.either(name) for name in (*_operations.NUMPY, *_operations.ACTIVATIONS)}
 _FUNCTIONS |= {name: in_kerass_dtype(_FUNCTIONS[name], name) for name in {*_FUNCTIONS} - KEPT}
-_FUNCTIONS["gelu"] = gelu  # whose default is another one than the layer's
+_FUNCTIONS["gelu"] = in_kerass_dtype(gelu, "gelu")  # whose default is another one than the layer's
 _FUNCTIONS |= {name: getattr(_operations, name) for name in ("cast", "convert_to_tensor", "logsumexp", "pad", "rsqrt")}
 _FUNCTIONS["empty"] = _FUNCTIONS["zeros"]  # as Keras has it on TensorFlow
 _FUNCTIONS = {name: of_lists(name, of_eager_arrays(function)) for name, function in _FUNCTIONS.items()}

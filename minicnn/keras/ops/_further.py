@@ -234,10 +234,16 @@ class TopK(NamedTuple):
     indices: Any
 
 
+def largest_first(numbers: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The places of numbers along an axis, the largest first; of equal ones the first."""
+    turned = ~numbers if numbers.dtype.kind in "biu" else -numbers  # of which -0 and the least number have no negative
+    return np.argsort(turned, axis, kind="stable")
+
+
 def top_k(x: Any, k: int, sorted: bool = True) -> TopK:
     """(values, indices) of the k largest numbers of the last axis, the largest first."""
     x = x if isinstance(x, Recorded) else np.asarray(x)
-    indices = np.argsort(-value_of(x), axis=-1, kind="stable")[..., : int(k)]
+    indices = largest_first(value_of(x))[..., : int(k)]
     rows = np.indices(indices.shape, sparse=True)[:-1]
     return TopK(x[(*rows, indices)], indices.astype("int32"))
 

@@ -18,7 +18,7 @@ from minicnn.keras import ops
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._operations import entering, is_symbolic
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, squared
 from minicnn.keras.tensorflow._shown import printed
 from minicnn.settings import floatx
 
@@ -103,7 +103,7 @@ def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool =
         return of_tensorflow(ops.max(ops.abs(tensor), axis=axis, keepdims=keepdims))
     if ord not in ("euclidean", 2):
         raise ValueError(f"ord is 'euclidean', 1, 2 or infinity. Received: ord={ord!r}")
-    return of_tensorflow(ops.sqrt(ops.sum(ops.square(tensor), axis=axis, keepdims=keepdims)))
+    return of_tensorflow(ops.sqrt(ops.sum(squared(tensor), axis=axis, keepdims=keepdims)))
 
 
 @entering

@@ -6,6 +6,7 @@ import builtins
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from minicnn.keras._of_tensors import Computed, Noise
 from minicnn.keras._operations import entering, is_symbolic, stacked
 from minicnn.keras._shapes import Sizes
 from minicnn.keras._whole_numbers import whole_dtype
+from minicnn.keras.ops._further import largest_first
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
 
@@ -63,6 +65,7 @@ _OF_MATH = {name: (name, "x", "") for name in ("log", "log1p", "rsqrt", "ceil", 
     "log_softmax": ("log_softmax", "logits", "axis"),
 }
 _WITHOUT_VALUES = (Recorded, Noise)
+_WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
 def of_tensorflow(result: Any) -> Any:
@@ -219,7 +222,23 @@ def _cumulative(name: str, neutral: float) -> Callable[..., Any]:
 
 
 cumsum, cumprod = _cumulative("cumsum", 0), _cumulative("cumprod", 1)
-truediv, floordiv = globals()["divide"], renamed("floordiv", "floor_divide", "x y", "")
+_quotient = globals()["divide"]
+
+
+@wraps(_quotient)
+def divide(x: Any, y: Any, name: str | None = None) -> Any:
+    """x / y, of whole numbers float64, of those in 8 or 16 bits float32."""
+    kinds = {str(getattr(value, "dtype", "")) for value in (x, y)}
+    if kinds & {"int32", "int64", "uint32", "uint64"} and kinds <= {"", *_WHOLE} and not _is_computed(x, y):
+        return np.true_divide(as_tensor(x), as_tensor(y))  # float64, as there
+    return _quotient(x, y)
+
+
+def _is_computed(*values):
+    return any(is_symbolic(value) or isinstance(met(value), _WITHOUT_VALUES) for value in values)
+
+
+truediv, floordiv = divide, renamed("floordiv", "floor_divide", "x y", "")
 atan, atan2, sinh, cosh = (
     renamed(name, ours, args, "")
     for name, ours, args in (
@@ -239,10 +258,19 @@ def shape(input: Any, out_type: Any = "int32", name: str | None = None) -> Any:
 
 
 @entering
-def matmul(a: Any, b: Any, transpose_a: Any = False, transpose_b: Any = False, name: str | None = None) -> Any:
-    """a @ b, of either of which the last two axes may be exchanged before."""
-    a, b = (ops.swapaxes(x, -1, -2) if is_turned else x for x, is_turned in ((a, transpose_a), (b, transpose_b)))
-    return of_tensorflow(ops.matmul(a, b))
+def matmul(
+    a: Any,
+    b: Any,
+    transpose_a: Any = False,
+    transpose_b: Any = False,
+    adjoint_a: bool = False,
+    adjoint_b: bool = False,
+    name: str | None = None,
+) -> Any:
+    """a @ b, of either of which the last two axes may be exchanged before, and conjugated for `adjoint_a` and b."""
+    a, b = (conjugated(x) if is_conjugated else x for x, is_conjugated in ((a, adjoint_a), (b, adjoint_b)))
+    turned = (a, transpose_a or adjoint_a), (b, transpose_b or adjoint_b)
+    return of_tensorflow(ops.matmul(*(ops.swapaxes(x, -1, -2) if is_turned else x for x, is_turned in turned)))
 
 
 def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, name: str | None = None) -> EagerArray:
@@ -297,7 +325,7 @@ def where(condition: Any, x: Any = None, y: Any = None, name: str | None = None)
 def argsort(values: Any, axis: int = -1, direction: str = "ASCENDING", stable: bool = False, name: Any = None) -> Any:
     """The places of the numbers along an axis, the smallest first, or for "DESCENDING" the largest."""
     numbers = np.asarray(value_of(values))
-    order = np.argsort(-numbers if direction == "DESCENDING" else numbers, axis, kind="stable")
+    order = largest_first(numbers, axis) if direction == "DESCENDING" else np.argsort(numbers, axis, kind="stable")
     return of_tensorflow(order.astype("int32"))
 
 
@@ -354,8 +382,22 @@ def argmin(input: Any, axis: int = 0, output_type: Any = "int64", name: str | No
 
 
 def squared_difference(x: Any, y: Any, name: str | None = None) -> Any:
-    """(x − y)², number by number."""
-    return of_tensorflow(ops.square(ops.subtract(x, y)))
+    """(x − y)², number by number; of complex numbers |x − y|²."""
+    return of_tensorflow(squared(ops.subtract(x, y)))
+
+
+def squared(x: Any) -> Any:
+    """x · x, of complex arrays x times its conjugate, which stays complex."""
+    return x * conjugated(x) if _is_complex(x) else ops.square(x)
+
+
+def conjugated(x: Any) -> Any:
+    """The conjugate of complex arrays; all else as it is."""
+    return import_module("minicnn.keras.tensorflow._complex").conj(x) if _is_complex(x) else x
+
+
+def _is_complex(x):
+    return isinstance(x, np.ndarray | Recorded) and x.dtype.kind == "c"
 
 
 def is_tensor(x: Any) -> bool:

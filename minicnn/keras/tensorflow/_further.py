@@ -17,7 +17,7 @@ from minicnn.keras._shapes import TensorShape
 from minicnn.keras._windows import window_of
 from minicnn.keras.tensorflow._arrays import gather
 from minicnn.keras.tensorflow._flow import _places, _updates_for, tensor_scatter_nd_add
-from minicnn.keras.tensorflow._functions import as_tensor, is_tensor, of_tensorflow
+from minicnn.keras.tensorflow._functions import as_tensor, conjugated, is_tensor, of_tensorflow, squared
 from minicnn.keras.tensorflow._gradients import clip_by_norm
 from minicnn.parameters import Weight
 
@@ -85,8 +85,9 @@ def reciprocal_no_nan(x: Any) -> Any:
 
 def reduce_euclidean_norm(input_tensor: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """√(Σ x²) along the axes, or of all numbers."""
-    axis = tuple(axis) if isinstance(axis, list) else axis
-    return np.sqrt(np.sum(np.square(as_tensor(input_tensor)), axis=axis, keepdims=keepdims))
+    axis, x = tuple(axis) if isinstance(axis, list) else axis, as_tensor(input_tensor)
+    made = np.sqrt(np.sum(squared(x), axis=axis, keepdims=keepdims))
+    return made.astype(x.dtype) if isinstance(made, np.ndarray | np.generic) and x.dtype.kind in "iu" else made
 
 
 def segment_mean(data: Any, segment_ids: Any) -> Any:
@@ -370,8 +371,8 @@ def svd(tensor: Any, full_matrices: bool = False, compute_uv: bool = True) -> An
 
 
 def matrix_transpose(a: Any, conjugate: bool = False) -> Any:
-    """Matrices (…, M, N) with rows for columns."""
-    return ops.swapaxes(as_tensor(a), -1, -2)
+    """Matrices (…, M, N) with rows for columns, of complex ones the conjugate if asked for."""
+    return ops.swapaxes(conjugated(as_tensor(a)) if conjugate else as_tensor(a), -1, -2)
 
 
 def lstsq(matrix: Any, rhs: Any, l2_regularizer: float = 0.0, fast: bool = True) -> Any:
@@ -385,8 +386,7 @@ def lstsq(matrix: Any, rhs: Any, l2_regularizer: float = 0.0, fast: bool = True)
 
 def solve(matrix: Any, rhs: Any, adjoint: bool = False) -> Any:
     """The x of matrix @ x = rhs, matrices (…, N, N) and (…, N, K)."""
-    a = as_tensor(matrix)
-    return ops.solve(ops.swapaxes(a, -1, -2) if adjoint else a, as_tensor(rhs))
+    return ops.solve(matrix_transpose(matrix, conjugate=True) if adjoint else as_tensor(matrix), as_tensor(rhs))
 
 
 _UNSORTED = {f"unsorted_segment_{kind}": getattr(ops, f"segment_{kind}") for kind in ("sum", "max", "min", "prod")}
@@ -405,7 +405,7 @@ LINALG: dict[str, Callable[..., Any]] = {
     name: _of_ops(name) for name in ("cholesky", "cross", "det", "eigh", "logdet", "pinv", "qr", "slogdet")
 }
 LINALG |= {each.__name__: _made(each) for each in (lstsq, matrix_transpose, solve, svd)}
-LINALG |= {"matrix_rank": _of_ops("matrix_rank"), "adjoint": LINALG["matrix_transpose"]}
+LINALG |= {"matrix_rank": _of_ops("matrix_rank")}
 TOP: dict[str, Callable[..., Any]] = {
     each.__name__: _made(each)
     for each in (as_string, dynamic_partition, foldl, foldr, sequence_mask, tensor_scatter_nd_sub, unique_with_counts)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial, wraps
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from minicnn.differentiation import Recorded, met, value_of
-from minicnn.keras import ops
+from minicnn.graph import Tensor
+from minicnn.keras import _taped, backend, ops
+from minicnn.keras._deferred import Deferred
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._tape import GradientTape
-from minicnn.keras._taped import stop_gradient
 from minicnn.keras._variables import Variable
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
+from minicnn.layers.added_loss import BatchScalar
+from minicnn.nested import mapped
 
 __all__ = ["GradientTape", "UnconnectedGradients", "Variable", "clip_by_global_norm", "clip_by_norm"]
 __all__ += ["custom_gradient", "global_norm", "gradients", "stop_gradient"]
@@ -101,9 +104,24 @@ def _part(f, back, at, shape, gradient):
     return np.zeros(shape, gradient.dtype) if part is None else np.asarray(value_of(part))
 
 
-def gradients(*args: Any, **kwargs: Any) -> NoReturn:
-    """Is not there."""
-    raise NotImplementedError(
-        "tf.gradients is of TensorFlow's graphs: today it is `with tf.GradientTape() as tape`, and then "
-        "tape.gradient(ys, xs). Received: a call of tf.gradients"
+def stop_gradient(input: Any, name: str | None = None) -> Any:
+    """The same numbers, of which no gradient goes back; a model's tensor becomes one that stops it."""
+    return mapped(
+        lambda x: ops.stop_gradient(x) if isinstance(x, Tensor | Deferred) else _taped.stop_gradient(x), input
     )
+
+
+def gradients(ys: Any, xs: Any, *args: Any, **kwargs: Any) -> Any:
+    """``keras.backend.gradients``, for ``K.function`` to compute.
+
+    Raises
+    ------
+    NotImplementedError
+        For what is no tensor of a model, and gradients that are handed in.
+    """
+    if args or kwargs.keys() - {"name"} or not isinstance(ys, Tensor | Deferred | BatchScalar):
+        raise NotImplementedError(
+            "tf.gradients is of TensorFlow's graphs, and takes a tensor of a model and others of it: of arrays it is "
+            "`with tf.GradientTape() as tape`, and then tape.gradient(ys, xs). Received: a call of tf.gradients"
+        )
+    return backend.gradients(ys, xs)

@@ -14,6 +14,7 @@ from minicnn.checks import check_choice
 from minicnn.data import experimental
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._names import lookup
+from minicnn.keras.tensorflow._csv import CsvDataset
 from minicnn.keras.tensorflow._records import TFRecordDataset
 
 __all__ = ["Options", "TFRecordDataset", "TextLineDataset", "make_one_shot_iterator", *minicnn.data.__all__]
@@ -102,7 +103,7 @@ for _name, _why in _ABSENT.items():
     setattr(minicnn.data.Dataset, _name, _refusal(_name, _why))
 minicnn.data.Dataset.assert_cardinality = _assert_cardinality  # type: ignore[attr-defined]
 
-_OF_TABLES = "it reads no tables: np.genfromtxt, or pandas.read_csv, and Dataset.from_tensor_slices of the columns"
+_OF_TABLES = "it finds no columns: CsvDataset, or pandas.read_csv and Dataset.from_tensor_slices of the columns"
 
 
 def _no_tables(name: str) -> Any:
@@ -112,7 +113,8 @@ def _no_tables(name: str) -> Any:
     return refuse
 
 
-for _name in ("CsvDataset", "SqlDataset", "make_csv_dataset"):
+experimental.CsvDataset = CsvDataset  # type: ignore[attr-defined]
+for _name in ("SqlDataset", "make_csv_dataset"):
     setattr(experimental, _name, _no_tables(_name))
 for _name in ("AutoShardPolicy", "DistributeOptions", "OptimizationOptions", "ThreadingOptions"):
     setattr(experimental, _name, Options())  # settings, whose names scripts take from there

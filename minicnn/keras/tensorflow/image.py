@@ -19,6 +19,7 @@ from minicnn.keras.tensorflow import _boxes, _glimpses, _likeness, _patches, _pi
 from minicnn.keras.tensorflow._boxes import *  # noqa: F403
 from minicnn.keras.tensorflow._functions import of_tensorflow, pictures_of, pixels_of
 from minicnn.keras.tensorflow._glimpses import *  # noqa: F403
+from minicnn.keras.tensorflow._kernels import BY_KERNELS, kernel_weights, table_weights
 from minicnn.keras.tensorflow._likeness import *  # noqa: F403
 from minicnn.keras.tensorflow._patches import *  # noqa: F403
 from minicnn.keras.tensorflow._pictures import *  # noqa: F403
@@ -38,7 +39,6 @@ from minicnn.keras.tensorflow.io import (
     extract_jpeg_shape,
     is_jpeg,
 )
-from minicnn.resampling import taps_between
 
 __all__ = ["convert_image_dtype", "decode_bmp", "decode_gif", "decode_image", "decode_jpeg", "decode_png"]
 __all__ += ["decode_and_crop_jpeg", "decode_webp", "extract_jpeg_shape"]
@@ -54,7 +54,6 @@ __all__ += _boxes.__all__
 __all__ += _glimpses.__all__
 __all__ += _likeness.__all__  # all of which take what a tape watches, or refuse it: see the end
 
-_BY_PRODUCTS = ("gaussian", "mitchellcubic")  # methods that no layer has
 _GREY = np.array([[0.2989], [0.5870], [0.1140]], np.float32)  # how much of red, green and blue is light (ITU-R BT.601)
 
 
@@ -91,7 +90,7 @@ def resize(
     ValueError
         For another method, or another number of axes.
     """
-    check_choice("method", method, (*INTERPOLATIONS, *_BY_PRODUCTS))
+    check_choice("method", method, (*INTERPOLATIONS, *BY_KERNELS))
     height, width = (int(n) for n in size)
     pixels = images if is_symbolic(images) else pixels_of(images)
     if len(pixels.shape) not in (3, 4):
@@ -102,13 +101,14 @@ def resize(
             raise ValueError(f"`preserve_aspect_ratio` needs pictures of a known size. Received: shape {pixels.shape}")
         share = np.min(np.float32((height, width)) / np.float32(sizes))
         height, width = (max(1, int(n)) for n in np.round(share * np.float32(sizes)))  # in float32, as TensorFlow
-    if is_symbolic(images) and method in _BY_PRODUCTS:
+    if is_symbolic(images) and method in BY_KERNELS:
         return in_a_lambda(lambda x: resize(x, (height, width), method, antialias=antialias), images)
     if is_symbolic(images):
         return layers.Resizing(height, width, interpolation=method, antialias=antialias)(images)
     batch = pixels if pixels.ndim == 4 else pixels[None]  # (N, H, W, C)
-    if isinstance(batch, Recorded) or method in _BY_PRODUCTS:
-        made = _resized_by_products(batch, (height, width), method, antialias)
+    if isinstance(batch, Recorded) or method in BY_KERNELS or (method == "bicubic" and not antialias):
+        floats = batch if isinstance(batch, Recorded) else batch.astype(np.float32)
+        made = _resized_by_products(floats, (height, width), method, antialias)
         made = made if isinstance(batch, Recorded) else of_tensorflow(made)
         return made if pixels.ndim == 4 else made[0]
     if antialias and method != "area":
@@ -130,8 +130,8 @@ def _resized_by_products(batch, sizes, method, antialias):
 
 def _weights(count, size, method, antialias):
     """How much of each of `count` pixels is in each of `size` ones: (count, size), float32."""
-    if method in _BY_PRODUCTS:
-        return taps_between(count, size, method, antialias).matrix(count).astype(np.float32)
+    if method in BY_KERNELS or (method == "bicubic" and not antialias):
+        return kernel_weights(count, size, method, antialias) if method in BY_KERNELS else table_weights(count, size)
     ones = np.eye(count, dtype=np.float32)[:, None]  # (n, 1, n): a picture for each pixel, as a channel
     return np.asarray(resize(ones, (size, 1), method, antialias=antialias))[:, 0].T
 

@@ -13,6 +13,7 @@ from minicnn.differentiation import met, value_of
 from minicnn.keras.tensorflow import gfile
 from minicnn.keras.tensorflow._codecs import *  # noqa: F403
 from minicnn.keras.tensorflow._codecs import __all__ as _CODECS
+from minicnn.keras.tensorflow._csv import decode_csv as decode_csv
 from minicnn.keras.tensorflow._examples import FixedLenFeature as FixedLenFeature
 from minicnn.keras.tensorflow._examples import VarLenFeature as VarLenFeature
 from minicnn.keras.tensorflow._examples import as_bytes, text_of
@@ -30,6 +31,7 @@ __all__ += [
     "TFRecordOptions",
     "TFRecordWriter",
     "VarLenFeature",
+    "decode_csv",
     "decode_raw",
     "gfile",
     "is_jpeg",

@@ -16,8 +16,8 @@ from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow._gradients import global_norm
 from minicnn.keras.tensorflow.nn import l2_normalize
 
-__all__ = ["band_part", "diag", "diag_part", "einsum", "eye", "global_norm", "inv", "l2_normalize", "matmul", "matvec"]
-__all__ += ["norm", "normalize", "set_diag", "trace"]
+__all__ = ["adjoint", "band_part", "diag", "diag_part", "einsum", "eye", "global_norm", "inv", "l2_normalize"]
+__all__ += ["matmul", "matvec", "norm", "normalize", "set_diag", "trace"]
 
 __all__ += sorted(_further.LINALG)
 
@@ -68,7 +68,13 @@ def band_part(input: Any, num_lower: Any, num_upper: Any, name: str | None = Non
 @entering
 def trace(x: Any, name: str | None = None) -> Any:
     """The sum of the diagonal of matrices (…, M, N)."""
-    return of_tensorflow(np.sum(np.diagonal(as_tensor(x), 0, -2, -1), axis=-1))
+    diagonal = np.diagonal(as_tensor(x), 0, -2, -1)
+    return of_tensorflow(np.sum(diagonal, axis=-1, dtype=diagonal.dtype))
+
+
+def adjoint(matrix: Any, name: str | None = None) -> Any:
+    """The conjugate of matrices (…, M, N) with rows for columns."""
+    return _further.LINALG["matrix_transpose"](matrix, conjugate=True)
 
 
 @entering
@@ -87,7 +93,7 @@ def normalize(tensor: Any, ord: Any = "euclidean", axis: Any = None, name: str |
 
 @entering
 def inv(input: Any, adjoint: bool = False, name: str | None = None) -> Any:
-    """The inverses of matrices (…, N, N), with rows for columns if `adjoint`.
+    """The inverses of matrices (…, N, N), conjugated, with rows for columns, if `adjoint`.
 
     Raises
     ------
@@ -96,7 +102,7 @@ def inv(input: Any, adjoint: bool = False, name: str | None = None) -> Any:
     """
     made = np.linalg.inv(np.asarray(value_of(input)))
     if not isinstance(input, Recorded):
-        return of_tensorflow(np.swapaxes(made, -1, -2) if adjoint else made)
+        return of_tensorflow(np.swapaxes(np.conj(made), -1, -2) if adjoint else made)
 
     def back(g):
         turned = np.swapaxes(inv(input) if isinstance(g, Recorded) else made, -1, -2)

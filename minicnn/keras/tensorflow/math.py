@@ -23,11 +23,6 @@ globals().update({name: getattr(_complex, name) for name in ("angle", "conj", "i
 l2_normalize, softplus = nn.l2_normalize, nn.softplus
 
 
-def squared_difference(x: Any, y: Any, name: str | None = None) -> Any:
-    """(x - y)²."""
-    return _functions.square(_functions.subtract(x, y))
-
-
 @_entering
 def divide_no_nan(x: Any, y: Any, name: str | None = None) -> Any:
     """x / y, and 0 where y is 0."""

@@ -11,7 +11,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.random import uniform
 from minicnn.keras.tensorflow import _further, _nn_images
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, renamed
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, renamed, squared
 from minicnn.keras.tensorflow._nn_images import *  # noqa: F403
 from minicnn.layers.activations import stands_for
 
@@ -46,7 +46,11 @@ def moments(x: Any, axes: Any, shift: Any = None, keepdims: bool = False, name: 
     """(the mean, the variance) along the axes."""
     axes = tuple(int(axis) for axis in np.ravel(axes))
     x = as_tensor(x)
-    return tuple(of_tensorflow(function(x, axis=axes, keepdims=keepdims)) for function in (ops.mean, ops.var))
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "iuc":
+        return tuple(of_tensorflow(function(x, axis=axes, keepdims=keepdims)) for function in (ops.mean, ops.var))
+    mean = np.mean(x, axes, keepdims=True).astype(x.dtype)  # of whole numbers whole, cut off
+    variance = np.mean(squared(x - mean), axes, keepdims=keepdims).astype(x.dtype)
+    return of_tensorflow(mean if keepdims else np.squeeze(mean, axes)), of_tensorflow(variance)
 
 
 @entering
@@ -72,7 +76,8 @@ def dropout(x: Any, rate: Any, noise_shape: Any = None, seed: int | None = None,
 def l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12, name: str | None = None) -> Any:
     """x / √max(Σ x², epsilon), the sum along an axis."""
     axis = tuple(axis) if isinstance(axis, list) else axis
-    squares = ops.sum(ops.square(x), axis=axis, keepdims=True)
+    squares = ops.sum(squared(x), axis=axis, keepdims=True)
+    squares = squares.real if isinstance(x, np.ndarray) and x.dtype.kind == "c" else squares  # as all are
     return of_tensorflow(x / ops.sqrt(ops.maximum(squares, epsilon)))
 
 

@@ -271,6 +271,13 @@ def inverse_stft_window_fn(
     return window
 
 
+def _check_floats(name, numbers):
+    if numbers.dtype not in ("float32", "float64"):
+        raise TypeError(
+            f"tf.signal.{name} takes float32 or float64: tf.cast(x, tf.float32). Received: numbers of {numbers.dtype}"
+        )
+
+
 @_of_arrays
 def dct(input: Any, type: int = 2, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
     """The cosine transform of the last axis, 2 Σ xₖ cos(πj(2k + 1) / 2n).
@@ -288,6 +295,7 @@ def dct(input: Any, type: int = 2, n: int | None = None, axis: int = -1, norm: s
     if type != 2 or axis != -1:
         raise NotImplementedError(f"tf.signal.dct is there as type=2, axis=-1. Received: type={type}, axis={axis}")
     check_choice("norm", norm, (None, "ortho"))
+    _check_floats("dct", input)
     length = input.shape[-1] if n is None else check_positive_int("n", int(n))
     x = np.pad(input[..., :length], [(0, 0)] * (input.ndim - 1) + [(0, max(0, length - input.shape[-1]))])
     places = np.arange(length)
@@ -335,7 +343,10 @@ def linear_to_mel_weight_matrix(
             f"expected 0 <= lower_edge_hertz < upper_edge_hertz <= sample_rate / 2. Received: {lower_edge_hertz}, "
             f"{upper_edge_hertz} and a rate of {sample_rate}"
         )
-    bins = int(num_spectrogram_bins)
+    check_positive_int("num_mel_bins", num_mel_bins)
+    bins = check_positive_int("num_spectrogram_bins", num_spectrogram_bins)
+    if np.dtype(dtype).kind != "f":
+        raise ValueError(f"the matrix is of floats: leave dtype= out, or give float64. Received: dtype={dtype!r}")
     at = _mel(np.linspace(0, sample_rate / 2, bins))[1:, None]  # (bins - 1, 1): the frequency 0 counts for none
     edges = np.linspace(_mel(lower_edge_hertz), _mel(upper_edge_hertz), int(num_mel_bins) + 2)
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]

@@ -8,13 +8,14 @@ _NAMES = {
     **dict.fromkeys(("deserialize_keras_object", "serialize_keras_object"), "minicnn.keras.saving._objects"),
     "PyDataset": "minicnn.utils.Sequence",
     **dict.fromkeys(("model_to_dot", "plot_model"), "minicnn.keras.utils._drawing"),
+    "split_dataset": "minicnn.keras.utils._splitting",
     "normalize": "minicnn.keras.utils._normalizing",
     "HDF5Matrix": "minicnn.keras.utils._hdf5",
     "custom_object_scope": "minicnn.registry",
     "CustomObjectScope": "minicnn.registry.custom_object_scope",
     **dict.fromkeys(
         (
-            *("Progbar", "get_file", "split_dataset", "pack_x_y_sample_weight", "unpack_x_y_sample_weight"),
+            *("Progbar", "get_file", "pack_x_y_sample_weight", "unpack_x_y_sample_weight"),
             *("categorical_probas_to_classes", "probas_to_classes"),
             *(
                 "convert_all_kernels_in_model",

@@ -13,7 +13,6 @@ from minicnn import images
 from minicnn import layers as core_layers
 from minicnn import utils as core
 from minicnn.checks import check_choice
-from minicnn.data import Dataset
 from minicnn.graph import Tensor
 from minicnn.keras._translation import renamed
 from minicnn.keras._warning import warn_once
@@ -44,7 +43,7 @@ def to_categorical(
         place = np.flatnonzero(numbers != np.trunc(numbers))[0]
         warn_user(f"to_categorical cuts class numbers off to integers. Received: {numbers.reshape(-1)[place]}")
         numbers = np.trunc(numbers)
-    rows = core.to_categorical(numbers, num_classes)
+    rows = core.to_categorical(numbers, num_classes or None)  # 0 means as many as there are, as in Keras
     return rows if dtype is None else rows.astype(dtype)
 
 
@@ -164,61 +163,6 @@ def image_dataset_from_directory(*args: Any, format: str = "tf", **kwargs: Any) 
     check_choice("format", format, ("tf",))
     kwargs = renamed("image_dataset_from_directory", kwargs, {"smart_resize": "crop_to_aspect_ratio"})
     return images.image_dataset_from_directory(*args, **kwargs)
-
-
-def split_dataset(
-    dataset: Any,
-    left_size: float | int | None = None,
-    right_size: float | int | None = None,
-    shuffle: bool = False,
-    seed: int | None = None,
-) -> tuple[Dataset, Dataset]:
-    """Two data sets from one, or from arrays: its begin and its end.
-
-    Parameters
-    ----------
-    dataset : Dataset, array, or list or tuple of arrays
-    left_size, right_size : float from 0 to 1, or int
-        Parts, or numbers of samples; one may be None.
-    shuffle : bool, default False
-    seed : int, optional
-
-    Returns
-    -------
-    (Dataset, Dataset)
-
-    Raises
-    ------
-    ValueError
-        If there are no such parts.
-    """
-    if not isinstance(dataset, Dataset):
-        dataset = Dataset.from_tensor_slices(tuple(dataset) if isinstance(dataset, list | tuple) else dataset)
-    elements = list(dataset)
-    count = len(elements)
-    left, right = (_count_of(size, count) for size in (left_size, right_size))
-    left = count - right if left is None and right is not None else left
-    right = count - left if right is None and left is not None else right
-    if left is None or left < 1 or right < 1 or left + right > count:
-        raise ValueError(
-            f"left_size and right_size are parts of {count} samples, as 0.8 or 100, one of which may be left out. "
-            f"Received: left_size={left_size}, right_size={right_size}"
-        )
-    order = np.random.default_rng(seed).permutation(count) if shuffle else np.arange(count)
-    parts = order[:left], order[count - right :]  # what is left over lies between them
-    return tuple(_of([elements[i] for i in part]) for part in parts)
-
-
-def _count_of(size, count):
-    """A number of samples from a part."""
-    return None if size is None else round(size * count) if isinstance(size, float) else int(size)
-
-
-def _of(elements):
-    """A data set of elements that are there."""
-    if isinstance(elements[0], tuple):
-        return Dataset.from_tensor_slices(tuple(np.stack(column) for column in zip(*elements, strict=True)))
-    return Dataset.from_tensor_slices(np.stack(elements))
 
 
 def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:

@@ -1,0 +1,92 @@
+"""``tf.io.decode_csv`` and ``CsvDataset``: what TensorFlow 2.21 gives for the same lines."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from minicnn.keras import tensorflow as tf
+
+LINES = 'name,y,z\ncat.png,1,0.5\n"d,og",,1e2\nühm,3,\n'
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "x.csv").write_text(LINES, encoding="utf-8")
+    return str(tmp_path / "x.csv")
+
+
+def columns(*args, **options):
+    return [(x.dtype.kind, x.numpy().tolist() if x.ndim else x.numpy()) for x in tf.io.decode_csv(*args, **options)]
+
+
+@pytest.mark.parametrize(
+    ("line", "defaults", "options", "expected"),
+    [
+        ("cat,1,2.5", [[""], [0], [0.0]], {}, [b"cat", 1, 2.5]),
+        ("a,", [["x"], [7]], {}, [b"a", 7]),
+        (",3", ["x", 7], {}, [b"x", 3]),
+        ('"a,b",1', [[""], [0]], {}, [b"a,b", 1]),
+        ('"say ""x""",1', [[""], [0]], {}, [b'say "x"', 1]),
+        ('"a,b"', [[""], [""]], {"use_quote_delim": False}, [b'"a', b'b"']),
+        ("a;1", [[""], [0]], {"field_delim": ";"}, [b"a", 1]),
+        ("a,NA", [[""], [3]], {"na_value": "NA"}, [b"a", 3]),
+        ("a,1,b,2", [[""], [0]], {"select_cols": [0, 3]}, [b"a", 2]),
+        ("1e3,-inf", [[0.0], [0.0]], {}, [1000, -np.inf]),
+        (["a,1", "b,2"], [[""], [0]], {}, [[b"a", b"b"], [1, 2]]),
+        (b"\xc3\xbc,1", [[""], [0]], {}, [b"\xc3\xbc", 1]),
+    ],
+)
+def test_columns_of_lines(line, defaults, options, expected):
+    assert [value for _, value in columns(line, defaults, **options)] == expected
+
+
+def test_the_dtypes_are_those_of_the_defaults():
+    made = tf.io.decode_csv(
+        "5000000000,0.1,2,2", [tf.constant([0], tf.int64), tf.constant([0.0], tf.float64), [0], [0.0]]
+    )
+    assert [each.dtype for each in made] == ["int64", "float64", "int32", "float32"]
+    assert made[1] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("line", "defaults", "reason"),
+    [
+        ("a,b", [[""], [0]], "column 1 holds numbers of int32"),
+        ("1.5", [[0]], "column 0 holds numbers of int32"),
+        ("5000000000", [[0]], "column 0 holds numbers of int32"),
+        ("a", [[""], [0]], "expected 2 entries"),
+        ("a,1,2", [[""], [0]], "expected 2 entries"),
+        ("a,", [[""], tf.constant([], tf.float32)], "column 1 has no default"),
+    ],
+)
+def test_lines_that_do_not_fit_are_refused(line, defaults, reason):
+    with pytest.raises(ValueError, match=f"{reason}.*Received"):
+        tf.io.decode_csv(line, defaults)
+
+
+def test_a_table_is_a_data_set(path, tmp_path):
+    def rows(*args, **options):
+        return list(tf.data.experimental.CsvDataset(*args, **options).as_numpy_iterator())
+
+    first, second, third = rows(path, [[""], [7], [0.25]], header=True)
+    assert (first, second, third) == ((b"cat.png", 1, 0.5), (b"d,og", 7, 100.0), ("ühm".encode(), 3, 0.25))
+    assert [np.asarray(each).dtype for each in first[1:]] == ["int32", "float32"]
+    assert len(rows([path, path], [tf.string, [7], [0.25]], header=True)) == 6
+    assert rows(path, [[""], [0.0]], header=True, select_cols=[0, 2])[1] == (b"d,og", 100.0)
+    assert rows(path, [[""]], header=True, exclude_cols=[1, 2])[1] == (b"d,og",)
+    assert rows(path, [[""]] * 3)[0] == (b"name", b"y", b"z")
+    with pytest.raises(ValueError, match="column 1 has no default"):
+        rows(path, [tf.string, tf.int32, tf.float32], header=True)
+    with gzip.open(tmp_path / "x.csv.gz", "wt", encoding="utf-8") as file:
+        file.write(LINES)
+    assert rows(str(tmp_path / "x.csv.gz"), [[""], [7], [0.25]], "GZIP", header=True)[0] == first
+
+
+def test_names_and_labels_of_a_table(path):
+    lines = tf.data.TextLineDataset(path).skip(1).map(lambda line: tf.io.decode_csv(line, [[""], [7], [0.25]]))
+    made = lines.map(lambda name, y, z: (name == "cat.png", tf.one_hot(y, 3), z)).batch(3)
+    is_cat, rows, z = next(made.as_numpy_iterator())
+    assert is_cat.tolist() == [True, False, False]
+    assert rows.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert z.tolist() == [0.5, 100, 0.25]

@@ -1,0 +1,120 @@
+"""What functions of ``tf`` give of each dtype: dtypes and numbers are those of TensorFlow 2.21."""
+
+import numpy as np
+import pytest
+
+from minicnn.keras import ops
+from minicnn.keras import tensorflow as tf
+
+WHOLE = [[1, 2, 0], [3, 1, 2]]
+COMPLEX = np.array(WHOLE) + 1j * (np.array(WHOLE) - 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "dtype", "expected"),
+    [
+        (tf.abs, "complex128", "float64"),
+        (tf.abs, "complex64", "float32"),
+        (tf.math.reduce_std, "complex128", "float64"),
+        (tf.math.reduce_variance, "complex128", "float64"),
+        (ops.abs, "complex128", "float64"),
+        (tf.nn.gelu, "float16", "float16"),
+        (ops.gelu, "float16", "float16"),
+        (lambda x: tf.linalg.trace(x[:, :2]), "int32", "int32"),
+        (lambda x: tf.linalg.trace(x[:, :2]), "uint8", "uint8"),
+        (lambda x: tf.divide(x, x + 1), "int32", "float64"),
+        (lambda x: tf.math.truediv(x, x + 1), "int64", "float64"),
+        (lambda x: tf.divide(x, x + 1), "uint8", "float32"),
+        (lambda x: x / 2, "uint8", "float32"),
+        (lambda x: x / 2, "int16", "float32"),
+        (lambda x: x / 2, "int32", "float64"),
+        (lambda x: x / (x + 1), "int8", "float32"),
+    ],
+)
+def test_dtypes(function, dtype, expected):
+    assert function(tf.constant(np.array(WHOLE).astype(dtype))).dtype == expected
+
+
+def test_quotients_of_whole_numbers():
+    made = tf.divide(tf.constant([1, 7]), tf.constant([3, 2]))
+    assert made.numpy().tolist() == [1 / 3, 3.5]
+
+
+def test_the_norm_of_whole_numbers_is_whole():
+    for dtype in ("int8", "int32", "int64", "uint8"):
+        made = tf.math.reduce_euclidean_norm(tf.constant(WHOLE, dtype))
+        assert made.dtype == dtype
+        assert int(made) == 4  # of 4.3589
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_numbers_have_lengths(dtype):
+    x = tf.constant(COMPLEX.astype(dtype))
+    assert tf.norm(x, axis=-1).dtype == dtype
+    np.testing.assert_allclose(tf.norm(x, axis=-1), [7**0.5, 19**0.5], rtol=1e-6)
+    np.testing.assert_allclose(tf.math.reduce_euclidean_norm(x), 26**0.5, rtol=1e-6)
+    np.testing.assert_allclose(tf.math.l2_normalize(x, -1)[0], COMPLEX[0] / 7**0.5, rtol=1e-6)
+    np.testing.assert_allclose(tf.linalg.normalize(x, axis=-1)[0][1], COMPLEX[1] / 19**0.5, rtol=1e-6)
+    made = tf.math.squared_difference(x, tf.zeros_like(x))
+    assert made.dtype == dtype
+    np.testing.assert_allclose(made, np.abs(COMPLEX) ** 2, rtol=1e-6)
+    mean, variance = tf.nn.moments(x, [0])
+    assert mean.dtype == variance.dtype == dtype
+    np.testing.assert_allclose(mean, [2 + 1j, 1.5 + 0.5j, 1], rtol=1e-6)
+    np.testing.assert_allclose(variance, [2, 0.5, 2], rtol=1e-6)
+
+
+def test_the_adjoint_is_conjugated():
+    x = tf.constant(COMPLEX)
+    expected = COMPLEX.conj().T
+    np.testing.assert_array_equal(tf.linalg.adjoint(x), expected)
+    np.testing.assert_array_equal(tf.linalg.matrix_transpose(x, conjugate=True), expected)
+    np.testing.assert_array_equal(tf.linalg.matrix_transpose(x), COMPLEX.T)
+    np.testing.assert_allclose(tf.matmul(x, x, adjoint_b=True), COMPLEX @ expected)
+    np.testing.assert_allclose(tf.linalg.matmul(x, x, adjoint_a=True), expected @ COMPLEX)
+    square = COMPLEX[:, :2]
+    np.testing.assert_allclose(tf.linalg.inv(square, adjoint=True), np.linalg.inv(square.conj().T))
+    np.testing.assert_allclose(tf.linalg.solve(square, square, adjoint=True), np.linalg.solve(square.conj().T, square))
+
+
+def test_moments_of_whole_numbers_are_cut_off():
+    mean, variance = tf.nn.moments(tf.constant([[1, 2, 0], [3, 1, 5]]), [0])
+    assert mean.dtype == variance.dtype == "int32"
+    assert mean.numpy().tolist() == [2, 1, 2]
+    assert variance.numpy().tolist() == [1, 0, 6]  # about the mean that is cut off: (4 + 9) / 2
+
+
+@pytest.mark.parametrize(("dtype", "least"), [("uint8", 0), ("int8", -128), ("int64", -(2**63))])
+def test_the_largest_come_first(dtype, least):
+    x = tf.constant(np.array([1, least, 2, 1], dtype))
+    values, places = tf.math.top_k(x, 4)
+    assert values.numpy().tolist() == [2, 1, 1, least]
+    assert places.numpy().tolist() == [2, 0, 3, 1]
+    assert tf.argsort(x, direction="DESCENDING").numpy().tolist() == [2, 0, 3, 1]
+    assert tf.sort(x, direction="DESCENDING").numpy().tolist() == [2, 1, 1, least]
+    assert ops.top_k(np.array([1, least, 2, 1], dtype), 1)[0].tolist() == [2]
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int8", "uint8", "int32", "float16", "bool"])
+def test_cosine_transforms_take_floats(dtype):
+    for function in (tf.signal.dct, tf.signal.mfccs_from_log_mel_spectrograms):
+        with pytest.raises(TypeError, match=r"takes float32 or float64: tf\.cast.*Received: numbers of"):
+            function(tf.constant(np.array([[100, 7, 3]]).astype(dtype)))
+    assert tf.signal.dct(tf.constant([100.0, 7, 3], "float64")).dtype == "float64"
+
+
+@pytest.mark.parametrize("options", [{"num_mel_bins": 0}, {"num_spectrogram_bins": 0}, {"dtype": "int32"}])
+def test_no_matrix_of_mel_frequencies(options):
+    with pytest.raises(ValueError, match="Received"):
+        tf.signal.linear_to_mel_weight_matrix(**options)
+
+
+def test_squares_of_complex_numbers_on_a_tape_are_those_of_their_lengths(rng):
+    sound, gradients = tf.constant(rng.normal(size=16).astype("float32")), []
+    for square in (lambda x: tf.abs(x) ** 2, lambda x: tf.math.real(tf.math.squared_difference(x, 0 * x))):
+        with tf.GradientTape() as tape:
+            tape.watch(sound)
+            total = tf.reduce_sum(square(tf.signal.stft(sound, 8, 4)))
+        gradients.append(np.asarray(tape.gradient(total, sound)))
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)
+    assert np.abs(gradients[0]).max() > 1

@@ -68,3 +68,9 @@ def _operator(name, is_reflected):
 for _symbol, _name in (("floordiv", "floor_divide"), ("mod", "mod")):
     setattr(Tensor, f"__{_symbol}__", _operator(_name, False))
     setattr(Tensor, f"__r{_symbol}__", _operator(_name, True))
+
+
+def largest_first(numbers: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The places of numbers along an axis, the largest first; of equal ones the first."""
+    turned = ~numbers if numbers.dtype.kind in "biu" else -numbers  # of which -0 and the least number have no negative
+    return np.argsort(turned, axis, kind="stable")

@@ -20,6 +20,7 @@ from minicnn.keras._deferred import applied
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._result_dtypes import in_kerass_dtype
+from minicnn.keras._whole_numbers import largest_first
 from minicnn.keras.ops._loops import LOOPS
 from minicnn.settings import floatx
 
@@ -232,12 +233,6 @@ class TopK(NamedTuple):
 
     values: Any
     indices: Any
-
-
-def largest_first(numbers: np.ndarray, axis: int = -1) -> np.ndarray:
-    """The places of numbers along an axis, the largest first; of equal ones the first."""
-    turned = ~numbers if numbers.dtype.kind in "biu" else -numbers  # of which -0 and the least number have no negative
-    return np.argsort(turned, axis, kind="stable")
 
 
 def top_k(x: Any, k: int, sorted: bool = True) -> TopK:

@@ -19,8 +19,7 @@ from minicnn.keras import ops
 from minicnn.keras._of_tensors import Computed, Noise
 from minicnn.keras._operations import entering, is_symbolic, stacked
 from minicnn.keras._shapes import Sizes
-from minicnn.keras._whole_numbers import whole_dtype
-from minicnn.keras.ops._further import largest_first
+from minicnn.keras._whole_numbers import largest_first, whole_dtype
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
 

@@ -6,7 +6,7 @@ have checks of their own, in `minicnn.layers.contract`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import signature
 from typing import Any
@@ -23,6 +23,46 @@ PAGE = "see docs/own_parts.md"
 def is_of_package(thing: Any) -> bool:
     """Whether a class or function was written in the package."""
     return str(getattr(thing, "__module__", "")).partition(".")[0] == "minicnn"
+
+
+LIBRARY: set[str] = set()
+"""Names of the package's own classes, of all kinds."""
+
+REGISTERED: dict[str, Any] = {}
+"""What users registered with Keras's decorator: "package>name" → class or function."""
+
+
+def qualified_name(cls: type) -> str:
+    """What a config calls a class: its name; of a user's that is called as another, with what tells it from that one.
+
+    "package>name" is what it was registered as; a ">" before its name says no more than that it is a user's, while one
+    of the package has the same. So a bare name of the package's is that class, whatever else is known by it.
+    """
+    name = cls.__name__
+    if is_of_package(cls):
+        return name
+    known = {key: thing.__name__ for key, thing in REGISTERED.items() if thing is cls or thing.__name__ == name}
+    own = next((key for key in known if REGISTERED[key] is cls), None)
+    if name in LIBRARY:
+        return own or f">{name}"
+    return own if own is not None and own != [*known][-1] else name
+
+
+def class_of(name: str, base: type, given: Mapping[str, Any]) -> Any:
+    """A user's class of a kind that a name of `qualified_name`, or a bare one, means; None if there is none.
+
+    Parameters
+    ----------
+    name : str
+    base : type
+    given : mapping
+        What ``custom_objects`` has.
+    """
+    bare = name.rpartition(">")[2]
+    for cls in (given.get(name), *((REGISTERED.get(name), given.get(bare)) if ">" in name else ())):
+        if isinstance(cls, type) and issubclass(cls, base) and not (">" in name and is_of_package(cls)):
+            return cls
+    return None
 
 
 def is_one_of(thing: Any, *classes: type) -> bool:
@@ -43,6 +83,7 @@ def module_of(cls: type) -> str:
 def watch(cls: type) -> None:
     """Have the methods that a user's class has written checked in their first calls."""
     if is_of_package(cls):
+        LIBRARY.add(cls.__name__)
         if cls.__name__ in ("Layer", "Optimizer", "Written"):  # bases: of what has weights later, or PyTorch's names
             cls.__getattr__ = _explain_missing
         return

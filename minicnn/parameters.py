@@ -37,7 +37,7 @@ class Weight:
     name : str
         Name inside the layer: "kernel", "bias", …
     path : str
-        "layer name/name".
+        "layer name/name"; of a part of a layer or model of one's own, the names of these before it.
     shape : tuple of int
     has_gradient : bool
         False for state such as moving averages.
@@ -65,7 +65,7 @@ class Weight:
 
     @property
     def path(self) -> str:
-        return f"{self.layer.name}/{self.name}"
+        return f"{getattr(self.layer, '_scope', '')}{self.layer.name}/{self.name}"
 
     @property
     def trainable(self) -> bool:

@@ -127,7 +127,7 @@ def _argument_names(cls) -> list[str]:
 def to_plain(value: Any) -> Any:
     """`value` in plain Python types, which JSON can write."""
     if isinstance(value, Configurable):
-        return {"class_name": type(value).__name__, "config": own_parts.config_of(value)}
+        return {"class_name": own_parts.qualified_name(type(value)), "config": own_parts.config_of(value)}
     if isinstance(value, list | tuple):
         return [to_plain(v) for v in value] if isinstance(value, list) else tuple(to_plain(v) for v in value)
     if isinstance(value, dict):
@@ -220,7 +220,7 @@ class Registry(Generic[Kind]):
             return self.register()(aliases[0])
 
         def decorate(cls):
-            for name in (cls.__name__, *aliases):
+            for name in (own_parts.qualified_name(cls), *aliases):
                 self._classes[fold_name(name)] = cls
                 self._names.append(name)
             return cls
@@ -249,8 +249,7 @@ class Registry(Generic[Kind]):
         ValueError
             If there is none; the message lists near and known names.
         """
-        custom = _custom.get().get(name)
-        if isinstance(custom, type) and issubclass(custom, self.base):
+        if (custom := own_parts.class_of(name, self.base, _custom.get())) is not None:
             return custom
         try:
             return self._classes[fold_name(name)]
@@ -298,7 +297,9 @@ class Registry(Generic[Kind]):
         if isinstance(identifier, type) and issubclass(identifier, self.base):
             return identifier()
         if is_config(identifier):
-            return self.lookup(identifier["class_name"]).from_config(identifier.get("config") or {})
+            name = identifier["class_name"]  # the library's class, where it has one of the name
+            known = next((cls for cls in self.classes() if cls.__name__ == name and own_parts.is_of_package(cls)), None)
+            return (known or self.lookup(name)).from_config(identifier.get("config") or {})
         raise TypeError(self._explain(identifier))
 
     def _explain(self, identifier) -> str:

@@ -15,6 +15,7 @@ from minicnn.graph import Node, Tensor
 from minicnn.keras._configs import of_layer, read
 from minicnn.keras._function_activations import activation
 from minicnn.keras._initial_weights import taking_initial_weights
+from minicnn.keras._scopes import note_scope
 from minicnn.keras._shown_activation import Shown
 from minicnn.keras._taped import inside_a_layer, is_recording
 from minicnn.keras._taped_calls import (
@@ -104,6 +105,7 @@ def set_attribute(self: layers.Layer, name: str, value: Any) -> None:
 
 def call_symbolically(self: layers.Layer, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
     """The place in the graph of the layer, or of the last one of its own `call`."""
+    note_scope(self)
     if not _has_own(self):
         return core_of(self).call_symbolically(self, tensors, training)
     result = _called(self, tensors, training)

@@ -29,6 +29,7 @@ from minicnn.keras._operation_marks import traced, unnamed
 from minicnn.keras._own_names import divide, divide_again, dividing_methods
 from minicnn.keras._own_weights import declared
 from minicnn.keras._parts_in_files import InFiles
+from minicnn.keras._scopes import inside, note_scope
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import add_update, held
 from minicnn.keras._taped import inside_a_layer
@@ -241,6 +242,7 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
 
     def call_symbolically(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
         """A place for the layer; for one whose `call` uses a model's tensors beside its inputs, its operations."""
+        note_scope(self)
         try:
             return super().call_symbolically(tensors, training)
         except TypeError:
@@ -290,7 +292,8 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
         """Make the graph."""
         self._built = True  # by now, also where there is no graph
         self._made = Made(self)
-        self._made.trace_for(input_shapes)
+        with inside(self):
+            self._made.trace_for(input_shapes)
         self.graph = self._made.graph
         note(self)
 

@@ -16,7 +16,8 @@ from minicnn.models.files import model_from_config
 from minicnn.models.forms import Tensors, layers_within
 from minicnn.models.network import Network
 from minicnn.nested import form, is_plain, leaves, packed, same_form
-from minicnn.own_parts import function_of, is_of_package
+from minicnn.own_parts import function_of, is_of_package, qualified_name
+from minicnn.registry import Configurable
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
@@ -62,7 +63,9 @@ def clone_model(
     if call_function is not None and model.saved_as == "Sequential":
         raise ValueError("call_function is for models of inputs and outputs. Received: one for a Sequential")
     if input_tensors is None and clone_function is None and call_function is None:
-        return model_from_config(configs.model_config(model), _classes(model))
+        own = _own(model)
+        if len({configs.class_name_of(layer) for layer in own}) == len({type(layer) for layer in own}):
+            return model_from_config(configs.model_config(model), _classes(model, own))
     return _rebuilt(model, input_tensors, clone_function or _equal_layer, recursive, call_function or _called)
 
 
@@ -71,11 +74,17 @@ def is_written(layer: Layer) -> bool:
     return isinstance(layer, Network) and hasattr(layer, "call")
 
 
-def _classes(model):
-    """Class name → class: a user's classes need not be registered to be cloned."""
+def _own(model):
+    """A model's layers that are of users' classes, two of which may have one name."""
     layers = [layer for layer in [model, *layers_within(model)] if not is_written(layer)]
-    own = [layer for layer in layers if not is_of_package(type(layer))]
-    return {"Lambda": Lambda} | {configs.class_name_of(layer): type(layer) for layer in own}
+    return [layer for layer in layers if not is_of_package(type(layer))]
+
+
+def _classes(model, own):
+    """Class name → class: a user's classes, of initializers and regularizers too, need not be registered for clones."""
+    parts = [part for layer in layers_within(model) for part in vars(layer).values() if isinstance(part, Configurable)]
+    found = {qualified_name(type(part)): type(part) for part in parts if not is_of_package(type(part))}
+    return found | {"Lambda": Lambda} | {configs.class_name_of(layer): type(layer) for layer in own}
 
 
 def _equal_layer(layer):

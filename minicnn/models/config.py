@@ -25,10 +25,10 @@ from minicnn.models.alone import as_alone, placing
 from minicnn.models.forms import layers_within
 from minicnn.models.named_errors import for_own, put_name, unknown_layer
 from minicnn.nested import mapped
-from minicnn.own_parts import config_of
+from minicnn.own_parts import config_of, qualified_name
 from minicnn.registry import constructor_parameters, to_plain
 from minicnn.saving.keras.config import model_from_keras
-from minicnn.saving.keras.names import is_known
+from minicnn.saving.keras.names import class_of, is_known
 from minicnn.settings import floatx
 from minicnn.user_warnings import brief
 
@@ -98,9 +98,9 @@ def class_name_of(layer: layers.Layer) -> str:
     kind = type(layer)
     base = next((cls for cls in kind.__mro__ if "saved_as" in vars(cls)), kind)
     if base is kind or (hasattr(base, "structure") and hasattr(base, "call")):  # saved as its graph
-        return getattr(layer, "saved_as", kind.__name__)
+        return getattr(layer, "saved_as", qualified_name(kind))
     has_own = kind.get_config is not base.get_config or takes(kind, *STRUCTURE_ARGUMENTS[base.saved_as])
-    return kind.__name__ if has_own else layer.saved_as
+    return qualified_name(kind) if has_own else layer.saved_as
 
 
 def takes(cls: type, *names: str) -> bool:
@@ -223,7 +223,7 @@ def layer_from_config(entry: dict[str, Any]) -> layers.Layer:
     if identity is not None and identity in known:
         return known[identity]
     try:
-        layer = layers.get({"class_name": entry["class_name"], "config": entry.get("config")})
+        layer = class_of(entry["class_name"]).from_config(entry.get("config") or {})
     except (TypeError, ValueError) as error:
         class_name, plain = entry["class_name"], _plain_model(entry)
         if is_known(class_name):

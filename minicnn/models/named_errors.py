@@ -31,9 +31,9 @@ def unknown_layer(entry: dict[str, Any]) -> ValueError:
 
 def for_own(class_name: str) -> str:
     """The argument that tells of a class."""
-    return f"custom_objects={{{class_name!r}: its class}}"
+    return f"custom_objects={{{class_name.rpartition('>')[2]!r}: its class}}"
 
 
 def _label(entry) -> str:
     name = (entry.get("config") or {}).get("name", entry.get("name"))
-    return f"layer {'' if name is None else brief(name) + ' '}({entry['class_name']})"
+    return f"layer {'' if name is None else brief(name) + ' '}({entry['class_name'].rpartition('>')[2]})"

@@ -63,7 +63,8 @@ def write(path: Path, snapshot: Snapshot) -> None:
         if snapshot.compile is not None:
             training = compile_to_keras(snapshot.compile)
             optimizer = training.pop("optimizer")
-            training["optimizer_config"] = {key: optimizer[key] for key in ("class_name", "config")}
+            name = optimizer["registered_name"] or optimizer["class_name"]
+            training["optimizer_config"] = {"class_name": name, "config": optimizer["config"]}
             file.attrs["training_config"] = json.dumps(training)
             # Not "optimizer_weights": Keras 3 (3.15.1) cannot train a model from a file that has this group.
             _write_arrays(file.create_group(OWN_OPTIMIZER), dict(optimizer_arrays(snapshot)))

@@ -28,6 +28,7 @@ from minicnn.keras._on_constants import with_weights
 from minicnn.keras._operation_marks import WithOperations, listed
 from minicnn.keras._own_names import OwnNames
 from minicnn.keras._own_weights import declared
+from minicnn.keras._scopes import inside
 from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import named_today, renamed, translated, without
@@ -115,7 +116,7 @@ class _OldMethods(
         )
 
     def _outcome(self, inputs: Any, **options: Any) -> Any:
-        with own_weights(self), nothing_recorded():
+        with own_weights(self), nothing_recorded(), inside(self):
             return super()._outcome(inputs, **options)
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
@@ -320,6 +321,14 @@ class _Stack(WithBranches, AnySize, _Trainable):
     def layers(self) -> list[core.Layer]:
         """The layers; ``pop()`` of the list takes the top one off the model, as it did in Keras 2."""
         return LayerList(self._stack, self.pop)
+
+    def _start(self, tensor: Any) -> None:
+        with inside(self):
+            super()._start(tensor)  # type: ignore[misc]
+
+    def _put_on_top(self, layer: Any) -> None:
+        with inside(self):
+            super()._put_on_top(layer)  # type: ignore[misc]
 
     @staticmethod
     def _called(layer, tensor):

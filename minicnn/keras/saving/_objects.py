@@ -16,7 +16,7 @@ import numpy as np
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras.utils._helpers import get_registered_name, get_registered_object
 from minicnn.registry import custom_object, custom_object_scope
-from minicnn.saving.keras.names import CLASS_NAMES
+from minicnn.saving.keras.names import CLASS_NAMES, class_name_of
 from minicnn.user_warnings import brief
 
 _KINDS = ("layers", "losses", "metrics", "optimizers", "optimizers.schedules", "initializers", "regularizers")
@@ -122,7 +122,9 @@ def _made(config):
         return np.array(inner["value"], inner["dtype"])
     if name == "__tuple__":
         return tuple(_made(inner["value"]))
-    found = _own(config.get("registered_name")) or _own(inner if name == "function" else name)
+    is_marked = "registered_name" in config and name != "function"  # then a bare name is the library's
+    named = None if is_marked else _own(inner if name == "function" else name)
+    found = _own(config.get("registered_name")) or named
     if name == "function":
         return found or _of_library(inner, callable)
     cls = found or _of_library(CLASS_NAMES.get(name, name).rpartition(">")[2], lambda part: isinstance(part, type))
@@ -157,11 +159,8 @@ def registered(identifier: Any) -> Any:
     """
     if isinstance(identifier, str) and ">" in identifier:
         return get_registered_object(identifier) or identifier.rpartition(">")[2]
-    name = identifier.get("class_name") if isinstance(identifier, dict) else None
-    if isinstance(name, str) and ">" in name:
-        own = get_registered_object(name)
-        name = own.__name__ if isinstance(own, type) else name.rpartition(">")[2]
-        return {**identifier, "class_name": name}
+    if isinstance(identifier, dict) and isinstance(identifier.get("class_name"), str):
+        return {**identifier, "class_name": class_name_of(identifier)}
     return identifier
 
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minicnn import images
+from minicnn import images, own_parts
 from minicnn import layers as core_layers
 from minicnn import utils as core
 from minicnn.checks import check_choice
@@ -218,26 +218,26 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
     """Class decorator: let files name the class, as ``minicnn.layers.register`` does."""
 
     def decorate(thing: Any) -> Any:
+        key = f"{package}>{name or thing.__name__}"
+        own_parts.REGISTERED.pop(key, None)  # the last one of a name is what the name alone means
+        own_parts.REGISTERED[key] = thing
         module = sys.modules["minicnn"]
         for kind in ("layers", "losses", "metrics", "optimizers", "regularizers", "initializers", "constraints"):
             home = getattr(module, kind)
             base = getattr(home, kind.capitalize()[:-1] if kind != "losses" else "Loss", None)
             if isinstance(thing, type) and isinstance(base, type) and issubclass(thing, base):
                 getattr(home, "register", register_layer)(thing)
-        _OBJECTS._own[name or thing.__name__] = thing
-        _REGISTERED[f"{package}>{name or thing.__name__}"] = thing
-        names.REGISTERED[thing.__name__] = f"{package}>{name or thing.__name__}"
+        bare = name or thing.__name__  # alone, one of the library's names is the library's
+        _OBJECTS._own[key if isinstance(thing, type) and bare in own_parts.LIBRARY else bare] = thing
+        names.REGISTERED[thing.__name__] = key
         return thing
 
     return decorate
 
 
-_REGISTERED: dict[str, Any] = {}
-
-
 def get_registered_name(obj: Any) -> str:
     """ "package>name" of a class or function that was registered; its own name otherwise."""
-    return next((name for name, thing in _REGISTERED.items() if thing is obj), obj.__name__)
+    return next((name for name, thing in own_parts.REGISTERED.items() if thing is obj), obj.__name__)
 
 
 def serialized(thing: Any) -> Any:
@@ -255,7 +255,7 @@ def get_registered_object(
     name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Mapping[str, Any] | None = None
 ) -> Any:
     """What was registered as "package>name", or is in one of these dicts; None where there is nothing."""
-    places = (get_custom_objects(), custom_objects or {}, module_objects or {}, _REGISTERED)
+    places = (get_custom_objects(), custom_objects or {}, module_objects or {}, own_parts.REGISTERED)
     return next((place[name] for place in places if name in place), None)
 
 

@@ -7,7 +7,7 @@ from minicnn.checks import for_outputs
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.registry import is_config, to_plain
-from minicnn.saving.keras.names import REGISTERED, keras_object, object_from_keras
+from minicnn.saving.keras.names import REGISTERED, keras_object, object_from_keras, part_object
 from minicnn.user_warnings import warn_user
 
 MAX_DEPTH = 20
@@ -140,9 +140,7 @@ def _rule_of_keras(class_name, config) -> dict:
 
 def compile_to_keras(compiled: Config) -> Config:
     """Keras 3's compile_config."""
-    losses = [
-        None if loss["class_name"] == NO_LOSS else _part_to_keras("keras.losses", loss) for loss in compiled["loss"]
-    ]
+    losses = [None if loss["class_name"] == NO_LOSS else part_object("keras.losses", loss) for loss in compiled["loss"]]
     measured, weighted = (
         [[metric_to_keras(m) for m in wanted] for wanted in compiled.get(key, [])]
         for key in ("metrics", "weighted_metrics")
@@ -159,10 +157,6 @@ def compile_to_keras(compiled: Config) -> Config:
         "steps_per_execution": 1,
         "jit_compile": False,
     }
-
-
-def _part_to_keras(module, entry) -> dict:
-    return keras_object(module, entry["class_name"], entry["config"])
 
 
 def is_known(name: str) -> bool:
@@ -183,7 +177,7 @@ def metric_to_keras(value: str | Config) -> str | Config:
     config = dict(entry["config"])
     if entry["class_name"] == "TopKCategoricalAccuracy" and config.pop("from_sorted_ids", False):
         warn_user("Keras's TopKCategoricalAccuracy has no from_sorted_ids, which is left out of the file")
-    return keras_object("keras.metrics", entry["class_name"], config)
+    return part_object("keras.metrics", entry | {"config": config})
 
 
 def optimizer_to_keras(entry: Config) -> Config:
@@ -200,5 +194,5 @@ def optimizer_to_keras(entry: Config) -> Config:
         warn_user("Keras's Muon has no flatten_kernels, which is left out of the file")
     rate = config.get("learning_rate")
     if isinstance(rate, dict):
-        config["learning_rate"] = keras_object("keras.optimizers.schedules", rate["class_name"], rate["config"])
-    return keras_object("keras.optimizers", entry["class_name"], config)
+        config["learning_rate"] = part_object("keras.optimizers.schedules", rate)
+    return part_object("keras.optimizers", entry | {"config": config})

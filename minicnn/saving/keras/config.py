@@ -301,10 +301,31 @@ def _call_to_keras(node, dtype, before) -> dict:
     return {"args": [written(value) for value in node["args"]], "kwargs": node["kwargs"], **own}
 
 
-def without_modules(entry: Config) -> Config:
-    """The form of .h5 files: layers and models without the module that their class is in, but with its package."""
+def without_modules(entry: Config, users: frozenset[str] | None = None) -> Config:
+    """The form of .h5 files: layers and models without the module that their class is in, but with its package.
+
+    Parameters
+    ----------
+    entry : dict
+    users : set of str, optional
+        Names of users' classes in the whole model, for a part of it.
+    """
+    users = frozenset(_users_in(entry)) if users is None else users
     plain = {k: v for k, v in entry.items() if k not in ("module", "registered_name")}
     plain["class_name"] = entry.get("registered_name") or entry["class_name"]
+    if entry["class_name"] in layers.CLASSES and entry["class_name"] in users:
+        plain["registered_name"] = entry.get("registered_name")  # which Keras does not read there
     if _is_keras_model(entry):
-        plain["config"] = entry["config"] | {"layers": [without_modules(layer) for layer in entry["config"]["layers"]]}
+        plain["config"] = entry["config"] | {
+            "layers": [without_modules(layer, users) for layer in entry["config"]["layers"]]
+        }
     return plain
+
+
+def _users_in(entry):
+    """The names of users' classes in a model."""
+    if entry.get("registered_name"):
+        yield entry["class_name"]
+    if _is_keras_model(entry):
+        for layer in entry["config"]["layers"]:
+            yield from _users_in(layer)

@@ -12,7 +12,16 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.own_parts import is_of_package
 from minicnn.registry import ANY, constructor_parameters
-from minicnn.saving.keras.names import class_name_of, config_of, is_own, keras_object, object_from_keras, own_object
+from minicnn.saving.keras.names import (
+    bare_name,
+    class_name_of,
+    config_of,
+    is_own,
+    keras_object,
+    object_from_keras,
+    own_object,
+    part_object,
+)
 from minicnn.user_warnings import brief, warn_user
 
 NEUTRAL: dict[str, Any] = {
@@ -122,7 +131,7 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
             f"{label} holds code, which is never run from a file; write it as a layer of your own and give "
             "custom_objects"
         )
-    is_users = is_own(class_name)
+    is_users = class_name not in layers.CLASSES and is_own(class_name)
     renamed = {} if is_users else RENAMED.get(class_name, {})
     arguments = {renamed.get(name, name): value for name, value in config.items() if name != "dtype"}
     if class_name == "InputLayer":
@@ -294,7 +303,7 @@ def policy_to_keras(name):
 
 def keras_class_name(class_name: str) -> str:
     """Keras's class for one of minicnn's."""
-    return "Activation" if class_name in NAMED_ACTIVATIONS else class_name
+    return "Activation" if class_name in NAMED_ACTIVATIONS else bare_name(class_name)
 
 
 def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
@@ -347,7 +356,7 @@ def _argument_to_keras(name, value, dtype):
     if isinstance(value, dict) and "class_name" in value:
         modules = {"_regularizer": "keras.regularizers", "_constraint": "keras.constraints"}
         module = modules.get(f"_{name.rpartition('_')[2]}", "keras.initializers")
-        return keras_object(module, value["class_name"], value["config"])
+        return part_object(module, value)
     return value
 
 

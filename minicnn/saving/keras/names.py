@@ -6,11 +6,15 @@ Keras writes an object as ``{"module", "class_name", "config", "registered_name"
 Names are only ever looked up, here and in minicnn's registries: nothing is imported or evaluated.
 """
 
+from contextlib import suppress
+
+from minicnn import layers, own_parts
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.layers.base import Layer
 from minicnn.layers.base import _registry as registry
 from minicnn.own_parts import is_of_package
+from minicnn.registry import custom_object
 from minicnn.user_warnings import brief
 
 CLASS_NAMES = {
@@ -25,25 +29,66 @@ REGISTERED: dict[str, str] = {}
 
 
 def class_name_of(entry: Config) -> str:
-    """The class of a Keras object, without the package that a registered one has before it."""
+    """The class of a Keras object, without the package that a registered one has before it.
+
+    A user's class that is called as one of the library has what `own_parts.qualified_name` says: so a bare name of the
+    library is the library's class, whatever is known beside it.
+    """
     name = entry.get("class_name")
     if not isinstance(name, str):
         raise FileFormatError(f"an object in a Keras file has a class name. Received: {brief(name)}")
+    if not _is_users(entry):
+        name = name.rpartition(">")[2]
+        return CLASS_NAMES.get(name, name)
+    registered = entry.get("registered_name")
+    known = registered if isinstance(registered, str) and ">" in registered else name
+    if isinstance(own := own_parts.REGISTERED.get(known), type):
+        return own_parts.qualified_name(own)
+    if ">" in known and custom_object(known) is not None:
+        return known
     name = name.rpartition(">")[2]
-    return CLASS_NAMES.get(name, name)
+    is_optimizer = known == f"Custom>{name}" and name not in layers.CLASSES and custom_object(name) is None  # Keras 2's
+    return f">{name}" if name in own_parts.LIBRARY and not is_optimizer else name
+
+
+def _is_users(entry) -> bool:
+    """Whether an entry says that its class is a user's; where it says nothing, what is given under the name counts."""
+    name, module = entry["class_name"], entry.get("module")
+    if ">" in name:
+        return name.partition(">")[0] not in _LIBRARIES
+    if "registered_name" in entry or module is not None:
+        is_keras = isinstance(module, str) and module.partition(".")[0] in _LIBRARIES
+        return bool(entry.get("registered_name")) and not is_keras
+    return isinstance(given := custom_object(name), type) and not is_of_package(given)
+
+
+_LIBRARIES = ("Addons", "keras", "keras_core", "minicnn", "tensorflow", "tf_keras")
+
+
+def class_of(class_name: str) -> type[Layer]:
+    """The class that a name in minicnn's form means.
+
+    Raises
+    ------
+    ValueError
+        If nobody has told of it.
+    """
+    return layers.CLASSES[class_name] if class_name in layers.CLASSES else registry.lookup(class_name)
 
 
 def is_known(class_name: str) -> bool:
     """Whether a layer or model of that class can be made: the library's, registered, or in `custom_object_scope`."""
     try:
-        return issubclass(registry.lookup(class_name), Layer)
+        return issubclass(class_of(class_name), Layer)
     except ValueError:
         return False
 
 
 def is_own(class_name: str) -> bool:
     """Whether a user has registered a layer's class under a name, or given it in ``custom_objects``."""
-    return is_known(class_name) and not is_of_package(registry.lookup(class_name))
+    with suppress(ValueError):
+        return not is_of_package(class_of(class_name))
+    return False
 
 
 def config_of(entry: Config) -> Config:
@@ -63,8 +108,20 @@ def keras_object(module: str | None, class_name: str, config: Config) -> Config:
 
 def own_object(class_name: str, config: Config) -> Config:
     """An object of a user's class in Keras 3's form."""
-    registered = {"registered_name": REGISTERED.get(class_name, class_name)}
-    return keras_object(None, class_name, config) | registered
+    registered = class_name.removeprefix(">") if ">" in class_name else REGISTERED.get(class_name, class_name)
+    return keras_object(None, bare_name(class_name), config) | {"registered_name": registered}
+
+
+def bare_name(class_name: str) -> str:
+    """A class's own name, of that in minicnn's form."""
+    own = own_parts.REGISTERED.get(class_name)
+    return class_name.rpartition(">")[2] if own is None else own.__name__
+
+
+def part_object(module: str, entry: Config) -> Config:
+    """A loss, an initializer, … in Keras 3's form, from minicnn's."""
+    name = entry["class_name"]
+    return own_object(name, entry["config"]) if ">" in name else keras_object(module, name, entry["config"])
 
 
 def object_from_keras(value: object) -> str | Config:

@@ -1,0 +1,37 @@
+"""Where a layer was first called: inside of which others, whose names stand before its own in ``weight.path``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+_scope: ContextVar[str] = ContextVar("scope", default="")
+
+
+def note_scope(layer: Any) -> None:
+    """Keep where a layer is called for the first time, as Keras does.
+
+    Parameters
+    ----------
+    layer : Layer
+    """
+    if "_scope" not in vars(layer):
+        vars(layer)["_scope"] = _scope.get()
+
+
+@contextmanager
+def inside(layer: Any) -> Iterator[None]:
+    """Inside, what is called for the first time is a part of this layer or model.
+
+    Parameters
+    ----------
+    layer : Layer
+    """
+    note_scope(layer)
+    token = _scope.set(f"{vars(layer)['_scope']}{layer.name}/")
+    try:
+        yield
+    finally:
+        _scope.reset(token)

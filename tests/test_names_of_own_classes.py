@@ -1,0 +1,230 @@
+"""A class of one's own that is called as one of the library's, beside that one in a model: files, text and clones."""
+
+import json
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.errors import FileFormatError
+from minicnn.keras.saving import register_keras_serializable
+
+X = np.arange(8, dtype="float32").reshape(2, 4) / 8  # (2, 4)
+Y = np.ones((2, 1), "float32")  # (2, 1)
+FORMATS = (".keras", ".h5", ".safetensors")
+
+
+def scaling(factor):
+    """A class of its own at each call, as in modules of their own."""
+
+    class Dense(keras.layers.Layer):
+        def __init__(self, scale=2.0, **kwargs):
+            super().__init__(**kwargs)
+            self.scale = scale
+
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="w")
+
+        def call(self, inputs):
+            return inputs * self.w * self.scale * factor
+
+        def get_config(self):
+            return {**super().get_config(), "scale": self.scale}
+
+    return Dense
+
+
+Ten, Hundred, Plain = (scaling(factor) for factor in (10.0, 100.0, 1000.0))
+register_keras_serializable("Tens")(Ten)
+register_keras_serializable("Hundreds")(Hundred)
+
+
+class Dropout(keras.layers.Layer):
+    """Of the same arguments as the library's, which would take its place without a word."""
+
+    def __init__(self, rate, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = rate
+
+    def call(self, inputs):
+        return inputs * self.rate
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate}
+
+
+class Thrice(keras.layers.Layer):
+    """Registered below under a name of the library's, which is not its own."""
+
+    def call(self, inputs):
+        return inputs * 3.0
+
+
+class Relu(keras.layers.Dense):
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **(kwargs | {"activation": "relu"}))
+
+
+Relu.__name__ = "Dense"
+register_keras_serializable("Names", name="Dense")(Thrice)
+register_keras_serializable("Relus")(Relu)
+
+
+def stack(*layers):
+    return keras.Sequential([keras.Input((4,)), *layers])
+
+
+def library():
+    return keras.layers.Dense(3, kernel_initializer="ones")  # sums of the rows of X, three times
+
+
+MODELS = {  # a model, custom_objects, and by what the sums of the rows of X are multiplied
+    "beside": (lambda: stack(library(), Plain(3.0), Dropout(0.5), keras.layers.Dropout(0.5)), Plain, 1500.0),
+    "two registered": (lambda: stack(library(), Ten(3.0), Hundred(0.5)), None, 1500.0),
+    "the first of two": (lambda: stack(library(), Ten(3.0)), None, 30.0),
+    "all three": (lambda: stack(library(), Plain(3.0), Ten(2.0), Hundred(1.0)), Plain, 6e6),
+    "nested": (lambda: stack(stack(library(), Hundred(3.0), Ten(3.0)), Ten(1.0)), None, 90000.0),
+    "another name": (lambda: stack(library(), Thrice(), Thrice()), None, 9.0),
+    "wrapped": (
+        lambda: stack(
+            keras.layers.SpectralNormalization(Relu(3, kernel_initializer="ones")),
+            keras.layers.SpectralNormalization(library()),
+        ),
+        None,
+        3.0,
+    ),
+}
+
+
+def ways_back(model, given, folder):
+    for suffix in FORMATS:
+        model.save(folder / f"model{suffix}")
+        yield suffix, keras.models.load_model(folder / f"model{suffix}", custom_objects=given)
+    yield "text", keras.models.model_from_json(model.to_json(), custom_objects=given)
+    yield "clone", keras.models.clone_model(model)
+    with keras.saving.custom_object_scope(given or {}):
+        yield "config", type(model).from_config(model.get_config())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_class_comes_back_as_its_own(name, tmp_path):
+    make, own, factor = MODELS[name]
+    model = make()
+    expected = np.repeat(X.sum(axis=1, keepdims=True) * factor, 3, axis=1)  # (2, 3)
+    np.testing.assert_allclose(model.predict(X, verbose=0), expected, rtol=1e-5)
+    kinds = [type(layer) for layer in model.layers]
+    for way, back in ways_back(model, {"Dense": own, "Dropout": Dropout} if own else None, tmp_path):
+        assert [type(layer) for layer in back.layers] == kinds, way
+        back.set_weights(model.get_weights())
+        np.testing.assert_allclose(back.predict(X, verbose=0), expected, rtol=1e-5, err_msg=way)
+
+
+def test_a_clone_keeps_two_classes_that_nobody_has_told_of():
+    model = stack(library(), scaling(5.0)(1.0), scaling(7.0)(1.0))
+    clone = keras.models.clone_model(model)
+    assert [type(layer) for layer in clone.layers] == [type(layer) for layer in model.layers]
+    np.testing.assert_allclose(clone.predict(X, verbose=0)[:, 0], X.sum(axis=1) * 35.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".safetensors"])  # .h5 holds, as in Keras, the bare name
+def test_without_the_class_none_of_the_library_takes_its_place(suffix, tmp_path):
+    stack(Dropout(0.5)).save(tmp_path / f"model{suffix}")
+    with pytest.raises(FileFormatError, match=r"custom_objects=\{'Dropout': its class\}"):
+        keras.models.load_model(tmp_path / f"model{suffix}")
+
+
+def test_files_name_the_classes_as_keras_does(tmp_path):
+    """As Keras 3.15.1 wrote such a model."""
+    model = stack(keras.layers.Dense(3), Ten(3.0), Hundred(2.0), Plain(1.0), Thrice())
+    model.save(tmp_path / "model.keras")
+    entries = json.loads(zipfile.ZipFile(tmp_path / "model.keras").read("config.json"))["config"]["layers"][1:]
+    found = [(entry["class_name"], entry["registered_name"]) for entry in entries]
+    assert found == [
+        ("Dense", None),
+        ("Dense", "Tens>Dense"),
+        ("Dense", "Hundreds>Dense"),
+        ("Dense", "Dense"),
+        ("Thrice", "Names>Dense"),
+    ]
+    model.save(tmp_path / "model.h5")
+    with h5py.File(tmp_path / "model.h5") as file:
+        entries = json.loads(file.attrs["model_config"])["config"]["layers"][1:]
+    names = ["Dense", "Tens>Dense", "Hundreds>Dense", "Dense", "Names>Dense"]
+    assert [entry["class_name"] for entry in entries] == names
+
+
+# ----------------------------------------------------------------------------------- losses, metrics, optimizers, …
+
+
+class Huber(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return keras.ops.mean(y_pred * 0 + 5.0, axis=-1)
+
+
+class SGD(keras.optimizers.SGD):
+    pass
+
+
+class L2(keras.regularizers.Regularizer):
+    def __init__(self, l2=0.1):
+        self.l2 = l2
+
+    def __call__(self, weight):
+        return keras.ops.sum(weight * 0 + 3.0)
+
+    def get_config(self):
+        return {"l2": self.l2}
+
+
+class Ones(keras.initializers.Initializer):
+    def __call__(self, shape, dtype=None):
+        return np.full(shape, 4.0, dtype or "float32")
+
+    def get_config(self):
+        return {}
+
+
+OWN = {"Huber": Huber, "SGD": SGD, "L2": L2, "Ones": Ones}
+REGISTERED = {name: type(name, (cls,), {"__module__": __name__}) for name, cls in OWN.items()}
+for cls in REGISTERED.values():
+    register_keras_serializable("Parts")(cls)
+
+
+def compiled(loss, optimizer, regularizer):
+    model = stack(keras.layers.Dense(1, kernel_initializer="ones", kernel_regularizer=regularizer))
+    model.compile(optimizer, loss)
+    return model
+
+
+# In Keras 3.15.1: 0.640625 the library's Huber, 5.0 and 12.0 = 4 · 3.0 one's own; 0.4 = 0.1 · 4 of the library's L2.
+@pytest.mark.parametrize("given", [None, OWN], ids=["registered", "given"])
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("is_own", [False, True])
+def test_what_a_model_was_compiled_with_comes_back_as_its_own(is_own, suffix, given, tmp_path):
+    own = given or REGISTERED
+    librarys = {"Huber": keras.losses.Huber, "SGD": keras.optimizers.SGD, "L2": keras.regularizers.L2}
+    parts = own if is_own else librarys
+    model = compiled(parts["Huber"](), parts["SGD"](0.5), parts["L2"](0.1))
+    expected = 5.0 + 12.0 if is_own else 0.640625 + 0.4
+    model.save(tmp_path / f"model{suffix}")
+    back = keras.models.load_model(tmp_path / f"model{suffix}", custom_objects=given)
+    for each in (model, back):
+        assert each.evaluate(X, Y, verbose=0) == pytest.approx(expected, rel=1e-5)
+    if is_own or not (given and suffix == ".h5"):  # there the name alone stands for an optimizer, as in Keras
+        assert (type(back.optimizer) is own["SGD"]) is is_own
+
+
+def test_names_mean_the_librarys_classes_beside_registered_ones():
+    assert compiled("Huber", "SGD", "L2").evaluate(X, Y, verbose=0) == pytest.approx(0.640625 + 0.04, rel=1e-5)
+    assert not isinstance(keras.losses.get("Huber"), Huber)
+    assert isinstance(keras.losses.get("Parts>Huber"), REGISTERED["Huber"])
+
+
+@pytest.mark.parametrize("own", [OWN["Ones"], REGISTERED["Ones"]], ids=["plain", "registered"])
+def test_clones_draw_their_weights_anew_by_the_own_initializer(own):
+    model = stack(keras.layers.Dense(1, kernel_initializer=own()), keras.layers.Dense(1, kernel_initializer="ones"))
+    first, _, second, _ = keras.models.clone_model(model).get_weights()
+    assert (first == 4.0).all()
+    assert (second == 1.0).all()

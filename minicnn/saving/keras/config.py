@@ -15,7 +15,7 @@ from minicnn.nested import leaves
 from minicnn.registry import is_config
 from minicnn.saving.keras.calls import with_names, without_names, without_names_2
 from minicnn.saving.keras.layers import MIXED, layer_from_keras, layer_to_keras, policy_from_keras, policy_to_keras
-from minicnn.saving.keras.names import class_name_of, config_of, is_known, keras_object, own_object
+from minicnn.saving.keras.names import INSIDE, class_name_of, config_of, is_known, keras_object, own_object
 from minicnn.saving.keras.operations import taken_apart, without_operations
 from minicnn.saving.keras.structure import (
     MAX_DEPTH,
@@ -304,7 +304,7 @@ def _call_to_keras(node, dtype, before) -> dict:
 def without_modules(entry: Config) -> Config:
     """The form of .h5 files: layers and models without the module that their class is in, but with its package."""
     plain = {k: v for k, v in entry.items() if k not in ("module", "registered_name")}
-    plain["class_name"] = entry.get("registered_name") or entry["class_name"]
+    plain["class_name"] = entry.get("registered_name") or INSIDE.get(entry["class_name"], entry["class_name"])
     if _is_keras_model(entry):
         plain["config"] = entry["config"] | {"layers": [without_modules(layer) for layer in entry["config"]["layers"]]}
     return plain

@@ -131,6 +131,7 @@ LEFT = {
     "Cropping2D": "copies rows: NumPy's memory copy",
     "Dot": "rare; a product of small matrices",
     "Dropout": "copies where the rate is 0, and fills an array with ones where the mask has another shape",
+    "EinsumDense": "over other axes than the last ones, or along axes that input, kernel and output share; rare",
     "Elementary": "what files of other programs and Keras's operators need; rare",
     "Equalization": "pictures on their way in",
     "GetItem": "copies a part: NumPy's memory copy",

@@ -20,7 +20,17 @@ from minicnn.settings import floatx
 
 _OF_KERAS_ALONE = ("lora_alpha", "lora_rank", "quantization_config", "renorm", "renorm_clipping", "renorm_momentum")
 _OF_KERAS_ALONE += ("rms_scaling", "virtual_batch_size")
-_WITH_PENALTY = ("Conv", "Depthwise", "Embedding", "Separable")  # which write activity_regularizer=None
+_WITH_PENALTY = (
+    "Conv",
+    "Depthwise",
+    "Einsum",
+    "Embedding",
+    "Group",
+    "Multi",
+    "Separable",
+)  # which write activity_regularizer=None
+
+_LEFT_OUT_OF_FILES = ("sliding_window", "use_gate")  # with the defaults, which older Kerases do not know
 
 
 def of_layer(layer: Layer, core_class: Any, config: Config) -> Config:
@@ -50,6 +60,8 @@ def _in_keras(layer, core_class, config):
         left_out = () if core_class.__name__.startswith(_WITH_PENALTY) else Layer.rare_options
         arguments |= {n: None for n in core_class.rare_options if n not in config and n not in left_out}
     written = layer_to_keras(core_class.__name__, arguments, dtype)["config"]
+    written |= {n: config[n] for n in _LEFT_OUT_OF_FILES if n in arguments}
+    written |= {"quantization_config": None} if "quantization_config" in core_class.keras_only else {}
     if layer.declared_input_shape is not None and "input_shape" in config:
         written["batch_input_shape"] = (None, *layer.declared_input_shape)
     if not _takes(type(layer), "dtype"):

@@ -24,7 +24,6 @@ _GROUPS = {
     f"{_TABLES}: keras.utils.to_categorical or keras.ops.multi_hot give the same rows": ("CategoryEncoding",),
     _TABLES: ("HashedCrossing", "FeatureSpace"),
     _OTHERS: (*("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "OrbaxCheckpoint"),),
-    "products along any axes are not there: Dense works on the last, Dot on two inputs": ("EinsumDense",),
     "it is for images: for sound there are tf.signal and tf.audio alone, in Dataset.map": (
         *("MelSpectrogram", "STFTSpectrogram", "STFT", "STFTInitializer", "stft", "audio_dataset_from_directory"),
     ),
@@ -47,7 +46,7 @@ _GROUPS = {
     ),
     _SEQUENCES: (
         *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D", "Masking"),
-        *("ConvLSTM1D", "ConvLSTM3D", "SimpleRNNCell", "GroupQueryAttention", "ReversibleEmbedding"),
+        *("ConvLSTM1D", "ConvLSTM3D", "SimpleRNNCell", "ReversibleEmbedding"),
         *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization"),
         *("rnn", "Hashing", "sequence", "text"),
         *("pad_sequences", "Tokenizer", "timeseries_dataset_from_array", "text_dataset_from_directory"),

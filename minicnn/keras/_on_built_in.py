@@ -29,6 +29,7 @@ from minicnn.keras._stepwise import through_steps
 from minicnn.layers import contract
 from minicnn.layers.attention import MultiHeadAttention
 from minicnn.layers.base import Layer as LayerOfCore
+from minicnn.layers.grouped_attention import GroupQueryAttention
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import shape_behind
 from minicnn.layers.replacing import MAKERS
@@ -63,9 +64,13 @@ class OfLayers(WithInitialWeights):
 
 def _written_base(bases, namespace):
     """The bases of a class that writes a part of `MultiHeadAttention`, with that as users write layers; else None."""
-    if not any(vars(base).get("core_class") is MultiHeadAttention for base in bases):
+    kinds = {vars(base).get("core_class") for base in bases}
+    if not kinds & {MultiHeadAttention, GroupQueryAttention}:
         return None
     attention = import_module("minicnn.keras.layers._attention")
+    if MultiHeadAttention not in kinds:
+        attention.refuse_parts(namespace)
+        return None
     if not set(attention.METHODS) & namespace.keys():
         return None
     is_core = [vars(base).get("core_class") is MultiHeadAttention for base in bases]

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from minicnn.keras._formulas import OF_RECORDED
+from minicnn.layers.attention_masks import KeptPlaces, MaskedScores
 from minicnn.layers.attention_parts import LOW, AttentionWeights, Projection, WeightedSum
 from minicnn.layers.attention_places import Places
 from minicnn.layers.dot_attention import Causal, Scores
+from minicnn.layers.einsum_dense import EinsumDense
+from minicnn.layers.einsum_letters import as_matrices, letters_of, ordered
 
 
 def _projected(step: Any, xs: Sequence[Any], at: Any) -> Any:
@@ -69,9 +72,38 @@ def _causal(step: Any, xs: Sequence[Any], at: Any) -> Any:
     return xs[0] - step.below(xs[0].shape).astype(xs[0].dtype)
 
 
+def _masked(step: Any, xs: Sequence[Any], at: Any) -> Any:
+    return xs[0] - step.below(xs[0].shape, _mask(step, xs)).astype(xs[0].dtype)
+
+
+def _kept(step: Any, xs: Sequence[Any], at: Any) -> Any:
+    kept = np.broadcast_to(step.kept(xs[0].shape, _mask(step, xs)), xs[0].shape)
+    return np.where(kept, xs[0], np.zeros((), xs[0].dtype))
+
+
+def _mask(step: Any, xs: Sequence[Any]) -> Any:
+    """The numbers of a mask, through which no gradients go."""
+    return np.asarray(step.mask if len(xs) == 1 else getattr(xs[1], "value", xs[1]))
+
+
+def _einsum(step: Any, xs: Sequence[Any], at: Any) -> Any:
+    letters, kernel, x = letters_of(step.equation, xs[0].ndim), at.weight("kernel"), xs[0]
+    sizes = letters.sizes(x.shape, step.kernel.shape)
+    x = np.sum(x, axis=tuple(map(letters.x.index, letters.alone))) if letters.alone else x
+    kept = tuple(name for name in letters.x if name not in letters.alone)
+    rows = as_matrices(x, kept, letters.shared, letters.rows, letters.summed)
+    y = rows @ as_matrices(kernel, letters.kernel, letters.shared, letters.summed, letters.units)
+    order = letters.shared + letters.rows + letters.units
+    y = ordered(np.reshape(y, [sizes[name] for name in order]), order, letters.y)
+    return y + at.weight("bias") if step.use_bias else y
+
+
 FORMULAS: dict[type, Any] = {
     AttentionWeights: _weights,
     Causal: _causal,
+    EinsumDense: _einsum,
+    KeptPlaces: _kept,
+    MaskedScores: _masked,
     Projection: _projected,
     Scores: _scores,
     WeightedSum: _weighted,

@@ -22,6 +22,7 @@ from minicnn.layers.composed import Composed, Form
 from minicnn.layers.dropout import Dropout
 from minicnn.layers.merging import Multiply
 from minicnn.layers.names import unique_name
+from minicnn.layers.reshape import Reshape
 from minicnn.regularizers import Regularizer
 from minicnn.step import Shape
 
@@ -30,56 +31,16 @@ __all__ = ["MultiHeadAttention"]
 MASKS = ("value_mask", "key_mask", "attention_mask")
 """Inputs of a call that say which places are left out."""
 
-OPTIONS = ("attention_mask", "return_attention_scores", "use_causal_mask")
-"""Of a call: a mask that is the same for all samples among them."""
+OPTIONS = ("return_attention_scores", "use_causal_mask")
+"""Of a call; besides, masks that are the same for all samples."""
 
 
-class MultiHeadAttention(Composed):
-    """Each place of the queries gets a mean of the values, weighted by how well their keys fit its query; in each head.
-
-    softmax(Q·Kᵀ / √key_dim)·V, where Q, K and V are dense layers of the inputs for each head, and another one puts the
-    heads together. (Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin: "Attention is all you need",
-    2017; for images: Dosovitskiy et al.: "An image is worth 16x16 words", 2020.)
-
-    Parameters
-    ----------
-    num_heads, key_dim : int
-        How many heads there are, and the size of a query and a key in each.
-    value_dim : int, optional
-        Size of a value; default: `key_dim`.
-    dropout : float, default 0
-        In [0, 1): how many of the weights are left out in training.
-    use_bias : bool, default True
-    output_shape : int or tuple of int, optional
-        What takes the place of the last axis of the query; default: as many numbers as there.
-    attention_axes : int or sequence of int, optional
-        Along which places attend to each other, counted with the batch axis; default: all between it and the last.
-    sliding_window : int, optional
-        Places attend to those less than so many steps away.
-    flash_attention : bool, optional
-        Accepted for Keras's sake: it changes no number.
-    kernel_initializer, bias_initializer : str or Initializer
-        Of all four dense layers; defaults "glorot_uniform" and "zeros".
-    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint : optional
-        Of each of them.
-    use_gate : bool, default False
-        Whether what the heads give is multiplied by the sigmoid of a further dense layer of the query.
-    seed : int, optional
-        Of the dropout.
-
-    Notes
-    -----
-    Called as ``layer(query, value, key=None, attention_mask=None, return_attention_scores=False,
-    use_causal_mask=False)``: query (N, T, D), value and key (N, S, D); with one tensor three times it is
-    self-attention. `attention_mask`, (T, S), (N, T, S), (N, H, T, S) or (1, H, T, S), any axis also 1 for all, is 0
-    where a place of the query does not attend to one of the keys; an array beside tensors is the same for all samples,
-    and one of each sample is a tensor then. The output is (N, T, D), and with `return_attention_scores` the weights
-    (N, H, T, S), before dropout, are a second one. Inputs may have further axes, as images. A graph calls a layer in
-    one such form wherever it is; arrays may be given to it in any.
-    """
+class OfHeads(Composed):
+    """Base of attention with several heads; parameters as of `MultiHeadAttention`."""
 
     rare_options: tuple[str, ...] = ("activity_regularizer", "kernel_constraint", "bias_constraint")
     usual_roles: Mapping[int, tuple[str, ...]] = {2: ("query", "value"), 3: ("query", "value", "key")}
+    masks: tuple[str, ...] = MASKS
 
     def __init__(
         self,
@@ -125,75 +86,56 @@ class MultiHeadAttention(Composed):
 
     # -------------------------------------------------------------------------------------------------------- calls
 
-    def __call__(
-        self,
-        query: Any,
-        value: Any = None,
-        key: Any = None,
-        attention_mask: Any = None,
-        return_attention_scores: bool = False,
-        training: bool | None = None,
-        use_causal_mask: bool = False,
-        **masks: Any,
+    def called(
+        self, inputs: dict[str, Any], masks: Mapping[str, Any], options: dict[str, Any], training: bool | None
     ) -> Any:
-        """Call on tensors or arrays; see the class. A list holds all inputs, in the order of the arguments.
+        """`__call__`, of arguments by their names.
 
         Parameters
         ----------
-        query, value, key : Tensor or array
-            `key` is `value` where it is not given.
-        attention_mask : Tensor or array, optional
-        return_attention_scores : bool, default False
-        training : bool, optional
-            As for every layer.
-        use_causal_mask : bool, default False
-            Whether a place attends to none that comes after it.
-        **masks : Tensor or array, optional
-            `value_mask` and `key_mask`, (N, S), 0 where a place is attended to by none. `query_mask`, (N, T), changes
-            nothing, as in Keras 3.15.
-
-        Returns
-        -------
-        Tensor or array, or (output, weights)
+        inputs : dict
+            "query", "value" and "key".
+        masks : dict
+            Tensors or arrays; None where there is none.
+        options : dict
+        training : bool or None
         """
+        query = inputs["query"]
         if isinstance(query, list | tuple):
-            return self.call_in_form(list(query), None, value if training is None else training)
-        if value is None:
+            return self.call_in_form(list(query), None, inputs["value"] if training is None else training)
+        if inputs["value"] is None:
             raise TypeError(
-                f"layer '{self.name}' (MultiHeadAttention) is called on a query and a value, which are the same tensor "
-                f"in self-attention: layer(x, x). Received: value={value!r}"
+                f"layer '{self.name}' ({type(self).__name__}) is called on a query and a value, which are the same "
+                "tensor in self-attention: layer(x, x). Received: value=None"
             )
-        options = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
-        if unknown := set(masks) - {"query_mask", *MASKS}:
-            raise TypeError(
-                f"layer '{self.name}' is called with masks query_mask, {', '.join(MASKS)}. Received: {unknown}"
-            )
-        of_places = {role: masks.get(role) for role in MASKS[:2]}
-        given = {"query": query, "value": value, "key": key, **of_places, "attention_mask": attention_mask}
-        given = {role: x for role, x in given.items() if x is not None}
-        if attention_mask is not None and not isinstance(attention_mask, Tensor):
-            mask = self._numbers(attention_mask)
-            if any(isinstance(x, Tensor) for x in (query, value, key)):
-                del given["attention_mask"]
-                options["attention_mask"] = mask.astype(int).tolist()
-            else:
-                given["attention_mask"] = self._for_samples(mask, np.shape(query))
+        given = {role: x for role, x in inputs.items() if x is not None}
+        is_graph = any(isinstance(x, Tensor) for x in given.values())
+        for role in self.masks:
+            mask = masks.get(role)
+            if isinstance(mask, Tensor):
+                given[role] = mask
+            elif mask is not None and is_graph:
+                options[role] = self._numbers(role, mask).astype(int).tolist()
+            elif mask is not None:
+                given[role] = self._for_samples(role, self._numbers(role, mask), np.shape(query))
         return self.call_in_form(list(given.values()), self.form_of(tuple(given), options), training)
 
-    def _numbers(self, mask):
-        """An `attention_mask` that is no tensor, as True and False."""
+    def _numbers(self, role, mask):
+        """A mask that is no tensor, as True and False."""
         try:
-            return np.asarray(mask).astype(float) != 0
+            numbers = np.asarray(mask).astype(float) != 0
         except (TypeError, ValueError):
             raise DataError(
-                f"attention_mask of layer '{self.name}' (MultiHeadAttention) is a tensor or an array of numbers, 0 "
+                f"{role} of layer '{self.name}' ({type(self).__name__}) is a tensor or an array of numbers, 0 "
                 f"where a place is left out. Received: {mask!r}"
             ) from None
+        return numbers[None] if role != "attention_mask" and numbers.ndim == 1 else numbers
 
-    def _for_samples(self, mask, query):
+    def _for_samples(self, role, mask, query):
         """The same with an axis of the samples, as that of the query."""
-        count = len(query) - 2 if self.attention_axes is None else len(self.attention_axes)
-        mask = mask[None] if mask.ndim <= 2 * count else mask
+        if role == "attention_mask":
+            count = len(query) - 2 if self.attention_axes is None else len(self.attention_axes)
+            mask = mask[None] if mask.ndim <= 2 * count else mask
         return np.broadcast_to(mask, (query[0], *mask.shape[1:])) if mask.shape[:1] == (1,) else mask
 
     def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> Shape:
@@ -204,13 +146,13 @@ class MultiHeadAttention(Composed):
         return self.build_for(tuple(tuple(shape)[1:] for shape in given if shape is not None))[0]
 
     def form_of(self, roles: tuple[str, ...], options: Mapping[str, Any]) -> Form:
-        known = ("query", "value", "key", *MASKS)
-        if set(options) - set(OPTIONS) or roles[:2] != known[:2] or not set(roles) <= set(known):
+        known, others = ("query", "value", "key", *self.masks), (*self.masks, *OPTIONS)
+        if set(options) - set(others) or roles[:2] != known[:2] or not set(roles) <= set(known):
             raise ValueError(
-                f"a call of layer '{self.name}' (MultiHeadAttention) has the inputs {', '.join(known)} "
+                f"a call of layer '{self.name}' ({type(self).__name__}) has the inputs {', '.join(known)} "
                 f"and the options {', '.join(OPTIONS)}. Received: {roles}, {sorted(options)}"
             )
-        return Form(roles, tuple((name, _fixed(options[name])) for name in OPTIONS if options.get(name)))
+        return Form(roles, tuple((name, _fixed(options[name])) for name in others if options.get(name)))
 
     # -------------------------------------------------------------------------------------------------------- graph
 
@@ -244,23 +186,46 @@ class MultiHeadAttention(Composed):
             )
         output, places = (*query[:-1], *(self.units or query[-1:])), self.places(len(query) + 1)
         weights = places.shape_of_weights(*((*shape[:-1], self.num_heads, self.key_dim) for shape in (query, key)))
-        fixed = self.form.option("attention_mask")
-        if fixed is not None:
-            places.check_mask(np.shape(fixed), weights, fixed=True)
-        for role in MASKS[:2]:
-            of_keys = tuple(key[axis - 1] for axis in places.axes)
-            if role in shapes and (len(of_keys) > 1 or not fits_places(shapes[role], of_keys)):
+        self._check_masks(shapes, places, weights)
+        return [output, weights] if self.form.option("return_attention_scores") else [output]
+
+    def _check_masks(self, shapes, places, weights):
+        """That masks fit the places, as tensors of samples or as arrays for all of them."""
+        key = shapes.get("key", shapes["value"])
+        fixed = {role: np.shape(mask) for role in self.masks if (mask := self.form.option(role)) is not None}
+        for role in (role for role in self.masks if role != "attention_mask"):
+            kind, like = ("queries", shapes["query"]) if role == "query_mask" else ("keys", key)
+            own = tuple(like[axis - 1] for axis in places.axes)
+            mask = fixed[role][1:] if role in fixed else shapes.get(role)
+            if mask is not None and (len(own) > 1 or not fits_places(mask, own)):
                 raise ShapeError(
-                    f"{role} says of each place of the keys, along one axis, whether it is attended to, "
-                    f"{(None, *of_keys)}. Received: {(None, *shapes[role])}"
+                    f"{role} says of each place of the {kind}, along one axis, whether it counts, "
+                    f"{(None, *own)}. Received: {(None, *mask)}"
                 )
+            if role in fixed and fixed[role][0] != 1:
+                raise ShapeError(
+                    f"{role} is a tensor where it differs from sample to sample, as an Input gives it, and an array "
+                    f"beside tensors is the same for all: {(1, *own)}. Received: {fixed[role]}"
+                )
+        if "attention_mask" in fixed:
+            places.check_mask(fixed["attention_mask"], weights, fixed=True)
         if "attention_mask" in shapes:
             places.check_mask((None, *shapes["attention_mask"]), weights)
-        return [output, weights] if self.form.option("return_attention_scores") else [output]
+
+    def _mask_of_all(self):
+        """What masks that are arrays beside tensors let through together, nested lists (…, T, S); None without any."""
+        together = None
+        for role in self.masks:
+            mask = self.form.option(role)
+            if mask is not None:
+                own = np.asarray(mask) != 0
+                own = {"attention_mask": own, "query_mask": own[..., None]}.get(role, own[..., None, :])
+                together = own if together is None else together & own
+        return None if together is None else together.astype(int).tolist()
 
     def connect(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
         query, value = tensors["query"], tensors["value"]
-        key, masks = tensors.get("key", value), [tensors[role] for role in MASKS if role in tensors]
+        key, masks = tensors.get("key", value), [self._mask(r, tensors[r]) for r in self.masks if r in tensors]
         for part in () if self.parts else ("Softmax", "Dropout"):
             unique_name(part)  # which Keras makes too, so that names of later layers are counted on
         queries = self._projected("query", query, self.key_dim)
@@ -278,6 +243,10 @@ class MultiHeadAttention(Composed):
         heads = heads if gate is None else Multiply(name="gated", dtype=self.dtype_policy)([heads, gate])
         output = self.part("attention_output", self.projection(2, self.units or query.shape[-1:]))(heads)
         return [output, weights] if self.form.option("return_attention_scores") else [output]
+
+    def _mask(self, role, mask):
+        """A mask of samples as `AttentionWeights` takes it."""
+        return Reshape((-1, 1), name=role, dtype=self.dtype_policy)(mask) if role == "query_mask" else mask
 
     def _projected(self, role, x, size):
         """The queries, keys or values of all heads."""
@@ -300,7 +269,7 @@ class MultiHeadAttention(Composed):
         return lambda **kwargs: Projection(bound, units, self.use_bias, *first, *penalties, **rare, **kwargs)
 
     def _weights_part(self, places):
-        is_causal, mask = (self.form.option(name) for name in ("use_causal_mask", "attention_mask"))
+        is_causal, mask = self.form.option("use_causal_mask"), self._mask_of_all()
         if (is_causal or self.sliding_window) and len(places.axes) > 1:
             raise ShapeError(
                 "use_causal_mask and sliding_window go by the order of places along one axis. Received: attention "
@@ -317,6 +286,90 @@ class MultiHeadAttention(Composed):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return super().get_config() | {"output_shape": self.units, "flash_attention": None}
+
+
+class MultiHeadAttention(OfHeads):
+    """Each place of the queries gets a mean of the values, weighted by how well their keys fit its query; in each head.
+
+    softmax(Q·Kᵀ / √key_dim)·V, where Q, K and V are dense layers of the inputs for each head, and another one puts the
+    heads together. (Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin: "Attention is all you need",
+    2017; for images: Dosovitskiy et al.: "An image is worth 16x16 words", 2020.)
+
+    Parameters
+    ----------
+    num_heads, key_dim : int
+        How many heads there are, and the size of a query and a key in each.
+    value_dim : int, optional
+        Size of a value; default: `key_dim`.
+    dropout : float, default 0
+        In [0, 1): how many of the weights are left out in training.
+    use_bias : bool, default True
+    output_shape : int or tuple of int, optional
+        What takes the place of the last axis of the query; default: as many numbers as there.
+    attention_axes : int or sequence of int, optional
+        Along which places attend to each other, counted with the batch axis; default: all between it and the last.
+    sliding_window : int, optional
+        Places attend to those less than so many steps away.
+    flash_attention : bool, optional
+        Accepted for Keras's sake: it changes no number.
+    kernel_initializer, bias_initializer : str or Initializer
+        Of all four dense layers; defaults "glorot_uniform" and "zeros".
+    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint : optional
+        Of each of them.
+    use_gate : bool, default False
+        Whether what the heads give is multiplied by the sigmoid of a further dense layer of the query.
+    seed : int, optional
+        Of the dropout.
+
+    Notes
+    -----
+    Called as ``layer(query, value, key=None, attention_mask=None, return_attention_scores=False,
+    use_causal_mask=False)``: query (N, T, D), value and key (N, S, D); with one tensor three times it is
+    self-attention. `attention_mask`, (T, S), (N, T, S), (N, H, T, S) or (1, H, T, S), any axis also 1 for all, is 0
+    where a place of the query does not attend to one of the keys; an array beside tensors is the same for all samples,
+    and one of each sample is a tensor then. The output is (N, T, D), and with `return_attention_scores` the weights
+    (N, H, T, S), before dropout, are a second one. Inputs may have further axes, as images. A graph calls a layer in
+    one such form wherever it is; arrays may be given to it in any.
+    """
+
+    def __call__(
+        self,
+        query: Any,
+        value: Any = None,
+        key: Any = None,
+        attention_mask: Any = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        use_causal_mask: bool = False,
+        **masks: Any,
+    ) -> Any:
+        """Call on tensors or arrays; see the class. A list holds all inputs, in the order of the arguments.
+
+        Parameters
+        ----------
+        query, value, key : Tensor or array
+            `key` is `value` where it is not given.
+        attention_mask : Tensor or array, optional
+        return_attention_scores : bool, default False
+        training : bool, optional
+            As for every layer.
+        use_causal_mask : bool, default False
+            Whether a place attends to none that comes after it.
+        **masks : Tensor or array, optional
+            `value_mask` and `key_mask`, (N, S), 0 where a place is attended to by none. `query_mask`, (N, T), changes
+            nothing, as in Keras 3.15.
+
+        Returns
+        -------
+        Tensor or array, or (output, weights)
+        """
+        masks |= {"attention_mask": attention_mask}
+        if unknown := set(masks) - {"query_mask", *MASKS}:
+            raise TypeError(
+                f"layer '{self.name}' is called with masks query_mask, {', '.join(MASKS)}. Received: {unknown}"
+            )
+        options = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
+        return self.called({"query": query, "value": value, "key": key}, masks, options, training)
 
     @classmethod
     def examples(cls) -> Examples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -19,22 +19,39 @@ FAR_BELOW = 1e9
 
 
 class OfPlaces(Layer):
-    """Base: inputs are x (N, …, T, D) and a mask (N, P), 0 where a place is left out; gradients are of x alone."""
+    """Base: inputs are x (N, …, T, D) and a mask (N, P), 0 where a place is left out; gradients are of x alone.
+
+    Parameters
+    ----------
+    mask : nested lists of bool, optional
+        (1, P), the same for all samples, in the place of the second input.
+    """
 
     uses_input = False
-    input_count: int | None = 2
+    input_count: int | None = None
+
+    def __init__(self, mask: Any = None, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
+        self.mask: Any = mask
+
+    def mask_of(self, xs: Arrays) -> np.ndarray:
+        """The mask for these inputs, (N, P) or (1, P)."""
+        return np.asarray(self.mask, like=xs[0]) if len(xs) == 1 else xs[1]
 
     def build(self, input_shapes: Shapes) -> Shape:
         return input_shapes[0]
 
     def _clear(self, ws):
-        if ws.dxs[1] is not None:
-            ws.dxs[1].fill(0)
+        for dmask in ws.dxs[1:]:
+            if dmask is not None:
+                dmask.fill(0)
 
     def _mask_to_onnx(self, xs, graph, places):
         """The mask as True and False, with axes for those of x; `places` counts that of the places from the end."""
         rank = len(xs[0].shape) + 1
         axes = [axis for axis in range(1, rank) if axis != rank - places]
+        if self.mask is not None:
+            return graph.constant(np.expand_dims(np.asarray(self.mask) != 0, axes))
         mask = graph.add("Cast", [graph.channels_last(xs[1])], False, to=9)  # BOOL
         return graph.add("Unsqueeze", [mask, graph.constant(np.array(axes))], False)
 
@@ -46,19 +63,24 @@ class MaskedScores(OfPlaces):
     ----------
     is_causal : bool
         Whether also a place of the keys behind that of the query is left out.
+    mask : nested lists of bool, optional
     """
 
-    def __init__(self, is_causal: bool, **kwargs: Unpack[LayerOptions]) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, is_causal: bool, mask: Any = None, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(mask, **kwargs)
         self.is_causal: bool = is_causal
 
-    def forward(self, xs: Arrays, ws: Workspace) -> None:
-        scores, mask = xs
-        out = mask.reshape(len(mask), *[1] * (scores.ndim - 2), -1) == 0  # (N, …, 1, S)
+    def below(self, shape: Shape, mask: np.ndarray) -> np.ndarray:
+        """What is subtracted from scores (N, …, T, S)."""
+        out = mask.reshape(len(mask), *[1] * (len(shape) - 2), -1) == 0  # (N, …, 1, S)
         if self.is_causal:
-            steps = np.arange(scores.shape[-2], like=scores)[:, None] - np.arange(scores.shape[-1], like=scores)
+            steps = np.arange(shape[-2], like=mask)[:, None] - np.arange(shape[-1], like=mask)
             out = out | (steps < 0)
-        np.subtract(scores, out.astype(scores.dtype) * FAR_BELOW, out=ws.y)
+        return out * FAR_BELOW
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        below = self.below(xs[0].shape, self.mask_of(xs))
+        np.subtract(xs[0], below.astype(ws.y.dtype), out=ws.y)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         if ws.dxs[0] is not None:
@@ -79,16 +101,19 @@ class KeptPlaces(OfPlaces):
 
     uses_input = True
 
-    def _kept(self, ws):
-        y, mask = ws.xs
-        return mask.reshape(len(mask), *[1] * (y.ndim - 3), -1, 1) != 0  # (N, …, T, 1)
+    def kept(self, shape: Shape, mask: np.ndarray) -> np.ndarray:
+        """True where something is left of y of this shape."""
+        return mask.reshape(len(mask), *[1] * (len(shape) - 3), -1, 1) != 0  # (N, …, T, 1)
+
+    def _kept(self, xs):
+        return self.kept(xs[0].shape, self.mask_of(xs))
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        ws.y[...] = np.where(self._kept(ws), xs[0], 0)
+        ws.y[...] = np.where(self._kept(xs), xs[0], 0)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         if ws.dxs[0] is not None:
-            ws.dxs[0][...] = np.where(self._kept(ws), dy, 0)
+            ws.dxs[0][...] = np.where(self._kept(ws.xs), dy, 0)
         self._clear(ws)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:

@@ -255,9 +255,27 @@ class Attention(Composed):
                 f"key]. Received: a {type(inputs).__name__}"
             )
         options = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
-        masks = self._masks(mask)
+        masks, is_graph = self._masks(mask), any(isinstance(x, Tensor) for x in inputs)
+        fixed = {role: m for role, m in masks.items() if is_graph and not isinstance(m, Tensor)}
+        masks = {role: m for role, m in masks.items() if role not in fixed}
+        options |= {role: self._same_for_all(role, m) for role, m in fixed.items()}
         form = self.form_of((*self.usual_roles.get(len(inputs), ()), *masks), options)
         return self.call_in_form([*inputs, *masks.values()], form, training)
+
+    def _same_for_all(self, role, mask):
+        """A mask beside tensors that is no tensor itself, nested lists (1, places)."""
+        try:
+            numbers = np.asarray(mask).astype(float) != 0
+        except (TypeError, ValueError):
+            numbers = np.ones(0)
+        numbers = numbers[None] if numbers.ndim == 1 else numbers
+        if numbers.ndim != 2 or len(numbers) != 1 or not numbers.size:
+            raise ShapeError(
+                f"{role} of layer '{self.name}' ({type(self).__name__}) is a tensor where it differs from sample to "
+                "sample, as an Input gives it, and an array beside tensors is the same for all: (1, places). "
+                f"Received: {f'shape {np.shape(mask)}' if np.size(numbers) else repr(mask)}"
+            )
+        return numbers.astype(int).tolist()
 
     def _masks(self, mask):
         """Role → mask, of those that there are."""
@@ -277,12 +295,14 @@ class Attention(Composed):
 
     def form_of(self, roles: tuple[str, ...], options: Mapping[str, Any]) -> Form:
         known = tuple(role for role in roles if role not in MASKS) in self.usual_roles.values()
-        if set(options) - set(OPTIONS) or not known:
+        others = (*MASKS, *OPTIONS)
+        if set(options) - set(others) or not known:
             raise ValueError(
                 f"a call of layer '{self.name}' ({type(self).__name__}) has the inputs query, value and key, masks "
                 f"of queries and values, and the options {', '.join(OPTIONS)}. Received: {roles}, {sorted(options)}"
             )
-        return Form(roles, tuple((name, True) for name in OPTIONS if options.get(name)))
+        given = [(name, options[name]) for name in others if options.get(name)]
+        return Form(roles, tuple((n, tuple(map(tuple, v)) if n in MASKS else True) for n, v in given))
 
     def shapes_behind(self, shapes: Mapping[str, Shape]) -> list[Shape]:
         query, value = shapes["query"], shapes["value"]
@@ -294,10 +314,12 @@ class Attention(Composed):
                 f"none is given. Received: {[(None, *shape) for shape in shapes.values()]}"
             )
         for role, shape in (("query_mask", query), ("value_mask", value)):
-            if role in shapes and not fits_places(shapes[role], shape[-2:-1]):
+            fixed = self.form.option(role)
+            mask = shapes.get(role) if fixed is None else np.shape(fixed)[1:]
+            if mask is not None and not fits_places(mask, shape[-2:-1]):
                 raise ShapeError(
                     f"mask is [query_mask, value_mask], and {role} has the places of its input, "
-                    f"{(None, *shape[-2:-1])}. Received: {(None, *shapes[role])}"
+                    f"{(None, *shape[-2:-1])}. Received: {(None, *mask)}"
                 )
         output, weights = (*query[:-1], value[-1]), (*query[:-1], key[-2])
         return [output, weights] if self.form.option("return_attention_scores") else [output]
@@ -305,17 +327,22 @@ class Attention(Composed):
     def connect(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
         query, value, options = tensors["query"], tensors["value"], {"dtype": self.dtype_policy}
         scores = self.part("", self._make_scores)([query, tensors.get("key", value)])
-        is_causal, kept = bool(self.form.option("use_causal_mask")), tensors.get("value_mask")
-        if kept is not None:
-            scores = MaskedScores(is_causal, name="masked", **options)([scores, kept])
+        is_causal = bool(self.form.option("use_causal_mask"))
+        if (masked := self._masked("value_mask", tensors)) is not None:
+            scores = MaskedScores(is_causal, masked[0], name="masked", **options)([scores, *masked[1]])
         elif is_causal:
             scores = Causal(name="causal", **options)(scores)
         weights = Softmax(name="weights", **options)(scores)
         weights = self.part("dropout", self._make_dropout)(weights) if self.dropout else weights
         output = MatrixProduct(name="mean", **options)([weights, value])
-        if "query_mask" in tensors:
-            output = KeptPlaces(name="kept", **options)([output, tensors["query_mask"]])
+        if (masked := self._masked("query_mask", tensors)) is not None:
+            output = KeptPlaces(masked[0], name="kept", **options)([output, *masked[1]])
         return [output, weights] if self.form.option("return_attention_scores") else [output]
+
+    def _masked(self, role, tensors):
+        """(a mask that is the same for all samples or None, [one of each sample]); None without a mask."""
+        fixed, own = self.form.option(role), [tensors[role]] if role in tensors else []
+        return (fixed, own) if own or fixed is not None else None
 
     def _make_scores(self, **kwargs) -> Layer:
         return Scores(self.mode or self.score_mode, self.use_scale, name="scores", **kwargs)

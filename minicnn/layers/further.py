@@ -12,11 +12,13 @@ from minicnn.layers import (
     depthwise,
     dot_attention,
     dropout,
+    einsum_dense,
     elementary,
     embedding,
     feature_normalization,
     further_activations,
     global_pooling,
+    grouped_attention,
     lambda_layer,
     layer_scale,
     merge,
@@ -57,11 +59,13 @@ from minicnn.layers.cropping import *  # noqa: F403
 from minicnn.layers.depthwise import *  # noqa: F403
 from minicnn.layers.dot_attention import *  # noqa: F403
 from minicnn.layers.dropout import *  # noqa: F403
+from minicnn.layers.einsum_dense import *  # noqa: F403
 from minicnn.layers.elementary import *  # noqa: F403
 from minicnn.layers.embedding import *  # noqa: F403
 from minicnn.layers.feature_normalization import *  # noqa: F403
 from minicnn.layers.further_activations import *  # noqa: F403
 from minicnn.layers.global_pooling import *  # noqa: F403
+from minicnn.layers.grouped_attention import *  # noqa: F403
 from minicnn.layers.lambda_layer import *  # noqa: F403
 from minicnn.layers.layer_scale import *  # noqa: F403
 from minicnn.layers.merge import *  # noqa: F403
@@ -103,11 +107,13 @@ __all__ += cropping.__all__
 __all__ += depthwise.__all__
 __all__ += dot_attention.__all__
 __all__ += dropout.__all__
+__all__ += einsum_dense.__all__
 __all__ += elementary.__all__
 __all__ += embedding.__all__
 __all__ += feature_normalization.__all__
 __all__ += further_activations.__all__
 __all__ += global_pooling.__all__
+__all__ += grouped_attention.__all__
 __all__ += lambda_layer.__all__
 __all__ += layer_scale.__all__
 __all__ += merge.__all__

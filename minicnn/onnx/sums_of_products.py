@@ -1,4 +1,4 @@
-"""Einsum of two tensors: products of matrices, whose axes have letters."""
+"""Einsum of two tensors: products of matrices, whose axes have letters; of a tensor and a kernel: a dense layer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from minicnn import layers
+from minicnn.layers.einsum_letters import check_equation, letters_of, shapes_of
 from minicnn.onnx.arguments import operator
 from minicnn.onnx.values import Value, same_order
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 @operator("Einsum")
 def _einsum(node, graph):
     """(shared…, rows, summed) · (shared…, summed, columns), where any number of axes may be rows, and so on."""
+    if any(graph.is_constant(node, index) for index in range(len(node.inputs))):
+        _dense(node, graph)
+        return
     *terms, result = _terms(node)
     values, sizes = [graph.value(node, index) for index in range(2)], {}
     for value, term in zip(values, terms, strict=True):
@@ -40,6 +44,31 @@ def _einsum(node, graph):
     positions = same_order(y.shape[1:]).reshape([sizes[letter] for letter in found])
     positions = positions.transpose([found.index(letter) for letter in result])
     graph.give(node, Value(y, positions, all(value.is_nonnegative for value in values)))
+
+
+def _dense(node, graph):
+    """A tensor and an array of the file, in either order."""
+    equation = node.get("equation", "", str).replace(" ", "")
+    terms, result = equation.partition("->")[0].split(","), equation.partition("->")[2]
+    of_kernel = 0 if graph.is_constant(node, 0) else 1
+    if len(terms) != 2 or len(node.inputs) != 2 or not result:
+        raise _refused(node, "it has two inputs and says what comes out")
+    kernel, value = graph.weight(node, of_kernel, rank=len(terms[of_kernel])), graph.value(node, 1 - of_kernel)
+    equation = f"{terms[1 - of_kernel]},{terms[of_kernel]}->{result}"
+    try:
+        letters = letters_of(check_equation(equation), len(value.shape) + 1)
+        sizes = letters.sizes((1, *value.shape), kernel.shape)
+        own = [sizes[n] for n in letters.y[1:] if n.isalpha()]
+        found, output = shapes_of(equation, letters, value.shape, own)
+    except ValueError as error:
+        raise _refused(node, f"samples stay apart, and each letter is an axis: {error}") from None
+    if found != kernel.shape or any(sizes[n] != size for n, size in zip(letters.x[1:], value.shape, strict=True)):
+        raise _refused(node, f"letters are axes, and equal ones have equal sizes, {[value.shape, kernel.shape]}")
+    graph.check_size(node, output)
+    x, own_name = graph.arranged(node, value, same_order), [node.inputs[of_kernel]]
+    options = {"equation": equation, "output_shape": own}
+    y = graph.call_with_weights(node, layers.EinsumDense, x, [kernel], own_name, **options)
+    graph.give(node, Value(y, same_order(y.shape[1:])))
 
 
 def _terms(node: FileNode) -> list[list[str]]:

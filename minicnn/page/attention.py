@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.layers.attention_masks import KeptPlaces, MaskedScores
 from minicnn.layers.attention_parts import LOW, AttentionWeights, Projection, WeightedSum
 from minicnn.layers.attention_places import Places
 from minicnn.layers.dot_attention import Causal, Scores
+from minicnn.layers.einsum_dense import EinsumDense
+from minicnn.layers.einsum_letters import as_matrices, letters_of
 from minicnn.page.weights import Numbers
 from minicnn.step import Shape, Shapes, Step
 
@@ -118,9 +121,41 @@ def _causal(step: Any, apart: Apart, numbers: Numbers) -> None:
     apart.affine(numbers, 0, np.ones(1), -step.below(apart.shapes[0]))
 
 
+def _masked(step: Any, apart: Apart, numbers: Numbers) -> None:
+    below = step.below((1, *apart.shapes[0]), np.asarray(step.mask))[0]
+    apart.affine(numbers, 0, np.ones(1), -below)
+
+
+def _kept(step: Any, apart: Apart, numbers: Numbers) -> None:
+    apart.affine(numbers, 0, step.kept((1, *apart.shapes[0]), np.asarray(step.mask))[0].astype(float))
+
+
+def _einsum(step: Any, apart: Apart, numbers: Numbers) -> None:
+    """One product of matrices for all, or of a kernel that stands for each place it is shared by."""
+    letters = letters_of(step.equation, len(apart.shapes[0]) + 1)
+    rows = tuple(name for name in letters.rows if name != letters.x[0])
+    sizes = letters.sizes((1, *apart.shapes[0]), step.kernel.shape)
+    inputs, own = letters.alone + letters.summed, letters.shared + rows
+    order = [letters.x.index(name) - 1 for name in own + inputs]
+    x, kernel = apart.permuted(0, order), step.kernel.numpy()
+    matrices = as_matrices(kernel, letters.kernel, letters.shared, letters.summed, letters.units)
+    many = prod(sizes[name] for name in letters.alone)
+    kernel = np.tile(matrices, (1, many, 1))  # (shared, inputs, units)
+    lengths = [prod(sizes[name] for name in group) for group in (letters.shared, rows, inputs)]
+    x = apart.view(x, tuple(lengths))
+    filled = apart.add({"op": "constant", "filling": numbers.add(kernel)}, [x], kernel.shape)
+    y = apart.view(apart.product(x, filled), tuple(sizes[name] for name in own + letters.units))
+    y = apart.permuted(y, [(own + letters.units).index(name) for name in letters.y[1:]])
+    if step.bias is not None:
+        apart.affine(numbers, y, np.ones(1), step.bias.numpy())
+
+
 _FORMS: dict[type, Callable[[Any, Apart, Numbers], None]] = {
     AttentionWeights: _weights,
     Causal: _causal,
+    EinsumDense: _einsum,
+    KeptPlaces: _kept,
+    MaskedScores: _masked,
     Projection: _projection,
     Scores: _scores,
     WeightedSum: _sum,
@@ -139,7 +174,10 @@ def taken_apart(step: Step, shapes: Shapes, numbers: Numbers) -> list[tuple[Oper
         Gets the weights.
     """
     form = _FORMS.get(type(step))
-    if form is None or (isinstance(step, AttentionWeights) and len(shapes) > 2):
+    with_mask = (isinstance(step, AttentionWeights) and len(shapes) > 2) or (
+        isinstance(step, KeptPlaces | MaskedScores) and len(shapes) > 1
+    )
+    if form is None or with_mask:
         return []
     apart = Apart(shapes)
     form(step, apart, numbers)

@@ -17,9 +17,7 @@ BOXES = "boxes around things in images"
 TEXT = "layers for text, tables and categories"
 ABSENT_FILES = {  # part of a path -> what its tests are of
     "layers/rnn/": "layers for sequences",
-    "grouped_query_attention_test": "attention of groups of queries",
     "3d_test": "layers of three dimensions",
-    "einsum_dense_test": "products along any axes",
     "masking_test": MASKS,
     "lookup_test": TEXT,
     "text_vectorization": TEXT,
@@ -72,15 +70,25 @@ ABSENT_TESTS = {  # part of a test's name -> what it is of; after "*::" the whol
     "random_flip_test.py::*test_random_flip_vertical": INTERNALS + "get_random_transformation",
     "pipeline_test.py::*test_correctness": MASKS,
     **dict.fromkeys(("head_attention_test.py::*test_masking_*", "head_attention_test.py::*keras_mask"), MASKS),
-    "head_attention_test.py::*query_mask_propagation": MASKS,
-    "head_attention_test.py::*test_correctness_*": HALF,
-    "head_attention_test.py::*flash_attention_with_errors": "flash attention",
+    "query_attention_test.py::*test_masking_*": MASKS,
+    **dict.fromkeys(tuple(f"{kind}_attention_test.py::*query_mask_propagation" for kind in ("head", "query")), MASKS),
+    **dict.fromkeys(tuple(f"{kind}_attention_test.py::*test_correctness_*" for kind in ("head", "query")), HALF),
+    **dict.fromkeys(
+        tuple(f"{kind}_attention_test.py::*flash_attention_with_errors" for kind in ("head", "query")),
+        "flash attention",
+    ),
     "head_attention_test.py::*sliding_window_serialization": INTERNALS + "_sliding_window",
     "head_attention_test.py::*_compute_attention_*": INTERNALS + "_compute_attention, but of subclasses that write it",
+    **dict.fromkeys(
+        ("query_attention_test.py::*_compute_attention_*", "query_attention_test.py::*skipped_for_subclass"),
+        INTERNALS + "_compute_attention",
+    ),
+    "query_attention_test.py::*test_initializer": INTERNALS + "_query_dense",
     **dict.fromkeys(
         tuple(f"head_attention_test.py::*{name}" for name in ("test_initializer", "mha_constraints", "int8")),
         INTERNALS + "_query_dense",
     ),
+    "einsum_dense_test.py::*test_einsum_dense_constraints": "a bias along the samples",
     "attention_test.py::*_calculate_score*": INTERNALS + "_calculate_scores and _calculate_score_mask",
     "not_implemented_error_*int8_call": INTERNALS + "_int8_call",
     "not_implemented_error_*float8_call": INTERNALS + "_float8_call",

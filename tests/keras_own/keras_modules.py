@@ -39,6 +39,9 @@ ROOMS = (
     *("losses", "metrics", "models", "regularizers", "saving", "utils"),
 )
 
+INSIDE = {"GroupedQueryAttention": "GroupQueryAttention"}
+"""What Keras calls a class inside of it → its public name."""
+
 
 class Absent:
     """In the place of a name that minicnn does not have: a test that makes one is skipped, and says why."""
@@ -67,7 +70,7 @@ class Names(types.ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
         with contextlib.suppress(AttributeError):
-            return self.find(name)
+            return self.find(INSIDE.get(name, name))
         if why := reason(name):
             return absent(name, why.partition(": ")[2])
         inside = self.__name__.removeprefix("keras").removeprefix(".src")

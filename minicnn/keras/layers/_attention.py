@@ -6,6 +6,7 @@ It is a layer whose `call` is made of layers, with the methods and attributes of
 from __future__ import annotations
 
 import string
+from collections.abc import Mapping
 from importlib import import_module
 from inspect import signature
 from typing import Any
@@ -20,6 +21,22 @@ from minicnn.layers.base import Layer as LayerOfCore
 
 METHODS = ("build", "call", "_build_attention", "_compute_attention", "_compute_attention_mask", "_masked_softmax")
 """What a class writes that begins with this one."""
+
+
+def refuse_parts(namespace: Mapping[str, Any]) -> None:
+    """Raise NotImplementedError where a class that begins with `GroupQueryAttention` writes a part of it.
+
+    Parameters
+    ----------
+    namespace : mapping
+        Of the class.
+    """
+    if written := [name for name in METHODS if name in namespace]:
+        raise NotImplementedError(
+            "GroupQueryAttention computes its parts by itself: write the class as a layer of your own, with dense "
+            "layers of heads (EinsumDense) and keras.ops.dot_product_attention, or a subclass of MultiHeadAttention. "
+            f"Received: a class that writes {', '.join(written)}"
+        )
 
 
 class WrittenAttention(Layer):

@@ -29,6 +29,7 @@ _SUPPORTING = {  # as in Keras 3.15
         "Attention",
         "Dense",
         "GlobalAveragePooling1D",
+        "GroupQueryAttention",
         "MultiHeadAttention",
         "Identity",
         "Lambda",

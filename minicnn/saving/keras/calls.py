@@ -16,8 +16,9 @@ from minicnn.user_warnings import brief
 CALL, APART = "call", "apart"
 """Of a layer's entry: roles, where they are not the usual ones, and options; whether inputs are arguments, f(a, b)."""
 
+_OF_HEADS = ("MultiHeadAttention", "GroupQueryAttention")
 _ROLES = {
-    "MultiHeadAttention": ("query", "value", "key", "query_mask", "value_mask", "key_mask", "attention_mask"),
+    **dict.fromkeys(_OF_HEADS, ("query", "value", "key", "query_mask", "value_mask", "key_mask", "attention_mask")),
     "Attention": ("query", "value", "key", "query_mask", "value_mask"),
     "AdditiveAttention": ("query", "value", "key", "query_mask", "value_mask"),
 }
@@ -53,7 +54,7 @@ def without_names(entry: Config, node: Any) -> Any:
         args = args[:1]
     args = args[0] if len(args) == 1 and isinstance(args[0], list) else args
     named = dict(zip(_ROLES[entry["class_name"]], args, strict=False)) | kwargs
-    if entry["class_name"] != "MultiHeadAttention":
+    if entry["class_name"] not in _OF_HEADS:
         named |= dict(zip(_OF_LIST, named.pop("mask", None) or (), strict=False))
     inputs, others = _taken(entry, named, _is_tensor)
     return node | {"args": [inputs], "kwargs": others}
@@ -72,14 +73,15 @@ def without_names_2(entry: Config, node: Any) -> Any:
 
 def _taken(entry, named, is_input):
     """(the inputs, other arguments) of a call; roles and options go into the entry."""
+    if entry["class_name"] == "MultiHeadAttention":
+        named = {**named, "query_mask": None}  # which changes nothing there
     roles = [role for role in _ROLES[entry["class_name"]] if is_input(named.get(role))]
-    if entry["class_name"] == "MultiHeadAttention" and "query_mask" in roles:
-        roles.remove("query_mask")  # which changes nothing there
     call: Config = {} if roles in (["query", "value"], ["query", "value", "key"]) else {"roles": roles}
     call |= {name: True for name in _OPTIONS if named.get(name)}
-    mask = named.get("attention_mask")
-    if mask is not None and not is_input(mask):
-        call["attention_mask"] = _numbers(entry, mask)
+    for role in _ROLES[entry["class_name"]][3:]:
+        mask = named.get(role)
+        if mask is not None and not is_input(mask):
+            call[role] = _numbers(entry, role, mask)
     if entry.setdefault(CALL, call) != call:
         raise FileFormatError(
             f"layer {brief(entry['name'])} ({entry['class_name']}) has the same inputs and options wherever it is "
@@ -97,14 +99,14 @@ def _is_history(value):
     return isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
 
 
-def _numbers(entry, value):
+def _numbers(entry, role, value):
     """A mask that stands in the file."""
     numbers = value.get("config", {}).get("value") if isinstance(value, dict) else value
     try:
         return (np.asarray(numbers, float) != 0).astype(int).tolist()
     except (TypeError, ValueError):
         raise FileFormatError(
-            f"the attention_mask of layer {brief(entry['name'])} is a tensor of the model or an array of numbers. "
+            f"the {role} of layer {brief(entry['name'])} is a tensor of the model or an array of numbers. "
             f"Received: {brief(value)}"
         ) from None
 
@@ -119,11 +121,12 @@ def with_names(entry: Config, call: Config) -> Config:
         return call
     roles = described.get("roles", ["query", "value", "key"][: len(inputs)])
     options = {name: described[name] for name in _OPTIONS if name in described}
-    if "attention_mask" in described:
-        config = {"value": described["attention_mask"], "dtype": "int32"}
-        options["attention_mask"] = {"class_name": "__numpy__", "config": config}
     named = dict(zip(roles, inputs, strict=True))
-    if entry["class_name"] != "MultiHeadAttention":
+    for role in _ROLES[entry["class_name"]][3:]:
+        if role in described:
+            config = {"value": described[role], "dtype": "int32"}
+            named[role] = {"class_name": "__numpy__", "config": config}
+    if entry["class_name"] not in _OF_HEADS:
         masks = [named.pop(role, None) for role in _OF_LIST]
         options |= {"mask": masks} if any(mask is not None for mask in masks) else {}
         return call | {"args": [list(named.values())], "kwargs": call["kwargs"] | options}

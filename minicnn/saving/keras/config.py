@@ -15,7 +15,7 @@ from minicnn.nested import leaves
 from minicnn.registry import is_config
 from minicnn.saving.keras.calls import with_names, without_names, without_names_2
 from minicnn.saving.keras.layers import MIXED, layer_from_keras, layer_to_keras, policy_from_keras, policy_to_keras
-from minicnn.saving.keras.names import class_name_of, config_of, is_known, keras_object, own_object
+from minicnn.saving.keras.names import INSIDE, class_name_of, config_of, is_known, keras_object, own_object
 from minicnn.saving.keras.operations import taken_apart, without_operations
 from minicnn.saving.keras.structure import (
     MAX_DEPTH,
@@ -312,7 +312,7 @@ def without_modules(entry: Config, users: frozenset[str] | None = None) -> Confi
     """
     users = frozenset(_users_in(entry)) if users is None else users
     plain = {k: v for k, v in entry.items() if k not in ("module", "registered_name")}
-    plain["class_name"] = entry.get("registered_name") or entry["class_name"]
+    plain["class_name"] = entry.get("registered_name") or INSIDE.get(entry["class_name"], entry["class_name"])
     if entry["class_name"] in layers.CLASSES and entry["class_name"] in users:
         plain["registered_name"] = entry.get("registered_name")  # which Keras does not read there
     if _is_keras_model(entry):

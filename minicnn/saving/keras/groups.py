@@ -9,18 +9,19 @@ from minicnn.hints import Config, Shape
 from minicnn.layers.names import snake_case
 from minicnn.saving import hdf5
 from minicnn.saving.keras.layers import keras_class_name
+from minicnn.saving.keras.names import INSIDE
 from minicnn.saving.keras.state import names_by_layer
 from minicnn.saving.keras.structure import is_model, layers_of
 from minicnn.saving.snapshot import Stored
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
-
 _PARTS = {"query": "query_dense", "key": "key_dense", "value": "value_dense", "attention_output": "output_dense"}
 _PARTS |= {"gate": "_gate_dense"}  # of MultiHeadAttention: role → group
+_PARTS_OF_GROUPS = {role: f"_{group.removeprefix('_')}" for role, group in _PARTS.items()}
 
-WITHIN = ("vars", "layer/vars", *(f"{part}/vars" for part in _PARTS.values()))
-"""Of a layer's group; the second is a wrapped layer's."""
+WITHIN = ("vars", "layer/vars", *(f"{part.removeprefix('_')}/vars" for part in _PARTS.values()))
+"""Of a layer's group, where each may have a "_" before it; the second is a wrapped layer's."""
 
 
 def places_in(entry: Config, names: Iterable[str]) -> dict[str, str]:
@@ -35,9 +36,10 @@ def places_in(entry: Config, names: Iterable[str]) -> dict[str, str]:
         Of the layer's weights, in order.
     """
     names = list(names)
-    if entry["class_name"] == "MultiHeadAttention":
+    if entry["class_name"] in ("MultiHeadAttention", "GroupQueryAttention"):
         roles = [name.split("/")[-2] for name in names]
-        return {f"{_PARTS[role]}/vars/{roles[:i].count(role)}": names[i] for i, role in enumerate(roles)}
+        parts = _PARTS if entry["class_name"] == "MultiHeadAttention" else _PARTS_OF_GROUPS
+        return {f"{parts[role]}/vars/{roles[:i].count(role)}": names[i] for i, role in enumerate(roles)}
     if entry["class_name"] != "SpectralNormalization" or not names:  # without weights it is not built
         return {f"vars/{index}": name for index, name in enumerate(names)}
     kernel, state, *others = names
@@ -47,7 +49,7 @@ def places_in(entry: Config, names: Iterable[str]) -> dict[str, str]:
 
 def numbered(entry: Config, counts: Counter[str]) -> str:
     """The group of a layer: its class, numbered from the second on."""
-    name = snake_case(keras_class_name(entry["class_name"]))
+    name = snake_case(INSIDE.get(entry["class_name"], keras_class_name(entry["class_name"])))
     counts[name] += 1
     return name if counts[name] == 1 else f"{name}_{counts[name] - 1}"
 
@@ -90,7 +92,7 @@ def _find_layers(group, expected, config, prefix, found):
         if is_model(entry):
             _find_layers(layer, own, entry, f"{prefix}{entry['name']}/", found)
             continue
-        names = places_in(entry, own)
+        names = {place.removeprefix("_"): name for place, name in places_in(entry, own).items()}
         for where in WITHIN:
             variables = layer.find(where) or layer.find(f"_{where}")  # of tf.keras
             members = variables.members if isinstance(variables, hdf5.Group) else {}

@@ -17,12 +17,16 @@ from minicnn.own_parts import is_of_package
 from minicnn.registry import custom_object
 from minicnn.user_warnings import brief
 
+INSIDE = {"GroupQueryAttention": "GroupedQueryAttention"}
+"""Class → what it is called inside of Keras, after which .h5 files and groups of weights name it."""
+
 CLASS_NAMES = {
+    **{inside: name for name, inside in INSIDE.items()},
     "BatchNormalizationV1": "BatchNormalization",
     "BatchNormalizationV2": "BatchNormalization",
     "Model": "Functional",
 }
-"""What a class was once called → what it is called today."""
+"""What a class was once called, or is in .h5 files → what it is called today."""
 
 REGISTERED: dict[str, str] = {}
 """Users' classes → the names, "package>name", that Keras looks for where they were registered with it."""

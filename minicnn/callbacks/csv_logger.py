@@ -52,6 +52,10 @@ class CSVLogger(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Open the file: where a training goes on, its first epoch is known only now."""
+        self._open(epoch)
+
+    def _open(self, epoch) -> None:
+        """Open the file, once in a training; a subclass may have an `on_epoch_begin` of its own."""
         if self._file is not None:
             return
         if epoch > 0:
@@ -83,6 +87,7 @@ class CSVLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}
+        self._open(epoch)
         writer = csv.writer(self._file, delimiter=self.separator)
         if self._columns is None:
             self._columns = _columns(logs)

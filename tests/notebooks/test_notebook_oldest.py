@@ -390,3 +390,57 @@ def test_a_style_of_a_picture_that_is_a_variable_and_of_a_tensor():
     error = b.T @ b - a.T @ a  # (3, 3)
     np.testing.assert_allclose(found, np.sum(error**2), rtol=1e-5)
     np.testing.assert_allclose(slope.reshape(20, 3), 4 * b @ error, rtol=1e-4, atol=1e-4)
+
+
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda tf: tf.nn.l2_normalize(X, dim=1), X / np.sqrt((X**2).sum(1, keepdims=True))),
+        (lambda tf: tf.expand_dims(X, dim=0), X[None]),
+        (lambda tf: tf.argmax(X, dimension=1), [2, 2]),
+        (lambda tf: tf.argmin(X, dimension=0), [0, 0, 0]),
+        (lambda tf: tf.concat(concat_dim=0, values=[X, X]), np.concatenate([X, X])),
+        (lambda tf: tf.split(X, num_split=3, split_dim=1)[1], X[:, 1:2]),
+        (lambda tf: tf.norm(X, axis=1, keep_dims=True), np.sqrt((X**2).sum(1, keepdims=True))),
+        (lambda tf: tf.nn.moments(X, [0], keep_dims=True)[1], X.var(0, keepdims=True)),
+        (lambda tf: tf.nn.softmax_cross_entropy_with_logits(labels=X, logits=X * 0, dim=0), X.sum(0) * np.log(2)),
+        (
+            lambda tf: tf.nn.weighted_cross_entropy_with_logits(targets=X, logits=X * 0, pos_weight=1.0),
+            0 * X + np.log(2),
+        ),
+        (lambda tf: tf.nn.max_pool(value=X[None, ..., None], ksize=2, strides=1, padding="VALID")[0, ..., 0], [[4, 5]]),
+        (lambda tf: tf.nn.avg_pool(value=X[None, ..., None], ksize=2, strides=1, padding="VALID")[0, ..., 0], [[2, 3]]),
+        (lambda tf: tf.nn.dropout(X, keep_prob=1.0), X),
+        (lambda tf: tf.count_nonzero(X), 5),
+        (lambda tf: tf.matrix_band_part(X[:, :2], 0, 0), np.diag([0, 4])),
+        (lambda tf: tf.unsorted_segment_sum(X, np.array([1, 1]), 2), [[0, 0, 0], [3, 5, 7]]),
+    ],
+)
+def test_arguments_and_names_of_tensorflow_1(call, expected):
+    from minicnn.keras import tensorflow as tf
+
+    np.testing.assert_allclose(np.asarray(call(tf)), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_places_in_a_layer_of_ones_own_are_a_models_numbers(dtype):
+    from minicnn.keras import tensorflow as tf
+
+    class Distance(layers.Layer):
+        def build(self, input_shape):
+            self.centers = self.add_weight(name="centers", shape=(3, 2), initializer="ones", trainable=False)
+
+        def call(self, inputs):
+            features, labels = inputs
+            return tf.reduce_sum(features * tf.gather(self.centers, tf.reshape(labels, [-1])), axis=1, keepdims=True)
+
+    features, labels = layers.Input((2,)), layers.Input((1,), dtype=dtype)
+    layer = Distance()
+    model = keras.Model([features, labels], layer([features, labels]))
+    centers = np.arange(6.0).reshape(3, 2)
+    layer.set_weights([centers])
+    x, y = np.array([[1.0, 2], [3, 4], [5, 6]]), np.array([[2], [0], [1]])
+    np.testing.assert_allclose(model.predict([x, y], verbose=0), (x * centers[y[:, 0]]).sum(1, keepdims=True))

@@ -103,6 +103,40 @@ class LambdaCallback(core.LambdaCallback):
         vars(self).update(others)
 
 
+class CSVLogger(core.CSVLogger):
+    """`minicnn.callbacks.CSVLogger` with the file that Keras's subclasses write rows of their own to.
+
+    Attributes
+    ----------
+    csv_file : file or None
+        Open while a training goes on.
+    writer, keys : object
+        For a subclass, which makes them in an epoch; None when a training begins.
+    append_header : bool
+        Whether the names of the columns are not in the file yet.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sep, self.writer, self.keys, self.append_header = self.separator, None, None, True
+        self._in_training = False
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.writer, self.keys, self._in_training = None, None, True
+        self.append_header = not (self.append and self._columns_there())
+
+    @property
+    def csv_file(self):
+        if self._in_training:
+            self._open(0)
+        return self._file
+
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        self._in_training = False
+
+
 class _Checkpoint(core.ModelCheckpoint):
     """Looks at every `period`-th epoch."""
 

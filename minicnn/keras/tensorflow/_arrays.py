@@ -18,7 +18,7 @@ from minicnn.keras import ops
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._operations import entering, is_symbolic
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, squared
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, places_of, squared, today
 from minicnn.keras.tensorflow._shown import printed
 from minicnn.settings import floatx
 
@@ -83,6 +83,7 @@ def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: flo
     return of_tensorflow(ops.pad(tensor, pairs, mode.lower(), **options))
 
 
+@today(keep_dims="keepdims")
 @entering
 def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool = False, name: str | None = None) -> Any:
     """√(Σ x²), or Σ |x| for ``ord=1``, or the largest |x| for infinity, along an axis, or of all numbers.
@@ -106,6 +107,7 @@ def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool =
     return of_tensorflow(ops.sqrt(ops.sum(squared(tensor), axis=axis, keepdims=keepdims)))
 
 
+@today(split_dim="axis", num_split="num_or_size_splits")
 @entering
 def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0, name: str | None = None) -> list[Any]:
     """Equal parts, or parts of these sizes, along an axis; of a model's tensor too."""
@@ -158,7 +160,7 @@ def gather(
     IndexError
         For a place that is not there, negative ones among them.
     """
-    x, places = as_tensor(params), np.asarray(value_of(indices))
+    x, places = as_tensor(params), places_of(indices)
     batch = int(batch_dims) + (places.ndim if batch_dims < 0 else 0)
     axis = batch if axis is None else int(axis) % len(x.shape)
     if not batch <= axis < len(x.shape) or x.shape[:batch] != places.shape[:batch]:

@@ -19,6 +19,7 @@ from minicnn.keras import ops
 from minicnn.keras._of_tensors import Computed, Noise
 from minicnn.keras._operations import entering, is_symbolic, stacked
 from minicnn.keras._shapes import Sizes
+from minicnn.keras._translation import renamed as renamed_arguments
 from minicnn.keras._whole_numbers import largest_first, whole_dtype
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
@@ -115,6 +116,31 @@ def as_tensor(value: Any, dtype: Any = None) -> Any:
     return text_of(made).view(EagerArray)  # frames have text as objects
 
 
+def places_of(indices: Any) -> np.ndarray:
+    """Places as whole numbers: in a layer's `call` they are a model's numbers, which are floats.
+
+    Parameters
+    ----------
+    indices : array
+    """
+    places = np.asarray(value_of(indices))
+    is_of_model = isinstance(met(indices), Recorded) and places.dtype.kind == "f"
+    return places.astype(np.int32) if is_of_model and not np.mod(places, 1).any() else places
+
+
+def today(**names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A function that takes TensorFlow 1's names of arguments, old=today's, beside those of today."""
+
+    def taking(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **renamed_arguments(f"tf.{function.__name__}", kwargs, names))
+
+        return call
+
+    return taking
+
+
 def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., Any]:
     """A function of ``keras.ops`` that takes TensorFlow's arguments.
 
@@ -150,9 +176,10 @@ def _plain(option):
 
 
 globals().update({name: renamed(name, *how) for name, how in _BY_NAME.items()})
-_joined = globals()["concat"]
+_joined, expand_dims = globals()["concat"], today(dim="axis")(globals()["expand_dims"])
 
 
+@today(concat_dim="axis")
 def concat(values: Any, axis: Any, name: str | None = None) -> Any:
     """Tensors one after the other along an axis; one that is in no list is joined to nothing, as in TensorFlow."""
     return _joined(values if isinstance(values, list | tuple) else [values], axis)
@@ -370,11 +397,13 @@ def one_hot(
     return np.where(places, on_value, off_value).astype(dtype).view(EagerArray)
 
 
+@today(dimension="axis")
 def argmax(input: Any, axis: int = 0, output_type: Any = "int64", name: str | None = None) -> Any:
     """Where the largest number along an axis is, the first one unless told."""
     return of_tensorflow(ops.cast(ops.argmax(input, axis=axis), output_type))
 
 
+@today(dimension="axis")
 def argmin(input: Any, axis: int = 0, output_type: Any = "int64", name: str | None = None) -> Any:
     """Where the smallest number along an axis is, the first one unless told."""
     return of_tensorflow(ops.cast(ops.argmin(input, axis=axis), output_type))

@@ -17,7 +17,7 @@ from minicnn.keras._shapes import TensorShape
 from minicnn.keras._windows import window_of
 from minicnn.keras.tensorflow._arrays import gather
 from minicnn.keras.tensorflow._flow import _places, _updates_for, tensor_scatter_nd_add
-from minicnn.keras.tensorflow._functions import as_tensor, conjugated, is_tensor, of_tensorflow, squared
+from minicnn.keras.tensorflow._functions import as_tensor, conjugated, is_tensor, of_tensorflow, squared, today
 from minicnn.keras.tensorflow._gradients import clip_by_norm
 from minicnn.parameters import Weight
 
@@ -158,6 +158,7 @@ def scalar_mul(scalar: Any, x: Any) -> Any:
 # ------------------------------------------------------------------------------------------------------- ``tf.nn``
 
 
+@today(targets="labels")
 def weighted_cross_entropy_with_logits(labels: Any = None, logits: Any = None, pos_weight: Any = 1.0) -> Any:
     """The binary cross-entropy before the sigmoid, in which `pos_weight` times as much is made of targets of 1."""
     x, target = as_tensor(logits), as_tensor(labels)

@@ -12,7 +12,7 @@ from minicnn.errors import ShapeError
 from minicnn.keras import _windows, ops
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.ops._further import of_tensors_too
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, today
 
 __all__ = ["atrous_conv2d", "avg_pool", "avg_pool1d", "avg_pool2d", "batch_normalization", "bias_add", "conv1d"]
 __all__ += ["compute_average_loss", "conv2d", "conv2d_transpose", "depth_to_space", "depthwise_conv2d"]
@@ -182,6 +182,7 @@ def _pooled(function: Any, x: Any, ksize: Any, strides: Any, padding: Any, data_
     return of_tensorflow(function(x, *numbers, padding, _format(data_format)))
 
 
+@today(value="input")
 def max_pool(
     input: Any, ksize: Any, strides: Any, padding: str, data_format: str | None = None, name: str | None = None
 ) -> Any:
@@ -189,6 +190,7 @@ def max_pool(
     return _pooled(ops.max_pool, input, ksize, strides, padding, data_format)
 
 
+@today(value="input")
 def avg_pool(
     input: Any, ksize: Any, strides: Any, padding: str, data_format: str | None = None, name: str | None = None
 ) -> Any:

@@ -11,7 +11,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.random import uniform
 from minicnn.keras.tensorflow import _further, _nn_images
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, renamed, squared
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, renamed, squared, today
 from minicnn.keras.tensorflow._nn_images import *  # noqa: F403
 from minicnn.layers.activations import stands_for
 
@@ -41,6 +41,7 @@ stands_for(gelu, *(globals()[name] for name in (*_ACTIVATIONS, *_WITH_AXIS, "lea
 swish = globals()["silu"]
 
 
+@today(keep_dims="keepdims")
 @entering
 def moments(x: Any, axes: Any, shift: Any = None, keepdims: bool = False, name: str | None = None) -> tuple[Any, Any]:
     """(the mean, the variance) along the axes."""
@@ -54,8 +55,25 @@ def moments(x: Any, axes: Any, shift: Any = None, keepdims: bool = False, name: 
 
 
 @entering
-def dropout(x: Any, rate: Any, noise_shape: Any = None, seed: int | None = None, name: str | None = None) -> Any:
+def dropout(
+    x: Any,
+    rate: Any = None,
+    noise_shape: Any = None,
+    seed: int | None = None,
+    name: str | None = None,
+    keep_prob: Any = None,
+) -> Any:
     """x with a part `rate` of its numbers 0, drawn anew in each call, and the others divided by 1 - rate.
+
+    Parameters
+    ----------
+    x : array
+    rate : float
+    noise_shape : tuple of int, optional
+        Default: that of `x`.
+    seed, name : optional
+    keep_prob : float, optional
+        1 - rate, as TensorFlow 1 has it.
 
     Raises
     ------
@@ -67,11 +85,15 @@ def dropout(x: Any, rate: Any, noise_shape: Any = None, seed: int | None = None,
             "tf.nn.dropout drops in training and outside: for a model's tensor it is layers.Dropout(rate)(x, "
             "training=True). Received: a model's tensor"
         )
+    if (rate is None) == (keep_prob is None):
+        raise TypeError(f"tf.nn.dropout takes rate=, as 0.5. Received: rate={rate!r}, keep_prob={keep_prob!r}")
+    rate = 1 - keep_prob if rate is None else rate
     x = as_tensor(x)
     drawn = np.asarray(uniform(x.shape if noise_shape is None else noise_shape, seed=seed))
     return of_tensorflow(x * (drawn >= rate).astype(x.dtype) / (1 - rate))
 
 
+@today(dim="axis")
 @entering
 def l2_normalize(x: Any, axis: Any = None, epsilon: float = 1e-12, name: str | None = None) -> Any:
     """x / √max(Σ x², epsilon), the sum along an axis."""
@@ -91,6 +113,7 @@ def sigmoid_cross_entropy_with_logits(labels: Any, logits: Any, name: str | None
     return of_tensorflow(ops.binary_crossentropy(labels, logits, from_logits=True))
 
 
+@today(dim="axis")
 def softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1, name: str | None = None) -> Any:
     """The cross-entropy of each sample, before the softmax."""
     return of_tensorflow(ops.categorical_crossentropy(labels, logits, from_logits=True, axis=axis))

@@ -13,15 +13,15 @@ from minicnn.keras._names import lookup
 from minicnn.keras._translation import renamed, translated
 from minicnn.keras.preprocessing.image import _functions
 from minicnn.keras.preprocessing.image._functions import *  # noqa: F403
-from minicnn.keras.preprocessing.image._generators import (
-    EXTENSIONS,
-    augmented,
+from minicnn.keras.preprocessing.image._generators import EXTENSIONS, augmented, is_fitted, list_classes
+from minicnn.keras.preprocessing.image._iterators import (
+    DataFrameIterator,
+    DirectoryIterator,
+    Iterator,
+    NumpyArrayIterator,
     flow_from_dataframe,
     flow_from_directory,
-    is_fitted,
-    list_classes,
 )
-from minicnn.keras.preprocessing.image._generators import NumpyArrayIterator as NumpyArrayIterator
 
 
 def _translate(args, kwargs):
@@ -53,5 +53,6 @@ def save_img(path: Any, x: Any, data_format: str | None = None, *args: Any, **kw
     _core.save_img(path, x, _data_format.or_current(data_format), *args, **kwargs)
 
 
-__getattr__ = lookup(__name__, ["minicnn.images"], names={"DirectoryIterator": "minicnn.images.FileIterator"})
-__all__ = sorted({*_core.__all__, *_functions.__all__, "DirectoryIterator"})
+__getattr__ = lookup(__name__, ["minicnn.images"])
+_ITERATORS = (DataFrameIterator, DirectoryIterator, Iterator, NumpyArrayIterator)
+__all__ = sorted({*_core.__all__, *_functions.__all__, *(each.__name__ for each in _ITERATORS)})

@@ -58,8 +58,7 @@ def class_of(name: str, base: type, given: Mapping[str, Any]) -> Any:
     given : mapping
         What ``custom_objects`` has.
     """
-    bare = name.rpartition(">")[2]
-    for cls in (given.get(name), *((REGISTERED.get(name), given.get(bare)) if ">" in name else ())):
+    for cls in (given.get(name), REGISTERED.get(name), given.get(name.rpartition(">")[2])):
         if isinstance(cls, type) and issubclass(cls, base) and not (">" in name and is_of_package(cls)):
             return cls
     return None

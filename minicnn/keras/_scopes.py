@@ -35,3 +35,15 @@ def inside(layer: Any) -> Iterator[None]:
         yield
     finally:
         _scope.reset(token)
+
+
+class Stacking:
+    """A `Sequential` whose layers are called inside of it."""
+
+    def _start(self, tensor: Any) -> None:
+        with inside(self):
+            super()._start(tensor)  # type: ignore[misc]
+
+    def _put_on_top(self, layer: Any) -> None:
+        with inside(self):
+            super()._put_on_top(layer)  # type: ignore[misc]

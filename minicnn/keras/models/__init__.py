@@ -28,7 +28,7 @@ from minicnn.keras._on_constants import with_weights
 from minicnn.keras._operation_marks import WithOperations, listed
 from minicnn.keras._own_names import OwnNames
 from minicnn.keras._own_weights import declared
-from minicnn.keras._scopes import inside
+from minicnn.keras._scopes import Stacking, inside
 from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import named_today, renamed, translated, without
@@ -151,9 +151,8 @@ class _OldMethods(
         return history
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        return in_order_of_names(
-            super().evaluate(*args, **whole_steps(without("evaluate", with_flat_callbacks(kwargs), LOADING)))
-        )
+        kwargs = whole_steps(without("evaluate", with_flat_callbacks(kwargs), LOADING))
+        return in_order_of_names(super().evaluate(*args, **kwargs))
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         return in_order_of_names(super().train_on_batch(*args, **kwargs))
@@ -314,21 +313,13 @@ class _Functional(WithOperations, _Trainable):
         raise AttributeError(f"a model's layers are those of its graph: take another name. Received: layers={value!r}")
 
 
-class _Stack(WithBranches, AnySize, _Trainable):
+class _Stack(WithBranches, Stacking, AnySize, _Trainable):
     """What a `Sequential` refuses as Keras's does, and which batches one without an Input takes."""
 
     @property
     def layers(self) -> list[core.Layer]:
         """The layers; ``pop()`` of the list takes the top one off the model, as it did in Keras 2."""
         return LayerList(self._stack, self.pop)
-
-    def _start(self, tensor: Any) -> None:
-        with inside(self):
-            super()._start(tensor)  # type: ignore[misc]
-
-    def _put_on_top(self, layer: Any) -> None:
-        with inside(self):
-            super()._put_on_top(layer)  # type: ignore[misc]
 
     @staticmethod
     def _called(layer, tensor):

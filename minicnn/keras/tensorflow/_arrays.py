@@ -13,12 +13,13 @@ import numpy as np
 from minicnn.console import say
 from minicnn.data.elements import EagerArray
 from minicnn.data.further import TensorSpec
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._operations import entering, is_symbolic
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, places_of, squared, today
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, squared
+from minicnn.keras.tensorflow._of_1_arguments import today
 from minicnn.keras.tensorflow._shown import printed
 from minicnn.settings import floatx
 
@@ -133,6 +134,13 @@ def unstack(value: Any, num: int | None = None, axis: int = 0, name: str | None 
     return [of_tensorflow(part) for part in np.moveaxis(_array(value), axis, 0)]
 
 
+def _places_of(indices):
+    """Places as whole numbers: in a layer's `call` they are a model's numbers, which are floats."""
+    places = np.asarray(value_of(indices))
+    is_of_model = isinstance(met(indices), Recorded) and places.dtype.kind == "f"
+    return places.astype(np.int32) if is_of_model and not np.mod(places, 1).any() else places
+
+
 @entering
 def gather(
     params: Any,
@@ -160,7 +168,7 @@ def gather(
     IndexError
         For a place that is not there, negative ones among them.
     """
-    x, places = as_tensor(params), places_of(indices)
+    x, places = as_tensor(params), _places_of(indices)
     batch = int(batch_dims) + (places.ndim if batch_dims < 0 else 0)
     axis = batch if axis is None else int(axis) % len(x.shape)
     if not batch <= axis < len(x.shape) or x.shape[:batch] != places.shape[:batch]:

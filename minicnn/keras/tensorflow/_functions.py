@@ -19,8 +19,8 @@ from minicnn.keras import ops
 from minicnn.keras._of_tensors import Computed, Noise
 from minicnn.keras._operations import entering, is_symbolic, stacked
 from minicnn.keras._shapes import Sizes
-from minicnn.keras._translation import renamed as renamed_arguments
 from minicnn.keras._whole_numbers import largest_first, whole_dtype
+from minicnn.keras.tensorflow._of_1_arguments import today
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
 
@@ -114,31 +114,6 @@ def as_tensor(value: Any, dtype: Any = None) -> Any:
         if not any(hasattr(part, "dtype") for part in parts):
             made = made.astype({"float64": floatx(), "int64": "int32"}.get(made.dtype.name, made.dtype))
     return text_of(made).view(EagerArray)  # frames have text as objects
-
-
-def places_of(indices: Any) -> np.ndarray:
-    """Places as whole numbers: in a layer's `call` they are a model's numbers, which are floats.
-
-    Parameters
-    ----------
-    indices : array
-    """
-    places = np.asarray(value_of(indices))
-    is_of_model = isinstance(met(indices), Recorded) and places.dtype.kind == "f"
-    return places.astype(np.int32) if is_of_model and not np.mod(places, 1).any() else places
-
-
-def today(**names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A function that takes TensorFlow 1's names of arguments, old=today's, beside those of today."""
-
-    def taking(function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return function(*args, **renamed_arguments(f"tf.{function.__name__}", kwargs, names))
-
-        return call
-
-    return taking
 
 
 def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., Any]:

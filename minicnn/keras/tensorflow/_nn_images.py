@@ -12,7 +12,8 @@ from minicnn.errors import ShapeError
 from minicnn.keras import _windows, ops
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.ops._further import of_tensors_too
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, today
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
+from minicnn.keras.tensorflow._of_1_arguments import today
 
 __all__ = ["atrous_conv2d", "avg_pool", "avg_pool1d", "avg_pool2d", "batch_normalization", "bias_add", "conv1d"]
 __all__ += ["compute_average_loss", "conv2d", "conv2d_transpose", "depth_to_space", "depthwise_conv2d"]

@@ -48,6 +48,18 @@ def qualified_name(cls: type) -> str:
     return own if own is not None and own != [*known][-1] else name
 
 
+def of_library(name: str, registry: Any) -> Any:
+    """The library's class of a name, if it has one, whatever is registered under it besides; else what is registered.
+
+    Parameters
+    ----------
+    name : str
+    registry : Registry
+    """
+    known = (cls for cls in registry.classes() if cls.__name__ == name and is_of_package(cls))
+    return next(known, None) or registry.lookup(name)
+
+
 def class_of(name: str, base: type, given: Mapping[str, Any]) -> Any:
     """A user's class of a kind that a name of `qualified_name`, or a bare one, means; None if there is none.
 

@@ -297,9 +297,7 @@ class Registry(Generic[Kind]):
         if isinstance(identifier, type) and issubclass(identifier, self.base):
             return identifier()
         if is_config(identifier):
-            name = identifier["class_name"]  # the library's class, where it has one of the name
-            known = next((cls for cls in self.classes() if cls.__name__ == name and own_parts.is_of_package(cls)), None)
-            return (known or self.lookup(name)).from_config(identifier.get("config") or {})
+            return own_parts.of_library(identifier["class_name"], self).from_config(identifier.get("config") or {})
         raise TypeError(self._explain(identifier))
 
     def _explain(self, identifier) -> str:

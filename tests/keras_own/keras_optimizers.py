@@ -157,7 +157,8 @@ class Driven:
 
 def driven(cls):
     """The optimizer's class, which can be driven by hand."""
-    return type(cls.__name__, (Driven, cls), {"__module__": "keras.optimizers", "translate": vars(cls)["translate"]})
+    made = type(cls.__name__, (Driven, cls), {"__module__": "keras.optimizers", "translate": vars(cls)["translate"]})
+    return keras.saving.register_keras_serializable("driven")(made)  # files would not find it by the library's name
 
 
 class optimizer_names:
@@ -170,7 +171,9 @@ class optimizer_names:
         value = getattr(keras.optimizers, name)
         if not isinstance(value, type) or not issubclass(value, keras.optimizers.Optimizer) or name == "Optimizer":
             return value
-        return self.classes.setdefault(name, driven(value))
+        if name not in self.classes:
+            self.classes[name] = driven(value)
+        return self.classes[name]
 
     def get(self, identifier):
         inner = keras.optimizers.get(identifier)

@@ -427,7 +427,9 @@ def test_config_round_trip(case):
 
 def test_who_takes_logits():
     for case, loss in CASES.items():
-        assert loss.takes_logits_of == (() if case in ("squared", "absolute") else ("softmax", "sigmoid"))
+        of_own_layers = "sigmoidoperation" if isinstance(loss, losses.BinaryCrossentropy) else "softmaxoperation"
+        taken = ("softmax", "sigmoid", of_own_layers)
+        assert loss.takes_logits_of == (() if case in ("squared", "absolute") else taken)
 
 
 @pytest.mark.parametrize(

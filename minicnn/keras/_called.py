@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from inspect import signature
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from minicnn.differentiation import Recorded, gradients, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras._in_order import GrowingList
+from minicnn.keras._last_function import Last, before, last_of, step_of
 from minicnn.keras._state import recorded
 from minicnn.keras._taped import weights_as
 from minicnn.layers.added_loss import Measured, ToMeasure
@@ -42,8 +44,9 @@ class Called(Step):
 
     draws_anew = True
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, last: Last | None = None) -> None:
         self.layer: Any = layer
+        self.last: Last | None = last  # the function at the end of `call` that is left to another step
 
     @property
     def has_penalty(self) -> bool:
@@ -78,6 +81,7 @@ class Called(Step):
         xs = [np.zeros((count, *shape), floatx()) for shape in input_shapes]
         with _trial_of(self.layer):
             result, *_, losses = self._run(xs, weights, False)
+            vars(self.layer)["_last_function"] = input_shapes, self._last_of_both_phases(result, xs, weights)
         shape, self.layer.adds_loss = result.shape, bool(losses)
         if len(shape) == 0 or shape[0] != count:
             raise ShapeError(
@@ -85,6 +89,15 @@ class Called(Step):
                 f"{count}. Received: shape {shape}"
             )
         return shape[1:]
+
+    def _last_of_both_phases(self, result, xs, weights):
+        """The function that gives the result, if it does so in training, too; else None."""
+        if (last := last_of(result)) is None:
+            return None
+        in_training, place = None, Workspace(SimpleNamespace(), (), np.empty(0), training=True)
+        with suppress(Exception), numbers_of(place):  # zeros may be no data to train with; the seeds are left alone
+            in_training, *_ = self._run(xs, weights, True)
+        return last if last == last_of(in_training) else None
 
     def shape_behind(self, input_shapes: Shapes) -> Shape:
         """The shape that `build` gives; None for sizes that depend on open ones.
@@ -154,7 +167,8 @@ class Called(Step):
         if ws.training:
             self._check_owned()
         with numbers_of(ws):
-            ws.record = self._run(xs, ws.params, ws.training, ws.stream)
+            result, *others = self._run(xs, ws.params, ws.training, ws.stream)
+        ws.record = self._without_last(result), *others
         assign(ws.y, ws.record[0].value)
 
     def of_recorded(self, xs: Sequence[Any], weights: Mapping[str, Any], training: bool) -> tuple[Any, list[Any]]:
@@ -168,7 +182,19 @@ class Called(Step):
         training : bool
         """
         result, _, _, losses = self._run(xs, weights, training)
-        return result, losses
+        return self._without_last(result), losses
+
+    def _without_last(self, result):
+        """The result, or what stands before the function that another step computes."""
+        if self.last is None:
+            return result
+        if last_of(result) != self.last:
+            raise TypeError(
+                f"call of layer '{self.layer.name}' ({type(self.layer).__name__}) ends in the same function whenever "
+                f"it runs, as cross-entropies go on from before a {self.last.name}: return that of all numbers, or "
+                f"none. Received: a result of another function than when the model was built"
+            )
+        return before(result)
 
     def penalty(self, ws: Workspace) -> float:
         return sum(float(loss.value) for loss in ws.record[3])
@@ -185,6 +211,17 @@ class Called(Step):
         for name, part in zip(names, parts[len(inputs) :], strict=True):
             if ws.grads.get(name) is not None:
                 assign(ws.grads[name], part)
+
+
+def steps_of(layer: Any) -> list[Step]:
+    """What runs a layer's `call`: the softmax or sigmoid at its end is a step of its own, which losses look behind."""
+    shapes, last = vars(layer).get("_last_function", (None, None))
+    if last is not None:
+        Called(layer).build(shapes)  # attributes may be others now
+        _, last = vars(layer)["_last_function"]
+    if last is None or layer.compute_dtype != floatx():  # a cast hides it in Keras
+        return [Called(layer)]
+    return [Called(layer, last), step_of(last)]
 
 
 def take_measured(layer: Any, added: Sequence[Any], place: int | None) -> list[Any]:

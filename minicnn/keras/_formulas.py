@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import activations
 from minicnn.backends.reference.activation import FORMULAS
 from minicnn.differentiation import Recorded, beside, flat, value_of
+from minicnn.keras._last_function import ending
 
 
 def _softmax(x, axis=-1):
@@ -123,8 +124,8 @@ OF_RECORDED: dict[str, Callable[..., Any]] = {
     "relu": _relu,
     "leaky_relu": lambda x, negative_slope=0.2: _relu(x, negative_slope),
     "relu6": lambda x: _relu(x, max_value=6.0),
-    "sigmoid": _sigmoid,
-    "softmax": _softmax,
+    "sigmoid": ending("sigmoid", _sigmoid),
+    "softmax": ending("softmax", _softmax),
     "log_softmax": _log_softmax,
     "elu": lambda x, alpha=1.0: np.where(value_of(x) > 0, x, alpha * np.expm1(np.minimum(x, 0))),
     "celu": lambda x, alpha=1.0: np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0) / alpha),

@@ -15,7 +15,7 @@ import numpy as np
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras import _calls
-from minicnn.keras._called import Called
+from minicnn.keras._called import steps_of
 from minicnn.keras._calls import core_of
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
@@ -303,7 +303,7 @@ class OnBuiltIn(Layer):
 
 def _lower(layer):
     """The step that runs `call`, or those of the library's layer."""
-    return [Called(layer)] if layer.has_call else core_of(layer).lower(layer)
+    return steps_of(layer) if layer.has_call else core_of(layer).lower(layer)
 
 
 OnBuiltIn.lower = _lower  # type: ignore[method-assign]  # one in the class would have its channels moved to the end

@@ -16,7 +16,7 @@ from minicnn import layers
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras._call_forms import Form, form_of, is_usual, shapes_in, usual_form, with_parts
-from minicnn.keras._called import Called, attributes_with_weights, take_measured
+from minicnn.keras._called import Called, attributes_with_weights, steps_of, take_measured
 from minicnn.keras._changed import changed, compose_again, note
 from minicnn.keras._composed import Made, leave_sizes_open
 from minicnn.keras._eager import eager
@@ -327,7 +327,7 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
         return self._made.named_weights()
 
     def lower(self) -> list[Step]:
-        return [Called(self)] if self.has_call else super().lower()
+        return steps_of(self) if self.has_call else super().lower()
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
         """What `call` gives for arrays, of any shape; layers that it is made of act as in training if it does."""

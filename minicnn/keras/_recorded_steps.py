@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn import backends, layers
 from minicnn.differentiation import Recorded, flat, value_of
+from minicnn.keras import _last_function
 from minicnn.keras._called import Called
 from minicnn.keras._formulas import OF_RECORDED, by_slope
 from minicnn.keras._function_activations import Sparsemax
@@ -348,6 +349,7 @@ _FORMULAS: dict[type, Formula] = {
     layers.Dense: _dense,
     layers.ConstantTensor: lambda step, xs, at: np.zeros((len(xs[0]), *step.shape), xs[0].dtype) + at.weight("value"),
     layers.Dot: _dot,
+    **dict.fromkeys((_last_function.Softmax, _last_function.Sigmoid), _of(lambda step, x: step.of(x))),
     layers.ELU: _of(lambda step, x: OF_RECORDED["elu"](x, step.alpha)),
     layers.Embedding: lambda step, xs, at: at.weight("embeddings")[np.asarray(value_of(xs[0])).astype(np.int64)],
     layers.GlobalMaxPooling2D: _of(_first_maximum),

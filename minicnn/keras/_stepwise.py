@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import backends
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras._eager import eager
+from minicnn.keras._last_function import is_last_function, note_step
 from minicnn.keras._state import RecordedState
 from minicnn.layers import function_numbers
 from minicnn.parameters import Weight
@@ -36,6 +37,9 @@ def through_steps(steps: Sequence[Step], inputs: Sequence[Any], own: Mapping[str
     array (N, …)
         Recorded if anything was.
     """
+    *first, last = steps
+    if first and is_last_function(last):
+        return through_steps([last], [through_steps(first, inputs, own, training)], {}, training)
     inputs = [met(x) for x in inputs]
     run = _Run(steps, inputs, own, function_numbers.training() if training is None else bool(training))
     for value in filter(_is_state, own.values()):
@@ -43,7 +47,7 @@ def through_steps(steps: Sequence[Step], inputs: Sequence[Any], own: Mapping[str
     parents = [(x, run.by_input(i)) for i, x in enumerate(inputs) if _has_gradient(x)]
     parents += [(w, run.by_weight(name)) for name, w in own.items() if _has_gradient(w) and not _is_state(w)]
     is_recorded = any(isinstance(x, Recorded) for x in [*inputs, *own.values()])
-    return Recorded(run.output, parents) if is_recorded else eager(run.output)
+    return note_step(Recorded(run.output, parents), last, inputs[0]) if is_recorded else eager(run.output)
 
 
 def _has_gradient(x):

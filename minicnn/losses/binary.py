@@ -27,6 +27,7 @@ class BinaryCrossentropy(Smoothed, ElementwiseLoss):
         See `Loss`.
     """
 
+    takes_logits_of: tuple[str, ...] = ("softmax", "sigmoid", "sigmoidoperation")
     accuracy: str | None = "categorical_accuracy"
 
     def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:

@@ -36,7 +36,7 @@ class Crossentropy(Loss):
         See `Loss`.
     """
 
-    takes_logits_of: tuple[str, ...] = ("softmax", "sigmoid")
+    takes_logits_of: tuple[str, ...] = ("softmax", "sigmoid", "softmaxoperation")  # the last in layers of one's own
     keras_only: Mapping[str, object] = Loss.keras_only | {"axis": (-1,)}
 
     def __init__(self, from_logits: bool = False, **options: object):

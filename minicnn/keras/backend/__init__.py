@@ -15,6 +15,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.keras import _data_format, ops
 from minicnn.keras._deferred import applied
+from minicnn.keras._last_function import forgotten
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._warning import warn_once
@@ -164,8 +165,8 @@ def get_session() -> Any:
 
 
 def identity(x: Any, name: str | None = None) -> Any:
-    """x."""
-    return x
+    """x, of which nothing is known any more."""
+    return forgotten(x)
 
 
 def print_tensor(x: Any, message: str = "", summarize: int = 3) -> Any:

@@ -16,6 +16,7 @@ from minicnn.data.elements import EagerArray, as_array, text_of
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras import ops
+from minicnn.keras._last_function import as_operation, forgotten
 from minicnn.keras._of_tensors import Computed, Noise
 from minicnn.keras._operations import entering, is_symbolic, stacked
 from minicnn.keras._shapes import Sizes
@@ -139,7 +140,7 @@ def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., 
         if len(args) > len(known) or not set(places) <= set(given) <= set(known):
             raise TypeError(f"tf.{name} takes the arguments {', '.join(known)}. Received: {', '.join(given) or 'none'}")
         options = {words[word]: _plain(given[word]) for word in words if word in given and words[word]}
-        return of_tensorflow(function(*(given[place] for place in places), **options))
+        return of_tensorflow(as_operation(function(*(given[place] for place in places), **options)))
 
     call.__name__ = name
     call.__doc__ = f"``keras.ops.{ours}``, with TensorFlow's arguments: {', '.join([*places, *words])}."
@@ -288,8 +289,8 @@ def convert_to_tensor(value: Any, dtype: Any = None, dtype_hint: Any = None, nam
 
 
 def identity(input: Any, name: str | None = None) -> Any:
-    """The same numbers."""
-    return as_tensor(input)
+    """The same numbers, of which nothing is known any more."""
+    return forgotten(as_tensor(input))
 
 
 def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> EagerArray:

@@ -239,6 +239,29 @@ def test_of_the_activation_of_a_layer_of_the_library(data, cls):
     assert np.allclose(model.evaluate(x, y, verbose=0), categorical(x.astype(np.float64) @ w, y)[0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("kind", ["own", "library"])
+def test_beside_a_penalty_on_the_probabilities(data, kind, backend):
+    """Keras's penalty leaves the output as it is: one of a layer of the library, too."""
+    x, w, y = data
+    w /= 10
+    options = {"activity_regularizer": keras.regularizers.L2(0.5)}
+    layer = Of(ops.softmax, w, **options)
+    if kind == "library":
+        layer = layers.Dense(4, "softmax", use_bias=False, **options)
+    model = model_of(layer, "sparse_categorical_crossentropy", backend=backend)
+    for scale in (1, 40):  # probabilities between, and at, 0 and 1
+        model.set_weights([scale * w])
+        z = x.astype(np.float64) @ (scale * w)
+        wanted, by_z = categorical(z, y)
+        p = softmax(z)
+        slope = p / len(x)  # of 0.5 · Σ p² / N
+        by_z = by_z + p * (slope - (slope * p).sum(-1, keepdims=True))
+        assert np.allclose(model.evaluate(x, y, verbose=0), wanted + 0.5 * np.square(p).sum() / len(x), rtol=1e-5)
+        (gradient,) = model.gradients(x, y).values()
+        assert np.allclose(gradient, x.T @ by_z, rtol=1e-4, atol=1e-5)
+
+
 class Switched(Of):
     """A softmax in use alone, or if an attribute says so."""
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from minicnn.graph import Graph
-from minicnn.layers.activity import with_penalty
+from minicnn.layers.activity import ActivityPenalty, with_penalty
 from minicnn.layers.base import Layer
 from minicnn.layers.contract import is_own
 from minicnn.layers.open_sizes import shape_behind
@@ -56,8 +56,9 @@ class Program:
         return readers
 
     def writer(self, value: int) -> Place | None:
-        """The place that writes a value; None for an input."""
-        return next((place for place in self.places if place.output == value), None)
+        """The place that writes a value, before a penalty on it; None for an input."""
+        place = next((place for place in self.places if place.output == value), None)
+        return self.writer(place.inputs[0]) if place and isinstance(place.step, ActivityPenalty) else place
 
     def final_step(self, value: int) -> str:
         """Class name, in lower case, of our step over the last axis that writes a value, "softmax"; else ""."""

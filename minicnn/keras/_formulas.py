@@ -86,9 +86,11 @@ def _dot(a, b):
 
 
 def log_sum_of_powers(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """log of the sum of exp(x), without overflow."""
+    """log of the sum of exp(x), without overflow; of numbers that are all -∞ it is -∞, and ∞ where one is ∞."""
     greatest = np.max(value_of(x), axis=axis, keepdims=True)
-    total = np.log(np.sum(np.exp(x - greatest), axis=axis, keepdims=True)) + greatest
+    greatest = np.where(np.isfinite(greatest), greatest, greatest.dtype.type(0))  # as ∞ - ∞ is nothing
+    with np.errstate(divide="ignore"):  # the log of 0 is -∞
+        total = np.log(np.sum(np.exp(x - greatest), axis=axis, keepdims=True)) + greatest
     return total if keepdims else np.squeeze(total, tuple(range(x.ndim)) if axis is None else axis)
 
 

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from oracles import every_backend, ran_where_it_should
 
-from minicnn import layers
+from minicnn import backends, layers
+from minicnn.errors import ContractError
 from minicnn.gradient_check import GradientError, gradcheck
 from minicnn.layers import CLASSES, Layer
+from minicnn.layers.dot_attention import Scores
 from minicnn.plan.fusion import fuse, simplify
 from minicnn.plan.program import lower
 from minicnn.testing import contracts
@@ -120,7 +122,28 @@ def test_contract_fused_or_not(name, number, backend, contract, fuses, seed):
         assert own == KERNELS.get(name, own)
 
 
+def test_a_gradient_whose_parts_cancel_out_may_differ_by_their_rounding():
+    """Of 4 samples whose parts are as large as 1, 0.0058 is left, and both of float32's are off by 4e-7 and less."""
+    case = case_of("Attention", 0, 143)
+    contracts.agrees_with_numpy(case, "numba")
+    contracts.agrees_with_float64(case_of("Attention", 0, 143), "numba")
+
+
 # ---------------------------------------------------------------------- the suite itself: broken layers must not pass
+
+
+def test_the_suite_notices_a_single_number_that_is_off(monkeypatch):
+    """By 1e-4 of what the samples' parts of its gradient are together, on one of two backends."""
+    right = Scores._backward_of_products
+
+    def wrong(self, dy, ws):
+        right(self, dy, ws)
+        if ws.ops is not backends.get("numpy").ops:
+            ws.grads["scale"][...] += 1e-4
+
+    monkeypatch.setattr(Scores, "_backward_of_products", wrong)
+    with pytest.raises(ContractError, match=r"gradient of .*/scale"):
+        contracts.agrees_with_numpy(case_of("Attention", 0, 143), "numba")
 
 
 def test_the_suite_notices_broken_layers():

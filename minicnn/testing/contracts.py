@@ -16,7 +16,7 @@ from minicnn import models
 from minicnn.gradient_check import GradientCheck, GradientError, gradcheck
 from minicnn.layers.base import Layer
 from minicnn.registry import constructor_parameters
-from minicnn.testing.running import Case, graph_of, run
+from minicnn.testing.running import TINY, Case, graph_of, run, sizes_of_parts
 
 TOLERANCE = 1e-6  # of gradients, in float64
 
@@ -133,14 +133,16 @@ def agrees_with_numpy(case: Case, backend: str) -> None:
     for training in (False, True):
         gradients = dys if training else None
         expected = run(case.graph, xs, gradients, "numpy", training)
+        sizes = sizes_of_parts(case.graph, xs, gradients, expected.grads)
         for fuses in (False, True):
             actual = run(case.graph, xs, gradients, backend, training, fuses)
             promise = f"backend {backend} must agree with numpy"
             case.close(actual.outputs[0], expected.outputs[0], 1e-5, f"{promise} on y")
             for a, b in zip(actual.dxs, expected.dxs, strict=True):
                 case.close(a, b, 1e-5, f"{promise} on dx")
-            for path in expected.grads:
-                case.close(actual.grads[path], expected.grads[path], 1e-5, f"{promise} on the gradient of {path}")
+            for path, gradient in expected.grads.items():
+                on = f"{promise} on the gradient of {path}"
+                case.close(actual.grads[path], gradient, 1e-5, on, sizes.get(path, TINY))
             for path in expected.state:
                 case.close(actual.state[path], expected.state[path], 1e-5, f"{promise} on {path}")
 
@@ -154,8 +156,10 @@ def agrees_with_float64(case: Case, backend: str) -> None:
     case.close(single.outputs[0], double.outputs[0], 1e-5, "float32 must agree with float64 on y")
     for a, b in zip(single.dxs, double.dxs, strict=True):
         case.close(a, b, 2e-5, "float32 must agree with float64 on dx")
-    for path in double.grads:
-        case.close(single.grads[path], double.grads[path], 2e-5, f"float32 must agree with float64 on {path}")
+    sizes = sizes_of_parts(case.graph, xs, dys, double.grads)
+    for path, gradient in double.grads.items():
+        on = f"float32 must agree with float64 on {path}"
+        case.close(single.grads[path], gradient, 2e-5, on, sizes.get(path, TINY))
 
 
 def can_be_frozen(case: Case, backend: str) -> None:
@@ -202,8 +206,10 @@ def treats_samples_alone(case: Case, backend: str) -> None:
         for dx, part in zip(whole.dxs, one.dxs, strict=True):
             case.close(part[0], dx[n], 2e-6, promise)
         total = {path: total[path] + g.astype(np.float64) for path, g in one.grads.items()}
-    for path in total:
-        case.close(whole.grads[path], total[path], 1e-5, f"the gradient of {path} must be the sum over all samples")
+    sizes = sizes_of_parts(case.graph, xs, dys, whole.grads)
+    for path, gradient in total.items():
+        promise = f"the gradient of {path} must be the sum over all samples"
+        case.close(whole.grads[path], gradient, 1e-5, promise, sizes.get(path, TINY))
 
 
 def takes_any_array(case: Case, backend: str) -> None:

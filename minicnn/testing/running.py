@@ -18,6 +18,7 @@ from minicnn.step import Shape
 from minicnn.threads import compute_threads
 
 SPREAD = 0.4  # random weights lie so far around their first values: around 1, they stay positive
+TINY = 1e-30  # in the place of 0, by which nothing is divided
 
 
 def tie_free(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -79,13 +80,15 @@ class Case:
             same = np.array_equal(np.asarray(actual), np.asarray(expected), equal_nan=True)
             self.demand(same, promise, "other numbers")
 
-    def close(self, actual: np.ndarray, expected: np.ndarray, tolerance: float, promise: str) -> None:
-        """Demand max|a − b| ≤ tolerance · max|b|."""
+    def close(
+        self, actual: np.ndarray, expected: np.ndarray, tolerance: float, promise: str, least: float = TINY
+    ) -> None:
+        """Demand max|a − b| ≤ tolerance · max|b|, or · `least` where that is more."""
         actual, expected = np.asarray(actual), np.asarray(expected)
         self.demand(actual.shape == expected.shape, promise, f"shapes {actual.shape} and {expected.shape}")
         differs = ~((actual == expected) | (np.isnan(actual) & np.isnan(expected)))
         error = np.abs(actual[differs] - expected[differs]).max(initial=0)
-        scale = max(np.abs(expected[np.isfinite(expected)]).max(initial=0), 1e-30)
+        scale = max(np.abs(expected[np.isfinite(expected)]).max(initial=0), least)
         self.demand(error <= tolerance * scale, promise, f"a relative difference of {error / scale:.1e}")
 
 
@@ -136,6 +139,28 @@ def run(
             _backward(result, dys)
     result.state = {w.path: store.backend.to_host(store.values[w]) for w in weights if not w.has_gradient}
     return result
+
+
+def sizes_of_parts(
+    graph: Graph, xs: Sequence[np.ndarray], dys: Sequence[np.ndarray] | None, gradients: dict[str, np.ndarray]
+) -> dict[str, float]:
+    """Path → Σ |part of a sample|, of gradients that are one number, whose parts may nearly cancel out.
+
+    Parameters
+    ----------
+    graph, xs, dys :
+        As for `run`.
+    gradients : dict
+        Path → array.
+    """
+    sizes = {path: TINY for path, gradient in gradients.items() if gradient.size == 1}
+    for sample in range(len(xs[0])) if sizes else ():
+        own = [np.zeros_like(dy) for dy in dys or ()]
+        for part, dy in zip(own, dys or (), strict=True):
+            part[sample] = dy[sample]
+        found = run(graph, xs, own, "numpy").grads
+        sizes = {path: size + abs(found[path].item()) for path, size in sizes.items()}
+    return sizes
 
 
 def _forward(result, xs):

@@ -166,6 +166,19 @@ def test_onnx_there_and_back(model, layer, x, tmp_path):
     np.testing.assert_allclose(again.predict(x, verbose=0), expected, rtol=0, atol=1e-5)
 
 
+def test_onnx_there_and_back_with_open_sizes(tmp_path):
+    """A size that the file leaves open is not one of the layer's, wherever it is in the output."""
+    x, path = mc.Input((None, 4)), tmp_path / "model.onnx"
+    layer = layers.EinsumDense("abc,cde->adeb", (2, 3, None), bias_axes="de")
+    model = mc.Model(x, layer(x))
+    cosines(layer)
+    mc.export_onnx(model, path)
+    again = mc.import_onnx(path)
+    for size in (2, 5):
+        given = samples_of((size, 4))
+        np.testing.assert_allclose(again.predict(given, verbose=0), in_float64(layer, given), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("equation", "message"),
     [

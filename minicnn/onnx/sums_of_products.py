@@ -58,7 +58,7 @@ def _dense(node, graph):
     try:
         letters = letters_of(check_equation(equation), len(value.shape) + 1)
         sizes = letters.sizes((1, *value.shape), kernel.shape)
-        own = [sizes[n] for n in letters.y[1:] if n.isalpha()]
+        own = [None if n in letters.x else sizes[n] for n in letters.y[1:] if n.isalpha()]
         found, output = shapes_of(equation, letters, value.shape, own)
     except ValueError as error:
         raise _refused(node, f"samples stay apart, and each letter is an axis: {error}") from None

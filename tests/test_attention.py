@@ -276,6 +276,17 @@ def test_a_graph_calls_a_layer_in_one_form():
         other([x, x])
 
 
+@pytest.mark.parametrize(
+    "more", [{"attention_mask": np.ones((4, 4))}, {"return_attention_scores": True}, {"use_causal_mask": True}], ids=str
+)
+@pytest.mark.parametrize("layer", [layers.MultiHeadAttention(2, 3), layers.GroupQueryAttention(2, 4, 2)])
+def test_nothing_beside_a_list_is_forgotten(layer, more):
+    for x in (mc.Input((4, 6)), np.ones((2, 4, 6), "float32")):
+        with pytest.raises(TypeError, match=rf"layer\(query, value, …\). Received: a list, and {next(iter(more))}$"):
+            layer([x, x], **more)
+        layer([x, x], return_attention_scores=False, use_causal_mask=np.False_)
+
+
 def test_what_cannot_be_called_is_said():
     x = mc.Input((4, 6))
     with pytest.raises(TypeError, match=r"a query and a value.*layer\(x, x\)"):

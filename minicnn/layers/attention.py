@@ -102,6 +102,7 @@ class OfHeads(Composed):
         """
         query = inputs["query"]
         if isinstance(query, list | tuple):
+            self._check_alone({"key": inputs["key"], **masks, **{name: x or None for name, x in options.items()}})
             return self.call_in_form(list(query), None, inputs["value"] if training is None else training)
         if inputs["value"] is None:
             raise TypeError(
@@ -119,6 +120,14 @@ class OfHeads(Composed):
             elif mask is not None:
                 given[role] = self._for_samples(role, self._numbers(role, mask), np.shape(query))
         return self.call_in_form(list(given.values()), self.form_of(tuple(given), options), training)
+
+    def _check_alone(self, others):
+        """That there is nothing beside a list of all inputs, which is called as before or without options."""
+        if given := [name for name, x in others.items() if x is not None]:
+            raise TypeError(
+                f"layer '{self.name}' ({type(self).__name__}) is called on a list alone; with more, the query and the "
+                f"value are arguments of their own: layer(query, value, …). Received: a list, and {', '.join(given)}"
+            )
 
     def _numbers(self, role, mask):
         """A mask that is no tensor, as True and False."""

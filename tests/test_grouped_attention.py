@@ -237,6 +237,27 @@ def test_masks_that_are_arrays_are_the_same_for_all_samples():
             assert np.abs(np.asarray(y) - plain).max() > 0.01  # it counts
 
 
+X = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+OF_ONE_ROW = [  # the first number of each place, of Keras 3.15: with a mask of the values, of the queries
+    [[-0.1367, -0.0053, -0.6563], [-2.323, -1.4053, -0.4197]],
+    [[-0.3346, 0.0, -0.6524], [-2.322, 0.0, -0.4264]],
+]
+
+
+@pytest.mark.parametrize(
+    "mask", [np.array([[1, 0, 1]], bool), np.array([1, 0, 1]), [1, 0, 1]], ids=["row", "1d", "list"]
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_mask_of_one_row_is_that_of_all_arrays(mask, place):
+    masks = [None, mask] if place == 0 else [mask, None]
+    y = np.asarray(keras_layers.Attention()([X, X], mask=masks))
+    np.testing.assert_allclose(y[..., 0], OF_ONE_ROW[place], rtol=0, atol=1e-4)
+    additive, rows = keras_layers.AdditiveAttention(use_scale=False), np.array([[1, 0, 1]] * 2)
+    np.testing.assert_array_equal(
+        additive([X, X], mask=masks), additive([X, X], mask=[None if m is None else rows for m in masks])
+    )
+
+
 def test_arrays_and_tensors_leave_out_places_together():
     x, of_pairs = mc.Input((3, 4)), mc.Input((3, 3))
     pairs = np.array([[[1, 0, 1], [1, 1, 1], [1, 1, 0]]] * 2)

@@ -178,6 +178,12 @@ class Causal(Layer):
         return graph.add("Sub", [scores, below])
 
 
+def _rows(mask, count):
+    """A mask beside arrays with a row for each of so many samples, of which one row or none stands for all."""
+    mask = np.asarray(mask)[None] if np.ndim(mask) == 1 else mask
+    return np.broadcast_to(mask, (count, *np.shape(mask)[1:])) if np.shape(mask)[:1] == (1,) else mask
+
+
 def _sums(queries, keys):
     """query + key for each pair of places, (n, …, T, S, D)."""
     return queries[..., :, None, :] + keys[..., None, :, :]
@@ -260,6 +266,7 @@ class Attention(Composed):
         masks = {role: m for role, m in masks.items() if role not in fixed}
         options |= {role: self._same_for_all(role, m) for role, m in fixed.items()}
         form = self.form_of((*self.usual_roles.get(len(inputs), ()), *masks), options)
+        masks = masks if is_graph else {role: _rows(m, np.shape(inputs[0])[0]) for role, m in masks.items()}
         return self.call_in_form([*inputs, *masks.values()], form, training)
 
     def _same_for_all(self, role, mask):

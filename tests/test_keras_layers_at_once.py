@@ -194,3 +194,16 @@ def test_a_lambda_that_folds_is_told_by_its_samples():
     model = keras.Model(i, L.Lambda(lambda x: np.asarray(x)[:1] * 2, output_shape=(4, 4, 3))(i))
     with pytest.raises(ValueError, match=r"Received: shape \(1, 4, 4, 3\)"):  # which would be there for all
         model.predict(X, verbose=0)
+
+
+def test_an_attribute_that_is_none_is_not_taken_for_a_size():
+    class Activated(L.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.activation = L.Dense(2), None
+
+        def call(self, x):
+            return self.activation(self.dense(x))
+
+    with pytest.raises(TypeError, match=r"^'NoneType' object is not callable$"):
+        Activated()(keras.Input((3,)))

@@ -56,7 +56,7 @@ class Made(models.Model):
         try:
             self._trace(inputs if len(inputs) > 1 else inputs[0])
         except TypeError as problem:
-            if "NoneType" not in str(problem):
+            if "NoneType" not in str(problem) or "'NoneType' object is not" in str(problem):  # callable, iterable, …
                 raise
             raise TypeError(
                 f"call of layer '{self.name}' uses other layers, and computes with a size that is None while their "

@@ -49,6 +49,25 @@ class MadeInBuild(layers.Layer):
         return self.d(x) * self.scale
 
 
+class Attends(layers.Layer):
+    """With attention that is called, or built before by the layer's own `build`."""
+
+    def __init__(self, builds, **kwargs):
+        super().__init__(**kwargs)
+        self.g, self.m = layers.GroupQueryAttention(2, 2, 1, name="g"), layers.MultiHeadAttention(1, 2, name="m")
+        self.s = layers.Attention(use_scale=True, name="s")
+        self.builds = builds
+
+    def build(self, input_shape):
+        if self.builds:
+            self.g.build((None, 2, 2), (None, 2, 2))
+
+    def call(self, x):
+        x = keras.ops.reshape(x, (-1, 2, 2))
+        x = self.m(self.g(x, x), x)
+        return self.s([x, x])
+
+
 class Net(keras.Model):
     def __init__(self):
         super().__init__(name="net")
@@ -71,6 +90,8 @@ def functional():
 
 
 IN_BLOCK = "s/blk/a s/blk/b"
+PARTS = ("query", "key", "value", "attention_output")
+IN_ATTENTION = " ".join([*(f"s/at/{name}/{part}" for name in "gm" for part in PARTS), "s/at/s"])
 CASES = {
     "stack": (lambda: stack(layers.Dense(3, name="a")), "s/a"),
     "late stack": (
@@ -85,6 +106,8 @@ CASES = {
     "nested": (lambda: stack(Block("nested", name="blk")), "s/blk/inn/a s/blk/inn/b"),
     "built in build": (lambda: stack(MadeInBuild(True, name="ib")), "s/ib s/ib/d"),
     "made in build": (lambda: stack(MadeInBuild(False, name="ib")), "s/ib s/ib/d"),
+    "attention": (lambda: stack(Attends(False, name="at")), IN_ATTENTION),
+    "attention built in build": (lambda: stack(Attends(True, name="at")), IN_ATTENTION),
     "subclass": (Net, "net/ib net/ib/d net/o"),
 }
 

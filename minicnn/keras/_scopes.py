@@ -18,7 +18,8 @@ def note_scope(layer: Any) -> None:
     layer : Layer
     """
     if "_scope" not in vars(layer):
-        vars(layer)["_scope"] = _scope.get()
+        for one in (layer, *vars(layer).get("parts", {}).values()):  # those of attention, where they are made already
+            vars(one)["_scope"] = _scope.get()
 
 
 @contextmanager

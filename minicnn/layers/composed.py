@@ -82,6 +82,9 @@ class Composed(Layer):
         if role not in self.parts:
             made = self.parts[role] = make(dtype=self.dtype_policy, trainable=self.trainable)
             made.name = f"{self.name}/{role}" if role else self.name
+            vars(made).update(
+                {name: value for name, value in vars(self).items() if name == "_scope"}
+            )  # of `Weight.path`
         return self.parts[role]
 
     @property
@@ -255,7 +258,9 @@ class Composed(Layer):
 
     def compute_output_shape(self, *shapes: Any, **named: Any) -> Any:
         """The output's shape for the inputs' shapes, with the batch axis: one after the other, or in a list."""
-        several = [shape for shape in (*shapes, *named.values()) if shape is not None]
+        order = [f"{role}_shape" for role in max(self.usual_roles.values(), key=len)]
+        in_order = [named.pop(name) for name in order if name in named]
+        several = [shape for shape in (*shapes, *in_order, *named.values()) if shape is not None]
         several = list(several[0]) if len(several) == 1 else several
         roles = self.usual_roles.get(len(several)) or self._form_for(len(several)).roles
         self.take_form(self.form or Form(roles))

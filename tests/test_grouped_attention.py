@@ -258,6 +258,13 @@ def test_a_mask_of_one_row_is_that_of_all_arrays(mask, place):
     )
 
 
+def test_shapes_go_by_their_names():
+    of_query, of_value = (None, 3, 4), (None, 2, 4)
+    for layer in (keras_layers.GroupQueryAttention(2, 4, 2), keras_layers.MultiHeadAttention(2, 3)):
+        found = layer.compute_output_shape(value_shape=of_value, query_shape=of_query)
+        assert tuple(found) == tuple(layer.compute_output_shape(of_query, value_shape=of_value)) == of_query
+
+
 def test_arrays_and_tensors_leave_out_places_together():
     x, of_pairs = mc.Input((3, 4)), mc.Input((3, 3))
     pairs = np.array([[[1, 0, 1], [1, 1, 1], [1, 1, 0]]] * 2)

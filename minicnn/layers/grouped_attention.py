@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from minicnn.checks import check_positive_int
@@ -110,17 +109,15 @@ class GroupQueryAttention(OfHeads):
             self._check_features(query.shape, value.shape)
         return self.called(inputs, masks | {"attention_mask": attention_mask}, options, training)
 
-    def compute_output_shape(self, *shapes: Any, **named: Any) -> Any:
-        """That of the query; shapes with the batch axis, of the query, the value and maybe the key."""
-        query, value, *others = [shape for shape in (*shapes, *named.values()) if shape is not None]
-        self._check_features(query, value)
-        for key in others:
-            if tuple(value)[1:-1] != (tuple(key)[1:-1] if isinstance(key, Sequence) else ()):
-                raise ShapeError(
-                    "All dimensions of `value` and `key`, except the last one, must be equal. "
-                    f"Received: value_shape={value} and key_shape={key}"
-                )
-        return tuple(query)
+    def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> Any:
+        """That of the query; shapes with the batch axis."""
+        self._check_features(query_shape, value_shape)
+        if key_shape is not None and tuple(value_shape)[1:-1] != tuple(key_shape)[1:-1]:
+            raise ShapeError(
+                "All dimensions of `value` and `key`, except the last one, must be equal. "
+                f"Received: value_shape={value_shape} and key_shape={key_shape}"
+            )
+        return tuple(query_shape)
 
     def _check_features(self, query, value):
         """As Keras has it where shapes alone are known."""

@@ -216,9 +216,16 @@ def test_integers_are_divided_towards_zero(shift, divisor, path, rng):
     np.testing.assert_array_equal(mc.import_onnx(path).predict(x), quotients)
 
 
-@pytest.mark.parametrize("nodes", ["q = Div(d, p)", "q = Div(p, o)", "s = Add(p, d) q = Div(p, s)"])
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        *("q = Div(d, p)", "q = Div(p, o)", "s = Add(p, d) q = Div(p, s)", "s = Mul(p, p) t = Add(p, p) q = Div(s, t)"),
+        *("s = ReduceSum<keepdims=1>(p, a) q = Div(s, p)", "s = ReduceMax<axes=[1]>(p) q = Div(s, p)"),
+        *("s = Sub(p, p) m = Max(s, p) q = Div(m, p)", "g = Greater(p, o) w = Where(g, p, d) q = Div(w, p)"),
+    ],
+)
 def test_other_quotients_of_integers_are_refused(nodes, path):
-    of_tensor(path, f"p = ArgMax<axis=2>(x) {nodes} y = Cast<to=1>(q)", d=np.int64(5), o=np.int64(0))
+    of_tensor(path, f"p = ArgMax<axis=2>(x) {nodes} y = Cast<to=1>(q)", d=np.int64(5), o=np.int64(0), a=i(1))
     with pytest.raises(FileFormatError, match=r"\(Div\): integers are divided by a number of the file"):
         mc.import_onnx(path)
 
@@ -226,6 +233,9 @@ def test_other_quotients_of_integers_are_refused(nodes, path):
 def test_means_of_integers_are_refused(path, rng):
     nodes = "g = Greater(x, z) i = Cast<to={}>(g) m = ReduceMean<axes=[2]>(i) y = Cast<to=1>(m)"
     of_tensor(path, nodes.format(6), z=np.float32(0))
+    with pytest.raises(FileFormatError, match=r"\(ReduceMean\): means of integers are cut off there"):
+        mc.import_onnx(path)
+    of_tensor(path, "p = ArgMax<axis=2>(x) s = Add(p, p) m = ReduceMean<axes=[1]>(s) y = Cast<to=1>(m)")
     with pytest.raises(FileFormatError, match=r"\(ReduceMean\): means of integers are cut off there"):
         mc.import_onnx(path)
     of_tensor(path, nodes.format(1), z=np.float32(0))

@@ -44,9 +44,15 @@ def _add(node, graph):
         tensors = [v.tensor for v in values]
         y = graph.call(node, layers.Add, tensors) if len(tensors) > 1 else tensors[0]
         is_nonnegative = all(v.is_nonnegative for v in values)
-        graph.give(node, replace(first, tensor=y, is_nonnegative=is_nonnegative, is_whole=False))
+        graph.give(node, replace(first, tensor=y, is_nonnegative=is_nonnegative, is_whole=_is_whole(node, graph)))
     else:
         _merge(node, graph, layers.Add, all(v.is_nonnegative for v in values))
+
+
+def _is_whole(node, graph, first=0):
+    """Whether a node's tensors, from one of its inputs on, are of integers: all have one type."""
+    tensors = [index for index in range(first, len(node.inputs)) if not graph.is_constant(node, index)]
+    return any(graph.value(node, index, any_batch_axis=True, may_be_folded=True).is_whole for index in tensors)
 
 
 def _lie_alike(a, b):
@@ -55,8 +61,7 @@ def _lie_alike(a, b):
 
 def _divide(node, graph):
     """a · 1/b"""
-    known = [graph.is_constant(node, index) for index in range(2)]
-    if not any(known) and all(graph.value(node, index, True, True).is_whole for index in range(2)):
+    if not any(graph.is_constant(node, index) for index in range(2)) and _is_whole(node, graph):
         raise node.error(
             "integers are divided by a number of the file: cast both to float32 and compute with them first"
         )
@@ -181,7 +186,7 @@ def _where(node, graph):
             parts.append(graph.call(node, layers.Multiply, [where, y], "_part"))
     y = graph.call(node, layers.Add, parts)
     graph.check_size(node, y.shape[1:])
-    graph.give(node, Value(y, layout(y.shape[1:])))
+    graph.give(node, Value(y, layout(y.shape[1:]), is_whole=_is_whole(node, graph, 1)))
 
 
 def _finite(node, graph, tensor, suffix=""):
@@ -195,7 +200,7 @@ def _merge(node, graph, layer_class, is_nonnegative=False):
     tensors, layout = graph.aligned(node, values) if values else _aligned(node, graph)
     y = graph.call(node, layer_class, tensors) if len(tensors) > 1 else tensors[0]
     graph.check_size(node, y.shape[1:])
-    result = Value(y, layout(y.shape[1:]), is_nonnegative)
+    result = Value(y, layout(y.shape[1:]), is_nonnegative, _is_whole(node, graph))
     graph.give(node, placed_like(result, values[0]) if values else result)
 
 

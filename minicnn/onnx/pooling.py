@@ -206,7 +206,7 @@ def _reduce(node, graph):
     positions = layout(y.shape[1:])
     if not keeps:
         positions = positions.squeeze(tuple(axis - 1 for axis in axes))
-    graph.give(node, replace(x, tensor=y, positions=positions, batch_axis=x.batch_axis - gone, is_whole=False))
+    graph.give(node, replace(x, tensor=y, positions=positions, batch_axis=x.batch_axis - gone))
 
 
 def _each(node, graph, x):

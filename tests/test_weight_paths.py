@@ -136,3 +136,14 @@ def test_weight_decay_leaves_out_a_part_of_the_network_by_its_name():
     model.fit(X, np.ones((2, 1)), batch_size=2, epochs=1, verbose=0)
     for old, new, factor in zip(before, model.get_weights(), [1, 1, 1, 1, 0.95, 0.95], strict=True):
         np.testing.assert_allclose(new, old * factor, rtol=1e-6)
+
+
+def test_one_weight_of_a_layer_is_not_frozen_alone():
+    layer = layers.EinsumDense("ab,bc->ac", 2, bias_axes="c", name="e")
+    layer.build((None, 4))
+    with pytest.raises(NotImplementedError, match=r"trained together.*trainable=False for 'e/bias'$"):
+        layer.bias.trainable = False
+    layer.bias.trainable = True
+    layer.trainable = False
+    layer.bias.trainable = False
+    assert layer.trainable_weights == []

@@ -269,7 +269,17 @@ def _unequal(weight, other):
     return same if same is NotImplemented else np.logical_not(same)
 
 
+def _freeze(weight, value):
+    """A weight's ``trainable`` is its layer's, once it is made."""
+    if bool(value) != weight.trainable:
+        raise NotImplementedError(
+            "weights of a layer are trained together, or none of them: set that of the layer, or give the optimizer "
+            f"the others alone in a loop of yours. Received: trainable={value!r} for '{weight.path}'"
+        )
+
+
 _ADDED: dict[str, Any] = {
+    "trainable": vars(Weight)["trainable"].setter(_freeze),
     "__eq__": _equal,
     "__ne__": _unequal,
     "__int__": lambda weight: int(weight.numpy()),

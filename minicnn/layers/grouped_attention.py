@@ -37,7 +37,8 @@ class GroupQueryAttention(OfHeads):
     Notes
     -----
     Called as `MultiHeadAttention` is, on query (N, T, D), value and key (N, S, D). `query_mask`, (N, T), counts here:
-    a place of the query that it leaves out attends to none.
+    a place of the query that it leaves out has weights of 0 where there is a dropout or `return_attention_scores`, and
+    attends to all alike elsewhere, as in Keras.
     """
 
     masks: tuple[str, ...] = ("query_mask", *MASKS)

@@ -194,3 +194,13 @@ def test_a_lambda_that_folds_is_told_by_its_samples():
     model = keras.Model(i, L.Lambda(lambda x: np.asarray(x)[:1] * 2, output_shape=(4, 4, 3))(i))
     with pytest.raises(ValueError, match=r"Received: shape \(1, 4, 4, 3\)"):  # which would be there for all
         model.predict(X, verbose=0)
+
+
+def test_a_layer_that_fails_on_arrays_as_well_says_why():
+    class Fails(Rows):
+        def of_pixels(self, pixels):
+            return ops.matmul(self.d(pixels), np.ones((4, 2), "float32"))  # (N · 16, 5) by (4, 2)
+
+    with pytest.raises(TypeError, match="the number of samples") as caught:
+        Fails()(X)
+    assert "matmul" in str(caught.value.__cause__)

@@ -113,3 +113,17 @@ def test_weight_decay_leaves_out_a_part_of_the_network_by_its_name():
     model.fit(X, np.ones((2, 1)), batch_size=2, epochs=1, verbose=0)
     for old, new, factor in zip(before, model.get_weights(), [1, 1, 1, 1, 0.95, 0.95], strict=True):
         np.testing.assert_allclose(new, old * factor, rtol=1e-6)
+
+
+def test_a_layer_may_have_a_scope_of_its_own():
+    class Scoped(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self._scope, self.inner = None, layers.Dense(2, name="inner")
+
+        def call(self, x):
+            return self.inner(x)
+
+    layer = Scoped(name="outer")
+    layer(X)
+    assert [w.path for w in layer.weights] == ["outer/inner/kernel", "outer/inner/bias"]

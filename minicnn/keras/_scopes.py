@@ -17,8 +17,8 @@ def note_scope(layer: Any) -> None:
     ----------
     layer : Layer
     """
-    if "_scope" not in vars(layer):
-        vars(layer)["_scope"] = _scope.get()
+    if "_first_called_in" not in vars(layer):
+        vars(layer)["_first_called_in"] = _scope.get()
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def inside(layer: Any) -> Iterator[None]:
     layer : Layer
     """
     note_scope(layer)
-    token = _scope.set(f"{vars(layer)['_scope']}{layer.name}/")
+    token = _scope.set(f"{vars(layer)['_first_called_in']}{layer.name}/")
     try:
         yield
     finally:

@@ -52,7 +52,7 @@ def class_name_of(entry: Config) -> str:
         return known
     name = name.rpartition(">")[2]
     is_optimizer = known == f"Custom>{name}" and name not in layers.CLASSES and custom_object(name) is None  # Keras 2's
-    return f">{name}" if name in own_parts.LIBRARY and not is_optimizer else name
+    return f">{name}" if own_parts.is_taken(name) and not is_optimizer else name
 
 
 def _is_users(entry) -> bool:
@@ -111,9 +111,10 @@ def keras_object(module: str | None, class_name: str, config: Config) -> Config:
 
 
 def own_object(class_name: str, config: Config) -> Config:
-    """An object of a user's class in Keras 3's form."""
+    """An object of a user's class, or of one of the package's that Keras has not, in Keras 3's form."""
     registered = class_name.removeprefix(">") if ">" in class_name else REGISTERED.get(class_name, class_name)
-    return keras_object(None, bare_name(class_name), config) | {"registered_name": registered}
+    module = "minicnn" if own_parts.is_taken(class_name) else None  # a user's class of such a name has a ">" before it
+    return keras_object(module, bare_name(class_name), config) | {"registered_name": registered}
 
 
 def bare_name(class_name: str) -> str:

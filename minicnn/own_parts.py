@@ -6,14 +6,14 @@ have checks of their own, in `minicnn.layers.contract`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from inspect import signature
 from typing import Any
 
 import numpy as np
 
-from minicnn.errors import ContractError, unknown_name
+from minicnn.errors import ContractError, fold_name, unknown_name
 from minicnn.mistaken_names import explain_missing
 from minicnn.user_warnings import warn_user
 
@@ -26,10 +26,15 @@ def is_of_package(thing: Any) -> bool:
 
 
 LIBRARY: set[str] = set()
-"""Names of the package's own classes, of all kinds."""
+"""Names of the package's own classes, of all kinds, and their further ones, as `fold_name` has them."""
 
 REGISTERED: dict[str, Any] = {}
 """What users registered with Keras's decorator: "package>name" → class or function."""
+
+
+def is_taken(name: str) -> bool:
+    """Whether one of the package's classes is called so, or found by this name."""
+    return fold_name(name) in LIBRARY
 
 
 def qualified_name(cls: type) -> str:
@@ -43,7 +48,7 @@ def qualified_name(cls: type) -> str:
         return name
     known = {key: thing.__name__ for key, thing in REGISTERED.items() if thing is cls or thing.__name__ == name}
     own = next((key for key in known if REGISTERED[key] is cls), None)
-    if name in LIBRARY:
+    if is_taken(name):
         return own or f">{name}"
     return own if own is not None and own != [*known][-1] else name
 
@@ -60,6 +65,25 @@ def of_library(name: str, registry: Any) -> Any:
     return next(known, None) or registry.lookup(name)
 
 
+def names_of(cls: type, aliases: Iterable[str], known: Mapping[str, type]) -> list[str]:
+    """The names under which a registry has a class: a user's own one, unless a class of the package has it there.
+
+    Parameters
+    ----------
+    cls : type
+    aliases : iterable of str
+        Further names.
+    known : dict
+        What the registry has so far, by folded names.
+    """
+    names = [qualified_name(cls), *aliases]
+    if is_of_package(cls):
+        LIBRARY.update(map(fold_name, aliases))
+    elif not is_of_package(known.get(fold_name(cls.__name__))):
+        names.append(cls.__name__)
+    return names
+
+
 def class_of(name: str, base: type, given: Mapping[str, Any]) -> Any:
     """A user's class of a kind that a name of `qualified_name`, or a bare one, means; None if there is none.
 
@@ -70,7 +94,9 @@ def class_of(name: str, base: type, given: Mapping[str, Any]) -> Any:
     given : mapping
         What ``custom_objects`` has.
     """
-    for cls in (given.get(name), REGISTERED.get(name), given.get(name.rpartition(">")[2])):
+    bare = name.rpartition(">")[2]
+    others = [thing for thing in reversed(REGISTERED.values()) if thing.__name__ == bare] if name == f">{bare}" else []
+    for cls in (given.get(name), REGISTERED.get(name), given.get(bare), *others):
         if isinstance(cls, type) and issubclass(cls, base) and not (">" in name and is_of_package(cls)):
             return cls
     return None
@@ -94,7 +120,7 @@ def module_of(cls: type) -> str:
 def watch(cls: type) -> None:
     """Have the methods that a user's class has written checked in their first calls."""
     if is_of_package(cls):
-        LIBRARY.add(cls.__name__)
+        LIBRARY.add(fold_name(cls.__name__))
         if cls.__name__ in ("Layer", "Optimizer", "Written"):  # bases: of what has weights later, or PyTorch's names
             cls.__getattr__ = _explain_missing
         return

@@ -65,7 +65,7 @@ class Weight:
 
     @property
     def path(self) -> str:
-        return f"{getattr(self.layer, '_scope', '')}{self.layer.name}/{self.name}"
+        return f"{getattr(self.layer, '_first_called_in', '')}{self.layer.name}/{self.name}"
 
     @property
     def trainable(self) -> bool:

@@ -220,7 +220,7 @@ class Registry(Generic[Kind]):
             return self.register()(aliases[0])
 
         def decorate(cls):
-            for name in (own_parts.qualified_name(cls), *aliases):
+            for name in own_parts.names_of(cls, aliases, self._classes):
                 self._classes[fold_name(name)] = cls
                 self._names.append(name)
             return cls

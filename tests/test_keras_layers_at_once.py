@@ -207,3 +207,13 @@ def test_an_attribute_that_is_none_is_not_taken_for_a_size():
 
     with pytest.raises(TypeError, match=r"^'NoneType' object is not callable$"):
         Activated()(keras.Input((3,)))
+
+
+def test_a_layer_that_fails_on_arrays_as_well_says_why():
+    class Fails(Rows):
+        def of_pixels(self, pixels):
+            return ops.matmul(self.d(pixels), np.ones((4, 2), "float32"))  # (N · 16, 5) by (4, 2)
+
+    with pytest.raises(TypeError, match="the number of samples") as caught:
+        Fails()(X)
+    assert "matmul" in str(caught.value.__cause__)

@@ -173,3 +173,18 @@ def test_validation_data_that_is_refused_is_what_is_told():
     batches = iter([(X[:, :4], Y)])
     with pytest.raises(ValueError, match=r"^validation_data: model"):
         classifier().fit(X, Y, verbose=0, validation_data=batches, validation_steps=1)
+
+
+def test_nested_outputs_of_a_batch_come_to_every_callback_in_their_form():
+    i = L.Input((6,))
+    _, told = outputs_of(keras.Model(i, [[L.Dense(1)(i), L.Dense(2)(i)], L.Dense(3)(i)]), X)
+    for logs in told:
+        (one, two), three = logs["outputs"]
+        assert [part.shape for part in (one, two, three)] == [(4, 1), (4, 2), (4, 3)]
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_a_function_is_given_once_and_six_without_a_name(count):
+    named = {"on_epoch_begin": print} if count == 1 else {}
+    with pytest.raises(TypeError, match=rf"each once.*Received: {count} without a name"):
+        keras.callbacks.LambdaCallback(*[print] * count, **named)

@@ -147,3 +147,17 @@ def test_one_weight_of_a_layer_is_not_frozen_alone():
     layer.trainable = False
     layer.bias.trainable = False
     assert layer.trainable_weights == []
+
+
+def test_a_layer_may_have_a_scope_of_its_own():
+    class Scoped(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self._scope, self.inner = None, layers.Dense(2, name="inner")
+
+        def call(self, x):
+            return self.inner(x)
+
+    layer = Scoped(name="outer")
+    layer(X)
+    assert [w.path for w in layer.weights] == ["outer/inner/kernel", "outer/inner/bias"]

@@ -25,7 +25,7 @@ def problem_of(layer: Any, shapes: Sequence[tuple[int, ...]]) -> Exception | Non
     """Why the `call` of a layer gives no graph for samples of these shapes; None if it does, or needs none."""
     if layer.graph is not None or not layer.has_call:
         return None
-    if "_problem" not in vars(layer):
+    if "_why_no_graph" not in vars(layer):
         if not layer.parts():
             layer._build_once(tuple(shapes))
             layer.built = True
@@ -34,12 +34,12 @@ def problem_of(layer: Any, shapes: Sequence[tuple[int, ...]]) -> Exception | Non
         try:
             layer.build_for(tuple(shapes))
         except _UNTRACED as problem:
-            vars(layer)["_problem"] = problem
-    return vars(layer).get("_problem")
+            vars(layer)["_why_no_graph"] = problem
+    return vars(layer).get("_why_no_graph")
 
 
 def run(layer: Any, arrays: Sequence[Any], training: bool, problem: Exception) -> Any:
-    """What `call` gives of arrays, recorded ones, too; if it fails there, `problem` is raised, which said so first.
+    """What `call` gives of arrays, recorded ones, too; if it fails there, too, `problem` is raised from that.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def run(layer: Any, arrays: Sequence[Any], training: bool, problem: Exception) -
     try:
         with layer.collecting() as added, function_numbers.in_phase(training):
             made = eager(layer.apply([_given(x) for x in arrays], **options))
-    except _UNTRACED:
-        raise problem from None
+    except _UNTRACED as error:
+        raise problem from error
     finally:
         for part, value in zip(parts, before, strict=True):
             vars(part).pop("acts_on_arrays") if value is None else vars(part).update(acts_on_arrays=value)

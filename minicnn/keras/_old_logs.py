@@ -95,7 +95,8 @@ def _as_there(logs, hook, callback):
     if hook != "on_test_end" and not hook.endswith("batch_end"):
         return logs
     outputs, model = logs.get("outputs"), getattr(callback, "model", None)
-    if isinstance(outputs, list) and getattr(model, "graph", None) is not None:
+    is_flat = isinstance(outputs, list) and not any(isinstance(part, list | tuple | dict) for part in outputs)
+    if is_flat and getattr(model, "graph", None) is not None:  # else a callback before has them in that form
         found = model.outputs_in_form(outputs)
         logs = {**logs, "outputs": found} if not isinstance(found, dict) else found  # whose names it has there
     return dict(sorted(logs.items()))

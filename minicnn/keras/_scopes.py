@@ -17,9 +17,9 @@ def note_scope(layer: Any) -> None:
     ----------
     layer : Layer
     """
-    if "_scope" not in vars(layer):
+    if "_first_called_in" not in vars(layer):
         for one in (layer, *vars(layer).get("parts", {}).values()):  # those of attention, where they are made already
-            vars(one)["_scope"] = _scope.get()
+            vars(one)["_first_called_in"] = _scope.get()
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def inside(layer: Any) -> Iterator[None]:
     layer : Layer
     """
     note_scope(layer)
-    token = _scope.set(f"{vars(layer)['_scope']}{layer.name}/")
+    token = _scope.set(f"{vars(layer)['_first_called_in']}{layer.name}/")
     try:
         yield
     finally:

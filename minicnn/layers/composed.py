@@ -83,7 +83,7 @@ class Composed(Layer):
             made = self.parts[role] = make(dtype=self.dtype_policy, trainable=self.trainable)
             made.name = f"{self.name}/{role}" if role else self.name
             vars(made).update(
-                {name: value for name, value in vars(self).items() if name == "_scope"}
+                {name: value for name, value in vars(self).items() if name == "_first_called_in"}
             )  # of `Weight.path`
         return self.parts[role]
 

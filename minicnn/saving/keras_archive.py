@@ -21,6 +21,7 @@ from minicnn.saving.keras.config import model_from_keras, model_to_keras, output
 from minicnn.saving.keras.older import modernized
 from minicnn.saving.keras.structure import is_model, parts_of, paths, structure_of
 from minicnn.saving.keras_hdf5 import KERAS_VERSION
+from minicnn.saving.older_names import MARKED, told_apart
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot, Stored, training_text
 from minicnn.user_warnings import warn_user
@@ -38,7 +39,7 @@ def write(path: Path, snapshot: Snapshot) -> None:
     description = json.dumps(config)
     if len(description) > MAX_JSON:
         raise ValueError(f"a model's description may have {MAX_JSON} bytes. Received: {len(description)}")
-    metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
+    metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S"), MARKED: 1}
     if snapshot.training:
         metadata["minicnn_training"] = json.loads(training_text(snapshot.training))
     weights = io.BytesIO()
@@ -71,6 +72,8 @@ class Reader(BaseReader):
             raise FileFormatError(
                 f"expected a zip archive that is whole and not encrypted: {str(error)[:200]}"
             ) from None
+        if "minicnn_training" in metadata and MARKED not in metadata:
+            described = told_apart(described)
         self.config: Config | None = model_from_keras(modernized(described, metadata.get("keras_version")))
         self._compiled = described.get("compile_config")
         if not is_model(self.config) and isinstance(described.get("build_config"), dict):

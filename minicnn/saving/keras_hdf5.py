@@ -35,6 +35,7 @@ from minicnn.saving.keras.structure import (
     parts_of,
     trained_first,
 )
+from minicnn.saving.older_names import MARKED, told_apart
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot, Stored, training_text
 
@@ -55,7 +56,7 @@ def write(path: Path, snapshot: Snapshot) -> None:
         if snapshot.weights_only:
             _write_weights(file, snapshot)
             return
-        file.attrs["keras_version"], file.attrs["backend"] = KERAS_VERSION, "tensorflow"
+        file.attrs["keras_version"], file.attrs["backend"], file.attrs[MARKED] = KERAS_VERSION, "tensorflow", 1
         file.attrs["model_config"] = json.dumps(without_modules(model_to_keras(snapshot.config, keeps_sharing=False)))
         if snapshot.training:
             file.attrs["minicnn_training"] = training_text(snapshot.training)
@@ -142,13 +143,17 @@ class Reader(BaseReader):
         described = self.root.attributes.get("model_config")
         if described is None:
             return
-        self.config: Config | None = model_from_keras(
-            modernized(read_json(_text(described, "model_config")), self.root.attributes.get("keras_version"))
-        )
+        model = self._told_apart(read_json(_text(described, "model_config")))
+        self.config: Config | None = model_from_keras(modernized(model, self.root.attributes.get("keras_version")))
         if "minicnn_training" in self.root.attributes:
             self.training: dict[str, Any] = read_json(
                 _text(self.root.attributes["minicnn_training"], "minicnn_training")
             )
+
+    def _told_apart(self, described):
+        """A part of the file, with users' classes called as such, as newer files do it."""
+        is_older = "minicnn_training" in self.root.attributes and MARKED not in self.root.attributes
+        return told_apart(described) if is_older else described
 
     @cached_property
     def compile(self) -> dict[str, Any] | None:
@@ -156,7 +161,7 @@ class Reader(BaseReader):
         training = self.root.attributes.get("training_config")
         if training is None or self.config is None:
             return None
-        training = read_json(_text(training, "training_config"))
+        training = self._told_apart(read_json(_text(training, "training_config")))
         return compile_from_keras(training, output_names(self.config, training))
 
     def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:

@@ -22,6 +22,7 @@ from minicnn.hints import Config, Shape
 from minicnn.saving import kinds
 from minicnn.saving.files import MAX_JSON, check_arrays, named_in_errors, read_json, write_json
 from minicnn.saving.formats import Format
+from minicnn.saving.older_names import MARKED, told_apart
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot, Stored, join_arrays, split_arrays
 
@@ -53,7 +54,7 @@ NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 def write(path: Path, snapshot: Snapshot) -> None:
     """Write a snapshot to a new file."""
     tensors = dict(snapshot.weights)
-    metadata = {"format": "minicnn", "format_version": str(FORMAT_VERSION)}
+    metadata = {"format": "minicnn", "format_version": str(FORMAT_VERSION), MARKED: "1"}
     if not snapshot.weights_only:
         metadata["model"] = write_json({key: part for key, part in snapshot.config.items() if key != "parts"})
     if snapshot.compile is not None:
@@ -146,8 +147,10 @@ class Reader(BaseReader):
             )
         names = ("model", "compile", "optimizer", "training")
         parts = {name: read_json(metadata[name]) for name in names if name in metadata}
-        self.config: Config | None = parts.get("model")
-        self.compile: dict[str, Any] | None = parts.get("compile")
+        described = {name: parts.get(name) for name in ("model", "compile")}
+        described = described if MARKED in metadata else told_apart(described)
+        self.config: Config | None = described["model"]
+        self.compile: dict[str, Any] | None = described["compile"]
         self._optimizer = parts.get("optimizer")
         self.training: dict[str, Any] = join_arrays(parts.get("training", {}), cache(self._read))
 

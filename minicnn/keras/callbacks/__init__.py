@@ -2,7 +2,6 @@
 
 import os
 from contextlib import suppress
-from inspect import signature
 from string import Formatter
 
 from minicnn import callbacks as core
@@ -86,18 +85,35 @@ class ProgbarLogger(core.ProgressBar):
         super().__init__()
 
 
+_IN_ORDER = ("on_epoch_begin", "on_epoch_end", "on_train_begin", "on_train_end")
+_IN_ORDER += ("on_train_batch_begin", "on_train_batch_end")
+
+
 class LambdaCallback(core.LambdaCallback):
     """`minicnn.callbacks.LambdaCallback`, whose further arguments become attributes, as in Keras.
 
     Parameters
     ----------
+    *args
+        As Keras 3 has them in order: on_epoch_begin, on_epoch_end, on_train_begin, on_train_end, on_train_batch_begin,
+        on_train_batch_end.
     **functions
         By the names of methods of `Callback`, which begin with "on_"; others are for one's own use.
+
+    Raises
+    ------
+    TypeError
+        For more functions without a name, or one twice.
     """
 
     def __init__(self, *args, **functions):
         others = {name: functions.pop(name) for name in [*functions] if not name.startswith("on_")}
-        functions = dict(zip(signature(core.LambdaCallback).parameters, args, strict=False)) | functions
+        if len(args) > len(_IN_ORDER) or functions.keys() & set(_IN_ORDER[: len(args)]):
+            raise TypeError(
+                f"LambdaCallback takes {', '.join(_IN_ORDER)}, each once, and others by name. "
+                f"Received: {len(args)} without a name, and {', '.join(functions) or 'none'} by name"
+            )
+        functions = dict(zip(_IN_ORDER, args, strict=False)) | functions
         told = {n: with_old_names(f, n, self) if callable(f) else f for n, f in functions.items()}
         super().__init__(**told)
         vars(self).update(others)

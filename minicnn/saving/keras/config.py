@@ -7,7 +7,7 @@ translates. Keras 2 writes a call as a list of ``[layer, call, output, arguments
 from functools import partial
 from typing import Any
 
-from minicnn import layers
+from minicnn import layers, own_parts
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
@@ -313,7 +313,7 @@ def without_modules(entry: Config, users: frozenset[str] | None = None) -> Confi
     users = frozenset(_users_in(entry)) if users is None else users
     plain = {k: v for k, v in entry.items() if k not in ("module", "registered_name")}
     plain["class_name"] = entry.get("registered_name") or INSIDE.get(entry["class_name"], entry["class_name"])
-    if entry["class_name"] in layers.CLASSES and entry["class_name"] in users:
+    if own_parts.is_taken(entry["class_name"]) and entry["class_name"] in users - {*MODELS}:
         plain["registered_name"] = entry.get("registered_name")  # which Keras does not read there
     if _is_keras_model(entry):
         plain["config"] = entry["config"] | {
@@ -324,7 +324,7 @@ def without_modules(entry: Config, users: frozenset[str] | None = None) -> Confi
 
 def _users_in(entry):
     """The names of users' classes in a model."""
-    if entry.get("registered_name"):
+    if entry.get("registered_name") and entry["module"] is None:
         yield entry["class_name"]
     if _is_keras_model(entry):
         for layer in entry["config"]["layers"]:

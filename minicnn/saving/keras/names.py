@@ -54,7 +54,7 @@ def class_name_of(entry: Config) -> str:
     is_other = name in layers.CLASSES or custom_object(name) is not None
     is_optimizer = known == f"Custom>{name}" and not is_other  # Keras 2's
     is_of_room = known == name and not is_other and is_known(name)  # a layer that minicnn.keras has and Keras has not
-    return f">{name}" if name in own_parts.LIBRARY and not is_optimizer and not is_of_room else name
+    return f">{name}" if own_parts.is_taken(name) and not is_optimizer and not is_of_room else name
 
 
 def _is_users(entry) -> bool:
@@ -113,9 +113,10 @@ def keras_object(module: str | None, class_name: str, config: Config) -> Config:
 
 
 def own_object(class_name: str, config: Config) -> Config:
-    """An object of a user's class in Keras 3's form."""
+    """An object of a user's class, or of one of the package's that Keras has not, in Keras 3's form."""
     registered = class_name.removeprefix(">") if ">" in class_name else REGISTERED.get(class_name, class_name)
-    return keras_object(None, bare_name(class_name), config) | {"registered_name": registered}
+    module = "minicnn" if own_parts.is_taken(class_name) else None  # a user's class of such a name has a ">" before it
+    return keras_object(module, bare_name(class_name), config) | {"registered_name": registered}
 
 
 def bare_name(class_name: str) -> str:

@@ -1,0 +1,31 @@
+"""Files from before users' classes were told from the library's: there a name is one class, the given one if any."""
+
+from typing import Any
+
+from minicnn.own_parts import is_of_package, is_taken
+from minicnn.registry import custom_object
+
+MARKED = "minicnn_names"
+"""What newer files have besides."""
+
+
+def told_apart(described: Any) -> Any:
+    """An older file's description as newer ones have it, with a ">" before the names of users' classes.
+
+    A given class stands for all of its name, as it did when the file was written; a registered one does not, since the
+    file may well be older than that class.
+
+    Parameters
+    ----------
+    described : object
+        As JSON holds it.
+    """
+    if isinstance(described, list):
+        return [told_apart(part) for part in described]
+    if not isinstance(described, dict):
+        return described
+    read, name = {key: told_apart(part) for key, part in described.items()}, described.get("class_name")
+    if not isinstance(name, str) or not is_taken(name):
+        return read
+    given = custom_object(name)
+    return read | {"class_name": f">{name}"} if isinstance(given, type) and not is_of_package(given) else read

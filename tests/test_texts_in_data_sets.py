@@ -114,6 +114,11 @@ def test_text_that_goes_from_step_to_step():
     ]
     assert listed(texts().flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(2)))[:3] == [b"cat", b"cat", b"dog"]
     assert listed(texts().enumerate().map(lambda i, x: x == b"dog")) == [False, True, False]
+    assert listed(texts().map(tf.is_tensor)) == [True] * 3
+    assert int(texts().reduce(0, lambda count, x: count + tf.cast(x == b"dog", tf.int32))) == 1
+    assert texts().take(2).reduce("", lambda state, x: state + x).numpy() == b"catdog"
+    pairs = tf.data.Dataset.zip((texts(), tf.data.Dataset.range(3)))
+    assert int(pairs.reduce(0, lambda total, pair: total + pair[1] * tf.cast(pair[0] != b"dog", tf.int64))) == 2
 
 
 @pytest.mark.parametrize("more", ["/é", "/é".encode(), np.array("/é"), tf.constant("/é".encode())])

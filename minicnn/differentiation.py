@@ -369,7 +369,9 @@ def _rearranged(function, args, kwargs):
 
 def _scattered(g, where, count):
     """The sums of what belongs to each of `count` places."""
-    totals = np.bincount(where.ravel(), np.ravel(value_of(g)), count)
+    at, parts = where.ravel(), np.ravel(value_of(g))
+    totals = np.bincount(at, parts.real, count)
+    totals = totals + 1j * np.bincount(at, parts.imag, count) if parts.dtype.kind == "c" else totals
     return Recorded(totals.astype(g.dtype), [(g, lambda h: h[where])]) if _is(g) else totals
 
 

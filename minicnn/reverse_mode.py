@@ -57,17 +57,19 @@ def product(g: Any, slope: Any, to: Recorded, function: np.ufunc | None = None) 
     function : ufunc, optional
         What was computed of it; of a modulus, the slope is the direction in which it grows.
     """
-    if np.iscomplexobj(getattr(slope, "value", slope)) and function is not np.absolute:
-        slope = np.conj(slope)
-    made = g * slope
+    made = g * (slope if function is np.absolute else conjugated(slope))
     is_too_much = np.iscomplexobj(getattr(made, "value", made)) and to.dtype.kind != "c"
     return made.real if is_too_much else made
 
 
 def turned(x: Any) -> Any:
     """Matrices the other way round, which gradients of products are multiplied with; complex ones conjugated."""
-    across = np.swapaxes(x, -1, -2)
-    return np.conj(across) if np.iscomplexobj(getattr(x, "value", x)) else across
+    return conjugated(np.swapaxes(x, -1, -2))
+
+
+def conjugated(x: Any) -> Any:
+    """The conjugate of what is complex, a factor beside which a gradient goes back; all else as it is."""
+    return np.conj(x) if np.iscomplexobj(getattr(x, "value", x)) else x
 
 
 def in_order(results: Iterable[Recorded], parents_of: ParentsOf = _parents) -> list[Recorded]:

@@ -80,3 +80,26 @@ def test_choices_and_repeats_of_a_models_tensor():
     np.testing.assert_allclose(made[1], [[1, 1, 2, 2], [-3, -3, 0.5, 0.5]])
     np.testing.assert_allclose(K.switch(X > 0.7, X, np.zeros_like(X)), [[1, 2], [0, 0]])
     np.testing.assert_allclose(K.repeat_elements(X, 2, 0), np.repeat(X, 2, 0))
+
+
+def test_a_condition_of_fewer_axes_holds_for_the_further_ones():
+    numbers = np.arange(1.0, 28, dtype="float32").reshape(3, 3, 3)
+    is_kept = np.array([[1, 0, 1], [0, 1, 0], [0, 0, 1]], bool)
+    expected = [[numbers[i, j] * (1 if is_kept[i, j] else -1) for j in range(3)] for i in range(3)]
+    np.testing.assert_array_equal(K.switch(is_kept, numbers, -numbers), expected)
+    x, kept = K.placeholder((None, 3, 3)), K.placeholder((None, 3))
+    made = K.function([x, kept], [K.switch(kept > 0.5, x, -x)])([numbers, is_kept.astype("float32")])
+    np.testing.assert_array_equal(made[0], expected)
+
+
+def test_one_condition_calls_one_function():
+    called = []
+
+    def one(name):
+        called.append(name)
+        return np.float32(len(called))
+
+    assert K.switch(np.array(False), lambda: one("then"), lambda: one("else")) == 1
+    assert called == ["else"]
+    assert K.switch(True, 3.0, lambda: one("else")) == 3
+    assert called == ["else"]

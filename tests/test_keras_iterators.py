@@ -1,6 +1,7 @@
 """Iterators over pictures as Keras 2 has them: made by their classes, and with subclasses that make their batches."""
 
 import csv
+import threading
 
 import numpy as np
 import pytest
@@ -155,3 +156,19 @@ def test_a_csv_logger_that_begins_epochs_by_itself_still_writes(tmp_path):
     fitted(callback)
     assert (tmp_path / "log.csv").read_text().splitlines()[0] == "epoch,loss,val_loss"
     assert callback.csv_file is None
+
+
+def test_a_lock_of_ones_own():
+    class Locked(Iterator):
+        def __init__(self):
+            super().__init__(4, 2, False, None)
+            self.lock = threading.Lock()
+
+        def next(self):
+            with self.lock:
+                return next(self.index_generator)
+
+    iterator = Locked()
+    assert [iterator.next().tolist() for _ in range(3)] == [[0, 1], [2, 3], [0, 1]]
+    with Iterator(4, 2, False, None).lock:
+        assert not iterator.lock.locked()

@@ -150,3 +150,11 @@ def test_a_layer_asks_its_source_each_time():
     layer, x = Noisy(), np.zeros((2, 3), "float32")
     assert not np.array_equal(layer(x, training=True), layer(x, training=True))
     assert layer.source.state[1] >= 2
+
+
+def test_a_function_of_the_parts_of_several_arrays():
+    made = ops.vectorized_map(lambda parts: parts[0] + parts[1].sum(), (np.arange(3.0), np.ones((3, 2))))
+    assert np.asarray(made).tolist() == [2, 3, 4]
+    made = ops.vectorized_map(lambda part: {"twice": part["x"] * 2}, {"x": np.arange(3.0)})
+    assert np.asarray(made["twice"]).tolist() == [0, 2, 4]
+    assert np.asarray(ops.vectorized_map(lambda row: row.sum(), [[1, 2], [3, 4]])).tolist() == [3, 7]

@@ -90,3 +90,16 @@ def test_names_and_labels_of_a_table(path):
     assert is_cat.tolist() == [True, False, False]
     assert rows.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
     assert z.tolist() == [0.5, 100, 0.25]
+
+
+def test_a_line_of_many_columns():
+    line = ",".join(map(str, range(300)))
+    for default, dtype in (([0], "int32"), (0.5, "float32"), ([[0]], "int32"), (np.array([0], "int64"), "int64")):
+        made = tf.io.decode_csv(line, [default] * 300)
+        assert {(each.dtype.name, each.shape) for each in made} == {(dtype, ())}
+        assert [int(each) for each in made] == list(range(300))
+
+
+def test_an_underline_is_no_part_of_a_number():
+    with pytest.raises(ValueError, match=r"column 0 holds numbers of int32.*'1_0'"):
+        tf.io.decode_csv("1_0", [[0]])

@@ -80,3 +80,19 @@ def test_letters_beyond_ascii_are_turned_with_an_encoding_alone():
     assert [tf.strings.upper("aé").numpy(), tf.strings.lower("AÉ").numpy()] == ["Aé".encode(), "aÉ".encode()]
     assert tf.strings.upper("aé", encoding="utf-8").numpy() == "AÉ".encode()
     assert tf.strings.lower(["AÉ"], encoding="utf-8").numpy().tolist() == ["aé".encode()]
+
+
+def test_whole_numbers_are_read_as_such():
+    made = tf.strings.to_number(["9007199254740993", " -3 "], tf.int64)
+    assert made.dtype == "int64"
+    assert made.tolist() == [9007199254740993, -3]
+    assert tf.strings.to_number("1e3").numpy() == 1000
+    for wrong, dtype in (
+        ("3.7", tf.int32),
+        ("1_0", tf.int32),
+        ("1_0", tf.float32),
+        ("x", tf.float32),
+        ("3000000000", tf.int32),
+    ):
+        with pytest.raises(ValueError, match=r"takes texts that write numbers of .*Received"):
+            tf.strings.to_number(wrong, dtype)

@@ -165,6 +165,40 @@ def test_gradients_of_complex_numbers_are_differences(case):
     np.testing.assert_allclose(made, differences, rtol=1e-5, atol=1e-6)
 
 
+OF_MATRICES = {
+    "transposed": tf.transpose,
+    "a row": lambda z: z[0],
+    "stacked": lambda z: tf.stack([z, z * 1j]),
+    "gathered": lambda z: tf.gather(z, [0, 0]),
+    "product of a row": lambda z: tf.reduce_prod(z, 1),
+    "einsum": lambda z: tf.einsum("ij,jk->ik", z, z),
+    "tensordot": lambda z: tf.tensordot(z, z, 1),
+    "adjoint times": lambda z: tf.matmul(z, z, adjoint_a=True),
+    "solved": lambda z: tf.linalg.solve(z, z * 2 + 1j),
+    "inverse": tf.linalg.inv,
+    "adjoint of the inverse": lambda z: tf.linalg.inv(z, adjoint=True),
+}
+
+
+@pytest.mark.parametrize("case", OF_MATRICES)
+def test_gradients_of_complex_matrices_are_differences(case):
+    parts = np.array([[[0.0, 1], [2, 3]], [[1, 0.5], [0, 1]]])  # real and imaginary, (2, 2, 2)
+
+    def loss_by(real, imaginary):
+        made = OF_MATRICES[case](tf.complex(real, imaginary))
+        return tf.reduce_sum(tf.math.real(made * (1 + 2j)) * np.cos(np.arange(2)))
+
+    variables = [tf.Variable(part, dtype="float64") for part in parts]
+    with tf.GradientTape() as tape:
+        loss = loss_by(*variables)
+    made = np.stack(tape.gradient(loss, variables))
+    for at in np.ndindex(2, 2, 2):
+        step = np.zeros_like(parts)
+        step[at] = 1e-6
+        difference = (loss_by(*(parts + step)) - loss_by(*(parts - step))) / 2e-6
+        assert made[at] == pytest.approx(float(difference), rel=1e-5, abs=1e-6)
+
+
 def test_a_loss_of_spectra_trains():
     layers = keras.layers
     model = keras.Sequential([layers.Input((64, 1)), layers.Conv1D(1, 3, padding="same")])

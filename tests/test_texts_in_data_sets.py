@@ -1,10 +1,13 @@
 """Text in data sets, as paths and labels: what TensorFlow 2.21 gives for the same lines."""
 
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from minicnn.data import Dataset
 from minicnn.keras import tensorflow as tf
 
 NAMES = ["cat", "dog", "ühm"]
@@ -111,6 +114,11 @@ def test_text_that_goes_from_step_to_step():
     ]
     assert listed(texts().flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(2)))[:3] == [b"cat", b"cat", b"dog"]
     assert listed(texts().enumerate().map(lambda i, x: x == b"dog")) == [False, True, False]
+    assert listed(texts().map(tf.is_tensor)) == [True] * 3
+    assert int(texts().reduce(0, lambda count, x: count + tf.cast(x == b"dog", tf.int32))) == 1
+    assert texts().take(2).reduce("", lambda state, x: state + x).numpy() == b"catdog"
+    pairs = tf.data.Dataset.zip((texts(), tf.data.Dataset.range(3)))
+    assert int(pairs.reduce(0, lambda total, pair: total + pair[1] * tf.cast(pair[0] != b"dog", tf.int64))) == 2
 
 
 @pytest.mark.parametrize("more", ["/é", "/é".encode(), np.array("/é"), tf.constant("/é".encode())])
@@ -133,3 +141,28 @@ def test_a_function_gets_arrays_that_change_nobody_elses():
     dataset = tf.data.Dataset.from_tensor_slices(x)
     assert [row.tolist() for row in dataset.map(halved)] == [[1, 2]]
     assert x.tolist() == [[2, 4]]
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda path: path.split("/")[-1], b"dog.1.png"),
+        (os.path.basename, b"dog.1.png"),
+        (lambda path: Path(path).stem, b"dog.1"),
+        (lambda path: "dog" in path, True),
+        (lambda path: path[-3:], b"png"),
+        (lambda path: int(re.findall(r"\d", path)[0]), 1),
+        (lambda path: len(path), 11),
+        (lambda path: ("x/" + path + b"?").numpy(), b"x/a/dog.1.png?"),
+        (lambda path: (path + ".gz").endswith(".gz"), True),
+        (lambda path: {"a/dog.1.png": 5}[path], 5),
+        (lambda path: path == b"a/dog.1.png", True),
+        (lambda path: path != "a/dog.1.png", False),
+        (lambda path: path.get_shape() == (), True),
+    ],
+)
+def test_a_text_of_ones_own_is_pythons(function, expected):
+    paths = Dataset.from_tensor_slices(["a/dog.1.png"])
+    assert listed(paths.map(function)) == [expected]
+    assert listed(paths.map(function, num_parallel_calls=2)) == [expected]
+    assert listed(paths.filter(lambda path: path.startswith("b"))) == []

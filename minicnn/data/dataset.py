@@ -187,7 +187,7 @@ class Dataset(FurtherSteps):
         Parameters
         ----------
         map_func : callable
-            Takes and gives arrays.
+            Takes and gives arrays; a single text is Python's, with ``.numpy()``, too.
         num_parallel_calls : int, optional
             Threads that call it; AUTOTUNE: one for each processor. Default: the thread that iterates.
         deterministic : bool, optional

@@ -74,6 +74,25 @@ class EagerArray(np.ndarray):
         return item if isinstance(item, np.ndarray) else as_array(item).view(EagerArray)
 
 
+class EagerText(np.str_):
+    """One text that a function of the user's gets: Python's own, as for ``Path(path)``, with what `EagerArray` has."""
+
+    numpy, set_shape, get_shape = str.encode, EagerArray.set_shape, EagerArray.get_shape  # bytes, as in TensorFlow
+    __hash__, __array_priority__ = np.str_.__hash__, 1.0  # which is before arrays in `array == text`
+
+    def __eq__(self, other: object) -> Any:
+        return as_array(self).view(EagerArray) == other
+
+    def __ne__(self, other: object) -> Any:
+        return as_array(self).view(EagerArray) != other
+
+    def __add__(self, other: Any) -> Any:
+        return _handed_over(as_array(self).view(EagerArray) + other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _handed_over(other + as_array(self).view(EagerArray))
+
+
 def as_array(value: Any) -> np.ndarray:
     """As ``np.asarray``; bytes, and text that ends in zeros, are bytes as objects: NumPy's text loses these zeros."""
     array = np.asarray(value)
@@ -145,10 +164,10 @@ def map_leaves(function: Callable[..., Any], *elements: Element) -> Element:
         _same_keys(elements)
         return {key: map_leaves(function, *(e[key] for e in elements)) for key in first}
     if isinstance(first, tuple):
-        if any(not isinstance(e, tuple) or len(e) != len(first) for e in elements):
+        if any(not isinstance(e, tuple) or len(e) != len(first) for e in elements[1:]):
             raise DataError(f"elements of a data set have the same structure. Received: {_described(elements)}")
         return tuple(map_leaves(function, *parts) for parts in zip(*elements, strict=True))
-    if any(isinstance(e, dict | tuple) for e in elements):
+    if any(isinstance(e, dict | tuple) for e in elements[1:]):
         raise DataError(f"elements of a data set have the same structure. Received: {_described(elements)}")
     return function(*elements)
 
@@ -184,14 +203,14 @@ def without_second(tensors: Any, name: Any) -> Any:
 
 
 def applied(function: Callable[..., Any], element: Element) -> Any:
-    """function(element), of arrays that have ``.numpy()``; a tuple's parts are its arguments.
+    """function(element), of arrays and texts that have ``.numpy()``; a tuple's parts are its arguments.
 
     Raises
     ------
     TypeError
         If the function takes more or fewer of them.
     """
-    element = eager(element)  # of which text is compared as TensorFlow's is: NumPy's own is not its bytes
+    element = map_leaves(_handed_over, element)
     arguments = element if isinstance(element, tuple) else (element,)
     try:
         return function(*arguments)
@@ -199,6 +218,13 @@ def applied(function: Callable[..., Any], element: Element) -> Any:
         names = [f"element[{i}]" for i in range(len(element))] if isinstance(element, tuple) else ["element"]
         check_takes(function, "a function of a data set's elements", *names)
         raise
+
+
+def _handed_over(leaf):
+    """What has ``.numpy()``, and text that is compared as TensorFlow's is: NumPy's own is not its bytes."""
+    made = leaf if is_dataset(leaf) else as_array(leaf).view(EagerArray)
+    is_text = isinstance(made, EagerArray) and made.dtype.kind == "U" and not made.ndim
+    return EagerText(made.item()) if is_text else made
 
 
 def is_true(predicate: Callable[..., Any], element: Element) -> bool:

@@ -9,6 +9,7 @@ import os
 import pickle
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -155,12 +156,12 @@ class FurtherSteps(Grouping, Rearranging):
         return self
 
     def reduce(self, initial_state: Any, reduce_func: Callable[[Any, Element], Any], name: str | None = None) -> Any:
-        """``state = reduce_func(state, element)`` for all elements; returns the last state, whose numbers are arrays.
+        """``state = reduce_func(state, element)`` for all elements; returns the last state, of arrays.
 
         Anything else than a function of two arguments is a TypeError.
         """
         function_of("reduce_func", reduce_func, "state", "element")
         for element in self._elements():
-            initial_state = reduce_func(initial_state, element)
-        numbers = (int, float, np.generic, np.ndarray)
+            initial_state = applied(partial(reduce_func, initial_state), (element,))
+        numbers = (int, float, str, np.generic, np.ndarray)
         return map_leaves(lambda part: eager(part) if isinstance(part, numbers) else part, initial_state)

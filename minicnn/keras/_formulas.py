@@ -12,6 +12,7 @@ from minicnn import activations
 from minicnn.backends.reference.activation import FORMULAS
 from minicnn.differentiation import Recorded, beside, flat, value_of
 from minicnn.keras._last_function import ending
+from minicnn.reverse_mode import conjugated
 
 
 def _softmax(x, axis=-1):
@@ -113,7 +114,7 @@ def _prod(x, axis=None, dtype=None, keepdims=False):
             others = others * spread[..., i]  # of each place, without itself
         sizes = [x.shape[a] for a in (*kept, *axes)]
         others = np.transpose(np.reshape(others, sizes), np.argsort((*kept, *axes)))
-        return np.reshape(g, [1 if a in axes else n for a, n in enumerate(x.shape)]) * others
+        return np.reshape(g, [1 if a in axes else n for a, n in enumerate(x.shape)]) * conjugated(others)
 
     return Recorded(made, [(x, back)])
 

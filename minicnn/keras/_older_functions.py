@@ -18,13 +18,11 @@ from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
 from minicnn.keras._data_format import or_current
-from minicnn.keras._deferred import Deferred
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._own_metrics import Variable
 from minicnn.keras._updates import made_once, updated
 from minicnn.keras._warning import warn_once
-from minicnn.layers import function_numbers
 from minicnn.nested import mapped
 from minicnn.settings import floatx
 from minicnn.user_warnings import warn_user
@@ -286,38 +284,6 @@ def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Any:
     return x + (np.reshape(bias, (-1, *[1] * (len(ops.shape(x)) - 2))) if data_format == "channels_first" else bias)
 
 
-def switch(condition: Any, then_expression: Any, else_expression: Any) -> Any:
-    """`then_expression` where the condition holds, else `else_expression`; both may be functions."""
-    then, other = (e() if callable(e) else e for e in (then_expression, else_expression))
-    is_array = not (is_symbolic(condition) or isinstance(condition, Deferred))
-    return np.where(value_of(condition), then, other) if is_array else ops.where(condition, then, other)
-
-
-def in_train_phase(x: Any, alt: Any, training: Any = None) -> Any:
-    """x where ``training`` is true, else `alt`; both may be functions.
-
-    Without ``training`` it is what the layer says that runs, so that a Lambda has x only in training.
-
-    Raises
-    ------
-    TypeError
-        For a model's tensors without ``training``: they stand for both phases.
-    """
-    chosen = x if (function_numbers.training() if training is None else training) else alt
-    chosen = chosen() if callable(chosen) else chosen
-    if training is None and is_symbolic(chosen):
-        raise TypeError(
-            "in_train_phase chooses between arrays while a layer runs: write it in a Lambda or a layer of your own. "
-            f"Received: {chosen!r}"
-        )
-    return chosen
-
-
-def in_test_phase(x: Any, alt: Any, training: Any = None) -> Any:
-    """`alt` where ``training`` is true, else x; both may be functions."""
-    return in_train_phase(alt, x, training)
-
-
 def dropout(x: Any, level: float, noise_shape: Sequence[int] | None = None, seed: int | None = None) -> Any:
     """x with a part of the numbers set to 0, and the others divided by the part that stays."""
     if is_symbolic(x):
@@ -410,9 +376,9 @@ def manual_variable_initialization(value: bool) -> None:
 
 
 __all__ = ["batch_dot", "bias_add", "constant", "conv2d", "count_params", "cumprod"]
-__all__ += ["dropout", "dtype", "eye", "gather", "get_uid", "in_test_phase", "in_top_k", "in_train_phase"]
+__all__ += ["dropout", "dtype", "eye", "gather", "get_uid", "in_top_k"]
 __all__ += ["is_sparse", "is_tensor", "l2_normalize", "manual_variable_initialization", "name_scope", "ones"]
 __all__ += ["ones_like", "pool2d", "random_bernoulli", "random_binomial", "random_normal"]
 __all__ += ["random_normal_variable", "random_uniform", "random_uniform_variable", "repeat_elements"]
-__all__ += ["resize_images", "reverse", "spatial_2d_padding", "stop_gradient", "switch", "truncated_normal"]
+__all__ += ["resize_images", "reverse", "spatial_2d_padding", "stop_gradient", "truncated_normal"]
 __all__ += ["update", "update_add", "update_sub", "variable", "zeros", "zeros_like"]

@@ -275,7 +275,10 @@ globals()["max"] = _max  # whose name is Python's own here
 
 _find = lookup(
     __name__,
-    ["minicnn.keras._older_functions", "minicnn.keras.backend._windows", "minicnn.keras.ops"],
+    [
+        *("minicnn.keras._older_functions", "minicnn.keras.backend._choices", "minicnn.keras.backend._windows"),
+        "minicnn.keras.ops",
+    ],
     names={name: f"minicnn.keras.ops.{other}" for name, other in _OPS_OF_OTHER_NAMES.items()}
     | dict.fromkeys(("is_float_dtype", "is_int_dtype", "standardize_dtype"), "minicnn.keras._new_arrays"),
 )

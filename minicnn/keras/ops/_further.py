@@ -22,6 +22,7 @@ from minicnn.keras._operations import is_symbolic
 from minicnn.keras._result_dtypes import in_kerass_dtype
 from minicnn.keras._whole_numbers import largest_first
 from minicnn.keras.ops._loops import LOOPS
+from minicnn.reverse_mode import conjugated
 from minicnn.settings import floatx
 
 _OF_ARRAYS = (
@@ -142,7 +143,7 @@ def einsum(subscripts: str, *operands: Any) -> Any:
         ones = np.ones(np.shape(values[at]), values[at].dtype)  # for indices that stand in this term alone
         others = [ones if i == at else each for i, each in enumerate(operands)]
         reverse = ",".join([output, *terms]) + "->" + terms[at]
-        return lambda gradient: einsum(reverse, gradient, *(beside(gradient, each) for each in others))
+        return lambda gradient: einsum(reverse, gradient, *(conjugated(beside(gradient, each)) for each in others))
 
     return Recorded(made, [(each, back(at)) for at, each in enumerate(operands) if isinstance(each, Recorded)])
 

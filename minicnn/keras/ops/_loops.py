@@ -113,8 +113,11 @@ def associative_scan(f: Callable[[Any, Any], Any], elems: Any, reverse: bool = F
 
 
 def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
-    """What a function makes of each part along the first axis, together."""
-    return np.stack([function(part) for part in elements])
+    """What a function makes of each part along the first axis, together; of nested arrays all have such parts."""
+    is_of_numbers = any(not np.shape(value_of(leaf)) for leaf in leaves(elements))
+    arrays = as_tensor(elements) if is_of_numbers else mapped(as_tensor, elements)
+    count = len(leaves(arrays)[0])
+    return _along_a_new_axis([function(mapped(lambda x, at=at: x[at], arrays)) for at in range(count)])
 
 
 def _as_tensors(values: Any) -> Any:

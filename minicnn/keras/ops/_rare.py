@@ -18,6 +18,7 @@ from minicnn.keras import _operations
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._result_dtypes import in_kerass_dtype
 from minicnn.keras.ops._further import of_tensors_too, take
+from minicnn.reverse_mode import turned
 from minicnn.settings import floatx
 
 _PLAIN = (
@@ -161,8 +162,8 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
 def inv(x: Any) -> Any:
     """The inverses of matrices (…, N, N)."""
     made = np.linalg.inv(np.asarray(value_of(x)))
-    turned = np.swapaxes(made, -1, -2)
-    return Recorded(made, [(x, lambda g: -turned @ g @ turned)]) if isinstance(x, Recorded) else made
+    across = turned(made)
+    return Recorded(made, [(x, lambda g: -across @ g @ across)]) if isinstance(x, Recorded) else made
 
 
 def solve(a: Any, b: Any) -> Any:

@@ -12,8 +12,10 @@ import numpy as np
 
 from minicnn.checks import check_choice
 from minicnn.data import Dataset
-from minicnn.data.elements import as_array
+from minicnn.data.elements import EagerArray, as_array
 from minicnn.keras.tensorflow._functions import as_tensor
+from minicnn.keras.tensorflow._numerals import number_of
+from minicnn.settings import floatx
 
 __all__ = ["CsvDataset", "decode_csv"]
 
@@ -53,7 +55,7 @@ def decode_csv(
     quoting = csv.QUOTE_MINIMAL if use_quote_delim else csv.QUOTE_NONE
     rows = [next(csv.reader([line], delimiter=field_delim, quoting=quoting), [""]) for line in lines]
     columns = _columns(rows, record_defaults, na_value, select_cols)
-    return [as_tensor(column.reshape(given.shape)) for column in columns]
+    return [column.reshape(given.shape).view(EagerArray) for column in columns]
 
 
 def CsvDataset(
@@ -96,7 +98,7 @@ def CsvDataset(
                 for row in filter(None, rows):
                     left = exclude_cols and [n for n in range(len(row)) if n not in exclude_cols]
                     columns = _columns([row], record_defaults, na_value, left or select_cols)
-                    yield tuple(as_tensor(column.reshape(())) for column in columns)
+                    yield tuple(column.reshape(()).view(EagerArray) for column in columns)
 
     return Dataset(elements)
 
@@ -117,6 +119,9 @@ def _default(given):
     if isinstance(given, type | np.dtype):
         kind = np.dtype(given)
         return (None if kind.kind in "SUO" else kind), None
+    entry = given[0] if isinstance(given, list | tuple) and len(given) == 1 else given
+    if type(entry) in (int, float, str):  # there may be a thousand columns, as of a picture's pixels
+        return {int: np.dtype("int32"), float: np.dtype(floatx()), str: None}[type(entry)], entry
     array = np.ravel(np.asarray(as_tensor(given)))
     value = array[0] if array.size else None
     return (None, value) if array.dtype.kind in "SUO" else (array.dtype, value)
@@ -130,7 +135,7 @@ def _column(number, entries, kind, default, na_value):
     if kind is None:
         return np.array([each.encode() if isinstance(each, str) else each for each in made], object)
     try:
-        return np.array([(int if kind.kind in "iu" else float)(each) for each in made], kind)
+        return np.array([number_of(each, kind) for each in made], kind)
     except (OverflowError, ValueError) as error:
         shown = ", ".join(map(repr, made[:3]))
         raise ValueError(f"column {number} holds numbers of {kind}. Received: {shown}") from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.data.elements import EagerArray, as_array, text_of
+from minicnn.data.elements import EagerArray, EagerText, as_array, text_of
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras import ops
@@ -405,8 +405,8 @@ def _is_complex(x):
 
 
 def is_tensor(x: Any) -> bool:
-    """Whether it is a model's tensor, a variable, or an array of a function or data set of TensorFlow's name."""
-    return is_symbolic(x) or isinstance(x, EagerArray | Recorded | Weight)
+    """Whether it is a model's tensor, a variable, or what a function or data set of TensorFlow's name gives."""
+    return is_symbolic(x) or isinstance(x, EagerArray | EagerText | Recorded | Weight)
 
 
 __all__ = [*_BY_NAME, "argmax", "argmin", "constant", "convert_to_tensor", "fill", "identity", "is_tensor", "one_hot"]

@@ -15,6 +15,7 @@ from minicnn.keras.tensorflow._arrays import eye, norm
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow._gradients import global_norm
 from minicnn.keras.tensorflow.nn import l2_normalize
+from minicnn.reverse_mode import turned
 
 __all__ = ["adjoint", "band_part", "diag", "diag_part", "einsum", "eye", "global_norm", "inv", "l2_normalize"]
 __all__ += ["matmul", "matvec", "norm", "normalize", "set_diag", "trace"]
@@ -105,11 +106,11 @@ def inv(input: Any, adjoint: bool = False, name: str | None = None) -> Any:
         return of_tensorflow(np.swapaxes(np.conj(made), -1, -2) if adjoint else made)
 
     def back(g):
-        turned = np.swapaxes(inv(input) if isinstance(g, Recorded) else made, -1, -2)
-        return -turned @ g @ turned
+        across = turned(inv(input) if isinstance(g, Recorded) else made)
+        return -across @ g @ across
 
     inverse = Recorded(made, [(input, back)])
-    return ops.swapaxes(inverse, -1, -2) if adjoint else inverse
+    return _further.matrix_transpose(inverse, conjugate=True) if adjoint else inverse
 
 
 __getattr__ = lookup(__name__)

@@ -13,6 +13,7 @@ from minicnn.checks import check_choice
 from minicnn.data.elements import EagerArray, as_array
 from minicnn.keras._names import lookup
 from minicnn.keras.tensorflow._further import TOP
+from minicnn.keras.tensorflow._numerals import number_of
 from minicnn.keras.tensorflow._shown import shown
 
 __all__ = ["as_string", "join", "length", "lower", "regex_full_match", "regex_replace", "split", "strip", "to_number"]
@@ -83,8 +84,19 @@ def regex_full_match(input: Any, pattern: str, name: str | None = None) -> Eager
 
 
 def to_number(input: Any, out_type: Any = "float32", name: str | None = None) -> EagerArray:
-    """The number that each text writes."""
-    return _each(float, input, out_type)
+    """The number that each text writes.
+
+    Raises
+    ------
+    ValueError
+        If one writes none, or no whole one for a dtype of such.
+    """
+    kind = np.dtype(out_type)
+    try:
+        return _each(lambda text: number_of(text, kind), input, kind)
+    except (OverflowError, ValueError) as error:
+        texts = _strings(input)[0][:3]
+        raise ValueError(f"tf.strings.to_number takes texts that write numbers of {kind}. Received: {texts}") from error
 
 
 def substr(input: Any, pos: Any, len: Any, unit: str = "BYTE", name: str | None = None) -> EagerArray:

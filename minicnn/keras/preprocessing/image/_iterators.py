@@ -93,6 +93,8 @@ class _StandsFor:
 class _Hooked:
     """What Keras's iterators have for subclasses: one of them may say how a batch is made, or what ``next`` gives."""
 
+    lock: AbstractContextManager = nullcontext()  # for ``with self.lock:``; nothing waits for it
+
     def _batch(self, indices, generator):
         if type(self)._get_batches_of_transformed_samples is _Hooked._get_batches_of_transformed_samples:
             return super()._batch(indices, generator)
@@ -104,11 +106,6 @@ class _Hooked:
 
     def __next__(self) -> Any:
         return self.next()
-
-    @property
-    def lock(self) -> AbstractContextManager:
-        """Of Keras, for ``with self.lock:``; nothing waits for it."""
-        return nullcontext()
 
     @property
     def index_generator(self) -> Generator[np.ndarray]:

@@ -18,6 +18,8 @@ NEED_SIZES = {
     ("Dot", 1): "have one length",  # of which only one is open
     ("MatrixProduct", 0): "a product of matrices",  # the same
     ("MatrixProduct", 1): "a product of matrices",
+    **dict.fromkeys([("EinsumDense", 2), ("EinsumDense", 4)], "would have a size that is known only when data comes"),
+    ("EinsumDense", 3): "do not match at shared dimension 'b'",  # of the kernel, too
     **dict.fromkeys([("Rescaling", 2), ("Rescaling", 3)], "an array that fits samples of shape .*None, 2."),
 }
 """The examples of layers that need a size → what they say."""

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from minicnn.layers.composed import Composed
+
 _scope: ContextVar[str] = ContextVar("scope", default="")
 
 
@@ -18,7 +20,8 @@ def note_scope(layer: Any) -> None:
     layer : Layer
     """
     if "_first_called_in" not in vars(layer):
-        for one in (layer, *vars(layer).get("parts", {}).values()):  # those of attention, where they are made already
+        parts = layer.parts.values() if isinstance(layer, Composed) else ()  # where they are made already
+        for one in (layer, *parts):
             vars(one)["_first_called_in"] = _scope.get()
 
 

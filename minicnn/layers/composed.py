@@ -82,9 +82,8 @@ class Composed(Layer):
         if role not in self.parts:
             made = self.parts[role] = make(dtype=self.dtype_policy, trainable=self.trainable)
             made.name = f"{self.name}/{role}" if role else self.name
-            vars(made).update(
-                {name: value for name, value in vars(self).items() if name == "_first_called_in"}
-            )  # of `Weight.path`
+            if "_first_called_in" in vars(self):  # of `Weight.path`
+                vars(made)["_first_called_in"] = vars(self)["_first_called_in"]
         return self.parts[role]
 
     @property

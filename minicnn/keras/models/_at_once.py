@@ -16,13 +16,13 @@ import numpy as np
 
 from minicnn.errors import ContractError
 from minicnn.graph import Tensor
+from minicnn.keras._as_tensor import as_tensor
 from minicnn.keras._call_forms import is_input
 from minicnn.keras._called import take_added
 from minicnn.keras._eager import eager
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._taped import as_numbers, nothing_recorded
 from minicnn.keras._taped_calls import forget_added, within
-from minicnn.keras.tensorflow._functions import as_tensor
 from minicnn.layers.added_loss import Measured
 from minicnn.models.again import called_again
 from minicnn.models.subclassing import layers_in

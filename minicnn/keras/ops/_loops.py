@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.differentiation import value_of
-from minicnn.keras.tensorflow._functions import as_tensor
+from minicnn.keras._as_tensor import as_tensor
 from minicnn.nested import leaves, mapped, packed
 
 

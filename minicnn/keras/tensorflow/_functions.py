@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.data.elements import EagerArray, EagerText, as_array, text_of
+from minicnn.data.elements import EagerArray, EagerText
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras import ops
+from minicnn.keras._as_tensor import WITHOUT_VALUES, as_tensor
 from minicnn.keras._last_function import as_operation, forgotten
-from minicnn.keras._of_tensors import Computed, Noise
-from minicnn.keras._operations import entering, is_symbolic, stacked
+from minicnn.keras._of_tensors import Computed
+from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._shapes import Sizes
 from minicnn.keras._whole_numbers import largest_first, whole_dtype
 from minicnn.keras.tensorflow._of_1_arguments import today
@@ -65,7 +66,6 @@ _OF_MATH = {name: (name, "x", "") for name in ("log", "log1p", "rsqrt", "ceil", 
     "softmax": ("softmax", "logits", "axis"),
     "log_softmax": ("log_softmax", "logits", "axis"),
 }
-_WITHOUT_VALUES = (Recorded, Noise)
 _WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
@@ -97,24 +97,6 @@ def pictures_of(images: Any) -> Any:
         advice = "; a grey picture has a last axis of one channel, x[..., None]" if pixels.ndim == 2 else ""
         raise ShapeError(f"expected pictures (H, W, C) or (N, H, W, C){advice}. Received: shape {pixels.shape}")
     return pixels
-
-
-def as_tensor(value: Any, dtype: Any = None) -> Any:
-    """What TensorFlow makes of a number or list: float32 and int32, unless told; arrays keep their dtype."""
-    value = stacked(met(value))
-    if isinstance(value, Recorded) and dtype is not None:
-        return value.astype(dtype) if value.has_gradient else as_tensor(value.value, dtype)
-    if is_symbolic(value) or isinstance(value, _WITHOUT_VALUES):
-        return value
-    if type(value) is np.ndarray:
-        made = np.array(value, dtype)  # tensors never change
-    else:
-        made = as_array(value) if dtype is None or np.dtype(dtype).kind in "SU" else np.asarray(value, dtype)
-    if dtype is None and not hasattr(value, "dtype"):
-        parts = value if isinstance(value, list | tuple) else ()
-        if not any(hasattr(part, "dtype") for part in parts):
-            made = made.astype({"float64": floatx(), "int64": "int32"}.get(made.dtype.name, made.dtype))
-    return text_of(made).view(EagerArray)  # frames have text as objects
 
 
 def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., Any]:
@@ -237,7 +219,7 @@ def divide(x: Any, y: Any, name: str | None = None) -> Any:
 
 
 def _is_computed(*values):
-    return any(is_symbolic(value) or isinstance(met(value), _WITHOUT_VALUES) for value in values)
+    return any(is_symbolic(value) or isinstance(met(value), WITHOUT_VALUES) for value in values)
 
 
 truediv, floordiv = divide, renamed("floordiv", "floor_divide", "x y", "")

@@ -1,0 +1,34 @@
+"""What TensorFlow makes of numbers and lists, which functions of ``keras.ops`` are given as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.data.elements import EagerArray, as_array, text_of
+from minicnn.differentiation import Recorded, met
+from minicnn.keras._of_tensors import Noise
+from minicnn.keras._operations import is_symbolic, stacked
+from minicnn.settings import floatx
+
+WITHOUT_VALUES = (Recorded, Noise)
+"""What stays as it is, since its numbers are computed with later, or their gradients."""
+
+
+def as_tensor(value: Any, dtype: Any = None) -> Any:
+    """What TensorFlow makes of a number or list: float32 and int32, unless told; arrays keep their dtype."""
+    value = stacked(met(value))
+    if isinstance(value, Recorded) and dtype is not None:
+        return value.astype(dtype) if value.has_gradient else as_tensor(value.value, dtype)
+    if is_symbolic(value) or isinstance(value, WITHOUT_VALUES):
+        return value
+    if type(value) is np.ndarray:
+        made = np.array(value, dtype)  # tensors never change
+    else:
+        made = as_array(value) if dtype is None or np.dtype(dtype).kind in "SU" else np.asarray(value, dtype)
+    if dtype is None and not hasattr(value, "dtype"):
+        parts = value if isinstance(value, list | tuple) else ()
+        if not any(hasattr(part, "dtype") for part in parts):
+            made = made.astype({"float64": floatx(), "int64": "int32"}.get(made.dtype.name, made.dtype))
+    return text_of(made).view(EagerArray)  # frames have text as objects

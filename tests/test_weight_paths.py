@@ -161,3 +161,20 @@ def test_a_layer_may_have_a_scope_of_its_own():
     layer = Scoped(name="outer")
     layer(X)
     assert [w.path for w in layer.weights] == ["outer/inner/kernel", "outer/inner/bias"]
+
+
+@pytest.mark.parametrize("base", [keras.Model, keras.Sequential])
+def test_a_model_may_have_parts_of_its_own(base):
+    class Parted(base):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.parts = [layers.Dense(2, name="inner")]
+            if base is keras.Sequential:
+                self.add(self.parts[0])
+
+        def call(self, x):
+            return self.parts[0](x)
+
+    model = Parted(name="outer")
+    model(X)
+    assert [w.path for w in model.weights] == ["outer/inner/kernel", "outer/inner/bias"]

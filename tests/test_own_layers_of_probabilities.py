@@ -300,6 +300,13 @@ class Counting(Of):
         return self.function(ops.matmul(x, self.w))
 
 
+class Noisy(Of):
+    """Numbers of a generator, in training alone."""
+
+    def call(self, x, training=None):
+        return super().call(keras.random.dropout(x, 0.0 if not training else 0.5, seed=self.seeds))
+
+
 class Choosy(Of):
     """Training that zeros do not suit."""
 
@@ -319,6 +326,12 @@ def test_trying_both_phases_leaves_no_trace(data):
     assert layer.count.numpy() == 1
     model = model_of(Choosy(ops.softmax, w), "sparse_categorical_crossentropy")
     assert model.train_on_batch(x, y) < 17
+    layer = Noisy(ops.softmax, w)
+    layer.seeds = keras.random.SeedGenerator(7)
+    model = model_of(layer, "sparse_categorical_crossentropy")
+    model.predict(x, verbose=0)
+    model.predict(x[:3], verbose=0)
+    assert layer.seeds.state.tolist() == [7, 0]
 
 
 def test_an_attribute_that_changes_the_end(data):

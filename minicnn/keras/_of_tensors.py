@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.differentiation import Recorded, met
 from minicnn.graph import Tensor
 from minicnn.keras import _operations
+from minicnn.keras._called import is_trial
 from minicnn.keras._deferred import LATER, applied, tensors_in
 from minicnn.keras._own_parts import Layer
 from minicnn.layers.function_numbers import generator, is_inside, note_count
@@ -113,7 +114,7 @@ class SeedGenerator:
 
     def source(self) -> np.random.Generator:
         """Where the next numbers come from."""
-        seed, count = map(int, self.next())
+        seed, count = map(int, self.state if is_trial.get() else self.next())
         return generator() if is_inside() else seeded(abs(seed), "seed generator", int(seed < 0), abs(count))
 
     def get_config(self) -> dict[str, Any]:

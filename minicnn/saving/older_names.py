@@ -10,7 +10,7 @@ MARKED = "minicnn_names"
 
 
 def told_apart(described: Any) -> Any:
-    """An older file's description as newer ones have it, with a ">" before the names of users' classes.
+    """An older file's description as newer ones have it: it says which classes are users', and which the package's.
 
     A given class stands for all of its name, as it did when the file was written; a registered one does not, since the
     file may well be older than that class.
@@ -28,4 +28,7 @@ def told_apart(described: Any) -> Any:
     if not isinstance(name, str) or not is_taken(name):
         return read
     given = custom_object(name)
-    return read | {"class_name": f">{name}"} if isinstance(given, type) and not is_of_package(given) else read
+    if isinstance(given, type) and not is_of_package(given):
+        return read | {"class_name": f">{name}"}
+    is_of_package_alone = described.get("registered_name") == name  # Keras has it not, so it was written as a user's
+    return read | {"module": "minicnn"} if is_of_package_alone else read

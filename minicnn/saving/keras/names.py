@@ -51,10 +51,8 @@ def class_name_of(entry: Config) -> str:
     if ">" in known and custom_object(known) is not None:
         return known
     name = name.rpartition(">")[2]
-    is_other = name in layers.CLASSES or custom_object(name) is not None
-    is_optimizer = known == f"Custom>{name}" and not is_other  # Keras 2's
-    is_of_room = known == name and not is_other and is_known(name)  # a layer that minicnn.keras has and Keras has not
-    return f">{name}" if own_parts.is_taken(name) and not is_optimizer and not is_of_room else name
+    is_optimizer = known == f"Custom>{name}" and name not in layers.CLASSES and custom_object(name) is None  # Keras 2's
+    return f">{name}" if own_parts.is_taken(name) and not is_optimizer else name
 
 
 def _is_users(entry) -> bool:

@@ -222,6 +222,8 @@ def test_integers_are_divided_towards_zero(shift, divisor, path, rng):
         *("q = Div(d, p)", "q = Div(p, o)", "s = Add(p, d) q = Div(p, s)", "s = Mul(p, p) t = Add(p, p) q = Div(s, t)"),
         *("s = ReduceSum<keepdims=1>(p, a) q = Div(s, p)", "s = ReduceMax<axes=[1]>(p) q = Div(s, p)"),
         *("s = Sub(p, p) m = Max(s, p) q = Div(m, p)", "g = Greater(p, o) w = Where(g, p, d) q = Div(w, p)"),
+        *("s = Neg(p) t = Abs(p) q = Div(s, t)", "m = Max(p, d) n = Relu(p) q = Div(m, n)"),
+        "g = Greater(p, o) v = Where(g, d, o) w = Where(g, o, d) q = Div(v, w)",
     ],
 )
 def test_other_quotients_of_integers_are_refused(nodes, path):
@@ -230,12 +232,22 @@ def test_other_quotients_of_integers_are_refused(nodes, path):
         mc.import_onnx(path)
 
 
+def test_powers_of_integers(path, rng):
+    x = rng.normal(size=(3, 4, 5)).astype("float32")
+    nodes = "p = ArgMax<axis=2>(x) q = Pow(p, e) y = Cast<to=1>(q)"
+    of_tensor(path, nodes, e=np.float32(2))
+    np.testing.assert_array_equal(mc.import_onnx(path).predict(x), np.square(x.argmax(2)[..., None]))
+    of_tensor(path, nodes, e=np.float32(0.5))
+    with pytest.raises(FileFormatError, match=r"\(Pow\): powers of integers are cut off there"):
+        mc.import_onnx(path)
+
+
 def test_means_of_integers_are_refused(path, rng):
     nodes = "g = Greater(x, z) i = Cast<to={}>(g) m = ReduceMean<axes=[2]>(i) y = Cast<to=1>(m)"
     of_tensor(path, nodes.format(6), z=np.float32(0))
     with pytest.raises(FileFormatError, match=r"\(ReduceMean\): means of integers are cut off there"):
         mc.import_onnx(path)
-    of_tensor(path, "p = ArgMax<axis=2>(x) s = Add(p, p) m = ReduceMean<axes=[1]>(s) y = Cast<to=1>(m)")
+    of_tensor(path, "p = ArgMax<axis=2>(x) s = Add(p, p) a = Abs(s) m = ReduceMean<axes=[1]>(a) y = Cast<to=1>(m)")
     with pytest.raises(FileFormatError, match=r"\(ReduceMean\): means of integers are cut off there"):
         mc.import_onnx(path)
     of_tensor(path, nodes.format(1), z=np.float32(0))

@@ -61,7 +61,7 @@ def elementwise(
     """A layer that does the same to every number, in whatever order they are."""
     x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
     y = graph.call(node, layer_class, x.tensor, **arguments)
-    graph.give(node, replace(x, tensor=y, is_nonnegative=is_nonnegative, is_whole=False))
+    graph.give(node, replace(x, tensor=y, is_nonnegative=is_nonnegative))
 
 
 @operator("LeakyRelu", kind=ELEMENTWISE_OPERATORS)

@@ -49,10 +49,14 @@ def _add(node, graph):
         _merge(node, graph, layers.Add, all(v.is_nonnegative for v in values))
 
 
-def _is_whole(node, graph, first=0):
-    """Whether a node's tensors, from one of its inputs on, are of integers: all have one type."""
-    tensors = [index for index in range(first, len(node.inputs)) if not graph.is_constant(node, index)]
-    return any(graph.value(node, index, any_batch_axis=True, may_be_folded=True).is_whole for index in tensors)
+def _is_whole(node, graph, first=0, count=None):
+    """Whether a node's inputs, from one of them on, are of integers: all have one type."""
+    places = range(first, count or len(node.inputs))
+    constants = [graph.constant(node, index) for index in places if graph.is_constant(node, index)]
+    tensors = [index for index in places if not graph.is_constant(node, index)]
+    return any(each.dtype.kind in "iu" for each in constants) or any(
+        graph.value(node, index, any_batch_axis=True, may_be_folded=True).is_whole for index in tensors
+    )
 
 
 def _lie_alike(a, b):
@@ -78,6 +82,8 @@ def _divide(node, graph):
 def _power(node, graph):
     _check_axes(node, graph, [1])
     exponent = number_at(node, graph, 1, 1.0)
+    if (exponent % 1 or exponent < 0) and _is_whole(node, graph, count=1):
+        raise node.error(f"powers of integers are cut off there: cast them to float32 first. Received: to {exponent}")
     is_even = exponent % 2 == 0
     elementwise(node, graph, layers.Elementary, is_even, function="power", exponent=exponent)
 

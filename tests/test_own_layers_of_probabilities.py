@@ -29,6 +29,7 @@ NO_LONGER_SOFTMAX = {
     "times one": lambda z: ops.softmax(z) * 1.0,
     "reshape": lambda z: ops.reshape(ops.softmax(z), (-1, 4)),
     "identity": lambda z: tf.identity(tf.nn.softmax(z)),
+    "ensure_shape": lambda z: tf.ensure_shape(tf.nn.softmax(z), (None, 4)),
     "K.identity": lambda z: K.identity(ops.softmax(z)),
     "clip": lambda z: ops.clip(ops.softmax(z), 0, 1),
     "exp": lambda z: ops.exp(ops.log_softmax(z)),
@@ -304,7 +305,7 @@ class Noisy(Of):
     """Numbers of a generator, in training alone."""
 
     def call(self, x, training=None):
-        return super().call(keras.random.dropout(x, 0.0 if not training else 0.5, seed=self.seeds))
+        return super().call(keras.random.dropout(x, 0.5, seed=self.seeds) if training else x)
 
 
 class Choosy(Of):

@@ -13,6 +13,7 @@ from minicnn.differentiation import Recorded
 from minicnn.errors import ShapeError
 from minicnn.keras import initializers, ops
 from minicnn.keras._deferred import applied
+from minicnn.keras._last_function import forgotten
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._warning import warn_once
@@ -67,7 +68,7 @@ py_func = numpy_function
 
 @entering
 def ensure_shape(x: Any, shape: Sequence[int | None], name: str | None = None) -> Any:
-    """x, if it has this shape; None fits any number.
+    """x, if it has this shape, of which nothing else is known any more; None fits any number.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def ensure_shape(x: Any, shape: Sequence[int | None], name: str | None = None) -
     found = tuple(x.shape)
     if len(found) != len(shape) or any(n not in (None, m) for n, m in zip(shape, found, strict=True)):
         raise ValueError(f"expected the shape {tuple(shape)}. Received: {found}")
-    return x
+    return forgotten(x)
 
 
 @entering

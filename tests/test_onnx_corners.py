@@ -223,11 +223,16 @@ def test_integers_are_divided_towards_zero(shift, divisor, path, rng):
         *("s = ReduceSum<keepdims=1>(p, a) q = Div(s, p)", "s = ReduceMax<axes=[1]>(p) q = Div(s, p)"),
         *("s = Sub(p, p) m = Max(s, p) q = Div(m, p)", "g = Greater(p, o) w = Where(g, p, d) q = Div(w, p)"),
         *("s = Neg(p) t = Abs(p) q = Div(s, t)", "m = Max(p, d) n = Relu(p) q = Div(m, n)"),
-        "g = Greater(p, o) v = Where(g, d, o) w = Where(g, o, d) q = Div(v, w)",
+        *(
+            "g = Greater(p, o) v = Where(g, d, o) w = Where(g, o, d) q = Div(v, w)",
+            "c = Concat<axis=1>(p, p) q = Div(c, c)",
+        ),
+        *("s = Pad(p, k) q = Div(s, s)", "s = Slice(p, a, e, a) q = Div(s, s)", "t = Tile(p, r) q = Div(t, t)"),
     ],
 )
 def test_other_quotients_of_integers_are_refused(nodes, path):
-    of_tensor(path, f"p = ArgMax<axis=2>(x) {nodes} y = Cast<to=1>(q)", d=np.int64(5), o=np.int64(0), a=i(1))
+    constants = {"d": np.int64(5), "o": np.int64(0), "a": i(1), "e": i(3), "k": i(0, 1, 0, 0, 1, 0), "r": i(1, 2, 1)}
+    of_tensor(path, f"p = ArgMax<axis=2>(x) {nodes} y = Cast<to=1>(q)", **constants)
     with pytest.raises(FileFormatError, match=r"\(Div\): integers are divided by a number of the file"):
         mc.import_onnx(path)
 

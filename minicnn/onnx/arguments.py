@@ -222,4 +222,4 @@ def along_axis(node: FileNode, graph: Importer, axis: object) -> tuple[Value, in
             "samples stay apart: where another axis than the first counts them, or counts more, it goes over the last "
             f"axis. Received: axis={axis} of {x.rank}"
         )
-    return Value(x.tensor, x.positions, x.is_nonnegative), len(x.shape), x
+    return Value(x.tensor, x.positions, x.is_nonnegative, x.is_whole), len(x.shape), x

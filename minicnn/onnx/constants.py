@@ -79,7 +79,7 @@ def _with_array(node: FileNode, graph: Importer, known: list[bool]) -> list[Valu
     if shape[x.batch_axis] != 1:
         return []
     shape[x.batch_axis : x.batch_axis + 1] = [1] * (x.led + x.folded)
-    own = Value(x.tensor, x.positions, x.is_nonnegative)
+    own = Value(x.tensor, x.positions, x.is_nonnegative, x.is_whole)
     values = [own, as_value(node, graph, known.index(True), own, array.reshape(shape))]
     return [placed_like(value, x) for value in values[:: -1 if known[0] else 1]]
 

@@ -72,7 +72,7 @@ def _taken(node, graph, x, axis, indices):
         y = graph.call(node, layers.MaxPooling2D, tensor, pool_size=1, strides=strides)
     else:
         y = take(node, graph, tensor, own, indices)
-    return Value(y, layout(y.shape[1:]), x.is_nonnegative)
+    return Value(y, layout(y.shape[1:]), x.is_nonnegative, x.is_whole)
 
 
 @operator("Split")
@@ -141,7 +141,7 @@ def _samples_again(node, graph, x, indices):
         is_whole = len(indices) == graph.batch_size and (indices - own == starts).all()
     if x.led or not is_whole or not np.array_equal(np.sort(own, axis=None), np.arange(size)):
         raise node.error(f"it takes the {size} numbers of each sample, from all of them in a row, sample by sample")
-    graph.give(node, Value(x.tensor, x.positions.ravel()[own[0]], x.is_nonnegative))
+    graph.give(node, Value(x.tensor, x.positions.ravel()[own[0]], x.is_nonnegative, x.is_whole))
 
 
 def _rows_of_a_table(node, graph):
@@ -182,7 +182,8 @@ def _concat(node, graph):
     if positions is None:
         graph.check_size(node, y.shape[1:])
         positions = layout(y.shape[1:])
-    graph.give(node, Value(y, positions, all(v.is_nonnegative for v in values)))
+    is_nonnegative, is_whole = all(v.is_nonnegative for v in values), any(v.is_whole for v in values)  # of one type
+    graph.give(node, Value(y, positions, is_nonnegative, is_whole))
 
 
 @operator("Expand", kind=ELEMENTWISE_OPERATORS)
@@ -242,7 +243,7 @@ def _repeated(node, graph, x, times):
         else:
             raise node.error(f"it puts a tensor behind itself more than {MAX_RUNS} times. Received: {count}")
         y = reshaped(node, graph, y, shape, f"_shaped{axis}")
-        x = Value(y, layout(y.shape[1:]), x.is_nonnegative)
+        x = Value(y, layout(y.shape[1:]), x.is_nonnegative, x.is_whole)
     return x
 
 
@@ -275,7 +276,7 @@ def _pad(node, graph):
         for axis, (before, behind) in own.items():
             size = y.shape[axis]
             y = take(node, graph, y, axis, _border(node, mode, size, before, behind), f"_axis{axis}")
-    graph.give(node, Value(y, layout(y.shape[1:]), x.is_nonnegative and fill >= 0))
+    graph.give(node, Value(y, layout(y.shape[1:]), x.is_nonnegative and fill >= 0, x.is_whole))
 
 
 def _border(node, mode, size, before, behind):
@@ -349,7 +350,7 @@ def _depth_to_space(node, graph):
     else:
         parts = x.positions.reshape(new, block, block, height, width).transpose(0, 3, 1, 4, 2)
     positions = np.ascontiguousarray(parts).reshape(new, height * block, width * block)
-    graph.give(node, Value(x.tensor, positions, x.is_nonnegative))
+    graph.give(node, replace(x, positions=positions))
 
 
 def _unfolded(node, graph, new, block, mode):
@@ -374,7 +375,7 @@ def _space_to_depth(node, graph):
         raise node.error(f"it needs images of whole blocks. Received: blocksize={block} for {height} × {width}")
     parts = x.positions.reshape(channels, height // block, block, width // block, block).transpose(2, 4, 0, 1, 3)
     positions = np.ascontiguousarray(parts).reshape(channels * block**2, height // block, width // block)
-    graph.give(node, Value(x.tensor, positions, x.is_nonnegative))
+    graph.give(node, replace(x, positions=positions))
 
 
 def _image_shape(node, x):

@@ -1093,3 +1093,19 @@ def test_a_subclass_hands_on_what_the_librarys_class_takes(rng):
     plain.set_weights(twice.get_weights())
     np.testing.assert_allclose(twice(images), 2 * plain(images), rtol=1e-6)
     assert type("Leaky", (layers.LeakyReLU,), {})(0.25).negative_slope == 0.25
+
+
+def test_weights_of_a_build_that_is_called_by_hand_may_be_set():
+    class Scaled(layers.Layer):
+        def build(self, shape):
+            self.w = self.add_weight(shape=(shape[-1], 2), initializer="random_normal", name="w")
+
+        def call(self, x):
+            return keras.ops.matmul(x, self.w)
+
+    layer = Scaled()
+    layer.build((None, 3))
+    layer.set_weights([np.full((3, 2), 2.0)])
+    assert layer.count_params() == 6
+    model = keras.Sequential([keras.Input((3,)), layer])
+    assert model.predict(np.ones((1, 3)), verbose=0).tolist() == [[6, 6]]

@@ -301,6 +301,10 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
         """Make the graph of a layer of layers anew."""
         compose_again(self)
 
+    def _need_weights(self):
+        if not self._weights:  # which a `build` that is called by hand has made, without more ado
+            super()._need_weights()
+
     @property
     def built(self) -> bool:
         """Whether `build` is done; Keras's users write ``self.built = True`` at its end."""

@@ -322,3 +322,18 @@ def test_functions_of_crossentropies_take_kerass_arguments_on_a_tape(loss, numbe
         values = loss(np.array(TARGETS, np.float32), outputs)
     np.testing.assert_allclose(values, numbers, atol=2e-5)
     np.testing.assert_allclose(tape.gradient(values, outputs), by_outputs, atol=2e-5)
+
+
+def test_the_slope_of_a_decision_at_0():
+    """sigmoid(0) − t: of weights that begin as zeros, all logits are 0."""
+    target = np.array([0, 1, 0.5], "float32")
+    for loss in (
+        tf.nn.sigmoid_cross_entropy_with_logits,
+        lambda labels, logits: ops.binary_crossentropy(labels, logits, True),
+    ):
+        z = tf.constant(np.zeros(3, "float32"))
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            total = tf.reduce_sum(loss(labels=target, logits=z))
+        assert np.allclose(total, 3 * np.log(2))
+        assert np.allclose(tape.gradient(total, z), 0.5 - target)

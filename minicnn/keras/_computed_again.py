@@ -15,13 +15,13 @@ from minicnn.keras._recorded_steps import At, formula_of
 from minicnn.keras._taped import Taped
 from minicnn.parameters import Weight
 from minicnn.plan.program import lower
-from minicnn.plan.runs import Done
+from minicnn.plan.runs import LOOKED_BEHIND, Done, ends_of
 from minicnn.settings import floatx
 from minicnn.threads import compute_threads
 
 
 def computed_again(done: Done, inputs: Sequence[Any], on_tape: Mapping[Weight, Taped]) -> tuple[list[Any], Any]:
-    """The outputs of a run, and what its layers add to the loss (None if none does).
+    """What gradients of a run begin at, outputs or `logits`, and what its layers add to the loss (None if none does).
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ def computed_again(done: Done, inputs: Sequence[Any], on_tape: Mapping[Weight, T
             at = At(place, tuple(program.shapes[place.output]), training, weights, done, added)
             made = formula_of(place)(place.step, [values[i] for i in place.inputs], at)
             values[place.output] = made if isinstance(made, Taped) else Taped(made)
-    return [values[i] for i in program.outputs], sum(added[1:], added[0]) if added else None
+    behind = [() if end is None else LOOKED_BEHIND for end in ends_of(done.graph)]
+    return [values[i] for i in program.heads(behind)], sum(added[1:], added[0]) if added else None
 
 
 def _as_plan_has_it(x, array, dtype):

@@ -8,7 +8,7 @@ but there each cross-entropy that of its kind alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.differentiation import Recorded
+from minicnn.keras._taped import Taped
 from minicnn.on_host import assign, on_host
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 
@@ -65,9 +66,27 @@ def note_step(y: Any, step: Step, x: Any) -> Any:
     return y
 
 
-def as_operation(y: Any) -> Any:
-    """What a function of TensorFlow gave: one along another axis than the last is turned there, and not known."""
+def note(y: Any, last: Last | None, x: Any) -> Any:
+    """A value, which remembers the function that gave it of `x`."""
+    vars(y)["before"] = last, x
+    return y
+
+
+def of_step(step: Step) -> Last:
+    """The function that a step computes, without the step itself."""
+    return Last(type(step).__name__.lower(), step.last.axis if isinstance(step, _LastStep) else -1)
+
+
+def as_operation(y: Any, given: Sequence[Any]) -> Any:
+    """What a function of TensorFlow gave: one along another axis than the last is turned there, and not known.
+
+    Nor is any on a tape: Keras looks for it in graphs alone. What such a function was given itself stays as it is.
+    """
     last, x = last_of(y), before(y)
+    if any(y is each for each in given):
+        return y
+    if last is not None and isinstance(y, Taped):
+        return note(y, None, None)
     if last is not None and last.name in _OPERATIONS:
         is_last = last.axis in (-1, y.ndim - 1)
         vars(y)["before"] = (Last(_OPERATIONS[last.name]), x) if is_last else (None, None)
@@ -77,6 +96,28 @@ def as_operation(y: Any) -> Any:
 def forgotten(y: Any) -> Any:
     """The same of itself, as behind TensorFlow's identity."""
     return y if last_of(y) is None else np.positive(y)
+
+
+def looking_behind(crossentropy: Callable[..., Any], kind: str) -> Callable[..., Any]:
+    """A cross-entropy of `keras.ops`, which goes on from before the function that gave the probabilities.
+
+    Parameters
+    ----------
+    crossentropy : callable
+        Of (target, output, from_logits, …).
+    kind : str
+        "binary" looks behind TensorFlow's own sigmoid, others behind its softmax.
+    """
+    known = ("softmax", "sigmoid", "sigmoidoperation" if kind == "binary" else "softmaxoperation")
+
+    @wraps(crossentropy)
+    def looked(target: Any, output: Any, from_logits: bool = False, *axis: int, **options: Any) -> Any:
+        last = last_of(output)
+        if last is not None and last.name in known:
+            output, from_logits = before(output), True
+        return crossentropy(target, output, from_logits, *axis, **options)
+
+    return looked
 
 
 _OPERATIONS = {"softmax": "softmaxoperation", "sigmoid": "sigmoidoperation"}

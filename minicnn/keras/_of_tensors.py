@@ -12,6 +12,7 @@ from minicnn.graph import Tensor
 from minicnn.keras import _operations
 from minicnn.keras._called import is_trial
 from minicnn.keras._deferred import LATER, applied, tensors_in
+from minicnn.keras._last_function import looking_behind
 from minicnn.keras._own_parts import Layer
 from minicnn.layers.function_numbers import generator, is_inside, note_count
 from minicnn.layers.names import unique_name
@@ -171,13 +172,16 @@ def _smoothed(target, output, label_smoothing, classes):
 
 def _binary(target, output, from_logits=False, label_smoothing=0.0, axis=-1):
     target = _smoothed(target, output, label_smoothing, 2)
-    return np.mean(_operations.binary_crossentropy(target, output, from_logits), axis=axis)
+    return np.mean(_binary_elements(target, output, from_logits), axis=axis)
 
 
 def _categorical(target, output, from_logits=False, label_smoothing=0.0, axis=-1):
     target = _smoothed(target, output, label_smoothing, output.shape[axis])
-    return _operations.categorical_crossentropy(target, output, from_logits, axis)
+    return _categorical_rows(target, output, from_logits, axis)
 
+
+_binary_elements = looking_behind(_operations.binary_crossentropy, "binary")
+_categorical_rows = looking_behind(_operations.categorical_crossentropy, "categorical")
 
 FORMULAS: dict[str, Callable[..., Any]] = {
     "binary_crossentropy": _binary,  # keras.losses's, whose further arguments are others than those of keras.ops

@@ -392,7 +392,7 @@ def logsumexp(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = 
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
     """−t · log p − (1 − t) · log (1 − p), number by number; p is clipped to [1e-7, 1 − 1e-7]."""
     if from_logits:
-        return np.maximum(output, 0) - output * target + np.log1p(np.exp(-np.abs(output)))
+        return np.logaddexp(output, 0.0) - output * target  # whose slope at 0 is 1/2 - t, too
     p = np.clip(output, 1e-7, 1 - 1e-7)
     return -(target * np.log(p) + (1 - target) * np.log(1 - p))
 

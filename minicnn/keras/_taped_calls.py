@@ -15,6 +15,7 @@ from minicnn.backends.base import Backend
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Graph, Node
 from minicnn.keras._computed_again import computed_again
+from minicnn.keras._ended import ended
 from minicnn.keras._taped import (
     Taped,
     inside_a_layer,
@@ -31,6 +32,7 @@ from minicnn.models.subclassing import layers_in
 from minicnn.plan.program import lower
 from minicnn.plan.runs import Run, Runs
 from minicnn.settings import floatx
+from minicnn.step import Step
 
 _PENALTY = "penalty"
 
@@ -50,6 +52,8 @@ class _Called:
     run : Run
     inputs : list
         What it was called on; the gradients of what is `Taped` go on there.
+    ends : list of Step or None
+        The softmax or sigmoid of each output, which losses look behind.
 
     Attributes
     ----------
@@ -57,8 +61,8 @@ class _Called:
         How many tapes keep it.
     """
 
-    def __init__(self, run: Run, inputs: Sequence[Any]) -> None:
-        self._run, self._inputs, self.holders = run, list(inputs), 0
+    def __init__(self, run: Run, inputs: Sequence[Any], ends: Sequence[Step | None]) -> None:
+        self._run, self._inputs, self._ends, self.holders = run, list(inputs), ends, 0
         self._by = self._found = self._again = self._by_frozen = None
         self._read = [w for w in run.weights if reads(w)]
         self._frozen = [w for w in run.frozen if w.has_gradient and reads(w)]
@@ -74,7 +78,8 @@ class _Called:
 
     def outputs(self) -> list[Taped]:
         """The values that the graph gave."""
-        return [self._made(y, i) for i, y in enumerate(self._run.outputs)]
+        parts = enumerate(zip(self._run.outputs, self._run.logits, self._ends, strict=True))
+        return [self._made(y, i) if z is None else ended(y, end, self._made(z, i)) for i, (y, z, end) in parts]
 
     def penalty(self) -> Taped | None:
         """What layers add to the loss; None if none does."""
@@ -218,14 +223,14 @@ def outputs_of(
     backend : Backend
     """
     runs = _runs_of(owner, graph)
-    whole, stages = runs.cut([x.shape[1:] for x in arrays], training)
+    whole, stages, ends = runs.cut([x.shape[1:] for x in arrays], training)
     found = dict(zip(whole.inputs, zip(inputs, arrays, strict=True), strict=True))
     added = []
-    for stage in stages:
+    for stage, ends_of_stage in zip(stages, ends, strict=True):
         given, values = zip(*(found[t] for t in stage.inputs), strict=True)
         with inside_a_layer():
             run = runs.begin(stage, values, backend, any(isinstance(x, Taped) for x in given))
-        called = _Called(run, given)
+        called = _Called(run, given, ends_of_stage)
         found.update({t: (y, y.value) for t, y in zip(stage.outputs, called.outputs(), strict=True)})
         added.append(called.penalty())
     runs.added = [penalty for penalty in added if penalty is not None]

@@ -11,6 +11,7 @@ from minicnn.differentiation import Recorded, value_of
 from minicnn.keras._taped import Taped
 from minicnn.losses import recorded_formulas as recorded_formulas
 from minicnn.losses.crossentropy import ALMOST_ONE, EPSILON
+from minicnn.losses.of_records import from_logits
 from minicnn.losses.reductions import spread
 
 _SYMMETRIC = ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh", "CosineSimilarity")
@@ -86,7 +87,7 @@ _BY_TARGETS |= {"CategoricalCrossentropy": _categorical, "BinaryCrossentropy": _
 
 def _written_out(loss, formula, y_true, y_pred, sample_weight=None):
     """The loss by a formula of recorded arrays, whose gradients go back to both."""
-    owner = getattr(loss, "__self__", None) or loss.args[0]
+    owner, y_pred = from_logits(getattr(loss, "__self__", None) or loss.args[0], y_true, y_pred)
     if getattr(owner, "axis", -1) not in (-1, np.ndim(value_of(y_pred)) - 1):
         _refuse(_owner(loss))
     p = y_pred if isinstance(y_pred, Recorded) else np.asarray(y_pred)

@@ -39,6 +39,7 @@ def recorded_values(loss: Loss, y_true: Any, y_pred: Recorded, is_reduced: bool)
     TypeError
         If such a loss is not to be reduced.
     """
+    loss, y_pred = from_logits(loss, y_true, y_pred)
     prediction = np.ascontiguousarray(y_pred.value)
     target = loss.check_target(value_of(y_true), prediction.shape[1:])
     if has_call(loss):
@@ -52,6 +53,24 @@ def recorded_values(loss: Loss, y_true: Any, y_pred: Recorded, is_reduced: bool)
             f"and reduction=None. Received: reduction={loss.reduction!r}"
         )
     return _of_batch(loss, target, y_pred, prediction), target
+
+
+def from_logits(loss: Loss, y_true: Any, y_pred: Any) -> tuple[Loss, Any]:
+    """The loss and the predictions; where these remember the softmax or sigmoid that gave them, of what is before it.
+
+    As in Keras on TensorFlow, whose tensors remember it until anything is computed of them: where classes are ignored,
+    or an axis of the predictions is taken away, too.
+    """
+    last, logits = vars(y_pred).get("before", (None, None)) if isinstance(y_pred, Recorded) else (None, None)
+    if last is None or last.name not in loss.takes_logits_of or getattr(loss, "ignore_class", None) is not None:
+        return loss, y_pred
+    if 1 < np.ndim(value_of(y_true)) < y_pred.ndim and y_pred.shape[-1] == 1:
+        return loss, y_pred
+    if hasattr(loss, "behind_softmax"):
+        return loss.behind_softmax(), logits
+    made = copy(loss)
+    made.from_logits = True
+    return made, logits
 
 
 def _of_rows(loss, target, y_pred, prediction, values):

@@ -1,6 +1,9 @@
 """Further losses of probabilities: divergence, focal losses, and one that trusts labels less."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
@@ -86,6 +89,12 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
             if from_logits:
                 gradient *= p * (1 - p)
         return loss * focus
+
+    def behind_softmax(self) -> BinaryFocalCrossentropy:
+        """The loss of what a softmax is given."""
+        made, elements = copy(self), self.elements
+        vars(made)["elements"] = lambda prediction, target, gradient, _: elements(prediction, target, gradient, True)
+        return made
 
     def _behind_softmax(self, z, t, gradient):
         """The same of logits z: q of their softmax p, but the cross-entropy of their sigmoid."""

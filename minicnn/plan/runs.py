@@ -17,8 +17,9 @@ from minicnn.layers.spectral_normalization import Normalizing
 from minicnn.parameters import ParameterStore, Weight
 from minicnn.plan.inside import by_inputs, load, look_inside
 from minicnn.plan.plan import BoundPlan, Plan
+from minicnn.plan.program import lower
 from minicnn.settings import floatx
-from minicnn.step import Changes
+from minicnn.step import Changes, Step
 from minicnn.threads import compute_threads
 from minicnn.turns import weights_at_rest
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from minicnn.backends.base import Backend
 
 MAX_PLANS = 8  # without a run, that are kept for the next one
+LOOKED_BEHIND = ("softmax", "sigmoid")  # at the end of a graph: gradients of runs begin before these
 FIRST_RUN = 2**41  # the random numbers of runs lie away from those of iterations and of calls
 
 
@@ -68,10 +70,11 @@ class Done(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A graph of known sizes, and its stages, see `in_stages`."""
+    """A graph of known sizes, its stages, see `in_stages`, and the ends of each, see `ends_of`."""
 
     whole: Graph
     stages: list[Graph]
+    ends: list[list[Step | None]]
 
 
 class Runs:
@@ -119,7 +122,8 @@ class Runs:
         key = tuple(shapes), training
         if key not in self._stages:
             graph = sized(self.graph, key[0]) if training else look_inside(self.graph, key[0]).graph
-            self._stages[key] = Cut(graph, in_stages(graph))
+            stages = in_stages(graph)
+            self._stages[key] = Cut(graph, stages, [ends_of(stage) for stage in stages])
         return self._stages[key]
 
     def begin(self, stage: Graph, arrays: Sequence[np.ndarray], backend: Backend, input_gradients: bool) -> Run:
@@ -157,7 +161,8 @@ def _new_plan(stage, arrays, backend, seed, input_gradients):
     """A plan with copies of the weights."""
     weights = list(dict.fromkeys(w for layer in stage.layers for w in layer.weights))
     store = ParameterStore(weights, backend, weights[0].value.dtype if weights else floatx(), adopt=False)
-    return Plan(stage, store, len(arrays[0]), True, seed=seed, input_gradients=input_gradients)
+    behind = [() if end is None else LOOKED_BEHIND for end in ends_of(stage)]
+    return Plan(stage, store, len(arrays[0]), True, behind, seed, input_gradients=input_gradients)
 
 
 class Run:
@@ -177,6 +182,8 @@ class Run:
     Attributes
     ----------
     outputs : list of array (N, …), on the host
+    logits : list of array (N, …), on the host, or None
+        What a softmax or sigmoid gave an output of, see `ends_of`; None for others.
     penalty : float or None
         What layers add to the loss, such as `activity_regularizer`; None if none does.
     weights : list of Weight
@@ -202,6 +209,10 @@ class Run:
         for weight in state if has_moved else divided:
             weight.assign(store.backend.to_host(store.values[weight]))
         self.outputs: list[np.ndarray] = [store.backend.to_host(output) for output in self._bound.outputs]
+        heads = zip(self._bound.heads, self._bound.from_logits, strict=True)
+        self.logits: list[np.ndarray | None] = [
+            store.backend.to_host(z) if is_before else None for z, is_before in heads
+        ]
         has_penalty = any(step.place.step.has_penalty for step in self._bound.forward_steps)
         self.penalty: float | None = float(self._bound.penalty()) if has_penalty else None
         self.weights: list[Weight] = [w for w in store.weights if w.trainable]
@@ -220,7 +231,7 @@ class Run:
         Parameters
         ----------
         by_outputs : sequence of array or None
-            Its gradient by each output; None for 0.
+            Its gradient by each output, or by its `logits`; None for 0.
         by_penalty : float, default 0
             Its gradient by `penalty`.
 
@@ -271,6 +282,13 @@ class Run:
     def __del__(self) -> None:
         if getattr(self, "_plan", None) is not None:
             self.end()
+
+
+def ends_of(graph: Graph) -> list[Step | None]:
+    """For each output of a graph, the softmax or sigmoid that gives it, if it computes in the dtype of models."""
+    program = lower(graph)
+    ends = [(program.writer(output), program.final_step(output)) for output in program.outputs]
+    return [place.step if name in LOOKED_BEHIND and place.dtype == floatx() else None for place, name in ends]
 
 
 def in_stages(graph: Graph) -> list[Graph]:

@@ -17,6 +17,7 @@ from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded, beside, value_of
 from minicnn.keras import _operations
 from minicnn.keras._deferred import applied
+from minicnn.keras._last_function import looking_behind
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._result_dtypes import in_kerass_dtype
@@ -338,8 +339,8 @@ FURTHER: dict[str, Callable[..., Any]] = {
 }
 FURTHER |= {each.__name__: of_tensors_too(in_kerass_dtype(each, each.__name__)) for each in _BY_VALUES}
 FURTHER |= {
-    name: of_tensors_too(getattr(_operations, name))
-    for name in ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
+    f"{kind}_crossentropy": of_tensors_too(looking_behind(getattr(_operations, f"{kind}_crossentropy"), kind))
+    for kind in ("binary", "categorical", "sparse_categorical")
 }
 FURTHER |= {each.__name__: _operations.entering(each) for each in (split, unstack, top_k, in_top_k, multi_hot)}
 _OF_NUMBERS = (moments, scatter, scatter_update, searchsorted, slice_update, *LOOPS)

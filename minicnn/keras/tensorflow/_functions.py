@@ -122,7 +122,8 @@ def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., 
         if len(args) > len(known) or not set(places) <= set(given) <= set(known):
             raise TypeError(f"tf.{name} takes the arguments {', '.join(known)}. Received: {', '.join(given) or 'none'}")
         options = {words[word]: _plain(given[word]) for word in words if word in given and words[word]}
-        return of_tensorflow(as_operation(function(*(given[place] for place in places), **options)))
+        arrays = [given[place] for place in places]
+        return of_tensorflow(as_operation(function(*arrays, **options), arrays))
 
     call.__name__ = name
     call.__doc__ = f"``keras.ops.{ours}``, with TensorFlow's arguments: {', '.join([*places, *words])}."

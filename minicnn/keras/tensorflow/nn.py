@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.keras import ops
+from minicnn.keras._last_function import forgotten
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.random import uniform
@@ -111,18 +112,18 @@ def l2_loss(t: Any, name: str | None = None) -> Any:
 
 def sigmoid_cross_entropy_with_logits(labels: Any, logits: Any, name: str | None = None) -> Any:
     """The binary cross-entropy of each number, before the sigmoid."""
-    return of_tensorflow(ops.binary_crossentropy(labels, logits, from_logits=True))
+    return of_tensorflow(ops.binary_crossentropy(labels, forgotten(logits), from_logits=True))
 
 
 @today(dim="axis")
 def softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1, name: str | None = None) -> Any:
     """The cross-entropy of each sample, before the softmax."""
-    return of_tensorflow(ops.categorical_crossentropy(labels, logits, from_logits=True, axis=axis))
+    return of_tensorflow(ops.categorical_crossentropy(labels, forgotten(logits), from_logits=True, axis=axis))
 
 
 def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any, name: str | None = None) -> Any:
     """The cross-entropy of each sample with a class number, before the softmax."""
-    return of_tensorflow(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+    return of_tensorflow(ops.sparse_categorical_crossentropy(labels, forgotten(logits), from_logits=True))
 
 
 __all__ = [

@@ -85,6 +85,15 @@ def rng(seed):
 # --------------------------------------------------------------------------------------------------------- state
 
 
+@pytest.fixture(params=["numpy", "numba"])
+def backend(request):
+    """The name of a backend, which is the current one."""
+    before = backends.current().name
+    backends.set_backend(request.param)
+    yield request.param
+    backends.set_backend(before)
+
+
 @pytest.fixture(autouse=True)
 def _same_state(request):
     """Every test starts from the same settings and layer names, and its own seed; it leaves no setting changed."""

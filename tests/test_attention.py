@@ -54,15 +54,6 @@ def by_loops(layer, query, value, key, allowed):
     return output, shares
 
 
-@pytest.fixture(params=["numpy", "numba"])
-def backend(request):
-    """The name of a backend, which is the current one."""
-    before = backends.current().name
-    mc.set_backend(request.param)
-    yield request.param
-    mc.set_backend(before)
-
-
 def masks():
     """Name → (what the call is given, what it leaves, (N, heads, T, S))."""
     behind, every = np.arange(5)[:, None] - np.arange(4), np.ones((3, 2, 5, 4), bool)

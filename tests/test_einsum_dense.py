@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import backends, keras, layers
+from minicnn import keras, layers
 from minicnn.errors import FileFormatError, ShapeError
 from minicnn.keras import layers as keras_layers
 from minicnn.keras import tensorflow as tf
@@ -71,14 +71,6 @@ def models():
         model = mc.Model(x, layer(x))
         made.append(pytest.param(model, cosines(layer), samples_of(shape), id=equation))
     return made
-
-
-@pytest.fixture(params=["numpy", "numba"])
-def backend(request):
-    before = backends.current().name
-    mc.set_backend(request.param)
-    yield request.param
-    mc.set_backend(before)
 
 
 @pytest.mark.parametrize("equation", OF_KERAS)

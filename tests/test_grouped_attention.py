@@ -7,7 +7,7 @@ import pytest
 from test_einsum_dense import of_a_page
 
 import minicnn as mc
-from minicnn import backends, keras, layers
+from minicnn import keras, layers
 from minicnn.errors import DataError, ShapeError
 from minicnn.keras import layers as keras_layers
 from minicnn.keras import tensorflow as tf
@@ -74,14 +74,6 @@ def of_four_heads(**options):
     layer = keras_layers.GroupQueryAttention(2, 4, 2, **options)
     layer.build(QUERY.shape, VALUE.shape)
     return cosines(layer)
-
-
-@pytest.fixture(params=["numpy", "numba"])
-def backend(request):
-    before = backends.current().name
-    mc.set_backend(request.param)
-    yield request.param
-    mc.set_backend(before)
 
 
 @pytest.mark.parametrize("name", OF_KERAS)

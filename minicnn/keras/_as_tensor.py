@@ -32,3 +32,10 @@ def as_tensor(value: Any, dtype: Any = None) -> Any:
         if not any(hasattr(part, "dtype") for part in parts):
             made = made.astype({"float64": floatx(), "int64": "int32"}.get(made.dtype.name, made.dtype))
     return text_of(made).view(EagerArray)  # frames have text as objects
+
+
+def of_tensorflow(result: Any) -> Any:
+    """Arrays and numbers with ``.numpy()``; anything else, as a model's tensor, as it is."""
+    if isinstance(result, np.ndarray | np.generic | float | int):
+        return np.asarray(result).view(EagerArray)
+    return result

@@ -18,7 +18,8 @@ from minicnn.keras import ops
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._operations import entering, is_symbolic
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, squared
+from minicnn.keras.tensorflow._complex import squared
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow._of_1_arguments import today
 from minicnn.keras.tensorflow._shown import printed
 from minicnn.settings import floatx

@@ -8,8 +8,8 @@ import numpy as np
 
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
+from minicnn.keras._as_tensor import as_tensor, of_tensorflow
 from minicnn.keras._operations import is_symbolic
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.reverse_mode import product
 
 __all__ = ["angle", "complex", "conj", "imag", "real"]
@@ -46,6 +46,20 @@ def conj(x: Any, name: str | None = None) -> Any:
     if _is_recorded(given) and not _is_real(given):
         return Recorded(np.conj(given.value), [(given, np.conj)])
     return ops.conj(x) if _is_real(given) else of_tensorflow(np.conj(np.asarray(value_of(as_tensor(given)))))
+
+
+def conjugated(x: Any) -> Any:
+    """The conjugate of complex arrays; all else as it is."""
+    return conj(x) if _is_complex(x) else x
+
+
+def squared(x: Any) -> Any:
+    """x · x, of complex arrays x times its conjugate, which stays complex."""
+    return x * conj(x) if _is_complex(x) else ops.square(x)
+
+
+def _is_complex(x):
+    return isinstance(x, np.ndarray | Recorded) and x.dtype.kind == "c"
 
 
 def angle(input: Any, name: str | None = None) -> Any:

@@ -6,7 +6,6 @@ import builtins
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,13 @@ from minicnn.data.elements import EagerArray, EagerText
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras import ops
-from minicnn.keras._as_tensor import WITHOUT_VALUES, as_tensor
+from minicnn.keras._as_tensor import WITHOUT_VALUES, as_tensor, of_tensorflow
 from minicnn.keras._last_function import as_operation, forgotten
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._shapes import Sizes
 from minicnn.keras._whole_numbers import largest_first, whole_dtype
+from minicnn.keras.tensorflow._complex import conjugated, squared
 from minicnn.keras.tensorflow._of_1_arguments import today
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
@@ -67,13 +67,6 @@ _OF_MATH = {name: (name, "x", "") for name in ("log", "log1p", "rsqrt", "ceil", 
     "log_softmax": ("log_softmax", "logits", "axis"),
 }
 _WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
-
-
-def of_tensorflow(result: Any) -> Any:
-    """Arrays and numbers with ``.numpy()``; anything else, as a model's tensor, as it is."""
-    if isinstance(result, np.ndarray | np.generic | float | int):
-        return np.asarray(result).view(EagerArray)
-    return result
 
 
 def pixels_of(images: Any, dtype: Any = None) -> Any:
@@ -371,20 +364,6 @@ def argmin(input: Any, axis: int = 0, output_type: Any = "int64", name: str | No
 def squared_difference(x: Any, y: Any, name: str | None = None) -> Any:
     """(x − y)², number by number; of complex numbers |x − y|²."""
     return of_tensorflow(squared(ops.subtract(x, y)))
-
-
-def squared(x: Any) -> Any:
-    """x · x, of complex arrays x times its conjugate, which stays complex."""
-    return x * conjugated(x) if _is_complex(x) else ops.square(x)
-
-
-def conjugated(x: Any) -> Any:
-    """The conjugate of complex arrays; all else as it is."""
-    return import_module("minicnn.keras.tensorflow._complex").conj(x) if _is_complex(x) else x
-
-
-def _is_complex(x):
-    return isinstance(x, np.ndarray | Recorded) and x.dtype.kind == "c"
 
 
 def is_tensor(x: Any) -> bool:

@@ -16,8 +16,9 @@ from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._windows import window_of
 from minicnn.keras.tensorflow._arrays import gather
+from minicnn.keras.tensorflow._complex import conjugated, squared
 from minicnn.keras.tensorflow._flow import _places, _updates_for, tensor_scatter_nd_add
-from minicnn.keras.tensorflow._functions import as_tensor, conjugated, is_tensor, of_tensorflow, squared
+from minicnn.keras.tensorflow._functions import as_tensor, is_tensor, of_tensorflow
 from minicnn.keras.tensorflow._gradients import clip_by_norm
 from minicnn.keras.tensorflow._of_1_arguments import today
 from minicnn.parameters import Weight

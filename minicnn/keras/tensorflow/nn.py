@@ -12,7 +12,8 @@ from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.random import uniform
 from minicnn.keras.tensorflow import _further, _nn_images
-from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, renamed, squared
+from minicnn.keras.tensorflow._complex import squared
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, renamed
 from minicnn.keras.tensorflow._nn_images import *  # noqa: F403
 from minicnn.keras.tensorflow._of_1_arguments import today
 from minicnn.layers.activations import stands_for

@@ -6,6 +6,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+from named_alike import Dropout
 
 from minicnn import keras
 from minicnn.errors import FileFormatError
@@ -39,20 +40,6 @@ def scaling(factor):
 Ten, Hundred, Plain = (scaling(factor) for factor in (10.0, 100.0, 1000.0))
 register_keras_serializable("Tens")(Ten)
 register_keras_serializable("Hundreds")(Hundred)
-
-
-class Dropout(keras.layers.Layer):
-    """Of the same arguments as the library's, which would take its place without a word."""
-
-    def __init__(self, rate, **kwargs):
-        super().__init__(**kwargs)
-        self.rate = rate
-
-    def call(self, inputs):
-        return inputs * self.rate
-
-    def get_config(self):
-        return {**super().get_config(), "rate": self.rate}
 
 
 class Thrice(keras.layers.Layer):

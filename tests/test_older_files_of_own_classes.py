@@ -6,26 +6,13 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+from named_alike import Dropout
 
 import minicnn as mc
 from minicnn import keras
 
 X = np.arange(8, dtype="float32").reshape(2, 4) / 8  # (2, 4)
 FORMATS = (".keras", ".h5", ".safetensors")
-
-
-class Dropout(keras.layers.Layer):
-    """Of the library's arguments: that one would take its place without a word."""
-
-    def __init__(self, rate, **kwargs):
-        super().__init__(**kwargs)
-        self.rate = rate
-
-    def call(self, inputs):
-        return inputs * self.rate
-
-    def get_config(self):
-        return {**super().get_config(), "rate": self.rate}
 
 
 class Huber(keras.losses.Loss):

@@ -299,12 +299,7 @@ BESIDE_THE_CORE = {
         *("models.config", "models.forms", "models.summary"),  # to save, to print
         *("dtype_policies", "layers.open_sizes"),  # layers of a config; for sizes that are None, here and below
     },
-    "models.sequential": {
-        "layers.standalone",
-        "mistaken_names",
-        "models.config",
-        "training.streams",
-    },  # to save; for generators
+    "models.sequential": {"layers.standalone", "models.config", "training.streams"},  # to save; for generators
     "optimizers": {"optimizers.schedules"},  # names for users
     "optimizers.optimizer": {"optimizers.extras", "optimizers.schedules", "own_parts"},  # averages; a rate may be one
     "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad

@@ -517,7 +517,7 @@ def repeat_layer(config):
     "edit, message",
     [
         (set_units, "more numbers than the file holds"),
-        (repeat_layer, "different names"),
+        (repeat_layer, "was built with a kernel of shape"),
         (lambda config: config.update(class_name="Model2", module="os"), "Sequential or functional"),
         (lambda config: config["config"].update(layers=[[]]), "list of layers"),
         (

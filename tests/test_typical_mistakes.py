@@ -379,12 +379,6 @@ def test_batches_of_batches():
         net().fit(data.Dataset.from_tensor_slices((X, Y)).batch(2).batch(2), verbose=0)
 
 
-def test_a_layer_twice_in_a_sequential():
-    relu = layers.ReLU()
-    with pytest.raises(ValueError, match=r"once: make another one, ReLU\(…\).*Received: layer 're_lu\w*' again"):
-        mc.Sequential([mc.Input((3,)), relu, layers.Dense(2), relu])
-
-
 def test_names_of_classes_as_columns():
     with pytest.raises(ValueError, match=r"numpy\.unique\(y, return_inverse=True\)\. Received: dtype <U3"):
         mc.utils.to_categorical(["cat", "dog"])

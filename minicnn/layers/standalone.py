@@ -15,8 +15,10 @@ import numpy as np
 
 from minicnn.checks import is_integer
 from minicnn.errors import ShapeError
-from minicnn.foreign import items_of
+from minicnn.foreign import items_of, shown
+from minicnn.graph import Tensor
 from minicnn.layers.channel_order import build_in_order, lower_in_order
+from minicnn.mistaken_names import thing_advice
 from minicnn.parameters import weights_from_file
 
 BatchShape = Sequence[int | None]  # with the batch axis in front, which is None or any number
@@ -95,7 +97,7 @@ def sample_shapes(input_shape: BatchShape | Sequence[BatchShape]) -> tuple[tuple
 
 def _no_batch_shape(received):
     expected = "the shape of a batch is a tuple such as (None, 28, 28, 1), of positive integers and None"
-    return f"{expected}. Received: {received!r}"
+    return f"{expected}. Received: {shown(received)}"
 
 
 def _by_hand(build: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,11 +127,30 @@ def _has_batch_axis(shapes):
     return None in several or all(shape and shape[0] is None for shape in several)
 
 
-def second_layer(layer: Any, stack: Sequence[Any]) -> str:
-    """What is wrong with a layer whose name another one of a stack has."""
-    if any(other is layer for other in stack):
-        return (
-            f"a layer stands in a Sequential once: make another one, {type(layer).__name__}(…), or, if both places "
-            f"shall have the same weights, call it twice in a Model. Received: layer '{layer.name}' again"
-        )
-    return f"the layers of a model need different names. Received: a second layer '{layer.name}'"
+def no_layer(thing: Any) -> str:
+    """What is wrong with what a stack of layers was given in the place of one."""
+    advice = thing_advice("layer", thing)
+    if isinstance(thing, list | tuple) and not advice:
+        advice = "; the layers of a list are given one by one: [*block, …]"
+    elif isinstance(thing, Tensor):
+        advice = "; a layer is given uncalled: Flatten(), not Flatten()(x)"
+    elif callable(thing) and not advice:
+        advice = "; a function becomes one by Lambda(function), the name of an activation by Activation('relu')"
+    elif isinstance(thing, str):
+        advice = "; the name of an activation becomes one by Activation('relu')"
+    return f"Sequential takes layers, e.g. Dense(10){advice}. Received: {shown(thing)}"
+
+
+def described_before(layer: Any, stack: Sequence[Any]) -> Any:
+    """A layer that was read, or the one of its name in the stack, whose places a file describes one by one.
+
+    Raises
+    ------
+    ValueError
+        If it is another layer that has the name.
+    """
+    first = next((other for other in stack if other.name == layer.name), layer)
+    is_other = type(first) is not type(layer) or hasattr(layer, "structure")  # models in models have a number there
+    if first is not layer and (is_other or first.get_config() != layer.get_config()):
+        raise ValueError(f"the layers of a model need different names. Received: a second layer '{layer.name}'")
+    return first

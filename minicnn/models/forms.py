@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from minicnn.foreign import check_open
+from minicnn.foreign import check_open, shown
 from minicnn.graph import Graph, Tensor
 from minicnn.layers.added_loss import source_of
 from minicnn.layers.base import Layer
@@ -133,7 +133,7 @@ class InForm(Layer):
 
 def layers_within(network: Any) -> Iterator[Layer]:
     """The layers of a network and of the networks in it."""
-    for layer in network.layers:
+    for layer in dict.fromkeys(network.layers):
         yield layer
         if isinstance(layer, InForm):
             yield from layers_within(layer)
@@ -150,7 +150,7 @@ def _tensors(argument, structure):
     tensors = leaves(structure)
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{argument} holds tensors from Input and layer calls. Received: {tensor!r}")
+            raise TypeError(f"{argument} holds tensors from Input and layer calls. Received: {shown(tensor)}")
     if not tensors:
         raise ValueError(f"{argument} needs at least one tensor. Received: none")
     return tensors

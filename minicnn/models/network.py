@@ -97,7 +97,7 @@ class Network(Summarized):
 
     def _check_layers(self):
         """Layer names must differ, since files and `get_layer` go by them; weights must be of one dtype."""
-        repeated = sorted(name for name, count in Counter(layer.name for layer in self.layers).items() if count > 1)
+        repeated = sorted(n for n, count in Counter(each.name for each in self._own_layers()).items() if count > 1)
         if repeated:
             raise ValueError(f"the layers of a model need different names. Received: {repeated} more than once")
         check_one_dtype(self.weights)

@@ -10,8 +10,7 @@ from minicnn.graph import Graph, Node, Tensor
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input, InputLayer
 from minicnn.layers.names import unique_name
-from minicnn.layers.standalone import sample_shapes, second_layer
-from minicnn.mistaken_names import thing_advice
+from minicnn.layers.standalone import described_before, no_layer, sample_shapes
 from minicnn.models import config as configs
 from minicnn.models.model import Model
 from minicnn.parameters import check_one_dtype
@@ -24,7 +23,7 @@ class Sequential(Model):
     Parameters
     ----------
     layers : list of Layer, optional
-        May start with ``Input(shape=…)``.
+        May start with ``Input(shape=…)``. One that stands in several places has the same weights in all of them.
     name : str, optional
 
     Notes
@@ -59,14 +58,12 @@ class Sequential(Model):
             self._start(layer)
             return
         if not isinstance(layer, Layer):
-            raise TypeError(
-                f"Sequential takes layers, e.g. Dense(10){thing_advice('layer', layer)}. Received: {layer!r}"
-            )
+            raise TypeError(no_layer(layer))
         if isinstance(layer, InputLayer):
             self._start(layer.call_symbolically([]).outputs[0])
             return
-        if any(other.name == layer.name for other in self._stack):
-            raise ValueError(second_layer(layer, self._stack))
+        if any(other.name == layer.name for other in self._stack if other is not layer):
+            raise ValueError(f"the layers of a model need different names. Received: a second layer '{layer.name}'")
         if self.graph is None and not self._stack and _known_shape(layer) is not None:
             self._start(Input(_known_shape(layer)))
         if self.graph is not None:
@@ -150,7 +147,8 @@ class Sequential(Model):
     @classmethod
     def _made_from(cls, config) -> Self:
         model = cls(**configs.own_arguments(cls, config))
-        model._stack = [configs.layer_from_config(entry) for entry in configs.layers_of(config)]
+        for entry in configs.layers_of(config):
+            model._stack.append(described_before(configs.layer_from_config(entry), model._stack))
         start = model._stack.pop(0) if model._stack and isinstance(model._stack[0], InputLayer) else None
         model._check_layers()
         if start is not None:
@@ -160,7 +158,7 @@ class Sequential(Model):
         return model
 
     def _own_layers(self):
-        return self._stack
+        return list(dict.fromkeys(self._stack))
 
     def forget_build(self) -> None:
         for layer in self._stack:

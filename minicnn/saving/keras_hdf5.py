@@ -73,7 +73,8 @@ def write(path: Path, snapshot: Snapshot) -> None:
 
 def _write_weights(group, snapshot):
     node = parts_of(snapshot.config, by_class=snapshot.weights_only)
-    layers = [entry["name"] for entry in layers_of(snapshot.config) if _is_a_layer(entry, snapshot.config)]
+    named = [entry["name"] for entry in layers_of(snapshot.config) if _is_a_layer(entry, snapshot.config)]
+    layers = list(dict.fromkeys(named))  # one may stand in a Sequential several times
     layers = [layer["name"] for layer in node["layers"]] if _is_users(node) else layers
     for layer in layers:
         hdf5.check_name(layer, RESERVED)

@@ -46,11 +46,15 @@ def write(path: Path, snapshot: Snapshot) -> None:
 def write_layers(group: h5py.Group, config: Config, weights: dict[str, np.ndarray], prefix: str = "") -> None:
     """Write a model's layers into an open file's group."""
     container = group.create_group(CONTAINERS[0])
-    counts, grouped = Counter(), names_by_layer(weights, prefix)
+    counts, grouped, written = Counter(), names_by_layer(weights, prefix), set()
     for entry in layers_of(config):
+        path = numbered(entry, counts)
+        if entry["name"] in written:  # a layer that stands in a Sequential again: it counts, as in Keras
+            continue
         hdf5.check_name(entry["name"])
+        written.add(entry["name"])
         own = {name: weights[name] for name in grouped.get(entry["name"], ())}
-        layer = container.create_group(numbered(entry, counts))
+        layer = container.create_group(path)
         layer.create_group("vars").attrs["name"] = entry["name"]
         if is_model(entry):
             write_layers(layer, entry, own, f"{prefix}{entry['name']}/")

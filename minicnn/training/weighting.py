@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from inspect import unwrap
@@ -168,7 +169,7 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
     Raises
     ------
     ValueError
-        If two have one name.
+        If one is called as the loss.
     """
     compiled, names, found = model.compiled, model.log_names(), {}
     for wanted, is_weighted in ((compiled.metrics, False), (compiled.weighted_metrics, True)):
@@ -182,8 +183,10 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
                 label = prefix + metric.name
                 if is_weighted and label in found:
                     label = f"{prefix}weighted_{metric.name}"
-                if label == "loss" or label in found:
-                    raise ValueError(f"metrics need different names, and none may be 'loss'. Received: {label!r}")
+                if label == "loss":
+                    raise ValueError("a metric needs another name than 'loss'. Received: 'loss'")
+                numbered = (f"{label}_{number}" for number in itertools.count(1))
+                label = next(name for name in itertools.chain([label], numbered) if name not in found)  # as in Keras
                 copied = copy.deepcopy(metric)
                 found[label] = (label, index, Weighted(copied) if is_weighted else copied)
     for name, places in measured_in(model.graph).items():

@@ -29,7 +29,7 @@ from minicnn.keras.layers._joined import joining_samples
 from minicnn.keras.layers._lambdas import LAMBDA
 from minicnn.keras.layers._masks import making_none, masks_of, taking_masks
 from minicnn.keras.layers._merging import Merge as Merge
-from minicnn.keras.layers._merging import merge
+from minicnn.keras.layers._merging import merge, of_one
 from minicnn.keras.layers._moments import moments_of
 from minicnn.keras.layers._of_keras_1 import (
     OLD_WEIGHTS,
@@ -161,9 +161,6 @@ def _translate(name, args, kwargs):
             _advise_on_channels(name, kwargs.get("input_shape"))
     if name == "BatchNormalization":
         kwargs = by_the_whole_batch(kwargs)
-    if name == "LeakyReLU":
-        kwargs.setdefault("negative_slope", args[0] if args else 0.3)
-        args = ()
     return args, kwargs
 
 
@@ -330,6 +327,7 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     _more = {} if _name == "Lambda" else _SHAPES  # whose output_shape is an argument
     _more = {**_more, "built": _built_of(_class, _name), **masks_of(_name), **moments_of(_name)}
     _call = joining_samples(_class.__call__) if _name == "Concatenate" else _class.__call__
+    _call = of_one(_call) if _name in _FUNCTIONS.values() else _call
     _more["__call__"] = _call_of = with_weights(eagerly(taking_masks(_name, _call)))
     for _old, _today in OLD_WEIGHTS.items() if _name.startswith(("Dense", "Conv")) else ():
         setattr(_class, _old, _today)  # of a model that was loaded, too

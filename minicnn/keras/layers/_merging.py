@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -182,3 +183,15 @@ def _starts(model):
     """The inputs of a model; of a stack on top of another model, that one's, which others may stand on as well."""
     first = model.layers[0] if isinstance(model, Sequential) and model.layers else None
     return _starts(first) if isinstance(first, Model) else list(model.inputs)
+
+
+def of_one(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call of a layer that joins inputs: of a list of one, that one, as in Keras."""
+
+    @wraps(call)
+    def called(self: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(inputs, list | tuple) and len(inputs) == 1 and self.input_count is None:
+            return import_module("minicnn.keras.layers").Identity(name=self.name)(inputs[0])
+        return call(self, inputs, *args, **kwargs)
+
+    return called

@@ -1,0 +1,138 @@
+"""What beginners write, and Keras takes: a layer in several places, one input to merge, two metrics of a name."""
+
+import copy
+
+import h5py
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import layers
+from minicnn.keras.models import clone_model, load_model
+
+X = np.ones((4, 4), np.float32)  # (4, 4)
+
+
+def shared():
+    """Two places of one dense layer with a ReLU, and one behind: Keras computes 4 · 4 · 4, times 3 weights of 1."""
+    dense, relu = layers.Dense(4, kernel_initializer="ones", name="twice"), layers.ReLU()
+    last = layers.Dense(3, kernel_initializer="ones", name="last")
+    return keras.Sequential([keras.Input((4,)), dense, relu, dense, relu, last])
+
+
+def test_a_layer_that_stands_twice_has_its_weights_once():
+    model = shared()
+    assert model.layers[0] is model.layers[2]
+    assert len(model.layers) == 5
+    assert model.count_params() == 4 * 4 + 4 + 4 * 3 + 3
+    np.testing.assert_allclose(model.predict(X, verbose=0), np.full((4, 3), 64.0))
+
+
+def test_gradients_of_both_places_add_up():
+    dense = layers.Dense(4, kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((4,)), dense, dense])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    model.fit(X, X, verbose=0)
+    # As Keras 3.15.1 on TensorFlow: an error of 15, in 2 · 15 / 4 = 7.5 by output; 4 · 7.5 from each of the places
+    np.testing.assert_allclose(model.get_weights()[0], np.full((4, 4), 0.4), rtol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_files_hold_all_places(suffix, tmp_path):
+    model = shared()
+    model.set_weights([np.random.default_rng(0).random(w.shape) for w in model.get_weights()])
+    model.save(tmp_path / f"model{suffix}")
+    read = load_model(tmp_path / f"model{suffix}")
+    assert read.layers[0] is read.layers[2]
+    np.testing.assert_array_equal(read.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
+def test_files_of_weights_count_places_as_keras_does(tmp_path):
+    shared().save_weights(tmp_path / "model.weights.h5")
+    with h5py.File(tmp_path / "model.weights.h5") as file:
+        assert {"dense", "dense_2"} <= set(file["layers"])  # Keras counts the second place, and writes nothing there
+        assert "dense_1" not in file["layers"]
+    other = shared()
+    other.set_weights([np.zeros_like(w) for w in other.get_weights()])
+    other.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_allclose(other.predict(X, verbose=0), np.full((4, 3), 64.0))
+
+
+@pytest.mark.parametrize("copied", [clone_model, copy.deepcopy, lambda m: keras.Sequential.from_config(m.get_config())])
+def test_copies_have_all_places(copied):
+    made = copied(shared())
+    made.set_weights(shared().get_weights())
+    assert made.layers[1 - len(made.layers)] is not None
+    np.testing.assert_allclose(made.predict(X, verbose=0), np.full((4, 3), 64.0))
+    assert made.count_params() == 35
+
+
+def test_the_top_one_of_two_places_is_taken_off():
+    dense = layers.Dense(4, kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((4,)), dense, dense])
+    assert model.pop() is dense
+    np.testing.assert_allclose(model.predict(X, verbose=0), np.full((4, 4), 4.0))
+
+
+def test_another_layer_of_that_name_is_refused():
+    with pytest.raises(ValueError, match=r"need different names\. Received: a second layer 'a'"):
+        keras.Sequential([keras.Input((4,)), layers.Dense(4, name="a"), layers.Dense(4, name="a")])
+    config = shared().get_config()
+    config["layers"][3]["config"]["units"] = 5
+    config["layers"][3].pop("shared_object_id", None)
+    with pytest.raises(ValueError, match="need different names"):
+        keras.Sequential.from_config(config)
+
+
+# ----------------------------------------------------------------------------------------------------------- one input
+
+
+@pytest.mark.parametrize("name", ["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply"])
+def test_of_a_list_of_one_tensor_that_one_is_merged(name, tmp_path):
+    x = keras.Input((4,))
+    merged = getattr(layers, name)(name="merged")([layers.Dense(3, kernel_initializer="ones")(x)])
+    model = keras.Model(x, layers.Dense(2, kernel_initializer="ones")(merged))
+    np.testing.assert_allclose(model.predict(X, verbose=0), np.full((4, 2), 12.0))
+    assert model.get_layer("merged").output.shape == (None, 3)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(load_model(tmp_path / "model.keras").predict(X, verbose=0), np.full((4, 2), 12.0))
+    np.testing.assert_array_equal(getattr(layers, name)()([X]), X)
+
+
+def test_functions_that_merge_take_one_tensor_in_a_list_and_none_alone():
+    x = keras.Input((4,))
+    assert layers.concatenate([x]).shape == layers.add([x]).shape == (None, 4)
+    for merge in (layers.Add(), layers.Concatenate()):
+        with pytest.raises(ValueError, match="two or more inputs"):
+            merge(x)
+    with pytest.raises(ValueError, match="takes 2 input"):
+        layers.Subtract()([x])
+
+
+# ------------------------------------------------------------------------------------------------------------- metrics
+
+
+def test_metrics_of_one_name_are_numbered():
+    """As Keras 3.15.1 names them: accuracy, accuracy_1; beside weighted ones weighted_accuracy, weighted_accuracy_1."""
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")])
+    loss, y = "sparse_categorical_crossentropy", np.arange(4) % 3
+    both = ["accuracy", keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+    model.compile("sgd", loss, metrics=both)
+    assert list(model.evaluate(X, y, verbose=0, return_dict=True)) == ["accuracy", "accuracy_1", "loss"]
+    assert len(model.evaluate(X, y, verbose=0)) == 3
+    model.compile("sgd", loss, metrics=["accuracy"], weighted_metrics=["accuracy", "accuracy"])
+    history = model.fit(X, y, sample_weight=np.ones(4), verbose=0).history
+    assert sorted(history) == ["accuracy", "loss", "weighted_accuracy", "weighted_accuracy_1"]
+    model.compile("sgd", "mse", metrics=[keras.metrics.Precision(), keras.metrics.Precision(thresholds=0.2)])
+    history = model.fit(X, np.eye(4, 3), validation_split=0.5, verbose=0).history
+    assert {"precision", "precision_1", "val_precision", "val_precision_1"} < set(history)
+
+
+def test_the_folder_of_an_hdf5_file_is_made(tmp_path):
+    """As Keras makes it for .h5 and .hdf5, and for no other file."""
+    for suffix in (".h5", ".hdf5"):
+        shared().save(tmp_path / suffix / "deep" / f"model{suffix}")
+        load_model(tmp_path / suffix / "deep" / f"model{suffix}")
+    for save, name in ((keras.Sequential.save, "model.keras"), (keras.Sequential.save_weights, "a.weights.h5")):
+        with pytest.raises(FileNotFoundError, match="make it first"):
+            save(shared(), tmp_path / "none" / name)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minicnn.foreign import explain_not_real, to_numpy
+from minicnn.foreign import explain_not_real, shown, to_numpy
 
 _T = TypeVar("_T")
 _NOT_REAL = (
@@ -38,7 +38,7 @@ def check_positive_int(argument_name: str, value: object, minimum: int = 1) -> i
     value = plain(value)
     if not is_integer(value) or value < minimum:
         raise ValueError(
-            f"`{argument_name}` must be an integer of at least {minimum}. Received: {argument_name}={value!r}"
+            f"`{argument_name}` must be an integer of at least {minimum}. Received: {argument_name}={shown(value)}"
         )
     return int(value)
 
@@ -60,7 +60,7 @@ def check_pair(argument_name: str, value: object, minimum: int = 1) -> tuple[int
         raise ValueError(
             f"`{argument_name}` must be an integer of at least {minimum}, for both height and width, or a pair of them "
             f"(height, width); write for example {argument_name}=2 or {argument_name}=(2, 2){advice}. "
-            f"Received: {argument_name}={value!r}"
+            f"Received: {argument_name}={shown(value)}"
         )
     return int(pair[0]), int(pair[1])
 
@@ -93,7 +93,7 @@ def check_choice(argument_name: str, value: _T, choices: Iterable[_T]) -> _T:
     choices = tuple(choices)
     if value not in choices:
         allowed = ", ".join(repr(c) for c in choices)
-        raise ValueError(f"`{argument_name}` must be one of {allowed}. Received: {argument_name}={value!r}")
+        raise ValueError(f"`{argument_name}` must be one of {allowed}. Received: {argument_name}={shown(value)}")
     return value
 
 
@@ -112,7 +112,7 @@ def check_number(
     if not is_number or value >= below or (value < minimum if above is None else value <= above):
         raise ValueError(
             f"`{argument_name}` must be a finite number{_range_text(minimum, above, below)}. "
-            f"Received: {argument_name}={value!r}"
+            f"Received: {argument_name}={shown(value)}"
         )
     return float(value)
 
@@ -150,7 +150,7 @@ def check_range(
         number = "from 0 to 1" if not allows_negative else f"{lower} to 1"
         raise ValueError(
             f"`{argument_name}` must be a number {number}, for both directions, or a pair of numbers {lower} to 1, for "
-            f"example {argument_name}=0.1 or {argument_name}=(-0.1, 0.2). Received: {argument_name}={value!r}"
+            f"example {argument_name}=0.1 or {argument_name}=(-0.1, 0.2). Received: {argument_name}={shown(value)}"
         )
     return (-abs(float(value)), abs(float(value))) if is_number else (float(min(value)), float(max(value)))
 

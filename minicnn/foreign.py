@@ -19,6 +19,7 @@ from minicnn.errors import DataError
 LABELS_ADVICE = "Names of classes become numbers by: names, y = numpy.unique(y, return_inverse=True)"
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _PICTURE_ADVICE = " A picture in a file is read first: model.predict_image(path), or images.load_img and img_to_array."
+_MOST_SHOWN = 300  # characters of what was received
 _FILL = "fill them, e.g. x.fillna(0), or drop their rows"
 
 
@@ -257,3 +258,17 @@ def items_of(value: Any) -> tuple[Any, ...] | None:
         return tuple(value.tolist() if isinstance(value, np.ndarray) else value)
     except TypeError:
         return None
+
+
+def shown(value: Any) -> str:
+    """What a message shows of what it received: of an array that fills lines its type and shape, else one line."""
+    text = repr(value)
+    if len(text) <= _MOST_SHOWN and "\n" not in text:
+        return text
+    if hasattr(value, "shape"):
+        return f"a {type(value).__name__} of shape {tuple(value.shape)}"
+    if isinstance(value, list | tuple):
+        text = f"{', '.join(map(shown, value[:3]))}{', …' if len(value) > 3 else ''}"
+        text = f"({text})" if isinstance(value, tuple) else f"[{text}]"
+    text = " ".join(text.split())
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

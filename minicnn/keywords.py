@@ -10,13 +10,15 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def suggests_keywords(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator: arguments that the function does not take raise `TypeError` with what it takes, and the nearest name.
 
-    So do arguments that are missing; text for what is True or False in a constructor is a `ValueError`. Where the
-    function takes ``**kwargs``, a name that it does not have is looked at only where an argument is missing.
+    So do arguments that are missing, and a tensor in the constructor of a layer, ``Flatten(x)``; text for what is True
+    or False there is a `ValueError`. Where the function takes ``**kwargs``, a name that it does not have is looked at
+    only where an argument is missing.
     """
     known = _Parameters(function)
 
@@ -30,7 +32,13 @@ def suggests_keywords(function: Callable[P, R]) -> Callable[P, R]:
             _explain_count(_called(function, args), known, args, kwargs, missing)
         if known.flags and any(isinstance(value, str) for value in (*args, *kwargs.values())):
             _check_flags(_called(function, args), known, args, kwargs)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except (TypeError, ValueError):
+            is_layer = known.is_of_package and _is_layer(args[0]) and not hasattr(args[0], "compile")
+            if is_layer and any(map(_is_symbolic, args[1:])):
+                raise _uncalled(_called(function, args)) from None
+            raise
 
     return wrapper
 
@@ -48,8 +56,10 @@ class _Parameters:
         How many arguments it takes by position; None: any number.
     takes_any : bool
         Whether there is a ``**kwargs``.
+    is_of_package : bool
+        Whether it is a constructor of the package. Users' own may take what they like.
     flags : set of str
-        Of a constructor of the package: those that are True or False. Users' own may take text besides.
+        Of such a constructor: those that are True or False.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -60,8 +70,25 @@ class _Parameters:
         self.positional = [p.name for p in named if p.kind is not p.KEYWORD_ONLY]
         self.limit = None if any(p.kind is p.VAR_POSITIONAL for p in found) else len(self.positional)
         self.takes_any = any(p.kind is p.VAR_KEYWORD for p in found)
-        is_checked = function.__name__ == "__init__" and (function.__module__ or "").partition(".")[0] == "minicnn"
-        self.flags = {p.name for p in named if is_checked and p.annotation in (bool, "bool")}
+        package = (function.__module__ or "").partition(".")[0]
+        self.is_of_package = function.__name__ == "__init__" and package == "minicnn"
+        self.flags = {p.name for p in named if self.is_of_package and p.annotation in (bool, "bool")}
+
+
+def _is_symbolic(value):
+    return hasattr(value, "node") and hasattr(value, "shape")
+
+
+def _is_layer(made):
+    return hasattr(type(made), "call_symbolically")
+
+
+def _uncalled(called):
+    """The error for ``Flatten(x)``, of a symbolic tensor."""
+    return TypeError(
+        f"{called}(…) makes a layer, and what it is applied to stands in a second call: {called}(…)(x). "
+        "Received: a tensor among the arguments of the first"
+    )
 
 
 def _called(function, args) -> str:
@@ -92,7 +119,7 @@ def _explain_count(called, known, args, kwargs, missing) -> NoReturn:
             f"{called}() needs {', '.join(missing)}: write {called}({', '.join(needed)}). "
             f"Received: {', '.join(name for name in given if name != 'self') or 'no arguments'}"
         )
-    is_layer = hasattr(args[0], "call_symbolically") and called == type(args[0]).__name__
+    is_layer = _is_layer(args[0]) and called == type(args[0]).__name__
     advice = f"; what a layer is applied to stands in a second call: {called}(…)(x)" if is_layer else ""
     raise TypeError(
         f"{called}() takes {', '.join(own) or 'nothing'} by position, and others by name{advice}. "
@@ -108,11 +135,17 @@ def _check_flags(called, known, args, kwargs) -> None:
             raise ValueError(f"`{name}` is True or False. Received: {name}={given[name]!r}, for {called}")
 
 
+def suggests_in_constructor(cls: type[T]) -> type[T]:
+    """Class decorator: `suggests_keywords` for the constructor that a dataclass has written."""
+    name = "__init__"  # type checkers would take `cls.__init__ = …` for a constructor of the base class
+    setattr(cls, name, suggests_keywords(vars(cls)[name]))
+    return cls
+
+
 class SuggestsKeywords:
     """Base of classes whose constructors are decorated with `suggests_keywords`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if inspect.isfunction(vars(cls).get("__init__")):
-            name = "__init__"  # type checkers would take `cls.__init__ = …` for a constructor of the base class
-            setattr(cls, name, suggests_keywords(vars(cls)[name]))
+            suggests_in_constructor(cls)

@@ -27,6 +27,11 @@ _FUNCTIONS = {
     "mse_loss": "MSELoss",
     "l1_loss": "L1Loss",
 }  # of torch.nn.functional → the class that does the same
+_OF_NUMBERS = {
+    "regularizer": "regularizers.L2({})",
+    "initializer": "initializers.Constant({})",
+    "optimizer": "optimizers.SGD(learning_rate={})",
+}  # kind → what takes a number
 _ESTIMATORS = "minicnn.sklearn.CNNClassifier is an estimator; see docs/sklearn.md"
 _OF_ESTIMATORS = {
     "score": "model.evaluate(x, y) gives the loss and the metrics",
@@ -80,6 +85,8 @@ def thing_advice(kind: str, thing: object) -> str:
         return f"; a class is called first: {thing.__name__}(…)"
     if kind == "activation" and isinstance(thing, int):
         return "; a layer is given how many outputs it has, and sees the number of its inputs: Dense(10)"
+    if kind in _OF_NUMBERS and isinstance(thing, int | float):
+        return f"; a number is given to one: {_OF_NUMBERS[kind].format(thing)}"
     return ""
 
 

@@ -15,7 +15,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 from minicnn import own_parts
-from minicnn.checks import plain
+from minicnn.checks import plain, shown
 from minicnn.errors import fold_name, unknown_name
 from minicnn.hints import Config
 from minicnn.keywords import SuggestsKeywords
@@ -304,10 +304,10 @@ class Registry(Generic[Kind]):
         """Why `identifier` cannot be one of this kind."""
         article = "an" if self.kind[0] in "aeiou" else "a"
         expected = (
-            f"{article} {self.kind} is given as a name such as '{self.names()[0]}', as an instance or class of "
-            f"{self.base.__name__}, or as a dict with 'class_name' and 'config'"
+            f"{article} {self.kind} is given as a name such as '{min(self.names(), key=len)}', as an instance or class "
+            f"of {self.base.__name__}, or as a dict with 'class_name' and 'config'"
         )
         expected += (advice := thing_advice(self.kind, identifier))
         if callable(identifier) and not advice:
             expected += f"; a function is not enough: write a subclass of {self.base.__name__}, see docs/own_parts.md"
-        return f"{expected}. Received: {identifier!r}"
+        return f"{expected}. Received: {shown(identifier)}"

@@ -224,8 +224,10 @@ def test_no_epoch_is_left():
 
 def test_names_of_examples():
     """A message's example is a name that users know."""
-    with pytest.raises(TypeError, match="a loss is given as a name such as 'BinaryCrossentropy'"):
+    with pytest.raises(TypeError, match="a loss is given as a name such as 'bce'"):
         losses.get(5)
+    with pytest.raises(TypeError, match="a regularizer is given as a name such as 'L1'"):
+        layers.Dense(3, kernel_regularizer=())
 
 
 def test_what_is_fine():

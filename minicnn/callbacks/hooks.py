@@ -5,6 +5,7 @@ import inspect
 import weakref
 from typing import Any
 
+from minicnn.foreign import shown
 from minicnn.own_parts import check_takes, is_of_package
 from minicnn.user_warnings import warn_user
 
@@ -35,7 +36,7 @@ def check_callback(callback: Any, base: type) -> None:
 
 def explain_no_list(callbacks: Any) -> str:
     """What to say of ``callbacks=`` that is neither a callback nor a list of them."""
-    return f"callbacks is a list of callbacks.Callback{_advice(callbacks)}. Received: callbacks={callbacks!r}"
+    return f"callbacks is a list of callbacks.Callback{_advice(callbacks)}. Received: callbacks={shown(callbacks)}"
 
 
 def explain_item(history: Any, name: Any) -> None:

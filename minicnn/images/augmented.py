@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import random
-from minicnn.checks import check_choice, check_number, real_array
+from minicnn.checks import check_choice, check_number, real_array, shown
 from minicnn.console import say
 from minicnn.errors import ShapeError
 from minicnn.geometry import FILL_MODES
@@ -19,11 +19,13 @@ from minicnn.images.folders import list_classes
 from minicnn.images.iterators import CLASS_MODES, MODES_OF_FOLDERS, FileIterator, NumpyArrayIterator
 from minicnn.images.tables import check_classes_of_parts, pictures_in_table, targets_in_table, weights_in_table
 from minicnn.images.transforms import Transform, as_dtype_of, check_pair_of, one_image, shift, transformed, whitening
+from minicnn.keywords import suggests_in_constructor
 from minicnn.user_warnings import warn_user
 
 Range = float | Sequence[float]
 
 
+@suggests_in_constructor
 @dataclass(eq=False)
 class ImageDataGenerator:
     """Makes batches of images that are turned, moved, mirrored … at random, and brought to the scale of a network.
@@ -104,16 +106,14 @@ class ImageDataGenerator:
         check_choice("fill_mode", self.fill_mode, FILL_MODES)
         for name in ("rotation_range", "shear_range", "channel_shift_range"):
             check_number(name, getattr(self, name), minimum=-np.inf)
-        if not isinstance(self.rescale, bool | None):
-            for factor in np.ravel(self.rescale):  # (1,), or (C,): one for each channel
-                check_number("rescale", factor, minimum=-np.inf)
+        for name in ("rescale", "width_shift_range", "height_shift_range"):
+            if not isinstance(given := getattr(self, name), bool | None):
+                for number in np.ravel(given):  # rescale: (1,), or (C,): one for each channel
+                    check_number(name, number, minimum=-np.inf)
         check_choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
-        if not 0 <= check_number("validation_split", self.validation_split) < 1:
-            raise ValueError(f"validation_split is from 0 to below 1. Received: {self.validation_split}")
+        check_number("validation_split", self.validation_split, below=1)
         check_choice("interpolation_order", self.interpolation_order, (0, 1))
-        if isinstance(self.zoom_range, int | float):
-            self.zoom_range = (1 - self.zoom_range, 1 + self.zoom_range)
-        self.zoom_range = check_pair_of("zoom_range", self.zoom_range)
+        self.zoom_range = check_pair_of("zoom_range", self.zoom_range, around=1)
         if self.brightness_range is not None:
             self.brightness_range = check_pair_of("brightness_range", self.brightness_range)
         self.featurewise_center |= self.featurewise_std_normalization or self.zca_whitening
@@ -168,7 +168,7 @@ class ImageDataGenerator:
         """
         first = x[0] if isinstance(x, tuple | list) and len(x) else x
         if np.ndim(first) == 0:
-            raise TypeError(f"flow takes an array of images, (N, H, W, C). Received: x={x!r}")
+            raise TypeError(f"flow takes an array of images, (N, H, W, C). Received: x={shown(x)}")
         save, part = (save_to_dir, save_prefix, save_format), self._part(len(first), subset)
         if subset is not None and y is not None and not ignore_class_split:
             check_classes_of_parts(np.asarray(y), int(len(first) * self.validation_split))

@@ -33,7 +33,9 @@ def pictures_in_table(
     DataError
         If no row is left.
     """
-    names = [os.fspath(name) if isinstance(name, os.PathLike) else str(name) for name in table[column]]
+    names = [
+        os.fspath(name) if isinstance(name, os.PathLike) else str(name) for name in column_of(table, column, "x_col")
+    ]
     paths = [os.path.join(directory, name) for name in names]
     keep = [
         i
@@ -50,6 +52,30 @@ def pictures_in_table(
     return names, paths, keep
 
 
+def column_of(table: Any, name: Any, argument: str) -> Any:
+    """A column of a table.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame, or anything with columns
+    name : str
+    argument : str
+        Which names it, for the message.
+
+    Raises
+    ------
+    ValueError
+        If the table has none of this name.
+    """
+    try:
+        return table[name]
+    except KeyError:
+        known = list(getattr(table, "columns", table))
+        raise ValueError(
+            f"{argument} names a column of the table, one of {known}. Received: {argument}={name!r}"
+        ) from None
+
+
 def check_classes_of_parts(labels: np.ndarray, count: int) -> None:
     """That the first `count` labels and the others have the same classes.
 
@@ -63,6 +89,11 @@ def check_classes_of_parts(labels: np.ndarray, count: int) -> None:
     ValueError
         If not.
     """
+    if not count:
+        raise ValueError(
+            "subset= needs a part of the data for validation: ImageDataGenerator(validation_split=0.2). Received: "
+            f"{len(labels)} samples, none of them for validation"
+        )
     parts = [np.unique(labels[:count]), np.unique(labels[count:])]
     if not np.array_equal(*parts):
         raise ValueError(
@@ -74,7 +105,7 @@ def check_classes_of_parts(labels: np.ndarray, count: int) -> None:
 
 def weights_in_table(table: Any, column: str) -> np.ndarray:
     """The numbers (N,) of a column, which are weights; TypeError if they are none."""
-    weights = np.asarray(table[column])
+    weights = np.asarray(column_of(table, column, "weight_col"))
     if weights.dtype.kind not in "iufb":
         raise TypeError(f"weight_col names a column of numbers. Received: {column!r}, with {weights[:1]}")
     return weights
@@ -92,18 +123,20 @@ def targets_in_table(
     if class_mode == "multi_output":
         if isinstance(y_col, str):
             raise TypeError(f"for class_mode='multi_output', y_col is a list of columns. Received: {y_col=}")
-        columns = [np.array(list(table[c])) for c in y_col]  # (N, …) each, of a column of lists, too
+        columns = [
+            np.array(list(column_of(table, c, "y_col"))) for c in y_col
+        ]  # (N, …) each, of a column of lists, too
         return keep, lambda rows: [column[rows] for column in columns], {}
     if class_mode not in ("categorical", "binary", "sparse"):
         names = [y_col] if isinstance(y_col, str) else list(y_col)
-        targets = np.stack([np.asarray(table[c]) for c in names], axis=1)  # (N, columns)
+        targets = np.stack([np.asarray(column_of(table, c, "y_col")) for c in names], axis=1)  # (N, columns)
         targets = targets[:, 0] if isinstance(y_col, str) else targets
         return keep, lambda rows: targets[rows], {}
     if not isinstance(y_col, str):
         raise ValueError(
             f"for {class_mode=}, y_col is one column; several of 0 and 1 go with class_mode='raw'. Received: {y_col=}"
         )
-    return _classes_in_column(list(table[y_col]), y_col, class_mode, classes, keep)
+    return _classes_in_column(list(column_of(table, y_col, "y_col")), y_col, class_mode, classes, keep)
 
 
 def _classes_in_column(values, y_col, class_mode, classes, keep):

@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import backends
 from minicnn.backends import memory
 from minicnn.errors import ShapeError
+from minicnn.foreign import shown
 
 Transform = Mapping[str, Any]
 """Keras's names: theta (degrees), tx, ty (pixels along a row, down), shear (degrees), zx, zy, flip_horizontal,
@@ -146,7 +147,7 @@ def shift(amount: float | Sequence[float], size: int, generator: np.random.Gener
     return pixels * size if np.max(np.abs(amount)) < 1 else pixels
 
 
-def check_pair_of(name: str, value: Sequence[float]) -> tuple[float, float]:
+def check_pair_of(name: str, value: float | Sequence[float], around: float | None = None) -> tuple[float, float]:
     """Two numbers, the lower one first.
 
     Parameters
@@ -154,15 +155,21 @@ def check_pair_of(name: str, value: Sequence[float]) -> tuple[float, float]:
     name : str
         Of the argument.
     value : (float, float)
+    around : float, optional
+        A number n stands for the pair (around - n, around + n).
 
     Raises
     ------
     ValueError
         If it is anything else, or the higher one comes first.
     """
-    low, high = map(float, value) if np.shape(value) == (2,) else (np.nan, np.nan)
+    if around is not None and isinstance(value, int | float):
+        value = (around - value, around + value)
+    is_pair = np.shape(value) == (2,) and not any(isinstance(part, str) for part in value)
+    low, high = map(float, value) if is_pair else (np.nan, np.nan)
     if not low <= high:
-        raise ValueError(f"{name} is a pair (lowest, highest). Received: {value}")
+        number = "" if around is None else "a number, or "
+        raise ValueError(f"{name} is {number}a pair (lowest, highest). Received: {shown(value)}")
     return low, high
 
 

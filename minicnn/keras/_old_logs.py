@@ -57,7 +57,8 @@ class OldLogs(dict):
             return self.batch[name]
         other = other_name(name, self)
         if other is None:
-            raise KeyError(name)
+            advice = "; fit(validation_data=…) or validation_split= gives those of validation" * name.startswith("val_")
+            raise KeyError(f"the logs hold {', '.join(map(repr, self)) or 'nothing'}{advice}. Received: {name!r}")
         warn_once(f"history[{name!r}]: it is called {other!r} there, as the metric was in compile()")
         return self[other]
 

@@ -20,8 +20,19 @@ _COUNTING = (layers.Add, layers.Subtract, layers.Rescaling)  # of bools, too: wh
 
 
 def note_dtype(tensor: Tensor, dtype: Any) -> Tensor:
-    """The tensor, which keeps that its numbers are of a dtype of whole numbers or of bools; of others nothing."""
+    """The tensor, which keeps that its numbers are of a dtype of whole numbers or of bools; of others nothing.
+
+    Raises
+    ------
+    ValueError
+        If it is no dtype.
+    """
     name = str(getattr(dtype, "name", dtype))
+    if dtype is not None and name not in ("bfloat16", "string"):
+        try:
+            np.dtype(name if hasattr(dtype, "name") else dtype)
+        except TypeError:
+            raise ValueError(f"a dtype is a name such as 'float32' or 'int32'. Received: dtype={dtype!r}") from None
     if name.startswith(_KINDS):
         vars(tensor)["whole_dtype"] = name
     return tensor

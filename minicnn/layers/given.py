@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.checks import real_array
+from minicnn.checks import real_array, shown
 from minicnn.graph import Tensor
 from minicnn.step import Step
 
@@ -57,7 +57,7 @@ def array_of(layer: Layer, value: Any) -> np.ndarray:
     if isinstance(value, Step | type | None) or isroutine(value):
         raise TypeError(
             f"layer '{layer.name}' is called on a tensor or an array: on Input(…), or on what another layer gave when "
-            f"it was called on one. Received: {value!r}"
+            f"it was called on one. Received: {shown(value)}"
         )
     return real_array(value, f"the input of layer '{layer.name}'")
 

@@ -65,7 +65,7 @@ def Input(
     if batch_shape is not None:
         shape = tuple(batch_shape)[1:]
     if shape is None or isinstance(dtype, int):  # Input(28, 28, 1)
-        example = "e.g. Input(shape=(28, 28, 1))"
+        example = "a tuple, e.g. Input(shape=(28, 28, 1))"
         raise ValueError(f"Input needs the shape of one sample, {example}. Received: shape={shape}")
     layer = InputLayer(shape, name=name)
     return layer.call_symbolically([]).outputs[0]

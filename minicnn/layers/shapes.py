@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from minicnn.checks import check_choice, is_integer
 from minicnn.errors import ShapeError
-from minicnn.foreign import items_of
+from minicnn.foreign import items_of, shown
 from minicnn.hints import DataFormat, OpenShape
 from minicnn.layers.open_sizes import rank_advice
 from minicnn.step import Shape, Step
@@ -48,6 +48,6 @@ def sample_shape(shape: int | Iterable[int | None]) -> OpenShape:
     if not all(n is None or (is_integer(n) and n > 0) for n in shape):
         raise ShapeError(
             "a shape is a tuple of positive integers without the batch axis, e.g. (28, 28, 1), or None for a size that "
-            f"is known when data comes. Received: {shape}"
+            f"is known when data comes. Received: {shown(shape)}"
         )
     return tuple(n if n is None else int(n) for n in shape)

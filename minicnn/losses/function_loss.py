@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from minicnn.foreign import shown
 from minicnn.hints import Config
 from minicnn.losses.base import Loss, register, registry
 from minicnn.mistaken_names import thing_advice
@@ -34,11 +35,11 @@ class FunctionLoss(Loss):
         if not isinstance(fn, type) and "Metric" in (base.__name__ for base in type(fn).__mro__ if is_of_package(base)):
             raise TypeError(
                 f"a loss is a function, or an instance of losses.Loss, and {type(fn).__name__} is a metric, without a "
-                f"gradient: metrics=[…] takes it. Received: loss={fn!r}"
+                f"gradient: metrics=[…] takes it. Received: loss={shown(fn)}"
             )
         if advice := thing_advice("loss", fn):
             raise TypeError(
-                f"a loss is a name, an instance of losses.Loss, or a function{advice}. Received: loss={fn!r}"
+                f"a loss is a name, an instance of losses.Loss, or a function{advice}. Received: loss={shown(fn)}"
             )
         super().__init__(reduction, getattr(fn, "__name__", None) if name is None else name)
         check_takes(fn, "a loss function", "y_true", "y_pred")

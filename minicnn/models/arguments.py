@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from minicnn.foreign import shown
 from minicnn.layers.base import Layer
 from minicnn.models.network import Network
 
@@ -41,4 +42,4 @@ def _checked(value: Any, caller: str, kind: type, what: str) -> Any:
         advice = f"; make one: {value.__name__}(…)"
     elif isinstance(value, str):
         advice = "; load a file first: load_model(path)"
-    raise TypeError(f"{caller} takes {what}{advice}. Received: {value!r}")
+    raise TypeError(f"{caller} takes {what}{advice}. Received: {shown(value)}")

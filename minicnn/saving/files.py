@@ -1,5 +1,7 @@
 """Files that may come from a stranger, and files that must not be lost."""
 
+import difflib
+import errno
 import json
 import os
 import secrets
@@ -33,8 +35,20 @@ def checked_path(path: FilePath) -> Path:
 
 def check_readable(path: FilePath) -> None:
     """Raise `OSError` unless `path` is an existing regular file; a pipe or a device would be waited for without end."""
+    if not os.path.lexists(path):
+        raise FileNotFoundError(errno.ENOENT, _why_missing(Path(path)), str(path))
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(f"expected a file. Received: {str(path)!r}, which is a folder, a pipe or a device")
+
+
+def _why_missing(path):
+    """What is there in the place of a file that is not."""
+    seen = "" if path.is_absolute() else f" (seen from {os.getcwd()!r})"
+    if not path.parent.is_dir():
+        return f"No such file: there is no folder {str(path.parent)!r}{seen}"
+    near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=2, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return f"No such file in the folder {str(path.parent)!r}{seen}{hint}"
 
 
 # ------------------------------------------------------------------------------------------------------- writing

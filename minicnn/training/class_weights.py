@@ -8,6 +8,7 @@ from numbers import Real
 import numpy as np
 
 from minicnn.checks import check_number
+from minicnn.foreign import shown
 from minicnn.user_warnings import warn_user
 
 
@@ -65,7 +66,7 @@ def check_of_stream(class_weight: object) -> None:
     if isinstance(class_weight, str):
         raise ValueError(
             "class_weight='balanced' counts the classes of all samples, and a generator or Sequence gives some at a "
-            f"time: give a dict from class numbers to weights. Received: class_weight={class_weight!r}"
+            f"time: give a dict from class numbers to weights. Received: class_weight={shown(class_weight)}"
         )
 
 
@@ -80,7 +81,7 @@ def _checked(class_weight, classes) -> dict[int, float]:
     if not isinstance(class_weight, Mapping):
         raise TypeError(
             "class_weight is a dict from class numbers to weights, or 'balanced'; of an array of weights, one for each "
-            f"class, make dict(enumerate(weights)). Received: class_weight={class_weight!r}"
+            f"class, make dict(enumerate(weights)). Received: class_weight={shown(class_weight)}"
         )
     checked = {}
     for label, factor in class_weight.items():

@@ -180,6 +180,11 @@ class StreamSource(Passes):
         self._items = stream if self._is_iterator else None  # what is left of the current pass
         self._epoch = None  # (its number, its data), where each has its own
         self.steps: int | None = self.available if steps is None else steps
+        if self.is_sequence and self.available == 0:
+            raise DataError(
+                f"a {type(stream).__name__} needs at least one batch: len(x) // batch_size is 0 where a batch is "
+                "larger than the data, and math.ceil(len(x) / batch_size) is not. Received: length 0"
+            )
         self.batch_size: int = batch_size
         if self.steps is None and _is_endless(stream):
             raise ValueError(
@@ -194,9 +199,12 @@ class StreamSource(Passes):
             return getattr(self._stream, "num_batches", None)
         try:
             return len(self._stream)
-        except TypeError:  # TensorFlow's data sets have lengths, but not all know them
+        except TypeError as error:  # TensorFlow's data sets have lengths, but not all know them
             if self.is_sequence:
-                raise
+                raise TypeError(
+                    f"the length of a {type(self._stream).__name__} is a whole number, such as "
+                    f"math.ceil(len(x) / batch_size): {error}"
+                ) from None
             return None
 
     def rewind(self) -> None:

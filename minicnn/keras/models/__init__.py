@@ -49,6 +49,7 @@ from minicnn.keras.models._compiling import (
     MetricNames,
     compile_like,
     compiled_today,
+    demanded,
     flat_callbacks,
     follow_variables,
     for_each_output,
@@ -97,7 +98,7 @@ class _OldMethods(
             kwargs["metrics"] = for_each_output(kwargs["metrics"], len(self.outputs))
         if "loss" in kwargs:
             kwargs["loss"] = self._crossentropy(losses_today(kwargs["loss"]))
-        own, factors = _of_one_model(optimizers.get(optimizer), self), kwargs.get("loss_weights")
+        own, factors = _of_one_model(optimizers.get(demanded(optimizer)), self), kwargs.get("loss_weights")
         kwargs |= {} if factors is None else {"loss_weights": numbers_of(factors)}
         super().compile(own, *args, **without("compile", kwargs, NOT_USED))
         if factors is not None:

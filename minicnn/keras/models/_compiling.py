@@ -172,6 +172,16 @@ def for_each_output(metrics: Any, count: int) -> Any:
     return [list(metrics) for _ in range(count)]
 
 
+def demanded(optimizer: Any) -> Any:
+    """The optimizer that `compile` was given; TypeError for None, which would train nothing."""
+    if optimizer is None:
+        raise TypeError(
+            "compile needs an optimizer, to evaluate too: leave it out, or write optimizer='adam'. Received: "
+            "optimizer=None"
+        )
+    return optimizer
+
+
 def numbers_of(loss_weights: Any) -> Any:
     """`loss_weights` with the numbers that variables hold now."""
     return mapped(lambda weight: float(weight) if hasattr(weight, "follow") else weight, loss_weights)

@@ -13,6 +13,9 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+_OF_THE_OPTIMIZER = "the rate is the optimizer's, optimizer=optimizers.Adam(learning_rate=0.001)."
+
+
 def suggests_keywords(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator: arguments that the function does not take raise `TypeError` with what it takes, and the nearest name.
 
@@ -107,6 +110,7 @@ def _explain(called, unknown: list[str], known: Collection[str], only_if_close: 
             continue
         others = ", ".join(sorted(set(known) - {"self"}))
         hint = f"did you mean '{close[0]}'?" if close else f"it has {others or 'none'}."
+        hint = _OF_THE_OPTIMIZER if name in ("lr", "learning_rate") and "optimizer" in known else hint
         raise TypeError(f"{called}() got an unexpected keyword argument '{name}': {hint}")
 
 

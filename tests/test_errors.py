@@ -188,7 +188,7 @@ def test_a_bad_batch_from_a_generator(model):
         ("batch_size", 2.5, "batch_size=2.5"),
         ("batch_size", "8", "batch_size='8'"),
         ("batch_size", True, "batch_size=True"),
-        ("epochs", 0, "epochs=0"),
+        ("epochs", -1, "epochs=-1"),
         ("epochs", 1.5, "epochs=1.5"),
         ("verbose", "loud", "verbose='loud'"),
         ("validation_freq", 0, "validation_freq=0"),

@@ -71,6 +71,7 @@ def test_what_stands_in_a_stack_of_layers(thing, advice):
         (lambda: layers.Dense(3, kernel_regularizer=0.01), r"a number is given to one: regularizers\.L2\(0\.01\)"),
         (lambda: layers.Dense(3, kernel_initializer=0), r"a number is given to one: initializers\.Constant\(0\)"),
         (lambda: net(optimizer=0.1), r"a number is given to one: optimizers\.SGD\(learning_rate=0\.1\)"),
+        (lambda: net(lr=0.1), r"the rate is the optimizer's, optimizer=optimizers\.Adam\(learning_rate=0\.001\)"),
         (lambda: net(optimizer=None), "compile needs an optimizer.* Received: optimizer=None"),
         (lambda: keras.Input(6, 6, 1), r"a tuple, e\.g\. Input\(shape=\(28, 28, 1\)\)"),
     ],
@@ -138,6 +139,15 @@ def test_a_sequence_without_a_batch_and_one_of_a_fraction():
         net().fit(Batches(16 // 32), verbose=0)
     with pytest.raises(TypeError, match=r"the length of a Batches is a whole number, such as math\.ceil"):
         net().fit(Batches(16 / 8), verbose=0)
+
+
+def test_no_epochs_are_an_empty_history_as_in_keras():
+    model = net()
+    before = model.get_weights()
+    with pytest.warns(UserWarning, match=r"nothing is trained\. Received: epochs=0"):
+        assert model.fit(X, Y, epochs=0, verbose=0).history == {}
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 def test_a_log_that_is_not_there_says_which_are():

@@ -38,7 +38,7 @@ def check_steps(argument: str, value: object) -> int | None:
 
 def check_counts(epochs: int, initial_epoch: int, validation_freq: int | Container[int], shuffle: object) -> None:
     """Raise `ValueError` unless these arguments of `Model.fit` are integers that are large enough, and a flag."""
-    check_positive_int("epochs", epochs)
+    check_positive_int("epochs", epochs, minimum=0)
     check_positive_int("initial_epoch", initial_epoch, minimum=0)
     if isinstance(shuffle, str) and shuffle != "batch":  # which Keras 2 knows
         raise ValueError(f"`shuffle` must be True or False. Received: shuffle={shuffle!r}")

@@ -135,7 +135,7 @@ class Batches(keras.utils.Sequence):
 
 
 def test_a_sequence_without_a_batch_and_one_of_a_fraction():
-    with pytest.raises(DataError, match=r"a Batches needs at least one batch: len\(x\) // batch_size is 0"):
+    with pytest.raises(DataError, match=r"a Batches needs at least one batch: .* write math\.ceil"):
         net().fit(Batches(16 // 32), verbose=0)
     with pytest.raises(TypeError, match=r"the length of a Batches is a whole number, such as math\.ceil"):
         net().fit(Batches(16 / 8), verbose=0)

@@ -181,10 +181,9 @@ class StreamSource(Passes):
         self._epoch = None  # (its number, its data), where each has its own
         self.steps: int | None = self.available if steps is None else steps
         if self.is_sequence and self.available == 0:
-            raise DataError(
-                f"a {type(stream).__name__} needs at least one batch: len(x) // batch_size is 0 where a batch is "
-                "larger than the data, and math.ceil(len(x) / batch_size) is not. Received: length 0"
-            )
+            larger = "for data smaller than a batch, write math.ceil(len(x) / batch_size) for len(x) // batch_size"
+            why = "there are no pictures" if getattr(stream, "samples", None) == 0 else larger
+            raise DataError(f"a {type(stream).__name__} needs at least one batch: {why}. Received: length 0")
         self.batch_size: int = batch_size
         if self.steps is None and _is_endless(stream):
             raise ValueError(

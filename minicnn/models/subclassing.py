@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +14,16 @@ from minicnn.layers.added_loss import ToMeasure, with_losses
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input
 from minicnn.layers.names import unique_name
+from minicnn.models.again import on_host
 from minicnn.models.config import STRUCTURE, own_arguments
 from minicnn.models.input_gradients import Differentiable
 from minicnn.models.pictures import OfPictures
 from minicnn.nested import leaves, mapped
 from minicnn.training import compiled
 from minicnn.training.streams import first_batch, sample_shape_of
+
+if TYPE_CHECKING:
+    from minicnn.plan.plan import BoundPlan
 
 STEPS = ("train_step", "test_step", "predict_step", "make_train_function", "make_test_function", "compute_loss")
 """Methods with which Keras's models take over what an iteration is."""
@@ -84,6 +88,14 @@ class Written(OfPictures, Differentiable):
             )
         Layer.__init__(self, name=name or unique_name(type(self).__name__))
         self._start_untrained()
+
+    def logits_of(self, graph: Graph, with_loss: bool) -> Sequence[Collection[str] | None] | None:
+        """For each output, the final activations that its loss, or a call on arrays, looks behind; see `Plan`."""
+        return [loss.takes_logits_of for loss in self.compiled.losses] if with_loss else None
+
+    def read_outputs(self, bound: BoundPlan) -> list[np.ndarray]:
+        """Hook: what a call on arrays gives, of the plan that it was computed by."""
+        return on_host(bound)
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         """Call on tensors or arrays; the first call builds the model."""

@@ -71,7 +71,7 @@ _WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 def of_tensorflow(result: Any) -> Any:
     """Arrays and numbers with ``.numpy()``; anything else, as a model's tensor, as it is."""
-    if isinstance(result, np.ndarray | np.generic | float | int):
+    if isinstance(result, np.ndarray | np.generic | float | int) and type(result) is not EagerArray:
         return np.asarray(result).view(EagerArray)
     return result
 

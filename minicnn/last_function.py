@@ -19,7 +19,8 @@ from minicnn.step import Step
 if TYPE_CHECKING:
     from minicnn.plan.program import Program
 
-FUNCTIONS = ("softmax", "sigmoid", "softmaxoperation", "sigmoidoperation")
+OF_OPERATIONS = ("softmaxoperation", "sigmoidoperation")
+FUNCTIONS = ("softmax", "sigmoid", *OF_OPERATIONS)
 """Their names: the last two are TensorFlow's own in layers of one's own, which each cross-entropy knows its own of."""
 
 

@@ -148,6 +148,19 @@ def test_compiled_losses_of_ones_own(loss, kind):
     np.testing.assert_allclose(model.get_weights()[0], AFTER, atol=1e-4)
 
 
+def test_a_cast_hides_the_function():
+    """As in Keras, whose losses cast what a layer gives in 16 bits, and those with such a dtype themselves."""
+    model = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(3, activation="softmax", use_bias=False, dtype="mixed_bfloat16")]
+    )
+    model.set_weights([W])
+    model.compile(keras.optimizers.SGD(0.1), OWN["function"])
+    found = [model.evaluate(X, T, verbose=0), losses.CategoricalCrossentropy()(T, model(X))]
+    np.testing.assert_allclose(found, CLIPPED, rtol=1e-3)
+    half = losses.CategoricalCrossentropy(dtype="bfloat16")(T, model_of()(X))
+    np.testing.assert_allclose(half, CLIPPED, rtol=1e-2)
+
+
 def test_a_loss_of_ones_own_on_arrays():
     np.testing.assert_allclose(Own()(T, model_of()(X)), CATEGORICAL, rtol=1e-5)
 

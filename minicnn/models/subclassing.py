@@ -10,15 +10,18 @@ import numpy as np
 
 from minicnn.errors import ContractError
 from minicnn.graph import Graph, Tensor
+from minicnn.last_function import OF_OPERATIONS
 from minicnn.layers.added_loss import ToMeasure, with_losses
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input
 from minicnn.layers.names import unique_name
+from minicnn.losses.of_calls import has_call
 from minicnn.models.again import on_host
 from minicnn.models.config import STRUCTURE, own_arguments
 from minicnn.models.input_gradients import Differentiable
 from minicnn.models.pictures import OfPictures
 from minicnn.nested import leaves, mapped
+from minicnn.plan.runs import looked_behind
 from minicnn.training import compiled
 from minicnn.training.streams import first_batch, sample_shape_of
 
@@ -91,7 +94,10 @@ class Written(OfPictures, Differentiable):
 
     def logits_of(self, graph: Graph, with_loss: bool) -> Sequence[Collection[str] | None] | None:
         """For each output, the final activations that its loss, or a call on arrays, looks behind; see `Plan`."""
-        return [loss.takes_logits_of for loss in self.compiled.losses] if with_loss else None
+        if not with_loss:
+            return None
+        pairs = zip(self.compiled.losses, looked_behind(graph), strict=True)
+        return [OF_OPERATIONS if has_call(loss) and not names else loss.takes_logits_of for loss, names in pairs]
 
     def read_outputs(self, bound: BoundPlan) -> list[np.ndarray]:
         """Hook: what a call on arrays gives, of the plan that it was computed by."""

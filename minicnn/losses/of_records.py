@@ -70,7 +70,7 @@ def from_logits(loss: Loss, y_true: Any, y_pred: Any) -> tuple[Loss, Any]:
     if 1 < np.ndim(value_of(y_true)) < y_pred.ndim and y_pred.shape[-1] == 1:
         return loss, y_pred
     made = copy(loss)
-    made.from_logits = last  # a loss may ask which function it was
+    vars(made)["from_logits"] = last  # a loss may ask which function it was
     return made, logits
 
 

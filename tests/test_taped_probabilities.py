@@ -80,6 +80,7 @@ OF_PROBABILITIES = {
     "reshape": lambda p: tf.reshape(p, (-1, 3)),
     "identity": tf.identity,
     "times one": lambda p: p * 1.0,
+    "squeeze": tf.squeeze,
     "numpy": lambda p: p.numpy(),
     "stop_gradient": tf.stop_gradient,
     "ops.stop_gradient": ops.stop_gradient,

@@ -36,7 +36,7 @@ def ending(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 def ended(name: str, y: Any, *given: Any, **options: Any) -> Any:
     """The result of a function, which remembers what that was given if it is a softmax or sigmoid."""
     if name not in ("softmax", "sigmoid"):
-        return y
+        return forgotten(y) if type(y) is EagerArray else y  # as np.squeeze may give what it was given
     axis = options.get("axis", given[1] if len(given) > 1 else -1)
     return noting(y, Last(name, axis), given[0]) if axis is None or isinstance(axis, int) else y
 

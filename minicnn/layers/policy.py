@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from minicnn.backends import current
@@ -21,7 +21,7 @@ class WithPolicy:
     _policy: DTypePolicy | None = None
     input_count: int | None
 
-    run_steps = staticmethod(run_steps)
+    run_steps: Callable[..., Any] = staticmethod(run_steps)
 
     def run_alone(self, arrays: list[Any], dtype: Any, training: bool, count: int) -> Any:
         """What the layer's steps make of arrays without a plan; see `run_steps`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,6 @@ from minicnn.nested import leaves, mapped
 from minicnn.plan.runs import looked_behind
 from minicnn.training import compiled
 from minicnn.training.streams import first_batch, sample_shape_of
-
-if TYPE_CHECKING:
-    from minicnn.plan.plan import BoundPlan
 
 STEPS = ("train_step", "test_step", "predict_step", "make_train_function", "make_test_function", "compute_loss")
 """Methods with which Keras's models take over what an iteration is."""
@@ -99,8 +96,8 @@ class Written(OfPictures, Differentiable):
         pairs = zip(self.compiled.losses, looked_behind(graph), strict=True)
         return [OF_OPERATIONS if has_call(loss) and not names else loss.takes_logits_of for loss, names in pairs]
 
-    def read_outputs(self, bound: BoundPlan) -> list[np.ndarray]:
-        """Hook: what a call on arrays gives, of the plan that it was computed by."""
+    def read_outputs(self, bound: Any) -> list[np.ndarray]:
+        """Hook: what a call on arrays gives, of the `BoundPlan` that it was computed by."""
         return on_host(bound)
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:

@@ -225,7 +225,7 @@ class _Problem:
         return [self.backend.to_host(head) for head in self.bound.heads]
 
     def _loss(self, gradient):
-        head, kind = self.bound.heads[0], self.bound.from_logits[0]
+        head, kind = self.bound.heads[0], self.bound.plan.ends[0]
         return self.loss.compute(head, self.target, None, gradient, self.backend.ops, from_logits=kind)
 
     def gradients(self):

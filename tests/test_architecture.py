@@ -40,6 +40,7 @@ ROOMS = (
     ("plan",),
     ("losses", "metrics", "optimizers"),
     ("layers",),
+    ("last_function",),
     ("graph", "parameters", "step"),
     ("constraints", "further_initializers", "initializers", "regularizers"),
     ("registry",),
@@ -130,10 +131,10 @@ FLOORS = {
         ("normalization",),
         ("activations", "merge"),
         ("base",),
-        ("one_off",),
         ("standalone",),
         ("channel_order",),
         ("policy",),
+        ("one_off",),
         ("replacing",),
         ("contract", "given", "names", "rare_forms", "rare_options", "shapes"),
         ("open_sizes",),
@@ -306,7 +307,9 @@ BESIDE_THE_CORE = {
     "parameters": {"regularizers"},
     "layers.shapes": {"foreign", "layers.open_sizes"},  # shapes that are no tuples; messages
     "layers.one_off": {"layers.contract"},
-    "plan.plan": {"layers.contract", "plan.casting", "plan.works"},  # mixed precision; what a backend remembers
+    "plan.plan": {
+        *("last_function", "layers.contract", "plan.casting", "plan.works"),
+    },  # which one is last; mixed precision; what a backend remembers
     "layers.pooling": {"layers.large_windows"},
     "plan.wiring": {"plan.casting"},
     "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},

@@ -89,7 +89,7 @@ def test_the_number_of_threads_makes_no_difference(threads, x, answers):
 
 
 def test_further_batches_go_the_short_way(rng, monkeypatch):
-    found, asked = [], LastCall.arrays
+    found, asked = [], LastCall.again
 
     def arrays(self, *arguments):
         result = asked(self, *arguments)
@@ -107,7 +107,7 @@ def test_further_batches_go_the_short_way(rng, monkeypatch):
     batches = [twin.predict_on_batch(x[first : first + 3]) for first in (0, 3, 6, 9)]
     assign(twin)
     halved = np.concatenate([*batches[:2], twin.predict_on_batch(x[6:9])])
-    monkeypatch.setattr(LastCall, "arrays", arrays)
+    monkeypatch.setattr(LastCall, "again", arrays)
     np.testing.assert_array_equal(model.predict(x, batch_size=3, verbose=0), np.concatenate(batches))
     assert found == [True, True, False]  # the last batch is short
     np.testing.assert_array_equal(model.predict(x[:9], batch_size=3, verbose=0), np.concatenate(batches[:3]))

@@ -1,4 +1,4 @@
-"""Cross-entropies of what a model that ends in a softmax or sigmoid gives on a tape: from before it, as in Keras.
+"""Cross-entropies of what a model that ends in a softmax or sigmoid gives, on tapes, too: from before it, as in Keras.
 
 When Keras 3.15 on TensorFlow 2.21 does so was tried there; the numbers are of formulas in float64.
 """
@@ -80,8 +80,10 @@ OF_PROBABILITIES = {
     "reshape": lambda p: tf.reshape(p, (-1, 3)),
     "identity": tf.identity,
     "times one": lambda p: p * 1.0,
+    "squeeze": tf.squeeze,
     "numpy": lambda p: p.numpy(),
     "stop_gradient": tf.stop_gradient,
+    "ops.stop_gradient": ops.stop_gradient,
 }
 
 
@@ -92,6 +94,7 @@ def check(model, loss, expected):
     (gradient,) = tape.gradient(value, owner.trainable_weights)
     np.testing.assert_allclose(value, expected[0], rtol=1e-5)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(loss(call(X)), expected[0], rtol=1e-5)  # and without a tape
 
 
 @pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
@@ -113,7 +116,8 @@ def test_what_is_computed_of_them_counts_as_it_is(function):
     model = model_of(activation="softmax")
     with tf.GradientTape():
         loss = keras.losses.SparseCategoricalCrossentropy()(Y, OF_PROBABILITIES[function](model(X)))
-    np.testing.assert_allclose(loss, CLIPPED, rtol=1e-4)
+    eager = keras.losses.SparseCategoricalCrossentropy()(Y, OF_PROBABILITIES[function](model(X)))
+    np.testing.assert_allclose([loss, eager], CLIPPED, rtol=1e-4)
 
 
 def test_softmax_of_tensorflow_and_ignored_classes_and_raw_crossentropies():

@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray, as_array, text_of
 from minicnn.differentiation import Recorded, met
+from minicnn.keras._last_function import same
 from minicnn.keras._of_tensors import Noise
 from minicnn.keras._operations import is_symbolic, stacked
 from minicnn.settings import floatx
@@ -31,11 +32,11 @@ def as_tensor(value: Any, dtype: Any = None) -> Any:
         parts = value if isinstance(value, list | tuple) else ()
         if not any(hasattr(part, "dtype") for part in parts):
             made = made.astype({"float64": floatx(), "int64": "int32"}.get(made.dtype.name, made.dtype))
-    return text_of(made).view(EagerArray)  # frames have text as objects
+    return same(text_of(made).view(EagerArray), value)  # frames have text as objects
 
 
 def of_tensorflow(result: Any) -> Any:
     """Arrays and numbers with ``.numpy()``; anything else, as a model's tensor, as it is."""
-    if isinstance(result, np.ndarray | np.generic | float | int):
+    if isinstance(result, np.ndarray | np.generic | float | int) and type(result) is not EagerArray:
         return np.asarray(result).view(EagerArray)
     return result

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers
+from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras._configs import of_layer, read
 from minicnn.keras._function_activations import activation
 from minicnn.keras._initial_weights import taking_initial_weights
+from minicnn.keras._last_function import is_last_function
 from minicnn.keras._scopes import note_scope
 from minicnn.keras._shown_activation import Shown
 from minicnn.keras._taped import inside_a_layer, is_recording
@@ -26,10 +28,13 @@ from minicnn.keras._taped_calls import (
     on_tapes,
     through_a_tape,
 )
+from minicnn.last_function import note, of_step
+from minicnn.layers.one_off import run_steps
 from minicnn.layers.replacing import MAKERS
 from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 from minicnn.registry import constructor_parameters, to_plain
+from minicnn.step import Step
 
 
 def library_class_of(layer: layers.Layer) -> Any:
@@ -125,7 +130,18 @@ def call_on_arrays(self: layers.Layer, arrays: Sequence[Any], training: bool) ->
             return core_of(self).call_on_arrays(self, value_of(met(list(arrays))), training)
     if is_recording():
         return _called(self, arrays, training)
-    return np.asarray(_called(self, [np.asarray(a) for a in arrays], training))
+    return np.asanyarray(_called(self, [np.asarray(a) for a in arrays], training))
+
+
+@staticmethod  # type: ignore[misc]  # of the classes that have it
+def run_by_steps(steps: Sequence[Step], arrays: list[np.ndarray], *how: Any) -> np.ndarray:
+    """What steps make of arrays; what a softmax or sigmoid gave remembers that, as cross-entropies look behind it."""
+    *first, last = steps
+    if not is_last_function(last):
+        return run_steps(steps, arrays, *how)
+    z = run_steps(first, arrays, *how) if first else arrays[0]
+    y = run_steps([last], [z], *how)
+    return note(y.view(EagerArray), of_step(last), np.array(z, y.dtype))
 
 
 def losses(self: layers.Layer) -> list[Any]:
@@ -174,4 +190,5 @@ METHODS: dict[str, Any] = {
     "from_config": from_config,
     "get_config": get_config,
     "losses": property(losses),
+    "run_steps": run_by_steps,
 }

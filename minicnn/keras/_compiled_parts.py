@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import metrics
 from minicnn.differentiation import met, value_of
 from minicnn.keras._taped_calls import within
+from minicnn.last_function import remembering
 from minicnn.losses.no_loss import NoLoss
 from minicnn.nested import leaves
 from minicnn.training.added_metrics import Added, by_name, measured_in
@@ -144,7 +145,7 @@ class CompiledMetrics:
         sample_weight : optional
             Counts in `weighted_metrics` alone.
         """
-        outputs = [np.asarray(value_of(met(output))) for output in leaves(y_pred)]
+        outputs = [np.asanyarray(remembering(met(output))) for output in leaves(y_pred)]
         targets, weights = (_by_output(self._model, value, len(outputs)) for value in (y_true, sample_weight))
         targets = [None if target is None else np.asarray(value_of(met(target))) for target in targets]
         if self._found is None:

@@ -13,11 +13,13 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred
+from minicnn.keras._last_function import forgotten
 from minicnn.keras._loss_dtypes import LossName, dtype_of, in_dtype_of, in_its_dtype, with_dtype
 from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
 from minicnn.keras._translation import translated
+from minicnn.last_function import remembering
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.losses import Loss
 from minicnn.losses.functions import ArrayFunction
@@ -78,6 +80,9 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(self, *args, **kwargs):
         args, kwargs = met(args), {name: met(value) for name, value in kwargs.items()}
+        if vars(self).get("_half"):  # a cast to it hides the function that gave the outputs, as in Keras
+            args, kwargs = map(forgotten, args), {name: forgotten(value) for name, value in kwargs.items()}
+            args = tuple(args)
         weight = args[2] if len(args) > 2 else kwargs.pop("sample_weight", None)
         if isinstance(weight, Taped):
             result = _with_weights_on_tape(method, self, weight, *args[:2], **kwargs)
@@ -182,7 +187,9 @@ def _unrecorded(update_state):
                 )
         with nothing_recorded():
             given = {name: value_of(met(value)) for name, value in kwargs.items()}
-            values = [value_of(met(x)) for x in args]
+            if "y_pred" in given:
+                given["y_pred"] = remembering(met(kwargs["y_pred"]))
+            values = [remembering(x) if i == 1 else value_of(x) for i, x in enumerate(met(args))]
             if len(values) > 1 and np.ndim(values[0]) == 0 != np.ndim(values[1]):  # one target for all
                 values[0] = np.broadcast_to(values[0], np.shape(values[1]))
             return update_state(self, *values, **given)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.keras._formulas import OF_RECORDED
-from minicnn.keras._last_function import Last, note, of_step
 from minicnn.keras._taped import Taped
+from minicnn.last_function import Last, note, of_step
 from minicnn.step import Step
 
 

@@ -9,88 +9,78 @@ but there each cross-entropy that of its kind alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from minicnn import layers
+from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded
-from minicnn.keras._taped import Taped
+from minicnn.last_function import Last, behind, note, of_step
 from minicnn.on_host import assign, on_host
+from minicnn.own_parts import is_of_package
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 
 
-@dataclass(frozen=True)
-class Last:
-    """Which function it is.
-
-    Attributes
-    ----------
-    name : str
-        As losses know it, see `minicnn.losses.base.Loss`.
-    axis : int or None
-        Of a softmax, as it was given.
-    step : Step, optional
-        The library's, where that was called.
-    """
-
-    name: str
-    axis: int | None = -1
-    step: Step | None = None
-
-
 def ending(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of a recorded array, which its result remembers, as long as nothing is computed of that."""
+    """The function of an array, which its result remembers, as long as nothing is computed of that."""
 
     @wraps(function)
     def noted(x: Any, axis: Any = -1) -> Any:
-        y = function(x) if name == "sigmoid" else function(x, axis)
-        if isinstance(y, Recorded) and isinstance(x, Recorded) and (axis is None or isinstance(axis, int)):
-            vars(y)["before"] = Last(name, axis), x
-        return y
+        return ended(name, function(x) if name == "sigmoid" else function(x, axis), x, axis)
 
     return noted
 
 
+def ended(name: str, y: Any, *given: Any, **options: Any) -> Any:
+    """The result of a function, which remembers what that was given if it is a softmax or sigmoid."""
+    if name not in ("softmax", "sigmoid"):
+        return forgotten(y) if type(y) is EagerArray else y  # as np.squeeze may give what it was given
+    axis = options.get("axis", given[1] if len(given) > 1 else -1)
+    return noting(y, Last(name, axis), given[0]) if axis is None or isinstance(axis, int) else y
+
+
+def noting(y: Any, last: Last, x: Any) -> Any:
+    """A result, recorded or of arrays, which remembers the function and what that was given."""
+    if isinstance(y, EagerArray) and not isinstance(x, Recorded):
+        return note(y, last, np.array(x, y.dtype))
+    return note(y, last, x) if isinstance(y, Recorded) and isinstance(x, Recorded) else y
+
+
 def is_last_function(step: Step) -> bool:
     """Whether a step is a softmax or sigmoid of the library's."""
-    return type(step) in (layers.Softmax, layers.Sigmoid)
+    return isinstance(step, layers.Softmax | layers.Sigmoid) and is_of_package(type(step))
 
 
 def note_step(y: Any, step: Step, x: Any) -> Any:
     """A step's result, which remembers a softmax or sigmoid of the library's."""
-    if isinstance(y, Recorded) and isinstance(x, Recorded) and is_last_function(step):
-        vars(y)["before"] = Last(type(step).__name__.lower(), step=step), x
-    return y
-
-
-def note(y: Any, last: Last | None, x: Any) -> Any:
-    """A value, which remembers the function that gave it of `x`."""
-    vars(y)["before"] = last, x
-    return y
-
-
-def of_step(step: Step) -> Last:
-    """The function that a step computes, without the step itself."""
-    return Last(type(step).__name__.lower(), step.last.axis if isinstance(step, _LastStep) else -1)
+    return noting(y, of_step(step), x) if is_last_function(step) else y
 
 
 def as_operation(y: Any, given: Sequence[Any]) -> Any:
     """What a function of TensorFlow gave: one along another axis than the last is turned there, and not known.
 
-    Nor is any on a tape: Keras looks for it in graphs alone. What such a function was given itself stays as it is.
+    Nor is any of arrays, or on a tape: Keras looks for it in graphs alone. What such a function was given itself stays
+    as it is.
     """
     last, x = last_of(y), before(y)
     if any(y is each for each in given):
         return y
-    if last is not None and isinstance(y, Taped):
-        return note(y, None, None)
-    if last is not None and last.name in _OPERATIONS:
-        is_last = last.axis in (-1, y.ndim - 1)
-        vars(y)["before"] = (Last(_OPERATIONS[last.name]), x) if is_last else (None, None)
-    return y
+    if last is None:
+        return y
+    is_known = type(y) is Recorded and last.name in _OPERATIONS and last.axis in (-1, y.ndim - 1)
+    return note(y, Last(_OPERATIONS[last.name]), x) if is_known else note(y, None, None)
+
+
+def same(y: Any, given: Any) -> Any:
+    """An array as a conversion to its dtype gives it: what was given, where that remembers what gave it."""
+    return given if last_of(given) is not None and y.dtype == given.dtype else y
+
+
+def in_dtype(x: Any, dtype: Any) -> Any:
+    """An array, which may be recorded, in a dtype; see `same`."""
+    return same((x if isinstance(x, Recorded) else np.asarray(x)).astype(dtype), x)
 
 
 def forgotten(y: Any) -> Any:
@@ -124,13 +114,13 @@ _OPERATIONS = {"softmax": "softmaxoperation", "sigmoid": "sigmoidoperation"}
 
 
 def last_of(y: Any) -> Last | None:
-    """The function that gave a recorded array; None if it was another one."""
-    return vars(y).get("before", (None, None))[0] if isinstance(y, Recorded) else None
+    """The function that gave an array; None if it was another one."""
+    return behind(y)[0]
 
 
 def before(y: Any) -> Any:
     """What that function was given."""
-    return vars(y).get("before", (None, None))[1] if isinstance(y, Recorded) else None
+    return behind(y)[1]
 
 
 class _LastStep(Step):

@@ -20,6 +20,7 @@ from minicnn.graph import Tensor
 from minicnn.keras import _equality as _equality  # which gives tensors == and !=
 from minicnn.keras._deferred import MeanOrSum, SizesOf, applied, later, sizes_of_batch, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED, log_sum_of_powers
+from minicnn.keras._last_function import ended, in_dtype, same
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._new_arrays import OF_LISTS, as_array, named_dtype
 from minicnn.keras._operation_marks import is_traced, operated
@@ -150,7 +151,7 @@ def either(name: str) -> Callable[..., Any]:
         if name in OF_RECORDED and any(isinstance(a, Recorded) for a in args):
             return OF_RECORDED[name](*args, **kwargs)
         made = function(*args, **kwargs)
-        return made.view(EagerArray) if type(made) is np.ndarray else made
+        return ended(name, made.view(EagerArray) if type(made) is np.ndarray else made, *args, **kwargs)
 
     function_.__name__ = function.__name__ = name
     function_.__doc__ = function.__doc__ = f"``{name}`` of arrays, as NumPy computes it, or of a model's tensors."
@@ -321,7 +322,7 @@ def _cast(x, dtype):
         widens = x.dtype == "bfloat16" != dtype and np.dtype(named_dtype(dtype)) == np.float32
         return layers.Activation("linear", dtype="float32")(x) if widens else as_whole(x, dtype)
     done = applied(_cast, (x, dtype), {})
-    return (x if isinstance(x, Recorded) else np.asarray(x)).astype(named_dtype(dtype)) if done is None else done
+    return in_dtype(x, named_dtype(dtype)) if done is None else done
 
 
 @entering
@@ -329,7 +330,7 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: None = None) -> Any:
     """x as an array."""
     if is_symbolic(x := stacked(x)) or isinstance(x, Recorded):
         return x if dtype is None or is_symbolic(x) else x.astype(named_dtype(dtype))
-    return np.asarray(x, named_dtype(dtype) if dtype else None) if isinstance(x, np.ndarray) else as_array(x, dtype)
+    return same((np.asarray if isinstance(x, np.ndarray) else as_array)(x, named_dtype(dtype) if dtype else None), x)
 
 
 def convert_to_numpy(x: Any) -> np.ndarray:

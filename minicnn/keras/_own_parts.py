@@ -46,10 +46,11 @@ from minicnn.keras._taped_calls import (
 from minicnn.keras._translation import named_today
 from minicnn.keras._variables import Variable
 from minicnn.keras._written_configs import with_all_arguments, without_arguments
+from minicnn.last_function import remembering
 from minicnn.layers import function_numbers
 from minicnn.layers.added_loss import Measured, ToMeasure, with_losses
 from minicnn.layers.open_sizes import all_fit
-from minicnn.nested import leaves
+from minicnn.nested import leaves, mapped
 from minicnn.parameters import Weight
 from minicnn.registry import to_plain
 from minicnn.settings import floatx
@@ -364,7 +365,7 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
         try:
             vars(self).update({name: held(value) for name, value in mine.items()})
             with self.collecting() as added, function_numbers.in_phase(training):
-                made = self.noting_penalty(value_of(self.apply([eager(a) for a in arrays], **options)))
+                made = self.noting_penalty(mapped(remembering, self.apply([eager(a) for a in arrays], **options)))
             self._noted = [float(np.sum(value_of(met(loss)))) for loss in take_measured(self, added, 0)]
             return made
         finally:

@@ -16,6 +16,7 @@ import numpy as np
 from minicnn import optimizers
 from minicnn.callbacks import CallbackList, in_line, listed
 from minicnn.console import say
+from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.keras._applied import hand_over
 from minicnn.keras._called import metrics_of
@@ -35,12 +36,14 @@ from minicnn.keras._taped_calls import (
     on_tapes,
     through_a_tape,
 )
+from minicnn.last_function import note, remembering
 from minicnn.metrics import Metric
 from minicnn.models.model import _params
 from minicnn.models.network import one_or_list
 from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves, mapped, packed
 from minicnn.parameters import Weight
+from minicnn.plan.runs import looked_behind
 from minicnn.threads import compute_threads
 from minicnn.training import evaluation
 from minicnn.training.engine import Engine
@@ -170,7 +173,19 @@ class Stepping:
             self._build_from_data(values if len(values) > 1 else values[0])
             with GradientTape():
                 found = model_outputs(self, values, training)
-        return self.outputs_in_form([np.asarray(value_of(y)) for y in found])
+        return self.outputs_in_form([np.asanyarray(remembering(y)) for y in found])
+
+    def logits_of(self, graph: Any, with_loss: bool) -> Any:
+        """For each output, the final activations that its loss looks behind, or its array remembers the input of."""
+        return super().logits_of(graph, True) if with_loss else looked_behind(graph)
+
+    def read_outputs(self, bound: Any) -> list[np.ndarray]:
+        """The outputs of a call on arrays, which remember what a final activation was given."""
+        parts, to_host = (
+            zip(super().read_outputs(bound), bound.heads, bound.plan.ends, strict=True),
+            bound.plan.backend.to_host,
+        )
+        return [y if last is None else note(y.view(EagerArray), last, to_host(z)) for y, z, last in parts]
 
     @property
     def losses(self) -> list[Any]:

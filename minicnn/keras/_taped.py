@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met
+from minicnn.keras._last_function import forgotten
 from minicnn.nested import mapped
 from minicnn.parameters import Weight
 from minicnn.reverse_mode import product
@@ -336,6 +337,6 @@ def stop_gradient(variables: Any, name: str | None = None) -> Any:
 
     def stopped(x):
         x = met(x)
-        return np.asarray(x.value).view(EagerArray) if isinstance(x, Recorded) else x
+        return np.asarray(x.value).view(EagerArray) if isinstance(x, Recorded) else forgotten(x)
 
     return mapped(stopped, variables)

@@ -27,8 +27,10 @@ from minicnn.keras._taped import (
     recording,
     weight_on_tape,
 )
+from minicnn.last_function import remembering
 from minicnn.layers.input import InputLayer
 from minicnn.models.subclassing import layers_in
+from minicnn.nested import mapped
 from minicnn.plan.program import lower
 from minicnn.plan.runs import Run, Runs
 from minicnn.settings import floatx
@@ -290,7 +292,7 @@ def outputs_off_tapes(layer: Any, arrays: Sequence[Any], training: bool) -> Any:
 
     with nothing_recorded(), GradientTape():
         made = layer_outputs(layer, arrays, training)
-    return value_of(made)
+    return mapped(remembering, made)
 
 
 def adds_losses(model: Any) -> bool:

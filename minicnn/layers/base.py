@@ -15,8 +15,7 @@ from minicnn.graph import Graph, Node, Tensor
 from minicnn.hints import InitializerLike, OpenShape, RegularizerLike
 from minicnn.layers import contract, given, replacing
 from minicnn.layers.names import unique_name
-from minicnn.layers.one_off import run_steps
-from minicnn.layers.policy import WithPolicy, by_policy
+from minicnn.layers.policy import WithPolicy
 from minicnn.layers.rare_options import check_trainable, get_constraint, take_rare_options
 from minicnn.layers.shapes import declared_shape
 from minicnn.layers.standalone import Standalone
@@ -255,7 +254,7 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
         self.build_for(tuple(a.shape[1:] for a in arrays))
         dtype = self.weights[0].value.dtype if self.weights else floatx()
         count, self._trained_calls = self._trained_calls, self._trained_calls + training
-        return self.noting_penalty(run_steps(by_policy(self, self.lower()), arrays, dtype, training, count))
+        return self.noting_penalty(self.run_alone(arrays, dtype, training, count))
 
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         """`build`, with the number of inputs checked and the layer named in errors. Returns the output shapes."""

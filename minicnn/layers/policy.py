@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from minicnn.backends import current
 from minicnn.bfloat16 import rounded
 from minicnn.dtype_policies import DTypePolicy, dtype_policy, floatx_of, get
 from minicnn.layers.contract import watched_step
+from minicnn.layers.one_off import run_steps
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
 from minicnn.step import Arrays, Changes, Step, Workspace
@@ -19,6 +20,12 @@ class WithPolicy:
 
     _policy: DTypePolicy | None = None
     input_count: int | None
+
+    run_steps: Callable[..., Any] = staticmethod(run_steps)
+
+    def run_alone(self, arrays: list[Any], dtype: Any, training: bool, count: int) -> Any:
+        """What the layer's steps make of arrays without a plan; see `run_steps`."""
+        return self.run_steps(by_policy(self, self.lower()), arrays, dtype, training, count)  # type: ignore[attr-defined]
 
     @property
     def dtype_policy(self) -> DTypePolicy:

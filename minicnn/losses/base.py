@@ -101,7 +101,7 @@ class Loss(reductions.Reduced, Configurable):
         weight: np.ndarray | None,
         gradient: np.ndarray | None,
         ops: SimpleNamespace,
-        from_logits: bool | None = None,
+        from_logits: object = None,
     ) -> float:
         """The loss of a batch, and its gradient.
 
@@ -116,8 +116,8 @@ class Loss(reductions.Reduced, Configurable):
             C-contiguous; is assigned the derivative of the loss by the prediction.
         ops : namespace
             A backend's ops.
-        from_logits : bool, optional
-            Whether `prediction` holds logits; default: the loss's own option.
+        from_logits : bool or Last, optional
+            Whether `prediction` holds logits, and of which function; default: the loss's own option.
 
         Returns
         -------
@@ -126,7 +126,7 @@ class Loss(reductions.Reduced, Configurable):
             waits for it).
         """
         if of_calls.has_call(self):
-            return of_calls.compute(self, prediction, target, weight, gradient)
+            return of_calls.compute(self, prediction, target, weight, gradient, ops, from_logits or None)
         is_logits = self.from_logits if from_logits is None else from_logits
         mean = self._compute(prediction, target, weight, gradient, ops, is_logits)
         return self.reduced(mean, prediction, target, weight, gradient)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,8 +10,10 @@ from numpy.typing import ArrayLike
 
 from minicnn.data.elements import lent
 from minicnn.differentiation import Recorded, gradients, value_of
+from minicnn.last_function import Last, note
 from minicnn.losses.targets import check_finite, real_targets
 from minicnn.on_host import assign, on_host
+from minicnn.step import Workspace
 
 if TYPE_CHECKING:
     from minicnn.losses.base import Loss
@@ -29,18 +32,27 @@ def check_target(target: ArrayLike) -> np.ndarray:
 
 
 def compute(
-    loss: Loss, prediction: np.ndarray, target: np.ndarray, weight: np.ndarray | None, gradient: np.ndarray | None
+    loss: Loss,
+    prediction: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    gradient: np.ndarray | None,
+    ops: SimpleNamespace,
+    last: Last | None = None,
 ) -> float:
     """What `Loss.compute` returns and assigns, from the loss's `call(y_true, y_pred)`.
+
+    Where `prediction` is what was given to a final activation, the function gets what that makes of it, which its
+    cross-entropies look behind.
 
     Raises
     ------
     TypeError, ValueError
         If the function cannot be differentiated, or returns no losses of samples, which have weights.
     """
-    prediction, target, weight = (on_host(array) for array in (prediction, target, weight))
+    given, (prediction, target, weight) = prediction, map(on_host, (prediction, target, weight))
     recorded = Recorded(prediction)
-    result = loss.call(like(target, prediction), recorded)
+    result = loss.call(like(target, prediction), recorded if last is None else _through(last, recorded, given, ops))
     if np.shape(value_of(result)) == (1,) != prediction.shape[:1]:  # a sum over axis 0 of one unit: a batch's number
         result = result[0]
     values = np.asarray(value_of(result), np.float64)
@@ -63,6 +75,21 @@ def compute(
                 f"and NumPy's functions on it. Received: a result of type {type(result).__name__}"
             )
     return float((factor * values).sum())
+
+
+def _through(last, recorded, z, ops):
+    """What a final activation makes of logits, where the backend computes, as the plan has computed it."""
+    ws = Workspace(ops, (z,), np.empty_like(z), training=True)
+    last.step.bind(ws)
+    last.step.forward(ws.xs, ws)
+
+    def back(g):
+        dy, ws.dxs = np.empty_like(z), (np.empty_like(z),)
+        assign(dy, g)
+        last.step.backward(dy, ws)
+        return on_host(ws.dxs[0])
+
+    return note(Recorded(on_host(ws.y), [(recorded, back)]), last, recorded)
 
 
 def _factor(loss, values, weight):

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.backends.reference import ops as reference
 from minicnn.differentiation import Recorded, value_of
+from minicnn.last_function import behind
 from minicnn.losses.of_calls import has_call, like, name_of
 from minicnn.reverse_mode import pulled_back
 
@@ -61,15 +62,15 @@ def from_logits(loss: Loss, y_true: Any, y_pred: Any) -> tuple[Loss, Any]:
     As in Keras on TensorFlow, whose tensors remember it until anything is computed of them: where classes are ignored,
     or an axis of the predictions is taken away, too.
     """
-    last, logits = vars(y_pred).get("before", (None, None)) if isinstance(y_pred, Recorded) else (None, None)
+    last, logits = behind(y_pred)
     if last is None or last.name not in loss.takes_logits_of or getattr(loss, "ignore_class", None) is not None:
+        return loss, y_pred
+    if has_call(loss):  # which is given both
         return loss, y_pred
     if 1 < np.ndim(value_of(y_true)) < y_pred.ndim and y_pred.shape[-1] == 1:
         return loss, y_pred
-    if hasattr(loss, "behind_softmax"):
-        return loss.behind_softmax(), logits
     made = copy(loss)
-    made.from_logits = True
+    vars(made)["from_logits"] = last  # a loss may ask which function it was
     return made, logits
 
 
@@ -123,7 +124,12 @@ def refusal(loss: Loss) -> NotImplementedError:
 
 def _formula(loss):
     """The loss of each row, a function of (targets, predictions)."""
-    for cls, formula in FORMULAS.items():
-        if isinstance(loss, cls) and type(loss).compute is cls.compute:  # type: ignore[attr-defined]
-            return lambda target, p: formula(loss, target, p)
+    for cls in type(loss).__mro__:
+        if cls in FORMULAS:
+            return lambda target, p: FORMULAS[cls](loss, target, p)
+        if vars(cls).keys() & _WHAT_IS_COMPUTED:  # of a class below one of these, as a focal loss
+            break
     raise refusal(loss)
+
+
+_WHAT_IS_COMPUTED = {"compute", "_compute", "elements", "of_rows", "rows", "_from_probabilities"}

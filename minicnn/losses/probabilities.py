@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 
 import numpy as np
 
@@ -71,42 +70,25 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
 
     @property
     def takes_logits_of(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Behind a softmax Keras, on TensorFlow, has the cross-entropy of its inputs and q of its outputs."""
-        return () if self.from_logits else ("softmax",)
+        """Behind these Keras, on TensorFlow, has the cross-entropy of their inputs and q of their outputs."""
+        return () if self.from_logits else super().takes_logits_of
 
     def elements(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         t = self.smoothed(target, prediction, 2)
-        if from_logits and not self.from_logits:
-            return self._behind_softmax(prediction, t, gradient)
-        p = 0.5 * np.tanh(0.5 * prediction) + 0.5 if from_logits else prediction
         slope = None if gradient is None else np.empty_like(gradient)
-        loss = self._from_probabilities(p, t, slope)
-        focus, bend = self._focus(p, t)
-        if gradient is not None:
-            np.add(slope * focus, bend * loss, out=gradient)
-            if from_logits:
-                gradient *= p * (1 - p)
-        return loss * focus
-
-    def behind_softmax(self) -> BinaryFocalCrossentropy:
-        """The loss of what a softmax is given."""
-        made, elements = copy(self), self.elements
-        vars(made)["elements"] = lambda prediction, target, gradient, _: elements(prediction, target, gradient, True)
-        return made
-
-    def _behind_softmax(self, z, t, gradient):
-        """The same of logits z: q of their softmax p, but the cross-entropy of their sigmoid."""
-        p = np.exp(z - z.max(axis=-1, keepdims=True))
-        p /= p.sum(axis=-1, keepdims=True)
-        slope = None if gradient is None else np.empty_like(gradient)
-        loss = self._from_logits(z, t, slope)
+        is_softmax = getattr(from_logits, "name", "") == "softmax"
+        p = _probabilities(prediction, is_softmax, getattr(from_logits, "axis", -1)) if from_logits else prediction
+        loss = (self._from_logits if from_logits else self._from_probabilities)(prediction, t, slope)
         focus, bend = self._focus(p, t)
         if gradient is not None:
             bend *= loss
-            np.multiply(p, bend - (bend * p).sum(axis=-1, keepdims=True), out=gradient)
-            gradient += slope * focus
+            if is_softmax:
+                bend = p * (bend - (bend * p).sum(axis=from_logits.axis, keepdims=True))
+            elif from_logits:
+                bend *= p * (1 - p)
+            np.add(slope * focus, bend, out=gradient)
         return loss * focus
 
     def _focus(self, p, t):
@@ -116,6 +98,14 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
         if self.apply_class_balancing:
             focus *= t * self.alpha + (1 - t) * (1 - self.alpha)
         return focus, self.gamma * np.where(missing > 0, focus / np.where(missing > 0, missing, 1), 0) * (1 - 2 * t)
+
+
+def _probabilities(z, is_softmax, axis):
+    """The softmax or sigmoid of logits."""
+    if not is_softmax:
+        return 0.5 * np.tanh(0.5 * z) + 0.5
+    p = np.exp(z - z.max(axis=axis, keepdims=True))
+    return p / p.sum(axis=axis, keepdims=True)
 
 
 @register

@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 
 from minicnn.backends.reference import ops as reference
 from minicnn.checks import is_real
-from minicnn.data.elements import lent
+from minicnn.data.elements import EagerArray, lent
 from minicnn.differentiation import Recorded
 from minicnn.hints import Config, Shape
+from minicnn.last_function import carried
 from minicnn.losses.of_calls import has_call, like
-from minicnn.losses.of_records import recorded_values
+from minicnn.losses.of_records import from_logits, recorded_values
 from minicnn.losses.targets import real_targets
 from minicnn.own_parts import unwritten
 
@@ -87,7 +88,7 @@ class Reduced:
         Here: of each sample, for a class that says only how to compute that of a batch.
         """
         if has_call(self):  # as Keras's subclasses write it
-            return np.asarray(self.call(like(target, prediction), lent(prediction)))
+            return np.asarray(self.call(like(target, prediction), carried(lent(prediction), prediction)))
         pairs = ((prediction[i : i + 1], target[i : i + 1]) for i in range(len(prediction)))
         return np.array([float(self.compute(p, t, None, None, reference)) for p, t in pairs])
 
@@ -197,7 +198,10 @@ def _values(loss, y_true, y_pred, is_reduced):
     """The loss of each decision, (N, …), and the checked targets."""
     if isinstance(y_pred, Recorded):
         return recorded_values(loss, y_true, y_pred, is_reduced)
+    loss, y_pred = from_logits(loss, y_true, y_pred)
     prediction = np.ascontiguousarray(real_targets(y_pred, "y_pred"), np.float64)
+    if has_call(loss):
+        prediction = carried(prediction.view(EagerArray), y_pred)
     target = loss.check_target(y_true, prediction.shape[1:])
     if len(target) != len(prediction) or not prediction.size:
         raise ValueError(

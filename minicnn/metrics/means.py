@@ -9,6 +9,7 @@ from minicnn.checks import is_real
 from minicnn.data.elements import lent
 from minicnn.foreign import to_numpy
 from minicnn.hints import Config
+from minicnn.last_function import carried
 from minicnn.losses.of_calls import like
 from minicnn.losses.reductions import weighted_sum
 from minicnn.metrics.base import Metric, register, registry
@@ -114,7 +115,8 @@ class MeanMetricWrapper(Metric):
 
     def _said(self, target, prediction):
         """What the function returns; targets (N,) of outputs (N, 1), as whole numbers are, would be broadcast."""
-        values = np.asarray(self.fn(like(target, prediction, target.dtype), lent(prediction), **self.arguments))
+        y_pred = carried(lent(prediction), prediction)
+        values = np.asarray(self.fn(like(target, prediction, target.dtype), y_pred, **self.arguments))
         if not is_real(values):
             raise TypeError(
                 f"metric '{self.name}' returns a number or an array of them. Received: one of dtype {values.dtype}"

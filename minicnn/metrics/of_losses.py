@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from minicnn.hints import Config, Shape
 from minicnn.losses import base as losses
 from minicnn.losses import binary, crossentropy, hinges, probabilities, regression
+from minicnn.losses.of_records import from_logits
 from minicnn.losses.reductions import spread
 from minicnn.losses.targets import element_shapes, label_shapes
 from minicnn.metrics.base import Metric, register
@@ -55,7 +56,8 @@ class MetricOfLoss(Metric):
         return element_shapes(output_shape)
 
     def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        return self.computed_by.values(prediction, target.reshape(prediction.shape))
+        loss, prediction = from_logits(self.computed_by, target, prediction)
+        return loss.values(prediction, target.reshape(prediction.shape))
 
 
 @register("bce")
@@ -90,7 +92,8 @@ class SparseCategoricalCrossentropy(MetricOfLoss):
         return label_shapes(output_shape)
 
     def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        return self.computed_by.values(prediction, self._labels(target, prediction))
+        loss, prediction = from_logits(self.computed_by, target, prediction)
+        return loss.values(prediction, self._labels(target, prediction))
 
     def _labels(self, target, prediction):
         return target.reshape(prediction.shape[:-1]).astype(np.int64, copy=False)

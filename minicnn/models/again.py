@@ -5,7 +5,7 @@ Beside the core: without it, models compute the same; a small network's answer t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +15,17 @@ from minicnn.training.sources import BATCH_SIZE, ArraySource
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
+    from minicnn.plan.plan import BoundPlan
 
 
-def called_again(model: Model, arrays: Sequence[Any]) -> list[np.ndarray] | None:
+def on_host(bound: BoundPlan) -> list[np.ndarray]:
+    """Copies of a plan's outputs, on the host."""
+    return [bound.plan.backend.to_host(output) for output in bound.outputs]
+
+
+def called_again(
+    model: Model, arrays: Sequence[Any], read: Callable[[BoundPlan], list[np.ndarray]] = on_host
+) -> list[np.ndarray] | None:
     """The outputs for arrays; None if the last call was another one, or something has changed since.
 
     Parameters
@@ -25,12 +33,14 @@ def called_again(model: Model, arrays: Sequence[Any]) -> list[np.ndarray] | None
     model : Model
     arrays : sequence
         What the model was called on, as it was given.
+    read : callable
+        Takes the outputs from the plan.
     """
     if model._engine is None or model._engine.last_call is None:
         return None
     engine = model.engine  # of the backend that is current, with the weights where they are
     last = engine.last_call  # read once: another thread may forget it
-    return last and last.outputs(arrays, engine.store, engine.backend)
+    return last and last.outputs(arrays, engine.store, engine.backend, read)
 
 
 def predicted_again(model: Model, x: Any, batch_size: int | None) -> list[np.ndarray] | None:

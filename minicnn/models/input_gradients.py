@@ -100,9 +100,7 @@ class Differentiable(CompilableNetwork):
         batch = FormedIntake.of(self).batch(self._build_from_data(x), y, sample_weight)
         inside = look_inside(self._built_graph(), [array.shape[1:] for array in batch.inputs])
         engine = self.engine
-        plan = gradient_plan(
-            inside.graph, engine.backend, batch.count, [loss.takes_logits_of for loss in self.compiled.losses]
-        )
+        plan = gradient_plan(inside.graph, engine.backend, batch.count, self.logits_of(inside.graph, True))
         with compute_threads(engine.backend), engine.at_hand(batch) as batch:
             bound = plan.bind(batch.count)
             targets, weight = batch.load(engine.backend, bound.inputs)

@@ -299,7 +299,7 @@ class Model(Written):
 
     def call_on_arrays(self, arrays: Sequence[Arrays], training: bool = False) -> np.ndarray | list[np.ndarray]:
         """The outputs for arrays, at once; see `predict`. A model of augmentation alone takes a single image, too."""
-        if not training and (outputs := called_again(self, arrays)) is not None:
+        if not training and (outputs := called_again(self, arrays, self.read_outputs)) is not None:
             return self.outputs_in_form(outputs)
         if self.acts_on_arrays and np.ndim(arrays[0]) == 3:
             return self.call_on_arrays([np.asarray(arrays[0])[None]], training)[0]
@@ -307,7 +307,7 @@ class Model(Written):
         batch = self._intake().inputs_only(x)
         engine = self.training_engine() if training else self.engine
         with compute_threads(engine.backend):
-            return self.outputs_in_form([engine.backend.to_host(o) for o in engine.predict_batch(batch, training)])
+            return self.outputs_in_form(self.read_outputs(engine.called(batch, training)))
 
     # ------------------------------------------------------------------------------------------------------- files
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from inspect import signature
 from typing import Any
 
@@ -10,14 +10,18 @@ import numpy as np
 
 from minicnn.errors import ContractError
 from minicnn.graph import Graph, Tensor
+from minicnn.last_function import OF_OPERATIONS
 from minicnn.layers.added_loss import ToMeasure, with_losses
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input
 from minicnn.layers.names import unique_name
+from minicnn.losses.of_calls import has_call
+from minicnn.models.again import on_host
 from minicnn.models.config import STRUCTURE, own_arguments
 from minicnn.models.input_gradients import Differentiable
 from minicnn.models.pictures import OfPictures
 from minicnn.nested import leaves, mapped
+from minicnn.plan.runs import looked_behind
 from minicnn.training import compiled
 from minicnn.training.streams import first_batch, sample_shape_of
 
@@ -84,6 +88,17 @@ class Written(OfPictures, Differentiable):
             )
         Layer.__init__(self, name=name or unique_name(type(self).__name__))
         self._start_untrained()
+
+    def logits_of(self, graph: Graph, with_loss: bool) -> Sequence[Collection[str] | None] | None:
+        """For each output, the final activations that its loss, or a call on arrays, looks behind; see `Plan`."""
+        if not with_loss:
+            return None
+        pairs = zip(self.compiled.losses, looked_behind(graph), strict=True)
+        return [OF_OPERATIONS if has_call(loss) and not names else loss.takes_logits_of for loss, names in pairs]
+
+    def read_outputs(self, bound: Any) -> list[np.ndarray]:
+        """Hook: what a call on arrays gives, of the `BoundPlan` that it was computed by."""
+        return on_host(bound)
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         """Call on tensors or arrays; the first call builds the model."""

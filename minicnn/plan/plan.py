@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn.backends.base import Backend
 from minicnn.graph import Graph
+from minicnn.last_function import Last, ends_before
 from minicnn.layers.contract import watched
 from minicnn.parameters import BorrowedWeights, ParameterStore
 from minicnn.plan.arena import Slot, pack
@@ -49,6 +50,8 @@ class Plan:
         The steps that run.
     acts_as_in_training : bool
         Whether any step does what it does in training, or draws random numbers as if.
+    ends : list of Last or None
+        For each loss: the final activation, if it reads what is before that; None if that is its own affair.
     wiring : Wiring
         What each of them touches.
     memory : array
@@ -73,6 +76,7 @@ class Plan:
         self.seed: int = seed
         program = lower(graph)
         heads = program.heads(logits_of)
+        self.ends: list[Last | None] = ends_before(heads, program)
         kept = {*program.outputs, *heads}
         simplify(program, kept, training)
         if self.backend.fuses if fuses is None else fuses:
@@ -119,8 +123,6 @@ class BoundPlan:
         Where a batch is put, and where the results are.
     heads, head_gradients : list of array
         What the losses read, and what they assign (None where no trainable weight is behind).
-    from_logits : list
-        For each loss: True if it reads what is before the final activation, None if that is its own affair.
     input_gradients : list of array or None
     forward_steps, backward_steps : list of BoundStep
         What `forward` and `backward` run, in this order.
@@ -136,9 +138,6 @@ class BoundPlan:
         self.outputs: list[np.ndarray] = self._arrays(wiring.outputs)
         self.heads: list[np.ndarray] = self._arrays(wiring.heads)
         self.head_gradients: list[np.ndarray | None] = self._arrays(wiring.head_gradients)
-        self.from_logits: list[bool | None] = [
-            True if h is not o else None for h, o in zip(wiring.heads, wiring.outputs, strict=True)
-        ]
         self.input_gradients: list[np.ndarray | None] = self._arrays(wiring.input_gradients)
         self._zero_gradients = self._arrays(wiring.zero_gradients)
         self._head_additions = [self._arrays(pair) for pair in wiring.head_additions]

@@ -161,8 +161,7 @@ def _new_plan(stage, arrays, backend, seed, input_gradients):
     """A plan with copies of the weights."""
     weights = list(dict.fromkeys(w for layer in stage.layers for w in layer.weights))
     store = ParameterStore(weights, backend, weights[0].value.dtype if weights else floatx(), adopt=False)
-    behind = [() if end is None else LOOKED_BEHIND for end in ends_of(stage)]
-    return Plan(stage, store, len(arrays[0]), True, behind, seed, input_gradients=input_gradients)
+    return Plan(stage, store, len(arrays[0]), True, looked_behind(stage), seed, input_gradients=input_gradients)
 
 
 class Run:
@@ -209,7 +208,7 @@ class Run:
         for weight in state if has_moved else divided:
             weight.assign(store.backend.to_host(store.values[weight]))
         self.outputs: list[np.ndarray] = [store.backend.to_host(output) for output in self._bound.outputs]
-        heads = zip(self._bound.heads, self._bound.from_logits, strict=True)
+        heads = zip(self._bound.heads, self._bound.plan.ends, strict=True)
         self.logits: list[np.ndarray | None] = [
             store.backend.to_host(z) if is_before else None for z, is_before in heads
         ]
@@ -289,6 +288,11 @@ def ends_of(graph: Graph) -> list[Step | None]:
     program = lower(graph)
     ends = [(program.writer(output), program.final_step(output)) for output in program.outputs]
     return [place.step if name in LOOKED_BEHIND and place.dtype == floatx() else None for place, name in ends]
+
+
+def looked_behind(graph: Graph) -> list[tuple[str, ...]]:
+    """The `logits_of` for a plan: the functions of `ends_of`."""
+    return [() if end is None else LOOKED_BEHIND for end in ends_of(graph)]
 
 
 def in_stages(graph: Graph) -> list[Graph]:

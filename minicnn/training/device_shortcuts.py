@@ -116,7 +116,7 @@ def last_layer(bound: BoundPlan, compiled: Compiled, backend: Backend) -> LastLa
 
 def _is_mean_of_class_numbers(bound, compiled):
     """Whether the only loss is the mean cross-entropy of class numbers, taken from before the softmax, unscaled."""
-    if len(compiled.losses) != 1 or bound.from_logits[0] is not True or bound.head_gradients[0] is None:
+    if len(compiled.losses) != 1 or bound.plan.ends[0] is None or bound.head_gradients[0] is None:
         return False
     (loss,), (factor,) = compiled.losses, compiled.loss_weights
     is_plain = is_one_of(loss, SparseCategoricalCrossentropy) and loss.ignore_class is None and loss.reduction == MEAN

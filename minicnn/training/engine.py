@@ -177,8 +177,7 @@ class Engine:
 
     def _make_plan(self, size, shapes, training, with_loss):
         graph = sized(self.model.graph, shapes)
-        logits_of = [loss.takes_logits_of for loss in self.model.compiled.losses] if with_loss else None
-        return Plan(graph, self.store, size, training, logits_of, self.model.seed)
+        return Plan(graph, self.store, size, training, self.model.logits_of(graph, with_loss), self.model.seed)
 
     # --------------------------------------------------------------------------------------------------- iterations
 
@@ -237,7 +236,7 @@ class Engine:
         weights = targets[len(compiled.losses) :] or [weight] * len(compiled.losses)
         total, parts = bound.penalty(), []
         for index, loss in enumerate(compiled.losses):
-            factor, gradient, kind = compiled.loss_weights[index], bound.head_gradients[index], bound.from_logits[index]
+            factor, gradient, kind = compiled.loss_weights[index], bound.head_gradients[index], bound.plan.ends[index]
             arrays = bound.heads[index], targets[index], weights[index], gradient
             if weights[index] is not None and weights[index].ndim > 1 and loss.goes_by_rows:
                 arrays = by_row(*arrays)
@@ -304,15 +303,19 @@ class Engine:
 
     def predict_batch(self, batch: Batch, training: bool = False) -> list[np.ndarray]:
         """The outputs for a batch, as arrays that the next batch overwrites."""
+        return self.called(batch, training).outputs
+
+    def called(self, batch: Batch, training: bool = False) -> BoundPlan:
+        """A plan that has run forward on a batch."""
         with self.at_hand(batch) as batch:
             last = self.last_call if batch.indices is None and not training else None
-            if last and (outputs := last.arrays(batch.inputs, self.store, self.backend)) is not None:
-                return outputs
+            if last and (again := last.again(batch.inputs, self.store, self.backend)) is not None:
+                return again
             bound = self.bound(batch, training, with_loss=False)
             batch.load(self.backend, bound.inputs)
             bound.forward(self._next_call(bound), batch.first)
             self.last_call = LastCall.of(self, batch, bound)
-            return bound.outputs
+            return bound
 
     def _next_call(self, bound) -> int:
         """What random numbers depend on outside training: where a layer acts as in training, each call draws others."""

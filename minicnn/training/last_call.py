@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +42,7 @@ class LastCall:
         self._count = 0  # of calls that have begun
         self._casts = any(x.dtype != array.dtype for x, array in zip(batch.inputs, bound.inputs, strict=True))
         self._gives_inputs = not bound.works or any(
-            np.may_share_memory(x, output) for x in bound.inputs for output in bound.outputs
+            np.may_share_memory(x, read) for x in bound.inputs for read in (*bound.outputs, *bound.heads)
         )
 
     @classmethod
@@ -52,23 +52,27 @@ class LastCall:
         return cls(batch, bound, engine.store) if is_known and is_plain(engine.model.input_structure) else None
 
     def outputs(
-        self, arrays: Sequence[Any], store: ParameterStore | BorrowedWeights, backend: Backend
+        self,
+        arrays: Sequence[Any],
+        store: ParameterStore | BorrowedWeights,
+        backend: Backend,
+        read: Callable[[BoundPlan], list[np.ndarray]],
     ) -> list[np.ndarray] | None:
-        """The outputs for other arrays; None if something is not as it was."""
+        """The outputs for other arrays, as `read` takes them from the plan; None if something is not as it was."""
         bound = self._fitting(arrays, store)
         if bound is None:
             return None
         with self._turn(bound.works, backend):
             if self._computed_again(bound, arrays, backend):
-                return [backend.to_host(output) for output in bound.outputs]
+                return read(bound)
         return None
 
-    def arrays(
+    def again(
         self, arrays: Sequence[Any], store: ParameterStore | BorrowedWeights, backend: Backend
-    ) -> list[np.ndarray] | None:
-        """The same for whose turn it is: the plan's own arrays, which the next call overwrites."""
+    ) -> BoundPlan | None:
+        """The same for whose turn it is: the plan, whose arrays the next call overwrites."""
         bound = self._fitting(arrays, store)
-        return bound.outputs if bound is not None and self._computed_again(bound, arrays, backend) else None
+        return bound if bound is not None and self._computed_again(bound, arrays, backend) else None
 
     def _turn(self, works, backend):
         """To be entered while they run: what only kernels do on one thread needs nothing but the turn."""

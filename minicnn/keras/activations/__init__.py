@@ -10,6 +10,7 @@ from minicnn.differentiation import met
 from minicnn.graph import Tensor
 from minicnn.keras import _operations
 from minicnn.keras._eager import eager
+from minicnn.keras._last_function import ended
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras.utils._helpers import get_registered_object
 from minicnn.layers import Activation
@@ -29,7 +30,7 @@ def _either(function):
             return Activation(name)(x)
         if isinstance(x, Tensor | _operations.Recorded):
             return _operations.either(name)(x, *args, **kwargs)
-        return eager(function(x, *args, **kwargs))
+        return ended(name, eager(function(x, *args, **kwargs)), x, *args, **kwargs)
 
     entered = _operations.entering(activation, "re_lu" if name == "relu" else None)
     stands_for(entered)

@@ -175,7 +175,7 @@ class AtOnce:
             x = self._begun(x)
             if self.runs_at_once:
                 return mapped(np.asarray, self(x, training=False))
-            return super().predict_on_batch(x)  # type: ignore[misc]
+            return mapped(np.asarray, super().predict_on_batch(x))  # type: ignore[misc]
 
     def _begun(self, x: Any) -> Any:
         """Data, once it is known whether `call` runs with symbolic tensors or at once."""

@@ -17,7 +17,7 @@ from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded, beside, value_of
 from minicnn.keras import _operations
 from minicnn.keras._deferred import applied
-from minicnn.keras._last_function import looking_behind
+from minicnn.keras._last_function import forgotten, looking_behind
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._result_dtypes import in_kerass_dtype
@@ -172,7 +172,7 @@ def identity(n: Any, dtype: Any = None) -> Any:
 
 def stop_gradient(variable: Any) -> Any:
     """The numbers, which count as constant."""
-    return value_of(variable)
+    return forgotten(value_of(variable))
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:

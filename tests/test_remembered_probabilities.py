@@ -1,0 +1,227 @@
+"""What a softmax or sigmoid gave remembers what it was given, wherever Keras on TensorFlow looks for that.
+
+The numbers are Keras 3.15's on TensorFlow 2.21, for the same weights and data, or of formulas in float64.
+"""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn import keras
+from minicnn.gradient_check import gradcheck
+from minicnn.keras import layers, losses, ops
+from minicnn.keras import tensorflow as tf
+
+W = np.array([[40.0, -40, 0], [0, 30, -30]], "float32")
+X = np.array([[1, 0], [1, 0], [0, 1], [0.1, 0.2]], "float32")
+Y = np.array([1, 0, 2, 0])
+T = np.eye(3, dtype="float32")[Y]
+CATEGORICAL, BINARY = 35.03174, 12.01887  # from before the function
+CLIPPED = 8.0908  # of the probabilities of a softmax, which begin at 1e-7
+AFTER = np.array([[39.97532, -39.97532, 0], [0.0006, 29.9744, -29.975]])  # a step of SGD(0.1), categorical
+
+
+def model_of(kind="softmax", cls=keras.Model):
+    x = keras.Input((2,))
+    model = cls(x, layers.Dense(3, activation=kind, use_bias=False)(x))
+    model.set_weights([W])
+    return model
+
+
+METRICS = {
+    "categorical": (keras.metrics.CategoricalCrossentropy, T, CATEGORICAL),
+    "sparse": (keras.metrics.SparseCategoricalCrossentropy, Y, CATEGORICAL),
+    "binary": (keras.metrics.BinaryCrossentropy, T, BINARY),
+    "function": (lambda: keras.metrics.MeanMetricWrapper(losses.binary_crossentropy), T, BINARY),
+}
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_metrics(metric, kind):
+    make, y, expected = METRICS[metric]
+    model, measured, on_tape = model_of(kind), make(), make()
+    measured.update_state(y, model(X))
+    with tf.GradientTape():
+        on_tape.update_state(y, model(X))
+    np.testing.assert_allclose([measured.result(), on_tape.result()], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("function", [keras.metrics.categorical_crossentropy, losses.categorical_crossentropy])
+def test_functions(function):
+    np.testing.assert_allclose(function(T, model_of()(X)), [80, 0, 60, 0.127], atol=1e-4)
+
+
+CHANGES = {
+    "one number": lambda p: p.__setitem__((0, 1), 0.5),
+    "a part": lambda p: p[:2].fill(0.25),
+    "out": lambda p: np.clip(p, 1e-3, 1, out=p),
+    "numpy": lambda p: p.numpy().fill(0.25),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_array_that_was_written_to_counts_as_it_is(change):
+    p = model_of()(X)
+    CHANGES[change](p)
+    plain = losses.CategoricalCrossentropy()(T, np.array(p))
+    assert losses.CategoricalCrossentropy()(T, p) == plain < 8
+
+
+def test_what_was_given_and_the_weights_may_change_afterwards():
+    model, z = model_of(), (X @ W).astype("float32")
+    p, q = model(X), ops.softmax(z)
+    model.set_weights([0 * W])
+    z[:] = 0
+    model(X)  # into the same arrays
+    for each in (p, q):
+        np.testing.assert_allclose(losses.CategoricalCrossentropy()(T, each), CATEGORICAL, rtol=1e-5)
+
+
+def test_predict_gives_plain_numbers():
+    model = model_of()
+    for p in (model.predict_on_batch(X), model.predict_on_batch(X), model.predict(X, verbose=0)):
+        assert type(p) is np.ndarray
+        np.testing.assert_allclose(losses.CategoricalCrossentropy()(T, p), CLIPPED, rtol=1e-4)
+
+
+def test_calls_again_and_a_model_that_is_a_softmax():
+    model = keras.Sequential([keras.Input((3,)), layers.Softmax()])
+    for factor in (1, 0.5, 0.25):  # from the second on, the inputs may be read where they are
+        z = np.repeat(X @ W * np.float32(factor), 400, axis=0)
+        q = np.exp(z - z.max(-1, keepdims=True).astype(np.float64))
+        expected = np.mean(np.log(q.sum(-1)) + z.max(-1) - (z * np.repeat(T, 400, axis=0)).sum(-1))
+        loss = losses.CategoricalCrossentropy()(np.repeat(T, 400, axis=0), model(z))
+        np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+class Stepping(keras.Model):
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(loss, self.trainable_weights), self.trainable_weights, strict=True)
+        )
+        return {"loss": loss}
+
+    def test_step(self, data):
+        x, y = data
+        p = self(x, training=False)
+        return {**self.compute_metrics(x, y, p), "loss": self.compute_loss(y=y, y_pred=p)}
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_loss_and_val_loss_of_steps_agree(eagerly):
+    model = model_of(cls=Stepping)
+    model.compile(
+        keras.optimizers.SGD(0.0),
+        "categorical_crossentropy",
+        metrics=["categorical_crossentropy"],
+        run_eagerly=eagerly,
+    )
+    logs = model.fit(X, T, validation_data=(X, T), verbose=0).history
+    found = [logs["loss"][0], logs["val_loss"][0], logs["val_categorical_crossentropy"][0]]
+    np.testing.assert_allclose(found, CATEGORICAL, rtol=1e-5)
+
+
+class Own(losses.Loss):
+    def call(self, y_true, y_pred):
+        return losses.categorical_crossentropy(y_true, y_pred)
+
+
+OWN = {
+    "function": lambda y, p: losses.categorical_crossentropy(y, p),
+    "class": Own(),
+    "object": lambda y, p: losses.CategoricalCrossentropy()(y, tf.cast(p, "float32")),
+    "ops": lambda y, p: ops.categorical_crossentropy(y, tf.convert_to_tensor(p)),
+    "subclass": type("Own", (losses.CategoricalCrossentropy,), {"call": lambda self, y, p: Own().call(y, p)})(),
+}
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("loss", OWN)
+def test_compiled_losses_of_ones_own(loss, kind):
+    model = model_of(kind)
+    model.compile(keras.optimizers.SGD(0.1), OWN[loss])
+    np.testing.assert_allclose(model.fit(X, T, verbose=0).history["loss"], CATEGORICAL, rtol=1e-5)
+    np.testing.assert_allclose(model.get_weights()[0], AFTER, atol=1e-4)
+
+
+def test_a_cast_hides_the_function():
+    """As in Keras, whose losses cast what a layer gives in 16 bits, and those with such a dtype themselves."""
+    model = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(3, activation="softmax", use_bias=False, dtype="mixed_bfloat16")]
+    )
+    model.set_weights([W])
+    model.compile(keras.optimizers.SGD(0.1), OWN["function"])
+    found = [model.evaluate(X, T, verbose=0), losses.CategoricalCrossentropy()(T, model(X))]
+    np.testing.assert_allclose(found, CLIPPED, rtol=1e-3)
+    half = losses.CategoricalCrossentropy(dtype="bfloat16")(T, model_of()(X))
+    np.testing.assert_allclose(half, CLIPPED, rtol=1e-2)
+
+
+def test_a_loss_of_ones_own_on_arrays():
+    np.testing.assert_allclose(Own()(T, model_of()(X)), CATEGORICAL, rtol=1e-5)
+
+
+def test_a_loss_of_both_kinds():
+    """The cross-entropy from before the sigmoid, an overlap of what it gave."""
+    model = model_of("sigmoid")
+    binary = losses.BinaryCrossentropy()
+    model.compile(keras.optimizers.SGD(0.1), lambda y, p: binary(y, p) + 0.5 * (1 - ops.sum(y * p) / ops.sum(y + p)))
+    np.testing.assert_allclose(model.fit(X, T, verbose=0).history["loss"], 12.4233, rtol=1e-5)
+    expected = [[39.9917, -39.9924, -0.0088], [-0.0044, 29.9902, -29.9917]]  # Keras's
+    np.testing.assert_allclose(model.get_weights()[0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid", None])
+def test_losses_that_look_behind_nothing_train_as_the_plan_does(kind):
+    """By the function's own kernels."""
+    rng = np.random.default_rng(3)
+    x, y = rng.random((64, 2), np.float32), rng.random((64, 3), np.float32)
+    found = []
+    for loss in ("mse", lambda y, p: ops.mean(ops.square(p - y), axis=-1)):
+        model = model_of(kind)
+        model.set_weights([W / 30])
+        model.compile(keras.optimizers.SGD(0.5), loss)
+        model.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0)
+        found.append(model.get_weights()[0])
+    np.testing.assert_allclose(*found, rtol=2e-6, atol=1e-7)
+
+
+FOCAL = {"sigmoid": 11.8475, "softmax": 11.6692}  # Keras's
+
+
+@pytest.mark.parametrize("kind", FOCAL)
+def test_focal_loss(kind):
+    model = model_of(kind)
+    np.testing.assert_allclose(losses.BinaryFocalCrossentropy()(T, model(X)), FOCAL[kind], rtol=1e-5)
+    model.compile(keras.optimizers.SGD(0.1), losses.BinaryFocalCrossentropy())
+    np.testing.assert_allclose(model.fit(X, T, verbose=0).history["loss"], FOCAL[kind], rtol=1e-5)
+    if kind == "sigmoid":
+        expected = [[39.9917, -39.9926, -0.005], [-0.0025, 29.9899, -29.9917]]  # Keras's
+        np.testing.assert_allclose(model.get_weights()[0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid", None])
+def test_gradient_of_the_focal_loss(kind):
+    x = mc.Input((4,))
+    model = mc.Model(x, mc.layers.Dense(3, activation=kind)(x))
+    loss = mc.losses.BinaryFocalCrossentropy(True, 0.3, 1.5, from_logits=kind is None, label_smoothing=0.1)
+    t = np.eye(3)[[0, 2, 1, 1]]
+    found = gradcheck(model, x=np.random.default_rng(1).normal(size=(4, 4)), loss=loss, y=t)
+    assert found.error < 1e-6
+
+
+@pytest.mark.parametrize("name", ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"])
+def test_a_focal_loss_has_no_second_order_of_its_base(name):
+    p = tf.constant([[0.2, 0.3, 0.5], [0.1, 0.8, 0.1]])
+    with tf.GradientTape() as outer:
+        outer.watch(p)
+        with tf.GradientTape() as inner:
+            inner.watch(p)
+            loss = getattr(losses, name)()(T[:2], p)
+        total = tf.reduce_sum(inner.gradient(loss, p) ** 2)
+    with pytest.raises(NotImplementedError, match="no gradients of gradients"):
+        outer.gradient(total, p)

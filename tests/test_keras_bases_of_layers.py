@@ -26,6 +26,11 @@ def test_the_last_convolution_or_pooling_is_found() -> None:
     assert issubclass(Conv2D, _Conv) and not issubclass(layers.Dense, _Conv)
 
 
+def test_convolutions_know_their_rank() -> None:
+    assert [getattr(layers, name)(2, 3).rank for name in ("Conv1D", "Conv2D", "SeparableConv1D")] == [1, 2, 1]
+    assert (layers.DepthwiseConv2D(3).rank, layers.Conv2DTranspose(2, 3).rank) == (2, 2)
+
+
 class Halved(_Conv):
     """A kernel half as large, as spectral norms divide by another number."""
 

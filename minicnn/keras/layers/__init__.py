@@ -349,6 +349,7 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     if _name == "BatchNormalization":
         _more |= with_mode(_class, _call_of)
     _more["__init__"] = _calls.translating(_more.get("__init__", _class.__init__))
+    _more |= {"rank": 1 if "1D" in _name else 2} if "Conv" in _name else {}
     _base = told_its_rank(_class) if _name in ("Conv1D", "Conv2D") else None
     globals()[_name] = translated(
         _class, partial(_translate, _name), __name__, OfLayers, _base, **VARIABLES, **_CALLS | WEIGHTS | _more

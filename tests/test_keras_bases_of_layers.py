@@ -127,3 +127,77 @@ def test_a_gradient_of_another_class_of_each_sample() -> None:
     assert first == pytest.approx(model.predict(X, verbose=0)[1, 2])
     with pytest.raises(TypeError, match="a part of a symbolic tensor keeps the samples"):
         model.output[:, np.array([0, 2])]
+
+
+def test_names_of_weights_have_their_layers_as_scripts_for_keras_2_ask() -> None:
+    model = keras.Sequential(
+        [keras.Input((6, 7, 2)), Conv2D(2, 3, name="conv2d_1"), layers.BatchNormalization(name="batch_normalization_1")]
+    )
+    names = [weight.name for weight in model.weights]
+    assert names == ["kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"]
+    assert [w.name for w in model.trainable_weights if "batch_normalization" not in w.name] == ["kernel", "bias"]
+    assert [w.name for w in model.weights if "conv2d_1/kernel" in w.name] == ["kernel"]
+    assert ["bias" in name for name in names] == [False, True, False, False, False, False]
+    assert not any("dense" in name for name in names)
+    assert "v" in tf.Variable(1.0, name="v").name and "w" not in tf.Variable(1.0, name="v").name
+
+
+class ByLayer(keras.optimizers.Optimizer):
+    """A rate for each layer, found by a part of the name of its weights."""
+
+    def __init__(self, multipliers, **kwargs):
+        super().__init__(**kwargs)
+        self.multipliers, self.iterations = multipliers, K.variable(0)
+
+    def get_updates(self, loss, params):
+        self.updates = [K.update_add(self.iterations, 1)]
+        for p, g in zip(params, self.get_gradients(loss, params), strict=True):
+            rate = next((rate for part, rate in self.multipliers.items() if part in p.name), 1.0)
+            self.updates.append(K.update(p, p - 0.1 * rate * g))
+        return self.updates
+
+
+def test_a_rate_for_each_layer_is_found_by_name() -> None:
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="layer_1"), layers.Dense(1, name="layer_2")])
+    other = keras.models.clone_model(model)
+    other.set_weights(model.get_weights())
+    before = model.get_weights()
+    x, y = X[0, :4, :3, 0], X[0, :4, :1, 1]
+    for each, optimizer in ((model, ByLayer({"layer_1": 0.5, "layer_2": 0.0})), (other, keras.optimizers.SGD(0.1))):
+        each.compile(optimizer, "mse")
+        each.train_on_batch(x, y)
+    plain, scaled = other.get_weights(), model.get_weights()
+    for i, rate in enumerate((0.5, 0.5, 0.0, 0.0)):
+        np.testing.assert_allclose(scaled[i] - before[i], rate * (plain[i] - before[i]), atol=1e-6)
+
+
+class Two(layers.Layer):
+    """Weights in an order that the class says itself, as layers of layers had it before Keras found them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = layers.Dense(3), layers.Dense(3)
+
+    def build(self, input_shape):
+        for part in (self.first, self.second):
+            part.build(input_shape)
+        super().build(input_shape)
+
+    @property
+    def trainable_weights(self):
+        return self.second.trainable_weights + self.first.trainable_weights
+
+    @property
+    def non_trainable_weights(self):
+        return []
+
+    def call(self, inputs):
+        return self.first(inputs) + 10 * self.second(inputs)
+
+
+def test_weights_are_in_the_order_that_a_class_says() -> None:
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, Two()(inputs))
+    model.set_weights([np.full((2, 3), 2.0), np.zeros(3), np.full((2, 3), 1.0), np.zeros(3)])
+    np.testing.assert_allclose(model(np.ones((1, 2), "float32")), [[42.0] * 3])
+    assert [w[0, 0] for w in model.get_weights()[::2]] == [2, 1]

@@ -408,7 +408,7 @@ __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}
 )
 _OTHERS = {
-    "Highway",
+    *("Highway", "K", "np"),
     "Input",
     "Lambda",
     "Layer",

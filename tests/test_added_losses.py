@@ -656,7 +656,7 @@ class Scaled(keras.layers.Layer):
 
     def call(self, x):
         y = self.dense(x)
-        self.add_loss(0.1 * K.sum(K.square(self.rho)))
+        self.add_loss(0.1 * K.square(self.rho))  # of an array its sum
         self.add_loss(0.01 * keras.ops.sum(keras.ops.abs(self.dense.kernel)))
         return y * self.rho[0]
 

@@ -641,3 +641,34 @@ def test_what_decides_an_if_is_refused():
     for number in (K.mean(inputs) > 0, K.max(inputs), K.mean(inputs) ** 2):
         with pytest.raises(TypeError, match="decides no if"):
             bool(number)
+
+
+class Scaled(keras.layers.Layer):
+    """Made of a layer, with a weight of its own; penalties on both are added in its call."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3, kernel_initializer=keras.initializers.Constant(0.3))
+
+    def build(self, input_shape):
+        self.rho = self.add_weight(name="rho", shape=(2,), initializer="ones")
+        super().build(input_shape)
+
+    def call(self, x):
+        y = self.dense(x)
+        self.add_loss(0.1 * K.square(self.rho))  # of an array its sum
+        self.add_loss(0.01 * keras.ops.sum(keras.ops.abs(self.dense.kernel)))
+        return y * self.rho[0]
+
+
+def test_a_call_made_of_layers_adds_penalties_on_weights() -> None:
+    """The numbers of Keras 2.21 (tf_keras)."""
+    x = np.random.RandomState(0).rand(12, 4).astype("float32")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="ones")(Scaled()(inputs)))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    history = model.fit(x, x[:, :1], batch_size=5, epochs=2, shuffle=False, verbose=0, validation_data=(x, x[:, :1]))
+    np.testing.assert_allclose(history.history["loss"], [1.74235, 0.33653], atol=2e-5)
+    np.testing.assert_allclose(history.history["val_loss"], [0.40998, 0.20101], atol=2e-5)
+    np.testing.assert_allclose(model.layers[1].rho.numpy(), [0.27966, 0.88584], atol=2e-5)
+    np.testing.assert_allclose(model.layers[1].dense.kernel.numpy().ravel()[:4], [*[0.22145] * 3, 0.14259], atol=2e-5)

@@ -120,6 +120,31 @@ def test_a_mask_that_a_layer_makes_is_refused_as_none_would_see_it(layer) -> Non
         keras.Sequential([keras.Input((4, 1)), layer()])
 
 
+class Halves(keras.layers.Layer):
+    """Two outputs, and a mask of None for each, as SegNet's pooling with its argmax has it."""
+
+    def compute_mask(self, inputs, mask=None):
+        return 2 * [None]
+
+    def call(self, inputs):
+        return [inputs[:, :2], inputs[:, 2:]]
+
+
+class FirstMask(keras.layers.Layer):
+    def compute_mask(self, inputs, mask=None):
+        return mask[0]  # of several inputs Keras 2.3 gave a list of masks
+
+    def call(self, inputs):
+        return inputs[0] + inputs[1]
+
+
+def test_no_mask_for_several_outputs_is_none() -> None:
+    inputs = keras.Input((4,))
+    outputs = FirstMask()(Halves()(inputs))
+    given = np.arange(8.0, dtype="float32").reshape(2, 4)
+    np.testing.assert_array_equal(keras.Model(inputs, outputs)(given), given[:, :2] + given[:, 2:])
+
+
 def test_a_mask_that_is_given_counts() -> None:
     x, mask = np.ones((1, 4, 2), "float32"), np.array([[True, True, False, False]])
     np.testing.assert_array_equal(PassesOn()(x, mask=mask), x * mask[:, :, None])

@@ -4,6 +4,7 @@ import gc
 import io
 import itertools
 import json
+import os
 import sys
 import warnings
 
@@ -259,6 +260,21 @@ def test_a_model_is_saved_without_added_losses_that_are_code(tmp_path, rng):
 
 
 # -------------------------------------------------------------------------------------------------- names, arguments
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        *(("layers", "K np"), ("callbacks", "K np os"), ("models", "K np os"), ("layers.core", "K np")),
+        *(("losses", "K"), ("metrics", "K"), ("optimizers", "K")),
+    ],
+)
+def test_a_star_brings_what_the_files_of_keras_2_had_imported(module, names):
+    """`from keras.callbacks import *`, and then `np.random.shuffle`, without another import."""
+    brought = {}
+    exec(f"from minicnn.keras.{module} import *", brought)
+    expected = {"K": K, "np": np, "os": os}
+    assert all(brought[name] is expected[name] for name in names.split())
 
 
 def test_paths_of_tensorflow_python():
@@ -1308,3 +1324,25 @@ def test_mode_2_goes_by_the_batch_outside_of_a_model_too():
     inputs = keras.Input((3,))
     made = keras.Model(inputs, keras.layers.BatchNormalization(mode=2)(inputs)).predict(x, verbose=0)
     np.testing.assert_allclose(made, expected, atol=1e-5)
+
+
+def accuracy(y_true, y_pred):
+    return keras.ops.mean(keras.ops.equal(y_true, keras.ops.round(y_pred)))
+
+
+def test_more_is_better_of_a_function_that_is_called_as_an_accuracy(tmp_path):
+    """In Keras 2 mode="auto" went by the name alone; of other functions the mode has to be said, as in Keras 3."""
+    x = np.linspace(0, 1, 8, dtype="float32")[:, None]
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[accuracy])
+    kept = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor="val_accuracy", save_best_only=True)
+    stop = keras.callbacks.EarlyStopping("accuracy")
+    history = model.fit(x, x > 0.5, epochs=3, validation_data=(x, x > 0.5), callbacks=[kept, stop], verbose=0)
+    assert kept.best == max(history.history["val_accuracy"]) and kept.monitor_op(2, 1)
+
+    def closeness(y_true, y_pred):
+        return -keras.ops.mean(keras.ops.abs(y_true - y_pred))
+
+    model.compile("sgd", "mse", metrics=[closeness])
+    with pytest.raises(ValueError, match="does not know whether less or more of 'closeness' is better"):
+        model.fit(x, x > 0.5, callbacks=[keras.callbacks.EarlyStopping("closeness")], verbose=0)

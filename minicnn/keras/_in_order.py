@@ -21,6 +21,7 @@ from minicnn.layers.base import Layer
 from minicnn.layers.composed import Composed
 from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves
+from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 
 _asked: ContextVar[bool] = ContextVar("asked", default=False)  # whether a user's question is being answered
@@ -157,6 +158,9 @@ def weights_listed(thing: Any, known: list[Weight]) -> list[Weight]:
 
 
 def _weights_in(thing):
+    said = getattr(type(thing).__dict__.get("trainable_weights"), "fget", None)
+    if is_written(thing) and said is not None and not is_of_package(said):  # Keras lists what the class says itself
+        yield from (w for w in [*thing.trainable_weights, *thing.non_trainable_weights] if isinstance(w, Weight))
     if is_written(thing):
         yield from own_weights_of(thing)
         within = layers_set_in(thing)

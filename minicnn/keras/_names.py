@@ -14,6 +14,9 @@ from minicnn.keras._missing import NotInMinicnn, reason, stand_in
 from minicnn.keras._paths import old_path
 from minicnn.keras._warning import warn_once
 
+# What files of Keras 1 and 2 had imported for themselves, and gave to whoever wrote ``from keras.callbacks import *``.
+BROUGHT = {"K": "minicnn.keras.backend", "np": "numpy", "os": "os"}
+
 
 class NoAttribute(AttributeError):
     """`NotInMinicnn` where a module is asked for an attribute, so that `hasattr` and `getattr` with a default work."""
@@ -70,6 +73,8 @@ def lookup(
             return getattr(sys.modules[module], old[name])
         if name in names:
             return _from(names[name], name)
+        if name in BROUGHT and name in getattr(sys.modules[module], "__all__", ()):
+            return import_module(BROUGHT[name])
         for source in map(import_module, sources):
             if (found := _found(source, name)) is not None:
                 return found

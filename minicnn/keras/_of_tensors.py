@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -11,7 +12,7 @@ from minicnn.differentiation import Recorded, met
 from minicnn.graph import Tensor
 from minicnn.keras import _operations
 from minicnn.keras._called import is_trial
-from minicnn.keras._deferred import LATER, applied, tensors_in
+from minicnn.keras._deferred import LATER, Deferred, applied, tensors_in, with_parts
 from minicnn.keras._last_function import looking_behind
 from minicnn.keras._own_parts import Layer
 from minicnn.layers.function_numbers import generator, is_inside, note_count
@@ -53,34 +54,64 @@ class Computed(Layer):
         )
 
 
-class Noise:
-    """Random numbers for every sample of a batch whose size is not known yet: they are added to tensors, or factors.
+class Noise(Deferred):
+    """Random numbers for every sample of a batch whose size is not known yet, and what is computed of such.
+
+    They are a tensor as soon as they meet one, whose samples are counted, and are drawn once for each batch, wherever
+    they are used.
 
     Parameters
     ----------
-    draw : callable
-        Gives numbers for a shape.
+    make : callable
+        Takes a model's tensor, and gives that of the numbers.
     """
 
-    __array_ufunc__ = None
+    def __init__(self, make: Callable[[Tensor], Any]) -> None:
+        self._make = make
+        self._made: Any = None
 
-    def __init__(self, draw: Callable[[tuple[int, ...]], np.ndarray]) -> None:
-        self._draw = draw
+    def __repr__(self) -> str:
+        return "<random numbers for each sample of a batch>"
 
-    def _like(self, tensor):
-        """The numbers, for the samples of a tensor."""
-        draw = self._draw
-        return Computed(lambda x: draw(x.shape))(tensor)
+    @classmethod
+    def of_shape(cls, shape: tuple[int | None, ...], draw: Callable[[tuple[int, ...]], np.ndarray]) -> Noise:
+        """Those that `draw` gives for a shape, of which the tensor that is met has the open sizes."""
 
-    def __mul__(self, other: Any) -> Any:
-        if isinstance(other, Tensor):
-            return self._like(other) * other
-        return Noise(lambda shape: self._draw(shape) * other)
+        def numbers(x):
+            return draw(tuple(x.shape[axis] if size is None else size for axis, size in enumerate(shape)))
 
-    def __add__(self, other: Any) -> Any:
-        return self._like(other) + other if isinstance(other, Tensor) else Noise(lambda s: self._draw(s) + other)
+        return cls(lambda tensor: Computed(numbers)(tensor))
 
-    __rmul__, __radd__ = __mul__, __add__
+    def beside(self, tensor: Tensor) -> Any:
+        """The numbers as a tensor, for as many samples as the first one that they met has."""
+        if self._made is None:
+            self._made = self._make(tensor)
+        return self._made
+
+    def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        def made(tensor):
+            return with_parts(
+                function, args, kwargs, lambda part: part.beside(tensor) if isinstance(part, Noise) else part
+            )
+
+        met_tensors = tensors_in(args, kwargs)
+        return made(met_tensors[0]) if met_tensors else Noise(made)
+
+    def refuse_layer(self) -> NoReturn:
+        """Raise the error for a layer that is called on it alone."""
+        raise TypeError(
+            "a layer takes tensors of a model, and of these random numbers it is not known for which samples: "
+            "keras.random.normal(keras.ops.shape(x)) of a tensor x knows it, as do numbers that were multiplied with "
+            "a tensor. Received: random numbers of a shape with None"
+        )
+
+
+def _compared(function):
+    return lambda own, other: own.apply(function, (own, other), {})
+
+
+for _name in ("gt", "ge", "lt", "le"):
+    setattr(Noise, f"__{_name}__", _compared(getattr(operator, _name)))
 
 
 class SeedGenerator:
@@ -141,6 +172,9 @@ def drawn(shape: Sequence[int | None], dtype: Any, seed: Any, draw: Callable[...
     draw : callable
         Takes a `numpy.random.Generator` and a shape.
     """
+    whose = getattr(shape, "tensor", None)
+    if isinstance(shape, np.ndarray) and shape.dtype == object:  # tf.stack of sizes, one of which is open
+        shape = [size if size is None else int(size) for size in map(np.ndarray.item, map(np.asarray, shape))]
     shape = tuple(np.shape(shape) if isinstance(shape, Recorded | np.ndarray) and np.ndim(shape) > 1 else shape)
 
     def numbers(sizes):
@@ -151,7 +185,8 @@ def drawn(shape: Sequence[int | None], dtype: Any, seed: Any, draw: Callable[...
         return np.asarray(draw(source, sizes), dtype or floatx())
 
     if None in shape:
-        return Noise(numbers)
+        noise = Noise.of_shape(shape, numbers)
+        return noise if whose is None else noise.beside(whose)
     sizes = tuple(int(n) for n in shape)
     note_count(sizes)
     found = Recorded(numbers(sizes))

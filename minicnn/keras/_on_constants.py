@@ -6,11 +6,13 @@ What they give would be a constant there, and their weights not be trained: it b
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 
+from minicnn.graph import Tensor
+from minicnn.keras._of_tensors import Noise
 from minicnn.keras._own_weights import OfWeights, is_making_graph, standing_in
 from minicnn.keras._stepwise import through_steps
 from minicnn.nested import leaves
@@ -22,6 +24,9 @@ def with_weights(call: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(call)
     def on_numbers(self: Any, *args: Any, **kwargs: Any) -> Any:
         given = leaves([*args[:1], *(kwargs[name] for name in ("inputs", "query") if name in kwargs)])
+        noise = [x for x in given if isinstance(x, Noise)]
+        if noise and any(isinstance(x, Tensor) for x in given):
+            return noise[0].apply(partial(call, self), args, kwargs)
         deferred = [x for x in given if isinstance(x, OfWeights)]
         if not is_making_graph() or not all(isinstance(x, OfWeights) or _is_array(x) for x in given):
             return call(self, *args, **kwargs)

@@ -15,6 +15,7 @@ from minicnn.keras._function_activations import with_functions
 from minicnn.keras._in_order import GrowingList
 from minicnn.keras._operation_marks import traced
 from minicnn.keras._taped import recording, weights_as
+from minicnn.layers.added_loss import BatchScalar
 from minicnn.parameters import Weight
 
 # ``MAKERS[0](weights, function)`` makes the layer; `function` takes the weights' arrays by name, and the tensors'.
@@ -66,6 +67,14 @@ class OfWeights(Deferred):
 
     def refuse_layer(self) -> None:
         """Nothing: the layer says what it takes."""
+
+    def part_beside(self, tensor: Tensor) -> BatchScalar:
+        """Its sum as a part of the loss, in a graph with this tensor: a penalty that a `call` adds."""
+
+        def for_each(x, value):
+            return np.zeros(np.shape(x)[:1], np.float32) + np.sum(value)  # (N,)
+
+        return BatchScalar(self.apply(for_each, (tensor, self), {}), "mean")
 
     def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """function(*args, **kwargs), of tensors among them if there are any, else of weights alone."""

@@ -139,6 +139,8 @@ class _OldModule(ModuleType):
     """Has all names of the module that took its place."""
 
     def __getattr__(self, name):
+        if name == "np":  # no file of its own, but what Keras 2's files had imported
+            return getattr(self._today(), name)
         path = f"{self.__name__.removeprefix('minicnn.')}.{name}"
         is_of_tensorflow = _PYTHON in path or _GENERATED in path
         if old_path(path) and path.split(".")[1] not in _INSIDE and not is_of_tensorflow:

@@ -258,6 +258,11 @@ def _set_shape(tensor, shape):
     vars(tensor)["shape"] = shape
 
 
+def _shape_of_weight(weight):
+    return ArrayShape(vars(weight)["shape"])
+
+
+Weight.shape = property(_shape_of_weight, _set_shape)  # type: ignore[assignment]
 Tensor.shape = property(lambda tensor: TensorShape(vars(tensor)["shape"]), _set_shape)  # type: ignore[assignment]
 Tensor.sparse = Tensor.ragged = False  # type: ignore[attr-defined]
 Tensor.get_shape = lambda tensor: tensor.shape  # type: ignore[attr-defined]

@@ -33,7 +33,12 @@ class Translated(type):
 
 
 def translated(
-    core: type, translate: Translate, module: str, kind: type[Translated] = Translated, **attributes: Any
+    core: type,
+    translate: Translate,
+    module: str,
+    kind: type[Translated] = Translated,
+    base: type | None = None,
+    **attributes: Any,
 ) -> Any:
     """A subclass of `core` with its name, which translates its arguments first.
 
@@ -46,11 +51,13 @@ def translated(
         Where the class is found.
     kind : type, default Translated
         Its metaclass.
+    base : type, optional
+        What stands between the two, a subclass of `core`.
     **attributes
         What it has besides.
     """
     own = {"__module__": module, "__doc__": core.__doc__, "core_class": core, "translate": translate}
-    return kind(core.__name__, (core,), own | attributes)
+    return kind(core.__name__, (base or core,), own | attributes)
 
 
 def renamed(owner: str, kwargs: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

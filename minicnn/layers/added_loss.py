@@ -279,6 +279,8 @@ def with_losses(output: Tensor, losses: Sequence[Any]) -> Tensor:
         if isinstance(loss, ToMeasure):
             output = loss.beside(output)
             continue
+        if hasattr(loss, "part_beside"):  # it is computed of weights alone
+            loss = loss.part_beside(output)
         part = loss if isinstance(loss, BatchScalar) else BatchScalar(loss, "sum")
         if not isinstance(part.tensor, Tensor):
             raise TypeError(

@@ -109,8 +109,9 @@ def part_of(tensor: Tensor, key: Any) -> Tensor:
         If the key is not made of integers, slices, None and `...`, or chooses among samples.
     """
     parts = list(key) if isinstance(key, tuple) else [key]
-    if parts.count(Ellipsis) == 1:
-        at = parts.index(Ellipsis)
+    is_rest = [part is Ellipsis for part in parts]  # count and index would ask arrays whether they are equal
+    if is_rest.count(True) == 1:
+        at = is_rest.index(True)
         missing = tensor.ndim - sum(part is not None for part in parts) + 1
         parts[at : at + 1] = [slice(None)] * missing
     first, *rest = parts

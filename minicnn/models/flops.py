@@ -75,7 +75,7 @@ def _layer_flops(layer: Any, input_shapes: Sequence[Any], output_shape: Any) -> 
         return 0
     if not type(layer).__module__.startswith("minicnn.") or type(layer).__name__ in ("Dot", "Lambda"):
         return None
-    kernels = [weight for weight in layer.weights if "kernel" in weight.name]
+    kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")]
     if kernels:
         return _of_kernels(layer, kernels, inputs, outputs)
     if isinstance(layer, _POOLING):

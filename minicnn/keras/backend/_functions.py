@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minicnn.checks import is_integer
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
@@ -374,9 +375,9 @@ def _kept(models) -> Iterator[None]:
 
 
 def _of_samples(tensor: Tensor, key: Any) -> Any:
-    """``tensor[key]``; of single samples, as ``model.output[0]``, what a function gives."""
+    """``tensor[key]``; of single samples, as ``model.output[0]`` or `tf.gather_nd` of it, what a function gives."""
     first = key[0] if isinstance(key, tuple) and key else key
-    if isinstance(first, int) and not isinstance(first, bool):
+    if is_integer(first) or (isinstance(first, np.ndarray) and first.dtype.kind in "iu"):
         return Later(lambda values: values.of(tensor)[key], [tensor])
     return _part_of(tensor, key)
 

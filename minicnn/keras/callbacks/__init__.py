@@ -7,7 +7,7 @@ from string import Formatter
 from minicnn import callbacks as core
 from minicnn.callbacks.schedule import check_settable
 from minicnn.keras import ops
-from minicnn.keras._names import lookup
+from minicnn.keras._names import BROUGHT, lookup
 from minicnn.keras._old_logs import other_name, with_old_names
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
@@ -16,6 +16,7 @@ from minicnn.models.forms import layers_within
 from minicnn.optimizers.schedules import LearningRateSchedule
 from minicnn.user_warnings import warn_user
 
+_THE_MORE_THE_BETTER = ("acc", "accuracy", "auc")  # in mode="auto" of Keras 2
 _RENAMED = {"ReduceLROnPlateau": {"epsilon": "min_delta"}}
 
 
@@ -57,7 +58,21 @@ def _watching(cls):
             self.monitor = other
         cls.on_train_begin(self, logs)
 
-    own = {"on_train_begin": on_train_begin, "monitor_op": property(_monitor_op), "__doc__": cls.__doc__}
+    def _direction(self):
+        """As of a metric's class; of a function, which has none, "max" where its name is an accuracy's."""
+        try:
+            return cls._direction(self)
+        except ValueError:
+            if not self.monitor.endswith(_THE_MORE_THE_BETTER):
+                raise
+            return "max"
+
+    own = {
+        "on_train_begin": on_train_begin,
+        "_direction": _direction,
+        "monitor_op": property(_monitor_op),
+        "__doc__": cls.__doc__,
+    }
     own |= {"get_monitor_value": cls.current, "current": lambda self, logs: self.get_monitor_value(logs)}
     return type(cls.__name__, (cls,), own)
 
@@ -240,6 +255,6 @@ MonitorCallback.core_class = core.MonitorCallback
 
 __getattr__ = lookup(__name__, ["minicnn.callbacks", "minicnn.keras.callbacks._further"])
 __all__ = sorted(
-    {*core.__all__, "RemoteMonitor", "SwapEMAWeights", "TensorBoard"}
+    {*core.__all__, "RemoteMonitor", "SwapEMAWeights", "TensorBoard", *BROUGHT}
     - {"CallbackList", "backups", "in_line", "listed", "progress"}
 )

@@ -41,7 +41,14 @@ from minicnn.keras.layers._of_keras_1 import (
     to_output_shape,
 )
 from minicnn.keras.layers._of_keras_1 import _Merge as _Merge
-from minicnn.keras.layers._of_older_arguments import OF_KERAS_2, by_the_whole_batch, kernels_apart, whole, with_mode
+from minicnn.keras.layers._of_older_arguments import (
+    OF_KERAS_2,
+    by_the_whole_batch,
+    kernels_apart,
+    told_its_rank,
+    whole,
+    with_mode,
+)
 from minicnn.keras.layers._of_weights import Using as Using
 from minicnn.keras.layers._places import AT
 from minicnn.layers import Input as input_of_core  # the module `core` of Keras 2 takes the name `core`, once imported
@@ -340,8 +347,10 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     if _name == "BatchNormalization":
         _more |= with_mode(_class, _call_of)
     _more["__init__"] = _calls.translating(_more.get("__init__", _class.__init__))
+    _more |= {"rank": 1 if "1D" in _name else 2} if "Conv" in _name else {}
+    _base = told_its_rank(_class) if _name in ("Conv1D", "Conv2D") else None
     globals()[_name] = translated(
-        _class, partial(_translate, _name), __name__, OfLayers, **VARIABLES, **_CALLS | WEIGHTS | _more
+        _class, partial(_translate, _name), __name__, OfLayers, _base, **VARIABLES, **_CALLS | WEIGHTS | _more
     )
 Layer = _own_parts.Layer
 Layer.__call__ = with_weights(Layer.__call__)  # type: ignore[method-assign]
@@ -390,12 +399,14 @@ _NAMES = {
     "serialize": "minicnn.keras.saving._objects.serialize_keras_object",
     "deserialize": "minicnn.keras.layers._of_config.deserialize",
     "Wrapper": "minicnn.keras.layers._wrapper",
+    **dict.fromkeys(("_Conv", "_Pooling1D", "_Pooling2D", "_Pooling3D"), "minicnn.keras.layers._of_rank"),
+    **dict.fromkeys(("_GlobalPooling1D", "_GlobalPooling2D"), "minicnn.keras.layers._of_rank"),
 }
 __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}
 )
 _OTHERS = {
-    "Highway",
+    *("Highway", "K", "np"),
     "Input",
     "Lambda",
     "Layer",

@@ -1,3 +1,6 @@
+import numpy as _numpy
+
+from minicnn.keras import backend as _backend
 from minicnn.keras.layers._merging import Merge as Merge
 from minicnn.keras.layers._merging import merge as merge
 from minicnn.keras.layers._of_keras_1 import Highway as Highway
@@ -13,6 +16,8 @@ from minicnn.layers import Lambda as Lambda
 from minicnn.layers import SeparableConv1D as SeparableConv1D
 from minicnn.layers import SeparableConv2D as SeparableConv2D
 
+K = _backend
+np = _numpy
 Convolution1D = Conv1D
 Convolution1DTranspose = Conv1DTranspose
 Convolution2D = Conv2D

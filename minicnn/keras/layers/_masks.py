@@ -148,16 +148,22 @@ def refuse_new_mask(layer: Any, inputs: Any) -> None:
     """
     if is_of_package(layer.compute_mask):
         return
-    try:
-        is_none = layer.compute_mask(inputs, None) is None
-    except Exception:  # it computes something, maybe what tensors of a model do not take
-        is_none = False
-    if not is_none:
+    none_of_several = [[None] * len(inputs)] if isinstance(inputs, list | tuple) else []  # as Keras 2.3 had it
+    if not any(_makes_none(layer, inputs, before) for before in (None, *none_of_several)):
         raise NotImplementedError(
             f"layers hand no masks on: compute the mask in the model, mask = keras.ops.not_equal(x, 0), and give it to "
             f"GlobalAveragePooling1D()(y, mask=mask), and fit the weights of steps, sample_weight=. Received: layer "
             f"'{layer.name}' ({type(layer).__name__}), whose compute_mask makes one"
         )
+
+
+def _makes_none(layer, inputs, before):
+    """Whether a `compute_mask` gives None of the masks before, for each of several outputs where it has several."""
+    try:
+        made = layer.compute_mask(inputs, before)
+    except Exception:  # it computes something, maybe what tensors of a model do not take
+        return False
+    return all(mask is None for mask in made) if isinstance(made, list | tuple) else made is None
 
 
 def check_in_stack(layer: Any, tensor: Tensor) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import constraints, initializers, regularizers
 from minicnn import layers as core
 from minicnn.errors import ShapeError
+from minicnn.keras import _weight_names as _weight_names  # which gives weights theirs
 from minicnn.keras import activations
 from minicnn.keras._in_order import asking
 from minicnn.keras._own_metrics import Variable as BackendVariable

@@ -75,6 +75,39 @@ def by_the_whole_batch(kwargs: dict[str, Any]) -> dict[str, Any]:
     return without("BatchNormalization", kwargs, _OF_TF_NORMALIZATION)
 
 
+def check_rank(layer: Any, rank: Any, own: int) -> None:
+    """Raise ValueError for a number of axes that is not the layer's own.
+
+    Parameters
+    ----------
+    layer : Layer
+    rank : int
+        What its constructor was given.
+    own : int
+    """
+    if rank != own:
+        raise ValueError(
+            f"{type(layer).__name__} begins with Conv{own}D: rank={own}; a convolution of another rank begins with a "
+            f"class of that, Conv{3 - own}D. Received: rank={rank!r}"
+        )
+
+
+def told_its_rank(core_class: Any) -> Any:
+    """A convolution's class whose constructor takes the `rank`, too: ``super(Conv2D, self).__init__(rank=2, …)``.
+
+    That is what Keras 2's own layers, from which users have copied, called their base with.
+    """
+
+    @wraps(core_class.__init__)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        if "rank" in kwargs:
+            check_rank(self, kwargs.pop("rank"), int(core_class.__name__[4]))
+        core_class.__init__(self, *args, **kwargs)
+
+    own = {"__init__": __init__, "__module__": core_class.__module__, "__doc__": core_class.__doc__}
+    return type(core_class)(core_class.__name__, (core_class,), own)
+
+
 def with_mode(core_class: Any, call: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
     """Constructors, `call_symbolically` and `__call__` of a BatchNormalization with the `mode` of Keras 1.
 

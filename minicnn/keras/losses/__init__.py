@@ -87,4 +87,4 @@ def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> A
 
 __getattr__ = eager_names(lookup(__name__, ["minicnn.losses"], names=_NAMES, old=_OLD), __name__)
 globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__), __name__) for name in FORMULAS})
-__all__ = sorted({*public_names(_core), *_FUNCTIONS, "Reduction"})
+__all__ = sorted({*public_names(_core), *_FUNCTIONS, "Reduction", "K"})

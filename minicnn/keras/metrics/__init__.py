@@ -113,7 +113,7 @@ MeanMetricWrapper = eager_part(_core.MeanMetricWrapper, __name__)
 MeanMetricWrapper.translate = _with_function
 __getattr__ = eager_names(lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD), __name__)
 globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__), __name__) for name in FORMULAS})
-__all__ = sorted({*public_names(_core), *_FUNCTIONS})
+__all__ = sorted({*public_names(_core), *_FUNCTIONS, "K"})
 for _name, _method in OF_METRICS.items():
     setattr(_core.Metric, _name, _method)
 _core.Metric.reset_states = lambda metric: metric.reset_state()  # type: ignore[attr-defined]  # its name in Keras 2

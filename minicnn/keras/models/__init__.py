@@ -22,7 +22,7 @@ from minicnn.keras._eager import eager
 from minicnn.keras._generators import LOADING, FirstAgain, is_read_once, of_epochs, steps_of, whole_steps
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._in_order import InOrder, answering, is_asked, layers_set_in
-from minicnn.keras._names import lookup
+from minicnn.keras._names import BROUGHT, lookup
 from minicnn.keras._old_logs import OldLogs
 from minicnn.keras._on_constants import with_weights
 from minicnn.keras._operation_marks import WithOperations, listed
@@ -417,4 +417,5 @@ __getattr__ = lookup(
     | {"model_from_yaml": "minicnn.keras.models._exporting", "get_source_inputs": "minicnn.keras.utils"},
     old={"Functional": "Model", "Graph": "Model"},
 )
-__all__ = ["Input", "InputLayer", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+__all__ = [*BROUGHT, "Input", "InputLayer", "Model", "Sequential", "clone_model", "load_model", "model_from_json"]
+__all__ += ["save_model"]

@@ -282,4 +282,4 @@ __getattr__ = lookup(
     names={"serialize": "minicnn.registry.to_plain"},
     old=_LOWER_CASE,
 )
-__all__ = sorted(_CLASSES)
+__all__ = sorted({*_CLASSES, "K"})

@@ -161,9 +161,11 @@ def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
 
 @entering
 def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None = None) -> Any:
-    """The parts at these places, each given by its last axis."""
-    places = np.moveaxis(np.asarray(indices), -1, 0)
-    return of_tensorflow(as_tensor(params)[tuple(places)])
+    """The parts at these places, each given by the last axis; behind `batch_dims` axes that both have."""
+    at = np.asarray(indices)  # (batch axes, …, axes of params)
+    own = np.indices(at.shape[:batch_dims], sparse=True) if batch_dims else ()
+    batch = [each.reshape(each.shape + (1,) * (at.ndim - 1 - batch_dims)) for each in own]
+    return of_tensorflow(as_tensor(params)[(*batch, *np.moveaxis(at, -1, 0))])
 
 
 @entering

@@ -1,0 +1,203 @@
+"""What Keras 2's layers began with, and scripts name: `_Conv`, `_Pooling2D`, a `rank`; and shapes of their weights."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import backend as K
+from minicnn.keras import layers
+from minicnn.keras import tensorflow as tf
+from minicnn.keras.layers import Conv1D, Conv2D, _Conv, _GlobalPooling2D, _Pooling1D, _Pooling2D, _Pooling3D
+
+X = np.random.default_rng(0).random((3, 6, 7, 2), np.float32)
+
+
+def test_the_last_convolution_or_pooling_is_found() -> None:
+    """As keras-vis looks for the layer of its heat maps."""
+    model = keras.Sequential(
+        [
+            *(keras.Input((16, 16, 3)), Conv2D(2, 3), layers.SeparableConv2D(2, 3), layers.MaxPooling2D()),
+            *(layers.Conv2DTranspose(2, 3), layers.GlobalAveragePooling2D(), layers.Dense(2)),
+        ]
+    )
+    kinds = (_Conv, _Pooling1D, _Pooling2D, _Pooling3D)
+    assert [isinstance(layer, kinds) for layer in model.layers] == [True, True, True, True, False, False]
+    assert [isinstance(layer, _GlobalPooling2D) for layer in model.layers][4:] == [True, False]
+    assert issubclass(Conv2D, _Conv) and not issubclass(layers.Dense, _Conv)
+
+
+def test_convolutions_know_their_rank() -> None:
+    assert [getattr(layers, name)(2, 3).rank for name in ("Conv1D", "Conv2D", "SeparableConv1D")] == [1, 2, 1]
+    assert (layers.DepthwiseConv2D(3).rank, layers.Conv2DTranspose(2, 3).rank) == (2, 2)
+
+
+class Halved(_Conv):
+    """A kernel half as large, as spectral norms divide by another number."""
+
+    def __init__(self, filters, kernel_size, **kwargs):
+        super().__init__(rank=2, filters=filters, kernel_size=kernel_size, **kwargs)
+
+    def call(self, inputs):
+        made = K.conv2d(inputs, self.kernel / 2, padding=self.padding, strides=self.strides)
+        return K.bias_add(made, self.bias)
+
+    def get_config(self):
+        config = super().get_config()
+        assert config.pop("rank") == 2
+        return config
+
+
+def test_a_class_of_the_base_is_a_convolution() -> None:
+    layer, plain = Halved(4, 3, padding="same"), Conv2D(4, 3, padding="same", use_bias=False)
+    assert isinstance(layer, Conv2D) and isinstance(layer, _Conv)
+    made, _ = layer(X), plain(X)
+    plain.set_weights([layer.get_weights()[0] / 2])
+    np.testing.assert_allclose(made, plain(X), atol=1e-6)
+    again = Halved.from_config(layer.get_config())
+    assert (again.filters, again.kernel_size, again.padding) == (4, (3, 3), "same")
+
+
+def test_only_what_has_two_axes_of_places_begins_with_it() -> None:
+    class Line(_Conv):
+        def __init__(self):
+            super().__init__(1, 4, 3)
+
+    with pytest.raises(ValueError, match=r"rank=2; a convolution of another rank begins with .* Conv1D"):
+        Line()
+    with pytest.raises(TypeError, match="a subclass of _Pooling2D is one of MaxPooling2D or AveragePooling2D today"):
+
+        class Pool(_Pooling2D):
+            pass
+
+
+@pytest.mark.parametrize(("base", "rank", "x"), [(Conv2D, 2, X), (Conv1D, 1, X[:, 0])])
+def test_a_copy_of_keras_2s_constructor(base, rank, x) -> None:
+    class Copied(base):
+        def __init__(self, filters, kernel_size, **kwargs):
+            super(base, self).__init__(rank=rank, filters=filters, kernel_size=kernel_size, **kwargs)
+
+    layer = Copied(4, 3, padding="SAME", data_format=None)
+    assert layer(x).shape == (*x.shape[:-1], 4)
+    with pytest.raises(ValueError, match=f"rank={rank}; .* Received: rank=3"):
+        super(base, layer).__init__(rank=3, filters=4, kernel_size=3)
+
+
+def test_shapes_of_weights_are_tensorflows() -> None:
+    seen = []
+
+    class Plain(layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight(name="w", shape=(input_shape[-1], 3), initializer="ones")
+            seen.append(self.w.shape.as_list())
+
+        def call(self, inputs):
+            seen.append(self.w.shape.as_list())
+            return K.dot(inputs, K.reshape(self.w, [-1, self.w.shape.as_list()[-1]]))
+
+    Plain()(np.ones((2, 4), "float32"))
+    assert seen and all(shape == [4, 3] for shape in seen)
+    layer = Conv2D(5, 3)
+    layer.build((None, 6, 7, 2))
+    shape = layer.kernel.shape
+    assert (shape.as_list(), shape.rank, shape[-1], (*shape, 1)) == ([3, 3, 2, 5], 4, 5, (3, 3, 2, 5, 1))
+    assert isinstance(shape, tuple) and shape == (3, 3, 2, 5) and np.zeros(shape).shape == shape
+
+
+def test_parts_at_places_behind_axes_that_both_have() -> None:
+    """The numbers of TensorFlow 2.21."""
+    numbers = np.arange(24.0).reshape(2, 3, 4)
+    places = [[[0, 1], [2, 3]], [[1, 1], [0, 0]]]
+    assert tf.gather_nd(numbers, places, batch_dims=1).numpy().tolist() == [[1, 11], [17, 12]]
+    assert tf.gather_nd(numbers, [[1], [2]], batch_dims=1).numpy().tolist() == [[4, 5, 6, 7], [20, 21, 22, 23]]
+    places = [[[0], [1], [3]], [[1], [2], [0]]]
+    assert tf.gather_nd(numbers, places, batch_dims=2).numpy().tolist() == [[0, 5, 11], [13, 18, 20]]
+
+
+def test_a_gradient_of_another_class_of_each_sample() -> None:
+    inputs = keras.Input((6, 7, 2))
+    features = Conv2D(3, 3, activation="relu")(inputs)
+    model = keras.Model(inputs, layers.Dense(5, activation="softmax")(layers.Flatten()(features)))
+    classes = [4, 0, 2]
+    scores = tf.gather_nd(model.output, np.dstack([range(3), classes])[0])
+    made = K.function([model.input], [K.gradients(scores, features)[0]])([X])[0]
+    for i, k in enumerate(classes):
+        own = K.function([model.input], [K.gradients(model.output[:, k], features)[0]])([X])[0]
+        np.testing.assert_allclose(made[i], own[i], atol=1e-7)
+    first = K.function([model.input], [model.output[np.int64(1), np.int64(2)]])([X])[0]
+    assert first == pytest.approx(model.predict(X, verbose=0)[1, 2])
+    with pytest.raises(TypeError, match="a part of a symbolic tensor keeps the samples"):
+        model.output[:, np.array([0, 2])]
+
+
+def test_names_of_weights_have_their_layers_as_scripts_for_keras_2_ask() -> None:
+    model = keras.Sequential(
+        [keras.Input((6, 7, 2)), Conv2D(2, 3, name="conv2d_1"), layers.BatchNormalization(name="batch_normalization_1")]
+    )
+    names = [weight.name for weight in model.weights]
+    assert names == ["kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"]
+    assert [w.name for w in model.trainable_weights if "batch_normalization" not in w.name] == ["kernel", "bias"]
+    assert [w.name for w in model.weights if "conv2d_1/kernel" in w.name] == ["kernel"]
+    assert ["bias" in name for name in names] == [False, True, False, False, False, False]
+    assert not any("dense" in name for name in names)
+    assert "v" in tf.Variable(1.0, name="v").name and "w" not in tf.Variable(1.0, name="v").name
+
+
+class ByLayer(keras.optimizers.Optimizer):
+    """A rate for each layer, found by a part of the name of its weights."""
+
+    def __init__(self, multipliers, **kwargs):
+        super().__init__(**kwargs)
+        self.multipliers, self.iterations = multipliers, K.variable(0)
+
+    def get_updates(self, loss, params):
+        self.updates = [K.update_add(self.iterations, 1)]
+        for p, g in zip(params, self.get_gradients(loss, params), strict=True):
+            rate = next((rate for part, rate in self.multipliers.items() if part in p.name), 1.0)
+            self.updates.append(K.update(p, p - 0.1 * rate * g))
+        return self.updates
+
+
+def test_a_rate_for_each_layer_is_found_by_name() -> None:
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="layer_1"), layers.Dense(1, name="layer_2")])
+    other = keras.models.clone_model(model)
+    other.set_weights(model.get_weights())
+    before = model.get_weights()
+    x, y = X[0, :4, :3, 0], X[0, :4, :1, 1]
+    for each, optimizer in ((model, ByLayer({"layer_1": 0.5, "layer_2": 0.0})), (other, keras.optimizers.SGD(0.1))):
+        each.compile(optimizer, "mse")
+        each.train_on_batch(x, y)
+    plain, scaled = other.get_weights(), model.get_weights()
+    for i, rate in enumerate((0.5, 0.5, 0.0, 0.0)):
+        np.testing.assert_allclose(scaled[i] - before[i], rate * (plain[i] - before[i]), atol=1e-6)
+
+
+class Two(layers.Layer):
+    """Weights in an order that the class says itself, as layers of layers had it before Keras found them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = layers.Dense(3), layers.Dense(3)
+
+    def build(self, input_shape):
+        for part in (self.first, self.second):
+            part.build(input_shape)
+        super().build(input_shape)
+
+    @property
+    def trainable_weights(self):
+        return self.second.trainable_weights + self.first.trainable_weights
+
+    @property
+    def non_trainable_weights(self):
+        return []
+
+    def call(self, inputs):
+        return self.first(inputs) + 10 * self.second(inputs)
+
+
+def test_weights_are_in_the_order_that_a_class_says() -> None:
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, Two()(inputs))
+    model.set_weights([np.full((2, 3), 2.0), np.zeros(3), np.full((2, 3), 1.0), np.zeros(3)])
+    np.testing.assert_allclose(model(np.ones((1, 2), "float32")), [[42.0] * 3])
+    assert [w[0, 0] for w in model.get_weights()[::2]] == [2, 1]

@@ -690,5 +690,5 @@ def test_a_metric_of_ones_own_needs_a_direction_and_nothing_else_is_proposed(cal
     model = mc.Sequential([mc.Input((3,)), mc.layers.Dense(1)])
     model.compile("sgd", "mse", metrics=[spread])
     x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 1))
-    with pytest.raises(ValueError, match="less or more of 'spread' is better: pass mode='min'.* one of loss, with"):
+    with pytest.raises(ValueError, match=r"less or more of 'spread' is better: pass mode='min'.* one of loss, with"):
         model.fit(x, y, callbacks=[callback("spread")], verbose=0)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import keras, layers
+from minicnn import backends, keras, layers
 from minicnn.errors import ShapeError
 from minicnn.keras import layers as K
 from minicnn.keras import tensorflow as tf
+from minicnn.parameters import ParameterStore
+from minicnn.plan.plan import Plan
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(6, 3, 8, 8, 2)).astype("float32")
@@ -299,3 +301,17 @@ def test_flags_of_the_wrapped_layer_are_in_files(tmp_path):
         assert [w.trainable for w in loaded.weights] == [False] * 4 + [True] * 2
         loaded.layers[2].trainable = True
         assert loaded.layers[2].layer.trainable
+
+
+def test_parts_of_a_batch_draw_what_the_whole_draws():
+    x = mc.Input((3, 20))
+    graph = mc.Model(x, layers.TimeDistributed(layers.Dropout(0.5))(x)).graph
+    store = ParameterStore([], backends.get("numpy"), np.dtype("float32"), adopt=False)
+    plan, made = Plan(graph, store, 8, training=True, seed=3), {}
+    for count, first in ((8, 0), (4, 4)):
+        bound = plan.bind(count)
+        bound.inputs[0][...] = 1
+        bound.forward(first=first)
+        made[first] = bound.outputs[0].copy()
+    np.testing.assert_array_equal(made[4], made[0][4:])
+    assert 0.3 < (made[0] == 0).mean() < 0.7

@@ -680,3 +680,15 @@ def test_averaged_weights_are_evaluated(swap_on_epoch, rng):
     options = {"validation_data": (x, y), "epochs": 4, "batch_size": 8, "shuffle": False, "verbose": 0}
     history = trained.fit(x, y, callbacks=[SwapEMAWeights(swap_on_epoch)], **options).history
     np.testing.assert_allclose(history["val_loss"], losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("callback", [mc.callbacks.EarlyStopping, mc.callbacks.ReduceLROnPlateau])
+def test_a_metric_of_ones_own_needs_a_direction_and_nothing_else_is_proposed(callback, rng):
+    def spread(y_true, y_pred):
+        return np.abs(y_true - y_pred).mean()
+
+    model = mc.Sequential([mc.Input((3,)), mc.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[spread])
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 1))
+    with pytest.raises(ValueError, match=r"less or more of 'spread' is better: pass mode='min'.* one of loss, with"):
+        model.fit(x, y, callbacks=[callback("spread")], verbose=0)

@@ -291,3 +291,56 @@ def test_a_single_unit_on_a_tape_is_divided_each_time(rng):
         with tf.GradientTape():
             wrapped(x, training=True)
         assert np.linalg.norm(wrapped.kernel.numpy()) == pytest.approx(1, abs=1e-5)
+
+
+class Twice(keras.layers.Layer):
+    """Of users: 2 · x · W + b."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 3), initializer="ones", name="kernel")
+        self.bias = self.add_weight(shape=(3,), initializer="zeros", name="bias")
+
+    def call(self, x):
+        return keras.ops.matmul(x, self.kernel) * 2 + self.bias
+
+
+class Doubled(keras.layers.Dense):
+    def call(self, x):
+        return super().call(x) * 2
+
+
+@pytest.mark.parametrize(
+    ("make", "losses", "kernel", "u"),
+    [
+        (Twice, [2.118030, 1.312991], [-1.01429, 3.0632], 1.50293),
+        (lambda: Doubled(3), [1.979520, 1.007426], [-0.82834, 2.99851], 1.48439),
+    ],
+)
+def test_layers_of_ones_own_train_as_in_keras(make, losses, kernel, u):
+    numbers = np.random.default_rng(0)
+    numbers.normal(size=(16, 8, 8, 2)), numbers.integers(0, 3, 16)
+    x, first = (numbers.normal(size=size).astype("float32") for size in ((16, 5), (5, 3)))
+    wrapped = keras.layers.SpectralNormalization(make())
+    model = keras.Sequential([keras.Input((5,)), wrapped])
+    wrapped.layer.kernel.assign(first)
+    wrapped.vector_u.assign(np.arange(1, 4, dtype="float32")[None])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    history = model.fit(x, np.ones((16, 3), "float32"), batch_size=8, epochs=2, verbose=0, shuffle=False)
+    np.testing.assert_allclose(history.history["loss"], losses, rtol=1e-4)
+    found = wrapped.layer.kernel.numpy()
+    np.testing.assert_allclose([found.sum(), np.abs(found).sum()], kernel, rtol=1e-3)
+    np.testing.assert_allclose(wrapped.vector_u.numpy().sum(), u, rtol=1e-4)
+
+
+class OfLayers(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_a_layer_that_is_made_of_layers_is_refused():
+    with pytest.raises(ValueError, match="not one that is made of layers: wrap those that have the kernels"):
+        keras.layers.SpectralNormalization(OfLayers())(np.ones((2, 5), "float32"))

@@ -74,8 +74,8 @@ class MonitorCallback(Callback):
             raise ValueError(
                 f"{type(self).__name__} does not know whether less or more of '{self.monitor}' is better"
                 f"{_nearest(self.monitor, [*known, *(f'val_{name}' for name in known)])}: pass "
-                f"mode='min' or mode='max', or monitor one of {', '.join(known)}, with 'val_' in front for validation "
-                "data. "
+                f"mode='min' or mode='max', or monitor one of {', '.join(n for n, way in known.items() if way)}, with "
+                "'val_' in front for validation data. "
                 f"Received: monitor={self.monitor!r}, mode='auto'"
             )
         return direction
@@ -130,7 +130,7 @@ class MonitorCallback(Callback):
 def _nearest(name, known) -> str:
     """The end of a message: the known name that is nearest to one that is not."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean '{close[0]}'?" if close and close[0] != name else ""
 
 
 def _directions(model) -> dict:

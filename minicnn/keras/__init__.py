@@ -39,7 +39,7 @@ _FROM = {
     "DTypePolicy": "minicnn.dtype_policies",
     "Input": "minicnn.keras.layers",
     "InputSpec": "minicnn.keras.layers",
-    "KerasTensor": "minicnn.graph.Tensor",
+    "KerasTensor": "minicnn.keras._keras_tensor.KerasTensor",
     "Layer": "minicnn.keras.layers",
     "Model": "minicnn.keras.models",
     "Sequential": "minicnn.keras.models",

@@ -3,7 +3,6 @@
 The stubs show minicnn's own classes, with today's arguments. A further name is of type Any; in `layers`, an error.
 """
 
-import minicnn.graph
 from minicnn.dtype_policies import DTypePolicy as DTypePolicy
 from minicnn.initializers import Initializer as Initializer
 from minicnn.keras import activations as activations
@@ -33,6 +32,7 @@ from minicnn.keras import tensorflow as tensorflow
 from minicnn.keras import tree as tree
 from minicnn.keras import utils as utils
 from minicnn.keras import wrappers as wrappers
+from minicnn.keras._keras_tensor import KerasTensor as KerasTensor
 from minicnn.keras._variables import Variable as Variable
 from minicnn.keras.backend import name_scope as name_scope
 from minicnn.keras.config._accepted import version as version
@@ -48,4 +48,3 @@ from minicnn.optimizers import Optimizer as Optimizer
 from minicnn.regularizers import Regularizer as Regularizer
 
 __version__: str
-KerasTensor = minicnn.graph.Tensor

@@ -349,7 +349,7 @@ def compute_gradients(optimizer: Optimizer, loss: Any, var_list: Any, tape: Any 
 
 def minimize(optimizer: Optimizer, loss: Any, var_list: Any, *args: Any, tape: Any = None, **options: Any) -> Any:
     """`compute_gradients`, and `apply_gradients` to them."""
-    return apply_gradients(optimizer, compute_gradients(optimizer, loss, var_list, tape))
+    return optimizer.apply_gradients(compute_gradients(optimizer, loss, var_list, tape))  # type: ignore[attr-defined]
 
 
 def with_apply(cls: type) -> Callable[..., Any]:

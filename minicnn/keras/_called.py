@@ -15,6 +15,7 @@ import numpy as np
 from minicnn.differentiation import Recorded, gradients, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras._in_order import GrowingList
+from minicnn.keras._initial_weights import calling
 from minicnn.keras._last_function import Last, before, last_of, step_of
 from minicnn.keras._state import recorded
 from minicnn.keras._taped import weights_as
@@ -124,12 +125,14 @@ class Called(Step):
         by_weight = {w: own[w.name] for w in self.weights}
         mine = attributes_with_weights(self.layer)
         options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
+        token = calling.set(self.name)
         try:
             vars(self.layer).update({name: _recorded(value, by_weight) for name, value in mine.items()})
             with self.layer.collecting() as losses, weights_as(None):
                 result = self.layer.apply(inputs, **options)
             losses = take_measured(self.layer, losses, place)
         finally:
+            calling.reset(token)
             vars(self.layer).update(mine)
         result = self._as_one(result)
         if losses and result.ndim == 0:  # the loss that it adds: the same number for each sample

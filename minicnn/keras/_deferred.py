@@ -56,8 +56,10 @@ class Deferred:
     def refuse_layer(self) -> None:
         """Raise the error for a layer that is called on it."""
         raise TypeError(
-            "a layer takes tensors of a model; a gradient, and a part that chooses among samples (x[0]), are for "
-            f"K.function alone: a part that keeps them is x[:, 0]. Received: {type(self).__name__}"
+            "a layer takes tensors of a model; a gradient, a part that chooses among samples (x[0]), and what is "
+            "computed over the samples (mean(x, axis=0)) are for add_loss and K.function alone: a part that keeps "
+            "them is x[:, 0], and a layer that sees them all is Lambda(lambda t: t - keras.ops.mean(t, axis=0)). "
+            f"Received: {type(self).__name__}"
         )
 
 

@@ -12,7 +12,7 @@ from minicnn import layers
 from minicnn.activation_functions import SPARSEMAX_EDGE, nearest_probabilities
 from minicnn.hints import Config
 from minicnn.keras import regularizers
-from minicnn.keras.utils._helpers import function_called, get_custom_objects
+from minicnn.keras.utils._helpers import function_called, named_by_user
 from minicnn.layers import activations
 from minicnn.layers.activations import Elementwise
 from minicnn.own_parts import is_of_package
@@ -108,7 +108,7 @@ _NO_LAYERS = {
 
 
 def activation(value: Any) -> Any:
-    """What minicnn takes for an ``activation=``: names in `get_custom_objects`, and functions, become layers.
+    """What minicnn takes for an ``activation=``: names that users gave, and functions, become layers.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def activation(value: Any) -> Any:
         For a layer that is none, as one with weights.
     """
     if isinstance(value, str):
-        value = get_custom_objects().get(value, value)
+        value = named_by_user(value, value)
     name = value if isinstance(value, str) else getattr(value, "__name__", None)
     if isinstance(name, str) and name in _NO_LAYERS and (name is value or is_of_package(value)):
         raise ValueError(

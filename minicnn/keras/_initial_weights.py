@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import wraps
 from inspect import signature
 from typing import Any
@@ -13,6 +14,9 @@ from minicnn.keras._translation import Translated
 from minicnn.keras._warning import warn_once
 from minicnn.own_parts import is_of_package
 
+calling: ContextVar[str] = ContextVar("calling", default="")
+"""The name of the layer whose `call` runs on arrays now; "": none does."""
+
 
 class WithInitialWeights(Translated):
     """Metaclass of layers whose constructors are given arrays for the weights."""
@@ -21,6 +25,8 @@ class WithInitialWeights(Translated):
         is_own = "weights" in signature(cls.__init__).parameters  # of a user's class, which means what it wants
         arrays = None if is_own else kwargs.pop("weights", None)
         layer = super().__call__(*args, **kwargs)
+        if outer := calling.get():
+            vars(layer)["_made_in_call_of"] = outer
         if kwargs and not is_of_package(cls):
             vars(layer)["_handed_on"] = tuple(kwargs)  # to the library's constructor, maybe: for the config
         if arrays is not None:

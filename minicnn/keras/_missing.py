@@ -45,7 +45,7 @@ _GROUPS = {
         *("StringLookup", "IntegerLookup"),
     ),
     _SEQUENCES: (
-        *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "TimeDistributed", "ConvLSTM2D", "Masking"),
+        *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D", "Masking"),
         *("ConvLSTM1D", "ConvLSTM3D", "SimpleRNNCell", "ReversibleEmbedding"),
         *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization"),
         *("rnn", "Hashing", "sequence", "text"),

@@ -288,8 +288,8 @@ def _reduced(name, x, axis=None, keepdims=False):
     axes = tuple(sorted(a % x.ndim for a in given))
     if name in ("mean", "sum") and axes == tuple(range(x.ndim)):
         return MeanOrSum(x, name)
-    if axes == tuple(range(x.ndim)) and not is_traced():
-        return later(logsumexp if name == "logsumexp" else either(name), (x,), {"keepdims": keepdims})
+    if 0 in axes and not is_traced():
+        return later(logsumexp if name == "logsumexp" else either(name), (x,), {"axis": axes, "keepdims": keepdims})
     if 0 in axes:
         raise NotInMinicnn(
             f"keras.ops.{name} of a model's tensor keeps the samples apart: axis=-1, axis=(1, 2) and the like; a mean "

@@ -9,6 +9,7 @@ from minicnn.hints import Config
 from minicnn.keras._in_order import OF_LIBRARY, answering, is_written, layers_set_in, own_weights_of
 from minicnn.keras._own_names import own_name
 from minicnn.layers.base import Layer
+from minicnn.layers.time_distributed import TimeDistributed
 from minicnn.models.config import class_name_of
 from minicnn.models.subclassing import layers_in
 from minicnn.own_parts import is_of_package
@@ -82,6 +83,9 @@ class _Described:
         elif is_model:
             node |= {"form": "graph", "weights": []}
             node["layers"] = [self.node(layer) for layer in (thing.graph.layers if thing.graph is not None else ())]
+        elif isinstance(thing, TimeDistributed):
+            inner = self.node(thing.layer)
+            node |= {"form": "made", "weights": [], "layers": [inner], "attributes": [["layer", inner]]}
         else:
             node["weights"] = self._own(thing.weights)
         return node

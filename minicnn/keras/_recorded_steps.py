@@ -37,6 +37,7 @@ from minicnn.layers.resizing import Resampled
 from minicnn.layers.sample_normalization import Standardized
 from minicnn.layers.slicing import GetItem
 from minicnn.layers.spectral_normalization import Normalizing
+from minicnn.layers.time_distributed import PerFrame
 from minicnn.parameters import Weight
 from minicnn.plan.program import Place
 from minicnn.plan.runs import Done
@@ -316,6 +317,14 @@ _LINEAR = (
 _AFFINE = (layers.Rescaling, layers.Normalization, layers.GaussianNoise, layers.AlphaDropout, Resampled)
 
 
+def _of_frames(step, xs, at):
+    """What the step of a frame gives, of those of all samples as so many samples."""
+    place = replace(at.place, step=step.step)
+    own = at._replace(place=place, shape=at.shape[1:])  # of a frame
+    y = formula_of(place)(step.step, [np.reshape(x, (-1, *x.shape[2:])) for x in xs], own)  # (N · T, …)
+    return np.reshape(y, (len(xs[0]), *at.shape))
+
+
 def _wrapped(step, xs, at):
     """Of a layer with a divided kernel: what its step does, as the kernel has been divided when it ran."""
     place = replace(at.place, step=step.step)
@@ -335,6 +344,7 @@ _FORMULAS: dict[type, Formula] = {
     Clip: _of(lambda step, x: np.clip(x, step.minimum, step.maximum)),
     Elementary: _of(_elementary),
     Normalizing: _wrapped,
+    PerFrame: _of_frames,
     layers.PlacedResizing: _resized,
     Pointwise: _of(_pointwise),
     Power: _of(lambda step, x: np.power(x, step.exponent)),

@@ -171,6 +171,8 @@ def belongs_to_a_function(owner: Any, arrays: Sequence[Any]) -> bool:
     """
     if is_recording() or not any(type(x) is Recorded and x.has_gradient for x in map(met, arrays)):
         return False
+    if (outer := vars(owner).get("_made_in_call_of")) is not None:
+        _check_without_weights(owner, outer, arrays)
     trainable = {w for w in owner.weights if w.trainable}
     if recording.trained is None:
         return not trainable
@@ -180,6 +182,18 @@ def belongs_to_a_function(owner: Any, arrays: Sequence[Any]) -> bool:
         f"the loss calls '{owner.name}', whose weights the model trains, so that their part of the gradient would be "
         "lost: write a train_step with a tf.GradientTape, see docs/keras.md. Received: a call of it on y_pred"
     )
+
+
+def _check_without_weights(owner, outer, arrays):
+    """Raise `TypeError` for a layer that a `call` makes while it runs, if it has weights: others in each call."""
+    if not owner.weights:
+        owner.build_for(tuple(np.shape(value_of(met(x)))[1:] for x in arrays))
+    if owner.weights:
+        raise TypeError(
+            f"call of layer '{outer}' makes a layer with weights, '{owner.name}' ({type(owner).__name__}), while it "
+            "runs, which nobody trains or saves: make it in __init__ or build, as an attribute. Received: a call of "
+            f"it with weights of shapes {[w.shape for w in owner.weights]}"
+        )
 
 
 def through_a_tape(owner: Any, arrays: Sequence[Any], training: bool) -> Any:

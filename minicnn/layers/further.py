@@ -46,6 +46,7 @@ from minicnn.layers import (
     sample_normalization,
     slicing,
     spectral_normalization,
+    time_distributed,
     zero_padding,
 )
 from minicnn.layers.activity import *  # noqa: F403
@@ -93,6 +94,7 @@ from minicnn.layers.resizing import *  # noqa: F403
 from minicnn.layers.sample_normalization import *  # noqa: F403
 from minicnn.layers.slicing import *  # noqa: F403
 from minicnn.layers.spectral_normalization import *  # noqa: F403
+from minicnn.layers.time_distributed import *  # noqa: F403
 from minicnn.layers.zero_padding import *  # noqa: F403
 
 __all__: list[str] = []
@@ -141,4 +143,5 @@ __all__ += resizing.__all__
 __all__ += sample_normalization.__all__
 __all__ += slicing.__all__
 __all__ += spectral_normalization.__all__
+__all__ += time_distributed.__all__
 __all__ += zero_padding.__all__

@@ -232,8 +232,10 @@ class Lambda(Layer):
 def _check_count(shape, count, is_nothing=False) -> None:
     """Raise `ShapeError` unless that is the shape of something for so many samples."""
     if shape[:1] != (count,):
+        folds = not is_nothing and bool(shape) and shape[0] > count and shape[0] % count == 0
+        advice = "; TimeDistributed(layer) calls a layer on each of the parts of a sample" if folds else ""
         raise ShapeError(
-            f"the function of a Lambda layer gives as many samples as it gets: {count}. "
+            f"the function of a Lambda layer gives as many samples as it gets: {count}{advice}. "
             f"Received: {'None; write return' if is_nothing else f'shape {shape}'}"
         )
 

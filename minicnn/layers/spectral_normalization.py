@@ -14,6 +14,7 @@ from minicnn.layers.activity import with_penalty
 from minicnn.layers.base import Examples, Layer, get
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.dense import Dense
+from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Step, Workspace
 
@@ -60,7 +61,8 @@ class SpectralNormalization(Layer):
             raise TypeError(f"SpectralNormalization wraps a layer: give it one. Received: layer={layer!r}")
         self.layer: Layer = get(layer)
         super().__init__(**kwargs)
-        if self.layer.input_count != 1 or hasattr(self.layer, "structure"):
+        is_single = self.layer.input_count == 1 or not is_of_package(type(self.layer))  # a user's says it when called
+        if not is_single or hasattr(self.layer, "structure"):
             raise TypeError(f"SpectralNormalization wraps a layer of one input, and no model. Received: {self.layer!r}")
         self.power_iterations: int = check_positive_int("power_iterations", power_iterations)
         self.holds_code: bool = self.layer.holds_code
@@ -78,6 +80,12 @@ class SpectralNormalization(Layer):
 
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = self.layer.build_for(input_shapes)
+        if self.layer.graph is not None:
+            raise ValueError(
+                "SpectralNormalization wraps a layer that computes with its kernel itself, and not one that is made of "
+                "layers: wrap those that have the kernels, in its __init__. "
+                f"Received: '{self.layer.name}' ({type(self.layer).__name__})"
+            )
         kernel = next((w for w in self.layer.weights if w.name == "kernel"), None)
         if kernel is None:
             raise ValueError(
@@ -136,6 +144,15 @@ class Normalizing(Step):
         self.layer, self.step = layer, step
         self.before: np.ndarray | None = None
         self.uses_input, self.uses_output = step.uses_input, step.uses_output
+        self.draws_anew = step.draws_anew
+
+    @property
+    def has_penalty(self) -> bool:  # type: ignore[override]
+        """Whether the step adds to the loss."""
+        return self.step.has_penalty
+
+    def penalty(self, ws: Workspace) -> float | np.ndarray:
+        return self.step.penalty(ws)
 
     @property
     def weights(self) -> list[Weight]:

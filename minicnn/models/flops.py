@@ -25,12 +25,14 @@ from minicnn.layers.open_sizes import has_open
 from minicnn.layers.pooling import AveragePooling2D, MaxPooling2D
 from minicnn.layers.rearranging import Identity, Permute, RepeatVector
 from minicnn.layers.reshape import Reshape
+from minicnn.layers.slicing import GetItem
+from minicnn.layers.time_distributed import OfFrames
 from minicnn.layers.zero_padding import ZeroPadding2D
 
 if TYPE_CHECKING:
     from minicnn.graph import Graph
 
-_MOVES = (Concatenate, Cropping1D, Cropping2D, Flatten, Identity, Permute, RepeatVector, Reshape)
+_MOVES = (Concatenate, Cropping1D, Cropping2D, Flatten, GetItem, Identity, Permute, RepeatVector, Reshape)
 _MOVES = (*_MOVES, ZeroPadding1D, ZeroPadding2D)
 _POOLING = AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
 _GLOBAL = GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D
@@ -66,6 +68,9 @@ def graph_flops(graph: Graph) -> int | None:
 
 def _layer_flops(layer: Any, input_shapes: Sequence[Any], output_shape: Any) -> int | None:
     """Of one layer that is no model."""
+    if isinstance(layer, OfFrames):
+        own = _layer_flops(layer.layer, [shape[1:] for shape in input_shapes], output_shape[1:])
+        return None if own is None else output_shape[0] * own
     own = getattr(layer, "flops", None)
     if callable(own):
         return int(own(tuple(input_shapes), output_shape))

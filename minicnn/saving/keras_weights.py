@@ -20,7 +20,7 @@ from minicnn.layers.names import snake_case
 from minicnn.saving import hdf5, keras_hdf5, kinds
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.attributes import find_in_groups, write_parts
-from minicnn.saving.keras.groups import CONTAINERS, numbered, places_in
+from minicnn.saving.keras.groups import CONTAINERS, numbered, places_in, unwrapped
 from minicnn.saving.keras.state import names_by_layer, optimizer_arrays, optimizer_state
 from minicnn.saving.keras.structure import is_model, layers_of, parts_of
 from minicnn.saving.snapshot import Reader as BaseReader
@@ -56,6 +56,8 @@ def write_layers(group: h5py.Group, config: Config, weights: dict[str, np.ndarra
         own = {name: weights[name] for name in grouped.get(entry["name"], ())}
         layer = container.create_group(path)
         layer.create_group("vars").attrs["name"] = entry["name"]
+        entry, place = unwrapped(entry)
+        layer = layer.create_group(place) if place else layer
         if is_model(entry):
             write_layers(layer, entry, own, f"{prefix}{entry['name']}/")
             continue

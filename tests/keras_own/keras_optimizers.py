@@ -114,7 +114,13 @@ class Driven:
             if variable.constraint is not None:
                 variable.assign(variable.constraint(variable.value))
 
-    def finalize_variable_values(self, variables):
+    def __getattr__(self, name):  # no names of the class, whose steps nobody would ask
+        own = {"finalize_variable_values": self._finalized, "_clip_gradients": self._clipped}
+        if name in own:
+            return own[name]
+        raise AttributeError(name)
+
+    def _finalized(self, variables):
         self.take_averages(self._theta, self._state, self._slices)
         self._hand_back()
 
@@ -146,7 +152,7 @@ class Driven:
         model = types.SimpleNamespace(weights=self._variables)
         return types.SimpleNamespace(backend=BACKEND, optimizer_state=self._state, store=store, model=model)
 
-    def _clip_gradients(self, grads):
+    def _clipped(self, grads):
         self.build([Variable(np.asarray(grad, "float32")) for grad in grads])
         for grad, place in zip(grads, self._slices, strict=True):
             self._grad[place] = np.asarray(grad, "float32").reshape(-1)
@@ -158,6 +164,7 @@ class Driven:
 def driven(cls):
     """The optimizer's class, which can be driven by hand."""
     made = type(cls.__name__, (Driven, cls), {"__module__": "keras.optimizers", "translate": vars(cls)["translate"]})
+    made.by_gradients = False  # they are handed over here
     return keras.saving.register_keras_serializable("driven")(made)  # files would not find it by the library's name
 
 

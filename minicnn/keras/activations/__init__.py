@@ -12,7 +12,7 @@ from minicnn.keras import _operations
 from minicnn.keras._eager import eager
 from minicnn.keras._last_function import ended
 from minicnn.keras._names import lookup, public_names
-from minicnn.keras.utils._helpers import get_registered_object
+from minicnn.keras.utils._helpers import get_registered_object, named_by_user
 from minicnn.layers import Activation
 from minicnn.layers.activations import Elementwise, stands_for
 from minicnn.layers.activations import get as get_layer
@@ -80,12 +80,16 @@ def get(identifier: Any) -> Any:
     if identifier is None:
         return linear
     if isinstance(identifier, str):
-        if (own := custom_object(identifier) or get_registered_object(identifier)) is not None:
+        if (own := custom_object(identifier) or _registered(identifier)) is not None:
             return own
         if identifier not in __all__:
             _core.get(identifier)  # a ValueError for a name that is none
         return _function(identifier)
     return identifier if callable(identifier) else _core.get(identifier)
+
+
+def _registered(name):
+    return get_registered_object(name) if ">" in name else named_by_user(name)
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:

@@ -125,7 +125,9 @@ _WITH_WEIGHTS = {
     *("BatchNormalization", "ConstantTensor", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense"),
     *("DepthwiseConv1D", "DepthwiseConv2D", "GroupNormalization", "LayerNormalization", "Normalization", "PReLU"),
     *("Embedding", "LayerScale", "RMSNormalization", "SeparableConv1D", "SeparableConv2D", "SpectralNormalization"),
+    "TimeDistributed",
 }
+_WRAPPERS = ("SpectralNormalization", "TimeDistributed")
 _FUNCTIONS = {  # layers that are called at once: add([a, b])
     "add": "Add",
     "subtract": "Subtract",
@@ -156,7 +158,7 @@ def _translate(name, args, kwargs):
         _check_strides(name, args, kwargs)
     if name == "Activation" and args:
         args = (activation(args[0]), *args[1:])
-    if name == "SpectralNormalization" and isinstance(kwargs.get("layer"), Mapping):  # of a config: a layer of Keras's
+    if name in _WRAPPERS and isinstance(kwargs.get("layer"), Mapping):  # of a config: a layer of Keras's
         kwargs["layer"] = __getattr__("deserialize")(kwargs["layer"])
     if name == "Rescaling":
         args, kwargs = scale_of_channels(args, kwargs)

@@ -19,7 +19,7 @@ def as_in_keras(layer: Any) -> Any:
     own = vars(layers).get(type(layer).__name__)
     if vars(own or object).get("core_class") is type(layer) and not isinstance(layer, core.InputLayer):
         layer.__class__ = own
-    if isinstance(layer, core.SpectralNormalization):
+    if isinstance(layer, core.SpectralNormalization | core.TimeDistributed):
         as_in_keras(layer.layer)
     return layer
 

@@ -9,6 +9,7 @@ import numpy as np
 from minicnn.differentiation import value_of
 from minicnn.keras import _applied
 from minicnn.keras._taped import nothing_recorded
+from minicnn.keras.optimizers._on_gradients import OnGradients, changes_gradients, written_in
 from minicnn.keras.optimizers._stepping import Stepping
 from minicnn.on_host import assign, on_host
 from minicnn.optimizers import Optimizer
@@ -24,7 +25,7 @@ class OnRule(Stepping):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if cls.has_steps and not is_of_package(cls):
+        if cls.has_steps and not is_of_package(cls) and "apply" not in written_in(cls):
             cls.apply = _applied.with_apply(cls)  # type: ignore[attr-defined]
 
     def _move(self, theta, grad, state, ops, learning_rate, rate):
@@ -63,7 +64,9 @@ class OnRule(Stepping):
 
 
 def with_rule(bases: tuple[type, ...], namespace: dict[str, Any]) -> tuple[type, ...]:
-    """The bases of a new class of optimizers, with `OnRule` before the built-in one if there is an ``update_step``.
+    """The bases of a new class of optimizers, with what is there for methods of its own before the built-in one.
+
+    That is `OnRule` for an ``update_step``, and `OnGradients` for an ``apply_gradients`` or an ``apply`` of lists.
 
     Parameters
     ----------
@@ -75,6 +78,10 @@ def with_rule(bases: tuple[type, ...], namespace: dict[str, Any]) -> tuple[type,
     is_own = not str(namespace.get("__module__", "")).startswith("minicnn.")
     at = next((i for i, base in enumerate(bases) if issubclass(base, Optimizer)), 0)
     has_rule = "update_step" in namespace or any(hasattr(mixin, "update_step") for mixin in bases[:at])
-    if is_own and has_rule and not any(issubclass(b, Stepping) for b in bases):
-        return (*bases[:at], OnRule, *bases[at:])
-    return bases
+    own = {name: value for mixin in reversed(bases[:at]) for name, value in vars(mixin).items()} | namespace
+    added = [OnGradients] if changes_gradients(own, own.get) else []
+    added += [OnRule] if has_rule else []
+    added = [kind for kind in added if is_own and not any(issubclass(b, kind) for b in bases)]
+    if any(issubclass(b, Stepping) for b in bases):
+        added = [kind for kind in added if kind is OnGradients]
+    return (*bases[:at], *added, *bases[at:])

@@ -14,6 +14,7 @@ from minicnn.keras._in_order import asking
 from minicnn.keras._of_keras_3 import OF_OPTIMIZERS
 from minicnn.keras._variables import Variable
 from minicnn.keras.optimizers._older import Older, begin_state, mark_older, own_names
+from minicnn.keras.optimizers._on_gradients import takes_lists
 from minicnn.on_host import assign, on_host
 from minicnn.optimizers.by_weight import ByWeight
 from minicnn.parameters import Weight
@@ -36,17 +37,21 @@ class Stepping(Older):
     def __init_subclass__(cls, **options: Any) -> None:
         mark_older(cls, cls.on_rule)
         named = own_names(cls)
-        if "update_step" in named and "apply" not in named:
-            cls.apply = Stepping._not_by_stretch  # type: ignore[attr-defined]
+        has_rule = "apply" in named and not takes_lists(cls.apply)  # type: ignore[attr-defined]
+        if "update_step" in named and not has_rule:
+            if "apply" not in named:
+                cls.apply = Stepping._not_by_stretch  # type: ignore[attr-defined]
             cls.has_steps = True
-        elif "apply" in named:
+        elif has_rule:
             cls.has_steps = False
         super().__init_subclass__(**options)
 
-    def _not_by_stretch(self, *args: Any) -> None:
+    def _not_by_stretch(self, first: Any, *args: Any) -> Any:
+        if isinstance(first, list | tuple):
+            return super().apply(first, *args)  # type: ignore[misc]
         raise TypeError(
             f"{type(self).__name__} moves each variable by update_step: call apply_gradients(zip(gradients, "
-            f"variables)). Received: a call of apply with {len(args)} arguments"
+            f"variables)). Received: a call of apply with {len(args) + 1} arguments"
         )
 
     def build(self, variables: Iterable[Weight]) -> None:

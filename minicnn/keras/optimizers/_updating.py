@@ -18,6 +18,7 @@ from minicnn.keras._own_metrics import Variable
 from minicnn.keras._translation import Translated
 from minicnn.keras._updates import gathering, run
 from minicnn.keras.optimizers import _symbolic
+from minicnn.keras.optimizers._on_gradients import OnGradients
 from minicnn.keras.optimizers._stepping import Stepping
 from minicnn.keras.optimizers._variables import Iterations, LearningRate, batches_done
 from minicnn.on_host import assign, on_host
@@ -27,9 +28,13 @@ from minicnn.parameters import Weight
 from minicnn.registry import custom_object_scope, is_config
 
 _OF_OTHERS = ("get_updates", "get_gradients", "_resource_apply_dense", "update_step")
+_OF_KERAS_3 = (  # its own steps of an update
+    *("_clip_gradients", "_backend_update_step", "_backend_apply_gradients", "_get_current_learning_rate"),
+    "finalize_variable_values",
+)
 
 
-class Optimizer(Stepping, core.Optimizer, metaclass=Translated):
+class Optimizer(OnGradients, Stepping, core.Optimizer, metaclass=Translated):
     """Base of optimizers of one's own: minicnn's, with ``apply``, Keras 3's, with ``update_step``, and Keras 2's.
 
     ``get_updates(loss, params)`` is called in every iteration, where `get_gradients` gives the gradients; variables
@@ -44,9 +49,7 @@ class Optimizer(Stepping, core.Optimizer, metaclass=Translated):
     """
 
     core_class = core.Optimizer
-    apply_gradients, compute_gradients, minimize = (
-        _applied.METHODS[name] for name in ("apply_gradients", "compute_gradients", "minimize")
-    )
+    compute_gradients, minimize = (_applied.METHODS[name] for name in ("compute_gradients", "minimize"))
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__new__(cls)
@@ -202,6 +205,12 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
     TypeError
         For a subclass of Adam and the like with a method of Keras 2's or 3's.
     """
+    if inner := [name for name in _OF_KERAS_3 if hasattr(type(optimizer), name)]:
+        raise TypeError(
+            f"{inner[0]} of {type(optimizer).__name__} would not be asked, as it is one of Keras's own steps: change "
+            "the gradients in apply(self, grads, trainable_variables=None), which calls super().apply, or in "
+            f"update_step(self, gradient, variable, learning_rate), where the rate is. Received: a class with {inner}"
+        )
     known = Optimizer, _symbolic, _applied
     names = [
         name

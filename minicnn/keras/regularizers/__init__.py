@@ -15,7 +15,7 @@ from minicnn.keras._names import lookup, public_names
 from minicnn.keras._translation import Translated, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.saving._objects import reading
-from minicnn.keras.utils._helpers import function_called, get_custom_objects
+from minicnn.keras.utils._helpers import function_called, named_by_user
 from minicnn.on_host import assign, on_host
 from minicnn.registry import custom_object
 
@@ -90,7 +90,7 @@ class FunctionRegularizer(Regularizer):
 def get(identifier: Any) -> Any:
     """A regularizer from a name, a class, an instance, a config or a function of the weight; None for None."""
     if isinstance(identifier, str):
-        identifier = custom_object(identifier) or get_custom_objects().get(identifier, identifier)
+        identifier = custom_object(identifier) or named_by_user(identifier, identifier)
     is_function = callable(identifier) and not isinstance(identifier, type | _core.Regularizer)
     if is_function and not hasattr(identifier, "stands_for"):
         return FunctionRegularizer(identifier)

@@ -208,6 +208,20 @@ def get_custom_objects() -> MutableMapping[str, Any]:
     return _OBJECTS
 
 
+def named_by_user(name: str, default: Any = None) -> Any:
+    """What a script means by a name beside the library: as Keras, nothing registered that is called as one of its own.
+
+    Parameters
+    ----------
+    name : str
+    default : object
+        What it means where there is nothing; a name in `get_custom_objects` that somebody has set there is meant.
+    """
+    found = _OBJECTS.get(name, default)
+    is_registered = any(thing is found for thing in own_parts.REGISTERED.values())
+    return default if is_registered and own_parts.is_taken(name) else found
+
+
 def with_registered(custom_objects: Mapping[str, Any] | None) -> Any:
     """`custom_objects`, and what is registered beside them."""
     own = {} if custom_objects is None else custom_objects

@@ -138,7 +138,12 @@ def _layer(entry, dtypes, depth):
         read = _model(entry, dtypes, depth)
     else:
         config = config_of(entry)
-        read = layer_from_keras(class_name, config)
+        inner = config.get("layer") if class_name == "TimeDistributed" else None
+        read = layer_from_keras(class_name, {n: v for n, v in config.items() if v is not inner})
+        if isinstance(inner, dict):  # which may be a model
+            if depth > MAX_DEPTH:
+                raise FileFormatError(f"layers are nested more than {MAX_DEPTH} deep")
+            read["config"]["layer"] = _layer(inner, dtypes, depth + 1)
         if class_name != "InputLayer":
             policy = policy_from_keras(config, f"layer {brief(config.get('name'))}")
             read["config"] |= {"dtype": MIXED} if policy == MIXED else {}
@@ -247,7 +252,10 @@ def model_to_keras(entry: Config, keeps_sharing: bool = True) -> Config:
 
 def _written(entry, dtype, earlier):
     class_name, config = entry["class_name"], entry["config"]
-    if not is_model(entry):
+    if class_name == "TimeDistributed":
+        written = layer_to_keras(class_name, {n: v for n, v in config.items() if n != "layer"}, dtype)
+        written["config"]["layer"] = _written(config["layer"], dtype, earlier)
+    elif not is_model(entry):
         written = layer_to_keras(class_name, config, dtype)
     elif "structure" in entry:  # the config holds a subclass's own arguments
         written = own_object(class_name, config)

@@ -47,6 +47,14 @@ def places_in(entry: Config, names: Iterable[str]) -> dict[str, str]:
     return own | {f"layer/vars/{index}": name for index, name in enumerate((kernel, *others))}
 
 
+def unwrapped(entry: Config) -> tuple[Config, str]:
+    """The entry of what is within a TimeDistributed, under its name, and where the group of that is in the layer's."""
+    path = ""
+    while entry["class_name"] == "TimeDistributed":
+        entry, path = entry["config"]["layer"] | {"name": entry["name"]}, f"{path}layer/"
+    return entry, path
+
+
 def numbered(entry: Config, counts: Counter[str]) -> str:
     """The group of a layer: its class, numbered from the second on."""
     name = snake_case(INSIDE.get(entry["class_name"], keras_class_name(entry["class_name"])))
@@ -89,6 +97,10 @@ def _find_layers(group, expected, config, prefix, found):
         if not isinstance(layer, hdf5.Group):
             continue  # reported as missing
         used.add(layer.path)
+        entry, place = unwrapped(entry)
+        layer = layer.find(place.removesuffix("/")) if place else layer
+        if not isinstance(layer, hdf5.Group):
+            continue
         if is_model(entry):
             _find_layers(layer, own, entry, f"{prefix}{entry['name']}/", found)
             continue

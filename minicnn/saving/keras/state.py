@@ -54,6 +54,9 @@ def _frozen_by_config(config, names, prefix="", trainable=True) -> set[str]:
     for entry in layers_of(config):
         own = grouped.get(entry["name"], [])
         changes = trainable and entry["config"].get("trainable", True)
+        while entry["class_name"] == "TimeDistributed":
+            entry = entry["config"]["layer"] | {"name": entry["name"]}
+            changes = changes and entry["config"].get("trainable", True)
         if is_model(entry):
             frozen |= _frozen_by_config(entry, own, f"{prefix}{entry['name']}/", changes)
         else:

@@ -1,0 +1,52 @@
+"""Losses of a model of tensors that go by means, variances and extremes over the samples; the numbers are Keras 3.15's.
+
+There a layer adds the same with `add_loss`.
+"""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import layers, ops
+from minicnn.keras import tensorflow as tf
+
+rng = np.random.default_rng(0)
+rng.normal(size=(16, 8, 8, 2)), rng.integers(0, 3, 16)
+X = rng.normal(size=(16, 5)).astype("float32")
+
+CASES = {  # loss of a tensor (N, 3) → losses of `fit`, Σ and Σ|·| of the kernel behind it
+    "variance": (lambda z: ops.sum(ops.var(z, axis=0)), [1.731317, 1.075381], [-0.94518, 1.2329]),
+    "mean": (lambda z: ops.sum(ops.square(ops.mean(z, axis=0))), [1.916007, 0.965646], [-1.12311, 1.46534]),
+    "deviation": (lambda z: ops.mean(ops.std(z, axis=0)), [1.772915, 1.207718], [-1.00505, 1.36903]),
+    "tf": (lambda z: tf.reduce_sum(tf.square(tf.reduce_mean(z, axis=0))), [1.916007, 0.965646], [-1.12311, 1.46534]),
+    "moments": (lambda z: tf.reduce_sum(tf.nn.moments(z, [0])[1]), [1.731317, 1.075381], [-0.94518, 1.2329]),
+    "centred": (
+        lambda z: ops.sum(ops.square(z - ops.mean(z, axis=0, keepdims=True))),
+        [4.855915, 28.038141],
+        [3.94317, 10.02548],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_they_are_trained_by(name):
+    of, losses, sums = CASES[name]
+    x = keras.Input((5,))
+    z = layers.Dense(3)(x)
+    model = keras.Model(x, z)
+    first = np.random.default_rng(7)
+    model.set_weights([(first.normal(size=w.shape) * 0.3).astype("float32") for w in model.get_weights()])
+    model.add_loss(of(z))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    history = model.fit(X, np.ones((16, 3), "float32"), batch_size=8, epochs=2, verbose=0, shuffle=False)
+    np.testing.assert_allclose(history.history["loss"], losses, rtol=1e-4)
+    kernel = model.get_weights()[0]
+    np.testing.assert_allclose([kernel.sum(), np.abs(kernel).sum()], sums, rtol=1e-3)
+
+
+def test_a_layer_that_sees_all_samples_is_a_lambda():
+    x = keras.Input((5,))
+    with pytest.raises(TypeError, match="computed over the samples"):
+        layers.Dense(2)(ops.mean(x, axis=0, keepdims=True))
+    centred = keras.Model(x, layers.Lambda(lambda t: t - ops.mean(t, axis=0, keepdims=True))(x))
+    np.testing.assert_allclose(centred.predict(X, verbose=0), X - X.mean(axis=0), atol=1e-6)

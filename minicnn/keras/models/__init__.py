@@ -19,7 +19,7 @@ from minicnn.keras._applied import compiled_with
 from minicnn.keras._changed import Following
 from minicnn.keras._composed import own_weights
 from minicnn.keras._eager import eager
-from minicnn.keras._generators import LOADING, FirstAgain, is_read_once, of_epochs, steps_of, whole_steps
+from minicnn.keras._generators import LOADING, FirstAgain, is_read_once, whole_steps
 from minicnn.keras._given import Remembering, given
 from minicnn.keras._in_order import InOrder, answering, is_asked, layers_set_in
 from minicnn.keras._names import BROUGHT, lookup
@@ -63,6 +63,7 @@ from minicnn.keras.models._compiling import (
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
 from minicnn.keras.models._graphless import Graphless
+from minicnn.keras.models._older_calls import OlderCalls
 from minicnn.keras.models._older_names import lend_data
 from minicnn.keras.models._places import file_at, warn_of_own_files, write_to
 from minicnn.keras.optimizers._updating import begun_anew
@@ -77,7 +78,17 @@ _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
 
 
 class _OldMethods(
-    OwnNames, InOrder, Assignable, ShowingAccuracy, Freezing, AtOnce, Exporting, Remembering, Graphless, Stepping
+    OwnNames,
+    InOrder,
+    Assignable,
+    ShowingAccuracy,
+    Freezing,
+    AtOnce,
+    Exporting,
+    Remembering,
+    Graphless,
+    Stepping,
+    OlderCalls,
 ):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 
@@ -164,44 +175,6 @@ class _OldMethods(
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         args = (without_targets(self, args[0]), *args[1:]) if args else args
         return super().predict(*args, **whole_steps(without("predict", with_flat_callbacks(kwargs), LOADING)))
-
-    def fit_generator(self, generator: Any, *args: Any, **kwargs: Any) -> Any:
-        """`fit` with a generator, a Sequence or a data set; arguments by their places as in Keras 2, or 1.
-
-        Parameters
-        ----------
-        generator : iterable of batches
-        steps_per_epoch, epochs, verbose, callbacks, validation_data, validation_steps, class_weight, …
-            As for `fit`; Keras 1's `samples_per_epoch`, `nb_epoch` and `nb_val_samples` are understood.
-        """
-        warn_once("fit_generator is a method of Keras 2: today fit takes generators")
-        generator, kwargs = of_epochs(generator, args, kwargs)
-        return self.fit(generator, **kwargs)
-
-    def evaluate_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
-        """`evaluate` with a generator."""
-        warn_once("evaluate_generator is a method of Keras 2: today evaluate takes generators")
-        generator, kwargs = steps_of("val_samples", generator, steps, kwargs)
-        return self.evaluate(generator, **kwargs)
-
-    def predict_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
-        """`predict` with a generator."""
-        warn_once("predict_generator is a method of Keras 2: today predict takes generators")
-        generator, kwargs = steps_of("val_samples", generator, steps, kwargs)
-        return self.predict(generator, **kwargs)
-
-    def predict_classes(
-        self, x: Any, batch_size: int | None = None, verbose: int | str = 0, **kwargs: Any
-    ) -> np.ndarray:
-        """The most probable class of each sample, (N,); of a single output unit, whether it is above 0.5, (N, 1)."""
-        warn_once("predict_classes is a method of Keras 2: today it is np.argmax(model.predict(x), axis=-1)")
-        p = self.predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
-        return np.argmax(p, axis=-1) if p.shape[-1] > 1 else (p > 0.5).astype(np.int32)
-
-    def predict_proba(self, x: Any, batch_size: int | None = None, verbose: int | str = 0, **kwargs: Any) -> np.ndarray:
-        """The same as `predict`."""
-        warn_once("predict_proba is a method of Keras 2: today it is predict")
-        return self.predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
 
     @property
     def inputs(self) -> list[Any]:

@@ -698,6 +698,19 @@ def test_an_unwritable_cache_folder_only_costs_time(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
+def test_kernels_are_found_again_when_the_program_has_changed_its_folder(tmp_path):
+    code = (
+        "import os, sys, numpy as np; from minicnn import backends; ops = backends.get('numba').ops;"
+        "from minicnn.backends.numba.machine.disk_cache import kernel_folder;"
+        "kernel_folder(); os.mkdir('elsewhere'); os.chdir('elsewhere');"
+        "ops.sgd_update(np.ones(4), np.ones(4), None, 1.0, 0.0, False)"
+    )
+    path = os.pathsep.join(map(os.path.abspath, sys.path))
+    environment = os.environ | {"MINICNN_CACHE": "kernels", "PYTHONPATH": path}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=tmp_path)
+    assert list(tmp_path.glob("kernels/*/*.nbc")) and not list(tmp_path.glob("elsewhere/*"))
+
+
 # ------------------------------------------------------------------------------------------------------- augmentation
 
 

@@ -165,6 +165,29 @@ def test_nothing_prints_past_the_console():
     assert [path for path in printing if not path.startswith("backends/numba/")] == []
 
 
+def test_nothing_is_left_to_an_assert():
+    """`python -O` leaves asserts out: a model without shapes was then saved as an empty file of weights."""
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        nodes = ast.walk(ast.parse(text)) if "assert " in text or "__debug__" in text else ()
+        assert not [node.lineno for node in nodes if isinstance(node, ast.Assert)], path
+        assert "__debug__" not in text, path
+
+
+@pytest.mark.parametrize("file", ["m.keras", "m.h5", "m.safetensors", "m.weights.h5"])
+def test_a_model_without_shapes_is_not_saved_with_optimization_either(file, tmp_path):
+    code = f"""
+        import minicnn as mc
+        model = mc.Sequential([mc.layers.Dense(2)])
+        try:
+            (model.save_weights if "weights" in {file!r} else model.save)({str(tmp_path / file)!r})
+        except mc.errors.NotBuiltError:
+            print("refused")
+    """
+    assert python(code, PYTHONOPTIMIZE="1").split() == [b"refused"]
+    assert not (tmp_path / file).exists()
+
+
 def test_warnings_are_ascii():
     """Python writes them to stderr as they are, and a stderr in a file of cp1252 would turn one into an error."""
     for path, call in calls_of("warnings.warn"):

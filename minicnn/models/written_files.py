@@ -54,7 +54,7 @@ def weights_by_name(model: Network) -> dict[str, Weight]:
     ValueError
         For weights beside the graph, as those of a teacher, which has no place in it.
     """
-    assert model.inputs  # otherwise NotBuiltError is raised
+    _ = model.inputs  # NotBuiltError where there are none; no assert, which python -O leaves out
     names = {}
     for name, weight in model.named_weights().items():
         names.setdefault(weight, name)

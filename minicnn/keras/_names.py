@@ -84,7 +84,8 @@ def lookup(
         own = getattr(sys.modules[module], "__all__", ())
         known = [*modules, *names, *old, *own, *(n for s in sources for n in public_names(import_module(s)))]
         error = NotInMinicnn if _is_imported() else NoAttribute
-        raise error(why or str(unknown_name(f"name in {short}", name, known)), name=name)
+        written = short.replace("keras.tensorflow", "tf")  # as scripts have it
+        raise error(why or str(unknown_name(f"name in {written}", name, known)), name=name)
 
     return __getattr__
 

@@ -183,3 +183,35 @@ def test_names_in_messages_are_those_of_scripts():
     with pytest.raises(AttributeError, match=r"minicnn has no tf\.data\.experimental\.get_structure"):
         _ = tf.data.experimental.get_structure
     assert not {"Any", "TYPE_CHECKING"} & {*tf.math.__all__}
+
+
+@pytest.mark.parametrize("in_lambda", [False, True])
+def test_a_root_of_nothing_behind_which_nothing_comes(in_lambda):
+    """The distance of equal pictures, squared again, as siamese networks have it: NaN without TensorFlow's rule."""
+    first, second = keras.Input((4,)), keras.Input((4,))
+    dense = keras.layers.Dense(3, use_bias=False, kernel_initializer=keras.initializers.Constant(0.1))
+
+    def distance(pair):
+        return K.sqrt(K.sum(K.square(pair[0] - pair[1]), axis=1, keepdims=True))
+
+    pair = [dense(first), dense(second)]
+    model = keras.Model([first, second], keras.layers.Lambda(distance)(pair) if in_lambda else distance(pair))
+    model.compile(keras.optimizers.SGD(0.1), lambda y_true, y_pred: K.mean(K.square(y_pred)))
+    x = np.arange(8.0).reshape(2, 4)
+    y = x + np.array([[0.0], [1.0]])
+    history = model.fit([x, y], np.ones((2, 1)), epochs=2, batch_size=2, verbose=0).history
+    np.testing.assert_allclose(history["loss"], [0.24, 0.0864], rtol=1e-5)  # tf_keras's
+    np.testing.assert_allclose(dense.get_weights()[0], np.full((4, 3), 0.036), rtol=1e-5)
+
+
+def test_slopes_at_edges():
+    x = tf.constant([0.0, 1.0, -1.0, 4.0])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        chosen = tf.where(x > 0, tf.sqrt(x), 0.0)
+        selu, normal = tf.nn.selu(x), ops.normalize(x * 0)
+        weighted = tf.nn.weighted_cross_entropy_with_logits(tf.ones_like(x), x, 2.0)
+    np.testing.assert_array_equal(tape.gradient(chosen, x), [0, 0.5, 0, 0.25])
+    np.testing.assert_allclose(tape.gradient(selu, x), [1.050701, 1.050701, 0.6467686, 1.050701], rtol=1e-6)
+    assert np.array_equal(tape.gradient(normal, x), np.zeros(4))
+    np.testing.assert_allclose(tape.gradient(weighted, x), [0, -0.53788286, -1.4621172, -0.0359724], rtol=1e-5)

@@ -157,7 +157,7 @@ def weighted_cross_entropy_with_logits(labels: Any = None, logits: Any = None, p
     """The binary cross-entropy before the sigmoid, in which `pos_weight` times as much is made of targets of 1."""
     x, target = as_tensor(logits), as_tensor(labels)
     weight = 1 + (as_tensor(pos_weight) - 1) * target
-    return (1 - target) * x + weight * (np.log1p(np.exp(-np.abs(x))) + np.maximum(-x, 0))
+    return (1 - target) * x + weight * (np.log1p(np.exp(-np.abs(x))) + ops.relu(-x))
 
 
 def crelu(features: Any, axis: int = -1) -> Any:

@@ -61,6 +61,8 @@ def product(g: Any, slope: Any, to: Recorded, function: np.ufunc | None = None) 
     made = g * (slope if function is np.absolute else conjugated(slope))
     made = np.where(getattr(g, "value", g) == 0, 0, made) if function is np.sqrt else made  # behind √0 nothing, too
     is_too_much = np.iscomplexobj(getattr(made, "value", made)) and to.dtype.kind != "c"
+    if is_too_much and hasattr(made, "value"):
+        raise TypeError("complex gradients are not differentiated again. Expected real numbers. Received: complex ones")
     return made.real if is_too_much else made
 
 

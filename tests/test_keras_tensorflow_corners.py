@@ -215,3 +215,74 @@ def test_slopes_at_edges():
     np.testing.assert_allclose(tape.gradient(selu, x), [1.050701, 1.050701, 0.6467686, 1.050701], rtol=1e-6)
     assert np.array_equal(tape.gradient(normal, x), np.zeros(4))
     np.testing.assert_allclose(tape.gradient(weighted, x), [0, -0.53788286, -1.4621172, -0.0359724], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda c: tf.reduce_sum(tf.abs(c)), [0.4472136 + 0.8944272j, 0.9486833 - 0.3162278j]),
+        (lambda c: tf.reduce_sum(tf.math.real(c * c)), [2 - 4j, 6 + 2j]),
+        (lambda c: tf.reduce_sum(tf.math.real(c * tf.math.conj(c))), [2 + 4j, 6 - 2j]),
+        (lambda c: tf.reduce_sum(tf.math.imag(c) ** 2), [4j, -2j]),
+    ],
+)
+def test_tapes_watch_complex_numbers(function, expected):
+    c = tf.constant(np.array([1 + 2j, 3 - 1j], "complex64"))
+    with tf.GradientTape() as tape:
+        tape.watch(c)
+        y = function(c)
+    np.testing.assert_allclose(tape.gradient(y, c), expected, rtol=1e-6)
+
+
+def test_gradients_of_gradients_through_a_modulus_are_refused():
+    x = tf.constant([1.0, 2.0])
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = tf.reduce_sum(tf.abs(tf.complex(x, x * 2)))
+        z = tf.reduce_sum(inner.gradient(y, x) ** 2)
+    with pytest.raises(NotImplementedError, match="has no gradient of its own"):
+        outer.gradient(z, x)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [[2, 5, 5], [1, 3, 2]]),
+        ({"axis": 1, "exclusive": True}, [[5, 3, 0], [5, 2, 0]]),
+        ({"axis": 1, "reverse": True}, [[1, 3, 6], [1, 4, 6]]),
+        ({"axis": -1, "exclusive": True, "reverse": True}, [[0, 1, 3], [0, 1, 4]]),
+    ],
+)
+def test_gradients_of_running_sums(options, expected):
+    x, weights = tf.constant([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), [[1.0, 2.0, 3.0], [1.0, 3.0, 2.0]]
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(weights * tf.cumsum(x, **options))
+    assert tape.gradient(y, x).numpy().tolist() == expected
+
+
+def test_gradients_of_gradients_of_running_sums():
+    x, weights = tf.constant([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), [[1.0, 2.0, 3.0], [1.0, 3.0, 2.0]]
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = tf.reduce_sum(weights * ops.cumsum(x, axis=1) ** 2)
+        z = tf.reduce_sum(inner.gradient(y, x) ** 2)
+    assert outer.gradient(z, x).numpy().tolist() == [[2592, 2392, 1608], [5688, 5200, 2368]]
+
+
+def test_the_axis_stands_behind_the_tensors():
+    with pytest.raises(TypeError, match=r"tf\.concat\(values, axis\)"):
+        tf.concat(0, [[1, 2], [3]])
+
+
+def test_rooms_that_are_no_modules():
+    for room in ("errors", "debugging", "dtypes", "nest", "autograph", "version", "sysconfig", "config", "test", "app"):
+        with pytest.raises(AttributeError, match=rf"Unknown name in tf\.{room}"):
+            getattr(getattr(tf, room), "no_such_name")  # noqa: B009
+    with pytest.raises(AttributeError, match=r"Unknown name in tf\.config\.experimental"):
+        _ = tf.config.experimental.no_such_name
+    assert not {"Any", "EagerArray", "Sequence"} & {*K.__all__}

@@ -295,5 +295,6 @@ def __getattr__(name: str) -> Any:
     return import_module("minicnn.keras.tensorflow") if name == "tf" else _find(name)
 
 
-_NOT_ITS_OWN = ("applied", "stacked_input", "import_module", "lookup", "met", "say", "set_phase", "value_of")
+_NOT_ITS_OWN = ("Any", "EagerArray", "Sequence", "applied", "forgotten", "import_module", "is_symbolic", "lookup")
+_NOT_ITS_OWN += ("met", "say", "set_phase", "stacked_input", "value_of", "warn_once", "wraps")
 __all__ = [n for n in globals() if not n.startswith("_") and callable(globals()[n]) and n not in _NOT_ITS_OWN]

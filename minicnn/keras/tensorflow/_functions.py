@@ -133,7 +133,18 @@ _joined, expand_dims = globals()["concat"], today(dim="axis")(globals()["expand_
 
 @today(concat_dim="axis")
 def concat(values: Any, axis: Any, name: str | None = None) -> Any:
-    """Tensors one after the other along an axis; one that is in no list is joined to nothing, as in TensorFlow."""
+    """Tensors one after the other along an axis; one that is in no list is joined to nothing, as in TensorFlow.
+
+    Raises
+    ------
+    TypeError
+        For a list as the axis: before TensorFlow 1 it stood first.
+    """
+    if isinstance(axis, list | tuple):
+        raise TypeError(
+            "tf.concat takes the tensors before the axis, tf.concat(values, axis), which stood first before TensorFlow "
+            f"1. Expected a number as axis. Received: {type(axis).__name__}"
+        )
     return _joined(values if isinstance(values, list | tuple) else [values], axis)
 
 

@@ -52,15 +52,22 @@ class EagerArray(np.ndarray):
     def __radd__(self, other: Any) -> Any:
         return _joined(other, self) if _is_of_bytes(self, other) else super().__radd__(other)
 
+    def __iadd__(self, other: Any) -> Any:  # as of a tensor: whatever else has this array keeps it
+        return self + other
+
+    def __isub__(self, other: Any) -> Any:
+        return self - other
+
+    def __imul__(self, other: Any) -> Any:
+        return self * other
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self / other
+
     def __truediv__(self, other: Any) -> Any:
-        return _narrowed(super().__truediv__(other), self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return _narrowed(super().__rtruediv__(other), self, other)
-
-    # As of a tensor: whatever else has this array keeps it.
-    __iadd__, __itruediv__ = __add__, __truediv__
-    __isub__, __imul__ = np.ndarray.__sub__, np.ndarray.__mul__
+        made, kinds = super().__truediv__(other), {getattr(each, "dtype", self.dtype) for each in (self, other)}
+        is_small = all(kind.kind in "iu" and kind.itemsize < 4 for kind in kinds)
+        return made.astype(np.float32) if is_small else made  # as in TensorFlow: NumPy's pixels / 255 are float64
 
     def __getitem__(self, key: Any) -> Any:
         item = super().__getitem__(key)
@@ -98,12 +105,6 @@ def as_array(value: Any) -> np.ndarray:
             return array
         entries.flat = [text.encode() for text in texts]
     return entries.view(EagerArray)
-
-
-def _narrowed(quotient, first, second):
-    """A quotient, in float32 of numbers in 8 or 16 bits, as in TensorFlow: NumPy's pixels / 255 are float64."""
-    kinds = [np.dtype(getattr(x, "dtype", None) or "uint8") for x in (first, second)]
-    return quotient.astype(np.float32) if all(k.kind in "iu" and k.itemsize < 4 for k in kinds) else quotient
 
 
 def _is_of_bytes(array, other):

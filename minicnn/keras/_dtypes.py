@@ -108,3 +108,13 @@ def _dtype(array):
 # Of arrays with ``.numpy()``; NumPy itself goes by its own one.
 EagerArray.dtype = property(_dtype, lambda array, kind: _NUMPYS.__set__(array, kind))  # type: ignore[assignment]
 EagerText.dtype = property(lambda text: TextDtype(np.dtype(str)))  # type: ignore[assignment]
+
+
+def _quotient_of(array: EagerArray, other: Any) -> Any:
+    """other / array, in float32 of numbers in 8 or 16 bits, as array / other is."""
+    kinds = [np.dtype(getattr(each, "dtype", None) or "uint8") for each in (array, other)]
+    made = np.ndarray.__rtruediv__(array, other)
+    return made.astype(np.float32) if all(kind.kind in "iu" and kind.itemsize < 4 for kind in kinds) else made
+
+
+EagerArray.__rtruediv__ = _quotient_of  # type: ignore[assignment, method-assign]

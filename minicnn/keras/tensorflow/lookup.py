@@ -37,7 +37,8 @@ class KeyValueTensorInitializer:
     def __init__(
         self, keys: Any, values: Any, key_dtype: Any = None, value_dtype: Any = None, name: str | None = None
     ) -> None:
-        self.keys, self.values = as_tensor(keys, key_dtype), as_tensor(values, value_dtype)
+        self.keys: Any = as_tensor(keys, key_dtype)
+        self.values: Any = as_tensor(values, value_dtype)
         if self.keys.shape != self.values.shape:
             shapes = f"{self.keys.shape} and {self.values.shape}"
             raise ValueError(f"each key has one value: expected as many of both. Received: shapes {shapes}")
@@ -121,8 +122,9 @@ class StaticHashTable:
         self, initializer: Any, default_value: Any, name: str | None = None, experimental_is_anonymous: bool = False
     ) -> None:
         keys, values = initializer.keys, initializer.values
-        self.key_dtype, self.value_dtype = keys.dtype, values.dtype
-        self.default_value = as_tensor(default_value, None if _is_text(values) else values.dtype)
+        self.key_dtype: Any = keys.dtype
+        self.value_dtype: Any = values.dtype
+        self.default_value: Any = as_tensor(default_value, None if _is_text(values) else values.dtype)
         if _is_text(values) != _is_text(self.default_value):
             raise TypeError(f"expected a default of the kind of the values. Received: default_value={default_value!r}")
         self._values: dict[Any, Any] = {}
@@ -288,7 +290,7 @@ def _as_given(entries: Sequence[Any], dtype: Any) -> Any:
 class _Experimental:
     """``tf.lookup.experimental``."""
 
-    MutableHashTable = _MutableHashTable
+    MutableHashTable: Any = _MutableHashTable
 
     def __getattr__(self, name: str) -> Any:
         raise NoAttribute(
@@ -298,5 +300,5 @@ class _Experimental:
         )
 
 
-experimental = _Experimental()
+experimental: Any = _Experimental()
 __getattr__ = _lookup(__name__)

@@ -16,7 +16,7 @@ class _Image:
         return getattr(tensorflow.image, "resize_images" if name == "resize" else name)
 
 
-image = _Image()
+image: Any = _Image()
 
 
 def __getattr__(name: str) -> Any:

@@ -55,10 +55,14 @@ def product(g: Any, slope: Any, to: Recorded, function: np.ufunc | None = None) 
     to : Recorded
         The value: where it is real, so is what it gets.
     function : ufunc, optional
-        What was computed of it; of a modulus, the slope is the direction in which it grows.
+        What was computed of it; of a modulus, the slope is the direction in which it grows. Behind a root, a gradient
+        of 0 stays 0, as in TensorFlow, where 0 times a slope without end would be NaN.
     """
     made = g * (slope if function is np.absolute else conjugated(slope))
+    made = np.where(getattr(g, "value", g) == 0, 0, made) if function is np.sqrt else made  # behind √0 nothing, too
     is_too_much = np.iscomplexobj(getattr(made, "value", made)) and to.dtype.kind != "c"
+    if is_too_much and hasattr(made, "value"):
+        raise TypeError("complex gradients are not differentiated again. Expected real numbers. Received: complex ones")
     return made.real if is_too_much else made
 
 

@@ -302,9 +302,9 @@ def test_a_seed_may_be_written_as_a_float():
     assert np.array_equal(first, tf.random.uniform([4]).numpy())
 
 
-def test_tables_are_refused_in_one_sentence():
-    with pytest.raises(NotInMinicnn, match="finds no columns: CsvDataset"):
-        tf.data.experimental.make_csv_dataset("a.csv", 2)
+def test_databases_are_refused_in_one_sentence():
+    with pytest.raises(NotInMinicnn, match=r"pandas\.read_sql"):
+        tf.data.experimental.SqlDataset("sqlite", "a.db", "select x from y", (tf.int32,))
 
 
 def test_bounds_of_the_dtype_of_what_a_tape_records():

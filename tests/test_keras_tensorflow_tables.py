@@ -103,3 +103,84 @@ def test_a_line_of_many_columns():
 def test_an_underline_is_no_part_of_a_number():
     with pytest.raises(ValueError, match=r"column 0 holds numbers of int32.*'1_0'"):
         tf.io.decode_csv("1_0", [[0]])
+
+
+TABLE = 'name,width,score,big,label\ncat,1,0.5,3000000000,0\ndog,,1e3,1,1\n"a,b",7,2,2,0\nowl,8,,3,1\n'
+BY_NAME = {"name": [b"cat", b"dog", b"a,b"], "width": [1, 0, 7], "score": [0.5, 1000, 2], "big": [3000000000, 1, 2]}
+
+
+@pytest.fixture
+def table(tmp_path):
+    (tmp_path / "table.csv").write_text(TABLE)
+    return str(tmp_path / "table.csv")
+
+
+def test_batches_of_columns_by_name(table):
+    made = tf.data.experimental.make_csv_dataset(table, 3, label_name="label", num_epochs=1, shuffle=False)
+    (first, labels), (last, _) = list(made)
+    assert {name: column.numpy().tolist() for name, column in first.items()} == BY_NAME
+    assert labels.dtype == tf.int32 and labels.numpy().tolist() == [0, 1, 0]
+    kinds = [tf.string, tf.int32, tf.float32, tf.int64]
+    assert [column.dtype == kind for column, kind in zip(first.values(), kinds, strict=True)] == [True] * 4
+    assert last["score"].numpy().tolist() == [0] and last["name"].numpy().tolist() == [b"owl"]
+
+
+def test_batches_of_chosen_columns_go_on_without_end(table):
+    made = tf.data.experimental.make_csv_dataset(table, 3, shuffle=False, select_columns=["label", 1])
+    batches = [{name: column.numpy().tolist() for name, column in each.items()} for each in made.take(3)]
+    assert batches == [
+        {"width": [1, 0, 7], "label": [0, 1, 0]},
+        {"width": [8, 1, 0], "label": [1, 0, 1]},
+        {"width": [7, 8, 1], "label": [0, 1, 0]},
+    ]
+    shuffled = tf.data.experimental.make_csv_dataset(table, 4, num_epochs=2, shuffle_seed=1)
+    assert [sorted(each["width"].numpy().tolist()) for each in shuffled] == [[0, 1, 7, 8]] * 2
+
+
+def test_tables_in_another_form(tmp_path):
+    for number in (1, 2):
+        with gzip.open(tmp_path / f"{number}.csv.gz", "wt") as file:
+            file.write(f"{number};a\nNA;b\n2.5;c\n")
+    pattern = str(tmp_path / "*.csv.gz")
+    names = ["x", "y"]
+    made = tf.data.experimental.make_csv_dataset(
+        pattern, 6, names, None, None, None, ";", True, "NA", False, 1, False, compression_type="GZIP"
+    )
+    (batch,) = list(made)
+    assert batch["x"].numpy().tolist() == [1, 0, 2.5, 2, 0, 2.5]
+    assert batch["y"].numpy().tolist() == [b"a", b"b", b"c"] * 2
+    given = {"header": False, "num_epochs": 1, "shuffle": False, "field_delim": ";", "compression_type": "GZIP"}
+    made = tf.data.experimental.make_csv_dataset(pattern, 1, names, ["", "z"], na_value="NA", **given)
+    assert [each["x"].numpy()[0] for each in made][:3] == [b"1", b"", b"2.5"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_name": "x"}, "label_name is one of the columns"),
+        ({"select_columns": ["x"]}, "select_columns has names of"),
+        ({"select_columns": [5]}, "select_columns has names of"),
+        ({"column_names": ["a"] * 5}, "names of columns that differ"),
+        ({"header": False}, "column_names="),
+        ({"ignore_errors": True}, "ignore_errors"),
+        ({"compression_type": "ZLIB"}, "compression_type"),
+        ({"heading": True}, "make_csv_dataset takes"),
+    ],
+)
+def test_tables_that_are_asked_for_otherwise(table, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        tf.data.experimental.make_csv_dataset(table, 2, **options)
+
+
+def test_a_table_that_is_not_there(tmp_path):
+    with pytest.raises(ValueError, match="which is no file's name"):
+        tf.data.experimental.make_csv_dataset(str(tmp_path / "*.csv"), 2)
+
+
+def test_a_model_learns_from_a_table(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b,y\n" + "".join(f"{n},{n / 2},{3 * n}\n" for n in range(8)))
+    made = tf.data.experimental.make_csv_dataset(str(tmp_path / "t.csv"), 4, label_name="y", num_epochs=1)
+    packed = made.map(lambda features, y: (tf.stack([tf.cast(x, tf.float32) for x in features.values()], axis=1), y))
+    model = tf.keras.Sequential([tf.keras.Input((2,)), tf.keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    assert len(model.fit(packed, epochs=2, verbose=0).history["loss"]) == 2

@@ -8,10 +8,10 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray, as_array, text_of
 from minicnn.differentiation import Recorded, met
+from minicnn.keras._dtypes import narrowed
 from minicnn.keras._last_function import same
 from minicnn.keras._of_tensors import Noise
 from minicnn.keras._operations import is_symbolic, stacked
-from minicnn.settings import floatx
 
 WITHOUT_VALUES = (Recorded, Noise)
 """What stays as it is, since its numbers are computed with later, or their gradients."""
@@ -28,11 +28,14 @@ def as_tensor(value: Any, dtype: Any = None) -> Any:
         made = np.array(value, dtype)  # tensors never change
     else:
         made = as_array(value) if dtype is None or np.dtype(dtype).kind in "SU" else np.asarray(value, dtype)
+        made = made.astype(str) if not made.size and dtype is not None and np.dtype(dtype).kind in "SU" else made
     if dtype is None and not hasattr(value, "dtype"):
-        parts = value if isinstance(value, list | tuple) else ()
-        if not any(hasattr(part, "dtype") for part in parts):
-            made = made.astype({"float64": floatx(), "int64": "int32"}.get(made.dtype.name, made.dtype))
+        made = narrowed(made, [part.dtype for part in _parts(value) if hasattr(part, "dtype")])
     return same(text_of(made).view(EagerArray), value)  # frames have text as objects
+
+
+def _parts(value):
+    return value if isinstance(value, list | tuple) else ()
 
 
 def of_tensorflow(result: Any) -> Any:

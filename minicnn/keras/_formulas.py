@@ -119,10 +119,23 @@ def _prod(x, axis=None, dtype=None, keepdims=False):
     return Recorded(made, [(x, back)])
 
 
+def _cumsum(x, axis=None, dtype=None):
+    """``np.cumsum``, whose gradient is the sum of those from there on."""
+    if axis is None:
+        x, axis = np.reshape(x, -1), 0
+    made = np.cumsum(x.value, axis=axis, dtype=dtype)
+    return Recorded(made, [(x, lambda g: np.flip(_running(np.flip(g, axis), axis), axis))])
+
+
+def _running(g, axis):
+    return _cumsum(g, axis) if isinstance(g, Recorded) else np.cumsum(g, axis=axis)
+
+
 OF_RECORDED: dict[str, Callable[..., Any]] = {
     **{name: by_slope(name) for name in FORMULAS if name != "erf"},
     "dot": _dot,
     "prod": _prod,
+    "cumsum": _cumsum,
     "logsumexp": log_sum_of_powers,
     "relu": _relu,
     "leaky_relu": lambda x, negative_slope=0.2: _relu(x, negative_slope),

@@ -6,7 +6,7 @@ import dis
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType, ModuleType, SimpleNamespace
 from typing import Any
 
 from minicnn.errors import unknown_name
@@ -16,6 +16,27 @@ from minicnn.keras._warning import warn_once
 
 # What files of Keras 1 and 2 had imported for themselves, and gave to whoever wrote ``from keras.callbacks import *``.
 BROUGHT = {"K": "minicnn.keras.backend", "np": "numpy", "os": "os"}
+
+
+class Room(SimpleNamespace):
+    """Names below ``tf`` that are no module of their own, and the sentence for those that are not there.
+
+    Parameters
+    ----------
+    name : str
+        As scripts write it, "tf.errors".
+    **names
+    """
+
+    def __init__(self, name: str, **names: Any) -> None:
+        super().__init__(**names)
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        known = [each for each in vars(self) if not each.startswith("_")]
+        raise NoAttribute(str(unknown_name(f"name in {self._name}", name, known)), name=name)
 
 
 class NoAttribute(AttributeError):
@@ -84,7 +105,8 @@ def lookup(
         own = getattr(sys.modules[module], "__all__", ())
         known = [*modules, *names, *old, *own, *(n for s in sources for n in public_names(import_module(s)))]
         error = NotInMinicnn if _is_imported() else NoAttribute
-        raise error(why or str(unknown_name(f"name in {short}", name, known)), name=name)
+        written = short.replace("keras.tensorflow", "tf")  # as scripts have it
+        raise error(why or str(unknown_name(f"name in {written}", name, known)), name=name)
 
     return __getattr__
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,5 +55,17 @@ def _full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     return np.full(shape, fill_value, named_dtype(floatx() if dtype is None else dtype))
 
 
+def _place_of(function: Callable[..., Any], least: float) -> Callable[..., Any]:
+    """``argmax`` or ``argmin``, for which NaN is beyond all numbers at the other end, as in TensorFlow."""
+
+    def place(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(x, np.ndarray) and x.dtype.kind == "f" and (is_nan := np.isnan(x)).any():
+            x = np.where(is_nan, x.dtype.type(least), x)
+        return function(x, *args, **kwargs)
+
+    return place
+
+
 OF_LISTS = {"array": as_array, "full": _full}
+OF_LISTS |= {"argmax": _place_of(np.argmax, -np.inf), "argmin": _place_of(np.argmin, np.inf)}
 """Name of ``keras.ops`` → function of arrays that takes the place of NumPy's."""

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers
-from minicnn import random as seeds
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
@@ -106,7 +105,7 @@ def ones_like(x: Any, dtype: Any = None, name: str | None = None) -> Any:
 
 def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, name: str | None = None) -> np.ndarray:
     """An array of a value."""
-    value = np.asarray(value, dtype or floatx())
+    value = np.asarray(value, dtype or floatx()).view(EagerArray)
     return value if shape is None else np.broadcast_to(value, tuple(shape)).copy()
 
 
@@ -304,8 +303,9 @@ def repeat_elements(x: Any, rep: int, axis: int) -> Any:
 
 def reverse(x: Any, axes: int | Sequence[int]) -> Any:
     """x turned round along axes."""
-    axes = (axes,) if isinstance(axes, int) else axes
-    return x[tuple(slice(None, None, -1) if a in axes else slice(None) for a in range(len(ops.shape(x))))]
+    count = len(ops.shape(x))
+    turned = [axis % count for axis in ((axes,) if isinstance(axes, int) else axes)]
+    return x[tuple(slice(None, None, -1) if axis in turned else slice(None) for axis in range(count))]
 
 
 def resize_images(
@@ -356,9 +356,7 @@ def is_sparse(tensor: Any) -> bool:
 
 def in_top_k(predictions: Any, targets: Any, k: int) -> np.ndarray:
     """Whether the class of each sample is among its k most probable ones, (N,)."""
-    p = np.asarray(value_of(predictions))
-    own = p[np.arange(len(p)), np.asarray(value_of(targets)).astype(int).reshape(-1)]
-    return (p > own[:, None]).sum(axis=-1) < k
+    return ops.in_top_k(np.reshape(value_of(targets), -1), predictions, k)
 
 
 def name_scope(name: str) -> Any:
@@ -366,17 +364,12 @@ def name_scope(name: str) -> Any:
     return nullcontext(name)
 
 
-def get_uid(prefix: str = "") -> int:
-    """A number that was not given before."""
-    return seeds.next_seed() % 2**31
-
-
 def manual_variable_initialization(value: bool) -> None:
     """Does nothing."""
 
 
 __all__ = ["batch_dot", "bias_add", "constant", "conv2d", "count_params", "cumprod"]
-__all__ += ["dropout", "dtype", "eye", "gather", "get_uid", "in_top_k"]
+__all__ += ["dropout", "dtype", "eye", "gather", "in_top_k"]
 __all__ += ["is_sparse", "is_tensor", "l2_normalize", "manual_variable_initialization", "name_scope", "ones"]
 __all__ += ["ones_like", "pool2d", "random_bernoulli", "random_binomial", "random_normal"]
 __all__ += ["random_normal_variable", "random_uniform", "random_uniform_variable", "repeat_elements"]

@@ -412,7 +412,8 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     """−log p of the class."""
     numbers = np.asarray(target).astype(int)
     numbers = numbers[..., 0] if numbers.ndim == output.ndim else numbers
-    return categorical_crossentropy(one_hot(numbers, output.shape[axis], axis), output, from_logits, axis)
+    output = output if from_logits else np.log(np.clip(output, 1e-7, 1 - 1e-7))  # whose powers need not sum to 1
+    return categorical_crossentropy(one_hot(numbers, output.shape[axis], axis), output, True, axis)
 
 
 _matmul = either("matmul")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.keras._dtypes import TextDtype
 from minicnn.settings import floatx
 
 _NARROW = {"int64": "int32", "uint64": "uint32"}
@@ -43,10 +44,13 @@ def in_kerass_dtype(function: Callable[..., Any], name: str = "") -> Callable[..
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(kwargs.get("axis"), list):  # which NumPy takes as a tuple
+            kwargs["axis"] = tuple(kwargs["axis"])
         if _are_small(args, name):
             args = tuple(np.asarray(each).astype("int32") for each in args)
         made = function(*args, **kwargs)
-        is_told = name != "norm" and any(isinstance(each, str | type | np.dtype) for each in args)  # norm is told "fro"
+        told = str | type | np.dtype | TextDtype
+        is_told = name != "norm" and any(isinstance(each, told) for each in args)  # norm is told "fro"
         if kwargs.get("dtype") is not None or is_told:
             return made
         given = {str(getattr(each, "dtype", "")) for each in _parts([*args, *kwargs.values()])}

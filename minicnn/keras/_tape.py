@@ -87,7 +87,7 @@ class GradientTape:
             For what is no tensor: `tf.convert_to_tensor` and `tf.constant` make one.
         """
         for part in leaves(tensor):
-            if getattr(part, "dtype", np.dtype(float)).kind != "f":
+            if getattr(part, "dtype", np.dtype(float)).kind not in "fc":
                 warn_user(f"a tape watches floating-point numbers; others have no gradient. Received: {part.dtype}")
                 continue
             leaf = watched_leaf(part)

@@ -201,7 +201,7 @@ class Watched(EagerArray):
 
     def on_tape(self) -> Any:
         """What stands for it where a tape records."""
-        if not is_recording() or self.dtype.kind != "f":
+        if not is_recording() or self.dtype.kind not in "fc":
             _read_inside(self.leaf)
             return self.view(EagerArray)
         if self.leaf is None:  # made of the one that was watched by what no tape sees

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import initializers
-from minicnn.data.elements import EagerArray
+from minicnn.data.elements import EagerArray, as_array
 from minicnn.differentiation import Recorded, met, value_of
+from minicnn.keras._dtypes import narrowed
 from minicnn.keras._taped import is_recording, is_weight_in_graph, weight_on_tape
 from minicnn.layers.names import unique_name
 from minicnn.parameters import Weight
@@ -74,7 +75,7 @@ class Variable(Weight):
         **options: Any,
     ) -> None:
         given = options.get("initializer", initial_value)
-        if isinstance(given, str) or (callable(given) and shape is not None):
+        if (isinstance(given, str) or callable(given)) and shape is not None:
             given = np.asarray(initializers.get(given)(tuple(shape), floatx()))
         elif callable(given) and not isinstance(given, np.ndarray):
             given = given()
@@ -118,9 +119,17 @@ class Variable(Weight):
         rest = {name: value for name, value in vars(self).items() if name != "value"}
         return _with_values, (self.numpy(), type(self)), rest | {"store": None}
 
+    def numpy(self) -> Any:
+        """A copy of the values; of texts, as bytes."""
+        return self.value.copy().numpy() if self.value.dtype.kind in "SUO" else super().numpy()
+
     def assign(self, value: Any, *args: Any, **options: Any) -> Variable:
         """Copy a value of the same shape into it."""
-        super().assign(value_of(met(value)))
+        value = value_of(met(value))
+        if self.value.dtype.kind in "SUO" and np.shape(value) == self.shape:  # texts may be longer than those before
+            self.value = np.array(as_array(value)).view(_Value)
+        else:
+            super().assign(value)
         return self
 
     def assign_add(self, delta: Any, *args: Any, **options: Any) -> Variable:
@@ -211,6 +220,8 @@ class KerasVariable(Variable):
         **options: Any,
     ) -> None:
         first = options.pop("initial_value", initializer)
+        if isinstance(first, str) and shape is None:
+            raise ValueError(f"an initializer needs the shape, Variable({first!r}, shape=(2, 3)). Received: shape=None")
         if dtype is None and getattr(first, "dtype", None) == np.float64:
             dtype = floatx()
         super().__init__(first, trainable, name, dtype, shape, **options)
@@ -224,9 +235,9 @@ def _with_values(values, kind):
 
 def _first(given, dtype, shape):
     """The first numbers of a variable, in an array of its own."""
-    value = np.array(value_of(met(given)))
+    value = np.array(as_array(value_of(met(given))))
     if dtype is None and not hasattr(given, "dtype"):
-        dtype = {"float64": floatx(), "int64": "int32"}.get(value.dtype.name, value.dtype)
+        value = narrowed(value)
     value = value.astype(dtype or value.dtype)
     return value if shape is None else np.array(np.broadcast_to(value, tuple(shape)))
 

@@ -102,7 +102,11 @@ class Power(Elementwise):
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         exponent = np.asarray(self.exponent, dy.dtype, like=dy)
-        np.multiply(dy, exponent * np.power(ws.xs[0], exponent - 1), out=ws.dxs[0])
+        is_nothing = dy == 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            np.multiply(dy, exponent * np.power(ws.xs[0], exponent - 1), out=ws.dxs[0])
+        if self.exponent == 0.5:  # behind √0 nothing stays nothing, as in TensorFlow: 0 times infinity would be NaN
+            ws.dxs[0][is_nothing] = 0
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return graph.add("Pow", [xs[0], graph.constant(np.float32(self.exponent))])

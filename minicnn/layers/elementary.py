@@ -62,7 +62,10 @@ class Elementary(Elementwise):
             ws.y[...] = xs[0] ** self.exponent
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        is_nothing = dy == 0
         np.multiply(dy, self._slope(ws.xs[0]), out=ws.dxs[0])
+        if self.function == "power" and self.exponent == 0.5:  # as of `Power`
+            ws.dxs[0][is_nothing] = 0
 
     def _slope(self, x):
         if self.function != "power":

@@ -116,7 +116,9 @@ class MeanMetricWrapper(Metric):
     def _said(self, target, prediction):
         """What the function returns; targets (N,) of outputs (N, 1), as whole numbers are, would be broadcast."""
         y_pred = carried(lent(prediction), prediction)
-        values = np.asarray(self.fn(like(target, prediction, target.dtype), y_pred, **self.arguments))
+        is_narrow = target.dtype.kind in "iu" and target.dtype.itemsize < 4  # where -1, or 200 · 2, has no place
+        kind = np.int32 if is_narrow else target.dtype
+        values = np.asarray(self.fn(like(target, prediction, kind), y_pred, **self.arguments))
         if not is_real(values):
             raise TypeError(
                 f"metric '{self.name}' returns a number or an array of them. Received: one of dtype {values.dtype}"

@@ -80,7 +80,7 @@ def _elu_slope(x):
 
 
 def _selu_slope(x):
-    return SELU_SCALE * np.where(x > 0, 1, SELU_ALPHA * np.exp(np.minimum(x, 0)))
+    return SELU_SCALE * np.where(x >= 0, 1, SELU_ALPHA * np.exp(np.minimum(x, 0)))
 
 
 def _sparse_plus(x):

@@ -213,6 +213,9 @@ def _along(name, default):
     def along(x: Any, axis: int | None = default, **kwargs: Any) -> Any:
         if name == "concatenate" and (stacked := stacked_input(x, axis)) is not None:
             return stacked
+        if name in ("argmax", "argmin"):
+            made = of_ops(x, axis=0 if axis is None else axis, **kwargs)  # in 64 bits, as in TensorFlow
+            return made.astype("int64") if isinstance(made, np.ndarray) else made
         return of_ops(x, axis=axis, **kwargs)
 
     along.__name__, along.__doc__ = name, f"``{name}``, along axis {default} unless told."
@@ -276,8 +279,8 @@ globals()["max"] = _max  # whose name is Python's own here
 _find = lookup(
     __name__,
     [
-        *("minicnn.keras._older_functions", "minicnn.keras.backend._choices", "minicnn.keras.backend._windows"),
-        "minicnn.keras.ops",
+        *("minicnn.keras.backend._numbers", "minicnn.keras._older_functions"),
+        *("minicnn.keras.backend._choices", "minicnn.keras.backend._windows", "minicnn.keras.ops"),
     ],
     names={name: f"minicnn.keras.ops.{other}" for name, other in _OPS_OF_OTHER_NAMES.items()}
     | dict.fromkeys(("is_float_dtype", "is_int_dtype", "standardize_dtype"), "minicnn.keras._new_arrays"),
@@ -292,5 +295,6 @@ def __getattr__(name: str) -> Any:
     return import_module("minicnn.keras.tensorflow") if name == "tf" else _find(name)
 
 
-_NOT_ITS_OWN = ("applied", "stacked_input", "import_module", "lookup", "met", "say", "set_phase", "value_of")
+_NOT_ITS_OWN = ("Any", "EagerArray", "Sequence", "applied", "forgotten", "import_module", "is_symbolic", "lookup")
+_NOT_ITS_OWN += ("met", "say", "set_phase", "stacked_input", "value_of", "warn_once", "wraps")
 __all__ = [n for n in globals() if not n.startswith("_") and callable(globals()[n]) and n not in _NOT_ITS_OWN]

@@ -257,10 +257,6 @@ def _folded(fn, parts, first):
     return reduce(fn, parts) if first is None else reduce(fn, parts, first)
 
 
-def reset_uids() -> None:
-    """Does nothing: a number of `get_uid` was not given before."""
-
-
 def to_dense(tensor: Any) -> Any:
     """The tensor, as nothing is sparse."""
     return tensor
@@ -272,6 +268,6 @@ def is_placeholder(x: Any) -> bool:
 
 
 __all__ = ["batch_normalization", "conv1d", "foldl", "foldr", "is_placeholder", "local_conv1d", "local_conv2d"]
-__all__ += ["normalize_batch_in_training", "reset_uids", "separable_conv1d", "temporal_padding", "to_dense"]
+__all__ += ["normalize_batch_in_training", "separable_conv1d", "temporal_padding", "to_dense"]
 __all__ += ["conv2d_transpose", "depthwise_conv2d", "get_variable_shape", "map_fn", "moving_average_update"]
 __all__ += ["normalize_data_format", "separable_conv2d"]

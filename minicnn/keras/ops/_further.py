@@ -39,7 +39,7 @@ _OF_ARRAYS = (
         "einsum",
         "floor_divide",
     ),
-    *("full_like", "hstack", "inner", "isclose", "log2", "logaddexp", "meshgrid", "nan_to_num", "quantile"),
+    *("full_like", "hstack", "inner", "isclose", "log2", "logaddexp", "meshgrid", "quantile"),
     *("ravel", "roll", "select", "sinh", "trace", "tril", "triu", "true_divide"),
     *("vdot", "vstack"),
 )
@@ -112,6 +112,11 @@ def floor_divide(x1: Any, x2: Any) -> Any:
     return np.floor(x1 / x2)
 
 
+def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """x with numbers in the places of NaN and of infinities, by default the largest that there are."""
+    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+
 def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
     """The numbers in these places along an axis."""
     return np.take_along_axis(x, np.asarray(indices) if isinstance(indices, list | tuple) else indices, axis)
@@ -131,6 +136,8 @@ def einsum(subscripts: str, *operands: Any) -> Any:
         Where it is to be differentiated and an index stands twice in one operand.
     """
     values = [value_of(each) for each in operands]
+    if all(isinstance(each, np.ndarray) and each.dtype == np.int8 for each in values):
+        values = [each.astype(np.int32) for each in values]  # whose sums have no place in 8 bits
     made = np.einsum(subscripts, *values, optimize=True)
     if not any(isinstance(each, Recorded) for each in operands):
         return made
@@ -195,6 +202,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         For another `ord`, or one along more axes.
     """
     axes = tuple(range(np.ndim(x))) if axis is None else tuple(np.atleast_1d(axis).tolist())
+    x = x if isinstance(x, Recorded) else _operations.as_float(np.asarray(x))  # of whole numbers in 8 bits, too
     if ord in (None, "euclidean", "fro"):
         return np.sqrt(np.sum(np.square(x), axis=axes, keepdims=keepdims))
     if len(axes) == 1 and isinstance(ord, int | float):
@@ -246,9 +254,14 @@ def top_k(x: Any, k: int, sorted: bool = True) -> TopK:
 
 
 def in_top_k(targets: Any, predictions: Any, k: int) -> np.ndarray:
-    """Whether the class of each sample is among the k that are predicted most: (N,) bool."""
+    """Whether the class of each sample is among the k that are predicted most: (N,) bool.
+
+    False for a class that there is not, and where a number is not finite.
+    """
     numbers, classes = np.asarray(value_of(predictions)), np.asarray(value_of(targets)).astype(np.int64)
-    return (numbers > np.take_along_axis(numbers, classes[:, None], -1)).sum(-1) < int(k)
+    is_known = (classes >= 0) & (classes < numbers.shape[-1]) & np.isfinite(numbers).all(-1)
+    own = np.take_along_axis(numbers, np.where(is_known, classes, 0)[:, None], -1)
+    return is_known & ((numbers > own).sum(-1) < int(k))
 
 
 def multi_hot(
@@ -330,7 +343,8 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
     return Recorded(made, [(values, lambda g: g[place])]) if isinstance(values, Recorded) else made
 
 
-_BY_VALUES = (einsum, floor_divide, identity, mod, norm, normalize, stop_gradient, take, take_along_axis, tensordot)
+_BY_VALUES = (einsum, floor_divide, identity, mod, nan_to_num, norm, normalize, stop_gradient, take, take_along_axis)
+_BY_VALUES += (tensordot,)
 FURTHER: dict[str, Callable[..., Any]] = {
     name: _operations.by_place(
         of_tensors_too(in_kerass_dtype(_operations.in_floats(name, getattr(np, name)), name), name)

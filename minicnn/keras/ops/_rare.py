@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backends.reference.activation import FORMULAS
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import _operations
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.keras._result_dtypes import in_kerass_dtype
@@ -220,8 +220,7 @@ def _extreme_of_segments(ufunc, name):
     def function(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
         dtype = np.asarray(data).dtype
         limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-        first = {"max": -np.inf if dtype.kind == "f" else limits.min, "min": np.inf, "prod": 1}[name]
-        first = limits.max if name == "min" and dtype.kind != "f" else first
+        first = {"max": limits.min, "min": limits.max, "prod": 1}[name]
         values, ids, made = _segments(data, segment_ids, num_segments, first)
         ufunc.at(made, ids[ids >= 0], values[ids >= 0])
         return made
@@ -238,9 +237,15 @@ def psnr(x1: Any, x2: Any, max_val: float) -> Any:
 
 def saturate_cast(x: Any, dtype: Any) -> np.ndarray:
     """The numbers in another dtype, those outside of its range at its ends."""
-    kind = np.dtype(dtype)
+    kind, numbers = np.dtype(dtype), np.asarray(value_of(met(x)))
+    if kind.kind == "b":
+        return np.clip(numbers, 0, 1).astype(kind)
     limits = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)
-    return np.clip(np.asarray(x), limits.min, limits.max).astype(kind)
+    top, least = limits.max, limits.min
+    if numbers.dtype.kind == "f" and kind.kind in "iu" and int(numbers.dtype.type(top)) > top:
+        top = np.nextafter(numbers.dtype.type(top), 0, dtype=numbers.dtype)  # which the whole numbers do have
+    with np.errstate(invalid="ignore"):
+        return np.clip(numbers, least, top).astype(kind)
 
 
 def i0(x: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.data.elements import EagerArray
 from minicnn.dtype_policies import as_operands
+from minicnn.keras._names import lookup
 from minicnn.keras._operation_marks import operated, unnamed
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.ops._image_windows import (
@@ -81,8 +82,12 @@ def resize(
 
 
 def rgb_to_grayscale(images: Any, data_format: Any = None) -> Any:
-    """0.2989 · red + 0.5870 · green + 0.1140 · blue, with one channel."""
-    return _back(pictures.rgb_to_grayscale(_channels_last(images, data_format)), data_format)
+    """0.2989 · red + 0.5870 · green + 0.1140 · blue, with one channel; of whole numbers these, cut off."""
+    given = _channels_last(images, data_format)
+    if is_symbolic(given) or (kind := np.asarray(given).dtype).kind not in "iu":
+        return _back(pictures.rgb_to_grayscale(given), data_format)
+    grey = np.asarray(pictures.rgb_to_grayscale(np.asarray(given, "float32")))
+    return _back(grey.astype(kind).view(EagerArray), data_format)
 
 
 def rgb_to_hsv(images: Any, data_format: Any = None) -> Any:
@@ -139,3 +144,6 @@ def _between(what, length, before, after, target, sign):
     if target is None:
         return before, length + sign * (before + after)
     return (sign * (target - length) - after if before is None else before), target
+
+
+__getattr__ = lookup(__name__)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.keras._dtypes import TextDtype
 from minicnn.keras._missing import reason
 from minicnn.keras._names import NoAttribute
 from minicnn.keras.tensorflow import _arrays, _functions, _gradients
@@ -22,7 +23,7 @@ _KERAS = ("initializers", "losses", "metrics", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
 _MODULES = (
     *("app", "compat", "config", "distribute", "gfile", "image", "io", "linalg", "math", "nn", "random"),
-    *("audio", "data", "signal", "sparse", "strings", "summary", "test", "train"),
+    *("audio", "data", "lookup", "signal", "sparse", "strings", "summary", "test", "train"),
 )
 _OF_MODULES = {"add_n": "math", "ceil": "math", "SparseTensor": "sparse", "flags": "app"}  # that ``tf`` has too
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1
@@ -42,7 +43,6 @@ _INSTEAD = {  # names of TensorFlow that scripts end with
         "models compute with it"
     ),
     "estimator": "a compiled model, and its fit and evaluate, are what an estimator was",
-    "lookup": "numbers of names are those of a dict, or np.unique(names, return_inverse=True)",
     "feature_column": "columns of a table are arrays, which keras.Input and Concatenate take",
 }
 __version__ = "2.21.0"  # of the TensorFlow whose names these are
@@ -50,7 +50,7 @@ newaxis = None
 bool = np.dtype("bool")
 _NUMBERS = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 globals().update({name: np.dtype(name) for name in (*_NUMBERS, "complex64", "complex128")})
-string, double, half = np.dtype(str), np.dtype("float64"), np.dtype("float16")
+string, double, half = TextDtype(np.dtype(str)), np.dtype("float64"), np.dtype("float16")
 globals().update(
     {name: getattr(module, name) for module in (_functions, _arrays, _gradients) for name in module.__all__}
 )
@@ -74,6 +74,8 @@ def __getattr__(name: str) -> Any:
     for module in ("_elements", "_settings", "_flow", "_of_1", "_complex"):
         if name in (found := import_module(f"{__name__}.{module}")).__all__:
             return getattr(found, name)
+    if name == "reverse_sequence":
+        return import_module(f"{__name__}._further_math").reverse_sequence
     if name in (further := import_module(f"{__name__}._further").TOP):
         return further[name]
     if name in (of_1 := import_module(f"{__name__}._of_1")).TODAY:

@@ -80,7 +80,10 @@ def _no_graph(*args: Any, **kwargs: Any) -> NoReturn:
 @entering
 def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: float = 0, name: str | None = None) -> Any:
     """More numbers before and after each axis: `paddings` is a pair for each of them."""
+    tensor = as_tensor(tensor)
     options = {"constant_values": constant_values} if mode.lower() == "constant" else {}
+    if options and not is_symbolic(tensor) and tensor.dtype.kind in "SUO" and not constant_values:
+        options = {"constant_values": b"" if tensor.dtype.kind == "O" else ""}
     pairs = tuple(tuple(int(n) for n in pair) for pair in np.asarray(paddings))
     return of_tensorflow(ops.pad(tensor, pairs, mode.lower(), **options))
 
@@ -88,7 +91,7 @@ def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: flo
 @today(keep_dims="keepdims")
 @entering
 def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool = False, name: str | None = None) -> Any:
-    """√(Σ x²), or Σ |x| for ``ord=1``, or the largest |x| for infinity, along an axis, or of all numbers.
+    """√(Σ x²), or (Σ |x|^ord)^(1 / ord), or the largest |x| for infinity, along an axis, or of all numbers.
 
     Along two axes it is a norm of matrices, as `keras.ops.norm` has them.
 
@@ -104,8 +107,10 @@ def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool =
         return of_tensorflow(ops.sum(ops.abs(tensor), axis=axis, keepdims=keepdims))
     if ord == np.inf:
         return of_tensorflow(ops.max(ops.abs(tensor), axis=axis, keepdims=keepdims))
+    if ord not in ("euclidean", 2) and not (isinstance(ord, int | float) and ord > 0):
+        raise ValueError(f"ord is 'euclidean', a number above 0 or infinity. Received: ord={ord!r}")
     if ord not in ("euclidean", 2):
-        raise ValueError(f"ord is 'euclidean', 1, 2 or infinity. Received: ord={ord!r}")
+        return of_tensorflow(ops.sum(ops.abs(tensor) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord))
     return of_tensorflow(ops.sqrt(ops.sum(squared(tensor), axis=axis, keepdims=keepdims)))
 
 
@@ -122,7 +127,7 @@ def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0, na
         sizes = [int(n) for n in num_or_size_splits]
     ends = np.cumsum(sizes)
     before = (slice(None),) * (axis % np.ndim(value) if not hasattr(value, "shape") else axis % len(value.shape))
-    tensor = value if hasattr(value, "shape") else np.asarray(value)
+    tensor = value if hasattr(value, "shape") else as_tensor(value)
     parts = (tensor[(*before, slice(int(end) - n, int(end)))] for n, end in zip(sizes, ends, strict=True))
     return [of_tensorflow(part) for part in parts]
 
@@ -196,12 +201,13 @@ def boolean_mask(tensor: Any, mask: Any, axis: int = 0, name: str | None = None)
 
 def _array(x):
     """An array; what is recorded stays so."""
-    return x if isinstance(x, Recorded) else np.asarray(x)
+    return x if isinstance(x, Recorded) else as_tensor(x)
 
 
 def linspace(start: Any, stop: Any, num: int, name: str | None = None, axis: int = 0) -> EagerArray:
     """`num` numbers from `start` to `stop`, both included."""
-    return as_tensor(np.linspace(start, stop, int(num), axis=axis), floatx())
+    kind = as_tensor(start).dtype
+    return as_tensor(np.linspace(start, stop, int(num), axis=axis), kind if kind.kind == "f" else "float64")
 
 
 @entering
@@ -212,7 +218,7 @@ def roll(input: Any, shift: Any, axis: Any, name: str | None = None) -> Any:
 
 def meshgrid(*args: Any, indexing: str = "xy", name: str | None = None) -> list[Any]:
     """Arrays of the coordinates of a grid."""
-    return [of_tensorflow(part) for part in np.meshgrid(*map(np.asarray, args), indexing=indexing)]
+    return [of_tensorflow(part) for part in np.meshgrid(*map(as_tensor, args), indexing=indexing)]
 
 
 def eye(

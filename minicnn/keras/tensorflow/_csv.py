@@ -13,6 +13,7 @@ import numpy as np
 from minicnn.checks import check_choice
 from minicnn.data import Dataset
 from minicnn.data.elements import EagerArray, as_array
+from minicnn.keras._dtypes import TextDtype
 from minicnn.keras.tensorflow._functions import as_tensor
 from minicnn.keras.tensorflow._numerals import number_of
 from minicnn.settings import floatx
@@ -116,7 +117,7 @@ def _columns(rows, record_defaults, na_value, select_cols):
 
 def _default(given):
     """(the dtype of a column, None for text; what stands for an empty entry, None where there is none)."""
-    if isinstance(given, type | np.dtype):
+    if isinstance(given, type | np.dtype | TextDtype):
         kind = np.dtype(given)
         return (None if kind.kind in "SUO" else kind), None
     entry = given[0] if isinstance(given, list | tuple) and len(given) == 1 else given

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from minicnn.data.elements import map_leaves
 from minicnn.differentiation import Recorded, value_of
 from minicnn.errors import ShapeError
+from minicnn.keras._names import Room
 from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import as_tensor, cast, of_tensorflow, saturate_cast
 from minicnn.layers.names import snake_case
@@ -253,7 +253,8 @@ def _map_structure(func: Callable[..., Any], *structure: Any, **options: Any) ->
     return packed(structure[0], [func(*each) for each in zip(*map(leaves, structure), strict=True)])
 
 
-nest = SimpleNamespace(
+nest = Room(
+    "tf.nest",
     flatten=leaves,
     is_nested=lambda structure: isinstance(structure, list | tuple | dict),
     map_structure=_map_structure,
@@ -265,7 +266,8 @@ def _raised(name: str, base: type[Exception]) -> type[Exception]:
     return type(name, (base,), {"__doc__": "As of TensorFlow; minicnn's own errors are Python's."})
 
 
-errors = SimpleNamespace(
+errors = Room(
+    "tf.errors",
     InvalidArgumentError=ValueError,
     NotFoundError=FileNotFoundError,
     OutOfRangeError=StopIteration,
@@ -286,7 +288,8 @@ def as_dtype(type_value: Any) -> np.dtype:
     return np.dtype(_OTHERWISE.get(type_value, type_value) if isinstance(type_value, str) else type_value)
 
 
-dtypes = SimpleNamespace(
+dtypes = Room(
+    "tf.dtypes",
     **{"as_dtype": as_dtype, "DType": DType, "cast": cast, "saturate_cast": saturate_cast},
     **{name: np.dtype(kind) for name, kind in _OTHERWISE.items()},
     **{name: np.dtype(name) for name in _NAMED},

@@ -133,7 +133,18 @@ _joined, expand_dims = globals()["concat"], today(dim="axis")(globals()["expand_
 
 @today(concat_dim="axis")
 def concat(values: Any, axis: Any, name: str | None = None) -> Any:
-    """Tensors one after the other along an axis; one that is in no list is joined to nothing, as in TensorFlow."""
+    """Tensors one after the other along an axis; one that is in no list is joined to nothing, as in TensorFlow.
+
+    Raises
+    ------
+    TypeError
+        For a list as the axis: before TensorFlow 1 it stood first.
+    """
+    if isinstance(axis, list | tuple):
+        raise TypeError(
+            "tf.concat takes the tensors before the axis, tf.concat(values, axis), which stood first before TensorFlow "
+            f"1. Expected a number as axis. Received: {type(axis).__name__}"
+        )
     return _joined(values if isinstance(values, list | tuple) else [values], axis)
 
 
@@ -288,7 +299,8 @@ def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name
     """Numbers from `start`, or 0, to below `limit`."""
     first, end = (0, start) if limit is None else (start, limit)
     made = np.arange(first, end, delta, dtype)
-    return as_tensor(made.tolist(), dtype or ("int32" if made.dtype.kind == "i" else floatx()))
+    told = any(getattr(each, "dtype", None) == made.dtype for each in (start, limit, delta))  # in 64 bits
+    return as_tensor(made if told else made.tolist(), dtype or (made.dtype if told else None))
 
 
 @entering
@@ -318,9 +330,7 @@ def sort(values: Any, axis: int = -1, direction: str = "ASCENDING", name: Any = 
 
 def saturate_cast(value: Any, dtype: Any, name: str | None = None) -> Any:
     """The numbers in another dtype, those outside of its range at its ends."""
-    array, kind = np.asarray(value_of(met(value))), np.dtype(dtype)
-    limits = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)
-    return of_tensorflow(np.clip(array, limits.min, limits.max).astype(kind))
+    return of_tensorflow(ops.saturate_cast(as_tensor(value), dtype))
 
 
 @entering
@@ -350,15 +360,15 @@ def one_hot(
 
 
 @today(dimension="axis")
-def argmax(input: Any, axis: int = 0, output_type: Any = "int64", name: str | None = None) -> Any:
+def argmax(input: Any, axis: int | None = 0, output_type: Any = "int64", name: str | None = None) -> Any:
     """Where the largest number along an axis is, the first one unless told."""
-    return of_tensorflow(ops.cast(ops.argmax(input, axis=axis), output_type))
+    return of_tensorflow(ops.cast(ops.argmax(input, axis=axis or 0), output_type))
 
 
 @today(dimension="axis")
-def argmin(input: Any, axis: int = 0, output_type: Any = "int64", name: str | None = None) -> Any:
+def argmin(input: Any, axis: int | None = 0, output_type: Any = "int64", name: str | None = None) -> Any:
     """Where the smallest number along an axis is, the first one unless told."""
-    return of_tensorflow(ops.cast(ops.argmin(input, axis=axis), output_type))
+    return of_tensorflow(ops.cast(ops.argmin(input, axis=axis or 0), output_type))
 
 
 def squared_difference(x: Any, y: Any, name: str | None = None) -> Any:

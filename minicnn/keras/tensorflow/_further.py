@@ -101,7 +101,8 @@ def unsorted_segment_mean(data: Any, segment_ids: Any, num_segments: Any) -> Any
     """The means of the parts along the first axis that have one number; 0 where there are none."""
     data, ids = as_tensor(data), np.asarray(value_of(segment_ids))
     counts = np.bincount(ids[ids >= 0], minlength=int(num_segments)).reshape(-1, *[1] * (len(data.shape) - 1))
-    return ops.segment_sum(data, ids, int(num_segments)) / np.maximum(counts, 1).astype(data.dtype)
+    made = ops.segment_sum(data, ids, int(num_segments)) / np.maximum(counts, 1).astype(data.dtype)
+    return made.astype(data.dtype) if isinstance(data, np.ndarray) and data.dtype.kind in "iu" else made
 
 
 def bincount(
@@ -117,7 +118,7 @@ def bincount(
     if options:
         raise TypeError(f"tf.math.bincount counts all numbers together. Received: {options}")
     numbers = np.asarray(value_of(arr)).ravel()
-    weights = None if weights is None else np.asarray(value_of(weights)).ravel()
+    weights = None if weights is None else np.asarray(value_of(as_tensor(weights))).ravel()
     made = np.bincount(numbers, weights, int(minlength or 0))[: None if maxlength is None else int(maxlength)]
     return made.astype(dtype if weights is None else weights.dtype)
 
@@ -136,16 +137,6 @@ def rint(x: Any) -> Any:
     return np.rint(as_tensor(x))
 
 
-def is_non_decreasing(x: Any) -> Any:
-    """Whether no number is less than the one before it."""
-    return bool((np.diff(np.ravel(value_of(x))) >= 0).all())
-
-
-def is_strictly_increasing(x: Any) -> Any:
-    """Whether every number is greater than the one before it."""
-    return bool((np.diff(np.ravel(value_of(x))) > 0).all())
-
-
 def invert_permutation(x: Any) -> Any:
     """Where each of the numbers from 0 on stands."""
     numbers = np.asarray(value_of(as_tensor(x)))
@@ -154,7 +145,8 @@ def invert_permutation(x: Any) -> Any:
 
 def scalar_mul(scalar: Any, x: Any) -> Any:
     """A number times an array."""
-    return as_tensor(scalar) * as_tensor(x)
+    x = as_tensor(x)
+    return as_tensor(scalar, None if is_symbolic(x) else x.dtype) * x
 
 
 # ------------------------------------------------------------------------------------------------------- ``tf.nn``
@@ -165,7 +157,7 @@ def weighted_cross_entropy_with_logits(labels: Any = None, logits: Any = None, p
     """The binary cross-entropy before the sigmoid, in which `pos_weight` times as much is made of targets of 1."""
     x, target = as_tensor(logits), as_tensor(labels)
     weight = 1 + (as_tensor(pos_weight) - 1) * target
-    return (1 - target) * x + weight * (np.log1p(np.exp(-np.abs(x))) + np.maximum(-x, 0))
+    return (1 - target) * x + weight * (np.log1p(np.exp(-np.abs(x))) + ops.relu(-x))
 
 
 def crelu(features: Any, axis: int = -1) -> Any:
@@ -396,8 +388,8 @@ _UNSORTED = {f"unsorted_segment_{kind}": getattr(ops, f"segment_{kind}") for kin
 MATH: dict[str, Callable[..., Any]] = {
     name: _of_ops(name) for name in ("erf", "erfc", "erfinv", "expm1", "logical_xor", "nextafter", "softsign")
 }
-MATH |= {name: _of_ops(name) for name in ("segment_max", "segment_min", "segment_prod", "segment_sum")}
-_MATH = (bincount, invert_permutation, is_non_decreasing, is_strictly_increasing, multiply_no_nan, polyval)
+MATH |= {name: _of_ops(name) for name in ("segment_prod", "segment_sum")}
+_MATH = (bincount, invert_permutation, multiply_no_nan, polyval)
 _MATH += (reciprocal_no_nan, reduce_euclidean_norm, rint, scalar_mul, segment_mean, unsorted_segment_mean)
 MATH |= {each.__name__: _made(each) for each in (*_MATH, xdivy, xlog1py, xlogy)}
 MATH |= {name: _made(function) for name, function in _UNSORTED.items()}

@@ -14,6 +14,7 @@ import numpy as np
 from minicnn.differentiation import value_of
 from minicnn.keras import ops
 from minicnn.keras._called import is_trial
+from minicnn.keras._names import Room
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._updates import after
 from minicnn.keras._warning import warn_once
@@ -80,8 +81,8 @@ control_dependencies = after
 enable_eager_execution = disable_eager_execution = enable_v2_behavior = disable_v2_behavior = nothing
 reset_default_graph = no_op = local_variables_initializer = tables_initializer = nothing
 _LEVELS = {name: getattr(_logging, name) for name in ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL")}
-logging = SimpleNamespace(set_verbosity=nothing, get_verbosity=lambda: _logging.WARNING, **_LEVELS)
-autograph = SimpleNamespace(set_verbosity=nothing, experimental=SimpleNamespace(do_not_convert=lambda func: func))
+logging = Room("tf.logging", set_verbosity=nothing, get_verbosity=lambda: _logging.WARNING, **_LEVELS)
+autograph = Room("tf.autograph", set_verbosity=nothing, experimental=SimpleNamespace(do_not_convert=lambda func: func))
 
 
 def _has_numbers(*values: Any) -> bool:
@@ -183,7 +184,8 @@ def _is_size(n, wanted, known):
 
 
 assert_equal = _asserted(np.equal, "that are equal")
-debugging = SimpleNamespace(
+debugging = Room(
+    "tf.debugging",
     assert_equal=assert_equal,
     assert_greater=_asserted(np.greater, "the first of which are greater"),
     assert_greater_equal=_asserted(np.greater_equal, "the first of which are not less"),
@@ -219,6 +221,6 @@ class _Numpy:
         return getattr(ops, name)
 
 
-experimental = SimpleNamespace(numpy=_Numpy())
-sysconfig = SimpleNamespace(get_build_info=lambda: {"is_cuda_build": False, "is_rocm_build": False})
-version = SimpleNamespace(VERSION="2.21.0")
+experimental = Room("tf.experimental", numpy=_Numpy())
+sysconfig = Room("tf.sysconfig", get_build_info=lambda: {"is_cuda_build": False, "is_rocm_build": False})
+version = Room("tf.version", VERSION="2.21.0")

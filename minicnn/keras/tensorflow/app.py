@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+from minicnn.keras._names import lookup
+
 __all__ = ["flags", "run"]
 
 
@@ -165,3 +167,6 @@ def run(main: Callable[[list[str]], Any] | None = None, argv: Sequence[str] | No
     main = main or sys.modules["__main__"].main  # type: ignore[attr-defined]
     program, *arguments = sys.argv if argv is None else argv
     sys.exit(main([program, *FLAGS.parsed(arguments)[1]]))
+
+
+__getattr__ = lookup(__name__)

@@ -12,6 +12,7 @@ from minicnn.checks import check_positive_int
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.errors import FileFormatError, ShapeError
+from minicnn.keras._names import lookup
 from minicnn.keras.tensorflow._examples import as_bytes, text_of
 from minicnn.keras.tensorflow._functions import of_tensorflow
 
@@ -100,3 +101,6 @@ def encode_wav(audio: Any, sample_rate: Any, name: str | None = None) -> EagerAr
         file.setframerate(int(sample_rate))
         file.writeframes(np.clip(numbers, -32768, 32767).astype("<i2").tobytes())
     return text_of(written.getvalue())
+
+
+__getattr__ = lookup(__name__)

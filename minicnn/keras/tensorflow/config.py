@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from minicnn.backends import get
 from minicnn.errors import BackendError
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Room, lookup
 
 __all__ = ["experimental", "get_visible_devices", "list_logical_devices", "list_physical_devices", "optimizer"]
 __all__ += ["run_functions_eagerly", "set_logical_device_configuration", "set_soft_device_placement"]
@@ -66,13 +66,15 @@ run_functions_eagerly: Callable[..., None] = _nothing
 experimental_run_functions_eagerly: Callable[..., None] = _nothing
 set_soft_device_placement: Callable[..., None] = _nothing
 set_logical_device_configuration: Callable[..., None] = _nothing
-optimizer: Any = SimpleNamespace(set_jit=_nothing, set_experimental_options=_nothing)
-threading: Any = SimpleNamespace(
+optimizer: Any = Room("tf.config.optimizer", set_jit=_nothing, set_experimental_options=_nothing)
+threading: Any = Room(
+    "tf.config.threading",
     set_intra_op_parallelism_threads=_nothing,
     set_inter_op_parallelism_threads=_nothing,  # minicnn.set_num_threads does
 )
 LogicalDeviceConfiguration = SimpleNamespace
-experimental: Any = SimpleNamespace(
+experimental: Any = Room(
+    "tf.config.experimental",
     list_physical_devices=list_physical_devices,
     list_logical_devices=list_logical_devices,
     get_visible_devices=get_visible_devices,

@@ -13,9 +13,10 @@ import minicnn.data
 from minicnn.checks import check_choice
 from minicnn.data import experimental
 from minicnn.keras._missing import NotInMinicnn
-from minicnn.keras._names import lookup
+from minicnn.keras._names import NoAttribute, lookup
 from minicnn.keras.tensorflow._csv import CsvDataset
 from minicnn.keras.tensorflow._records import TFRecordDataset
+from minicnn.keras.tensorflow._tables import make_csv_dataset
 
 __all__ = ["Options", "TFRecordDataset", "TextLineDataset", "make_one_shot_iterator", *minicnn.data.__all__]
 
@@ -103,20 +104,33 @@ for _name, _why in _ABSENT.items():
     setattr(minicnn.data.Dataset, _name, _refusal(_name, _why))
 minicnn.data.Dataset.assert_cardinality = _assert_cardinality  # type: ignore[attr-defined]
 
-_OF_TABLES = "it finds no columns: CsvDataset, or pandas.read_csv and Dataset.from_tensor_slices of the columns"
+
+def _no_databases(*args: Any, **kwargs: Any) -> NoReturn:
+    """Refused.
+
+    Raises
+    ------
+    NotInMinicnn
+        Always.
+    """
+    raise NotInMinicnn(
+        "minicnn has no tf.data.experimental.SqlDataset: pandas.read_sql, and Dataset.from_tensor_slices of the "
+        "columns. Received: a call of it"
+    )
 
 
-def _no_tables(name: str) -> Any:
-    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-        raise NotInMinicnn(f"minicnn has no tf.data.experimental.{name}: {_OF_TABLES}. Received: a call of it")
-
-    return refuse
-
-
-experimental.CsvDataset = CsvDataset  # type: ignore[attr-defined]
-for _name in ("SqlDataset", "make_csv_dataset"):
-    setattr(experimental, _name, _no_tables(_name))
+experimental.CsvDataset, experimental.make_csv_dataset = CsvDataset, make_csv_dataset  # type: ignore[attr-defined]
+experimental.SqlDataset = _no_databases  # type: ignore[attr-defined]
 for _name in ("AutoShardPolicy", "DistributeOptions", "OptimizationOptions", "ThreadingOptions"):
     setattr(experimental, _name, Options())  # settings, whose names scripts take from there
 
+
+def _no_experiment(name: str) -> NoReturn:
+    raise NoAttribute(
+        f"minicnn has no tf.data.experimental.{name}: methods of data sets are what most of its names became",
+        name=name,
+    )
+
+
+experimental.__getattr__ = _no_experiment  # type: ignore[attr-defined]
 __getattr__ = lookup(__name__, sources=("minicnn.data",))

@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn.checks import check_choice
 from minicnn.keras import ops
+from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import of_tensorflow
 
@@ -103,3 +104,6 @@ def get_replica_context() -> SimpleNamespace:
         strategy=Strategy(),
         all_reduce=lambda reduce_op, value, options=None: Strategy().reduce(reduce_op, value),
     )
+
+
+__getattr__ = lookup(__name__)

@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
+from minicnn.keras._names import lookup
+
 __all__ = ["copy", "exists", "glob", "isdir", "listdir", "makedirs", "mkdir", "remove", "rmtree", "walk"]
 
 exists: Callable[..., bool] = os.path.exists
@@ -55,3 +57,5 @@ DeleteRecursively: Callable[..., None] = rmtree
 Glob: Callable[..., list[str]] = glob
 MakeDirs: Callable[..., None] = makedirs
 Copy: Callable[..., None] = copy
+
+__getattr__ = lookup(__name__)

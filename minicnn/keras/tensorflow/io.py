@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
+from minicnn.keras._names import lookup
 from minicnn.keras.tensorflow import gfile
 from minicnn.keras.tensorflow._codecs import *  # noqa: F403
 from minicnn.keras.tensorflow._codecs import __all__ as _CODECS
@@ -19,7 +20,7 @@ from minicnn.keras.tensorflow._examples import VarLenFeature as VarLenFeature
 from minicnn.keras.tensorflow._examples import as_bytes, text_of
 from minicnn.keras.tensorflow._examples import parse_example as parse_example
 from minicnn.keras.tensorflow._examples import parse_single_example as parse_single_example
-from minicnn.keras.tensorflow._functions import of_tensorflow
+from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow._records import TFRecordOptions as TFRecordOptions
 from minicnn.keras.tensorflow._records import TFRecordWriter as TFRecordWriter
 from minicnn.keras.tensorflow._tensor_bytes import tensor_message, tensor_of
@@ -99,7 +100,7 @@ def decode_raw(
 
 def serialize_tensor(tensor: Any, name: str | None = None) -> EagerArray:
     """An array of numbers as the bytes of a TensorProto, which `parse_tensor` reads, and TensorFlow too."""
-    return text_of(tensor_message(np.asarray(value_of(met(tensor)))))
+    return text_of(tensor_message(np.asarray(value_of(as_tensor(tensor)))))
 
 
 def parse_tensor(serialized: Any, out_type: Any, name: str | None = None) -> Any:
@@ -127,3 +128,6 @@ def FixedLenSequenceFeature(*args: Any, **kwargs: Any) -> NoReturn:
 def matching_files(pattern: Any, name: str | None = None) -> EagerArray:
     """The paths of files, in order."""
     return np.asarray(gfile.glob(str(pattern))).view(EagerArray)
+
+
+__getattr__ = lookup(__name__)

@@ -8,7 +8,7 @@ from minicnn.keras import ops
 from minicnn.keras._names import lookup as _lookup
 from minicnn.keras._operations import entering as _entering
 from minicnn.keras.ops._further import TopK
-from minicnn.keras.tensorflow import _complex, _functions, _further, nn
+from minicnn.keras.tensorflow import _complex, _functions, _further, _further_math, nn
 
 if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
 
@@ -20,7 +20,8 @@ else:
 globals().update({name: getattr(_functions, name) for name in _functions.__all__ if name not in ("zeros", "ones")})
 globals().update(_functions.MATH | _further.MATH)
 globals().update({name: getattr(_complex, name) for name in ("angle", "conj", "imag", "real")})
-l2_normalize, softplus = nn.l2_normalize, nn.softplus
+globals().update({name: getattr(_further_math, name) for name in _further_math.__all__ if name != "reverse_sequence"})
+l2_normalize, softplus, zero_fraction = nn.l2_normalize, nn.softplus, nn.zero_fraction
 
 
 @_entering
@@ -48,7 +49,7 @@ def floordiv(x: Any, y: Any, name: str | None = None) -> Any:
 @_entering
 def add_n(inputs: Any, name: str | None = None) -> Any:
     """The sum of several arrays or tensors."""
-    first, *others = inputs
+    first, *others = map(_functions.as_tensor, inputs)
     for other in others:
         first = first + other
     return first
@@ -70,8 +71,7 @@ def top_k(input: Any, k: int = 1, sorted: bool = True, name: str | None = None) 
 @_entering
 def in_top_k(targets: Any, predictions: Any, k: int, name: str | None = None) -> Any:
     """Whether the class of each sample is among the k that are predicted most: (N,) bool."""
-    numbers, classes = np.asarray(predictions), np.asarray(targets).astype(np.int64)
-    return _functions.of_tensorflow((numbers > np.take_along_axis(numbers, classes[:, None], -1)).sum(-1) < int(k))
+    return _functions.of_tensorflow(ops.in_top_k(targets, predictions, k))
 
 
 @_entering
@@ -86,4 +86,5 @@ def confusion_matrix(
     return _functions.as_tensor(matrix, dtype)
 
 
-__all__ = sorted(name for name in globals() if not name.startswith("_") and name not in ("nn", "np", "ops", "TopK"))
+_NOT_ITS_OWN = ("Any", "TYPE_CHECKING", "TopK", "annotations", "nn", "np", "ops")
+__all__ = sorted(name for name in globals() if not name.startswith("_") and name not in _NOT_ITS_OWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,11 +28,25 @@ if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
 else:
     __getattr__ = lookup(__name__, names=dict.fromkeys(_OF_MATH, "minicnn.keras.tensorflow.math"))
 
-_ACTIVATIONS = ("relu", "relu6", "elu", "selu", "silu", "sigmoid", "tanh", "softplus", "softsign")
+_ACTIVATIONS = ("relu", "relu6", "elu", "selu", "sigmoid", "tanh", "softplus", "softsign")
 _WITH_AXIS = ("softmax", "log_softmax")
 
 globals().update({name: renamed(name, name, "features", "") for name in _ACTIVATIONS})
-globals().update({name: renamed(name, name, "logits", "axis name= dim=axis") for name in _WITH_AXIS})
+
+
+def _along(name: str) -> Any:
+    """``softmax`` and ``log_softmax``, along the last axis where they are told None."""
+    function = renamed(name, name, "logits", "axis name= dim=axis")
+
+    @wraps(function)
+    def call(logits: Any, axis: int | None = None, name: str | None = None, dim: int | None = None) -> Any:
+        chosen = axis if dim is None else dim
+        return function(logits, -1 if chosen is None else chosen)
+
+    return call
+
+
+globals().update({name: _along(name) for name in _WITH_AXIS})
 leaky_relu = renamed("leaky_relu", "leaky_relu", "features", "alpha=negative_slope")
 
 
@@ -40,16 +55,23 @@ def gelu(features: Any, approximate: bool = False, name: str | None = None) -> A
     return of_tensorflow(ops.gelu(features, approximate))
 
 
-stands_for(gelu, *(globals()[name] for name in (*_ACTIVATIONS, *_WITH_AXIS, "leaky_relu")))
-swish = globals()["silu"]
+def silu(features: Any, beta: Any = 1.0, name: str | None = None) -> Any:
+    """x · sigmoid (beta · x)."""
+    if isinstance(beta, int | float) and beta == 1:
+        return of_tensorflow(ops.silu(features))
+    return of_tensorflow(ops.multiply(features, ops.sigmoid(ops.multiply(features, beta))))
+
+
+stands_for(gelu, silu, *(globals()[name] for name in (*_ACTIVATIONS, *_WITH_AXIS, "leaky_relu")))
+swish = silu
 
 
 @today(keep_dims="keepdims")
 @entering
 def moments(x: Any, axes: Any, shift: Any = None, keepdims: bool = False, name: str | None = None) -> tuple[Any, Any]:
     """(the mean, the variance) along the axes."""
-    axes = tuple(int(axis) for axis in np.ravel(axes))
     x = as_tensor(x)
+    axes = tuple(range(len(x.shape)) if axes is None else (int(axis) for axis in np.ravel(axes)))
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "iuc":
         return tuple(of_tensorflow(function(x, axis=axes, keepdims=keepdims)) for function in (ops.mean, ops.var))
     mean = np.mean(x, axes, keepdims=True).astype(x.dtype)  # of whole numbers whole, cut off
@@ -134,6 +156,7 @@ __all__ = [
     "gelu",
     "leaky_relu",
     "moments",
+    "silu",
     "swish",
     "l2_loss",
     "l2_normalize",

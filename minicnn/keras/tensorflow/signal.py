@@ -16,6 +16,7 @@ from minicnn.checks import check_choice, check_positive_int
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras._missing import NotInMinicnn
+from minicnn.keras._names import lookup
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 
@@ -361,3 +362,6 @@ def mfccs_from_log_mel_spectrograms(log_mel_spectrograms: Any) -> Any:
         raise ShapeError(f"expected (…, mel frequencies). Received: shape {log_mel_spectrograms.shape}")
     transformed = np.asarray(dct(log_mel_spectrograms))
     return (transformed / np.sqrt(2 * log_mel_spectrograms.shape[-1])).astype(log_mel_spectrograms.dtype)
+
+
+__getattr__ = lookup(__name__)

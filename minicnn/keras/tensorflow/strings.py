@@ -11,13 +11,15 @@ import numpy as np
 
 from minicnn.checks import check_choice
 from minicnn.data.elements import EagerArray, as_array
-from minicnn.keras._names import lookup
+from minicnn.keras._as_tensor import as_tensor
+from minicnn.keras._names import NoAttribute, lookup
+from minicnn.keras.tensorflow._fingerprints import fingerprint
 from minicnn.keras.tensorflow._further import TOP
 from minicnn.keras.tensorflow._numerals import number_of
 from minicnn.keras.tensorflow._shown import shown
 
 __all__ = ["as_string", "join", "length", "lower", "regex_full_match", "regex_replace", "split", "strip", "to_number"]
-__all__ += ["format", "reduce_join", "substr", "upper"]
+__all__ += ["format", "reduce_join", "substr", "to_hash_bucket_fast", "upper"]
 
 as_string = TOP["as_string"]
 
@@ -99,6 +101,19 @@ def to_number(input: Any, out_type: Any = "float32", name: str | None = None) ->
         raise ValueError(f"tf.strings.to_number takes texts that write numbers of {kind}. Received: {texts}") from error
 
 
+def to_hash_bucket_fast(input: Any, num_buckets: int, name: str | None = None) -> EagerArray:
+    """The bucket of each text, 0 … num_buckets - 1, by its fingerprint: the same one at all times.
+
+    Raises
+    ------
+    ValueError
+        If there is no bucket.
+    """
+    if num_buckets < 1:
+        raise ValueError(f"expected a bucket or more. Received: num_buckets={num_buckets}")
+    return _each(lambda text: fingerprint(text.encode(*_CODE)) % int(num_buckets), input, "int64")
+
+
 def substr(input: Any, pos: Any, len: Any, unit: str = "BYTE", name: str | None = None) -> EagerArray:
     """`len` bytes, or with "UTF8_CHAR" letters, of each text from `pos` on, which counts from the end if negative.
 
@@ -142,7 +157,7 @@ def format(template: str, inputs: Any, placeholder: str = "{}", summarize: int =
     parts = template.split(placeholder)
     if len(parts) != len(given) + 1:
         raise ValueError(f"expected a place for each of {len(given)} inputs. Received: template={template!r}")
-    texts = [shown(x, summarize) for x in given]
+    texts = [shown(as_tensor(x) if isinstance(x, int | float | list) else x, summarize) for x in given]
     return np.asarray("".join(a + b for a, b in zip(parts, [*texts, ""], strict=True))).view(EagerArray)
 
 
@@ -170,4 +185,18 @@ def strip(input: Any, name: str | None = None) -> EagerArray:
     return _each(str.strip, input)
 
 
-__getattr__ = lookup(__name__)
+_HASHES = {
+    "to_hash_bucket": "whose buckets TensorFlow's versions may change",
+    "to_hash_bucket_strong": "whose buckets are guarded against attackers",
+}
+_find = lookup(__name__)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HASHES:
+        raise NoAttribute(
+            f"minicnn has no tf.strings.{name}, {_HASHES[name]}: tf.strings.to_hash_bucket_fast(input, num_buckets) "
+            "is there",
+            name=name,
+        )
+    return _find(name)

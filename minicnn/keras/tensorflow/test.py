@@ -1,5 +1,6 @@
 """``tf.test``: whether there is a GPU."""
 
+from minicnn.keras._names import lookup
 from minicnn.keras.tensorflow.config import list_physical_devices
 
 __all__ = ["gpu_device_name", "is_built_with_cuda", "is_gpu_available"]
@@ -16,3 +17,6 @@ is_built_with_cuda = is_gpu_available
 def gpu_device_name() -> str:
     """ "/device:GPU:0", or "" where there is none."""
     return "/device:GPU:0" if is_gpu_available() else ""
+
+
+__getattr__ = lookup(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn.keras import optimizers
+from minicnn.keras._names import lookup
 from minicnn.keras._warning import warn_once
 from minicnn.keras.tensorflow import _checkpoints, _examples
 from minicnn.keras.tensorflow._checkpoints import Checkpoint as Checkpoint
@@ -55,3 +56,6 @@ def AdagradOptimizer(learning_rate: Any, initial_accumulator_value: float = 0.1,
     """`keras.optimizers.Adagrad`."""
     _said("AdagradOptimizer", "Adagrad(learning_rate)")
     return optimizers.Adagrad(learning_rate, initial_accumulator_value=initial_accumulator_value)
+
+
+__getattr__ = lookup(__name__)

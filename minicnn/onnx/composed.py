@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicnn.onnx.arguments import operator
+from minicnn.onnx.arguments import axes_of, operator
 from minicnn.onnx.fused import Parts
 from minicnn.onnx.reader import FileGraph
 
@@ -74,6 +74,36 @@ def _mask(node: FileNode, graph: Importer, rows: int, columns: int) -> np.ndarra
         return given
     later = np.triu(np.full((rows, columns), -np.inf, np.float32), 1)
     return later if given is None else given + later
+
+
+@operator("ReduceLogSum", "ReduceLogSumExp")
+def _log_of_sum(node, graph):
+    """log Σ x, and log Σ exp(x) with the greatest number taken out, whose exponential may be infinite."""
+    rank, parts, x = graph.value(node, 0, True, True).rank, Parts(node), node.inputs[0]
+    axes, keeps = axes_of(node, graph, rank) or [], node.get("keepdims", 1)
+    if not axes and node.get("noop_with_empty_axes", 0):
+        raise node.error("it names the axes that it goes over")
+    axes = sorted(axes or range(rank))
+
+    def reduced(operator, name):
+        given = {"axes": axes} if graph.opset < (13 if operator == "ReduceSum" else 18) else {}
+        names = [name] if given else [name, parts.array(axes, np.int64)]
+        return parts.add(operator, names, given | {"keepdims": 1})
+
+    if node.operator == "ReduceLogSum":
+        y = parts.add("Log", [reduced("ReduceSum", x)])
+    else:
+        largest = float(np.finfo(np.float32).max)
+        bounds = {"min": -largest, "max": largest} if graph.opset < 11 else {}
+        numbers = [] if bounds else [parts.array(-largest), parts.array(largest)]
+        greatest = parts.add("Clip", [reduced("ReduceMax", x), *numbers], bounds)  # of nothing, -inf
+        powers = parts.add("Exp", [parts.add("Sub", [x, greatest])])
+        y = parts.add("Add", [parts.add("Log", [reduced("ReduceSum", powers)]), greatest])
+    if not keeps and graph.opset < 13:
+        y = parts.add("Squeeze", [y], {"axes": axes})
+    elif not keeps:
+        y = parts.add("Squeeze", [y, parts.array(axes, np.int64)])
+    _run(parts, graph, y)
 
 
 @operator("FusedMatMul")

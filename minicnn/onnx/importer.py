@@ -60,9 +60,10 @@ class Importer:
     origins : Origins
     stacks : dict
         Name → values that a Concat puts side by side before the batch axis, over which its reader goes.
+    has_infinite : bool
+        Whether a tensor up to here may hold infinite numbers, as masks do.
     spare : int
-        How many numbers further arrays may have that become tensors: they may be computed, so that the file's own
-        numbers are no bound.
+        How many numbers further arrays may have that become tensors, which may be computed, not in the file.
     """
 
     def __init__(self, graph: FileGraph):
@@ -72,7 +73,7 @@ class Importer:
         self.borders: dict[str, Sides] = {}
         self.budget: Budget = Budget()
         self.stacks: dict[str, list[Value]] = {}
-        self.spare: int = MAX_SPARE
+        self.has_infinite, self.spare = False, MAX_SPARE
         self.origins: Origins = Origins(graph.decisions)
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array

@@ -29,6 +29,14 @@ function roundToEven(x) {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
+/** The nearest number of float16: 11 bits, and none above 65504 but infinity. */
+function roundToHalf(x) {
+  if (!Number.isFinite(x)) return x;
+  const step = 2 ** (Math.max(Math.floor(Math.log2(Math.abs(x))), -14) - 10);
+  const y = roundToEven(x / step) * step;
+  return Math.abs(y) > 65504 ? Math.sign(x) * Infinity : y;
+}
+
 const FUNCTIONS = {
   relu(x, o) {
     if (x <= o.threshold) return o.slope ? o.slope * (x - o.threshold) : 0;
@@ -60,15 +68,21 @@ const FUNCTIONS = {
   abs: Math.abs,
   ceil: Math.ceil,
   cos: Math.cos,
+  float16: roundToHalf,
   floor: Math.floor,
   hard_sigmoid_2: (x) => clip(0.2 * x + 0.5, 0, 1),
   log: Math.log,
+  nan: (x) => Number(Number.isNaN(x)),
   nonnegative: (x) => Number(x >= 0),
   positive: (x) => Number(x > 0),
   round: roundToEven,
   sign: Math.sign,
   sin: Math.sin,
+  zero: (x) => Number(x === 0),
 };
+
+/** Which input holds what a mask chooses where it is above 0 (side 0), and elsewhere (side 1). */
+const inputOfSide = (o, side) => (side === 0 || o.numbers[0] !== null ? 1 : 2);
 
 /** Where the k-th number of a product's column is that gives number i. */
 function placeIn(o, i, k) {

@@ -90,6 +90,7 @@ const PREPARE = {
   affine: (o) => { o.spread = spreadIndices(o.shape, o.sizes); },
   prelu: (o) => { o.spread = spreadIndices(o.shape, o.sizes); },
   combine: (o) => { o.spreads = o.inputShapes.map((shape) => spreadIndices(o.shape, shape)); },
+  select: (o) => { o.spreads = o.inputShapes.map((shape) => spreadIndices(o.shape, shape)); },
   softmax: (o) => { o.sets = setIndices(o.shape, o.axes); },
   unit: (o) => { o.sets = setIndices(o.shape, o.axes); },
   stretch: (o) => { o.sets = setIndices(o.shape, o.axes); },
@@ -341,6 +342,17 @@ const OPERATIONS = {
       let value = xs[0][o.spreads[0][i]];
       for (let n = 1; n < xs.length; n++) value = join(value, xs[n][o.spreads[n][i]]);
       y[i] = o.how === "average" ? value / xs.length : value;
+    }
+  },
+
+  /** What a mask chooses, of two inputs or numbers; infinite numbers are text. */
+  select(o, xs, y) {
+    const mask = o.spreads[0];
+    for (let i = 0; i < y.length; i++) {
+      const side = xs[0][mask[i]] > 0 ? 0 : 1;
+      const number = o.numbers[side];
+      const n = inputOfSide(o, side);
+      y[i] = number === null ? xs[n][o.spreads[n][i]] : Number(String(number).replace("inf", "Infinity"));
     }
   },
 

@@ -337,13 +337,7 @@ class Importer:
         return value.tensor, value.positions
 
     def arranged(self, node: FileNode, value: Value, layout: Layout) -> Tensor:
-        """The tensor that has a value's numbers in a layout of the file.
-
-        Raises
-        ------
-        FileFormatError
-            If that would move numbers in memory.
-        """
+        """The tensor that has a value's numbers in a layout of the file."""
         tensor = self._arranged(value, layout)
         if tensor is None:
             raise node.error(
@@ -387,6 +381,9 @@ class Importer:
         if are_same(value.positions, positions):
             if value.tensor.shape[1:] == shape:
                 return value.tensor
+            moved = permutation(positions, value.tensor.shape[1:]) if self.has_open_sizes and len(shape) == 3 else None
+            if moved and how != "as it is":  # which needs not know sizes, as a Reshape of two of them does
+                return self._view(value.tensor, Permute, moved)
             return None if how == "as it is" else self._view(value.tensor, Reshape, shape)
         if how != "reordered" or positions.size > MAX_MOVED:
             return None

@@ -18,7 +18,7 @@ from minicnn.onnx.folding import as_type
 from minicnn.onnx.number_types import BOOL, FLOAT, FLOAT16, FLOATS, INTEGERS
 from minicnn.onnx.reader import DTYPES, FileGraph
 from minicnn.onnx.reshaping import reshaped, shape_in_file, sizes_of_array
-from minicnn.onnx.values import Value, channels_first, layout_of
+from minicnn.onnx.values import Value, are_same, channels_first
 
 
 @operator("Identity", kind=ELEMENTWISE_OPERATORS)
@@ -184,7 +184,8 @@ def _constant(node, graph):
 @operator("Shape")
 def _shape(node, graph):
     x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
-    if layout_of(x.positions) is channels_first and x.tensor.shape[1:] == (*x.shape[1:], x.shape[0]):
+    own = (*x.shape[1:], *x.shape[:1])
+    if x.tensor.shape[1:] == own and are_same(x.positions, channels_first(own)):
         graph.origins.measure(node.outputs[0], x.tensor)
     shape = shape_in_file(x)
     graph.give(node, np.array(shape[node.get("start", 0) : node.get("end", len(shape))], np.int64))

@@ -84,6 +84,24 @@ const FUNCTIONS = {
 /** Which input holds what a mask chooses where it is above 0 (side 0), and elsewhere (side 1). */
 const inputOfSide = (o, side) => (side === 0 || o.numbers[0] !== null ? 1 : 2);
 
+/** What a mask chooses, of two inputs or numbers; infinite numbers are text. */
+function selected(o, xs, i) {
+  const side = xs[0][o.spreads[0][i]] > 0 ? 0 : 1;
+  const number = o.numbers[side];
+  const n = inputOfSide(o, side);
+  return number === null ? xs[n][o.spreads[n][i]] : Number(String(number).replace("inf", "Infinity"));
+}
+
+const COMBINATIONS = {
+  add: (a, b) => a + b,
+  subtract: (a, b) => a - b,
+  multiply: (a, b) => a * b,
+  divide: (a, b) => a / b,
+  average: (a, b) => a + b, // divided by their number in the end
+  maximum: (a, b) => (a > b || a !== a ? a : b),
+  minimum: (a, b) => (a < b || a !== a ? a : b),
+};
+
 /** Where the k-th number of a product's column is that gives number i. */
 function placeIn(o, i, k) {
   const matrix = Math.floor(o.columnOf[i] / o.columns);

@@ -66,16 +66,6 @@ function sumsOver(x, sets, count) {
   return sums;
 }
 
-const COMBINATIONS = {
-  add: (a, b) => a + b,
-  subtract: (a, b) => a - b,
-  multiply: (a, b) => a * b,
-  divide: (a, b) => a / b,
-  average: (a, b) => a + b, // divided by their number in the end
-  maximum: (a, b) => (a > b || a !== a ? a : b),
-  minimum: (a, b) => (a < b || a !== a ? a : b),
-};
-
 /** What is computed once for an operation: its tables of indices. */
 const PREPARE = {
   conv: (o) => { o.window = readWindow(o.window); },
@@ -345,15 +335,8 @@ const OPERATIONS = {
     }
   },
 
-  /** What a mask chooses, of two inputs or numbers; infinite numbers are text. */
   select(o, xs, y) {
-    const mask = o.spreads[0];
-    for (let i = 0; i < y.length; i++) {
-      const side = xs[0][mask[i]] > 0 ? 0 : 1;
-      const number = o.numbers[side];
-      const n = inputOfSide(o, side);
-      y[i] = number === null ? xs[n][o.spreads[n][i]] : Number(String(number).replace("inf", "Infinity"));
-    }
+    for (let i = 0; i < y.length; i++) y[i] = selected(o, xs, i);
   },
 
   constant(o, [x], y) { y.set(o.filling); },

@@ -31,7 +31,7 @@ NOT_WRITTEN = {
     ),  # windows
     ("CenterCrop", 0),  # where the crop begins depends on the size
     ("CenterCrop", 1),
-    *(("PlacedResizing", i) for i in range(5)),
+    ("PlacedResizing", 2),  # cubic, and may become smaller
     ("RandomCrop", 0),
     ("Resizing", 1),  # what is padded or cropped depends on the size
     ("Resizing", 2),
@@ -62,11 +62,33 @@ def test_every_layer(name, number, path, rng):
             assert_close(actual, expected, TOLERANCE)
 
 
-def test_a_known_image_that_gets_an_open_size_is_refused_by_name(path):
-    """As the pooled branch of DeepLab does."""
+SPREAD = [
+    {"interpolation": "bilinear", "coordinates": "half_pixel"},
+    {"interpolation": "nearest", "coordinates": "asymmetric", "rounding": "floor"},
+]
+
+
+@pytest.mark.parametrize("options", SPREAD)
+def test_images_that_get_the_size_of_others(options, path, rng):
+    """As the pooled branch of DeepLab, and the paths of feature pyramids; they are read again, too."""
     x = mc.Input((None, None, 3))
     pooled = L.GlobalAveragePooling2D(keepdims=True)(x)
-    model = mc.Model(x, L.PlacedResizing(None, None, name="spread")([pooled, x]))
+    half = L.MaxPooling2D()(L.Conv2D(2, 3, padding="same")(x))
+    made = [L.PlacedResizing(None, None, **options)([small, x]) for small in (pooled, half)]
+    model = mc.Model(x, L.Concatenate()(made))
+    mc.export_onnx(model, path)
+    again = mc.import_onnx(path)
+    for size in ((9, 12), (32, 10)):
+        images = rng.normal(size=(2, *size, 3)).astype(np.float32)
+        (expected,) = run_file(path, [images]).values()
+        assert_close(model.predict(images), expected, TOLERANCE)
+        assert_close(again.predict(images), expected, TOLERANCE)
+
+
+@pytest.mark.parametrize("coordinates", ["half_pixel_symmetric", "tf_half_pixel_for_nn"])
+def test_places_that_the_operators_written_do_not_know(coordinates, path):
+    x = mc.Input((None, None, 3))
+    model = mc.Model(x, L.PlacedResizing(9, 8, coordinates=coordinates, name="spread")(x))
     with pytest.raises(ValueError, match=r"layer 'spread'.*cannot be written for sizes that are None"):
         mc.export_onnx(model, path)
 

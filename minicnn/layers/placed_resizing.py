@@ -23,6 +23,7 @@ __all__ = ["PlacedResizing"]
 
 COORDINATES = ("align_corners", "asymmetric", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
 COORDINATES_NEAREST = "tf_half_pixel_for_nn"
+# those of opset 17
 COORDINATES_WRITTEN = ("align_corners", "asymmetric", "half_pixel", "pytorch_half_pixel")
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 HALFWAY = 1e-6  # what onnxruntime takes for halfway between two pixels, as found out from 1.32
@@ -137,10 +138,11 @@ class PlacedResizing(Resampled):
         return without_ones(np.clip(index, 0, old - 1), weight)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        if not has_open([x.shape for x in xs]):
+        is_one_operator = self.coordinates in COORDINATES_WRITTEN and not (self.factors and self.height)
+        if self.interpolation == "bicubic":  # by which onnxruntime makes nothing smaller
+            is_one_operator &= self.factors is not None and min(self.factors) >= 1
+        if not is_one_operator or not has_open([x.shape for x in xs]):
             return super().to_onnx(xs, graph)
-        if self.coordinates not in COORDINATES_WRITTEN or (self.factors and self.height is not None):
-            raise NotImplementedError  # of operators of opset 17
         image, nothing = graph.channels_first(xs[0]), graph.constant(np.zeros(0, np.float32))
         options = {
             "nearest": {"mode": "nearest", "nearest_mode": self.rounding},

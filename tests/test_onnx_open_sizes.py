@@ -9,7 +9,7 @@ from test_open_sizes import NEED_SIZES, larger, model_of, opened, unet
 
 import minicnn as mc
 from minicnn import layers as L
-from minicnn.errors import FileFormatError
+from minicnn.errors import FileFormatError, ShapeError
 from minicnn.layers import CLASSES
 
 
@@ -176,6 +176,61 @@ def test_parts_of_channels(path, rng):
     numbers = {"i": [2, 0, 1], "one": [1, 2], "last": [-1, 2**62], "rows": [2, 3]}
     integers = {name: np.array(values, np.int64) for name, values in numbers.items()}
     make_file(path, f"{OPEN} {{ {nodes} }}", 13, **integers, w=rng.normal(size=(6, 3, 1, 1)).astype(np.float32))
+    check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)])
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
+@pytest.mark.parametrize("pads", [(3, 1, 2, 0), (0, 0, 0, 2), (2, 2, 2, 2)])
+def test_borders_of_an_images_own_pixels(mode, pads, path, rng):
+    """As CycleGAN's and other generators have them."""
+    top, left, bottom, right = pads
+    sides = np.array([0, 0, top, left, 0, 0, bottom, right])
+    nodes = f'c = Conv(x, w) p = Pad<mode="{mode}">(c, s) y = Relu(p)'
+    opset = 19 if mode == "wrap" else 13
+    make_file(path, f"{OPEN} {{ {nodes} }}", opset, s=sides, w=rng.normal(size=(2, 3, 1, 1)).astype(np.float32))
+    model = mc.import_onnx(path)
+    check_sizes(path, model, rng, [(6, 7), (9, 8), (4, 12)])
+    mc.export_onnx(model, path)
+    check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (4, 12)], is_nchw=False)
+    if mode != "edge":  # one pixel has none besides
+        with pytest.raises(ShapeError, match="leaves nothing of a sample"):
+            model.predict(np.zeros((1, 1, 1, 3), np.float32))
+
+
+CUT = {
+    "from the end": ([-2, -3], [2**62, 2**62], [1, 1]),
+    "to a row": ([1, 0], [4, 5], [1, 2]),
+    "before the last": ([-4, 1], [-1, -2], [1, 1]),
+    "backwards": ([-1, -1], [-(2**62), -(2**62)], [-1, -1]),
+}
+
+
+@pytest.mark.parametrize("case", CUT)
+def test_parts_of_rows_and_columns(case, path, rng):
+    starts, ends, steps = (np.array(numbers, np.int64) for numbers in CUT[case])
+    arrays = {"s": starts, "e": ends, "a": np.array([2, 3]), "t": steps}
+    nodes = "c = Conv(x, w) y = Slice(c, s, e, a, t)"
+    make_file(path, f"{OPEN} {{ {nodes} }}", 13, **arrays, w=rng.normal(size=(2, 3, 1, 1)).astype(np.float32))
+    model = mc.import_onnx(path)
+    check_sizes(path, model, rng, [(6, 7), (9, 8)])
+    mc.export_onnx(model, path)
+    check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)], is_nchw=False)
+
+
+SUMS = {
+    "a row's": "y = ReduceSum<keepdims=1>(c, three)",
+    "a mean of columns": "y = ReduceMean<axes=[2], keepdims=1>(c)",
+    "of pixels in a row": "r = Reshape(c, s) l = ReduceLogSumExp<axes=[2], keepdims=1>(r) t = Unsqueeze(l, three) "
+    "y = Mul(c, t)",
+    "of one number": "h = Shape(c) o = ConstantOfShape<value = float[1] {2.5}>(h) g = Greater(c, f) y = Where(g, o, c)",
+}
+
+
+@pytest.mark.parametrize("case", SUMS)
+def test_sums_and_numbers_of_open_sizes(case, path, rng):
+    arrays = {"three": np.array([3]), "s": np.array([0, 2, -1]), "f": np.array(0, "f4")}
+    arrays["w"] = rng.normal(size=(2, 3, 1, 1)).astype(np.float32)
+    make_file(path, f"{OPEN} {{ c = Conv(x, w) {SUMS[case]} }}", 13, **arrays)
     check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)])
 
 

@@ -379,6 +379,7 @@ _FORMULAS: dict[type, Formula] = {
     layers.Minimum: _merged(np.minimum),
     layers.Multiply: _merged(np.multiply),
     layers.PReLU: _prelu,
+    layers.EarlierPlaces: lambda step, xs, at: np.broadcast_to(step.mask(xs[0].shape), xs[0].shape),
     layers.Select: _selected,
     layers.ReLU: _of(lambda step, x: OF_RECORDED["relu"](x, step.negative_slope, step.max_value, step.threshold)),
     layers.Sigmoid: _of(lambda step, x: OF_RECORDED["sigmoid"](x)),

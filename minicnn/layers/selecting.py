@@ -1,4 +1,4 @@
-"""One of two tensors, number by number: `Select`."""
+"""One of two tensors, number by number, `Select`; and a mask of places that come before others, `EarlierPlaces`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 from minicnn.checks import check_number
 from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
-from minicnn.layers.base import Examples
+from minicnn.layers.attention_parts import steps_to_onnx
+from minicnn.layers.base import Examples, Layer
 from minicnn.layers.merge import Merge, aligned, give
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
 
-__all__ = ["Select"]
+__all__ = ["EarlierPlaces", "Select"]
 
 
 class Select(Merge):
@@ -86,6 +87,46 @@ class Select(Merge):
         yield cls(), [(4, 3, 1), (1, 3, 2), (2,)]
         yield cls(chosen=0.5), [(4, 3), (4, 3)]
         yield cls(otherwise=-2), [(1, 3), (4, 3)]
+
+
+class EarlierPlaces(Layer):
+    """1 where a place of the last axis is not behind that of the one before it, and 0 elsewhere: a causal mask.
+
+    Notes
+    -----
+    Input (N, …, T, S), scores of attention, of which the shape alone counts; output of that shape.
+    """
+
+    uses_input = False
+
+    def build(self, input_shapes: Shapes) -> Shape:
+        (shape,) = input_shapes
+        if len(shape) < 2:
+            raise ShapeError(f"EarlierPlaces needs samples of two axes or more. Received: {shape}")
+        return shape
+
+    def mask(self, shape: Shape) -> np.ndarray:
+        """(T, S)"""
+        return np.tri(*shape[-2:], dtype=np.float32)
+
+    def bind(self, ws: Workspace) -> None:
+        ws.mask = np.asarray(self.mask(ws.y.shape), ws.y.dtype, like=ws.y)
+
+    def forward(self, xs: Arrays, ws: Workspace) -> None:
+        ws.y[...] = ws.mask
+
+    def backward(self, dy: np.ndarray, ws: Workspace) -> None:
+        ws.dxs[0].fill(0)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        x = graph.channels_last(xs[0])
+        steps = graph.add("GreaterOrEqual", [steps_to_onnx(x, graph), graph.constant(0)])
+        return graph.add("Expand", [graph.add("Cast", [steps], to=1), graph.add("Shape", [x])])
+
+    @classmethod
+    def examples(cls) -> Examples:
+        yield cls(), [(4, 3)]
+        yield cls(), [(2, 3, 5)]
 
 
 def _checked(name: str, number: float | str | None) -> float | str | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.graph import Tensor
-from minicnn.onnx.values import Value, channels_first, placed_like
+from minicnn.onnx.values import Value, channels_first, layout_of, placed_like, same_order
 from minicnn.parameters import weights_from_file
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -111,7 +111,12 @@ def as_value(node: FileNode, graph: Importer, index: int, like: Value, array: np
             f"its constant is the same for every sample. Received: shape {array.shape} for samples of {like.shape}"
         )
     array = array.astype(np.float32).reshape((1,) * (rank - array.ndim) + array.shape)
+    if graph.has_open_sizes and node.operator != "Concat" and (array == array.ravel()[0]).all():
+        array = array[tuple(slice(1 if n == m else None) for n, m in zip(array.shape, like.shape, strict=True))]
     (tensor,), layout = graph.aligned(node, [like])
+    found = _of_any_size(node, graph, Value(tensor, layout(tensor.shape[1:])), array) if graph.has_open_sizes else None
+    if found is not None:
+        return found
     array = np.moveaxis(array, 0, -1) if layout is channels_first else array
     y = constant_tensor(node, graph, tensor, np.where(np.isinf(array), 0, array), node.inputs[index])
     for infinite in (np.inf, -np.inf) if np.isinf(array).any() else ():
@@ -120,6 +125,29 @@ def as_value(node: FileNode, graph: Importer, index: int, like: Value, array: np
         y = graph.call(node, layers.Select, [mask, y], f"_{infinite}", chosen=infinite)
         graph.has_infinite = True
     return Value(y, layout(array.shape), bool((array >= 0).all()))
+
+
+def _of_any_size(node: FileNode, graph: Importer, like: Value, array: np.ndarray) -> Value | None:
+    """An array that the file computed from open sizes, of one number, or of one up to a diagonal and another behind.
+
+    As causal masks are. None for any other array.
+    """
+    rows, columns = (1, 1, *array.shape)[-2:]
+    is_spread = array.ndim == len(like.shape) and all(n in (1, m) for n, m in zip(array.shape, like.shape, strict=True))
+    if array.shape[-2:] != like.shape[-2:] or min(rows, columns) < 2 or not is_spread:
+        return None
+    if layout_of(like.positions) is not same_order:
+        return None
+    inside, outside = array[..., 0, :2].reshape(-1, 2)[0].tolist()
+    if not (array == np.where(np.tri(rows, columns), inside, outside)).all():
+        return None
+    y = graph.call(node, layers.EarlierPlaces, like.tensor, "_earlier")
+    if np.isinf((inside, outside)).any():
+        graph.has_infinite = True
+        y = graph.call(node, layers.Select, [y], "_numbers", chosen=inside, otherwise=outside)
+    elif (inside, outside) != (1, 0):
+        y = graph.call(node, layers.Rescaling, y, "_numbers", scale=inside - outside, offset=outside)
+    return Value(y, same_order(y.shape[1:]), min(inside, outside) >= 0)
 
 
 def is_read_by_softmax(node: FileNode, graph: Importer) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.errors import FileFormatError
 from minicnn.graph import Tensor
 from minicnn.hints import Shape
-from minicnn.layers import Flatten, Input, Permute, Reshape
+from minicnn.layers import Flatten, GetItem, Input, Permute, Reshape
 from minicnn.layers.base import Layer
 from minicnn.models import Model
 from minicnn.onnx import operators  # noqa: F401, fills the table
@@ -29,6 +29,7 @@ from minicnn.onnx.values import (
     are_same,
     channels_first,
     is_last_axis,
+    key_between,
     layout_of,
     permutation,
     same_order,
@@ -381,10 +382,10 @@ class Importer:
         if are_same(value.positions, positions):
             if value.tensor.shape[1:] == shape:
                 return value.tensor
-            moved = permutation(positions, value.tensor.shape[1:]) if self.has_open_sizes and len(shape) == 3 else None
-            if moved and how != "as it is":  # which needs not know sizes, as a Reshape of two of them does
-                return self._view(value.tensor, Permute, moved)
-            return None if how == "as it is" else self._view(value.tensor, Reshape, shape)
+            if how == "as it is":
+                return None
+            key = key_between(value.tensor.shape[1:], shape) if self.has_open_sizes else None
+            return self._view(value.tensor, *((GetItem, key) if key else (Reshape, shape)))
         if how != "reordered" or positions.size > MAX_MOVED:
             return None
         order = np.empty_like(value.positions).ravel()

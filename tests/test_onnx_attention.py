@@ -89,6 +89,16 @@ def test_causal_masks_of_open_lengths(case, path, rng):
     check_lengths(path, rng)
 
 
+@pytest.mark.parametrize("kind", [bool, np.float32])
+def test_a_row_that_the_operators_mask_leaves_nothing_of(kind, tmp_path, rng):
+    """Is of zeros."""
+    mask = LOWER & (np.arange(5) != 4)[:, None]
+    mask = mask if kind is bool else np.where(mask, 0, -np.inf).astype(kind)
+    path = make_file(tmp_path / "a.onnx", attention(APART, "scale=0.5", ", m"), opset=23, checked=False, m=mask)
+    model = check_import(path, (2, 5, 4), rng=rng, images_in=False, images_out=False)
+    assert not model.predict(np.ones((1, 2, 5, 4), "f4"))[:, :, 4].any()
+
+
 @pytest.mark.parametrize("options", ["is_causal=1", "is_causal=0"])
 def test_the_operator_for_open_lengths(options, path, rng):
     nodes = f"k = Tanh(x) y = Attention<{options}, q_num_heads=2, kv_num_heads=2>(x, k, x)"

@@ -37,8 +37,14 @@ def _attention(node, graph):
     query = parts.add("Mul", [names[0], parts.array(scale)])
     scores = parts.add("MatMul", [query, parts.add("Transpose", [names[1]], {"perm": [0, 1, 3, 2]})])
     mask = _mask(node, graph, shapes[0][1], shapes[1][1])
-    scores = scores if mask is None else parts.add("Add", [scores, parts.array(mask)])
-    y = parts.add("MatMul", [parts.add("Softmax", [scores], {"axis": -1}), names[2]])
+    is_left = True if mask is None else ~np.isneginf(mask).all(-1, keepdims=True)
+    if mask is not None:  # of a row of the least numbers, Softmax makes numbers
+        mask = mask if np.all(is_left) else np.maximum(mask, np.finfo(np.float32).min)
+        scores = parts.add("Add", [scores, parts.array(mask)])
+    weights = parts.add("Softmax", [scores], {"axis": -1})
+    if not np.all(is_left):  # nothing is looked at: zeros
+        weights = parts.add("Mul", [weights, parts.array(is_left)])
+    y = parts.add("MatMul", [weights, names[2]])
     if are_joined:
         y = parts.add("Transpose", [y], {"perm": [0, 2, 1, 3]})
         y = parts.add("Reshape", [y, parts.array([0, 0, -1], np.int64)])

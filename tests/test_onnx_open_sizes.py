@@ -179,6 +179,19 @@ def test_parts_of_channels(path, rng):
     check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)])
 
 
+def test_channels_that_are_shuffled(path, rng):
+    """As ShuffleNet does, whose sizes the exporter of PyTorch computes."""
+    nodes = (
+        "c = Conv(x, w) s = Shape(c) n = Slice(s, zero, one) h = Slice(s, two, four) p = Concat<axis=0>(n, g, h) "
+        "r = Reshape(c, p) t = Transpose<perm=[0,2,1,3,4]>(r) q = Concat<axis=0>(n, all, h) z = Reshape(t, q) "
+        "y = Add(z, c)"
+    )
+    numbers = {"zero": [0], "one": [1], "two": [2], "four": [4], "g": [2, 3], "all": [6]}
+    integers = {name: np.array(values, np.int64) for name, values in numbers.items()}
+    make_file(path, f"{OPEN} {{ {nodes} }}", 13, **integers, w=rng.normal(size=(6, 3, 1, 1)).astype(np.float32))
+    check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)])
+
+
 @pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
 @pytest.mark.parametrize("pads", [(3, 1, 2, 0), (0, 0, 0, 2), (2, 2, 2, 2)])
 def test_borders_of_an_images_own_pixels(mode, pads, path, rng):

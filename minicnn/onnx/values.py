@@ -157,6 +157,15 @@ def key_between(shape: Shape, new: Shape) -> tuple[Any, ...] | None:
     return (*key, *[0] * len(left))
 
 
+def channel_order(order: np.ndarray) -> np.ndarray | None:
+    """Which channel becomes which, where an order (H, W, C) of the numbers of images is that of channels alone."""
+    if order.ndim != 3:
+        return None
+    rows = order.reshape(-1, order.shape[-1])  # (H · W, C)
+    is_alike = np.array_equal(rows, rows[0] + order.shape[-1] * np.arange(len(rows))[:, None])
+    return rows[0] if is_alike and np.array_equal(np.sort(rows[0]), np.arange(len(rows[0]))) else None
+
+
 def permutation(order: np.ndarray, shape: Shape) -> Shape | None:
     """The order of the axes in which a sample of `shape` has to be to give an array of positions in it.
 

@@ -53,6 +53,7 @@ NOT_TAKEN = {
     "NaN is no number's equal": "l = Log(x) g = Equal(l, l) y = Where(g, l, x)",
     "nor is it another's": "l = Log(x) g = Equal(l, x) o = Not(g) y = Where(o, x, l)",
     "NaN, asked for": "l = Log(x) o = IsNaN(l) y = Where(o, x, l)",
+    "infinity, asked for": "r = Reciprocal(x) l = Log(r) o = IsInf(l) y = Where(o, x, l)",
     "NaN is True": "l = Log(x) o = Cast<to=9>(l) y = Where(o, x, l)",
     "NaN is on no side": "l = Log(x) a = Greater(l, z) b = LessOrEqual(l, z) o = Or(a, b) y = Where(o, l, x)",
 }

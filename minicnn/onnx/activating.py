@@ -128,6 +128,18 @@ def _is_nan(node, graph):
     graph.give(node, replace(x, tensor=y, is_nonnegative=True, is_whole=True))
 
 
+@operator("IsInf", kind=ELEMENTWISE_OPERATORS)
+def _is_infinite(node, graph):
+    """1 where what is left of the size of a number is positive once the largest one is taken away."""
+    if not (node.get("detect_negative", 1) and node.get("detect_positive", 1)):
+        raise node.error("it asks for both infinities: compare with 0 besides")
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
+    y = graph.call(node, layers.Elementary, x.tensor, "_size", function="abs")
+    y = graph.call(node, layers.Rescaling, y, "_beyond", scale=1.0, offset=-LARGEST)
+    y = graph.call(node, layers.Elementary, y, function="positive")
+    graph.give(node, replace(x, tensor=y, is_nonnegative=True, is_whole=True))
+
+
 @operator("ArgMax", "ArgMin")
 def _argmax(node, graph):
     x, axis, place = along_axis(node, graph, node.get("axis", 0))

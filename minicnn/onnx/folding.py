@@ -39,6 +39,7 @@ CALCULATIONS: dict[str, Callable[..., Any]] = {
     "Floor": np.floor,
     "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal,
+    "IsInf": np.isinf,
     "IsNaN": np.isnan,
     "Less": np.less,
     "LessOrEqual": np.less_equal,

@@ -247,6 +247,17 @@ def test_sums_and_numbers_of_open_sizes(case, path, rng):
     check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)])
 
 
+@pytest.mark.parametrize("node", ["Concat<axis=1>(c, o)", "MatMul(c, o)", "Concat<axis=1>(c, r)"])
+def test_numbers_that_nothing_spreads_are_refused(node, path, rng):
+    """One number, or one beside a diagonal, would do for a sum, and not where each of them counts."""
+    nodes = "s = Shape(c) o = ConstantOfShape<value = float[1] {1.0}>(s) r = Trilu<upper=0>(o, zero)"
+    arrays = {"zero": np.array(0), "w": rng.normal(size=(1, 3, 1, 1)).astype(np.float32)}
+    text = OPEN.replace('"W"', '"H"')
+    make_file(path, f"{text} {{ c = Conv(x, w) {nodes} y = {node} }}", 14, **arrays)
+    with pytest.raises(FileFormatError, match="depends on a size that the file leaves open"):
+        mc.import_onnx(path)
+
+
 def test_axes_that_are_reordered(path, rng):
     """One Permute, whatever the sizes are."""
     model = mc.Sequential([mc.Input((3, None, None)), L.Conv2D(2, 3, data_format="channels_first")])

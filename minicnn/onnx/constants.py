@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.graph import Tensor
+from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS
 from minicnn.onnx.values import Value, channels_first, layout_of, placed_like, same_order
 from minicnn.parameters import weights_from_file
 
@@ -111,10 +112,11 @@ def as_value(node: FileNode, graph: Importer, index: int, like: Value, array: np
             f"its constant is the same for every sample. Received: shape {array.shape} for samples of {like.shape}"
         )
     array = array.astype(np.float32).reshape((1,) * (rank - array.ndim) + array.shape)
-    if graph.has_open_sizes and node.operator != "Concat" and (array == array.ravel()[0]).all():
+    is_spread = graph.has_open_sizes and node.operator in ELEMENTWISE_OPERATORS - {"Concat"}  # over the others
+    if is_spread and (array == array.ravel()[0]).all():
         array = array[tuple(slice(1 if n == m else None) for n, m in zip(array.shape, like.shape, strict=True))]
     (tensor,), layout = graph.aligned(node, [like])
-    found = _of_any_size(node, graph, Value(tensor, layout(tensor.shape[1:])), array) if graph.has_open_sizes else None
+    found = _of_any_size(node, graph, Value(tensor, layout(tensor.shape[1:])), array) if is_spread else None
     if found is not None:
         return found
     array = np.moveaxis(array, 0, -1) if layout is channels_first else array

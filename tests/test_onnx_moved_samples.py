@@ -315,3 +315,14 @@ def test_other_letters_are_refused(equation, message, path):
     make_file(path, f'{PAIR} {{ y = Einsum<equation="{equation}">(x, z) }}', checked=False)
     with pytest.raises(FileFormatError, match=rf"\(Einsum\): .*{message}.*Received: equation="):
         mc.import_onnx(path)
+
+
+@pytest.mark.parametrize("operator", ["Sub", "Mul", "Div", "Add", "Max"])
+def test_numbers_of_each_row_where_samples_are_second(operator, path, rng):
+    """As LayerNormalization before opset 17, around PyTorch's attention with batch_first=False."""
+    nodes = (
+        "t = Transpose<perm=[1,0,2]>(x) a = Abs(t) m = ReduceMean<axes=[-1]>(a) "
+        f"c = {operator}(t, m) d = {operator}(m, c) y = Transpose<perm=[1,0,2]>(d)"
+    )
+    make_file(path, f"{ROWS} {{ {nodes} }}")
+    check_import(path, (5, 8), rng=rng, images_in=False, images_out=False)

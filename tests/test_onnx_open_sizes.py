@@ -9,7 +9,7 @@ from test_open_sizes import NEED_SIZES, larger, model_of, opened, unet
 
 import minicnn as mc
 from minicnn import layers as L
-from minicnn.errors import FileFormatError
+from minicnn.errors import FileFormatError, ShapeError
 from minicnn.layers import CLASSES
 
 
@@ -31,7 +31,7 @@ NOT_WRITTEN = {
     ),  # windows
     ("CenterCrop", 0),  # where the crop begins depends on the size
     ("CenterCrop", 1),
-    *(("PlacedResizing", i) for i in range(5)),
+    ("PlacedResizing", 2),  # cubic, and may become smaller
     ("RandomCrop", 0),
     ("Resizing", 1),  # what is padded or cropped depends on the size
     ("Resizing", 2),
@@ -62,11 +62,33 @@ def test_every_layer(name, number, path, rng):
             assert_close(actual, expected, TOLERANCE)
 
 
-def test_a_known_image_that_gets_an_open_size_is_refused_by_name(path):
-    """As the pooled branch of DeepLab does."""
+SPREAD = [
+    {"interpolation": "bilinear", "coordinates": "half_pixel"},
+    {"interpolation": "nearest", "coordinates": "asymmetric", "rounding": "floor"},
+]
+
+
+@pytest.mark.parametrize("options", SPREAD)
+def test_images_that_get_the_size_of_others(options, path, rng):
+    """As the pooled branch of DeepLab, and the paths of feature pyramids; they are read again, too."""
     x = mc.Input((None, None, 3))
     pooled = L.GlobalAveragePooling2D(keepdims=True)(x)
-    model = mc.Model(x, L.PlacedResizing(None, None, name="spread")([pooled, x]))
+    half = L.MaxPooling2D()(L.Conv2D(2, 3, padding="same")(x))
+    made = [L.PlacedResizing(None, None, **options)([small, x]) for small in (pooled, half)]
+    model = mc.Model(x, L.Concatenate()(made))
+    mc.export_onnx(model, path)
+    again = mc.import_onnx(path)
+    for size in ((9, 12), (32, 10)):
+        images = rng.normal(size=(2, *size, 3)).astype(np.float32)
+        (expected,) = run_file(path, [images]).values()
+        assert_close(model.predict(images), expected, TOLERANCE)
+        assert_close(again.predict(images), expected, TOLERANCE)
+
+
+@pytest.mark.parametrize("coordinates", ["half_pixel_symmetric", "tf_half_pixel_for_nn"])
+def test_places_that_the_operators_written_do_not_know(coordinates, path):
+    x = mc.Input((None, None, 3))
+    model = mc.Model(x, L.PlacedResizing(9, 8, coordinates=coordinates, name="spread")(x))
     with pytest.raises(ValueError, match=r"layer 'spread'.*cannot be written for sizes that are None"):
         mc.export_onnx(model, path)
 
@@ -155,6 +177,85 @@ def test_parts_of_channels(path, rng):
     integers = {name: np.array(values, np.int64) for name, values in numbers.items()}
     make_file(path, f"{OPEN} {{ {nodes} }}", 13, **integers, w=rng.normal(size=(6, 3, 1, 1)).astype(np.float32))
     check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)])
+
+
+def test_channels_that_are_shuffled(path, rng):
+    """As ShuffleNet does, whose sizes the exporter of PyTorch computes."""
+    nodes = (
+        "c = Conv(x, w) s = Shape(c) n = Slice(s, zero, one) h = Slice(s, two, four) p = Concat<axis=0>(n, g, h) "
+        "r = Reshape(c, p) t = Transpose<perm=[0,2,1,3,4]>(r) q = Concat<axis=0>(n, all, h) z = Reshape(t, q) "
+        "y = Add(z, c)"
+    )
+    numbers = {"zero": [0], "one": [1], "two": [2], "four": [4], "g": [2, 3], "all": [6]}
+    integers = {name: np.array(values, np.int64) for name, values in numbers.items()}
+    make_file(path, f"{OPEN} {{ {nodes} }}", 13, **integers, w=rng.normal(size=(6, 3, 1, 1)).astype(np.float32))
+    check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)])
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
+@pytest.mark.parametrize("pads", [(3, 1, 2, 0), (0, 0, 0, 2), (2, 2, 2, 2)])
+def test_borders_of_an_images_own_pixels(mode, pads, path, rng):
+    """As CycleGAN's and other generators have them."""
+    top, left, bottom, right = pads
+    sides = np.array([0, 0, top, left, 0, 0, bottom, right])
+    nodes = f'c = Conv(x, w) p = Pad<mode="{mode}">(c, s) y = Relu(p)'
+    opset = 19 if mode == "wrap" else 13
+    make_file(path, f"{OPEN} {{ {nodes} }}", opset, s=sides, w=rng.normal(size=(2, 3, 1, 1)).astype(np.float32))
+    model = mc.import_onnx(path)
+    check_sizes(path, model, rng, [(6, 7), (9, 8), (4, 12)])
+    mc.export_onnx(model, path)
+    check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (4, 12)], is_nchw=False)
+    if mode != "edge":  # one pixel has none besides
+        with pytest.raises(ShapeError, match="leaves nothing of a sample"):
+            model.predict(np.zeros((1, 1, 1, 3), np.float32))
+
+
+CUT = {
+    "from the end": ([-2, -3], [2**62, 2**62], [1, 1]),
+    "to a row": ([1, 0], [4, 5], [1, 2]),
+    "before the last": ([-4, 1], [-1, -2], [1, 1]),
+    "backwards": ([-1, -1], [-(2**62), -(2**62)], [-1, -1]),
+}
+
+
+@pytest.mark.parametrize("case", CUT)
+def test_parts_of_rows_and_columns(case, path, rng):
+    starts, ends, steps = (np.array(numbers, np.int64) for numbers in CUT[case])
+    arrays = {"s": starts, "e": ends, "a": np.array([2, 3]), "t": steps}
+    nodes = "c = Conv(x, w) y = Slice(c, s, e, a, t)"
+    make_file(path, f"{OPEN} {{ {nodes} }}", 13, **arrays, w=rng.normal(size=(2, 3, 1, 1)).astype(np.float32))
+    model = mc.import_onnx(path)
+    check_sizes(path, model, rng, [(6, 7), (9, 8)])
+    mc.export_onnx(model, path)
+    check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)], is_nchw=False)
+
+
+SUMS = {
+    "a row's": "y = ReduceSum<keepdims=1>(c, three)",
+    "a mean of columns": "y = ReduceMean<axes=[2], keepdims=1>(c)",
+    "of pixels in a row": "r = Reshape(c, s) l = ReduceLogSumExp<axes=[2], keepdims=1>(r) t = Unsqueeze(l, three) "
+    "y = Mul(c, t)",
+    "of one number": "h = Shape(c) o = ConstantOfShape<value = float[1] {2.5}>(h) g = Greater(c, f) y = Where(g, o, c)",
+}
+
+
+@pytest.mark.parametrize("case", SUMS)
+def test_sums_and_numbers_of_open_sizes(case, path, rng):
+    arrays = {"three": np.array([3]), "s": np.array([0, 2, -1]), "f": np.array(0, "f4")}
+    arrays["w"] = rng.normal(size=(2, 3, 1, 1)).astype(np.float32)
+    make_file(path, f"{OPEN} {{ c = Conv(x, w) {SUMS[case]} }}", 13, **arrays)
+    check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)])
+
+
+@pytest.mark.parametrize("node", ["Concat<axis=1>(c, o)", "MatMul(c, o)", "Concat<axis=1>(c, r)"])
+def test_numbers_that_nothing_spreads_are_refused(node, path, rng):
+    """One number, or one beside a diagonal, would do for a sum, and not where each of them counts."""
+    nodes = "s = Shape(c) o = ConstantOfShape<value = float[1] {1.0}>(s) r = Trilu<upper=0>(o, zero)"
+    arrays = {"zero": np.array(0), "w": rng.normal(size=(1, 3, 1, 1)).astype(np.float32)}
+    text = OPEN.replace('"W"', '"H"')
+    make_file(path, f"{text} {{ c = Conv(x, w) {nodes} y = {node} }}", 14, **arrays)
+    with pytest.raises(FileFormatError, match="depends on a size that the file leaves open"):
+        mc.import_onnx(path)
 
 
 def test_axes_that_are_reordered(path, rng):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from onnx_files import channels_last, check_import, make_file, onnx, predict, run_file
+from onnx_files import channels_last, check_import, make_file, onnx, run_file
 from oracles import assert_close
 
 import minicnn as mc
@@ -324,16 +324,3 @@ def test_what_is_computed_of_constants_alone_is_not_for_tensors(path):
     make_file(path, f"{IMAGES} {{ y = Trilu(x) }}", checked=False)
     with pytest.raises(FileFormatError, match=r"\(Trilu\): this operator is not supported"):
         mc.import_onnx(path)
-
-
-def test_rounding_to_float16_is_left_out_with_a_warning(path, rng):
-    make_file(
-        path,
-        f"{IMAGES} {{ c = Conv(x, w) h = Cast<to=10>(c) r = Relu(h) y = Cast<to=1>(r) }}",
-        w=normal(rng, 3, 2, 1, 1),
-    )
-    with pytest.warns(UserWarning, match="rounds numbers to float16 in the file"):
-        model = mc.import_onnx(path)
-    x = normal(rng, 3, 2, 6, 5)
-    (y,) = predict(model, [channels_last(x)])
-    assert_close(y, channels_last(run_file(path, [x])["y"]), 2e-3)

@@ -215,6 +215,12 @@ def _merged(function):
     return formula
 
 
+def _selected(step, xs, at):
+    mask, *tensors = _same_rank(xs)
+    chosen, otherwise = (tensors.pop(0) if n is None else np.asarray(n, mask.dtype) for n in step.numbers)
+    return np.where(np.asarray(value_of(mask)) > 0, chosen, otherwise)
+
+
 def _dense(step, xs, at):
     y = xs[0] @ at.weight("kernel")
     return y + at.weight("bias") if step.use_bias else y
@@ -373,6 +379,8 @@ _FORMULAS: dict[type, Formula] = {
     layers.Minimum: _merged(np.minimum),
     layers.Multiply: _merged(np.multiply),
     layers.PReLU: _prelu,
+    layers.EarlierPlaces: lambda step, xs, at: np.broadcast_to(step.mask(xs[0].shape), xs[0].shape),
+    layers.Select: _selected,
     layers.ReLU: _of(lambda step, x: OF_RECORDED["relu"](x, step.negative_slope, step.max_value, step.threshold)),
     layers.Sigmoid: _of(lambda step, x: OF_RECORDED["sigmoid"](x)),
     layers.Softmax: _of(lambda step, x: OF_RECORDED["softmax"](x, step.axis)),

@@ -18,20 +18,32 @@ if TYPE_CHECKING:
 
 __all__ = ["ArgMax", "Clip", "Elementary"]
 
+
+def _as_float16(x):
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        return x.astype(np.float16).astype(x.dtype)
+
+
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = {
     "abs": (np.abs, np.sign, "Abs"),
     "ceil": (np.ceil, np.zeros_like, "Ceil"),
     "cos": (np.cos, lambda x: -np.sin(x), "Cos"),
+    "float16": (_as_float16, np.ones_like, ""),
     "floor": (np.floor, np.zeros_like, "Floor"),
     "hard_sigmoid_2": (lambda x: np.clip(0.2 * x + 0.5, 0, 1), lambda x: 0.2 * (np.abs(x) < 2.5), "HardSigmoid"),
     "log": (np.log, lambda x: 1 / x, "Log"),
+    "nan": (lambda x: (x != x).astype(x.dtype), np.zeros_like, ""),
     "nonnegative": (lambda x: (x >= 0).astype(x.dtype), np.zeros_like, ""),
     "positive": (lambda x: (x > 0).astype(x.dtype), np.zeros_like, ""),
     "round": (np.rint, np.zeros_like, "Round"),
     "sign": (np.sign, np.zeros_like, "Sign"),
     "sin": (np.sin, np.cos, "Sin"),
+    "zero": (lambda x: (x == 0).astype(x.dtype), np.zeros_like, ""),
 }
-"""Name → the function, its derivative, ONNX's operator."""
+"""Name → the function, its derivative, ONNX's operator where one does it."""
+
+COMPARISONS = {"nan": "IsNaN", "nonnegative": "GreaterOrEqual", "positive": "Greater", "zero": "Equal"}
+"""Those that say what a number is → ONNX's operator, whose second input is 0."""
 
 
 @register
@@ -40,10 +52,11 @@ class Elementary(Elementwise):
 
     Parameters
     ----------
-    function : {"abs", "ceil", "cos", "floor", "hard_sigmoid_2", "log", "nonnegative", "positive", "power", "round",
-        "sign", "sin"}
-        "positive" and "nonnegative" are 1 where x is, and 0 elsewhere: what comparisons become. "round" takes the even
-        one of two nearest numbers; "hard_sigmoid_2" is Keras 2's hard_sigmoid.
+    function : {"abs", "ceil", "cos", "float16", "floor", "hard_sigmoid_2", "log", "nan", "nonnegative", "positive",
+        "power", "round", "sign", "sin", "zero"}
+        "nan", "positive", "nonnegative" and "zero" are 1 where x is, and 0 elsewhere: what comparisons become. "round"
+        takes the even one of two nearest numbers, and "float16" the nearest one of that type, through which gradients
+        go; "hard_sigmoid_2" is Keras 2's hard_sigmoid.
     exponent : float, default 1
         Of "power", x^exponent: 0.5 for the square root, -1 for 1 / x.
     """
@@ -73,23 +86,21 @@ class Elementary(Elementwise):
         return self.exponent * x ** (self.exponent - 1) if self.exponent else np.zeros_like(x)  # not 0 · 0⁻¹
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        if self.function in ("positive", "nonnegative"):
-            return self._sides_to_onnx(xs, graph)
+        if self.function in COMPARISONS:
+            zeros = [] if self.function == "nan" else [graph.constant(np.float32(0))]
+            return graph.add("Cast", [graph.add(COMPARISONS[self.function], [*xs, *zeros])], to=1)
+        if self.function == "float16":
+            return graph.add("Cast", [graph.add("Cast", xs, to=10)], to=1)
         if self.function != "power":
             return graph.add(FUNCTIONS[self.function][2], xs)
         return graph.add("Pow", [xs[0], graph.constant(np.float32(self.exponent))])
-
-    def _sides_to_onnx(self, xs, graph):
-        """max(sign(x), 0), and 1 − max(sign(−x), 0): all in one type, as ONNX's comparisons are not."""
-        if self.function == "positive":
-            return graph.add("Relu", [graph.add("Sign", xs)])
-        negative = graph.add("Relu", [graph.add("Sign", [graph.add("Neg", xs)])])
-        return graph.add("Sub", [graph.constant(np.float32(1)), negative], negative.channels_first)
 
     @classmethod
     def examples(cls) -> Examples:
         yield cls("positive"), [(4, 3)]
         yield cls("nonnegative"), [(4, 3, 2)]
+        yield cls("zero"), [(4, 3)]
+        yield cls("nan"), [(4, 3)]
         yield cls("power", 2.0), [(4, 3)]
         yield cls("power", 3), [(4,)]
         yield cls("abs"), [(5,)]

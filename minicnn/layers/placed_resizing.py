@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -11,14 +11,20 @@ from minicnn.checks import check_choice, check_number, check_positive_int
 from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples
+from minicnn.layers.open_sizes import has_open
 from minicnn.layers.resizing import Resampled
 from minicnn.resampling import METHODS, Taps, cubic, without_ones
 from minicnn.step import Shapes, Workspace
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 __all__ = ["PlacedResizing"]
 
 COORDINATES = ("align_corners", "asymmetric", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
 COORDINATES_NEAREST = "tf_half_pixel_for_nn"
+# those of opset 17
+COORDINATES_WRITTEN = ("align_corners", "asymmetric", "half_pixel", "pytorch_half_pixel")
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 HALFWAY = 1e-6  # what onnxruntime takes for halfway between two pixels, as found out from 1.32
 
@@ -130,6 +136,31 @@ class PlacedResizing(Resampled):
             weight[(index < 0) | (index >= old)] = 0
             weight /= weight.sum(axis=0)
         return without_ones(np.clip(index, 0, old - 1), weight)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        is_one_operator = self.coordinates in COORDINATES_WRITTEN and not (self.factors and self.height)
+        if self.interpolation == "bicubic":  # by which onnxruntime makes nothing smaller
+            is_one_operator &= self.factors is not None and min(self.factors) >= 1
+        if not is_one_operator or not has_open([x.shape for x in xs]):
+            return super().to_onnx(xs, graph)
+        image, nothing = graph.channels_first(xs[0]), graph.constant(np.zeros(0, np.float32))
+        options = {
+            "nearest": {"mode": "nearest", "nearest_mode": self.rounding},
+            "bilinear": {"mode": "linear"},
+            "bicubic": {
+                "mode": "cubic",
+                "cubic_coeff_a": self.coefficient,
+                "exclude_outside": int(self.exclude_outside),
+            },
+        }[self.interpolation]
+        if self.factors:
+            inputs = [image, nothing, graph.constant(np.array([1, 1, *self.factors], np.float32))]
+        else:
+            given = graph.constant(np.array([self.height, self.width], np.int64)) if self.height else None
+            new = given or graph.add("Shape", [graph.channels_first(xs[1])], start=2, end=4)  # (height, width)
+            begin = graph.add("Shape", [image], end=2)  # (N, C)
+            inputs = [image, nothing, nothing, graph.add("Concat", [begin, new], axis=0)]
+        return graph.add("Resize", inputs, coordinate_transformation_mode=self.coordinates, **options)
 
     @classmethod
     def examples(cls) -> Examples:

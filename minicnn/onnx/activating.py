@@ -12,12 +12,13 @@ from minicnn.onnx.arguments import (
     CHANNEL_OPERATORS,
     ELEMENTWISE_OPERATORS,
     along_axis,
-    checked_axis,
+    integers,
     number_at,
     operator,
 )
 from minicnn.onnx.constants import LARGEST
 from minicnn.onnx.values import Value, placed_like, with_last_axis
+from minicnn.parameters import weights_from_file
 
 if TYPE_CHECKING:
     from minicnn.onnx.importer import Importer
@@ -91,7 +92,7 @@ def clip(node: FileNode, graph: Importer, low: float, high: float) -> None:
     if (low == 0 and high >= 0) or (low <= -LARGEST and high >= 0 and x.is_nonnegative):
         elementwise(node, graph, layers.ReLU, True, max_value=high if high < LARGEST else None)
     else:
-        bounds = {"minimum": low if low > -LARGEST else None, "maximum": high if high < LARGEST else None}
+        bounds = {"minimum": None if np.isinf(low) else low, "maximum": None if np.isinf(high) else high}
         elementwise(node, graph, layers.Clip, low >= 0 or (x.is_nonnegative and high >= 0), **bounds)
 
 
@@ -114,7 +115,7 @@ def _softmax(node, graph):
     is_log = node.operator == "LogSoftmax"
     y = graph.call(node, layers.LogSoftmax if is_log else layers.Softmax, tensor)
     for reader in graph.readers(node):
-        if reader.operator == "IsNaN":  # of rows that a mask leaves nothing of: there are none here
+        if reader.operator == "IsNaN" and not graph.has_infinite:  # of rows of -inf: there are none here
             graph.skip(reader)
             graph.give(reader, np.zeros((), bool))
     graph.give(node, placed_like(Value(y, positions.reshape(shape), not is_log), place))
@@ -122,22 +123,55 @@ def _softmax(node, graph):
 
 @operator("IsNaN", kind=ELEMENTWISE_OPERATORS)
 def _is_nan(node, graph):
-    raise node.error(
-        "whether something is a number is asked behind Softmax alone: mend what is none before the network"
-    )
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
+    y = graph.call(node, layers.Elementary, x.tensor, function="nan")
+    graph.give(node, replace(x, tensor=y, is_nonnegative=True, is_whole=True))
 
 
-@operator("ArgMax")
+@operator("IsInf", kind=ELEMENTWISE_OPERATORS)
+def _is_infinite(node, graph):
+    """1 where what is left of the size of a number is positive once the largest one is taken away."""
+    if not (node.get("detect_negative", 1) and node.get("detect_positive", 1)):
+        raise node.error("it asks for both infinities: compare with 0 besides")
+    x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
+    y = graph.call(node, layers.Elementary, x.tensor, "_size", function="abs")
+    y = graph.call(node, layers.Rescaling, y, "_beyond", scale=1.0, offset=-LARGEST)
+    y = graph.call(node, layers.Elementary, y, function="positive")
+    graph.give(node, replace(x, tensor=y, is_nonnegative=True, is_whole=True))
+
+
+@operator("ArgMax", "ArgMin")
 def _argmax(node, graph):
-    x = graph.value(node, 0)
-    axis = checked_axis(node, node.get("axis", 0), len(x.shape) + 1)
+    x, axis, place = along_axis(node, graph, node.get("axis", 0))
     if axis == 0 or node.get("select_last_index", 0):
-        raise node.error("it gives the first of the greatest numbers, not along the batch axis, axis=0")
+        raise node.error("it gives the first of the greatest or least numbers, not along the batch axis, axis=0")
     tensor, value = graph.with_axis_last(node, x, axis - 1)
+    if node.operator == "ArgMin":
+        tensor = graph.call(node, layers.Rescaling, tensor, "_negative", scale=-1.0)
     y = graph.call(node, layers.ArgMax, tensor)
     positions = with_last_axis(value, axis - 1, 1)
     positions = positions if node.get("keepdims", 1) else positions.squeeze(axis - 1)
-    graph.give(node, Value(y, positions, True, is_whole=True))
+    graph.give(node, placed_like(Value(y, positions, True, is_whole=True), place))
+
+
+@operator("CumSum")
+def _sums_up(node, graph):
+    """A product with a triangle of ones."""
+    axis = integers(node, graph.constant(node, 1).reshape(-1))
+    x, axis, place = along_axis(node, graph, axis[0])
+    if axis == 0:
+        raise node.error("samples are not added up: axis=0 is the batch axis")
+    tensor, value = graph.with_axis_last(node, x, axis - 1)
+    size, is_exclusive = tensor.shape[-1], bool(node.get("exclusive", 0))
+    graph.spare -= size**2
+    if graph.spare < 0:
+        raise node.error(f"it adds up too many numbers. Received: {size}")
+    kernel = np.triu(np.ones((size, size), np.float32), int(is_exclusive))
+    kernel = kernel[::-1, ::-1] if node.get("reverse", 0) else kernel
+    options = {"units": size, "use_bias": False, "trainable": False}
+    with weights_from_file(kernel.size):
+        y = graph.call_with_weights(node, layers.Dense, tensor, [kernel], (), kernel, **options)
+    graph.give(node, placed_like(Value(y, value.positions, x.is_nonnegative, x.is_whole), place))
 
 
 @operator("Shrink", kind=ELEMENTWISE_OPERATORS)

@@ -58,6 +58,8 @@ ELEMENTWISE_OPERATORS: set[str] = set()
 
 AXES_KEPT = {
     "ArgMax",
+    "ArgMin",
+    "CumSum",
     "LayerNormalization",
     "LogSoftmax",
     "LpNormalization",
@@ -66,7 +68,17 @@ AXES_KEPT = {
     "Softmax",
     "Split",
 }
-AXES_KEPT |= {"ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"}
+AXES_KEPT |= {
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceSum",
+    "ReduceSumSquare",
+}
 """Those that leave the axes in their order too, but for what keepdims says."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.onnx.activating import clip, elementwise
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, number_at, operator
-from minicnn.onnx.constants import LARGEST, as_value, is_read_by_softmax, lying_alike, operands
+from minicnn.onnx.constants import LARGEST, as_value, lying_alike, operands
 from minicnn.onnx.values import Value, is_last_axis, layout_of, placed_like, same_order
 
 if TYPE_CHECKING:
@@ -117,15 +117,15 @@ def _extreme(node, graph):
         _merge(node, graph, layers.Maximum if is_max else layers.Minimum)
 
 
-COMPARISONS = {"Greater": (1.0, "positive"), "GreaterOrEqual": (1.0, "nonnegative")}
+COMPARISONS = {"Equal": (1.0, "zero"), "Greater": (1.0, "positive"), "GreaterOrEqual": (1.0, "nonnegative")}
 COMPARISONS |= {"Less": (-1.0, "positive"), "LessOrEqual": (-1.0, "nonnegative")}
 """Operator → (sign, function): what of a · sign - b · sign is 1 where it holds, and 0 elsewhere."""
 
 
-@operator(*COMPARISONS, "Equal", kind=ELEMENTWISE_OPERATORS)
+@operator(*COMPARISONS, kind=ELEMENTWISE_OPERATORS)
 def _comparison(node, graph):
     """1 where a number is on that side of another one, or is equal to it, else 0: what Where reads."""
-    sign, function = COMPARISONS.get(node.operator, (1.0, "sign"))
+    sign, function = COMPARISONS[node.operator]
     if graph.is_constant(node, 1) and graph.constant(node, 1).size == 1:
         x, bound = graph.value(node, 0), number_at(node, graph, 1, 0.0)
         _check_axes(node, graph, [1])
@@ -140,9 +140,6 @@ def _comparison(node, graph):
         y = graph.call(node, layers.Subtract, tensors if sign > 0 else tensors[::-1], "_distance")
         positions = layout(y.shape[1:])
     y = graph.call(node, layers.Elementary, y, function=function)
-    if node.operator == "Equal":
-        y = graph.call(node, layers.Elementary, y, "_differs", function="abs")
-        y = graph.call(node, layers.Rescaling, y, "_not", scale=-1.0, offset=1.0)
     graph.give(node, Value(y, positions, True, True))
 
 
@@ -159,7 +156,7 @@ def _both(node, graph):
 
 @operator("Where", kind=ELEMENTWISE_OPERATORS)
 def _where(node, graph):
-    """mask · a + (1 - mask) · b"""
+    """The second input where the first one holds, else the third."""
     known = [graph.is_constant(node, index) for index in range(3)]
     is_number = [known[index] and graph.constant(node, index).size == 1 for index in range(3)]
     _check_axes(node, graph, [index for index in range(3) if is_number[index]])
@@ -177,20 +174,9 @@ def _where(node, graph):
     if len({len(value.shape) for value in values}) > 1:
         raise node.error(f"its inputs have as many axes each. Received: samples {[v.shape for v in values]}")
     tensors, layout = graph.aligned(node, values)
-    mask, parts = tensors.pop(0), []
-    other = graph.call(node, layers.Rescaling, mask, "_not", scale=-1.0, offset=1.0)
-    for index, where in ((1, mask), (2, other)):
-        if is_number[index]:
-            factor = number_at(node, graph, index, 0.0)
-            if factor == -np.inf and is_read_by_softmax(node, graph):  # either way nothing is left of it
-                factor = -LARGEST
-            parts.append(graph.call(node, layers.Rescaling, where, "_part", scale=factor))
-        else:
-            y = tensors.pop(0)
-            if not known[index]:  # 0 · infinite is not 0
-                y = _finite(node, graph, y)
-            parts.append(graph.call(node, layers.Multiply, [where, y], "_part"))
-    y = graph.call(node, layers.Add, parts)
+    chosen, otherwise = (number_at(node, graph, n, 0.0) if is_number[n] else None for n in (1, 2))
+    graph.has_infinite |= np.inf in (abs(n or 0.0) for n in (chosen, otherwise))
+    y = graph.call(node, layers.Select, tensors, chosen=chosen, otherwise=otherwise)
     graph.check_size(node, y.shape[1:])
     graph.give(node, Value(y, layout(y.shape[1:]), is_whole=_is_whole(node, graph, 1)))
 
@@ -229,10 +215,10 @@ def _rescale(node, graph, index):
         return True
     if array.size == 1 and array.dtype.kind in "iub":
         array = array.astype(np.float32)
-    if np.isneginf(array).any() and array.size > 1:
+    if array.dtype.kind != "f" or np.isnan(array).any() or array.size == 0:
+        raise node.error(f"its constant holds floating-point numbers. Received: dtype {array.dtype}")
+    if np.isinf(array).any():
         return False
-    if array.dtype.kind != "f" or not np.isfinite(array).all() or array.size == 0:
-        raise node.error(f"its constant holds finite floating-point numbers. Received: dtype {array.dtype}")
     numbers, tensor = _by_channel(node, graph, x, array.astype(np.float64)), x.tensor
     if numbers is None:
         return False

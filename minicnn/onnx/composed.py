@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicnn.onnx.arguments import operator
+from minicnn.onnx.arguments import axes_of, operator
 from minicnn.onnx.fused import Parts
 from minicnn.onnx.reader import FileGraph
 
@@ -37,8 +37,14 @@ def _attention(node, graph):
     query = parts.add("Mul", [names[0], parts.array(scale)])
     scores = parts.add("MatMul", [query, parts.add("Transpose", [names[1]], {"perm": [0, 1, 3, 2]})])
     mask = _mask(node, graph, shapes[0][1], shapes[1][1])
-    scores = scores if mask is None else parts.add("Add", [scores, parts.array(mask)])
-    y = parts.add("MatMul", [parts.add("Softmax", [scores], {"axis": -1}), names[2]])
+    is_left = True if mask is None else ~np.isneginf(mask).all(-1, keepdims=True)
+    if mask is not None:  # of a row of the least numbers, Softmax makes numbers
+        mask = mask if np.all(is_left) else np.maximum(mask, np.finfo(np.float32).min)
+        scores = parts.add("Add", [scores, parts.array(mask)])
+    weights = parts.add("Softmax", [scores], {"axis": -1})
+    if not np.all(is_left):  # nothing is looked at: zeros
+        weights = parts.add("Mul", [weights, parts.array(is_left)])
+    y = parts.add("MatMul", [weights, names[2]])
     if are_joined:
         y = parts.add("Transpose", [y], {"perm": [0, 2, 1, 3]})
         y = parts.add("Reshape", [y, parts.array([0, 0, -1], np.int64)])
@@ -74,6 +80,36 @@ def _mask(node: FileNode, graph: Importer, rows: int, columns: int) -> np.ndarra
         return given
     later = np.triu(np.full((rows, columns), -np.inf, np.float32), 1)
     return later if given is None else given + later
+
+
+@operator("ReduceLogSum", "ReduceLogSumExp")
+def _log_of_sum(node, graph):
+    """log Σ x, and log Σ exp(x) with the greatest number taken out, whose exponential may be infinite."""
+    rank, parts, x = graph.value(node, 0, True, True).rank, Parts(node), node.inputs[0]
+    axes, keeps = axes_of(node, graph, rank) or [], node.get("keepdims", 1)
+    if not axes and node.get("noop_with_empty_axes", 0):
+        raise node.error("it names the axes that it goes over")
+    axes = sorted(axes or range(rank))
+
+    def reduced(operator, name):
+        given = {"axes": axes} if graph.opset < (13 if operator == "ReduceSum" else 18) else {}
+        names = [name] if given else [name, parts.array(axes, np.int64)]
+        return parts.add(operator, names, given | {"keepdims": 1})
+
+    if node.operator == "ReduceLogSum":
+        y = parts.add("Log", [reduced("ReduceSum", x)])
+    else:
+        largest = float(np.finfo(np.float32).max)
+        bounds = {"min": -largest, "max": largest} if graph.opset < 11 else {}
+        numbers = [] if bounds else [parts.array(-largest), parts.array(largest)]
+        greatest = parts.add("Clip", [reduced("ReduceMax", x), *numbers], bounds)  # of nothing, -inf
+        powers = parts.add("Exp", [parts.add("Sub", [x, greatest])])
+        y = parts.add("Add", [parts.add("Log", [reduced("ReduceSum", powers)]), greatest])
+    if not keeps and graph.opset < 13:
+        y = parts.add("Squeeze", [y], {"axes": axes})
+    elif not keeps:
+        y = parts.add("Squeeze", [y, parts.array(axes, np.int64)])
+    _run(parts, graph, y)
 
 
 @operator("FusedMatMul")

@@ -139,6 +139,13 @@ def _scattered(node, arrays):
     return result
 
 
+def _summed_up(node, arrays):
+    axis, back = checked_axis(node, arrays[1].item(), arrays[0].ndim), slice(None, None, -1)
+    x = np.moveaxis(arrays[0], axis, 0)[back if node.get("reverse", 0) else slice(None)]
+    y = x.cumsum(0, dtype=x.dtype) - (x if node.get("exclusive", 0) else 0)
+    return np.moveaxis(y[back if node.get("reverse", 0) else slice(None)], 0, axis)
+
+
 def _triangle(node, arrays):
     diagonal = arrays[1].item() if len(arrays) > 1 and arrays[1] is not None else 0
     return (np.triu if node.get("upper", 1) else np.tril)(arrays[0], diagonal)
@@ -147,6 +154,7 @@ def _triangle(node, arrays):
 COMPUTED: dict[str, Callable[[FileNode, Sequence[Any]], Any]] = {
     "BatchNormalization": _batch_normalization,
     "Clip": _clip,
+    "CumSum": _summed_up,
     "GatherND": _gathered,
     "InstanceNormalization": _instance_normalization,
     "MatMul": _matmul,

@@ -39,6 +39,7 @@ CALCULATIONS: dict[str, Callable[..., Any]] = {
     "Floor": np.floor,
     "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal,
+    "IsInf": np.isinf,
     "IsNaN": np.isnan,
     "Less": np.less,
     "LessOrEqual": np.less_equal,
@@ -150,7 +151,8 @@ def _is_batch(array):
     """Where an array holds the number of samples, or a multiple of it."""
     if array.dtype.itemsize < (8 if array.dtype.kind == "i" else 4):  # which has no room for it
         return np.zeros(array.shape, bool)
-    return (array <= BATCH) & (array >= BATCH * MOST_SAMPLES) & (np.mod(array, -BATCH) == 0)
+    with np.errstate(invalid="ignore"):  # the rest of an infinite number
+        return (array <= BATCH) & (array >= BATCH * MOST_SAMPLES) & (np.mod(array, -BATCH) == 0)
 
 
 def _are_multiples(arrays):

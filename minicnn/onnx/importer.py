@@ -10,18 +10,18 @@ import numpy as np
 from minicnn.errors import FileFormatError
 from minicnn.graph import Tensor
 from minicnn.hints import Shape
-from minicnn.layers import Flatten, Input, Permute, Reshape
+from minicnn.layers import Flatten, GetItem, Input, Reshape
 from minicnn.layers.base import Layer
 from minicnn.models import Model
-from minicnn.onnx import operators  # noqa: F401, fills the table
+from minicnn.onnx import naming, operators  # noqa: F401, fills the table
 from minicnn.onnx.arguments import OPERATORS, are_read_as_images, gives_images
 from minicnn.onnx.budget import MAX_NUMBERS, Budget
 from minicnn.onnx.folding import fold
-from minicnn.onnx.naming import layer_name
 from minicnn.onnx.older import modernized
 from minicnn.onnx.origins import Origins
 from minicnn.onnx.properties import PRODUCER
 from minicnn.onnx.reader import FileGraph, FileNode, read_in_place
+from minicnn.onnx.reordering import reordered
 from minicnn.onnx.unsupported import unknown
 from minicnn.onnx.values import (
     Layout,
@@ -29,10 +29,9 @@ from minicnn.onnx.values import (
     are_same,
     channels_first,
     is_last_axis,
+    key_between,
     layout_of,
-    permutation,
     same_order,
-    transposition,
 )
 from minicnn.onnx.windows import Sides
 
@@ -60,9 +59,10 @@ class Importer:
     origins : Origins
     stacks : dict
         Name → values that a Concat puts side by side before the batch axis, over which its reader goes.
+    has_infinite : bool
+        Whether a tensor up to here may hold infinite numbers, as masks do.
     spare : int
-        How many numbers further arrays may have that become tensors: they may be computed, so that the file's own
-        numbers are no bound.
+        How many numbers further arrays may have that become tensors, which may be computed, not in the file.
     """
 
     def __init__(self, graph: FileGraph):
@@ -72,7 +72,7 @@ class Importer:
         self.borders: dict[str, Sides] = {}
         self.budget: Budget = Budget()
         self.stacks: dict[str, list[Value]] = {}
-        self.spare: int = MAX_SPARE
+        self.has_infinite, self.spare = False, MAX_SPARE
         self.origins: Origins = Origins(graph.decisions)
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
@@ -91,7 +91,7 @@ class Importer:
         for node in self._graph.nodes:
             self._run_node(node)
         outputs = [self._output(name) for name in self._graph.outputs]
-        return Model(inputs, outputs, name=self._layer_name(self._graph.name or "onnx"))
+        return Model(inputs, outputs, name=self.layer_name(self._graph.name or "onnx"))
 
     def _note_array(self, node):
         if node.operator == "Constant":
@@ -134,7 +134,7 @@ class Importer:
             self._images[name] = True
         else:
             order = same_order(shape)
-        tensor = Input(shape, name=self._layer_name(name))
+        tensor = Input(shape, name=self.layer_name(name))
         self._known[name] = Value(tensor, order)
         self.budget.hold(self._known[name], FileFormatError)
         return tensor
@@ -244,7 +244,7 @@ class Importer:
         """
         self.check_size(node, tensor.shape[1:])
         self._images[node.outputs[0]] = True
-        tensor = self._view(tensor, Reshape, tensor.shape[2:]) if axes == 1 else tensor
+        tensor = self.view(tensor, Reshape, tensor.shape[2:]) if axes == 1 else tensor
         self.give(node, Value(tensor, channels_first(tensor.shape[1:]), is_nonnegative))
 
     def give_name(self, known: Value | np.ndarray) -> str:
@@ -283,7 +283,7 @@ class Importer:
         **arguments: object,
     ) -> Tensor:
         """The tensor that a new layer gives; `suffix` is for the names of further layers of one node."""
-        name = self._layer_name(node.name.removesuffix(f"/{node.operator}") + suffix, node.operator)
+        name = self.layer_name(node.name.removesuffix(f"/{node.operator}") + suffix, node.operator)
         return layer_class(name=name, **arguments)(tensors)
 
     def call_with_weights(
@@ -327,22 +327,16 @@ class Importer:
         if len(value.shape) not in (2, 3):
             raise node.error(f"it works on (N, C, H, W) or (N, C, L). Received: a sample of shape {value.shape}")
         tensor = self.arranged(node, value, channels_first)
-        return tensor if len(value.shape) == 3 else self._view(tensor, Reshape, (1, *tensor.shape[1:]))
+        return tensor if len(value.shape) == 3 else self.view(tensor, Reshape, (1, *tensor.shape[1:]))
 
     def vector(self, value: Value) -> tuple[Tensor, np.ndarray]:
         """(tensor, positions): a value whose samples are vectors, as such a tensor, and where its numbers are."""
         if len(value.tensor.shape) != 2:
-            return self._view(value.tensor, Flatten), value.positions
+            return self.view(value.tensor, Flatten), value.positions
         return value.tensor, value.positions
 
     def arranged(self, node: FileNode, value: Value, layout: Layout) -> Tensor:
-        """The tensor that has a value's numbers in a layout of the file.
-
-        Raises
-        ------
-        FileFormatError
-            If that would move numbers in memory.
-        """
+        """The tensor that has a value's numbers in a layout of the file."""
         tensor = self._arranged(value, layout)
         if tensor is None:
             raise node.error(
@@ -386,31 +380,24 @@ class Importer:
         if are_same(value.positions, positions):
             if value.tensor.shape[1:] == shape:
                 return value.tensor
-            return None if how == "as it is" else self._view(value.tensor, Reshape, shape)
+            if how == "as it is":
+                return None
+            key = key_between(value.tensor.shape[1:], shape) if self.has_open_sizes else None
+            return self.view(value.tensor, *((GetItem, key) if key else (Reshape, shape)))
         if how != "reordered" or positions.size > MAX_MOVED:
             return None
-        order = np.empty_like(value.positions).ravel()
-        order[positions.ravel()] = value.positions.ravel()  # for each number in the layout: where it is
-        axes = permutation(order.reshape(shape), value.tensor.shape[1:])
-        if axes is not None:
-            return self._view(value.tensor, Permute, axes)
-        found = transposition(order)
-        if found is None or order.size != math.prod(value.tensor.shape[1:]):
-            return None
-        sizes, axes = found
-        tensor = self._view(value.tensor, Reshape, sizes) if value.tensor.shape[1:] != sizes else value.tensor
-        tensor = self._view(tensor, Permute, axes)
-        return tensor if tensor.shape[1:] == shape else self._view(tensor, Reshape, shape)
+        return reordered(self, value, positions, shape)
 
-    def _view(self, tensor, layer_class, *shape):
+    def view(self, tensor: Tensor, layer_class: type[Layer], *shape: object) -> Tensor:
         """The tensor in another shape, the same one for all who ask."""
         if (tensor, shape) not in self._views:
-            layer = layer_class(*shape, name=self._layer_name(f"{tensor.name}_{layer_class.__name__.lower()}"))
+            layer = layer_class(*shape, name=self.layer_name(f"{tensor.name}_{layer_class.__name__.lower()}"))
             self._views[tensor, shape] = layer(tensor)
         return self._views[tensor, shape]
 
-    def _layer_name(self, wanted, otherwise="layer") -> str:
-        return layer_name(wanted, otherwise, self._layer_names)
+    def layer_name(self, wanted: str, otherwise: str = "layer") -> str:
+        """A name that no layer has yet."""
+        return naming.layer_name(wanted, otherwise, self._layer_names)
 
     def _charge(self, node):
         """Count what a node goes through; the few arrays that most tensors share are recognized at once."""

@@ -61,6 +61,30 @@ def take(
     return reshaped(node, graph, y, shape, suffix)
 
 
+def bordered(node: FileNode, graph: Importer, tensor: Tensor, axis: int, mode: str, before: int, behind: int) -> Tensor:
+    """A tensor (H, W, C) of open sizes with a border of its own rows, or columns, along `axis`.
+
+    Each is a part by itself, counted from the nearer end: of an image that has not as many, there is no such part.
+    """
+    first, last = {
+        "edge": ([0] * before, [-1] * behind),
+        "reflect": (range(before, 0, -1), range(-2, -2 - behind, -1)),
+        "wrap": (range(-before, 0), range(behind)),
+    }[mode]
+    if before + behind > MAX_RUNS:
+        raise node.error(f"its border is made of more than {MAX_RUNS} rows. Received: {(before, behind)}")
+    ends = {place: part(node, graph, tensor, axis, (place, place + 1 or None, None)) for place in {*first, *last}}
+    parts = [*map(ends.get, first), tensor, *map(ends.get, last)]
+    return graph.call(node, layers.Concatenate, parts, f"_axis{axis}", axis=axis) if len(parts) > 1 else tensor
+
+
+def part(node: FileNode, graph: Importer, tensor: Tensor, axis: int, bounds: Sequence[int | None]) -> Tensor:
+    """A part of a tensor along one axis, by (start, stop, step), for which its size needs not be known."""
+    key = [[None] * 3 for _ in tensor.shape[1:]]
+    key[axis - 1] = list(bounds)
+    return graph.call(node, layers.GetItem, tensor, "_part", key=key)
+
+
 def _run(node, graph, tensor, axis, outside, suffix):
     """A tensor (H, W, C) without so many numbers before and behind, along an axis: where rows are as many as they are.
 

@@ -21,13 +21,14 @@ from minicnn.onnx.arguments import (
     part_of,
 )
 from minicnn.onnx.constants import LARGEST, constant_tensor, operands
-from minicnn.onnx.padding import MAX_RUNS, padded, reshaped, split_shape, take
+from minicnn.onnx.padding import MAX_RUNS, bordered, padded, part, reshaped, split_shape, take
 from minicnn.onnx.pooling import give_border, give_stack, model_axis
 from minicnn.onnx.reshaping import shape_in_file
 from minicnn.onnx.resizing import give_pixels
 from minicnn.onnx.values import Value, placed_like
 from minicnn.parameters import weights_from_file
 
+ENDLESS = 2**31 - 1  # what is cut there goes to the end
 MOST_SHIFT = 16.0  # by which numbers may be moved for a while: they lose digits
 
 
@@ -51,10 +52,27 @@ def _slice(node, graph):
                 continue
             raise node.error(f"samples stay apart: the batch axis, axis={axis}, is not cut")
         own = x.sample_axis(axis)
-        indices = range(x.shape[own])[part_of(x.shape[own], start, end, step)]
-        part = _taken(node, graph, x, own + 1, indices)
-        x = placed_like(part, x)
+        found = _part_of_any_size(node, graph, x, own + 1, (start, end, step))
+        if found is None:
+            found = _taken(node, graph, x, own + 1, range(x.shape[own])[part_of(x.shape[own], start, end, step)])
+        x = placed_like(found, x)
     graph.give(node, x)
+
+
+def _part_of_any_size(node, graph, x, axis, bounds):
+    """A part of images of open sizes, of which what is cut away would depend on them; None of any other."""
+    (start, end, step), size = bounds, x.shape[axis - 1]
+    is_turned = step < 0 and (start == -1 or start >= size) and end < -size
+    is_bound = step > 0 and (-size <= start < 0 or 0 <= end < size)
+    if not graph.has_open_sizes or len(x.shape) != 3 or not (is_turned or is_bound):
+        return None
+    (tensor,), layout = graph.aligned(node, [x])
+    own = model_axis(layout, axis, 4)
+    if own == 3:
+        return None
+    bounds = (None, None, step) if is_turned else (start, end if end < ENDLESS else None, step)
+    y = part(node, graph, tensor, own, bounds)
+    return Value(y, layout(y.shape[1:]), x.is_nonnegative, x.is_whole)
 
 
 def _taken(node, graph, x, axis, indices):
@@ -93,8 +111,8 @@ def _split(node, graph):
     start = 0
     for number, length in enumerate(sizes):
         if node.outputs[number]:
-            part = _taken(node, graph, x, x.sample_axis(axis) + 1, list(range(start, start + length)))
-            graph.give(node, placed_like(part, x), number)
+            found = _taken(node, graph, x, x.sample_axis(axis) + 1, list(range(start, start + length)))
+            graph.give(node, placed_like(found, x), number)
         start += length
 
 
@@ -124,7 +142,7 @@ def _gather(node, graph):
     own = x.sample_axis(axis)
     places = [checked_axis(node, n, x.shape[own]) for n in indices.ravel().tolist()]
     taken = _taken(node, graph, x, own + 1, places)
-    positions = taken.positions.reshape(*x.shape[:own], *indices.shape, *x.shape[own + 1 :])
+    positions = taken.positions.reshape((*x.shape[:own], *indices.shape, *x.shape[own + 1 :]))
     batch_axis = x.batch_axis + (indices.ndim - 1 if axis < x.batch_axis else 0)
     graph.give(node, replace(x, tensor=taken.tensor, positions=positions, batch_axis=batch_axis))
 
@@ -275,6 +293,9 @@ def _pad(node, graph):
         y = tensor
         for axis, (before, behind) in own.items():
             size = y.shape[axis]
+            if graph.has_open_sizes and rank == 4 and axis < 3 and min(before, behind) >= 0:
+                y = bordered(node, graph, y, axis, mode, before, behind)
+                continue
             y = take(node, graph, y, axis, _border(node, mode, size, before, behind), f"_axis{axis}")
     graph.give(node, Value(y, layout(y.shape[1:]), x.is_nonnegative and fill >= 0, x.is_whole))
 

@@ -267,8 +267,8 @@ def _pooled_axes(node, graph, tensor, axes):
     is_open = graph.has_open_sizes and len(sizes) == 3
     if kind == "ReduceMin":
         tensor = graph.call(node, layers.Rescaling, tensor, "_negative", scale=-1.0)
-    is_left = not _are_together(axes) or (is_open and is_sum)
-    if is_left or (is_open and axes == [3] and not is_max):
+    is_left = not _are_together(axes) or (graph.has_open_sizes and is_sum)
+    if is_left or (is_open and axes != [1, 2] and not is_max):
         y = graph.call(node, layers.Reduce, tensor, operation="sum" if is_sum else "mean", axis=axes, keepdims=True)
     elif is_open and axes == [3]:
         y = graph.call(node, layers.Permute, tensor, "_turned", dims=(1, 3, 2))  # (N, H, C, W)

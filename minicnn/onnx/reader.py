@@ -189,7 +189,8 @@ def read_graph(path: FilePath) -> FileGraph:
     if not inputs or len(batch_sizes) != 1:
         raise FileFormatError(
             "a graph has one or more inputs with the same number of samples; arrays that the exporter made inputs of "
-            f"(tf2onnx those of Keras's Normalization) are to be initializers. Received: {_counted(graph, inputs)}"
+            "(tf2onnx those of Keras's Normalization: save the model as .keras instead) are to be initializers. "
+            f"Received: {_counted(graph, inputs)}"
         )
     nodes = [
         part

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,28 +18,7 @@ from minicnn.onnx.folding import as_type
 from minicnn.onnx.number_types import BOOL, FLOAT, FLOAT16, FLOATS, INTEGERS
 from minicnn.onnx.reader import DTYPES, FileGraph
 from minicnn.onnx.reshaping import reshaped, shape_in_file, sizes_of_array
-from minicnn.onnx.values import Value, channels_first, layout_of
-from minicnn.user_warnings import warn_user
-
-if TYPE_CHECKING:
-    pass
-
-COMPUTING_OPERATORS = {
-    "Add",
-    "AveragePool",
-    "BatchNormalization",
-    "Conv",
-    "Gemm",
-    "GlobalAveragePool",
-    "LeakyRelu",
-    "MatMul",
-    "ReduceMean",
-    "Sigmoid",
-    "Softmax",
-    "Sum",
-    "Tanh",
-}
-"""Those whose results are rounded to a number's type: in float16 the file's own results are as coarse as its inputs."""
+from minicnn.onnx.values import Value, are_same, channels_first
 
 
 @operator("Identity", kind=ELEMENTWISE_OPERATORS)
@@ -85,17 +63,19 @@ def _cast(node, graph):
         graph.give(node, as_type(graph.constant(node, 0), DTYPES[to][0]))
     elif to == BOOL:
         x = graph.value(node, 0)
-        sign = graph.call(node, layers.Elementary, x.tensor, "_sign", function="sign")
-        y = graph.call(node, layers.Elementary, sign, function="abs")
+        y = graph.call(node, layers.Elementary, x.tensor, "_zero", function="zero")
+        y = graph.call(node, layers.Rescaling, y, scale=-1.0, offset=1.0)
         graph.give(node, replace(x, tensor=y, is_nonnegative=True, is_whole=True))
+    elif to == FLOAT16:
+        x = graph.value(node, 0)
+        y = graph.call(node, layers.Elementary, x.tensor, function="float16")
+        graph.give(node, replace(x, tensor=y, is_whole=False))
     elif (graph.value(node, 0).is_whole and to in DTYPES) or (to in INTEGERS and _is_index(node, graph)):
         x = graph.value(node, 0)  # Embedding cuts off fractions as Cast does
         graph.give(node, replace(x, is_whole=x.is_whole and to not in FLOATS))
     elif to not in FLOATS:
         raise node.error(f"numbers stay floating-point numbers. Received: to={to}")
     else:
-        if to == FLOAT16 and _is_rounding(node, graph):
-            warn_user(f"node '{node.name}' rounds numbers to float16 in the file; here they keep all their digits")
         graph.give(node, graph.value(node, 0))
 
 
@@ -112,17 +92,6 @@ def _is_index(node, graph):
     """Whether a node's output is read as the numbers of rows of tables, and as nothing else."""
     readers, (name,) = graph.readers(node), node.outputs
     return bool(readers) and all(r.operator == "Gather" and r.inputs.index(name) == 1 for r in readers)
-
-
-def _is_rounding(node, graph):
-    """Whether numbers become float16 only to be wider again, or the output, rather than to be computed with."""
-    waiting = [node]
-    while waiting:
-        readers = graph.readers(waiting.pop())
-        if not readers or any(reader.operator == "Cast" and reader.get("to") != FLOAT16 for reader in readers):
-            return True
-        waiting += [reader for reader in readers if reader.operator not in COMPUTING_OPERATORS]
-    return False
 
 
 @operator("Flatten")
@@ -215,7 +184,8 @@ def _constant(node, graph):
 @operator("Shape")
 def _shape(node, graph):
     x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
-    if layout_of(x.positions) is channels_first and x.tensor.shape[1:] == (*x.shape[1:], x.shape[0]):
+    own = (*x.shape[1:], *x.shape[:1])
+    if x.tensor.shape[1:] == own and are_same(x.positions, channels_first(own)):
         graph.origins.measure(node.outputs[0], x.tensor)
     shape = shape_in_file(x)
     graph.give(node, np.array(shape[node.get("start", 0) : node.get("end", len(shape))], np.int64))

@@ -19,7 +19,6 @@ ADVICE = {
     **dict.fromkeys(("DFT", "STFT", "MelWeightMatrix", "ImageDecoder", "StringNormalizer", "TfIdfVectorizer"), BEFORE),
     "AffineGrid": f"no layer moves pixels to computed places; {BEFORE}",
     "Col2Im": "no layer puts columns together: write Fold as a transposed convolution (ConvTranspose)",
-    "CumSum": "no layer sums up along an axis: write it as a product with a triangular matrix (MatMul)",
     "GridSample": f"no layer takes pixels from computed places; {BEFORE}, or resize with Resize",
     "MaxUnpool": "no layer puts numbers back where a maximum was: train the network with Resize or ConvTranspose there",
     **dict.fromkeys(

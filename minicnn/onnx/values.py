@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -136,6 +136,34 @@ def with_last_axis(value: Value, axis: int, size: int) -> np.ndarray:
     """Positions after a layer that gave the tensor's last axis, which is `axis` in the file, another size."""
     rows = np.moveaxis(value.positions, axis, -1)[..., :1] // value.tensor.shape[-1]
     return np.moveaxis(rows * size + np.arange(size, dtype=np.int32), -1, axis)
+
+
+def key_between(shape: Shape, new: Shape) -> tuple[Any, ...] | None:
+    """The key of a `GetItem` between shapes that differ in axes of size 1, for which others need not be known.
+
+    None of other shapes, and where a Reshape does, which knows all sizes but one.
+    """
+    wide, wanted = ([n for n in sizes if n > 1] for sizes in (shape, new))
+    if wide != wanted or len(wide) < 2:
+        return None
+    key, left = [], list(shape)
+    for n in new:
+        if n == 1:
+            key.append(None)
+            continue
+        while left.pop(0) == 1:
+            key.append(0)
+        key.append((None, None, None))
+    return (*key, *[0] * len(left))
+
+
+def channel_order(order: np.ndarray) -> np.ndarray | None:
+    """Which channel becomes which, where an order (H, W, C) of the numbers of images is that of channels alone."""
+    if order.ndim != 3:
+        return None
+    rows = order.reshape(-1, order.shape[-1])  # (H · W, C)
+    is_alike = np.array_equal(rows, rows[0] + order.shape[-1] * np.arange(len(rows))[:, None])
+    return rows[0] if is_alike and np.array_equal(np.sort(rows[0]), np.arange(len(rows[0]))) else None
 
 
 def permutation(order: np.ndarray, shape: Shape) -> Shape | None:

@@ -14,6 +14,7 @@ from minicnn.layers.attention_places import Places
 from minicnn.layers.dot_attention import Causal, Scores
 from minicnn.layers.einsum_dense import EinsumDense
 from minicnn.layers.einsum_letters import as_matrices, letters_of
+from minicnn.layers.selecting import EarlierPlaces
 from minicnn.page.weights import Numbers
 from minicnn.step import Shape, Shapes, Step
 
@@ -121,6 +122,11 @@ def _causal(step: Any, apart: Apart, numbers: Numbers) -> None:
     apart.affine(numbers, 0, np.ones(1), -step.below(apart.shapes[0]))
 
 
+def _earlier(step: Any, apart: Apart, numbers: Numbers) -> None:
+    mask = np.broadcast_to(step.mask(apart.shapes[0]), apart.shapes[0])
+    apart.add({"op": "constant", "filling": numbers.add(mask)}, [0], mask.shape)
+
+
 def _masked(step: Any, apart: Apart, numbers: Numbers) -> None:
     below = step.below((1, *apart.shapes[0]), np.asarray(step.mask))[0]
     apart.affine(numbers, 0, np.ones(1), -below)
@@ -153,6 +159,7 @@ def _einsum(step: Any, apart: Apart, numbers: Numbers) -> None:
 _FORMS: dict[type, Callable[[Any, Apart, Numbers], None]] = {
     AttentionWeights: _weights,
     Causal: _causal,
+    EarlierPlaces: _earlier,
     EinsumDense: _einsum,
     KeptPlaces: _kept,
     MaskedScores: _masked,

@@ -335,6 +335,11 @@ def _merge(step, shapes, numbers):
     return {"op": "combine", "how": type(step).__name__.lower()}
 
 
+@_of(layers.Select)
+def _select(step, shapes, numbers):
+    return {"op": "select", "numbers": [step.chosen, step.otherwise]}
+
+
 @_of(layers.Arithmetic)
 def _arithmetic(step, shapes, numbers):
     return {"op": "combine", "how": step.operation}

@@ -165,6 +165,13 @@ const EXPLANATIONS = {
     return { kind: "combine", how: o.how, terms: xs.map((_, n) => term(xs, n, o.spreads[n][i])) };
   },
 
+  select(o, xs, i) {
+    const side = xs[0][o.spreads[0][i]] > 0 ? 0 : 1;
+    const n = inputOfSide(o, side);
+    const taken = o.numbers[side] === null ? [term(xs, n, o.spreads[n][i])] : [];
+    return { kind: "combine", how: "select", terms: [term(xs, 0, o.spreads[0][i]), ...taken] };
+  },
+
   argmax(o, xs, i) {
     const length = o.inputShapes[0][o.inputShapes[0].length - 1];
     return { kind: "argmax", terms: Array.from({ length }, (_, k) => term(xs, 0, i * length + k)) };

@@ -29,6 +29,14 @@ function roundToEven(x) {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
+/** The nearest number of float16: 11 bits, and none above 65504 but infinity. */
+function roundToHalf(x) {
+  if (!Number.isFinite(x)) return x;
+  const step = 2 ** (Math.max(Math.floor(Math.log2(Math.abs(x))), -14) - 10);
+  const y = roundToEven(x / step) * step;
+  return Math.abs(y) > 65504 ? Math.sign(x) * Infinity : y;
+}
+
 const FUNCTIONS = {
   relu(x, o) {
     if (x <= o.threshold) return o.slope ? o.slope * (x - o.threshold) : 0;
@@ -60,14 +68,38 @@ const FUNCTIONS = {
   abs: Math.abs,
   ceil: Math.ceil,
   cos: Math.cos,
+  float16: roundToHalf,
   floor: Math.floor,
   hard_sigmoid_2: (x) => clip(0.2 * x + 0.5, 0, 1),
   log: Math.log,
+  nan: (x) => Number(Number.isNaN(x)),
   nonnegative: (x) => Number(x >= 0),
   positive: (x) => Number(x > 0),
   round: roundToEven,
   sign: Math.sign,
   sin: Math.sin,
+  zero: (x) => Number(x === 0),
+};
+
+/** Which input holds what a mask chooses where it is above 0 (side 0), and elsewhere (side 1). */
+const inputOfSide = (o, side) => (side === 0 || o.numbers[0] !== null ? 1 : 2);
+
+/** What a mask chooses, of two inputs or numbers; infinite numbers are text. */
+function selected(o, xs, i) {
+  const side = xs[0][o.spreads[0][i]] > 0 ? 0 : 1;
+  const number = o.numbers[side];
+  const n = inputOfSide(o, side);
+  return number === null ? xs[n][o.spreads[n][i]] : Number(String(number).replace("inf", "Infinity"));
+}
+
+const COMBINATIONS = {
+  add: (a, b) => a + b,
+  subtract: (a, b) => a - b,
+  multiply: (a, b) => a * b,
+  divide: (a, b) => a / b,
+  average: (a, b) => a + b, // divided by their number in the end
+  maximum: (a, b) => (a > b || a !== a ? a : b),
+  minimum: (a, b) => (a < b || a !== a ? a : b),
 };
 
 /** Where the k-th number of a product's column is that gives number i. */

@@ -238,7 +238,7 @@ class Inspector {
   #combined(step) {
     const numbers = step.terms.map((one) => bracketed(one.value, 3));
     const sign = SIGNS[step.how];
-    const name = { average: say("mean", { count: numbers.length }), maximum: "max", minimum: "min" }[step.how];
+    const name = { average: say("mean", { count: numbers.length }), maximum: "max", minimum: "min", select: "?" }[step.how];
     const text = sign ? numbers.join(sign) : `${name}: ${numbers.join("; ")}`;
     return equation(say("combined", { count: numbers.length }), [text, written(step.value, 4)]);
   }

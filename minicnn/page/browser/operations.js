@@ -66,16 +66,6 @@ function sumsOver(x, sets, count) {
   return sums;
 }
 
-const COMBINATIONS = {
-  add: (a, b) => a + b,
-  subtract: (a, b) => a - b,
-  multiply: (a, b) => a * b,
-  divide: (a, b) => a / b,
-  average: (a, b) => a + b, // divided by their number in the end
-  maximum: (a, b) => (a > b || a !== a ? a : b),
-  minimum: (a, b) => (a < b || a !== a ? a : b),
-};
-
 /** What is computed once for an operation: its tables of indices. */
 const PREPARE = {
   conv: (o) => { o.window = readWindow(o.window); },
@@ -90,6 +80,7 @@ const PREPARE = {
   affine: (o) => { o.spread = spreadIndices(o.shape, o.sizes); },
   prelu: (o) => { o.spread = spreadIndices(o.shape, o.sizes); },
   combine: (o) => { o.spreads = o.inputShapes.map((shape) => spreadIndices(o.shape, shape)); },
+  select: (o) => { o.spreads = o.inputShapes.map((shape) => spreadIndices(o.shape, shape)); },
   softmax: (o) => { o.sets = setIndices(o.shape, o.axes); },
   unit: (o) => { o.sets = setIndices(o.shape, o.axes); },
   stretch: (o) => { o.sets = setIndices(o.shape, o.axes); },
@@ -342,6 +333,10 @@ const OPERATIONS = {
       for (let n = 1; n < xs.length; n++) value = join(value, xs[n][o.spreads[n][i]]);
       y[i] = o.how === "average" ? value / xs.length : value;
     }
+  },
+
+  select(o, xs, y) {
+    for (let i = 0; i < y.length; i++) y[i] = selected(o, xs, i);
   },
 
   constant(o, [x], y) { y.set(o.filling); },

@@ -97,7 +97,8 @@ def form_of(call: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Form, lis
         If an option is positional, or nothing is an input.
     """
     for value in args[1:]:
-        if value is not None and not any(map(is_input, leaves(value))):
+        is_size = isinstance(value, int) and not isinstance(value, bool)  # as tf.shape(x)[1] is one, a tensor in Keras
+        if value is not None and not is_size and not any(map(is_input, leaves(value))):
             raise ValueError(
                 f"inputs alone may be positional; options are given by name: layer(x, option=True). Received: {value!r}"
             )
@@ -132,8 +133,8 @@ def usual_form(call: Callable[..., Any], count: int) -> Form:
 
 
 def is_usual(args: Any, kwargs: Any) -> bool:
-    """Whether a call is ``layer(x)`` or ``layer([a, b])``."""
-    if len(args) != 1 or kwargs or isinstance(args[0], dict):
+    """Whether a call is ``layer(x)`` or ``layer([a, b])``; `call` gets a list of one as that."""
+    if len(args) != 1 or kwargs or isinstance(args[0], dict) or (type(args[0]) is list and len(args[0]) == 1):
         return False
     found = [is_input(part) for part in args[0]] if isinstance(args[0], list | tuple) else []
     return all(found) or not any(map(is_input, leaves(args[0])))

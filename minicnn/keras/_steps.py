@@ -362,7 +362,7 @@ class Stepping:
             logs = evaluation.evaluate_source(self, source, callback_list)
         if verbose:
             say(in_line(logs))
-        return logs if return_dict else one_or_list(list(logs.values()))
+        return logs if return_dict else self._in_kerass_order(logs)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: Any = None, callbacks: Any = None
@@ -399,4 +399,9 @@ class Stepping:
         self._need_compiled()
         self.reset_metrics()
         logs = plain_logs(step(as_data(packed_data(*data))))
-        return logs if return_dict else one_or_list(list(logs.values()))
+        return logs if return_dict else self._in_kerass_order(logs)
+
+    def _in_kerass_order(self, logs):
+        """The numbers as a list: those of metrics in their order, and then the others in the order of their names."""
+        names = [metric.name for metric in self.metrics if metric.name in logs]
+        return one_or_list([logs[name] for name in dict.fromkeys([*names, *sorted(logs)])])

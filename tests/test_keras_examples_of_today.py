@@ -219,3 +219,71 @@ def test_what_a_test_step_gives_is_in_the_order_of_its_names():
     model.compile()
     assert model.evaluate(wave(4, 4), wave(4, 2), verbose=0) == [3.0, 2.0, 1.0]
     assert model.test_on_batch(wave(4, 4), wave(4, 2)) == [3.0, 2.0, 1.0]
+
+
+def test_an_optimizer_of_another_model_keeps_its_state_as_well():
+    """It was compiled into one model, and is assigned to another one, whose weights it moves."""
+    logs = []
+    for is_of_another in (False, True):
+        optimizer, other = keras.optimizers.Adam(0.1), small_network()
+        if is_of_another:
+            other.compile(optimizer, "mse")
+        model = OwnCompile()
+        model.compile(optimizer)
+        logs.append(model.fit(wave(8, 4), wave(8, 2)[::-1], 4, 3, shuffle=False, verbose=0).history["seen"])
+    np.testing.assert_array_equal(*logs)
+
+
+def test_one_sample_beside_others_stands_for_as_many():
+    """As a latent array that is a weight, of which each sample gets the same; its gradients add up."""
+    a, b = keras.Input((2,)), keras.Input((2,))
+    model = keras.Model({"a": a, "b": b}, layers.Add()([layers.Dense(2)(a), b]))
+    model.set_weights([wave(2, 2), wave(2)])
+    start, x = tf.Variable(wave(1, 2)), wave(3, 2)
+    with tf.GradientTape() as tape:
+        made = model({"a": start, "b": x})
+        value = tf.reduce_sum(made)
+    np.testing.assert_allclose(made, wave(1, 2) @ wave(2, 2) + wave(2) + x, rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(value, start), 3 * wave(2, 2).sum(1)[None], rtol=1e-5)
+
+
+def test_the_only_input_of_a_list_is_found_in_it():
+    """Keras 3 keeps ``inputs=[x]`` a list in ``model.input``."""
+    i = keras.Input((4,))
+    base = keras.Model(inputs=[i], outputs=[layers.Dense(3, name="a")(i), layers.Dense(2, name="b")(i)])
+    rest = keras.Model(inputs=base.input[0], outputs=layers.Rescaling(2.0)(base.output[0]))
+    np.testing.assert_allclose(rest(wave(5, 4)), 2 * base(wave(5, 4))[0], rtol=1e-6)
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__(inputs=base.input[0], outputs=base.output[1])
+
+    np.testing.assert_allclose(Own()(wave(5, 4)), base(wave(5, 4))[1], rtol=1e-6)
+
+
+def test_compute_loss_is_given_what_it_takes_in_order():
+    class Own(keras.Model):
+        def compute_loss(self, x, y_true, predicted, weights=None, training=True):
+            return ops.mean(ops.square(y_true - predicted)) * 2
+
+    net = small_network()
+    model = Own(net.inputs, net.outputs)
+    model.compile("sgd")
+    expected = 2 * np.mean((wave(8, 2) - net.predict(wave(8, 4), verbose=0)) ** 2)
+    np.testing.assert_allclose(model.evaluate(wave(8, 4), wave(8, 2), verbose=0), expected, rtol=1e-5)
+
+
+def test_logs_of_a_function_are_found_by_keras_3s_name_as_well():
+    def MeanError(y, p):
+        return ops.mean(ops.abs(y - p), axis=-1)
+
+    model = small_network()
+    model.compile("sgd", "mse", metrics=[MeanError])
+    stop = keras.callbacks.EarlyStopping("val_mean_error", mode="max", patience=0)
+    data = wave(8, 4), wave(8, 2)
+    with pytest.warns(FutureWarning, match="mean_error"):
+        history = model.fit(*data, validation_data=data, epochs=5, callbacks=[stop], verbose=0).history
+        assert history["mean_error"] == history["MeanError"]
+        assert history["val_mean_error"] == history["val_MeanError"]
+    assert len(history["MeanError"]) == 2  # it falls
+    assert "nothing" not in history and history.get("mean_errors") is None

@@ -147,8 +147,10 @@ def hand_over(optimizer: Optimizer, engine: Engine) -> None:
     engine : Engine
         The model's.
     """
+    if compiled_with.get(optimizer, lambda: None)() is None:  # one that was assigned
+        compiled_with[optimizer] = ref(engine.model)
     own = _own.get(optimizer)
-    if own is None or engine.optimizer_state is not None:
+    if own is None or engine.optimizer_state is not None or compiled_with[optimizer]() is not engine.model:
         return
     slices = {w: engine.store.slice_of(w) for w in engine.store.gradients}
     if not {w for w in slices if w.trainable} <= set(own.weights) <= set(slices):
@@ -165,18 +167,11 @@ def hand_over(optimizer: Optimizer, engine: Engine) -> None:
             vector[slices[weight]] = engine.backend.asarray(part, vector.dtype)
     optimizer.iterations = iterations
     del _own[optimizer]
-    belongs_to(optimizer, engine.model)  # one that was assigned: what it updates from here on, it updates there
 
 
 def applied(optimizer: Optimizer) -> Applied | None:
     """The state that the optimizer keeps itself; None if there is none."""
     return _own.get(optimizer)
-
-
-def belongs_to(optimizer: Optimizer, model: Any) -> None:
-    """Have the model keep the optimizer's state, unless another one, which was compiled with it, does."""
-    if compiled_with.get(optimizer, lambda: None)() is None:
-        compiled_with[optimizer] = ref(model)
 
 
 def _model_of(optimizer, weights):

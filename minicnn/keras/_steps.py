@@ -159,6 +159,9 @@ class Stepping:
 
     def call_on_arrays(self, arrays: Any, training: bool = False) -> Any:
         """The outputs for arrays; see `Model.call_on_arrays`."""
+        counts = {len(x) for x in arrays}  # one sample beside others stands for as many, as in Keras
+        if len(counts) == 2 and 1 in counts:
+            arrays = [np.repeat(x, max(counts), axis=0) if len(x) == 1 else x for x in arrays]
         if belongs_to_a_function(self, arrays):
             return through_a_tape(self, arrays, training)
         values = [value_of(met(x)) for x in arrays]
@@ -242,10 +245,8 @@ class Stepping:
 
     def _loss_of(self, x, y, y_pred, sample_weight, training):
         """What `compute_loss` says, which may take `training` or not."""
-        options = {"x": x, "y": y, "y_pred": y_pred, "sample_weight": sample_weight}
-        if "training" in signature(self.compute_loss).parameters:
-            options["training"] = training
-        return self.compute_loss(**options)
+        options = {"training": training} if "training" in signature(self.compute_loss).parameters else {}
+        return self.compute_loss(x, y, y_pred, sample_weight, **options)  # whatever a class calls them
 
     def _measured(self, x, y, y_pred, sample_weight, loss):
         count = len(leaves(x)[0])

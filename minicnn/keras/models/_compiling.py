@@ -15,7 +15,6 @@ import numpy as np
 
 from minicnn.callbacks import Callback
 from minicnn.keras import losses, metrics, optimizers
-from minicnn.keras._applied import belongs_to
 from minicnn.keras._in_order import is_asked
 from minicnn.keras._stateful_metrics import with_state
 from minicnn.keras._warning import warn_once
@@ -383,7 +382,6 @@ class Assignable:
         optimizer : Optimizer
         """
         self.compiled.optimizer = optimizer  # type: ignore[attr-defined]
-        belongs_to(optimizer, self)
         self._told = None if self._told is None else (optimizer, *self._told[1:])
         if self._engine is not None:
             self._engine = self._engine.renewed(keeps_state=False)

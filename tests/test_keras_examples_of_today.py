@@ -106,20 +106,6 @@ def test_the_gradient_of_products_with_zeros_is_theirs(zeros):
     np.testing.assert_allclose(tape.gradient(value, v), slopes, atol=1e-6)
 
 
-def test_a_list_of_one_tensor_is_a_list():
-    class First(layers.Layer):
-        def build(self, input_shape):
-            self.size = input_shape[0][-1]
-
-        def call(self, inputs):
-            (x,) = inputs
-            return x * self.size
-
-    i = keras.Input((5,))
-    model = keras.Model(i, First()([i]))
-    np.testing.assert_array_equal(model.predict(wave(3, 5), verbose=0), wave(3, 5) * 5)
-
-
 def test_sizes_may_stand_behind_the_inputs():
     """Those of ``tf.shape`` are tensors in TensorFlow, which may."""
 

@@ -133,8 +133,8 @@ def usual_form(call: Callable[..., Any], count: int) -> Form:
 
 
 def is_usual(args: Any, kwargs: Any) -> bool:
-    """Whether a call is ``layer(x)`` or ``layer([a, b])``; `call` gets a list of one as that."""
-    if len(args) != 1 or kwargs or isinstance(args[0], dict) or (type(args[0]) is list and len(args[0]) == 1):
+    """Whether a call is ``layer(x)`` or ``layer([a, b])``."""
+    if len(args) != 1 or kwargs or isinstance(args[0], dict):
         return False
     found = [is_input(part) for part in args[0]] if isinstance(args[0], list | tuple) else []
     return all(found) or not any(map(is_input, leaves(args[0])))

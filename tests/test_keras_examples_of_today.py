@@ -126,7 +126,9 @@ def test_sizes_may_stand_behind_the_inputs():
             return self.image(layers.Reshape((-1, 3))(x), tf.shape(x)[1], tf.shape(x)[2])
 
     x = wave(2, 4, 5, 3)
-    np.testing.assert_allclose(Net()(x), 2 * x)
+    model = Net()
+    np.testing.assert_allclose(model(x), 2 * x)
+    assert not model.runs_at_once
 
 
 def test_a_layer_of_layers_may_add_up_over_the_samples():

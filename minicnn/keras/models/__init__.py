@@ -39,7 +39,7 @@ from minicnn.keras.models._accuracy import ShowingAccuracy
 from minicnn.keras.models._any_size import AnySize
 from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._branches import WithBranches
-from minicnn.keras.models._building import Building, warn_of_unused_call, whole_inputs
+from minicnn.keras.models._building import Building, warn_of_unused_call
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._compiling import (
     IS_COMPILED,
@@ -276,7 +276,6 @@ class _Trainable:
     """A constructor that takes `trainable` besides, as that of every layer."""
 
     def __init__(self, *args: Any, trainable: bool = True, **kwargs: Any) -> None:
-        args, kwargs = whole_inputs(args, kwargs)
         super().__init__(*args, **kwargs)
         warn_of_unused_call(self)
         if trainable is not True:

@@ -21,6 +21,10 @@ class Building:
     _began: bool = False  # whether a `build` of the user's was called, by whomever
     _is_before_call: bool = False  # whether it runs now because `call` will
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        args, kwargs = _with_whole_inputs(args, kwargs)
+        super().__init__(*args, **kwargs)
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if isinstance(own := vars(cls).get("build"), FunctionType) and not is_of_package(cls):
@@ -63,7 +67,7 @@ def _beginning(build: Callable[..., Any]) -> Callable[..., Any]:
     return begin
 
 
-def whole_inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _with_whole_inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Arguments of a model, with the input itself for ``base.input[0]``: Keras 3 keeps ``inputs=[x]`` a list."""
     if args:
         return (mapped(_whole, args[0]), *args[1:]), kwargs

@@ -110,7 +110,6 @@ def test_attributes_are_found_without_importing_modules():
         ("layers", "LSTM", "minicnn has no LSTM: it is for convolutional networks on images"),
         ("applications", "VGG16", "no pretrained VGG16, and downloads none"),
         ("layers", "Desne", "Did you mean 'Dense'"),
-        ("wrappers", "SKLearnTransformer", "KerasClassifier"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:minicnn has no")

@@ -147,8 +147,10 @@ def hand_over(optimizer: Optimizer, engine: Engine) -> None:
     engine : Engine
         The model's.
     """
+    if compiled_with.get(optimizer, lambda: None)() is None:  # one that was assigned
+        compiled_with[optimizer] = ref(engine.model)
     own = _own.get(optimizer)
-    if own is None or engine.optimizer_state is not None:
+    if own is None or engine.optimizer_state is not None or compiled_with[optimizer]() is not engine.model:
         return
     slices = {w: engine.store.slice_of(w) for w in engine.store.gradients}
     if not {w for w in slices if w.trainable} <= set(own.weights) <= set(slices):

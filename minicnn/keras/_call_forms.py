@@ -97,7 +97,8 @@ def form_of(call: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Form, lis
         If an option is positional, or nothing is an input.
     """
     for value in args[1:]:
-        if value is not None and not any(map(is_input, leaves(value))):
+        is_size = isinstance(value, int) and not isinstance(value, bool)  # as tf.shape(x)[1] is one, a tensor in Keras
+        if value is not None and not is_size and not any(map(is_input, leaves(value))):
             raise ValueError(
                 f"inputs alone may be positional; options are given by name: layer(x, option=True). Received: {value!r}"
             )

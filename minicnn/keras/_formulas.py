@@ -119,23 +119,38 @@ def _prod(x, axis=None, dtype=None, keepdims=False):
     return Recorded(made, [(x, back)])
 
 
+def _from_the_end(x, axis):
+    """The sums of each number and all behind it."""
+    return np.flip(_cumsum(np.flip(x, axis), axis), axis)
+
+
 def _cumsum(x, axis=None, dtype=None):
-    """``np.cumsum``, whose gradient is the sum of those from there on."""
-    if axis is None:
-        x, axis = np.reshape(x, -1), 0
-    made = np.cumsum(x.value, axis=axis, dtype=dtype)
-    return Recorded(made, [(x, lambda g: np.flip(_running(np.flip(g, axis), axis), axis))])
+    x, axis = (np.ravel(x), 0) if axis is None else (x, axis)
+    if not isinstance(x, Recorded):
+        return np.cumsum(x, axis, dtype)
+    return Recorded(np.cumsum(x.value, axis, dtype), [(x, lambda g: _from_the_end(g, axis))])
 
 
-def _running(g, axis):
-    return _cumsum(g, axis) if isinstance(g, Recorded) else np.cumsum(g, axis=axis)
+def _cumprod(x, axis=None):
+    x, axis = (np.ravel(x), 0) if axis is None else (x, axis)
+    if not isinstance(x, Recorded):
+        return np.cumprod(x, axis)
+
+    def back(g, x):
+        zeros = np.cumsum(value_of(x) == 0, axis)  # up to each number: behind the first one, products do not change
+        is_first = (zeros == 1) & (value_of(x) == 0)
+        by_first = _from_the_end(g * _cumprod(np.where(is_first, 1, x), axis), axis)
+        return np.where(is_first, by_first, _from_the_end(g * _cumprod(x, axis), axis) / np.where(zeros > 0, 1, x))
+
+    return Recorded(np.cumprod(x.value, axis), [(x, lambda g: back(g, beside(g, x)))])
 
 
 OF_RECORDED: dict[str, Callable[..., Any]] = {
     **{name: by_slope(name) for name in FORMULAS if name != "erf"},
+    "cumsum": _cumsum,
+    "cumprod": _cumprod,
     "dot": _dot,
     "prod": _prod,
-    "cumsum": _cumsum,
     "logsumexp": log_sum_of_powers,
     "relu": _relu,
     "leaky_relu": lambda x, negative_slope=0.2: _relu(x, negative_slope),

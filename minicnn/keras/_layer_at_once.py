@@ -15,10 +15,11 @@ import numpy as np
 from minicnn.differentiation import met
 from minicnn.keras._called import take_measured
 from minicnn.keras._eager import eager
+from minicnn.keras._missing import NotInMinicnn
 from minicnn.layers import function_numbers
 from minicnn.settings import floatx
 
-_UNTRACED = (TypeError, ValueError, NotImplementedError)
+_UNTRACED = (NotInMinicnn, NotImplementedError, TypeError, ValueError)
 
 
 def problem_of(layer: Any, shapes: Sequence[tuple[int, ...]]) -> Exception | None:

@@ -64,9 +64,6 @@ _GROUPS = {
     "every worker has all weights, and a part of each batch: keras.distribution.DataParallel()": (
         *("DeviceMesh", "LayoutMap", "ModelParallel", "TensorLayout", "distribute_tensor"),
     ),
-    "its estimators for scikit-learn are Keras 2's: KerasClassifier and KerasRegressor": (
-        *("SKLearnClassifier", "SKLearnRegressor", "SKLearnTransformer"),
-    ),
     "it loads data sets of images: mnist, fashion_mnist, cifar10 and cifar100": (
         *("imdb", "reuters", "boston_housing", "california_housing"),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import wraps
 from inspect import signature
@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from minicnn.keras._warning import warn_once
+from minicnn.layers.names import snake_case
 from minicnn.training.device_totals import LogsWhenRead
 
 # Before Keras 2.3, metrics=["accuracy"] was in the logs as "acc", and metrics=["mae"] as "mean_absolute_error".
@@ -24,21 +25,22 @@ _NAMES = {
 _PAIRS = [*_NAMES.items(), *((long, short) for short, long in _NAMES.items())]
 
 
-def other_name(name: str, known: Container[str]) -> str | None:
+def other_name(name: str, known: Collection[str]) -> str | None:
     """The name in `known` that another age of Keras has for `name`, with "val_" and an output's name in front as there.
 
     Parameters
     ----------
     name : str
-    known : container of str
-        Names in logs.
+    known : collection of str
+        Names in logs: of a function, as Keras 2 took it; Keras 3 calls one that is called ``PSNR`` psnr.
     """
     for own, other in _PAIRS:
         if name == own or name.endswith(f"_{own}"):
             found = f"{name.removesuffix(own)}{other}"
             if found in known:
                 return found
-    return None
+    start = "val_" if name.startswith("val_") else ""
+    return next((k for k in known if k.startswith(start) and start + snake_case(k.removeprefix(start)) == name), None)
 
 
 class OldLogs(dict):

@@ -329,9 +329,9 @@ def spatial_2d_padding(
     return np.pad(x, sides)
 
 
-def cumprod(x: Any, axis: int = 0) -> np.ndarray:
+def cumprod(x: Any, axis: int = 0) -> Any:
     """Products of all numbers up to each."""
-    return np.cumprod(np.asarray(x), axis=axis)
+    return ops.cumprod(x, axis=axis)
 
 
 def dtype(x: Any) -> str:

@@ -159,6 +159,9 @@ class Stepping:
 
     def call_on_arrays(self, arrays: Any, training: bool = False) -> Any:
         """The outputs for arrays; see `Model.call_on_arrays`."""
+        counts = {len(x) for x in arrays}  # one sample beside others stands for as many, as in Keras
+        if len(counts) == 2 and 1 in counts:
+            arrays = [np.repeat(x, max(counts), axis=0) if len(x) == 1 else x for x in arrays]
         if belongs_to_a_function(self, arrays):
             return through_a_tape(self, arrays, training)
         values = [value_of(met(x)) for x in arrays]
@@ -242,10 +245,8 @@ class Stepping:
 
     def _loss_of(self, x, y, y_pred, sample_weight, training):
         """What `compute_loss` says, which may take `training` or not."""
-        options = {"x": x, "y": y, "y_pred": y_pred, "sample_weight": sample_weight}
-        if "training" in signature(self.compute_loss).parameters:
-            options["training"] = training
-        return self.compute_loss(**options)
+        options = {"training": training} if "training" in signature(self.compute_loss).parameters else {}
+        return self.compute_loss(x, y, y_pred, sample_weight, **options)  # whatever a class calls them
 
     def _measured(self, x, y, y_pred, sample_weight, loss):
         count = len(leaves(x)[0])
@@ -362,7 +363,7 @@ class Stepping:
             logs = evaluation.evaluate_source(self, source, callback_list)
         if verbose:
             say(in_line(logs))
-        return logs if return_dict else one_or_list(list(logs.values()))
+        return logs if return_dict else self._in_kerass_order(logs)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: Any = None, callbacks: Any = None
@@ -399,4 +400,9 @@ class Stepping:
         self._need_compiled()
         self.reset_metrics()
         logs = plain_logs(step(as_data(packed_data(*data))))
-        return logs if return_dict else one_or_list(list(logs.values()))
+        return logs if return_dict else self._in_kerass_order(logs)
+
+    def _in_kerass_order(self, logs):
+        """The numbers as a list: those of metrics in their order, and then the others in the order of their names."""
+        names = [metric.name for metric in self.metrics if metric.name in logs]
+        return one_or_list([logs[name] for name in dict.fromkeys([*names, *sorted(logs)])])

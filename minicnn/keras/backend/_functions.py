@@ -378,7 +378,10 @@ def _of_samples(tensor: Tensor, key: Any) -> Any:
     """``tensor[key]``; of single samples, as ``model.output[0]`` or `tf.gather_nd` of it, what a function gives."""
     first = key[0] if isinstance(key, tuple) and key else key
     if is_integer(first) or (isinstance(first, np.ndarray) and first.dtype.kind in "iu"):
-        return Later(lambda values: values.of(tensor)[key], [tensor])
+        sample = Later(lambda values: values.of(tensor)[key], [tensor])
+        if is_integer(key) and key == 0 and not tensor.node.inputs:  # or the only one of base.input, for a model
+            vars(sample)["whole"] = tensor
+        return sample
     return _part_of(tensor, key)
 
 

@@ -8,6 +8,7 @@ from inspect import signature
 from types import FunctionType
 from typing import Any
 
+from minicnn.keras._deferred import Deferred
 from minicnn.keras._shapes import TensorShape
 from minicnn.nested import mapped
 from minicnn.own_parts import is_of_package
@@ -19,6 +20,10 @@ class Building:
 
     _began: bool = False  # whether a `build` of the user's was called, by whomever
     _is_before_call: bool = False  # whether it runs now because `call` will
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        args, kwargs = _with_whole_inputs(args, kwargs)
+        super().__init__(*args, **kwargs)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -60,6 +65,17 @@ def _beginning(build: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return begin
+
+
+def _with_whole_inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of a model, with the input itself for ``base.input[0]``: Keras 3 keeps ``inputs=[x]`` a list."""
+    if args:
+        return (mapped(_whole, args[0]), *args[1:]), kwargs
+    return args, kwargs | ({"inputs": mapped(_whole, kwargs["inputs"])} if "inputs" in kwargs else {})
+
+
+def _whole(part):
+    return vars(part).get("whole", part) if isinstance(part, Deferred) else part
 
 
 def warn_of_unused_call(model: Any) -> None:

@@ -306,7 +306,8 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> np.nd
 def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Any, Any]:
     """(the mean, the variance) along the axes."""
     axes = tuple(int(axis) for axis in np.ravel(axes))
-    return np.mean(x, axis=axes, keepdims=keepdims), np.var(x, axis=axes, keepdims=keepdims)
+    mean, variance = (_operations.either(name)(x, axis=axes, keepdims=keepdims) for name in ("mean", "var"))
+    return mean, variance
 
 
 def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:

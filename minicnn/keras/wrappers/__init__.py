@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from inspect import signature
 from typing import Any
 
@@ -15,12 +16,26 @@ from minicnn.keras.utils import to_categorical
 from minicnn.losses import CategoricalCrossentropy
 
 
-def _estimator(name, kind, methods, doc):
+def _estimator(name):
     """A class with scikit-learn's base classes, which are imported when it is asked for."""
     try:
         from sklearn import base
     except ImportError:
         return Missing(name, f"keras.wrappers.{name} is an estimator of scikit-learn: pip install scikit-learn")
+    if name not in _ESTIMATORS:
+        kind, methods = import_module(f"{__name__}._of_keras_3").ESTIMATORS[name]
+        bases = (methods, getattr(base, kind), base.BaseEstimator)
+        return type(name, bases, {"__doc__": methods.__doc__, "__module__": __name__})
+    kind, methods = _ESTIMATORS[name]
+    doc = f"""A model as scikit-learn's {kind.removesuffix("Mixin").lower()}, as Keras 2 had it.
+
+    Parameters
+    ----------
+    build_fn : callable
+        Makes a compiled model; it may take arguments.
+    **sk_params
+        Arguments of `build_fn`, and of `fit`: epochs, batch_size, verbose, callbacks, …
+    """
     body = {**vars(_Wrapper), **vars(methods), "__doc__": doc, "__module__": __name__}
     body = {n: v for n, v in body.items() if n not in ("__dict__", "__weakref__")}
     return type(name, (getattr(base, kind), base.BaseEstimator), body)
@@ -138,20 +153,10 @@ _found = lookup(__name__)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ESTIMATORS:
+    if name not in __all__:
         return _found(name)
-    kind, methods = _ESTIMATORS[name]
-    doc = f"""A model as scikit-learn's {kind.removesuffix("Mixin").lower()}, as Keras 2 had it.
-
-    Parameters
-    ----------
-    build_fn : callable
-        Makes a compiled model; it may take arguments.
-    **sk_params
-        Arguments of `build_fn`, and of `fit`: epochs, batch_size, verbose, callbacks, …
-    """
-    globals()[name] = _estimator(name, kind, methods, doc)
+    globals()[name] = _estimator(name)
     return globals()[name]
 
 
-__all__ = list(_ESTIMATORS)
+__all__ = [*_ESTIMATORS, "SKLearnClassifier", "SKLearnRegressor", "SKLearnTransformer"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.differentiation import Recorded, met
 from minicnn.graph import Tensor
-from minicnn.keras import _operations
+from minicnn.keras import _crossentropies
 from minicnn.keras._called import is_trial
 from minicnn.keras._deferred import LATER, Deferred, applied, tensors_in, with_parts
 from minicnn.keras._last_function import looking_behind
@@ -215,8 +215,8 @@ def _categorical(target, output, from_logits=False, label_smoothing=0.0, axis=-1
     return _categorical_rows(target, output, from_logits, axis)
 
 
-_binary_elements = looking_behind(_operations.binary_crossentropy, "binary")
-_categorical_rows = looking_behind(_operations.categorical_crossentropy, "categorical")
+_binary_elements = looking_behind(_crossentropies.binary_crossentropy, "binary")
+_categorical_rows = looking_behind(_crossentropies.categorical_crossentropy, "categorical")
 
 FORMULAS: dict[str, Callable[..., Any]] = {
     "binary_crossentropy": _binary,  # keras.losses's, whose further arguments are others than those of keras.ops

@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded, beside, value_of
-from minicnn.keras import _operations
+from minicnn.keras import _crossentropies, _operations
 from minicnn.keras._deferred import applied
 from minicnn.keras._last_function import forgotten, looking_behind
 from minicnn.keras._of_tensors import Computed
@@ -354,7 +354,7 @@ FURTHER: dict[str, Callable[..., Any]] = {
 }
 FURTHER |= {each.__name__: of_tensors_too(in_kerass_dtype(each, each.__name__)) for each in _BY_VALUES}
 FURTHER |= {
-    f"{kind}_crossentropy": of_tensors_too(looking_behind(getattr(_operations, f"{kind}_crossentropy"), kind))
+    f"{kind}_crossentropy": of_tensors_too(looking_behind(getattr(_crossentropies, f"{kind}_crossentropy"), kind))
     for kind in ("binary", "categorical", "sparse_categorical")
 }
 FURTHER |= {each.__name__: _operations.entering(each) for each in (split, unstack, top_k, in_top_k, multi_hot)}

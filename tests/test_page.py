@@ -113,7 +113,10 @@ def test_another_suffix_is_refused(small, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-REFUSED = {"Reduce"}  # of functions of tensors, without a picture of its own
+REFUSED = {
+    "Reduce",  # of functions of tensors, without a picture of its own
+    "TimeDistributed",
+}
 
 
 def layer_examples():

@@ -36,7 +36,7 @@ def numbers(shape, seed):
 def along(gradients, directions):
     """Σ gradient · direction over all."""
     parts = [tf.reduce_sum(g * d) for g, d in zip(gradients, directions, strict=True) if g is not None]
-    return sum(parts[1:], parts[0])
+    return sum(parts[1:], parts[0]) if parts else tf.constant(0.0)  # nothing depends on them
 
 
 def first_order(function, arrays, weights, directions):

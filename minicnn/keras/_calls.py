@@ -136,10 +136,9 @@ def call_on_arrays(self: layers.Layer, arrays: Sequence[Any], training: bool) ->
 @staticmethod  # type: ignore[misc]  # of the classes that have it
 def run_by_steps(steps: Sequence[Step], arrays: list[np.ndarray], *how: Any) -> np.ndarray:
     """What steps make of arrays; what a softmax or sigmoid gave remembers that, as cross-entropies look behind it."""
-    *first, last = steps
-    if not is_last_function(last):
+    if not (steps and is_last_function(last := steps[-1])):
         return run_steps(steps, arrays, *how)
-    z = run_steps(first, arrays, *how) if first else arrays[0]
+    z = run_steps(steps[:-1], arrays, *how)
     y = run_steps([last], [z], *how)
     return note(y.view(EagerArray), of_step(last), np.array(z, y.dtype))
 

@@ -173,7 +173,7 @@ def drawn(shape: Sequence[int | None], dtype: Any, seed: Any, draw: Callable[...
         Takes a `numpy.random.Generator` and a shape.
     """
     whose = getattr(shape, "tensor", None)
-    if isinstance(shape, np.ndarray) and shape.dtype == object:  # tf.stack of sizes, one of which is open
+    if isinstance(shape, np.ndarray) and np.asarray(shape).dtype == object:  # tf.stack of sizes, one of which is open
         shape = [size if size is None else int(size) for size in map(np.ndarray.item, map(np.asarray, shape))]
     shape = tuple(np.shape(shape) if isinstance(shape, Recorded | np.ndarray) and np.ndim(shape) > 1 else shape)
 

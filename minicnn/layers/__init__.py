@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run what follow
     from minicnn.layers.matrix_product import *  # noqa: F403
     from minicnn.layers.padded_pooling import *  # noqa: F403
     from minicnn.layers.pooling import *  # noqa: F403
+    from minicnn.layers.selecting import *  # noqa: F403
 
 _modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]  # noqa: F405
 _public = {name: getattr(module, name) for module in _modules for name in getattr(module, "__all__", ())}

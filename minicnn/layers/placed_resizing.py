@@ -34,7 +34,7 @@ class PlacedResizing(Resampled):
 
     Parameters
     ----------
-    height, width : int or None
+    height, width : int, optional
         Of the output. None: what `factors` make of the input's, rounded down, or without them the size of a second
         input, of which nothing else counts.
     interpolation : {"nearest", "bilinear", "bicubic"}, default "bilinear"
@@ -62,8 +62,8 @@ class PlacedResizing(Resampled):
 
     def __init__(
         self,
-        height: int | None,
-        width: int | None,
+        height: int | None = None,
+        width: int | None = None,
         interpolation: str = "bilinear",
         coordinates: str = "align_corners",
         rounding: str = "round_prefer_floor",

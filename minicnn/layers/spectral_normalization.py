@@ -141,10 +141,12 @@ class Normalizing(Step):
     """
 
     def __init__(self, layer: SpectralNormalization, step: Step) -> None:
-        self.layer, self.step = layer, step
+        self.layer: SpectralNormalization = layer
+        self.step: Step = step
         self.before: np.ndarray | None = None
-        self.uses_input, self.uses_output = step.uses_input, step.uses_output
-        self.draws_anew = step.draws_anew
+        self.uses_input: bool = step.uses_input
+        self.uses_output: bool = step.uses_output
+        self.draws_anew: bool = step.draws_anew
 
     @property
     def has_penalty(self) -> bool:  # type: ignore[override]

@@ -265,9 +265,12 @@ class PerFrame(Step):
 
     def __init__(self, step: Step) -> None:
         self.step: Step = step
-        self.uses_input, self.uses_output = step.uses_input, step.uses_output
-        self.is_view, self.only_in_training = step.is_view, step.only_in_training
-        self.draws_anew, self.only_ops = step.draws_anew, step.only_ops
+        self.uses_input: bool = step.uses_input
+        self.uses_output: bool = step.uses_output
+        self.is_view: bool = step.is_view
+        self.only_in_training: bool = step.only_in_training
+        self.draws_anew: bool = step.draws_anew
+        self.only_ops: bool = step.only_ops
 
     @property
     def weights(self) -> list[Weight]:

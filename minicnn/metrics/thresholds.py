@@ -268,7 +268,7 @@ class Precision(Counts):
     """
 
     name: str = "precision"
-    needed = ("true_positives", "false_positives")
+    needed: tuple[str, ...] = ("true_positives", "false_positives")
 
     def __init__(
         self,
@@ -296,7 +296,7 @@ class Recall(Precision):
     """True positives / (true positives and false negatives); 0 without any. Arguments as for `Precision`."""
 
     name: str = "recall"
-    needed = ("true_positives", "false_negatives")
+    needed: tuple[str, ...] = ("true_positives", "false_negatives")
 
     def of_counts(self) -> np.ndarray:
         return quotient(self.true_positives, self.true_positives + self.false_negatives)

@@ -103,8 +103,8 @@ def _operations(place: Place, program: Program, numbers: Numbers) -> list[Descri
     operation = operation_of(step, shapes, numbers)
     if operation is None:
         raise ValueError(
-            f"layer '{place.layer_name}' cannot run in a page: {type(step).__name__} is none of minicnn's layers, or "
-            f"holds code. Received: {step!r}"
+            f"layer '{place.layer_name}' cannot run in a page: {type(step).__name__} is none of the layers that it "
+            f"knows, or holds code. Received: {step!r}"
         )
     return [operation | {"inputs": list(place.inputs), "output": place.output}]
 

@@ -130,7 +130,7 @@ def test_what_is_behind_the_inputs_is_not_looked_at(dense):
 
 def test_gradients_that_are_not_there(dense):
     model, _ = dense
-    with pytest.raises(TypeError, match=r"for K\.function alone"):
+    with pytest.raises(TypeError, match=r"for add_loss and K\.function alone"):
         layers.Dense(2)(model.output[0])
     with pytest.raises(ImportError, match="gradients of gradients"):
         K.function([model.input], K.gradients(K.gradients(model.output, model.input)[0], model.input))(

@@ -144,8 +144,8 @@ def test_channels_as_attention_pools_them(small):
     values, both = model.predict(x, verbose=0)
     assert model.output_shape[1] == (None, 8, 8, 2)
     np.testing.assert_allclose(both, np.stack([values.mean(-1), values.max(-1)], -1), rtol=1e-5, atol=1e-6)
-    with pytest.raises(ImportError, match="keeps the samples apart"):
-        keras.ops.mean(features, axis=0)
+    with pytest.raises(TypeError, match="computed over the samples"):
+        layers.Dense(2)(keras.ops.mean(features, axis=0))
 
 
 def test_slices_loops_and_choices_of_keras_3():

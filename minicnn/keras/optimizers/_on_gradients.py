@@ -121,8 +121,10 @@ class OnGradients:
 
     def _move(self, *args):
         """Clip, decay, and apply the rule, which is not what `apply` of the class is."""
+        if not self.by_gradients:  # it may be the rule
+            return super()._move(*args)  # type: ignore[misc]
         vars(self)["apply"] = super().apply  # type: ignore[misc]
         try:
-            super()._move(*args)  # type: ignore[misc]
+            return super()._move(*args)  # type: ignore[misc]
         finally:
             del vars(self)["apply"]

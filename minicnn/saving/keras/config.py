@@ -139,8 +139,9 @@ def _layer(entry, dtypes, depth):
     else:
         config = config_of(entry)
         inner = config.get("layer") if class_name == "TimeDistributed" else None
-        read = layer_from_keras(class_name, {n: v for n, v in config.items() if v is not inner})
-        if isinstance(inner, dict):  # which may be a model
+        is_within = isinstance(inner, dict)
+        read = layer_from_keras(class_name, {n: v for n, v in config.items() if not (is_within and n == "layer")})
+        if is_within:  # which may be a model
             if depth > MAX_DEPTH:
                 raise FileFormatError(f"layers are nested more than {MAX_DEPTH} deep")
             read["config"]["layer"] = _layer(inner, dtypes, depth + 1)

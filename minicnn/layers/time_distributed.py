@@ -57,8 +57,8 @@ class TimeDistributed(Layer):
 
     Notes
     -----
-    Input (N, T, …), output (N, T, *output of `layer`). The number of frames T may be open, None. Weights: those of
-    `layer`. Keras's argument `mask` is not there.
+    Input (N, T, …), output (N, T, …), each frame as `layer` gives it. The number of frames T may be open, None.
+    Weights: those of `layer`. Keras's argument `mask` is not there.
     """
 
     def __init__(self, layer: Layer | Mapping[str, Any], **kwargs: Unpack[LayerOptions]) -> None:

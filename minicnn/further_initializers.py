@@ -11,7 +11,7 @@ from minicnn.checks import check_number, check_seed, is_integer, plain
 from minicnn.foreign import items_of
 from minicnn.hints import Config, Shape
 from minicnn.initializers import Constant, Initializer, register, registry
-from minicnn.own_parts import REGISTERED, check_takes
+from minicnn.own_parts import REGISTERED, check_takes, own_name
 from minicnn.registry import custom_object
 
 
@@ -172,7 +172,7 @@ class FunctionInitializer(Initializer):
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """An initializer that says, if it is ever called, that a file does not hold the function itself."""
         name = config["function"]
-        registered = [f for f in REGISTERED.values() if not isinstance(f, type) and f.__name__ == name]
+        registered = [f for f in REGISTERED.values() if not isinstance(f, type) and own_name(f) == name]
         if (known := custom_object(name) or next(reversed(registered), None)) is not None:
             return cls(known)
 

@@ -7,7 +7,7 @@ or a view is another object, and knows nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +51,13 @@ def of_step(step: Step) -> Last:
 def ends_before(heads: Sequence[int | None], program: Program) -> list[Last | None]:
     """For each output of a program, its final activation where what is before that is the head; None for others."""
     pairs = zip(heads, program.outputs, strict=True)
-    return [None if head in (None, output) else of_step(program.writer(output).step) for head, output in pairs]
+    return [None if head in (None, output) else _end(program, output) for head, output in pairs]
+
+
+def _end(program, output):
+    """The function that gives an output; the last axis is -1, since losses may get rows alone."""
+    last = of_step(program.writer(output).step)
+    return replace(last, axis=-1) if last.axis == len(program.shapes[output]) else last
 
 
 def note(y: Any, last: Last | None, x: Any) -> Any:

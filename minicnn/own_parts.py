@@ -37,6 +37,11 @@ def is_taken(name: str) -> bool:
     return fold_name(name) in LIBRARY
 
 
+def own_name(thing: object) -> str:
+    """The name of a class or function; "" of another object that is called, as a `functools.partial`."""
+    return getattr(thing, "__name__", "")
+
+
 def qualified_name(cls: type) -> str:
     """What a config calls a class: its name; of a user's that is called as another, with what tells it from that one.
 
@@ -46,7 +51,8 @@ def qualified_name(cls: type) -> str:
     name = cls.__name__
     if is_of_package(cls):
         return name
-    known = {key: thing.__name__ for key, thing in REGISTERED.items() if thing is cls or thing.__name__ == name}
+    named = {key: own_name(thing) for key, thing in REGISTERED.items()}
+    known = {key: each for key, each in named.items() if REGISTERED[key] is cls or each == name}
     own = next((key for key in known if REGISTERED[key] is cls), None)
     if is_taken(name):
         return own or f">{name}"
@@ -95,7 +101,7 @@ def class_of(name: str, base: type, given: Mapping[str, Any]) -> Any:
         What ``custom_objects`` has.
     """
     bare = name.rpartition(">")[2]
-    others = [thing for thing in reversed(REGISTERED.values()) if thing.__name__ == bare] if name == f">{bare}" else []
+    others = reversed([thing for thing in REGISTERED.values() if name == f">{bare}" and own_name(thing) == bare])
     for cls in (given.get(name), REGISTERED.get(name), given.get(bare), *others):
         if isinstance(cls, type) and issubclass(cls, base) and not (">" in name and is_of_package(cls)):
             return cls

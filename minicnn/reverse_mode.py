@@ -59,7 +59,7 @@ def product(g: Any, slope: Any, to: Recorded, function: np.ufunc | None = None) 
         of 0 stays 0, as in TensorFlow, where 0 times a slope without end would be NaN.
     """
     made = g * (slope if function is np.absolute else conjugated(slope))
-    made = np.where(getattr(g, "value", g) == 0, 0, made) if function is np.sqrt else made  # behind √0 nothing, too
+    made = np.where(getattr(g, "value", g) == 0, 0, made) if function in (np.sqrt, np.reciprocal) else made
     is_too_much = np.iscomplexobj(getattr(made, "value", made)) and to.dtype.kind != "c"
     if is_too_much and hasattr(made, "value"):
         raise TypeError("complex gradients are not differentiated again. Expected real numbers. Received: complex ones")

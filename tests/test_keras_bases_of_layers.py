@@ -201,3 +201,32 @@ def test_weights_are_in_the_order_that_a_class_says() -> None:
     model.set_weights([np.full((2, 3), 2.0), np.zeros(3), np.full((2, 3), 1.0), np.zeros(3)])
     np.testing.assert_allclose(model(np.ones((1, 2), "float32")), [[42.0] * 3])
     assert [w[0, 0] for w in model.get_weights()[::2]] == [2, 1]
+
+
+class Listing(Two):
+    """Asks for what it inherits, as is usual."""
+
+    @property
+    def trainable_weights(self):
+        return super().trainable_weights
+
+
+class Plain(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(3)
+
+    @property
+    def trainable_weights(self):
+        return super().trainable_weights
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+@pytest.mark.parametrize(("cls", "first"), [(Listing, "second"), (Plain, "dense")])
+def test_a_class_may_list_the_weights_that_it_inherits(cls, first) -> None:
+    inputs, layer = keras.Input((2,)), cls()
+    model = keras.Model(inputs, layer(inputs))
+    assert model.trainable_weights[0] is getattr(layer, first).kernel
+    assert len(model.trainable_weights) == len(model.get_weights())

@@ -143,3 +143,41 @@ def test_the_folder_of_an_hdf5_file_is_made(tmp_path):
     for save, name in ((keras.Sequential.save, "model.keras"), (keras.Sequential.save_weights, "a.weights.h5")):
         with pytest.raises(FileNotFoundError, match="make it first"):
             save(shared(), tmp_path / "none" / name)
+
+
+def test_one_input_to_merge_may_come_twice():
+    add, x, y = layers.Add(), keras.Input((4,)), keras.Input((4,))
+    one, two = keras.Model([x, y], [add([x]), add([y])]).predict([X, 2 * X], verbose=0)
+    np.testing.assert_array_equal(one, X)
+    np.testing.assert_array_equal(two, 2 * X)
+
+
+def test_what_a_users_class_merges_of_one_input_is_not_passed_over():
+    class Twice(layers.Add):
+        def call(self, inputs):
+            return inputs[0] * 2
+
+    with pytest.raises(ValueError, match="Twice"):
+        Twice()([keras.Input((4,))])
+
+
+def test_two_metrics_of_a_name_are_told_apart_wherever_they_are_run():
+    class Stepping(keras.Model):
+        def train_step(self, data):
+            x, y = data
+            return self.compute_metrics(x, y, self(x), None)
+
+    x = keras.Input((4,))
+    model = Stepping(x, layers.Dense(1)(x))
+    model.compile("sgd", "mse", metrics=[keras.metrics.Sum(name="m"), keras.metrics.Sum(name="m")])
+    assert {"m", "m_1"} <= set(model.fit(X, X[:, :1], verbose=0).history)
+
+
+def test_a_metric_called_loss_leaves_that_of_its_output():
+    x = keras.Input((4,))
+    heads = [layers.Dense(1, kernel_initializer="zeros", name=name)(x) for name in ("a", "b")]
+    model = keras.Model(x, heads)
+    mean = keras.metrics.MeanAbsoluteError(name="loss")
+    model.compile("sgd", ["mse", "mse"], metrics=[[mean], []])
+    logs = model.evaluate(X, [3 * X[:, :1], X[:, :1]], verbose=0, return_dict=True)
+    assert (logs["a_loss"], logs["a_loss_1"]) == (9, 3)

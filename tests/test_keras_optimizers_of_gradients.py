@@ -152,3 +152,41 @@ def test_keras_s_own_steps_are_refused(method):
     cls = type("Mine", (SGD,), {method: lambda self, *args: args})
     with pytest.raises(TypeError, match=rf"{method} of Mine would not be asked"):
         model().compile(cls(0.1), "mse")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda pairs: [*pairs, pairs[0]], "more than once"),
+        (lambda pairs: [(None, v) for _, v in pairs], "gradient"),
+        (lambda pairs: [(g[:1], v) for g, v in pairs], "shape"),
+    ],
+)
+def test_fit_takes_no_other_gradients_than_a_loop(change, match):
+    class Own(keras.optimizers.SGD):
+        def apply_gradients(self, grads_and_vars, **options):
+            return super().apply_gradients(change(list(grads_and_vars)), **options)
+
+    made = model()
+    made.compile(Own(0.1), "mse")
+    with pytest.raises(ValueError, match=match):
+        made.fit(X, Y, verbose=0)
+
+
+def test_a_mixin_may_inherit_its_apply():
+    class First:
+        def apply(self, grads, trainable_variables=None):
+            return super().apply([g * 0.5 for g in grads], trainable_variables)
+
+    class Second(First):
+        pass
+
+    class Own(Second, keras.optimizers.SGD):
+        pass
+
+    made, other = model(), model()
+    for each, optimizer in ((made, Own(0.1)), (other, keras.optimizers.SGD(0.05))):
+        each.compile(optimizer, "mse")
+        each.fit(X, Y, shuffle=False, verbose=0)
+    for a, b in zip(made.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)

@@ -47,3 +47,9 @@ def test_layers_are_numbered_as_without_it():
     keras.backend.clear_session()
     keras.KerasTensor((None, 3))
     assert keras.Input((3,)).node.layer.name == "input_layer"
+
+
+def test_its_dtype_is_one():
+    assert keras.KerasTensor((None, 2), np.int32).dtype == "int32"
+    with pytest.raises((TypeError, ValueError), match="floaty"):
+        keras.KerasTensor((None, 2), "floaty")

@@ -23,6 +23,9 @@ def f32(*numbers):
         (lambda: tf.constant([2**31 - 1, -(2**31)]), "int32", [2**31 - 1, -(2**31)]),
         (lambda: tf.Variable([2**40]), "int64", [2**40]),
         (lambda: tf.constant([np.float32(1), 2]), "float32", [1, 2]),
+        (lambda: tf.constant([np.uint8(200), 300]), "int32", [200, 300]),
+        (lambda: tf.constant([np.int32(1), 2**40]), "int64", [1, 2**40]),
+        (lambda: tf.constant([np.uint8(2), -1]), "int32", [2, -1]),
         (lambda: tf.stack([T(1), 2]), "int32", [1, 2]),
         (lambda: tf.range(np.int64(3)), "int64", [0, 1, 2]),
         (lambda: tf.linspace(0, 1, 3), "float64", [0, 0.5, 1]),
@@ -286,3 +289,12 @@ def test_rooms_that_are_no_modules():
     with pytest.raises(AttributeError, match=r"Unknown name in tf\.config\.experimental"):
         _ = tf.config.experimental.no_such_name
     assert not {"Any", "EagerArray", "Sequence"} & {*K.__all__}
+
+
+@pytest.mark.parametrize("function", [tf.math.rsqrt, tf.math.reciprocal, tf.sqrt])
+def test_behind_an_infinite_slope_nothing_stays_nothing(function):
+    v = T(f32(0, 4))
+    with tf.GradientTape() as tape:
+        tape.watch(v)
+        value = tf.reduce_sum(function(v) * f32(0, 1))
+    assert tape.gradient(value, v).numpy()[0] == 0

@@ -1,5 +1,6 @@
 """A class of one's own that is called as one of the library's, beside that one in a model: files, text and clones."""
 
+import functools
 import json
 import zipfile
 
@@ -215,3 +216,16 @@ def test_clones_draw_their_weights_anew_by_the_own_initializer(own):
     first, _, second, _ = keras.models.clone_model(model).get_weights()
     assert (first == 4.0).all()
     assert (second == 1.0).all()
+
+
+def test_what_has_no_name_of_its_own_is_registered_under_the_one_given():
+    """It stopped, and every config with a function in it from then on."""
+
+    def halves(shape, dtype=None):
+        return np.full(shape, 0.5)
+
+    register_keras_serializable("parts", name="part")(functools.partial(halves))
+    register_keras_serializable("parts")(halves)
+    layer = keras.layers.Dense(2, kernel_initializer=halves)
+    again = keras.layers.Dense.from_config(layer.get_config())
+    np.testing.assert_array_equal(again(np.ones((1, 4), "float32")), [[2, 2]])

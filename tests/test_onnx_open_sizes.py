@@ -380,7 +380,7 @@ DEPENDENT = {
     "a part that begins in the middle": (
         "s = Shape<start=2, end=3>(x) h = Div(s, two) c = Slice(x, h, s, two) y = Relu(c)",
         {"two": np.array([2])},
-        r"cropping.*for one size",
+        r"key.*for one size",
     ),
     "padding to a multiple": (
         "s = Shape<start=2, end=3>(x) m = Mod(s, two) z = Sub(two, m) k = Mod(z, two) "
@@ -406,4 +406,25 @@ def test_what_depends_on_the_size_is_refused(case, path):
     nodes, constants, message = DEPENDENT[case]
     make_file(path, f"{OPEN} {{ {nodes} }}", **constants)
     with pytest.raises(FileFormatError, match=message):
+        mc.import_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "step"), [(0, 300, 1), (-300, 2**31 - 1, 1), (-300, -1, 1), (0, 100, 1), (-1, -(2**63), -1)]
+)
+def test_parts_reach_as_far_in_larger_images(begin, end, step, path, rng):
+    nodes = "c = Conv(x, w) y = Slice(c, first, last, axis, step)"
+    numbers = {"first": [begin], "last": [end], "axis": [2], "step": [step]}
+    constants = {name: np.array(number) for name, number in numbers.items()} | {"w": np.ones((4, 3, 1, 1), np.float32)}
+    make_file(path, f"{OPEN} {{ {nodes} }}", **constants)
+    check_sizes(path, mc.import_onnx(path), rng, [(400, 3), (310, 4), (60, 5)])
+
+
+@pytest.mark.parametrize(("begin", "end"), [(-1, -301), (500, -(2**63))])
+def test_turned_parts_that_end_or_begin_within_are_refused(begin, end, path):
+    nodes = "c = Conv(x, w) y = Slice(c, first, last, axis, step)"
+    numbers = {"first": [begin], "last": [end], "axis": [2], "step": [-1]}
+    constants = {name: np.array(number) for name, number in numbers.items()} | {"w": np.ones((4, 3, 1, 1), np.float32)}
+    make_file(path, f"{OPEN} {{ {nodes} }}", **constants)
+    with pytest.raises(FileFormatError, match="for one size"):
         mc.import_onnx(path)

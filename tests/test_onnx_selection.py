@@ -162,3 +162,35 @@ def test_infinite_numbers_in_files(suffix, tmp_path):
     model.save(tmp_path / f"m.{suffix}")
     found = mc.load_model(tmp_path / f"m.{suffix}").predict(f([[1, -1, np.nan]]))
     np.testing.assert_array_equal(found, f([[1, -np.inf, -np.inf]]))
+
+
+def test_a_mask_that_is_an_input_leaves_nothing_of_a_row(path, x):
+    """As PyTorch writes attention with a mask: rows of NaN become 0."""
+    make_file(
+        path,
+        f"g ({ROWS} x, {ROWS} m) => ({ROWS} y) "
+        "{ s = Add(x, m) p = Softmax<axis=-1>(s) q = IsNaN(p) y = Where(q, zero, p) }",
+        OPSET,
+        zero=f(0),
+    )
+    mask = np.zeros_like(x)
+    mask[:, 1] = -np.inf
+    (expected,) = run_file(path, [x, mask]).values()
+    assert not expected[:, 1].any()
+    np.testing.assert_allclose(mc.import_onnx(path).predict([x, mask]), expected, 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize("node", ["Max(x, inf)", "Min(x, low)", "Clip(x, inf)"])
+def test_a_bound_that_nothing_keeps_is_refused(node, path):
+    make_file(path, f"g ({ROWS} x) => ({ROWS} y) {{ y = {node} }}", OPSET, inf=f(np.inf), low=f(-np.inf))
+    with pytest.raises(FileFormatError):
+        mc.import_onnx(path)
+
+
+def test_division_by_fewer_axes_is_written(tmp_path, rng):
+    a, b = mc.Input((4, 3, 2)), mc.Input((2,))
+    model = mc.Model([a, b], a / b)
+    exported(model, tmp_path / "division.onnx")
+    xs = [rng.normal(size=(3, 4, 3, 2)).astype("f4"), rng.uniform(1, 2, (3, 2)).astype("f4")]
+    (found,) = run_file(tmp_path / "division.onnx", xs).values()
+    np.testing.assert_allclose(found, xs[0] / xs[1][:, None, None], rtol=1e-5)

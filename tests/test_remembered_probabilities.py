@@ -225,3 +225,72 @@ def test_a_focal_loss_has_no_second_order_of_its_base(name):
         total = tf.reduce_sum(inner.gradient(loss, p) ** 2)
     with pytest.raises(NotImplementedError, match="no gradients of gradients"):
         outer.gradient(total, p)
+
+
+def test_a_layer_of_layers_called_on_arrays_remembers():
+    class Own(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(1, activation="sigmoid", kernel_initializer="ones")
+
+        def call(self, x):
+            return self.dense(x)
+
+    loss = losses.BinaryCrossentropy()(np.zeros((1, 1), "float32"), Own()(np.full((1, 1), 60, "float32")))
+    assert float(loss) == pytest.approx(60, rel=1e-5)
+
+
+@pytest.mark.parametrize(("told", "given"), [("float64", "float32"), (None, "float64")])
+def test_a_cast_of_the_loss_hides_the_function(told, given):
+    p = ops.sigmoid(np.full((1, 1), 60, given))
+    assert float(losses.BinaryCrossentropy(dtype=told)(np.zeros((1, 1)), p)) == pytest.approx(15.94, abs=0.2)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_focal_gradients_behind_a_softmax_along_any_axis(axis):
+    """Against differences, in float64 formulas."""
+    rng = np.random.default_rng(0)
+    z, t = rng.normal(size=(2, 3, 4)), rng.integers(0, 2, (2, 3, 4)).astype("float64")
+
+    def value(z):
+        p = np.exp(z) / np.exp(z).sum(axis, keepdims=True)
+        right, sigmoid = t * p + (1 - t) * (1 - p), 1 / (1 + np.exp(-z))
+        return ((1 - right) ** 2 * -(t * np.log(sigmoid) + (1 - t) * np.log(1 - sigmoid))).mean()
+
+    steps = np.eye(z.size).reshape(-1, *z.shape) * 1e-6
+    slopes = np.reshape([(value(z + d) - value(z - d)) / 2e-6 for d in steps], z.shape)
+    v = tf.constant(z.astype("float32"))
+    with tf.GradientTape() as tape:
+        tape.watch(v)
+        loss = losses.BinaryFocalCrossentropy()(t.astype("float32"), ops.softmax(v, axis=axis))
+    assert float(loss) == pytest.approx(value(z), rel=1e-5)
+    np.testing.assert_allclose(tape.gradient(loss, v), slopes, atol=1e-6)
+
+
+def test_focal_loss_of_weighted_places_behind_a_softmax_along_the_last_axis():
+    x = keras.Input((3, 3, 2))
+    model = keras.Model(x, layers.Softmax(axis=3)(layers.Dense(3)(x)))
+    model.compile("sgd", losses.BinaryFocalCrossentropy())
+    other = keras.Model(x, layers.Softmax()(model.layers[1].output))
+    other.compile("sgd", losses.BinaryFocalCrossentropy())
+    images, y = np.ones((2, 3, 3, 2), "float32"), np.eye(3, dtype="float32")[np.zeros((2, 3, 3), int)]
+    made = [m.evaluate(images, y, sample_weight=np.ones((2, 3, 3)), verbose=0) for m in (model, other)]
+    assert made[0] == pytest.approx(made[1])
+
+
+def test_a_class_that_calls_a_crossentropy_takes_logits_as_a_function_does():
+    class Own(mc.losses.Loss):
+        def call(self, y_true, y_pred):
+            return losses.categorical_crossentropy(y_true, y_pred)
+
+    model, found = model_of(), []
+    for loss in (Own(), lambda t, p: losses.categorical_crossentropy(t, p)):
+        model.compile("sgd", loss)
+        found.append(model.evaluate(X, T, verbose=0))
+    assert found == pytest.approx([CATEGORICAL] * 2, rel=1e-5)
+
+
+def test_a_function_as_loss_computes_of_what_is_said_to_be_logits():
+    loss, gradient = mc.losses.get(lambda t, p: ops.mean((t - p) ** 2, axis=-1)), np.empty_like(T)
+    made = loss.compute(X[:, :1] * T, T, None, gradient, mc.backends.current().ops, from_logits=True)
+    assert made == pytest.approx(((X[:, :1] * T - T) ** 2).mean(), rel=1e-5)

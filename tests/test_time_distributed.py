@@ -315,3 +315,24 @@ def test_parts_of_a_batch_draw_what_the_whole_draws():
         made[first] = bound.outputs[0].copy()
     np.testing.assert_array_equal(made[4], made[0][4:])
     assert 0.3 < (made[0] == 0).mean() < 0.7
+
+
+def test_its_own_penalty_counts():
+    """The L2 penalty 0.1 Σ y² / N of y = 4, of 2 · 3 numbers."""
+    layer = TD(K.Dense(1, kernel_initializer="ones"), activity_regularizer=keras.regularizers.L2(0.1))
+    x = np.ones((2, 3, 4), "float32")
+    layer(x)
+    np.testing.assert_allclose(np.sum(layer.losses), 0.1 * 16 * 6 / 2, rtol=1e-6)
+    i = keras.Input((3, 4))
+    model = keras.Model(i, layer(i))
+    model.compile("sgd", "mse")
+    assert model.evaluate(x, np.full((2, 3, 1), 4.0), verbose=0) == pytest.approx(4.8, rel=1e-5)
+
+
+def test_a_pipeline_mixes_frames_of_one_time():
+    x = np.arange(6.0).reshape(2, 3, 1, 1, 1) * np.ones((2, 3, 4, 4, 1))
+    found = [
+        np.asarray(layers.TimeDistributed(mixing)(x, training=True))
+        for mixing in (layers.MixUp(seed=1), layers.Pipeline([layers.MixUp(seed=1)]))
+    ]
+    np.testing.assert_array_equal(*found)

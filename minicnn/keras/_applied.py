@@ -243,14 +243,8 @@ def apply_gradients(optimizer: Optimizer, grads_and_vars: Iterable[Any], *args: 
     """
     pairs = [(None if g is None else np.asarray(value_of(met(g))), w) for g, w in _plain(grads_and_vars)]
     weights = _checked([w for _, w in pairs])
-    twice = [w.path for i, w in enumerate(weights) if w in weights[:i]]
-    if twice:
-        raise ValueError(
-            "apply_gradients takes each variable once, with the sum of its gradients. Received: "
-            f"{twice[0]} more than once"
-        )
     gradients = {w: g for g, w in pairs if g is not None}
-    _check_gradients(gradients, weights)
+    check_gradients(gradients, weights)
     missing = [w.path for w in weights if w not in gradients]
     if missing:
         warn_user(
@@ -308,7 +302,14 @@ def _checked(weights) -> list[Weight]:
     return weights
 
 
-def _check_gradients(gradients, weights):
+def check_gradients(gradients: Mapping[Weight, np.ndarray], weights: Sequence[Weight]) -> None:
+    """Raise ValueError where there is no gradient, one has another shape than its variable, or that stands twice."""
+    twice = [w.path for i, w in enumerate(weights) if w in weights[:i]]
+    if twice:
+        raise ValueError(
+            "apply_gradients takes each variable once, with the sum of its gradients. Received: "
+            f"{twice[0]} more than once"
+        )
     if not gradients:
         raise ValueError(
             f"No gradients provided for any variable: all are None, as if the loss depended on none of "

@@ -15,7 +15,7 @@ from minicnn.losses.no_loss import NoLoss
 from minicnn.nested import leaves
 from minicnn.training.added_metrics import Added, by_name, measured_in
 from minicnn.training.compiled import Compiled
-from minicnn.training.weighting import naming
+from minicnn.training.weighting import label_of, naming
 
 
 def tracker(model: Any) -> metrics.Metric:
@@ -163,8 +163,8 @@ class CompiledMetrics:
                 shapes = {"output_shape": outputs[number].shape[1:], "target_shape": np.shape(targets[number])}
                 for entry in entries:
                     metric = metrics.get(entry, loss=self.compiled.losses[number], **shapes)
-                    label = f"{names[number]}_{metric.name}" if len(outputs) > 1 else metric.name
-                    label = f"weighted_{label}" if is_weighted and label in found else label
+                    prefix = f"{names[number]}_" if len(outputs) > 1 else ""
+                    label = label_of(prefix, metric.name, is_weighted, found)
                     found[label] = number, is_weighted, metric
         graph = self._model.graph
         measured = by_name([self._model, *within(self._model)]) if graph is None else measured_in(graph)

@@ -10,17 +10,34 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers, models
+from minicnn.data.elements import EagerArray
 from minicnn.graph import Tensor
 from minicnn.keras._called import attributes_with_weights
 from minicnn.keras._changed import forget_places
 from minicnn.keras._own_weights import standing_in, weights_in_graph
+from minicnn.last_function import note
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import has_open
 from minicnn.nested import leaves, mapped, packed
+from minicnn.plan.runs import looked_behind
 from minicnn.step import Shapes
 
 
-class Made(models.Model):
+class EndsRemembered:
+    """Mixin of models whose outputs, of a call on arrays, remember what a final activation was given."""
+
+    def logits_of(self, graph: Any, with_loss: bool) -> Any:
+        """For each output, the final activations that its loss looks behind, or its array remembers the input of."""
+        return super().logits_of(graph, True) if with_loss else looked_behind(graph)  # type: ignore[misc]
+
+    def read_outputs(self, bound: Any) -> list[np.ndarray]:
+        """The outputs of a call on arrays."""
+        to_host = bound.plan.backend.to_host
+        parts = zip(super().read_outputs(bound), bound.heads, bound.plan.ends, strict=True)  # type: ignore[misc]
+        return [y if last is None else note(y.view(EagerArray), last, to_host(z)) for y, z, last in parts]
+
+
+class Made(EndsRemembered, models.Model):
     """The graph of a layer whose `call` is made of other layers.
 
     Attributes

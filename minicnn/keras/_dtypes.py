@@ -91,7 +91,9 @@ def narrowed(made: np.ndarray, kinds: Sequence[np.dtype] = ()) -> np.ndarray:
     """
     if kinds:
         is_number = made.dtype.kind in "iuf" and all(kind.kind in "iufb" for kind in kinds)
-        return made.astype(np.result_type(made.dtype.type(0).item(), *kinds)) if is_number else made
+        close = made.astype(np.result_type(made.dtype.type(0).item(), *kinds)) if is_number else made
+        is_kept = any(k.kind == "f" for k in kinds) if made.dtype.kind == "f" else np.array_equal(close, made)
+        return close if is_kept else narrowed(made)
     if made.dtype.name == "int64" and made.size and not (made.min() >= -(2**31) and made.max() < 2**31):
         return made  # which has no place in int32
     return made.astype({"float64": floatx(), "int64": "int32"}.get(made.dtype.name, made.dtype))

@@ -14,7 +14,7 @@ from minicnn.differentiation import met, value_of
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._last_function import forgotten
-from minicnn.keras._loss_dtypes import LossName, dtype_of, in_dtype_of, in_its_dtype, with_dtype
+from minicnn.keras._loss_dtypes import LossName, dtype_of, hides, in_dtype_of, in_its_dtype, with_dtype
 from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
@@ -80,9 +80,8 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(self, *args, **kwargs):
         args, kwargs = met(args), {name: met(value) for name, value in kwargs.items()}
-        if vars(self).get("_half"):  # a cast to it hides the function that gave the outputs, as in Keras
-            args, kwargs = map(forgotten, args), {name: forgotten(value) for name, value in kwargs.items()}
-            args = tuple(args)
+        args = tuple(forgotten(x) if hides(self, x) else x for x in args)
+        kwargs = {name: forgotten(x) if hides(self, x) else x for name, x in kwargs.items()}
         weight = args[2] if len(args) > 2 else kwargs.pop("sample_weight", None)
         if isinstance(weight, Taped):
             result = _with_weights_on_tape(method, self, weight, *args[:2], **kwargs)

@@ -25,6 +25,7 @@ from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 
 _asked: ContextVar[bool] = ContextVar("asked", default=False)  # whether a user's question is being answered
+_listing: ContextVar[tuple[Any, ...]] = ContextVar("listing", default=())  # those whose class is asked for its weights
 _next = count()
 OF_LIBRARY = ("_flags_at_compile", "_made", "_since", "nodes")  # attributes that no user has set
 
@@ -158,10 +159,8 @@ def weights_listed(thing: Any, known: list[Weight]) -> list[Weight]:
 
 
 def _weights_in(thing):
-    said = getattr(type(thing).__dict__.get("trainable_weights"), "fget", None)
-    if is_written(thing) and said is not None and not is_of_package(said):  # Keras lists what the class says itself
-        yield from (w for w in [*thing.trainable_weights, *thing.non_trainable_weights] if isinstance(w, Weight))
     if is_written(thing):
+        yield from _said_by(thing)
         yield from own_weights_of(thing)
         within = layers_set_in(thing)
     else:
@@ -169,6 +168,18 @@ def _weights_in(thing):
         yield from () if within else thing.weights
     for layer in within:
         yield from _weights_in(layer)
+
+
+def _said_by(thing):
+    """The weights that a user's class lists itself, as Keras 2 took them; none while it does, by its super()."""
+    said = getattr(getattr(type(thing), "trainable_weights", None), "fget", None)
+    if said is None or is_of_package(said) or thing in _listing.get():
+        return []
+    token = _listing.set((*_listing.get(), thing))
+    try:
+        return [w for w in [*thing.trainable_weights, *thing.non_trainable_weights] if isinstance(w, Weight)]
+    finally:
+        _listing.reset(token)
 
 
 def own_weights_of(thing: Any) -> list[Weight]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn.graph import Node, Tensor
+from minicnn.keras._whole_numbers import note_dtype
 from minicnn.layers.input import InputLayer
 from minicnn.settings import floatx
 
@@ -48,7 +49,9 @@ class KerasTensor(Tensor, metaclass=_OfTensors):
         node = Node(InputLayer(sizes[1:], name=name or "keras_tensor"), (), [sizes[1:]])
         super().__init__(sizes[1:], node)
         self.shape = sizes
-        vars(self)["_dtype"] = str(floatx() if dtype is None else getattr(dtype, "name", dtype))
+        given = floatx() if dtype is None else dtype
+        note_dtype(self, given)
+        vars(self)["_dtype"] = str(getattr(given, "name", getattr(given, "__name__", given)))
 
     @property
     def dtype(self) -> str:

@@ -31,6 +31,7 @@ def with_dtype(constructor: Callable[..., None]) -> Callable[..., None]:
         half = _half(dtype)
         constructor(self, *args, **kwargs if dtype is None or half is not None else {**kwargs, "dtype": dtype})
         vars(self)["_half"] = half
+        vars(self)["_told"] = half or dtype
 
     return __init__
 
@@ -48,6 +49,11 @@ def _half(dtype):
 def dtype_of(loss: Any) -> str:
     """The dtype of the results of a loss."""
     return vars(loss).get("_half") or floatx()
+
+
+def hides(loss: Any, outputs: Any) -> bool:
+    """Whether a cast to the loss's dtype hides the function that gave the outputs, as in Keras: it is another one."""
+    return str(getattr(outputs, "dtype", "")) != (vars(loss).get("_told") or floatx())
 
 
 def in_its_dtype(loss: Any, result: Any) -> Any:

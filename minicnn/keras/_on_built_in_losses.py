@@ -7,7 +7,6 @@ from functools import wraps
 from typing import Any
 
 from minicnn.keras._translation import Translated
-from minicnn.last_function import FUNCTIONS
 from minicnn.losses import Loss
 from minicnn.own_parts import is_of_package
 
@@ -29,7 +28,7 @@ class OnBuiltIn(Translated):
         writes = namespace.keys() & {"call", "__call__", "compute", "_compute", "elements"}
         if isinstance(bases[0], OnBuiltIn) and writes and writes <= {"call", "__call__"}:
             own = {method: getattr(Loss, method) for method in _OF_LOSSES}
-            namespace = {"call": whole, "takes_logits_of": FUNCTIONS, **own, **namespace}
+            namespace = {"call": whole, **own, **namespace}
         return super().__new__(mcs, name, bases, namespace, **options)
 
 

@@ -378,7 +378,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
 @entering
 def rsqrt(x: Any) -> Any:
     """1 / √x."""
-    return 1 / np.sqrt(x if isinstance(x, Recorded) else as_float(np.asarray(x)))
+    return np.reciprocal(np.sqrt(x if isinstance(x, Recorded) else as_float(np.asarray(x))))
 
 
 @entering

@@ -16,11 +16,11 @@ import numpy as np
 from minicnn import optimizers
 from minicnn.callbacks import CallbackList, in_line, listed
 from minicnn.console import say
-from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.keras._applied import hand_over
 from minicnn.keras._called import metrics_of
 from minicnn.keras._compiled_parts import CompiledLoss, CompiledMetrics, loss_of, tracker
+from minicnn.keras._composed import EndsRemembered
 from minicnn.keras._in_order import answering
 from minicnn.keras._of_keras_3 import metrics_within
 from minicnn.keras._raw_data import RawIntake, as_data, packed_data, unpacked_data
@@ -36,14 +36,13 @@ from minicnn.keras._taped_calls import (
     on_tapes,
     through_a_tape,
 )
-from minicnn.last_function import note, remembering
+from minicnn.last_function import remembering
 from minicnn.metrics import Metric
 from minicnn.models.model import _params
 from minicnn.models.network import one_or_list
 from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves, mapped, packed
 from minicnn.parameters import Weight
-from minicnn.plan.runs import looked_behind
 from minicnn.threads import compute_threads
 from minicnn.training import evaluation
 from minicnn.training.engine import Engine
@@ -141,7 +140,7 @@ def _with_steps(engine_class):
     return _Steps if engine_class is Engine else type("Steps", (_Steps, engine_class), {})
 
 
-class Stepping:
+class Stepping(EndsRemembered):
     """Mixin of Keras's models."""
 
     runs_at_once: bool = False
@@ -177,18 +176,6 @@ class Stepping:
             with GradientTape():
                 found = model_outputs(self, values, training)
         return self.outputs_in_form([np.asanyarray(remembering(y)) for y in found])
-
-    def logits_of(self, graph: Any, with_loss: bool) -> Any:
-        """For each output, the final activations that its loss looks behind, or its array remembers the input of."""
-        return super().logits_of(graph, True) if with_loss else looked_behind(graph)
-
-    def read_outputs(self, bound: Any) -> list[np.ndarray]:
-        """The outputs of a call on arrays, which remember what a final activation was given."""
-        parts, to_host = (
-            zip(super().read_outputs(bound), bound.heads, bound.plan.ends, strict=True),
-            bound.plan.backend.to_host,
-        )
-        return [y if last is None else note(y.view(EagerArray), last, to_host(z)) for y, z, last in parts]
 
     @property
     def losses(self) -> list[Any]:

@@ -13,14 +13,14 @@ from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Elementwise
-from minicnn.layers.base import Examples, Layer
+from minicnn.layers.base import Examples
 from minicnn.layers.elementary import Elementary
-from minicnn.layers.merge import Add, aligned, give
+from minicnn.layers.merge import Add, Merge, aligned, give
 from minicnn.layers.merging import Multiply, Subtract
 from minicnn.layers.rescaling import Rescaling, number_or_numbers
 from minicnn.mistaken_names import explain_missing
 from minicnn.parameters import Weight
-from minicnn.step import Arrays, Shape, Shapes, Workspace
+from minicnn.step import Arrays, Workspace
 
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
@@ -31,7 +31,7 @@ _LAYERS = {"add": Add, "subtract": Subtract, "multiply": Multiply}  # with these
 _ONNX = {"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div"}
 
 
-class Arithmetic(Layer):
+class Arithmetic(Merge):
     """The sum, difference, product or quotient of two inputs: what operators between symbolic tensors are.
 
     Parameters
@@ -40,6 +40,7 @@ class Arithmetic(Layer):
         An axis of size 1 counts for all of the other input's.
     """
 
+    uses_input = True
     input_count: int | None = 2
 
     def __init__(self, operation: str, **kwargs: Unpack[LayerOptions]) -> None:
@@ -48,14 +49,9 @@ class Arithmetic(Layer):
             raise ValueError(f"`operation` is one of {', '.join(_ONNX)}. Received: operation={operation!r}")
         self.operation: str = operation
 
-    def build(self, input_shapes: Shapes) -> Shape:
-        try:
-            return tuple(int(n) for n in np.broadcast_shapes(*input_shapes))
-        except ValueError:
-            raise ShapeError(
-                f"{self.operation} needs inputs of one shape, or of size 1 where they differ. "
-                f"Received: {list(input_shapes)}"
-            ) from None
+    @property
+    def needs(self) -> str:
+        return f"{self.operation} needs two inputs"
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):  # x / 0 is an infinity or NaN, as everywhere
@@ -74,9 +70,7 @@ class Arithmetic(Layer):
                 give(ws, index, *gradient)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        if len({len(x.shape) for x in xs}) > 1:
-            raise NotImplementedError
-        return graph.add(_ONNX[self.operation], graph.same_layout(xs))
+        return graph.add(_ONNX[self.operation], self.onnx_inputs(xs, graph))
 
     @classmethod
     def examples(cls) -> Examples:
@@ -102,10 +96,10 @@ class Power(Elementwise):
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         exponent = np.asarray(self.exponent, dy.dtype, like=dy)
-        is_nothing = dy == 0
+        is_nothing = dy == 0 if self.exponent == 0.5 else None
         with np.errstate(divide="ignore", invalid="ignore"):
             np.multiply(dy, exponent * np.power(ws.xs[0], exponent - 1), out=ws.dxs[0])
-        if self.exponent == 0.5:  # behind √0 nothing stays nothing, as in TensorFlow: 0 times infinity would be NaN
+        if is_nothing is not None:  # behind √0 nothing stays nothing, as of TensorFlow's sqrt: not 0 · infinity
             ws.dxs[0][is_nothing] = 0
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:

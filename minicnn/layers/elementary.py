@@ -75,9 +75,10 @@ class Elementary(Elementwise):
             ws.y[...] = xs[0] ** self.exponent
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        is_nothing = dy == 0
+        is_root = self.function == "power" and self.exponent == 0.5
+        is_nothing = dy == 0 if is_root else None
         np.multiply(dy, self._slope(ws.xs[0]), out=ws.dxs[0])
-        if self.function == "power" and self.exponent == 0.5:  # as of `Power`
+        if is_nothing is not None:  # as of `Power`
             ws.dxs[0][is_nothing] = 0
 
     def _slope(self, x):

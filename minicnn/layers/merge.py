@@ -47,15 +47,23 @@ class Merge(Layer):
     uses_input = False
     input_count: int | None = None
 
+    @property
+    def needs(self) -> str:
+        """For messages."""
+        return f"{type(self).__name__} needs two or more inputs"
+
+    def takes(self, count: int) -> bool:
+        """Whether it computes of so many inputs."""
+        return count >= 2
+
     def build(self, input_shapes: Shapes) -> Shape:
         try:
-            if len(input_shapes) < 2:
+            if not self.takes(len(input_shapes)):
                 raise ValueError
             return tuple(np.broadcast_shapes(*input_shapes))
         except ValueError:
             raise ShapeError(
-                f"{type(self).__name__} needs two or more inputs of one shape, or of size 1 where they differ. "
-                f"Received: {list(input_shapes)}"
+                f"{self.needs} of one shape, or of size 1 where they differ. Received: {list(input_shapes)}"
             ) from None
 
     def onnx_inputs(self, xs: Sequence[Value], graph: GraphWriter) -> list[Value]:

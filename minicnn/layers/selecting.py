@@ -50,17 +50,13 @@ class Select(Merge):
         chosen, otherwise = (None if n is None else float(n) for n in (self.chosen, self.otherwise))
         return chosen, otherwise
 
-    def build(self, input_shapes: Shapes) -> Shape:
+    @property
+    def needs(self) -> str:
         count = 1 + self.numbers.count(None)
-        try:
-            if len(input_shapes) != count:
-                raise ValueError
-            return tuple(np.broadcast_shapes(*input_shapes))
-        except ValueError:
-            raise ShapeError(
-                f"Select with chosen={self.chosen}, otherwise={self.otherwise} needs {count} inputs, a mask first, of "
-                f"one shape, or of size 1 where they differ. Received: {list(input_shapes)}"
-            ) from None
+        return f"Select with chosen={self.chosen}, otherwise={self.otherwise} needs {count} inputs, a mask first,"
+
+    def takes(self, count: int) -> bool:
+        return count == 1 + self.numbers.count(None)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         mask, *tensors = aligned(xs, ws.y.ndim)

@@ -14,6 +14,7 @@ from minicnn.errors import DataError, ShapeError
 from minicnn.graph import Graph, Node, Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers import given
+from minicnn.layers.activations import Activation
 from minicnn.layers.activity import with_penalty
 from minicnn.layers.base import Examples, Layer, get
 from minicnn.layers.conv import Conv2D
@@ -22,6 +23,7 @@ from minicnn.layers.flatten import Flatten
 from minicnn.layers.input import InputLayer
 from minicnn.layers.merge import Concatenate
 from minicnn.layers.normalization import BatchNormalization
+from minicnn.layers.pipeline import Pipeline
 from minicnn.layers.random_mixing import Mixing
 from minicnn.layers.slicing import GetItem
 from minicnn.own_parts import is_of_package
@@ -136,8 +138,8 @@ class TimeDistributed(Layer):
         return shapes
 
     def _goes_by_batch(self):
-        is_alone = self.layer.graph is None
-        return any(_sees_samples(layer) or (_has_penalty(layer) and not is_alone) for layer in _layers_in(self.layer))
+        inside = _layers_in(self.layer)
+        return any(_sees_samples(layer) or (_has_penalty(layer) and layer is not self.layer) for layer in inside)
 
     @property
     def graph(self) -> Graph | None:  # type: ignore[override]
@@ -148,7 +150,7 @@ class TimeDistributed(Layer):
         if frames not in self._graphs:
             start = _start(self._shape)
             found = self._all_at_once(start) if frames is None else self._one_by_one(start, frames)
-            self._graphs[frames] = found
+            self._graphs[frames] = self._with_penalty(found)
         return self._graphs[frames]
 
     def _all_at_once(self, start):
@@ -167,6 +169,14 @@ class TimeDistributed(Layer):
         made += [_called(Concatenate(axis=1, name="frames"), made[2::3])] if frames > 1 else []
         graph, order = Graph([start], made[-1:]), {tensor.node: i for i, tensor in enumerate(made)}
         graph.nodes.sort(key=lambda node: order.get(node, -1))
+        return graph
+
+    def _with_penalty(self, graph):
+        """A graph, and behind it the penalty on what this layer itself gives, if it has one."""
+        if self.activity_regularizer is not None:
+            last = Activation("linear", activity_regularizer=self.activity_regularizer, name="penalty")
+            graph.nodes.append(_called(last, graph.outputs).node)
+            graph.outputs = graph.nodes[-1].outputs
         return graph
 
     @property
@@ -195,9 +205,10 @@ class TimeDistributed(Layer):
         if len(x) == 0:
             raise DataError(f"layer '{self.name}' takes one sample at least. Received: none")
         if self._goes_by_batch():
-            return np.stack([self.layer.call_on_arrays([x[:, t]], training) for t in range(x.shape[1])], axis=1)
+            frames = [self.layer.call_on_arrays([x[:, t]], training) for t in range(x.shape[1])]
+            return self.noting_penalty(np.stack(frames, axis=1))
         y = np.asarray(self.layer.call_on_arrays([x.reshape(-1, *x.shape[2:])], training))  # (N · T, …)
-        return y.reshape(*x.shape[:2], *y.shape[1:])
+        return self.noting_penalty(y.reshape(*x.shape[:2], *y.shape[1:]))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; a model in it as one of the library's classes, by its layers."""
@@ -327,7 +338,7 @@ def _layers_in(layer):
     elif hasattr(layer, "structure"):
         inner = getattr(layer, "_stack", ())  # of a model that is not built yet
     else:
-        inner = None
+        inner = layer.layers if isinstance(layer, Pipeline) else None
     yield from [layer] if inner is None else (leaf for part in inner for leaf in _layers_in(part))
 
 

@@ -126,7 +126,7 @@ class Loss(reductions.Reduced, Configurable):
             waits for it).
         """
         if of_calls.has_call(self):
-            return of_calls.compute(self, prediction, target, weight, gradient, ops, from_logits or None)
+            return of_calls.compute(self, prediction, target, weight, gradient, ops, from_logits)
         is_logits = self.from_logits if from_logits is None else from_logits
         mean = self._compute(prediction, target, weight, gradient, ops, is_logits)
         return self.reduced(mean, prediction, target, weight, gradient)

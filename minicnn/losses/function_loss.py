@@ -9,7 +9,6 @@ import numpy as np
 
 from minicnn.foreign import shown
 from minicnn.hints import Config
-from minicnn.last_function import FUNCTIONS
 from minicnn.losses.base import Loss, register, registry
 from minicnn.mistaken_names import thing_advice
 from minicnn.own_parts import check_takes, is_of_package
@@ -31,8 +30,6 @@ class FunctionLoss(Loss):
     reduction, name :
         As for `Loss`.
     """
-
-    takes_logits_of: tuple[str, ...] = FUNCTIONS
 
     def __init__(self, fn: Callable[..., Any], reduction: str | None = "sum_over_batch_size", name: str | None = None):
         if not isinstance(fn, type) and "Metric" in (base.__name__ for base in type(fn).__mro__ if is_of_package(base)):

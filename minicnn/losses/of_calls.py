@@ -38,7 +38,7 @@ def compute(
     weight: np.ndarray | None,
     gradient: np.ndarray | None,
     ops: SimpleNamespace,
-    last: Last | None = None,
+    last: object = None,
 ) -> float:
     """What `Loss.compute` returns and assigns, from the loss's `call(y_true, y_pred)`.
 
@@ -52,7 +52,8 @@ def compute(
     """
     given, (prediction, target, weight) = prediction, map(on_host, (prediction, target, weight))
     recorded = Recorded(prediction)
-    result = loss.call(like(target, prediction), recorded if last is None else _through(last, recorded, given, ops))
+    is_before = isinstance(last, Last)  # and no mere flag, which such a loss has no use for
+    result = loss.call(like(target, prediction), _through(last, recorded, given, ops) if is_before else recorded)
     if np.shape(value_of(result)) == (1,) != prediction.shape[:1]:  # a sum over axis 0 of one unit: a batch's number
         result = result[0]
     values = np.asarray(value_of(result), np.float64)

@@ -40,11 +40,14 @@ def recorded_values(loss: Loss, y_true: Any, y_pred: Recorded, is_reduced: bool)
     TypeError
         If such a loss is not to be reduced.
     """
+    given = y_pred
     loss, y_pred = from_logits(loss, y_true, y_pred)
     prediction = np.ascontiguousarray(y_pred.value)
     target = loss.check_target(value_of(y_true), prediction.shape[1:])
     if has_call(loss):
         return loss.call(like(target, prediction), y_pred), target
+    if y_pred is not given and hasattr(loss, "of_both"):
+        return loss.of_both(target, given, y_pred), target
     values = loss.values(prediction, target)
     if np.shape(values) == (prediction.shape[:-1] or prediction.shape):
         return _of_rows(loss, target, y_pred, prediction, values), target
@@ -101,7 +104,9 @@ def _of_batch(loss, target, y_pred, prediction):
     value = loss.compute(prediction, target, None, gradient, reference)
 
     def back(g):
-        return g * (_formula(loss) if isinstance(g, Recorded) else gradient)
+        if isinstance(g, Recorded):
+            raise refusal(loss)
+        return g * gradient
 
     return Recorded(np.asarray(value, prediction.dtype), [(y_pred, back)])
 
@@ -122,6 +127,9 @@ def refusal(loss: Loss) -> NotImplementedError:
     )
 
 
+_WHAT_IS_COMPUTED = {"compute", "_compute", "elements", "of_rows", "rows", "_from_probabilities"}
+
+
 def _formula(loss):
     """The loss of each row, a function of (targets, predictions)."""
     for cls in type(loss).__mro__:
@@ -130,6 +138,3 @@ def _formula(loss):
         if vars(cls).keys() & _WHAT_IS_COMPUTED:  # of a class below one of these, as a focal loss
             break
     raise refusal(loss)
-
-
-_WHAT_IS_COMPUTED = {"compute", "_compute", "elements", "of_rows", "rows", "_from_probabilities"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -90,6 +91,14 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
                 bend *= p * (1 - p)
             np.add(slope * focus, bend, out=gradient)
         return loss * focus
+
+    def of_both(self, target: np.ndarray, p: Any, z: Any) -> Any:
+        """The loss of each row of recorded probabilities, whose softmax or sigmoid may go across rows, and logits."""
+        t = self.smoothed(target, z.value, 2)
+        focus = np.maximum(1 - (t * p + (1 - t) * (1 - p)), 0) ** self.gamma
+        if self.apply_class_balancing:
+            focus = focus * (t * self.alpha + (1 - t) * (1 - self.alpha))
+        return np.mean(focus * (np.logaddexp(z, z.dtype.type(0)) - z * t), axis=-1)
 
     def _focus(self, p, t):
         """The factor of each loss, and its derivative by p."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.errors import ContractError
 from minicnn.graph import Graph, Tensor
-from minicnn.last_function import OF_OPERATIONS
+from minicnn.last_function import FUNCTIONS, OF_OPERATIONS
 from minicnn.layers.added_loss import ToMeasure, with_losses
 from minicnn.layers.base import Layer
 from minicnn.layers.input import Input
@@ -94,7 +94,8 @@ class Written(OfPictures, Differentiable):
         if not with_loss:
             return None
         pairs = zip(self.compiled.losses, looked_behind(graph), strict=True)
-        return [OF_OPERATIONS if has_call(loss) and not names else loss.takes_logits_of for loss, names in pairs]
+        of_calls = {True: FUNCTIONS, False: OF_OPERATIONS}  # by whether it may look behind a step of the library's
+        return [of_calls[bool(names)] if has_call(loss) else loss.takes_logits_of for loss, names in pairs]
 
     def read_outputs(self, bound: Any) -> list[np.ndarray]:
         """Hook: what a call on arrays gives, of the `BoundPlan` that it was computed by."""

@@ -92,7 +92,7 @@ def clip(node: FileNode, graph: Importer, low: float, high: float) -> None:
     if (low == 0 and high >= 0) or (low <= -LARGEST and high >= 0 and x.is_nonnegative):
         elementwise(node, graph, layers.ReLU, True, max_value=high if high < LARGEST else None)
     else:
-        bounds = {"minimum": None if np.isinf(low) else low, "maximum": None if np.isinf(high) else high}
+        bounds = {"minimum": None if low == -np.inf else low, "maximum": None if high == np.inf else high}
         elementwise(node, graph, layers.Clip, low >= 0 or (x.is_nonnegative and high >= 0), **bounds)
 
 
@@ -114,10 +114,6 @@ def _softmax(node, graph):
         positions = value.positions
     is_log = node.operator == "LogSoftmax"
     y = graph.call(node, layers.LogSoftmax if is_log else layers.Softmax, tensor)
-    for reader in graph.readers(node):
-        if reader.operator == "IsNaN" and not graph.has_infinite:  # of rows of -inf: there are none here
-            graph.skip(reader)
-            graph.give(reader, np.zeros((), bool))
     graph.give(node, placed_like(Value(y, positions.reshape(shape), not is_log), place))
 
 

@@ -175,7 +175,6 @@ def _where(node, graph):
         raise node.error(f"its inputs have as many axes each. Received: samples {[v.shape for v in values]}")
     tensors, layout = graph.aligned(node, values)
     chosen, otherwise = (number_at(node, graph, n, 0.0) if is_number[n] else None for n in (1, 2))
-    graph.has_infinite |= np.inf in (abs(n or 0.0) for n in (chosen, otherwise))
     y = graph.call(node, layers.Select, tensors, chosen=chosen, otherwise=otherwise)
     graph.check_size(node, y.shape[1:])
     graph.give(node, Value(y, layout(y.shape[1:]), is_whole=_is_whole(node, graph, 1)))

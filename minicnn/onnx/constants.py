@@ -125,7 +125,6 @@ def as_value(node: FileNode, graph: Importer, index: int, like: Value, array: np
         is_there = (array == infinite).astype(np.float32)
         mask = constant_tensor(node, graph, tensor, is_there, f"{node.inputs[index]} {infinite}")
         y = graph.call(node, layers.Select, [mask, y], f"_{infinite}", chosen=infinite)
-        graph.has_infinite = True
     return Value(y, layout(array.shape), bool((array >= 0).all()))
 
 
@@ -145,7 +144,6 @@ def _of_any_size(node: FileNode, graph: Importer, like: Value, array: np.ndarray
         return None
     y = graph.call(node, layers.EarlierPlaces, like.tensor, "_earlier")
     if np.isinf((inside, outside)).any():
-        graph.has_infinite = True
         y = graph.call(node, layers.Select, [y], "_numbers", chosen=inside, otherwise=outside)
     elif (inside, outside) != (1, 0):
         y = graph.call(node, layers.Rescaling, y, "_numbers", scale=inside - outside, offset=outside)

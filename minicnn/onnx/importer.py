@@ -59,8 +59,6 @@ class Importer:
     origins : Origins
     stacks : dict
         Name → values that a Concat puts side by side before the batch axis, over which its reader goes.
-    has_infinite : bool
-        Whether a tensor up to here may hold infinite numbers, as masks do.
     spare : int
         How many numbers further arrays may have that become tensors, which may be computed, not in the file.
     """
@@ -72,7 +70,7 @@ class Importer:
         self.borders: dict[str, Sides] = {}
         self.budget: Budget = Budget()
         self.stacks: dict[str, list[Value]] = {}
-        self.has_infinite, self.spare = False, MAX_SPARE
+        self.spare: int = MAX_SPARE
         self.origins: Origins = Origins(graph.decisions)
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array

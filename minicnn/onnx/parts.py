@@ -61,9 +61,9 @@ def _slice(node, graph):
 
 def _part_of_any_size(node, graph, x, axis, bounds):
     """A part of images of open sizes, of which what is cut away would depend on them; None of any other."""
-    (start, end, step), size = bounds, x.shape[axis - 1]
-    is_turned = step < 0 and (start == -1 or start >= size) and end < -size
-    is_bound = step > 0 and (-size <= start < 0 or 0 <= end < size)
+    start, end, step = bounds
+    is_turned = step < 0 and (start == -1 or start >= ENDLESS) and end <= -ENDLESS
+    is_bound = step > 0 and (-ENDLESS < start < 0 or 0 <= end < ENDLESS)
     if not graph.has_open_sizes or len(x.shape) != 3 or not (is_turned or is_bound):
         return None
     (tensor,), layout = graph.aligned(node, [x])

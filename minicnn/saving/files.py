@@ -35,9 +35,13 @@ def checked_path(path: FilePath) -> Path:
 
 def check_readable(path: FilePath) -> None:
     """Raise `OSError` unless `path` is an existing regular file; a pipe or a device would be waited for without end."""
-    if not os.path.lexists(path):
-        raise FileNotFoundError(errno.ENOENT, _why_missing(Path(path)), str(path))
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if os.path.islink(path):  # to what is not there
+            raise
+        raise FileNotFoundError(errno.ENOENT, _why_missing(Path(path)), str(path)) from None
+    if not stat.S_ISREG(mode):
         raise OSError(f"expected a file. Received: {str(path)!r}, which is a folder, a pipe or a device")
 
 
@@ -46,7 +50,10 @@ def _why_missing(path):
     seen = "" if path.is_absolute() else f" (seen from {os.getcwd()!r})"
     if not path.parent.is_dir():
         return f"No such file: there is no folder {str(path.parent)!r}{seen}"
-    near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=2, cutoff=0.5)
+    try:
+        near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=2, cutoff=0.5)
+    except PermissionError:  # to list it
+        near = []
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     return f"No such file in the folder {str(path.parent)!r}{seen}{hint}"
 

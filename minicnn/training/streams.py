@@ -203,7 +203,7 @@ class StreamSource(Passes):
                 raise TypeError(
                     f"the length of a {type(self._stream).__name__} is a whole number, such as "
                     f"math.ceil(len(x) / batch_size): {error}"
-                ) from None
+                ) from error
             return None
 
     def rewind(self) -> None:

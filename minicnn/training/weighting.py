@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import unwrap
 from typing import TYPE_CHECKING
@@ -157,6 +157,13 @@ def keep_columns(measured: Sequence[tuple[str, int, Metric | Weighted]], checks:
             vars(metric._metric if isinstance(metric, Weighted) else metric)["gets_column"] = had.get(index, False)
 
 
+def label_of(prefix: str, name: str, is_weighted: bool, taken: Collection[str]) -> str:
+    """What a metric is called in the logs, where some names are taken, as in Keras."""
+    label = f"{prefix}weighted_{name}" if is_weighted and prefix + name in taken else prefix + name
+    numbered = (f"{label}_{number}" for number in itertools.count(1))
+    return next(each for each in itertools.chain([label], numbered) if each not in taken)
+
+
 def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> list[tuple[str, int, Metric | Weighted]]:
     """(name in the logs, index of the output, copy of the metric) of all that `compile` and `add_metric` were told.
 
@@ -172,6 +179,7 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
         If one is called as the loss.
     """
     compiled, names, found = model.compiled, model.log_names(), {}
+    of_losses = [f"{own}_loss" for _, own in names] if len(names) > 1 else []
     for wanted, is_weighted in ((compiled.metrics, False), (compiled.weighted_metrics, True)):
         for index, entries in enumerate(wanted):
             for entry in entries:
@@ -180,13 +188,9 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
                 metric = metrics.get(entry, loss=compiled.losses[index], output_shape=shape, target_shape=target_shape)
                 metric.check(shape, target_shape)
                 prefix = f"{names[index][1]}_" if len(names) > 1 else ""
-                label = prefix + metric.name
-                if is_weighted and label in found:
-                    label = f"{prefix}weighted_{metric.name}"
+                label = label_of(prefix, metric.name, is_weighted, [*found, *of_losses])
                 if label == "loss":
                     raise ValueError("a metric needs another name than 'loss'. Received: 'loss'")
-                numbered = (f"{label}_{number}" for number in itertools.count(1))
-                label = next(name for name in itertools.chain([label], numbered) if name not in found)  # as in Keras
                 copied = copy.deepcopy(metric)
                 found[label] = (label, index, Weighted(copied) if is_weighted else copied)
     for name, places in measured_in(model.graph).items():

@@ -14,6 +14,7 @@ from minicnn.keras._warning import warn_once
 from minicnn.keras.utils import get_source_inputs
 from minicnn.layers.names import unique_name
 from minicnn.models import Model, Sequential
+from minicnn.own_parts import is_of_package
 
 _MODES = {"sum": "Add", "mul": "Multiply", "concat": "Concatenate", "ave": "Average", "max": "Maximum", "dot": "Dot"}
 _MODES |= {"cos": "Dot"}
@@ -190,8 +191,11 @@ def of_one(call: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(call)
     def called(self: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(inputs, list | tuple) and len(inputs) == 1 and self.input_count is None:
-            return import_module("minicnn.keras.layers").Identity(name=self.name)(inputs[0])
+        is_one = isinstance(inputs, list | tuple) and len(inputs) == 1 and self.input_count is None
+        if is_one and is_of_package(type(self)):  # a user's class may do something with it
+            if "_of_one" not in vars(self):
+                vars(self)["_of_one"] = import_module("minicnn.keras.layers").Identity(name=self.name)
+            return vars(self)["_of_one"](inputs[0])
         return call(self, inputs, *args, **kwargs)
 
     return called

@@ -15,7 +15,6 @@ from minicnn.keras._of_tensors import FORMULAS, of_anything
 from minicnn.keras._on_built_in_losses import whole
 from minicnn.keras._translation import Translated
 from minicnn.keras.saving._objects import registered
-from minicnn.last_function import FUNCTIONS
 from minicnn.layers.names import snake_case
 from minicnn.registry import custom_object, custom_object_scope
 
@@ -36,8 +35,6 @@ class Loss(_core.Loss, metaclass=Translated):
     def __init_subclass__(cls, **options: Any) -> None:
         if "__call__" in vars(cls) and "call" not in vars(cls):
             cls.call = whole
-        if "call" in vars(cls) and "takes_logits_of" not in vars(cls):
-            cls.takes_logits_of = FUNCTIONS
         super().__init_subclass__(**options)
 
 

@@ -22,6 +22,7 @@ from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves
 from minicnn.saving.files import named_in_errors
 from minicnn.training.added_metrics import measured_in
+from minicnn.training.weighting import label_of
 
 _PICTURES = (ImageLayer, Rescaling, Resizing, CenterCrop)
 
@@ -89,11 +90,11 @@ class Graphless:
         outputs = self.log_names()  # type: ignore[attr-defined]
         with_loss = [path for (path, _), own in zip(outputs, told.losses, strict=True) if not isinstance(own, NoLoss)]
         names = [f"{path}_loss" for path in with_loss] if len(with_loss) > 1 else []
-        for wanted, mark in ((told.metrics, ""), (told.weighted_metrics, "weighted_")):
+        for wanted, is_weighted in ((told.metrics, False), (told.weighted_metrics, True)):
             for (_, own), metrics in zip(outputs, wanted, strict=True):
                 for name in map(_name_of, metrics):
                     prefix = f"{own}_" if len(outputs) > 1 else ""
-                    names.append(f"{prefix}{mark}{name}" if f"{prefix}{name}" in names else f"{prefix}{name}")
+                    names.append(label_of(prefix, name, is_weighted, names))
         return ["loss", *names, *measured_in(self.graph)]  # type: ignore[attr-defined]
 
     def summary(self, *args: Any, **kwargs: Any) -> None:

@@ -36,12 +36,11 @@ def file_at(filepath: Any, written_by: str) -> Any:
 def write_to(write: Callable[..., Any], filepath: Any, save_format: Any, args: Any, kwargs: Any) -> None:
     """Call `write`; an HDF5 file may have any name, as in Keras 2, and a folder gets one inside."""
     path = os.fspath(checked_path(filepath)).rstrip("/")
-    folder, name = os.path.split(path)
+    folder = os.path.dirname(path)
     if write.__name__ == "save" and folder and path.endswith((".h5", ".hdf5")):
         os.makedirs(folder, exist_ok=True)  # as Keras does for these
     if os.path.isdir(path):
         path = filepath = os.path.join(path, f"{_NAMES[write.__name__]}.h5")
-        folder, name = os.path.split(path)
     is_nameless = with_suffix(path) != path
     if save_format in ("tf", "tensorflow"):
         warn_user(f"save({path!r}, save_format={save_format!r}): minicnn reads this file, and TensorFlow does not")

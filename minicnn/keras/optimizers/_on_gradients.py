@@ -107,15 +107,16 @@ class OnGradients:
         """The iteration of `fit` that waits, by these gradients."""
         theta, grad, state, segments, places, args, options = vars(self)["_waiting"]
         weights: list[Weight] = list(segments.weights if trainable_variables is None else trainable_variables)
-        given = {w: g for w, g in zip(weights, grads, strict=True) if g is not None}
+        pairs = zip(weights, grads, strict=True)
+        given = {w: np.asarray(value_of(met(g)), grad.dtype) for w, g in pairs if g is not None}
+        _applied.check_gradients(given, weights)
         if unknown := [getattr(w, "path", w) for w in given if w not in places]:
             raise ValueError(
                 f"{type(self).__name__} moves the weights that the model trains, {[w.path for w in places][:3]} …: "
                 f"hand on gradients of these. Received: one of {unknown[0]!r}"
             )
         for weight, gradient in given.items():
-            array = np.asarray(value_of(met(gradient)), grad.dtype)
-            assign(grad[places[weight]], np.broadcast_to(array, weight.shape).reshape(-1))
+            assign(grad[places[weight]], gradient.reshape(-1))
         moved = segments if len(given) == len(places) else Segments({w: s for w, s in places.items() if w in given})
         self.update(theta, grad, state, moved, *args, **options)
 

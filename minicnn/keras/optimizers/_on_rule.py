@@ -78,7 +78,8 @@ def with_rule(bases: tuple[type, ...], namespace: dict[str, Any]) -> tuple[type,
     is_own = not str(namespace.get("__module__", "")).startswith("minicnn.")
     at = next((i for i, base in enumerate(bases) if issubclass(base, Optimizer)), 0)
     has_rule = "update_step" in namespace or any(hasattr(mixin, "update_step") for mixin in bases[:at])
-    own = {name: value for mixin in reversed(bases[:at]) for name, value in vars(mixin).items()} | namespace
+    above = [cls for mixin in reversed(bases[:at]) for cls in reversed(mixin.__mro__)]
+    own = {name: value for cls in above for name, value in vars(cls).items()} | namespace
     added = [OnGradients] if changes_gradients(own, own.get) else []
     added += [OnRule] if has_rule else []
     added = [kind for kind in added if is_own and not any(issubclass(b, kind) for b in bases)]

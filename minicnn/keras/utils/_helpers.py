@@ -243,7 +243,7 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
                 getattr(home, "register", register_layer)(thing)
         bare = name or thing.__name__  # alone, one of the library's names is the library's
         _OBJECTS._own[key if isinstance(thing, type) and own_parts.is_taken(bare) else bare] = thing
-        names.REGISTERED[thing.__name__] = key
+        names.REGISTERED[getattr(thing, "__name__", bare)] = key
         return thing
 
     return decorate

@@ -298,3 +298,65 @@ def test_behind_an_infinite_slope_nothing_stays_nothing(function):
         tape.watch(v)
         value = tf.reduce_sum(function(v) * f32(0, 1))
     assert tape.gradient(value, v).numpy()[0] == 0
+
+
+def test_constants_of_a_shape_are_numbers_in_their_order():
+    assert K.constant([1, 2, 3, 4], shape=(2, 2)).tolist() == [[1, 2], [3, 4]]
+    assert K.constant(3, shape=(2,)).tolist() == [3, 3]
+    with pytest.raises(ValueError, match="reshape"):
+        K.constant([1, 2, 3], shape=(2, 2))
+
+
+def test_limits_that_are_arrays_cross_as_numbers_do():
+    assert K.clip(f32(0, 5), f32(3, 3), f32(1, 4)).tolist() == [3, 4]
+
+
+def test_nothing_comes_back_from_what_was_no_number():
+    v = T(f32(NAN, 2, INF))
+    with tf.GradientTape() as tape:
+        tape.watch(v)
+        value = tf.reduce_sum(ops.nan_to_num(v, posinf=1) * 3)
+    assert tape.gradient(value, v).numpy().tolist() == [0, 3, 0]
+
+
+def test_moments_of_halves_have_sums_beyond_them():
+    mean, variance = ops.moments(np.full(3000, 100, "float16"), 0)
+    assert (float(mean), float(variance), mean.dtype) == (100, 0, "float16")
+
+
+def test_the_gradient_of_the_gradient_of_lgamma():
+    """At 1 it is π² / 6 (Abramowitz, Stegun, 6.4.2)."""
+    v = T(f32(1))
+    with tf.GradientTape() as outer:
+        outer.watch(v)
+        with tf.GradientTape() as tape:
+            tape.watch(v)
+            value = tf.math.lgamma(v)
+        slope = tape.gradient(value, v)
+    assert float(outer.gradient(slope, v)[0]) == pytest.approx(np.pi**2 / 6, rel=1e-5)
+
+
+def test_parts_have_the_rest_or_add_up():
+    assert [part.numpy().tolist() for part in tf.split([1, 2, 3], [-1, 1])] == [[1, 2], [3]]
+    with pytest.raises(ValueError, match="add up to 3"):
+        tf.split([1, 2, 3], [1, 1])
+
+
+def test_means_of_segments_of_whole_numbers():
+    data = np.array([1, 2, 5], "int32")
+    assert tf.math.unsorted_segment_mean(data, [0, 0, 1], 2).numpy().tolist() == [1.5, 5]
+    assert tf.math.segment_mean(data, [0, 0, 1]).numpy().tolist() == [1, 5]
+
+
+def test_whole_numbers_times_a_fraction_are_refused():
+    with pytest.raises(TypeError, match="whole number"):
+        tf.math.scalar_mul(1.5, T([1, 2]))
+
+
+def test_an_axis_that_is_not_there_is_not_another_one():
+    for function in (
+        lambda: K.reverse(np.ones((2, 3)), 2),
+        lambda: tf.reverse_sequence(np.ones((2, 3)), [1, 1], seq_axis=3),
+    ):
+        with pytest.raises(IndexError):
+            function()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minicnn import keras
 from minicnn.keras import tensorflow as tf
 
 PAIRS = tf.lookup.KeyValueTensorInitializer
@@ -124,3 +125,10 @@ def test_texts_with_numbers():
     assert tf.strings.format("{}", [1e10]).numpy() == b"1e+10"
     assert tf.io.serialize_tensor([1, 2]).numpy() == b'\x08\x03\x12\x04\x12\x02\x08\x02"\x08\x01\0\0\0\x02\0\0\0'
     assert tf.io.parse_tensor(tf.io.serialize_tensor([0.5]), tf.float32).numpy().tolist() == [0.5]
+
+
+def test_tables_of_buckets_are_asked_by_arrays():
+    table = tf.lookup.StaticVocabularyTable(None, 3)
+    assert table.size() == 3
+    with pytest.raises(TypeError, match="asked by arrays"):
+        table.lookup(keras.Input((2,)))

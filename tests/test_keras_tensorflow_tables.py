@@ -184,3 +184,13 @@ def test_a_model_learns_from_a_table(tmp_path):
     model = tf.keras.Sequential([tf.keras.Input((2,)), tf.keras.layers.Dense(1)])
     model.compile("adam", "mse")
     assert len(model.fit(packed, epochs=2, verbose=0).history["loss"]) == 2
+
+
+def test_tables_of_other_columns_and_lines_of_another_length_are_refused(tmp_path):
+    for name, text in (("a.csv", "x,y\n1,2\n"), ("b.csv", "y,x\n1,2\n"), ("c.csv", "x,y\n1,2,3\n")):
+        (tmp_path / name).write_text(text)
+    read = tf.data.experimental.make_csv_dataset
+    with pytest.raises(ValueError, match="the same columns"):
+        read([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], 2, num_epochs=1)
+    with pytest.raises(ValueError, match="2 entries in each line"):
+        read(str(tmp_path / "c.csv"), 2, num_epochs=1)

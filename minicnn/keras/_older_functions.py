@@ -16,6 +16,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
+from minicnn.keras._as_tensor import as_tensor
 from minicnn.keras._data_format import or_current
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._operations import is_symbolic
@@ -105,8 +106,10 @@ def ones_like(x: Any, dtype: Any = None, name: str | None = None) -> Any:
 
 def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, name: str | None = None) -> np.ndarray:
     """An array of a value."""
-    value = np.asarray(value, dtype or floatx()).view(EagerArray)
-    return value if shape is None else np.broadcast_to(value, tuple(shape)).copy()
+    value = as_tensor(value, dtype or floatx())
+    if shape is None:
+        return value
+    return value.reshape(tuple(shape)) if value.size != 1 else np.full_like(value, value.item(), shape=tuple(shape))
 
 
 def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: None = None) -> Variable:
@@ -303,9 +306,9 @@ def repeat_elements(x: Any, rep: int, axis: int) -> Any:
 
 def reverse(x: Any, axes: int | Sequence[int]) -> Any:
     """x turned round along axes."""
-    count = len(ops.shape(x))
-    turned = [axis % count for axis in ((axes,) if isinstance(axes, int) else axes)]
-    return x[tuple(slice(None, None, -1) if axis in turned else slice(None) for axis in range(count))]
+    every = range(len(ops.shape(x)))
+    turned = [every[axis] for axis in ((axes,) if isinstance(axes, int) else axes)]
+    return x[tuple(slice(None, None, -1) if axis in turned else slice(None) for axis in every)]
 
 
 def resize_images(

@@ -30,8 +30,8 @@ def sqrt(x: Any) -> Any:
 
 def clip(x: Any, min_value: Any, max_value: Any) -> Any:
     """x within two numbers, the second of which is the first where it is less; None is no limit."""
-    numbers = isinstance(min_value, int | float) and isinstance(max_value, int | float)
-    return ops.clip(x, min_value, min_value if numbers and max_value < min_value else max_value)
+    is_open = min_value is None or max_value is None
+    return ops.clip(x, min_value, max_value if is_open else ops.maximum(min_value, max_value))
 
 
 def shape(x: Any) -> Any:

@@ -114,7 +114,9 @@ def floor_divide(x1: Any, x2: Any) -> Any:
 
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
     """x with numbers in the places of NaN and of infinities, by default the largest that there are."""
-    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+    made = np.nan_to_num(value_of(x), nan=nan, posinf=posinf, neginf=neginf)
+    is_kept = np.isfinite(value_of(x))
+    return Recorded(made, [(x, lambda g: np.where(is_kept, g, 0))]) if isinstance(x, Recorded) else made
 
 
 def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
@@ -306,8 +308,10 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> np.nd
 def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Any, Any]:
     """(the mean, the variance) along the axes."""
     axes = tuple(int(axis) for axis in np.ravel(axes))
-    mean, variance = (_operations.either(name)(x, axis=axes, keepdims=keepdims) for name in ("mean", "var"))
-    return mean, variance
+    is_half = isinstance(x, np.ndarray) and x.dtype == np.float16  # whose sums have no place in 16 bits
+    given = x.astype(np.float32) if is_half else x
+    mean, variance = (_operations.either(name)(given, axis=axes, keepdims=keepdims) for name in ("mean", "var"))
+    return (mean.astype(np.float16), variance.astype(np.float16)) if is_half else (mean, variance)
 
 
 def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:

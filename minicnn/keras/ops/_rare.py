@@ -242,9 +242,10 @@ def saturate_cast(x: Any, dtype: Any) -> np.ndarray:
         return np.clip(numbers, 0, 1).astype(kind)
     limits = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)
     top, least = limits.max, limits.min
-    if numbers.dtype.kind == "f" and kind.kind in "iu" and int(numbers.dtype.type(top)) > top:
-        top = np.nextafter(numbers.dtype.type(top), 0, dtype=numbers.dtype)  # which the whole numbers do have
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
+        if numbers.dtype.kind == "f" and kind.kind in "iu":
+            top, least = numbers.dtype.type(top), max(numbers.dtype.type(least), np.finfo(numbers.dtype).min)
+            top = np.nextafter(top, 0, dtype=numbers.dtype) if float(top) > limits.max else top  # which there is
         return np.clip(numbers, least, top).astype(kind)
 
 

@@ -84,6 +84,8 @@ def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: flo
     options = {"constant_values": constant_values} if mode.lower() == "constant" else {}
     if options and not is_symbolic(tensor) and tensor.dtype.kind in "SUO" and not constant_values:
         options = {"constant_values": b"" if tensor.dtype.kind == "O" else ""}
+    elif options and not is_symbolic(tensor) and tensor.dtype.kind in "SU":
+        tensor = tensor.astype(np.result_type(tensor, np.asarray(constant_values)))  # which has place for its letters
     pairs = tuple(tuple(int(n) for n in pair) for pair in np.asarray(paddings))
     return of_tensorflow(ops.pad(tensor, pairs, mode.lower(), **options))
 
@@ -118,16 +120,20 @@ def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: bool =
 @entering
 def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0, name: str | None = None) -> list[Any]:
     """Equal parts, or parts of these sizes, along an axis; of a model's tensor too."""
-    length = value.shape[axis] if hasattr(value, "shape") else np.shape(value)[axis]
+    tensor = as_tensor(value)
+    length = tensor.shape[axis]
     if isinstance(num_or_size_splits, int | np.integer):
         if length % num_or_size_splits:
             raise ValueError(f"{num_or_size_splits} equal parts do not make {length}. Received: {num_or_size_splits}")
         sizes = [length // int(num_or_size_splits)] * int(num_or_size_splits)
     else:
         sizes = [int(n) for n in num_or_size_splits]
+        if length is not None and sizes.count(-1) == 1:  # all the rest
+            sizes[sizes.index(-1)] = length - sum(sizes) - 1
+        if length is not None and (sum(sizes) != length or min(sizes) < 0):
+            raise ValueError(f"sizes of parts add up to {length}. Received: {num_or_size_splits}")
     ends = np.cumsum(sizes)
-    before = (slice(None),) * (axis % np.ndim(value) if not hasattr(value, "shape") else axis % len(value.shape))
-    tensor = value if hasattr(value, "shape") else as_tensor(value)
+    before = (slice(None),) * (axis % len(tensor.shape))
     parts = (tensor[(*before, slice(int(end) - n, int(end)))] for n, end in zip(sizes, ends, strict=True))
     return [of_tensorflow(part) for part in parts]
 

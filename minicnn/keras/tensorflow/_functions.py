@@ -299,7 +299,7 @@ def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name
     """Numbers from `start`, or 0, to below `limit`."""
     first, end = (0, start) if limit is None else (start, limit)
     made = np.arange(first, end, delta, dtype)
-    told = any(getattr(each, "dtype", None) == made.dtype for each in (start, limit, delta))  # in 64 bits
+    told = any(hasattr(each, "dtype") and each.dtype == made.dtype for each in (start, limit, delta))  # in 64 bits
     return as_tensor(made if told else made.tolist(), dtype or (made.dtype if told else None))
 
 

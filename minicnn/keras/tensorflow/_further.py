@@ -94,15 +94,16 @@ def reduce_euclidean_norm(input_tensor: Any, axis: Any = None, keepdims: bool = 
 
 def segment_mean(data: Any, segment_ids: Any) -> Any:
     """The means of the parts along the first axis that have one number in `segment_ids`; 0 where there are none."""
-    return unsorted_segment_mean(data, segment_ids, int(np.max(value_of(segment_ids))) + 1)
+    data = as_tensor(data)
+    made = unsorted_segment_mean(data, segment_ids, int(np.max(value_of(segment_ids))) + 1)
+    return made.astype(data.dtype) if isinstance(data, np.ndarray) and data.dtype.kind in "iu" else made
 
 
 def unsorted_segment_mean(data: Any, segment_ids: Any, num_segments: Any) -> Any:
     """The means of the parts along the first axis that have one number; 0 where there are none."""
     data, ids = as_tensor(data), np.asarray(value_of(segment_ids))
     counts = np.bincount(ids[ids >= 0], minlength=int(num_segments)).reshape(-1, *[1] * (len(data.shape) - 1))
-    made = ops.segment_sum(data, ids, int(num_segments)) / np.maximum(counts, 1).astype(data.dtype)
-    return made.astype(data.dtype) if isinstance(data, np.ndarray) and data.dtype.kind in "iu" else made
+    return ops.segment_sum(data, ids, int(num_segments)) / np.maximum(counts, 1).astype(data.dtype)
 
 
 def bincount(
@@ -145,7 +146,9 @@ def invert_permutation(x: Any) -> Any:
 
 def scalar_mul(scalar: Any, x: Any) -> Any:
     """A number times an array."""
-    x = as_tensor(x)
+    x, scalar = as_tensor(x), met(scalar)
+    if isinstance(scalar, float) and not is_symbolic(x) and x.dtype.kind in "iu":
+        raise TypeError(f"expected a whole number for an array of {x.dtype}. Received: scalar={scalar}")
     return as_tensor(scalar, None if is_symbolic(x) else x.dtype) * x
 
 

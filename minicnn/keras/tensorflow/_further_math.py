@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import Recorded, beside, value_of
 from minicnn.keras import ops
 from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
@@ -27,7 +27,7 @@ def lgamma(x: Any, name: str | None = None) -> Any:
     _check_floats("lgamma", numbers)
     made = np.asarray(np.frompyfunc(_lgamma, 1, 1)(numbers.astype("float64")), "float64").astype(numbers.dtype)
     if isinstance(x, Recorded):
-        return Recorded(made, [(x, lambda gradient: gradient * np.asarray(digamma(numbers)))])
+        return Recorded(made, [(x, lambda gradient: gradient * digamma(beside(gradient, x)))])
     return of_tensorflow(made)
 
 
@@ -38,8 +38,9 @@ def _lgamma(x):
         return math.inf
 
 
+@entering
 def digamma(x: Any, name: str | None = None) -> Any:
-    """The derivative of `lgamma`, NaN at 0, -1, -2, …; it has no gradient itself.
+    """The derivative of `lgamma`, NaN at 0, -1, -2, …; its own derivative is not differentiated.
 
     Raises
     ------
@@ -50,7 +51,8 @@ def digamma(x: Any, name: str | None = None) -> Any:
     ----------
     Abramowitz, Stegun, "Handbook of Mathematical Functions", 1964, 6.3.5, 6.3.7 and 6.3.18.
     """
-    numbers = np.asarray(value_of(as_tensor(x)))
+    x = as_tensor(x)
+    numbers = np.asarray(value_of(x))
     _check_floats("digamma", numbers)
     with np.errstate(all="ignore"):
         given = numbers.astype("float64")
@@ -64,7 +66,26 @@ def digamma(x: Any, name: str | None = None) -> Any:
         made = made + np.log(y) - 0.5 / y + series
         turned = np.pi / np.tan(np.pi * np.remainder(given, 1))
         made = np.where(is_left, np.where(given % 1 == 0, np.nan, made - turned), made)
-    return of_tensorflow(made.astype(numbers.dtype))
+    made = made.astype(numbers.dtype)
+    if isinstance(x, Recorded):
+        return Recorded(made, [(x, lambda gradient: gradient * _trigamma(numbers))])
+    return of_tensorflow(made)
+
+
+def _trigamma(numbers):
+    """The derivative of `digamma`: 6.4.6, 6.4.7 and 6.4.12 of the same."""
+    with np.errstate(all="ignore"):
+        given = numbers.astype("float64")
+        is_left = given <= 0
+        y = np.where(is_left, 1 - given, given)
+        made = np.zeros_like(y)
+        for _ in range(8):
+            is_small = y < 8
+            made, y = np.where(is_small, made + y**-2.0, made), np.where(is_small, y + 1, y)
+        series = sum(-2 * (n + 1) * factor * y ** (-2.0 * n - 3) for n, factor in enumerate(_SERIES))
+        made = made + 1 / y + 0.5 / y**2 + series
+        turned = (np.pi / np.sin(np.pi * np.remainder(given, 1))) ** 2
+        return np.where(is_left, np.where(given % 1 == 0, np.nan, turned - made), made).astype(numbers.dtype)
 
 
 def _check_floats(name, numbers):
@@ -127,8 +148,7 @@ def reverse_sequence(
     x, lengths = as_tensor(input), np.asarray(value_of(seq_lengths))
     if seq_axis is None:
         raise ValueError("tf.reverse_sequence takes the axis that is turned round. Expected seq_axis=1. Received: None")
-    count = len(x.shape)
-    along, over = int(seq_axis) % count, int(batch_axis or 0) % count
+    along, over = (range(len(x.shape))[int(axis or 0)] for axis in (seq_axis, batch_axis))
     size = x.shape[along]
     if (
         along == over

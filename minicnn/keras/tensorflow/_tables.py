@@ -62,15 +62,12 @@ def make_csv_dataset(
     """
     told = _told(dict(zip(_DEFAULTS, further, strict=False)) | options)
     paths, header = _paths(file_pattern), told["header"]
-    if column_names is None and not header:
-        raise ValueError("expected column_names=[…] of a table without a header. Received: column_names=None")
-    names = list(column_names or next(_rows(paths[0], told, False)))
-    if len(set(names)) < len(names):
-        raise ValueError(f"expected names of columns that differ. Received: {names}")
+    names = _names(column_names, paths, told)
     chosen = _chosen(select_columns, names)
     if column_defaults is None:
         lines = itertools.chain.from_iterable(_rows(path, told, header) for path in paths)
-        column_defaults = _defaults(itertools.islice(lines, told["num_rows_for_inference"]), chosen, told["na_value"])
+        rows = _of_size(itertools.islice(lines, told["num_rows_for_inference"]), len(names))
+        column_defaults = _defaults(rows, chosen, told["na_value"])
     kept = [names[n] for n in chosen]
     if label_name is not None and label_name not in kept:
         raise ValueError(f"label_name is one of the columns {kept}. Received: label_name={label_name!r}")
@@ -119,6 +116,27 @@ def _rows(path: str, told: dict[str, Any], header: bool) -> Iterator[list[str]]:
     opened = gzip.open if told["compression_type"] else open
     with opened(path, "rt", encoding=told["encoding"], newline="") as file:
         yield from itertools.islice(csv.reader(file, delimiter=told["field_delim"], quoting=quoting), int(header), None)
+
+
+def _names(column_names, paths, told):
+    """The names of the columns, which all files have."""
+    if column_names is None and not told["header"]:
+        raise ValueError("expected column_names=[…] of a table without a header. Received: column_names=None")
+    headers = [next(_rows(path, told, False), []) for path in paths] if column_names is None else [list(column_names)]
+    names = headers[0]
+    if other := [each for each in headers if each != names]:
+        raise ValueError(f"expected files of the same columns {names}. Received: one with {other[0]}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected names of columns that differ. Received: {names}")
+    return names
+
+
+def _of_size(rows, size):
+    """The rows, each of which has so many entries."""
+    for row in rows:
+        if len(row) != size:
+            raise ValueError(f"expected {size} entries in each line. Received: {row}")
+        yield row
 
 
 def _chosen(select_columns, names):

@@ -71,9 +71,9 @@ _ABSENT = {
 }
 
 
-def _refusal(name: str, why: str) -> Any:
-    def refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
-        raise NotInMinicnn(f"data sets have no {name}: {why}. Received: a call of {name}")
+def _refusal(what: str, why: str) -> Any:
+    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
+        raise NotInMinicnn(f"{what}: {why}. Received: a call of it")
 
     return refuse
 
@@ -101,26 +101,15 @@ def make_one_shot_iterator(dataset: minicnn.data.Dataset) -> Any:
 minicnn.data.Dataset.make_one_shot_iterator = make_one_shot_iterator  # type: ignore[attr-defined]
 minicnn.data.Dataset.options = lambda dataset: Options()  # type: ignore[attr-defined]
 for _name, _why in _ABSENT.items():
-    setattr(minicnn.data.Dataset, _name, _refusal(_name, _why))
+    setattr(minicnn.data.Dataset, _name, _refusal(f"data sets have no {_name}", _why))
 minicnn.data.Dataset.assert_cardinality = _assert_cardinality  # type: ignore[attr-defined]
 
 
-def _no_databases(*args: Any, **kwargs: Any) -> NoReturn:
-    """Refused.
-
-    Raises
-    ------
-    NotInMinicnn
-        Always.
-    """
-    raise NotInMinicnn(
-        "minicnn has no tf.data.experimental.SqlDataset: pandas.read_sql, and Dataset.from_tensor_slices of the "
-        "columns. Received: a call of it"
-    )
-
-
 experimental.CsvDataset, experimental.make_csv_dataset = CsvDataset, make_csv_dataset  # type: ignore[attr-defined]
-experimental.SqlDataset = _no_databases  # type: ignore[attr-defined]
+experimental.SqlDataset = _refusal(  # type: ignore[attr-defined]
+    "minicnn has no tf.data.experimental.SqlDataset",
+    "pandas.read_sql reads the columns, of which Dataset.from_tensor_slices makes a data set",
+)
 for _name in ("AutoShardPolicy", "DistributeOptions", "OptimizationOptions", "ThreadingOptions"):
     setattr(experimental, _name, Options())  # settings, whose names scripts take from there
 

@@ -88,8 +88,8 @@ class TextFileInitializer(KeyValueTensorInitializer):
             raise ValueError(f"expected {vocab_size} lines, as vocab_size says. Received: {len(lines)} in {filename}")
         parts = [line.split(delimiter) for line in lines]
         for index in (key_index, value_index):
-            if short := next((line for line, row in zip(lines, parts, strict=True) if index >= len(row)), None):
-                raise ValueError(f"expected a part {index} in each line of {filename}. Received: {short!r}")
+            if short := [line for line, row in zip(lines, parts, strict=True) if index >= len(row)]:
+                raise ValueError(f"expected a part {index} in each line of {filename}. Received: {short[0]!r}")
         numbers = range(value_index_offset, value_index_offset + len(lines))
         whole = {TextFileIndex.WHOLE_LINE: lines, TextFileIndex.LINE_NUMBER: numbers}
 
@@ -146,12 +146,7 @@ class StaticHashTable:
         TypeError
             For texts in a table of numbers, the reverse, and a model's tensors.
         """
-        if is_symbolic(keys):
-            raise TypeError(
-                "a table is asked by arrays, as in Dataset.map: a model's tensors have no values yet. Received: "
-                f"{keys!r}"
-            )
-        given = as_tensor(value_of(met(keys)))
+        given = _asked(keys)
         kind = self.key_dtype
         if (given.size and _is_text(given) != (kind.kind in "SUO")) or (kind.kind not in "SUO" and given.dtype != kind):
             raise TypeError(f"expected keys of {kind}, as the table has. Received: {given.dtype}")
@@ -177,7 +172,7 @@ class StaticHashTable:
         )
 
 
-class StaticVocabularyTable:
+class StaticVocabularyTable(StaticHashTable):
     """Numbers of keys; those that are not there are put into buckets behind them, by fingerprints.
 
     Parameters
@@ -186,7 +181,9 @@ class StaticVocabularyTable:
         Its values are numbers from 0 on, of int64; None: there are buckets alone.
     num_oov_buckets : int
         How many buckets there are.
-    lookup_key_dtype, name, experimental_is_anonymous : optional
+    lookup_key_dtype : dtype, optional
+        That of keys where there is no initializer; default: text.
+    name, experimental_is_anonymous : optional
         Not used.
     """
 
@@ -203,30 +200,23 @@ class StaticVocabularyTable:
         if initializer is not None and initializer.values.dtype != np.int64:
             kind = initializer.values.dtype
             raise TypeError(f"expected values of int64, tf.constant([…], tf.int64). Received: {kind}")
-        self._table = None if initializer is None else StaticHashTable(initializer, -1)
+        super().__init__(initializer or KeyValueTensorInitializer([], [], lookup_key_dtype or str, "int64"), -1)
         self._buckets = int(num_oov_buckets)
 
     def lookup(self, keys: Any, name: str | None = None) -> EagerArray:
-        """The numbers of keys, of the same shape.
-
-        Parameters
-        ----------
-        keys : array-like
-        name : str, optional
-            Not used.
-        """
-        given = as_tensor(value_of(met(keys)))
+        """The numbers of keys, of the same shape; arguments and errors as of `StaticHashTable.lookup`."""
+        given = _asked(keys)
         texts = [each if isinstance(each, bytes) else str(each).encode() for each in _entries(given)]
-        first = 0 if self._table is None else int(self._table.size())
+        first = len(self._values)
         bucket = np.array([first + fingerprint(text) % self._buckets for text in texts], np.int64).reshape(given.shape)
-        known = -1 if self._table is None else self._table.lookup(_like(given, self._table.key_dtype))
+        known = super().lookup(_like(given, self.key_dtype))
         return np.where(known == -1, bucket, known).view(EagerArray)
 
     __getitem__ = lookup
 
     def size(self, name: str | None = None) -> EagerArray:
         """How many keys and buckets there are."""
-        return as_tensor(np.int64(self._buckets + (0 if self._table is None else int(self._table.size()))))
+        return as_tensor(np.int64(len(self._values) + self._buckets))
 
 
 class _MutableHashTable(StaticHashTable):
@@ -266,6 +256,15 @@ class _MutableHashTable(StaticHashTable):
         """
         for key in _entries(as_tensor(keys, self.key_dtype)):
             self._values.pop(key, None)
+
+
+def _asked(keys):
+    """The keys as an array."""
+    if is_symbolic(keys):
+        raise TypeError(
+            f"a table is asked by arrays, as in Dataset.map: a model's tensors have no values yet. Received: {keys!r}"
+        )
+    return as_tensor(value_of(met(keys)))
 
 
 def _is_text(array):

@@ -73,7 +73,7 @@ def moments(x: Any, axes: Any, shift: Any = None, keepdims: bool = False, name: 
     x = as_tensor(x)
     axes = tuple(range(len(x.shape)) if axes is None else (int(axis) for axis in np.ravel(axes)))
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "iuc":
-        return tuple(of_tensorflow(function(x, axis=axes, keepdims=keepdims)) for function in (ops.mean, ops.var))
+        return tuple(map(of_tensorflow, ops.moments(x, axes, keepdims)))
     mean = np.mean(x, axes, keepdims=True).astype(x.dtype)  # of whole numbers whole, cut off
     variance = np.mean(squared(x - mean), axes, keepdims=keepdims).astype(x.dtype)
     return of_tensorflow(mean if keepdims else np.squeeze(mean, axes)), of_tensorflow(variance)

@@ -207,7 +207,8 @@ def test_dense_layers(size, relu, bias, device, rng):
     wide = [None if a is None else a.astype(np.float64) for a in (x, kernel, b)]
     device.ops.dense(*uploaded(device, x, kernel, b), y, relu)
     reference.dense(*wide, expected, relu)
-    assert_close(device.to_host(y), expected, CLOSE)
+    reach = np.abs(x) @ np.abs(kernel) + (0 if b is None else np.abs(b))  # of what is added up, as it may cancel
+    assert np.abs(device.to_host(y) - expected).max() <= CLOSE * reach.max()
 
     dy, mask = normal(rng, rows, outer), expected.astype(np.float32) if relu else None
     for shapes in ((x.shape, kernel.shape, b if b is None else b.shape), (None, kernel.shape, None)):

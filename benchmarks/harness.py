@@ -359,8 +359,8 @@ def publish(options, measure, report, section):
         options → what goes to JSON.
     report : callable
         That → Markdown.
-    section : str
-        See `replace_section`.
+    section : callable
+        What was measured → the section's name, see `replace_section`.
     """
     result = json.loads(options.read.read_text()) if options.read else measure(options)
     text = report(result)
@@ -368,7 +368,7 @@ def publish(options, measure, report, section):
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
     if options.docs:
-        replace_section(options.docs, section, text)
+        replace_section(options.docs, section(result), text)
 
 
 def publish_idle(options, result, text, foreign, section):

@@ -17,6 +17,7 @@ OURS = ("minicnn", "minicnn_high", "minicnn_medium", "minicnn_bf16")
 PEERS = {"train": ("torch_autocast", "torch_autocast_channels_last"), "predict": ("openvino_bf16",)}
 CASES = ("net1_mnist_b128", "net1_cifar10_b128", "net2_mnist_b128", "d0_b100", "resnet20_b64", "vgg_b64", "lenet5_b128")
 PARTS = {"train": "Training step", "predict": "Inference"}
+PRODUCTS = {"tiles": "on AMX's tiles", "vectors": "by vectors (avx512_bf16)"}
 COLUMNS = (  # title, whose time is divided by whose
     ("float32 ÷ bfloat16", "minicnn", "minicnn_bf16"),
     ('"highest" ÷ "high"', "minicnn", "minicnn_high"),
@@ -26,7 +27,7 @@ COLUMNS = (  # title, whose time is divided by whose
 
 def main():
     """Measure, or read what was measured; print the tables and write the files."""
-    harness.publish(parse(), measure, report, "tiles")
+    harness.publish(parse(), measure, report, lambda result: result["tiles"])
 
 
 def parse():
@@ -86,7 +87,8 @@ def measure_case(case, data, options, missing):
 def report(result):
     """The tables as Markdown."""
     machine = result["machine"]
-    lines = [f"{machine['processor']}, {machine['cores']} cores; products on tiles: {result['tiles']}.", ""]
+    products = PRODUCTS.get(result["tiles"], "in float32")
+    lines = [f"{machine['processor']}, {machine['cores']} cores; products of bfloat16 {products}.", ""]
     for do, title in PARTS.items():
         header = [f"{title}, ms", *OURS, *PEERS[do], "best peer ÷ bfloat16", *(column[0] for column in COLUMNS)]
         rows = [row(PEER_CASES[case].title, times[do], PEERS[do]) for case, times in result["cases"].items()]

@@ -240,6 +240,13 @@ def test_the_code_of_keras_md(capsys):
     np.testing.assert_allclose(names["maps"], mc.Model(inputs, maps).predict(names["x"])[0], rtol=1e-4, atol=1e-6)
 
 
+def test_no_page_installs_the_package_of_this_name_on_pypi():
+    """That one is another project. (Messages of errors may: pip then takes the package that is installed.)"""
+    pages = [ROOT / "README.md", *DOCS.glob("*.md"), *DOCS.glob("tutorials/*.md"), *DOCS.glob("es/**/*.md")]
+    foreign = re.compile(r"pip\s+install\s+(-\S+\s+)*['\"]?minicnn")
+    assert [page.name for page in pages if foreign.search(page.read_text(encoding="utf-8"))] == []
+
+
 def test_all_code_is_tested():
     """The pages with Python on them, and where it runs: here, or in the test that is named."""
     here = {

@@ -43,6 +43,7 @@ html_title = "minicnn"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_sidebars = {"gallery": [], "es/gallery": []}  # sections of a single page: nothing to choose from
 html_copy_source = False
 html_math_renderer = "mathml"
 html_theme_options = {

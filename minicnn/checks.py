@@ -120,7 +120,7 @@ def check_number(
 def check_range(
     argument_name: str, value: object, *, above: float | None = None, allows_negative: bool = True, most: float = 1
 ) -> tuple[float, float]:
-    """`value`, a number or a pair of limits from -1 to 1, as (lower, upper); a number f means (-abs(f), abs(f)).
+    """`value`, a number f from -1 to 1, which means (-abs(f), abs(f)), or a pair of limits, as (lower, upper).
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def check_range(
     allows_negative : bool
         Whether a single number may be negative.
     most : float
-        How far from 0 the limits of a pair may be, which Keras does not bound everywhere: math.inf.
+        How far from 0 the limits of a pair may be. Where Keras does not bound them: math.inf.
 
     Raises
     ------
@@ -140,16 +140,17 @@ def check_range(
     is_number = isinstance(value, Real)
     limits = (value,) if is_number else tuple(map(plain, value)) if isinstance(value, list | tuple) else value
     is_plain = isinstance(limits, Sequence) and not isinstance(limits, str) and len(limits) == (1 if is_number else 2)
-    most = 1 if is_number else min(most, np.finfo(float).max)
-    lowest = 0 if is_number and not allows_negative else -most
+    highest = 1 if is_number else min(most, np.finfo(float).max)
+    lowest = 0 if is_number and not allows_negative else -highest
     if not is_plain or not all(
-        isinstance(v, Real) and not isinstance(v, bool) and lowest <= v <= most and (above is None or v > above)
+        isinstance(v, Real) and not isinstance(v, bool) and lowest <= v <= highest and (above is None or v > above)
         for v in limits
     ):
-        lower = f"above {above:g}" if above is not None else "from -1"
-        number = "from 0 to 1" if not allows_negative else f"{lower} to 1"
+        span = f"above {above:g} and up to 1" if above is not None else "from -1 to 1"
+        number = span if allows_negative else "from 0 to 1"
+        pair = f"numbers {span}" if most <= 1 else "finite numbers"
         raise ValueError(
-            f"`{argument_name}` must be a number {number}, for both directions, or a pair of numbers {lower} to 1, for "
+            f"`{argument_name}` must be a number {number}, for both directions, or a pair of {pair}, for "
             f"example {argument_name}=0.1 or {argument_name}=(-0.1, 0.2). Received: {argument_name}={shown(value)}"
         )
     return (-abs(float(value)), abs(float(value))) if is_number else (float(min(value)), float(max(value)))

@@ -55,9 +55,9 @@ def conv2d(
     kernel : array (KH, KW) for one channel and one filter, or (KH, KW, C / groups, F)
     bias : array (F,) or number, optional
     strides, dilation : int or (int, int), default 1
-    padding : {"valid", "same"}
+    padding : {"valid", "same"}, default "valid"
     groups : int, default 1
-    backend : {"numpy", "numba", "cupy"}
+    backend : {"numpy", "numba", "cupy"}, default "numpy"
 
     Returns
     -------
@@ -97,9 +97,9 @@ def max_pool2d(
     pool_size : int or (int, int), default 2
     strides : int or (int, int), optional
         Default: the pool size.
-    padding : {"valid", "same"}
+    padding : {"valid", "same"}, default "valid"
         Padding never wins.
-    backend : {"numpy", "numba", "cupy"}
+    backend : {"numpy", "numba", "cupy"}, default "numpy"
     """
     return _pool(lambda ops, x, y, window: ops.max_pool2d(x, y, None, window), x, pool_size, strides, padding, backend)
 
@@ -115,8 +115,8 @@ def avg_pool2d(
     pool_size : int or (int, int), default 2
     strides : int or (int, int), optional
         Default: the pool size.
-    padding : {"valid", "same"}
-    backend : {"numpy", "numba", "cupy"}
+    padding : {"valid", "same"}, default "valid"
+    backend : {"numpy", "numba", "cupy"}, default "numpy"
     """
     return _pool(lambda ops, x, y, window: ops.avg_pool2d(x, y, window), x, pool_size, strides, padding, backend)
 
@@ -152,7 +152,7 @@ def im2col(
     x : array (N, H, W, C)
     kernel_size : int or (int, int)
     strides, dilation : int or (int, int), default 1
-    padding : {"valid", "same"}
+    padding : {"valid", "same"}, default "valid"
 
     Returns
     -------
@@ -181,7 +181,7 @@ def col2im(
         (N, H, W, C).
     kernel_size : int or (int, int)
     strides, dilation : int or (int, int), default 1
-    padding : {"valid", "same"}
+    padding : {"valid", "same"}, default "valid"
         All as they were given to `im2col`.
 
     Returns

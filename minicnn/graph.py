@@ -98,8 +98,8 @@ class Graph:
     def _sort(self):
         """The nodes by decreasing distance from the outputs, as Keras orders layers and so their weights.
 
-        Within one distance: in the order in which a depth-first search from the outputs first meets their layers. The
-        steps of one operation, whose names end so, are as far away as it is, and a little further.
+        Within one distance: in the order in which a depth-first search from the outputs first meets their layers. An
+        operation may be made of several steps, "…_operation": those before its last one are only a little further away.
         """
         found, rank = self._search()
         distance, layer_distance = {}, {}

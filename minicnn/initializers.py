@@ -197,9 +197,9 @@ class VarianceScaling(Initializer):
     Parameters
     ----------
     scale : float, default 1
-    mode : {'fan_in', 'fan_out', 'fan_avg'}
+    mode : {'fan_in', 'fan_out', 'fan_avg'}, default 'fan_in'
         Which fan; 'fan_avg' is their mean.
-    distribution : {'truncated_normal', 'untruncated_normal', 'uniform'}
+    distribution : {'truncated_normal', 'untruncated_normal', 'uniform'}, default 'truncated_normal'
         'truncated_normal' is cut off at two standard deviations, and widened so that its variance is right after that.
         'uniform' has the limits ±√(3 · scale / fan).
     seed : int, optional

@@ -37,7 +37,7 @@ class Weight:
     name : str
         Name inside the layer: "kernel", "bias", …
     path : str
-        "layer name/name"; of a part of a layer or model of one's own, the names of these before it.
+        "layer name/name"; of a part of a user's layers or models, their names stand before it.
     shape : tuple of int
     has_gradient : bool
         False for state such as moving averages.

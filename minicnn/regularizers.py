@@ -120,7 +120,7 @@ class OrthogonalRegularizer(Regularizer):
     Parameters
     ----------
     factor : float, default 0.01
-    mode : {'rows', 'columns'}
+    mode : {'rows', 'columns'}, default 'rows'
         Which of them are to become orthogonal.
 
     Raises

@@ -92,15 +92,15 @@ class Workspace:
 
 
 class Changes:
-    """How often an attribute of any layer was set: what was remembered of steps before is void.
+    """Counts how often attributes of layers were set: what was remembered of steps before that is void.
 
     Attributes
     ----------
     count : int
-        All of them.
+        All of these times.
     replaced : int
-        Those where another value stood before, but of models, and of `trainable`: plans made before are void, too.
-        Which steps there are, which of them merge, and their shapes depend on attributes.
+        Those that replaced a value, but for attributes of models and `trainable`: plans made before are void, too, as
+        which steps there are, which of them merge, and their shapes depend on attributes.
     """
 
     count: int = 0

@@ -237,6 +237,7 @@ def test_an_endless_data_set_trains_with_steps():
         (lambda: Dataset.from_tensor_slices((np.ones(3), np.ones(4))), r"same number of samples.*\(3,\), \(4,\)"),
         (lambda: Dataset.from_generator(iter([1])), "takes a function that makes a generator"),
         (lambda: Dataset.range(3).batch(0), "batch_size"),
+        (lambda: Dataset.range(3).map(abs, num_parallel_calls=0), "`num_parallel_calls` must be"),
         (lambda: list(Dataset.from_generator(lambda: iter([np.ones(2), np.ones(3)])).batch(2)), "one shape"),
         (lambda: list(Dataset.from_generator(lambda: iter([(1, 2), 3])).batch(2)), "same structure"),
         (lambda: Dataset.zip((Dataset.range(3), [1])), "zip takes data sets"),

@@ -221,9 +221,45 @@ def test_the_code_of_pytorch_md(capsys):
     np.testing.assert_allclose(names["net"].predict(names["x"][:3]), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_the_code_of_keras_md(capsys):
+    """Its loop learns; its gradients, by maps that a dense layer reads, are the rows of that layer's kernel."""
+    loop, as_tensors = blocks(DOCS / "keras.md", "python")
+    (x, y), _ = mc.datasets.digits.load_data(upscale=True)
+    x = (x[:256, ..., None] / 255).astype(np.float32)
+    exec(loop, {"dataset": mc.data.Dataset.from_tensor_slices((x, y[:256])).batch(32)})
+    losses = [float(loss) for loss in re.findall(r"epoch \d: loss (\S+), ", capsys.readouterr().out)]
+    assert len(losses) == 5
+    assert losses[-1] < 0.7 * losses[0]
+    inputs = mc.Input((6, 5, 2))
+    maps = mc.layers.Conv2D(3, 3, name="last_conv")(inputs)  # (N, 4, 3, 3)
+    model = mc.Model(inputs, mc.layers.Dense(10)(mc.layers.Flatten()(maps)))
+    names = {"model": model, "x": np.random.default_rng(0).random((2, 6, 5, 2), np.float32)}
+    exec(as_tensors, names)
+    rows = model.layers[-1].get_weights()[0][:, 7].reshape(4, 3, 3)  # (H, W, C)
+    np.testing.assert_allclose(names["weights_of_map"], rows.mean(axis=(0, 1)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(names["maps"], mc.Model(inputs, maps).predict(names["x"])[0], rtol=1e-4, atol=1e-6)
+
+
+def test_no_page_installs_the_package_of_this_name_on_pypi():
+    """That one is another project. (Messages of errors may: pip then takes the package that is installed.)"""
+    pages = [ROOT / "README.md", *DOCS.glob("*.md"), *DOCS.glob("tutorials/*.md"), *DOCS.glob("es/**/*.md")]
+    foreign = re.compile(r"pip\s+install\s+(-\S+\s+)*['\"]?minicnn")
+    assert [page.name for page in pages if foreign.search(page.read_text(encoding="utf-8"))] == []
+
+
 def test_all_code_is_tested():
     """The pages with Python on them, and where it runs: here, or in the test that is named."""
-    here = {"bfloat16.md", "command_line.md", "files.md", "gpu.md", "page.md", "pytorch.md", "sklearn.md", "why.md"}
+    here = {
+        "bfloat16.md",
+        "command_line.md",
+        "files.md",
+        "gpu.md",
+        "keras.md",
+        "page.md",
+        "pytorch.md",
+        "sklearn.md",
+        "why.md",
+    }
     elsewhere = {"adding_a_layer.md": "own_parts", "own_parts.md": "own_parts", "adding_a_kernel.md": "numba_kernels"}
     assert {path.name for path in DOCS.glob("*.md") if blocks(path, "python", "py")} == here | elsewhere.keys()
     for page, test in elsewhere.items():

@@ -37,12 +37,15 @@ def code_of(page):
 def test_the_layer_without_weights(backend, rng):
     names = {}
     exec(code_of("adding_a_layer.md")[0], names)
-    cls = names["ELU"]
+    cls = names["CELU"]
     for layer, shapes in cls.examples():
         assert gradcheck(layer, input_shape=shapes[0], backend=backend).error <= 1e-6
         model = mc.Sequential([mc.Input(shapes[0]), layer, layers.Flatten(), layers.Dense(2)])
         model.compile("sgd", "mse", backend=backend)
         model.fit(rng.normal(size=(4, *shapes[0])), rng.normal(size=(4, 2)), verbose=0)
+    x = np.linspace(-3, 3, 13)
+    expected = np.maximum(x, 0) + np.minimum(0, 0.5 * (np.exp(x / 0.5) - 1))  # (Barron, 2017)
+    np.testing.assert_allclose(cls(alpha=0.5)(x), expected, rtol=1e-5, atol=1e-6)
     if backend == "numpy":
         mc.testing.check_layer(cls(alpha=0.5), (5,), backends=["numpy"])
 

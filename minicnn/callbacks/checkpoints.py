@@ -49,13 +49,13 @@ class ModelCheckpoint(MonitorCallback):
         suffix decides the format, see `Model.save`.
     monitor : str, default "val_loss"
         The name in `logs` that decides what is best; where it is missing, a warning says so, and every file is saved.
-    verbose : {0, 1}
+    verbose : {0, 1}, default 0
         Whether to print a line for each file.
     save_best_only : bool, default False
     save_weights_only : bool, default False
-    mode : {"auto", "min", "max"}
+    mode : {"auto", "min", "max"}, default "auto"
         Whether less or more is better; "auto" knows it of losses and of minicnn's metrics.
-    save_freq : "epoch" or int
+    save_freq : "epoch" or int, default "epoch"
         An int counts batches.
     initial_value_threshold : float, optional
         Only what is better than this is saved, with `save_best_only`.
@@ -178,7 +178,7 @@ class BackupAndRestore(Callback):
     ----------
     backup_dir : str or path-like
         Of this training alone; made if it is not there.
-    save_freq : "epoch" or int
+    save_freq : "epoch" or int, default "epoch"
         An int: after so many batches too, and not only after epochs.
     double_checkpoint :
         Accepted for Keras's sake: the checkpoint is replaced as a whole, so that there always is a good one.

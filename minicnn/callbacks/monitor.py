@@ -23,11 +23,11 @@ class MonitorCallback(Callback):
 
     Parameters
     ----------
-    monitor : str
+    monitor : str, default "val_loss"
         A name in the logs: "loss", a metric's, or one of these with "val_" in front.
-    mode : {"auto", "min", "max"}
+    mode : {"auto", "min", "max"}, default "auto"
         Whether less or more is better; "auto" knows it of losses and of minicnn's metrics.
-    min_delta : float
+    min_delta : float, default 0
         A smaller change is no improvement; its sign does not matter.
 
     Attributes
@@ -166,9 +166,9 @@ class EarlyStopping(MonitorCallback):
         A smaller change is no improvement.
     patience : int, default 0
         Stop after so many epochs without improvement.
-    verbose : {0, 1}
+    verbose : {0, 1}, default 0
         1 says what is done.
-    mode : {"auto", "min", "max"}
+    mode : {"auto", "min", "max"}, default "auto"
         Whether less or more is better; "auto" knows it of losses and of minicnn's metrics.
     baseline : float, optional
         An epoch only ends the waiting if it is better than this too.
@@ -253,9 +253,9 @@ class ReduceLROnPlateau(MonitorCallback):
         The new learning rate is the old one times this.
     patience : int, default 10
         Reduce after so many epochs without improvement.
-    verbose : {0, 1}
+    verbose : {0, 1}, default 0
         1 prints each new learning rate.
-    mode : {"auto", "min", "max"}
+    mode : {"auto", "min", "max"}, default "auto"
         Whether less or more is better; "auto" knows it of losses and of minicnn's metrics.
     min_delta : float, default 1e-4
         A smaller change is no improvement.

@@ -20,7 +20,7 @@ class LearningRateScheduler(Callback):
     schedule : callable
         ``schedule(epoch, learning_rate)``, or ``schedule(epoch)``, returns the new learning rate, a float; epochs count
         from 0.
-    verbose : {0, 1}
+    verbose : {0, 1}, default 0
         1 prints each learning rate.
 
     Raises

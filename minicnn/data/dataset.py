@@ -197,7 +197,7 @@ class Dataset(FurtherSteps):
         if num_parallel_calls is None:
             return Dataset(lambda: map(call, self._elements()), self._cardinality)
         calls = default_threads() if num_parallel_calls == AUTOTUNE else num_parallel_calls
-        threads = check_positive_int("threads", calls)
+        threads = check_positive_int("num_parallel_calls", calls)
         if isinstance(self._making, Each):
             return Dataset(self._stream, self._cardinality, self._making.then(call, threads))
         return Dataset(lambda: mapped(call, self._elements(), threads), self._cardinality)

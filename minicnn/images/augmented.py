@@ -52,7 +52,7 @@ class ImageDataGenerator:
         0.2 means (0.8, 1.2).
     channel_shift_range : float, default 0
         What is added to all pixels.
-    fill_mode : {"nearest", "constant", "reflect", "wrap"}
+    fill_mode : {"nearest", "constant", "reflect", "wrap"}, default "nearest"
         What comes in from outside.
     cval : float, default 0
         For "constant".

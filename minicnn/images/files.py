@@ -54,7 +54,7 @@ def load_img(
     Parameters
     ----------
     path : str, path-like or BytesIO
-    color_mode : {"rgb", "rgba", "grayscale"}
+    color_mode : {"rgb", "rgba", "grayscale"}, default "rgb"
     target_size : (int, int), optional
         Height and width to resize to.
     interpolation : str, default "nearest"
@@ -313,7 +313,7 @@ def smart_resize(
     ----------
     x : array (H, W, C) or (N, H, W, C)
     size : (int, int)
-    interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5"}
+    interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5"}, default "bilinear"
     data_format : {None, "channels_last", "channels_first"}
         "channels_first": of images (C, H, W) or (N, C, H, W), which stay that.
     backend_module : optional

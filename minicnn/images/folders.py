@@ -138,14 +138,14 @@ def image_dataset_from_directory(
     ----------
     directory : str or path-like
         With one folder for each class; for labels that are not inferred, with pictures.
-    labels : "inferred", list of int or None
+    labels : "inferred", list of int or None, default "inferred"
         The names of the folders, sorted, are classes 0, 1, …; or one label for each picture, in the order of their
         paths; None: there are none.
-    label_mode : {"int", "categorical", "binary", None}
+    label_mode : {"int", "categorical", "binary", None}, default "int"
         int32 numbers (N,), one-hot rows (N, classes), float32 numbers (N, 1) for two classes, or no labels.
     class_names : list of str, optional
         The classes in another order, or some of them.
-    color_mode : {"rgb", "rgba", "grayscale"}
+    color_mode : {"rgb", "rgba", "grayscale"}, default "rgb"
     batch_size : int or None, default 32
         None: single images.
     image_size : (int, int), default (256, 256)
@@ -159,7 +159,7 @@ def image_dataset_from_directory(
         The part that is held back for validation.
     subset : {"training", "validation", "both"}, optional
         Which part this is; "both": a pair of data sets.
-    interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5"}
+    interpolation : {"bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5"}, default "bilinear"
     follow_links : bool, default False
         Whether folders that are links are entered.
     crop_to_aspect_ratio, pad_to_aspect_ratio : bool, default False

@@ -229,11 +229,11 @@ class RandomTranslation(RandomImages):
     height_factor, width_factor : float or (float, float)
         Limits of the shift as a part of the height or width, from -1 to 1: positive is down and right; a number f
         means (-abs(f), abs(f)).
-    fill_mode : {"reflect", "wrap", "constant", "nearest"}
+    fill_mode : {"reflect", "wrap", "constant", "nearest"}, default "reflect"
         What lies beyond the edges a and d of a row: d c b a | a b c d | d c b a for reflect,
         a b c d | a b c d | a b c d for wrap, k k k k | a b c d | k k k k with the fill value k for constant,
         a a a a | a b c d | d d d d for nearest.
-    interpolation : {"bilinear", "nearest"}
+    interpolation : {"bilinear", "nearest"}, default "bilinear"
     seed : int, optional
         Default: drawn from the model's seed. With one, calls on arrays draw the same in the same order.
     fill_value : float, default 0

@@ -36,7 +36,7 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
     ----------
     name : str, optional
         Default: the class name in snake case, numbered: conv2d, conv2d_1, …
-    trainable : bool
+    trainable : bool, default True
         Whether optimizers may change the weights.
     input_shape : tuple of int or None, optional
         Shape of one sample, for the first layer of a `Sequential`; ``input_dim=n`` means ``(n,)``.

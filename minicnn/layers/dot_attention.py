@@ -198,7 +198,7 @@ class Attention(Composed):
     ----------
     use_scale : bool, default False
         Whether there is a factor that is learned, which begins as 1.
-    score_mode : {"dot", "concat"}
+    score_mode : {"dot", "concat"}, default "dot"
         Scalar products of query and key, or w · Σ tanh(query + key) with a number w that is learned.
     dropout : float, default 0
         In [0, 1): how many of the weights are left out in training.

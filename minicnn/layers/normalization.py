@@ -52,6 +52,7 @@ class BatchNormalization(Layer):
     center, scale : bool, default True
         Whether there is a beta, a gamma.
     beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer : str or Initializer
+        Defaults "zeros", "ones", "zeros" and "ones".
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
     beta_constraint, gamma_constraint : str or function, optional
     synchronized : bool, default False

@@ -43,7 +43,7 @@ class PlacedResizing(Resampled):
         i · n / n', "half_pixel" (i + 1/2) · n / n' - 1/2, "pytorch_half_pixel" the same but 0 for one pixel,
         "half_pixel_symmetric" (i + 1/2) · n / n' - 1/2 with the middle of the image where it was,
         "tf_half_pixel_for_nn" (i + 1/2) · n / n'.
-    rounding : {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}
+    rounding : {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}, default "round_prefer_floor"
         Which pixel is the nearest.
     factors : sequence of two float, optional
         n' / n where they are not just that, for rows and columns; "align_corners" takes no notice of them.

@@ -19,7 +19,7 @@ class RandomFlip(RandomImages):
 
     Parameters
     ----------
-    mode : {"horizontal_and_vertical", "horizontal", "vertical"}
+    mode : {"horizontal_and_vertical", "horizontal", "vertical"}, default "horizontal_and_vertical"
         Horizontal exchanges left and right, vertical top and bottom. With both, an image is flipped both ways, which
         is half a turn, or not at all, as in Keras 3.
     seed : int, optional

@@ -36,7 +36,7 @@ class RandomPerspective(ImageLayer):
     scale : float from 0 to 1, default 1
         A corner (column, row) moves by up to half of the scale times its column and row, as in Keras: the first pixel
         stays.
-    interpolation : {"bilinear", "nearest"}
+    interpolation : {"bilinear", "nearest"}, default "bilinear"
     fill_value : float, default 0
         Of pixels outside of the image.
     seed : int, optional

@@ -150,7 +150,7 @@ class RandAugment(_Policy):
         How many ways follow each other; one may be drawn more than once. 0 changes nothing.
     factor : float or (float, float), default 0.5
         Limits, from 0 to 1, of how strong they are, which each image draws by itself; a number f means (0, f).
-    interpolation : {"bilinear", "nearest"}
+    interpolation : {"bilinear", "nearest"}, default "bilinear"
         Of those that move pixels.
     seed : int, optional
         Default: drawn from the model's seed.
@@ -209,7 +209,7 @@ class AugMix(_Policy):
         Of the Dirichlet distribution, and of the beta distribution that gives the image's own share.
     all_ops : bool, default True
         Whether colours, contrast, sharpness and brightness are among the changes of `RandAugment` that are drawn.
-    interpolation : {"bilinear", "nearest"}
+    interpolation : {"bilinear", "nearest"}, default "bilinear"
         Of the changes that move pixels.
     seed, data_format :
         As for `RandAugment`.

@@ -180,7 +180,7 @@ class Resizing(Resampled, ImageLayer):
         Whether the largest part in the middle that has the new aspect ratio is resized, rather than all of the image.
     pad_to_aspect_ratio : bool, default False
         Whether rows or columns of `fill_value` are put around the image until it has the new aspect ratio.
-    fill_mode : {"constant"}
+    fill_mode : {"constant"}, default "constant"
     fill_value : float, default 0
     antialias : bool, default False
         Whether an image that becomes smaller is made of all its pixels, rather than of those nearest to the new ones.

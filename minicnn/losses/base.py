@@ -18,9 +18,10 @@ class Loss(reductions.Reduced, Configurable):
 
     Parameters
     ----------
-    reduction : {'sum_over_batch_size', 'sum', 'mean_with_sample_weight', None}
-        How the losses of all decisions become one number: their mean; their sum; their sum by that of the weights; not
-        at all: as in Keras, a model then shows their mean and is trained by their sum. 'mean' is the mean too.
+    reduction : {'sum_over_batch_size', 'sum', 'mean_with_sample_weight', None}, default 'sum_over_batch_size'
+        How the losses of all decisions become one number: their mean; their sum; their weighted sum, divided by the sum
+        of the weights; None: not at all; a model then shows their mean and is trained by their sum, as in Keras. 'mean'
+        is the mean too.
     name : str, optional
     **options
         Keras's further arguments (`keras_only`) are accepted with the values that change nothing.

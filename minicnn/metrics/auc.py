@@ -28,8 +28,8 @@ class AUC(Counts):
     ----------
     num_thresholds : int above 1, default 200
         At equal distances from 0 to 1.
-    curve : {'ROC', 'PR', 'PRGAIN'}
-    summation_method : {'interpolation', 'minoring', 'majoring'}
+    curve : {'ROC', 'PR', 'PRGAIN'}, default 'ROC'
+    summation_method : {'interpolation', 'minoring', 'majoring'}, default 'interpolation'
         Trapezia, or the lower or higher side of each interval.
     name, dtype : str, optional
     thresholds : list of float, optional

@@ -122,7 +122,7 @@ class R2Score(Metric):
 
     Parameters
     ----------
-    class_aggregation : {'uniform_average', 'variance_weighted_average', None}
+    class_aggregation : {'uniform_average', 'variance_weighted_average', None}, default 'uniform_average'
         How the scores of several outputs become one; None: not at all, an array (D,).
     num_regressors : int, default 0
         If not 0, the score is adjusted for so many independent variables (Theil, 1961).

@@ -37,7 +37,7 @@ class CompilableNetwork(Network):
     epochs_trained : int
         How many epochs were begun with shuffled samples.
     advised : set of str or None
-        The advice about data that was given since `compile`; None where that about the outputs was not yet.
+        The advice about data that was given since `compile`; None before that about the outputs was given.
     scale_seen : list of str or None
         The scale of each input in the last `fit`, see `minicnn.training.advice`.
     has_own_steps : bool

@@ -171,7 +171,7 @@ class Muon(ByWeight):
         Patterns; matrices whose path has one in it are left to Adam.
     exclude_embeddings : bool, default True
         Whether matrices of layers called "embedding" are.
-    muon_a, muon_b, muon_c : float
+    muon_a, muon_b, muon_c : float, defaults 3.4445, -4.775 and 2.0315
     adam_lr_ratio : float, default 1
         Factor of Adam's rate.
     momentum : float in [0, 1), default 0.95

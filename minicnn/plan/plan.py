@@ -51,7 +51,7 @@ class Plan:
     acts_as_in_training : bool
         Whether any step does what it does in training, or draws random numbers as if.
     ends : list of Last or None
-        For each loss: the final activation, if it reads what is before that; None if that is its own affair.
+        For each loss: the final activation, if the loss reads the values before it; None: the loss's options decide.
     wiring : Wiring
         What each of them touches.
     memory : array
@@ -127,7 +127,7 @@ class BoundPlan:
     forward_steps, backward_steps : list of BoundStep
         What `forward` and `backward` run, in this order.
     works : list of callable
-        How `forward` last ran it.
+        What `forward` calls in turn; made anew when an attribute of a layer has changed.
     """
 
     def __init__(self, plan: Plan, count: int) -> None:

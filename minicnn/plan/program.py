@@ -61,7 +61,7 @@ class Program:
         return self.writer(place.inputs[0]) if place and isinstance(place.step, ActivityPenalty) else place
 
     def final_step(self, value: int) -> str:
-        """Class name, in lower case, of our step over the last axis that writes a value, "softmax"; else ""."""
+        """Class name in lower case of the step that writes a value; "" if not ours or not over the last axis."""
         writer = self.writer(value)
         is_ours = writer is not None and not is_own(writer.step)
         is_last = is_ours and getattr(writer.step, "axis", -1) in (-1, len(self.shapes[value]))

@@ -131,7 +131,7 @@ def plot_model(
     show_dtype : bool, default False
     show_layer_names : bool, default False
         Whether layers' names are written before their classes.
-    rankdir : {"TB", "BT", "LR", "RL"}
+    rankdir : {"TB", "BT", "LR", "RL"}, default "TB"
         The direction of the arrows: from top to bottom, …, from right to left.
     expand_nested : bool, default False
         Whether the layers of models used as layers are drawn, in a box of their own.

@@ -6,18 +6,14 @@ or a view is another object, and knows nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, value_of
 from minicnn.step import Step
-
-if TYPE_CHECKING:
-    from minicnn.plan.program import Program
 
 OF_OPERATIONS = ("softmaxoperation", "sigmoidoperation")
 FUNCTIONS = ("softmax", "sigmoid", *OF_OPERATIONS)
@@ -46,18 +42,6 @@ class Last:
 def of_step(step: Step) -> Last:
     """The function that a step computes."""
     return Last(type(step).__name__.lower(), getattr(getattr(step, "last", step), "axis", -1), step)
-
-
-def ends_before(heads: Sequence[int | None], program: Program) -> list[Last | None]:
-    """For each output of a program, its final activation where what is before that is the head; None for others."""
-    pairs = zip(heads, program.outputs, strict=True)
-    return [None if head in (None, output) else _end(program, output) for head, output in pairs]
-
-
-def _end(program, output):
-    """The function that gives an output; the last axis is -1, since losses may get rows alone."""
-    last = of_step(program.writer(output).step)
-    return replace(last, axis=-1) if last.axis == len(program.shapes[output]) else last
 
 
 def note(y: Any, last: Last | None, x: Any) -> Any:

@@ -199,6 +199,7 @@ FLOORS = {
         ("plan",),
         ("fusion", "non_finite", "wiring", "works"),
         ("casting",),
+        ("ends",),
         ("arena", "program"),
     ),
     "minicnn.saving": (
@@ -230,6 +231,7 @@ FLOORS = {
         ("last_call", "sources", "device_shortcuts"),
         ("arrays", "batches", "streams", "totals", "compiled"),
         ("outputs", "weighting"),
+        ("measured_ends",),
         ("added_metrics", "class_weights", "columns", "data_advice", "kept_state", "lazy", "non_finite", "passes"),
     ),
     "minicnn.visualization": (("*",), ("saliency",), ("heat",), ("asked", "rows"), ("figures", "layout")),
@@ -308,7 +310,7 @@ BESIDE_THE_CORE = {
     "layers.shapes": {"foreign", "layers.open_sizes"},  # shapes that are no tuples; messages
     "layers.one_off": {"layers.contract"},
     "plan.plan": {
-        *("last_function", "layers.contract", "plan.casting", "plan.works"),
+        *("last_function", "layers.contract", "plan.casting", "plan.ends", "plan.works"),
     },  # which one is last; mixed precision; what a backend remembers
     "layers.pooling": {"layers.large_windows"},
     "plan.wiring": {"plan.casting"},
@@ -325,6 +327,7 @@ BESIDE_THE_CORE = {
     "training.engine": {
         *("layers.open_sizes", "plan.non_finite", "training.weighting", "turns"),  # messages; pixels; threads
         "training.last_call",  # calls that are like the one before
+        "training.measured_ends",  # metrics of logits
     },
     "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
     "training.loop": {"callbacks", "training.interrupts", "training.passes"},  # Ctrl-C

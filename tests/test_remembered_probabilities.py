@@ -294,3 +294,155 @@ def test_a_function_as_loss_computes_of_what_is_said_to_be_logits():
     loss, gradient = mc.losses.get(lambda t, p: ops.mean((t - p) ** 2, axis=-1)), np.empty_like(T)
     made = loss.compute(X[:, :1] * T, T, None, gradient, mc.backends.current().ops, from_logits=True)
     assert made == pytest.approx(((X[:, :1] * T - T) ** 2).mean(), rel=1e-5)
+
+
+# What `compile` measures and trains; logits far apart, where clipped probabilities say something else.
+
+FAR = np.array([[90.0, 0, 0], [0, 60, 0], [-30, 0, 30], [50, -20, 0]], "float32")
+OF_FAR = np.eye(3, dtype="float32")[[1, 1, 0, 2]]
+LOG_P = FAR - np.log(np.exp(FAR.astype("float64") - FAR.max(1, keepdims=True)).sum(1, keepdims=True))
+LOG_P -= FAR.max(1, keepdims=True)
+FROM_LOGITS = -(OF_FAR * LOG_P).sum(1)  # of each sample
+FROM_SIGMOIDS = np.mean(np.logaddexp(0, FAR.astype("float64")) - FAR * OF_FAR, axis=1)
+
+
+def evaluated(last, loss="mse", targets=OF_FAR, weights=None, **options):
+    """What `evaluate` says of a model that gives `last(FAR)`."""
+    x = keras.Input((3,))
+    model = keras.Model(x, last(layers.Dense(3, use_bias=False, kernel_initializer="identity")(x)))
+    model.compile("sgd", loss, **options)
+    return model.evaluate(FAR, targets, sample_weight=weights, batch_size=3, verbose=0, return_dict=True)
+
+
+def of_ops(y_true, y_pred):
+    return ops.categorical_crossentropy(y_true, y_pred)
+
+
+MEASURED = {
+    "metric": (keras.metrics.CategoricalCrossentropy(), FROM_LOGITS),
+    "name": ("categorical_crossentropy", FROM_LOGITS),
+    "function": (losses.categorical_crossentropy, FROM_LOGITS),
+    "of one's own": (of_ops, FROM_LOGITS),
+    "binary": (keras.metrics.BinaryCrossentropy(), FROM_SIGMOIDS),
+    "told logits": (keras.metrics.CategoricalCrossentropy(from_logits=True), FROM_LOGITS),
+}
+
+
+@pytest.mark.parametrize("loss", ["mse", "categorical_crossentropy"])
+@pytest.mark.parametrize("metric", MEASURED)
+def test_metrics_of_compile_go_on_from_logits(metric, loss):
+    metric, expected = MEASURED[metric]
+    found = evaluated(layers.Softmax(), loss, metrics=[metric, "accuracy"])
+    assert found.pop("accuracy") == 0.25
+    assert found.pop("loss") > 0
+    np.testing.assert_allclose([*found.values()], [expected.mean()], rtol=1e-5)
+
+
+def test_weighted_metrics_of_compile_go_on_from_logits():
+    w = np.array([1.0, 2, 0, 3])
+    found = evaluated(layers.Softmax(), weighted_metrics=[keras.metrics.CategoricalCrossentropy(name="m")], weights=w)
+    np.testing.assert_allclose(found["m"], (FROM_LOGITS * w).sum() / 6, rtol=1e-5)
+
+
+def test_metrics_in_training_go_on_from_logits_of_their_batch():
+    x = keras.Input((3,))
+    model = keras.Model(x, layers.Dense(3, "softmax", use_bias=False, kernel_initializer="identity")(x))
+    model.compile(keras.optimizers.SGD(0.0), "mse", metrics=[of_ops, keras.metrics.CategoricalCrossentropy(name="m")])
+    logs = model.fit(FAR, OF_FAR, batch_size=2, epochs=1, verbose=0).history
+    np.testing.assert_allclose([logs["of_ops"], logs["m"]], FROM_LOGITS.mean(), rtol=1e-5)
+
+
+def test_metrics_of_probabilities_stay_so():
+    p = np.exp(LOG_P)
+    expected = np.mean(np.sum(OF_FAR.clip(1e-7, 1) * np.log(OF_FAR.clip(1e-7, 1) / p.clip(1e-7, 1)), axis=1))
+    np.testing.assert_allclose(evaluated(layers.Softmax(), metrics=["kl_divergence"])["kl_divergence"], expected, 1e-5)
+
+
+def test_what_a_metric_keeps_of_a_batch_stays_what_it_was():
+    kept = []
+
+    def keeping(y_true, y_pred):
+        kept.append((y_true, y_pred))
+        return of_ops(y_true, y_pred)
+
+    evaluated(layers.Softmax(), metrics=[keeping])
+    expected = [FROM_LOGITS[:3], FROM_LOGITS[3:]]
+    for (t, p), each in zip([pair for pair in kept if len(pair[0]) in (1, 3)][-2:], expected, strict=True):
+        np.testing.assert_allclose(of_ops(t, p), each, rtol=1e-5)
+
+
+HANDED_ON = {
+    "identity": lambda z: layers.Identity()(layers.Softmax()(z)),
+    "dropout": lambda z: layers.Dropout(0.5)(layers.Softmax()(z)),
+    "noise": lambda z: layers.GaussianNoise(1.0)(layers.Softmax()(z)),
+    "lambda": lambda z: layers.Activation(lambda t: keras.activations.softmax(t))(z),
+    "lambda of half": lambda z: layers.Activation(lambda t: ops.softmax(t * 0.5))(layers.Rescaling(2.0)(z)),
+    "axis": lambda z: layers.Softmax(axis=1)(z),
+}
+
+
+@pytest.mark.parametrize("last", HANDED_ON)
+def test_losses_look_behind_what_hands_on(last):
+    np.testing.assert_allclose(
+        evaluated(HANDED_ON[last], "categorical_crossentropy")["loss"], FROM_LOGITS.mean(), rtol=1e-5
+    )
+
+
+def test_dropout_in_training_hides_the_softmax():
+    x = keras.Input((3,))
+    p = layers.Dropout(0.5, seed=1)(layers.Dense(3, "softmax", use_bias=False, kernel_initializer="identity")(x))
+    model = keras.Model(x, p)
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
+    assert model.fit(FAR, OF_FAR, verbose=0).history["loss"][0] < -np.log(1e-7) < FROM_SIGMOIDS.mean()
+
+
+def test_gradients_behind_an_activation_that_is_a_lambda():
+    for function in (lambda t: keras.activations.softmax(t), lambda t: ops.softmax(t * 1.0)):
+        x = keras.Input((2,))
+        model = keras.Model(x, layers.Dense(3, activation=function, use_bias=False)(x))
+        model.set_weights([W])
+        model.compile(keras.optimizers.SGD(0.1), "categorical_crossentropy")
+        model.fit(X, T, epochs=1, verbose=0)
+        np.testing.assert_allclose(model.get_weights()[0], AFTER, atol=2e-5)
+
+
+def test_a_softmax_along_another_axis():
+    """As Keras: the cross-entropies of sigmoids of what is before it, the focal one's factors from the softmax."""
+    z = np.random.default_rng(3).normal(size=(4, 3, 2)) * 20
+    t = np.random.default_rng(4).integers(0, 2, (4, 3, 2)).astype("float32")
+    w = np.random.default_rng(5).uniform(size=(4, 3))
+    e = np.exp(z - z.max(1, keepdims=True))
+    p, crossentropy = e / e.sum(1, keepdims=True), np.logaddexp(0, z) - z * t
+    focal = np.abs(t - p) ** 2 * crossentropy
+    x = keras.Input((3, 2))
+    model = keras.Model(x, layers.Softmax(axis=1)(x))
+    for loss, expected in (("binary_crossentropy", crossentropy), ("binary_focal_crossentropy", focal)):
+        model.compile("sgd", loss)
+        of_places = expected.mean(-1)
+        found = [model.evaluate(z, t, sample_weight=each, verbose=0) for each in (None, w)]
+        np.testing.assert_allclose(found, [of_places.mean(), (of_places * w).mean()], rtol=1e-5)
+
+
+def test_losses_are_metrics_by_their_names():
+    given = [losses.binary_focal_crossentropy, losses.Huber(), losses.MeanSquaredError(name="squares"), losses.huber]
+    found = evaluated(layers.Softmax(), metrics=given)
+    p = np.exp(LOG_P)
+    distance = np.abs(p - OF_FAR)  # at most 1, where Huber's loss is a square
+    focal = (distance**2 * (np.logaddexp(0, FAR) - FAR * OF_FAR)).mean()
+    batch = np.mean([(distance[part] ** 2).mean() for part in (slice(3), slice(3, 4))])  # one number for each
+    squares = (distance**2).mean()
+    expected = {"loss": squares, "binary_focal_crossentropy": focal, "huber_loss": batch / 2, "squares": batch}
+    expected["huber"] = squares / 2
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("last", HANDED_ON)
+def test_calls_of_models_that_hand_on(last):
+    x = keras.Input((3,))
+    model = keras.Model(x, HANDED_ON[last](layers.Dense(3, use_bias=False, kernel_initializer="identity")(x)))
+    loss, given = losses.CategoricalCrossentropy(), tf.constant(FAR)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        taped = loss(OF_FAR, model(given))
+    np.testing.assert_allclose([loss(OF_FAR, model(FAR)), taped], FROM_LOGITS.mean(), rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(taped, given), (np.exp(LOG_P) - OF_FAR) / 4, atol=1e-6)

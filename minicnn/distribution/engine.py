@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
 
@@ -290,9 +291,11 @@ class ShardedStep:
         losses = share(engine.model.compiled, losses, bound, self._counts[shard] / self._cut.count)
         measured = None
         if self._has_metrics():
-            arrays = bound.outputs, losses.targets, losses.weights
+            seen = [None if pair is None else pair[1] for pair in losses.measured]
+            arrays = bound.outputs, losses.targets, losses.weights, seen
             measured = [[None if a is None else engine.backend.to_host(a) for a in part] for part in arrays]
-        self._records.append((float(losses.total), [float(p) for p in losses.parts], measured))
+        ends = [None if end is None else replace(end, step=None) for end in bound.plan.measured_ends]
+        self._records.append((float(losses.total), [float(p) for p in losses.parts], measured, ends))
         return losses
 
     def _number(self, bound):
@@ -313,17 +316,19 @@ class ShardedStep:
         gathered = self.engine.wire.gather((self.engine.calls, self._records), kind)
         self.engine.calls = max(calls for calls, _ in gathered)
         records = list(itertools.chain.from_iterable(found for _, found in gathered))
-        values = [np.array([total, *parts]) for total, parts, _ in records]  # shards × (1 + outputs,)
+        values = [np.array([total, *parts]) for total, parts, *_ in records]  # shards × (1 + outputs,)
         weighted = [v * (c / self._cut.count) for v, c in zip(values, self._counts, strict=True)]
         total, *parts = sums.of_all(weighted)
         self._losses = [value[0] for value in values]
         if records[0][2] is None:
-            return Losses(float(total), [float(p) for p in parts], [], []), []
-        outputs, targets, weights = (
+            return Losses(float(total), [float(p) for p in parts], [], [], []), []
+        outputs, targets, weights, seen = (
             [_joined(arrays) for arrays in zip(*lists, strict=True)]
-            for lists in zip(*(measured for _, _, measured in records), strict=True)
+            for lists in zip(*(measured for _, _, measured, _ in records), strict=True)
         )
-        return Losses(float(total), [float(p) for p in parts], targets, weights), outputs
+        pairs = zip(records[0][3], seen, strict=True)
+        measured = [None if end is None else (end, z) for end, z in pairs]
+        return Losses(float(total), [float(p) for p in parts], targets, weights, measured), outputs
 
     def explain(self, loss: float, epoch: int, batch: int) -> None:
         """Raise `NonFiniteError` on all workers, with what the one says that has the first shard to blame."""

@@ -14,6 +14,7 @@ import numpy as np
 from minicnn.keras._recorded_steps import At, formula_of
 from minicnn.keras._taped import Taped
 from minicnn.parameters import Weight
+from minicnn.plan.ends import heads
 from minicnn.plan.program import lower
 from minicnn.plan.runs import Done, looked_behind
 from minicnn.settings import floatx
@@ -52,7 +53,9 @@ def computed_again(done: Done, inputs: Sequence[Any], on_tape: Mapping[Weight, T
             at = At(place, tuple(program.shapes[place.output]), training, weights, done, added)
             made = formula_of(place)(place.step, [values[i] for i in place.inputs], at)
             values[place.output] = made if isinstance(made, Taped) else Taped(made)
-    return [values[i] for i in program.heads(looked_behind(done.graph))], sum(added[1:], added[0]) if added else None
+    return [values[i] for i in heads(program, looked_behind(done.graph), True)], sum(
+        added[1:], added[0]
+    ) if added else None
 
 
 def _as_plan_has_it(x, array, dtype):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,13 +12,16 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.activation_functions import SPARSEMAX_EDGE, nearest_probabilities
+from minicnn.differentiation import Recorded, value_of
 from minicnn.hints import Config
 from minicnn.keras import regularizers
+from minicnn.keras._last_function import before, last_of, step_of
 from minicnn.keras.utils._helpers import function_called, named_by_user
 from minicnn.layers import activations
 from minicnn.layers.activations import Elementwise
 from minicnn.own_parts import is_of_package
-from minicnn.step import Arrays, Workspace
+from minicnn.settings import floatx
+from minicnn.step import Arrays, Step, Workspace
 
 if TYPE_CHECKING:
     from minicnn.onnx.writer import GraphWriter, Value
@@ -54,6 +59,23 @@ class FunctionActivation(layers.Lambda):
         """The function's, for ``layer.activation.__name__``."""
         return str(getattr(self.function, "__name__", repr(self.function)))
 
+    def lower(self) -> list[Step]:
+        """Its steps: a softmax or sigmoid at its end is one of its own, which cross-entropies look behind."""
+        last, is_all = _last_of(self.function)
+        if last is None:
+            return [self]
+        return [step_of(last)] if is_all else [self._before_it, step_of(last)]
+
+    @cached_property
+    def _before_it(self) -> layers.Lambda:
+        """What stands before the function at the end."""
+        return layers.Lambda(self._given_to_it, name=self.name)
+
+    def _given_to_it(self, x):
+        if isinstance(x, Recorded):
+            return before(self.function(x))
+        return value_of(before(self.function(Recorded(x))))
+
     def get_config(self) -> Config:
         """The function by its name."""
         return {"function": self.__name__, "name": self.name}
@@ -68,6 +90,17 @@ class FunctionActivation(layers.Lambda):
             If it is not there.
         """
         return cls(function_called(config["function"], "an activation"))
+
+
+def _last_of(function):
+    """The softmax or sigmoid that a function ends in, or None, and whether that is all that it does."""
+    for ndim in (4, 3, 2):  # where another axis than the last is named, there has to be one
+        with suppress(Exception), np.errstate(all="ignore"):  # zeros may not be what it takes
+            x = Recorded(np.zeros((2,) * ndim, floatx()))
+            y = function(x)
+            if np.shape(value_of(y)) == x.shape:
+                return last_of(y), before(y) is x
+    return None, False
 
 
 @activations.register

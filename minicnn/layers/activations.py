@@ -107,7 +107,7 @@ class Activation(Elementwise):
         self.activation: Layer | None = get(activation)
 
     def lower(self) -> list[Step]:
-        return [] if self.activation is None else [self.activation]
+        return [] if self.activation is None else self.activation.lower()
 
     @classmethod
     def examples(cls) -> Examples:

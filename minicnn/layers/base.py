@@ -105,7 +105,7 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
 
     def lower(self) -> list[Step]:
         """The steps that this layer runs, one after the other."""
-        return [self] if self.activation is None else [self, self.activation]
+        return [self] if self.activation is None else [self, *self.activation.lower()]
 
     # ---------------------------------------------------------------------------------------------------- weights
 

@@ -96,7 +96,7 @@ def lower_in_order(lower: Callable[..., Any]) -> Callable[..., Any]:
         twin = _channels_last(self)
         twin.activation = None
         steps = [MoveAxis(self, axis, -1), *lower(twin), MoveAxis(self, -1, axis)]
-        return steps if self.activation is None else [*steps, self.activation]
+        return steps if self.activation is None else [*steps, *self.activation.lower()]
 
     return wrapped
 

@@ -67,7 +67,7 @@ class _Depthwise(Layer):
     def _steps(self, parts) -> list[Step]:
         steps = [PartConv2D(part) for part in parts]
         steps = [Widen(), *steps, Narrow()] if self.rank == 1 else steps
-        return steps if self.activation is None else [*steps, self.activation]
+        return steps if self.activation is None else [*steps, *self.activation.lower()]
 
 
 class DepthwiseConv2D(_Depthwise):

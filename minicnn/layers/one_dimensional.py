@@ -107,7 +107,7 @@ class Conv1D(WithKernel):
     def lower(self) -> list[Step]:
         part = Part(self.name, self.kernel, self.bias, (1, *self.kernel.shape), self.groups, self.window)
         steps = [Widen(), PartConv2D(part), Narrow()]
-        return steps if self.activation is None else [*steps, self.activation]
+        return steps if self.activation is None else [*steps, *self.activation.lower()]
 
     @classmethod
     def examples(cls) -> Examples:

@@ -46,11 +46,6 @@ class Loss(reductions.Reduced, Configurable):
         self.reduction: str | None = reductions.check_reduction(reduction)
         self.name: str | None = name
 
-    @property
-    def goes_by_rows(self) -> bool:
-        """Whether each row of the last axis has a loss of its own: then weights of pixels are those of such samples."""
-        return not of_calls.has_call(self)
-
     def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
         """Check the targets of a whole data set, once, before training or evaluation starts.
 

@@ -43,8 +43,9 @@ class ElementwiseLoss(Loss):
 
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         elements = self.elements(prediction, target, gradient, from_logits)  # shape of prediction
-        per_sample = elements.reshape(len(prediction), -1).sum(axis=1, dtype=np.float64)  # (N,)
-        return _weighted(per_sample, weight, gradient, prediction.size)
+        weighted = prediction.shape[:1] if weight is None else weight.shape  # (N,), or (N, …) of places
+        per_weight = elements.reshape(*weighted, -1).sum(axis=-1, dtype=np.float64)
+        return _weighted(per_weight, weight, gradient, prediction.size)
 
     def values(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
         elements = self.elements(prediction, target, None, self.from_logits)
@@ -57,15 +58,15 @@ class ElementwiseLoss(Loss):
         raise unwritten(self, "elements")
 
 
-def _weighted(per_sample, weight, gradient, count):
-    """Σ weight · per_sample / count; `gradient` is scaled in the same way."""
+def _weighted(losses, weight, gradient, count):
+    """Σ weight · losses / count; `gradient` is scaled in the same way."""
     if weight is not None:
-        per_sample *= weight
+        losses *= weight
     if gradient is not None:
         gradient *= 1 / count
         if weight is not None:
-            gradient *= weight.reshape(-1, *[1] * (gradient.ndim - 1))
-    return per_sample.sum() / count
+            gradient *= weight.reshape(*weight.shape, *[1] * (gradient.ndim - weight.ndim))
+    return losses.sum() / count
 
 
 def one_hot(numbers: np.ndarray, like: np.ndarray) -> np.ndarray:

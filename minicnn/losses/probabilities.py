@@ -74,6 +74,10 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
         """Behind these Keras, on TensorFlow, has the cross-entropy of their inputs and q of their outputs."""
         return () if self.from_logits else super().takes_logits_of
 
+    def goes_by_rows_behind(self, last: object) -> bool:
+        """Not behind a softmax along another axis than the last: rows need each other."""
+        return self.goes_by_rows and getattr(last, "axis", -1) == -1
+
     def elements(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:

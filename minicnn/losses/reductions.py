@@ -96,6 +96,15 @@ class Reduced:
         """Hook: the mean that `compute` reduces, and its gradient."""
         raise unwritten(self, "compute")
 
+    @property
+    def goes_by_rows(self) -> bool:
+        """Whether each row of the last axis has a loss of its own: then weights of pixels are those of such samples."""
+        return not has_call(self)
+
+    def goes_by_rows_behind(self, last: object) -> bool:
+        """Whether that is so where a final activation, a `Last`, has given the outputs; None for others."""
+        return self.goes_by_rows
+
     def decisions(self, shape: Shape) -> int:
         """How many decisions, each with a loss of its own, an output (N, …) is."""
         return math.prod(shape[:-1]) if len(shape) > 1 else shape[0]

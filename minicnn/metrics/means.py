@@ -10,6 +10,7 @@ from minicnn.data.elements import lent
 from minicnn.foreign import to_numpy
 from minicnn.hints import Config
 from minicnn.last_function import carried
+from minicnn.layers.names import snake_case
 from minicnn.losses.of_calls import like
 from minicnn.losses.reductions import weighted_sum
 from minicnn.metrics.base import Metric, register, registry
@@ -96,7 +97,7 @@ class MeanMetricWrapper(Metric):
         if not callable(fn):
             raise TypeError(f"`fn` is a function of (y_true, y_pred). Received: fn={fn!r}")
         check_takes(fn, "a function as a metric", "y_true", "y_pred", **arguments)
-        super().__init__(getattr(fn, "__name__", "metric") if name is None else name, dtype)
+        super().__init__(_name_of(fn) if name is None else name, dtype)
         self.fn: Callable[..., object] = fn
         self.arguments: dict[str, object] = arguments
 
@@ -157,6 +158,13 @@ def wrapped(identifier: object) -> Metric:
         For an unknown name, for anything else.
     """
     is_function = callable(identifier) and not isinstance(identifier, type | Metric)
-    if is_function and not hasattr(identifier, "stands_for"):
+    stands_for = getattr(identifier, "stands_for", None)  # a loss, in `losses.huber`, is a function like others
+    if is_function and not (isinstance(stands_for, type) and issubclass(stands_for, Metric)):
         return MeanMetricWrapper(identifier)
     return registry.get(identifier)
+
+
+def _name_of(fn):
+    """What a function, or an object that can be called, is shown as: as in Keras."""
+    names = [getattr(fn, "__name__", None), getattr(fn, "name", None), snake_case(type(fn).__name__)]
+    return next(name for name in names if isinstance(name, str))

@@ -13,6 +13,7 @@ from minicnn.models import Model
 from minicnn.page.attention import taken_apart
 from minicnn.page.operations import operation_of
 from minicnn.page.weights import Numbers
+from minicnn.plan.ends import heads
 from minicnn.plan.program import Place, Program, lower
 from minicnn.step import Shape
 
@@ -138,6 +139,6 @@ def _calls(graph: Graph | None, prefix: str = "") -> Iterator[tuple[str, Layer]]
 
 def _score(program: Program, output: int) -> int:
     """The value by which a class of an output is explained: what stands before a softmax, or the output itself."""
-    heads = program.heads([WITH_LOGITS if value == output else () for value in program.outputs])
-    head = heads[program.outputs.index(output)]
+    found = heads(program, [WITH_LOGITS if value == output else () for value in program.outputs], False)
+    head = found[program.outputs.index(output)]
     return output if head is None else head

@@ -12,11 +12,12 @@ import numpy as np
 
 from minicnn.backends.base import Backend
 from minicnn.graph import Graph
-from minicnn.last_function import Last, ends_before
+from minicnn.last_function import Last
 from minicnn.layers.contract import watched
 from minicnn.parameters import BorrowedWeights, ParameterStore
 from minicnn.plan.arena import Slot, pack
 from minicnn.plan.casting import cast_around
+from minicnn.plan.ends import look_behind
 from minicnn.plan.fusion import fuse, simplify
 from minicnn.plan.program import Place, lower
 from minicnn.plan.wiring import Wires, Wiring
@@ -43,6 +44,8 @@ class Plan:
         Whether steps are merged; default: as the backend does.
     input_gradients : bool
         Whether `backward` computes the inputs' gradients too.
+    measured_behind : sequence of collections of str, optional
+        For each output: names of final activations that its metrics want to see behind.
 
     Attributes
     ----------
@@ -50,13 +53,17 @@ class Plan:
         The steps that run.
     acts_as_in_training : bool
         Whether any step does what it does in training, or draws random numbers as if.
-    ends : list of Last or None
-        For each loss: the final activation, if the loss reads the values before it; None: the loss's options decide.
+    ends, measured_ends : list of Last or None
+        For each loss, and an output's metrics: the final activation, if they read the values before it; None: the
+        loss's options decide.
     wiring : Wiring
         What each of them touches.
     memory : array
         All buffers together.
     """
+
+    ends: list[Last | None]
+    measured_ends: list[Last | None]
 
     def __init__(
         self,
@@ -68,6 +75,7 @@ class Plan:
         seed: int = 0,
         fuses: bool | None = None,
         input_gradients: bool = False,
+        measured_behind: Sequence[Collection[str]] | None = None,
     ) -> None:
         self.store: ParameterStore | BorrowedWeights = store
         self.backend: Backend = store.backend
@@ -75,15 +83,15 @@ class Plan:
         self.training: bool = training
         self.seed: int = seed
         program = lower(graph)
-        heads = program.heads(logits_of)
-        self.ends: list[Last | None] = ends_before(heads, program)
-        kept = {*program.outputs, *heads}
+        heads, self.ends = look_behind(program, logits_of, training)
+        measured, self.measured_ends = look_behind(program, measured_behind, training)
+        kept = {*program.outputs, *heads, *measured}
         simplify(program, kept, training)
         if self.backend.fuses if fuses is None else fuses:
             fuse(program, kept, training)
         self.places: list[Place] = program.places
         self.acts_as_in_training: bool = training or any(p.training or p.step.draws_anew for p in self.places)
-        self.wiring: Wiring = Wiring(program, heads, store, batch_size, training, input_gradients)
+        self.wiring: Wiring = Wiring(program, heads, measured, store, batch_size, training, input_gradients)
         self.memory: np.ndarray = self.backend.empty((pack(self.wiring.lifetimes()),), np.uint8)
         self.scratch: np.ndarray | None = None  # for casts, see `plan.casting`
         self._bound = {}
@@ -124,6 +132,8 @@ class BoundPlan:
     heads, head_gradients : list of array
         What the losses read, and what they assign (None where no trainable weight is behind).
     input_gradients : list of array or None
+    measured : list of (Last, array) or None
+        For each output: the final activation, and what it reads, where a metric wants to see that.
     forward_steps, backward_steps : list of BoundStep
         What `forward` and `backward` run, in this order.
     works : list of callable
@@ -139,6 +149,8 @@ class BoundPlan:
         self.heads: list[np.ndarray] = self._arrays(wiring.heads)
         self.head_gradients: list[np.ndarray | None] = self._arrays(wiring.head_gradients)
         self.input_gradients: list[np.ndarray | None] = self._arrays(wiring.input_gradients)
+        seen = zip(plan.measured_ends, self._arrays(wiring.measured), strict=True)
+        self.measured: list[tuple[Last, np.ndarray] | None] = [None if end is None else (end, z) for end, z in seen]
         self._zero_gradients = self._arrays(wiring.zero_gradients)
         self._head_additions = [self._arrays(pair) for pair in wiring.head_additions]
         steps = [self._bind(wires) for wires in wiring.places]

@@ -1,6 +1,6 @@
 """From a graph of layers to a flat list of steps."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from minicnn.graph import Graph
@@ -66,21 +66,6 @@ class Program:
         is_ours = writer is not None and not is_own(writer.step)
         is_last = is_ours and getattr(writer.step, "axis", -1) in (-1, len(self.shapes[value]))
         return type(writer.step).__name__.lower() if is_last else ""
-
-    def heads(self, logits_of: Sequence[Collection[str] | None] | None) -> tuple[int | None, ...]:
-        """For each output, the value that its loss reads: the output, or what its final activation reads.
-
-        Parameters
-        ----------
-        logits_of : sequence of collections of str, or None
-            For each output: names of final activations that its loss wants to see behind; None: no loss reads it.
-        """
-        heads = []
-        for output, names in zip(self.outputs, logits_of or [()] * len(self.outputs), strict=True):
-            writer = self.writer(output)
-            behind = names and writer is not None and self.final_step(output) in names
-            heads.append(None if names is None else writer.inputs[0] if behind else output)
-        return tuple(heads)
 
     def values_with_gradient(self, heads: tuple[int | None, ...], input_gradients: bool) -> set[int]:
         """The values whose gradient is computed: those between a trainable weight (or a wanted input) and a loss.

@@ -15,6 +15,7 @@ from minicnn.graph import Graph, Tensor
 from minicnn.layers.open_sizes import sized
 from minicnn.layers.spectral_normalization import Normalizing
 from minicnn.parameters import ParameterStore, Weight
+from minicnn.plan.ends import end, heads
 from minicnn.plan.inside import by_inputs, load, look_inside
 from minicnn.plan.plan import BoundPlan, Plan
 from minicnn.plan.program import lower
@@ -283,16 +284,24 @@ class Run:
             self.end()
 
 
-def ends_of(graph: Graph) -> list[Step | None]:
-    """For each output of a graph, the softmax or sigmoid that gives it, if it computes in the dtype of models."""
+def ends_of(graph: Graph, training: bool = True) -> list[Step | None]:
+    """For each output of a graph, the softmax or sigmoid that gives it, if it computes in the dtype of models.
+
+    Parameters
+    ----------
+    graph : Graph
+    training : bool, default True
+        Whether layers act as in training, where their calls do not say: a Dropout at rest hands on what it is given.
+    """
     program = lower(graph)
-    ends = [(program.writer(output), program.final_step(output)) for output in program.outputs]
-    return [place.step if name in LOOKED_BEHIND and place.dtype == floatx() else None for place, name in ends]
+    pairs = zip(program.outputs, heads(program, [LOOKED_BEHIND] * len(program.outputs), training), strict=True)
+    ends = [None if head == output else end(program, output, training) for output, head in pairs]
+    return [place.step if place is not None and place.dtype == floatx() else None for place in ends]
 
 
 def looked_behind(graph: Graph) -> list[tuple[str, ...]]:
-    """The `logits_of` for a plan: the functions of `ends_of`."""
-    return [() if end is None else LOOKED_BEHIND for end in ends_of(graph)]
+    """The `logits_of` for a plan, in training or not: the functions of `ends_of`."""
+    return [() if end is None else LOOKED_BEHIND for end in ends_of(graph, training=False)]
 
 
 def in_stages(graph: Graph) -> list[Graph]:

@@ -68,6 +68,8 @@ class Wiring:
     program : Program
     heads : tuple of int or None
         The values that the losses read; None for an output without one.
+    measured : tuple of int or None
+        Those that metrics read beside the outputs.
     store : ParameterStore or BorrowedWeights
     batch_size : int
     training : bool
@@ -79,7 +81,7 @@ class Wiring:
     ----------
     places : list of Wires
         What each place touches, in the order of the program.
-    inputs, outputs, heads : list of Slot
+    inputs, outputs, heads, measured : list of Slot
     head_gradients : list of Slot or None
         Where each loss assigns its gradient.
     zero_gradients : list of Slot
@@ -93,6 +95,7 @@ class Wiring:
         self,
         program: Program,
         heads: tuple[int | None, ...],
+        measured: tuple[int | None, ...],
         store: ParameterStore | BorrowedWeights,
         batch_size: int,
         training: bool,
@@ -101,7 +104,7 @@ class Wiring:
         self._program, self._heads, self._remembers = program, heads, store.backend.remembers
         self._dtype, self._batch_size, self._training = store.dtype, batch_size, training
         self._leaves_additions = store.backend.on_device  # to the step that runs next, see `plan.works`
-        self._dtypes = stored_dtypes(program, heads, store)
+        self._dtypes = stored_dtypes(program, (*heads, *measured), store)
         self._values = self._value_slots()
         wanted = program.values_with_gradient(heads, input_gradients) if training else set()
         self._gradients = {value: self._slot(program.shapes[value], self._dtypes.get(value)) for value in wanted}
@@ -114,6 +117,7 @@ class Wiring:
         self.inputs: list[Slot] = [self._values[value] for value in program.inputs]
         self.outputs: list[Slot] = [self._values[value] for value in program.outputs]
         self.heads: list[Slot | None] = [self._values.get(value) for value in heads]
+        self.measured: list[Slot | None] = [self._values.get(value) for value in measured]
         self.head_additions: list[tuple[Slot, Slot]] = []
         self.head_gradients: list[Slot | None] = [self._head_gradient(i) for i in range(len(heads))]
         self.input_gradients: list[Slot | None] = [self._gradients.get(value) for value in program.inputs]
@@ -132,7 +136,7 @@ class Wiring:
             uses += [(i, wires.used_forward()), (2 * n - i, wires.used_backward())]
             uses += [(2 * n - i + 1, [own for _, own in wires.additions if self._leaves_additions])]
         penalized = [wires.y for wires in self.places if wires.place.step.has_penalty]  # read when all steps have run
-        uses += [(n, penalized), (2 * n + 1, self.outputs), (n, self.heads)]
+        uses += [(n, penalized), (2 * n + 1, [*self.outputs, *self.measured]), (n, self.heads)]
         uses += [(n, self.head_gradients), (n, self.zero_gradients), (2 * n + 1, self.input_gradients)]
         for time, slots in uses:
             for slot in slots:

@@ -244,7 +244,7 @@ class DeviceEngine(Engine):
         rate = optimizer.rate(learning_rate, iteration) if optimizer.is_data else 0.0
         self.state.set(rate, learning_rate, iteration, batch.start)
         losses, counts = self._graph(batch, bound, totals).launch(self.backend.capture)
-        totals.count(batch.count, counts, losses.targets, bound.outputs, losses.weights)
+        totals.count(batch.count, counts, losses, bound.outputs)
         if not optimizer.is_data and self.backend.to_host(totals.report)[0] < 0:  # a rule of the user's, outside graphs
             super().update()
         optimizer.iterations = iteration + 1

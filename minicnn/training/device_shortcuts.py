@@ -92,7 +92,7 @@ class LastLayer(NamedTuple):
         outputs = ws.y, self.bound.outputs[0], *results, self.bound.head_gradients[0]
         arrays = ws.xs[0], ws.params["kernel"], ws.params.get("bias"), targets[0], weight
         self.backend.dense_classes(*arrays, *outputs)
-        return Losses(results, [results], targets, [weight])
+        return Losses(results, [results], targets, [weight], self.bound.measured)
 
 
 LEFT_TO_LAST_LAYER = 2  # steps

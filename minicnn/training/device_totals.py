@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn.training.device_shortcuts import RowResults, index_of_hits
 from minicnn.training.kept_state import check_kept
+from minicnn.training.measured_ends import seen_by
 from minicnn.training.totals import Losses, Totals
 from minicnn.training.weighting import is_own_mean, update, value_in_logs
 
@@ -94,7 +95,8 @@ class DeviceTotals(Totals):
             if i == hits:
                 counts[i] = count
             elif self._own[i]:
-                total, counts[i] = metric.measure(losses.targets[index], outputs[index])
+                with seen_by(metric, outputs[index], losses.measured[index]) as output:
+                    total, counts[i] = metric.measure(losses.targets[index], output)
                 at = self._first_metric + i
                 self.report[at : at + 1] += total
         return counts
@@ -103,9 +105,8 @@ class DeviceTotals(Totals):
         self,
         count: int,
         counts: Sequence[int],
-        targets: Sequence[np.ndarray],
+        losses: Losses,
         outputs: Sequence[np.ndarray],
-        weights: Sequence[np.ndarray | None],
     ) -> None:
         """What is known on the host about a batch that was recorded."""
         self._samples += count
@@ -113,11 +114,13 @@ class DeviceTotals(Totals):
         to_host = self._engine.backend.to_host
         for own, (_, index, metric) in zip(self._own, self._metrics, strict=True):
             if not own:
-                weight = None if weights[index] is None else to_host(weights[index])
-                update(metric, to_host(targets[index]), to_host(outputs[index]), weight)
+                weight = None if losses.weights[index] is None else to_host(losses.weights[index])
+                seen = losses.measured[index]
+                seen = None if seen is None else (seen[0], to_host(seen[1]))
+                update(metric, to_host(losses.targets[index]), to_host(outputs[index]), weight, seen)
 
     def add(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> None:
-        self.count(count, self.record(count, losses, outputs), losses.targets, outputs, losses.weights)
+        self.count(count, self.record(count, losses, outputs), losses, outputs)
 
     def logs_when_read(self) -> Mapping[str, float]:
         return LogsWhenRead(self.logs)

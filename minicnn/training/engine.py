@@ -20,6 +20,7 @@ from minicnn.plan.plan import BoundPlan, Plan
 from minicnn.step import Changes
 from minicnn.training.batches import Batch
 from minicnn.training.last_call import LastCall
+from minicnn.training.measured_ends import functions_measured
 from minicnn.training.sources import Source
 from minicnn.training.totals import Losses, Totals
 from minicnn.training.weighting import by_row
@@ -177,7 +178,8 @@ class Engine:
 
     def _make_plan(self, size, shapes, training, with_loss):
         graph = sized(self.model.graph, shapes)
-        return Plan(graph, self.store, size, training, self.model.logits_of(graph, with_loss), self.model.seed)
+        names, measured = self.model.logits_of(graph, with_loss), functions_measured(self.model) if with_loss else None
+        return Plan(graph, self.store, size, training, names, self.model.seed, measured_behind=measured)
 
     # --------------------------------------------------------------------------------------------------- iterations
 
@@ -238,7 +240,7 @@ class Engine:
         for index, loss in enumerate(compiled.losses):
             factor, gradient, kind = compiled.loss_weights[index], bound.head_gradients[index], bound.plan.ends[index]
             arrays = bound.heads[index], targets[index], weights[index], gradient
-            if weights[index] is not None and weights[index].ndim > 1 and loss.goes_by_rows:
+            if weights[index] is not None and weights[index].ndim > 1 and loss.goes_by_rows_behind(kind):
                 arrays = by_row(*arrays)
             value = loss.compute(*arrays, self.backend.ops, from_logits=kind)
             if gradient is not None and factor != 1:
@@ -247,7 +249,7 @@ class Engine:
             total = total + factor * value
         for w in self._regularized():
             total = total + w.regularizer.penalty(self.store.values[w])
-        return Losses(total, parts, targets, weights)
+        return Losses(total, parts, targets, weights, bound.measured)
 
     def _regularized(self):
         return [w for w in self.store.values if w.regularizer is not None and w.trainable]

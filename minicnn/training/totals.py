@@ -11,6 +11,7 @@ from minicnn.training import weighting
 from minicnn.training.kept_state import check_kept, fitting
 
 if TYPE_CHECKING:
+    from minicnn.last_function import Last
     from minicnn.models.model import Model
 
 
@@ -27,12 +28,15 @@ class Losses(NamedTuple):
         The batch's.
     weights : list of array or None
         For each output, those of the samples or of its rows.
+    measured : sequence of (Last, array) or None
+        As of `minicnn.plan.plan.BoundPlan`.
     """
 
     total: float
     parts: list[float]
     targets: list[np.ndarray]
     weights: list[np.ndarray | None]
+    measured: Sequence[tuple[Last, np.ndarray] | None]
 
 
 class Totals:
@@ -68,8 +72,8 @@ class Totals:
         self._samples += count
         self._loss += losses.total * count
         self._parts = [s + losses.parts[i] * count for s, (i, _) in zip(self._parts, self._names, strict=True)]
-        for _, index, metric in self._metrics:
-            weighting.update(metric, losses.targets[index], outputs[index], losses.weights[index])
+        for _, i, metric in self._metrics:
+            weighting.update(metric, losses.targets[i], outputs[i], losses.weights[i], losses.measured[i])
 
     def logs_when_read(self) -> Mapping[str, float]:
         """`logs`, for callbacks after a batch; where reading them takes time, they are fetched when they are read."""

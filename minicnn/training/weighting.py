@@ -18,8 +18,10 @@ from minicnn.metrics import Metric
 from minicnn.own_parts import is_of_package
 from minicnn.training.added_metrics import Added, measured_in, numbers_of_places
 from minicnn.training.columns import had_columns
+from minicnn.training.measured_ends import is_own_function, seen_by
 
 if TYPE_CHECKING:
+    from minicnn.last_function import Last
     from minicnn.models.compilable import CompilableNetwork
 
 
@@ -70,20 +72,29 @@ class Weighted:
         return f"Weighted({self._metric!r})"
 
 
-def update(metric: Metric | Weighted, target: np.ndarray, output: np.ndarray, weight: np.ndarray | None) -> None:
+def update(
+    metric: Metric | Weighted,
+    target: np.ndarray,
+    output: np.ndarray,
+    weight: np.ndarray | None,
+    measured: tuple[Last, np.ndarray] | None,
+) -> None:
     """Take a batch into account; `weight`, (N,) or (N, …) like rows of the output, counts where it should.
 
     Parameters
     ----------
     metric : Metric or Weighted
     target, output, weight : array
+    measured : (Last, array) or None
+        What gave the output, of what, where a metric looks for that.
     """
     metric, weight = (metric._metric, weight) if isinstance(metric, Weighted) else (metric, None)
     target = target[..., None] if vars(metric).get("gets_column") else target  # (N, …, 1), as they were given
     if isinstance(output, np.ndarray) and not is_of_package(type(metric).update_state):
         target, output = lent(target), lent(output)
-    with naming(metric, f", of targets {target.shape} and outputs {output.shape}"):
-        metric.update_state(target, output, *([] if weight is None else [weight]))
+    named = naming(metric, f", of targets {target.shape} and outputs {output.shape}")
+    with named, seen_by(metric, output, measured) as seen:
+        metric.update_state(target, seen, *([] if weight is None else [weight]))
 
 
 @contextmanager
@@ -102,12 +113,6 @@ def naming(metric: Metric, given: str = "") -> Iterator[None]:
         if is_own_function(metric) and len(error.args) == 1 and f"'{metric.name}'" not in str(error.args[0]):
             error.args = (f"metric '{metric.name}'{given}: {error.args[0]}",)
         raise
-
-
-def is_own_function(metric: Metric | Weighted) -> bool:
-    """Whether a user has written what the metric does with targets."""
-    metric = metric._metric if isinstance(metric, Weighted) else metric
-    return isinstance(metric, metrics.MeanMetricWrapper) or not is_of_package(type(metric).update_state)
 
 
 def value_in_logs(metric: Metric | Weighted) -> float | np.ndarray:

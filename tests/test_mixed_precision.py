@@ -628,3 +628,39 @@ def test_an_optimizer_that_scales_losses_is_the_optimizer():
     optimizer = mc.optimizers.Adam()
     with pytest.warns(FutureWarning, match="not scaled"):
         assert mixed_precision.LossScaleOptimizer(optimizer, dynamic=True) is optimizer
+
+
+def test_an_optimizer_that_scales_losses_stands_where_keras_has_it_and_leaves_gradients_as_they_are():
+    keras = mc.keras
+    assert keras.optimizers.LossScaleOptimizer is mixed_precision.LossScaleOptimizer
+    optimizer, weight = keras.optimizers.SGD(0.5), keras.Variable([1.0, 2.0])
+    assert not isinstance(optimizer, mixed_precision.LossScaleOptimizer)  # so a loop that asks scales nothing
+    assert optimizer.get_scaled_loss(3.0) == optimizer.scale_loss(3.0) == 3.0
+    gradients = optimizer.get_unscaled_gradients([np.array([2.0, 4.0], np.float32)])
+    optimizer.apply_gradients(zip(gradients, [weight], strict=True))
+    assert weight.numpy().tolist() == [0.0, 0.0]
+    with pytest.raises(TypeError, match=r"stands around an optimizer.*Received: 5"):
+        mixed_precision.LossScaleOptimizer(5)
+
+
+def test_gradients_of_a_scaled_loss_are_divided_by_the_factor():
+    """As in Keras 3: `scale_loss` multiplies, `apply_gradients` and `apply` divide."""
+    optimizer, weight = mc.keras.optimizers.SGD(0.5, loss_scale_factor=64.0), mc.keras.Variable([1.0, 2.0])
+    assert optimizer.scale_loss(3.0) == 192.0
+    optimizer.apply_gradients([(np.array([128.0, 256.0], np.float32), weight)])
+    assert weight.numpy().tolist() == [0.0, 0.0]
+    optimizer.apply([np.array([64.0, -64.0], np.float32)], [weight])
+    assert weight.numpy().tolist() == [-0.5, 0.5]
+
+
+def test_a_layer_of_ones_own_without_autocast_computes_in_float32():
+    class Twice(mc.keras.layers.Layer):
+        def call(self, x):
+            return x * 2.0
+
+    mixed_precision.set_global_policy(MIXED)
+    x, source = np.array([[1000.37, 257.0]], np.float32), mc.Input((2,))
+    for layer, dtype in ((Twice(autocast=False), "float32"), (Twice(), "bfloat16")):
+        model = mc.Model(source, layer(source))
+        assert (layer.autocast, model.outputs[0].dtype) == (dtype == "bfloat16", dtype)
+        assert np.array_equal(model.predict(x, verbose=0), 2 * x) == (dtype == "float32")

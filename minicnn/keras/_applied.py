@@ -244,6 +244,8 @@ def apply_gradients(optimizer: Optimizer, grads_and_vars: Iterable[Any], *args: 
     pairs = [(None if g is None else np.asarray(value_of(met(g))), w) for g, w in _plain(grads_and_vars)]
     weights = _checked([w for _, w in pairs])
     gradients = {w: g for g, w in pairs if g is not None}
+    if optimizer.loss_scale_factor is not None:  # those of a loss that was multiplied by it
+        gradients = {w: g / optimizer.loss_scale_factor for w, g in gradients.items()}
     check_gradients(gradients, weights)
     missing = [w.path for w in weights if w not in gradients]
     if missing:
@@ -352,7 +354,10 @@ def compute_gradients(optimizer: Optimizer, loss: Any, var_list: Any, tape: Any 
 
 def minimize(optimizer: Optimizer, loss: Any, var_list: Any, *args: Any, tape: Any = None, **options: Any) -> Any:
     """`compute_gradients`, and `apply_gradients` to them."""
-    return optimizer.apply_gradients(compute_gradients(optimizer, loss, var_list, tape))  # type: ignore[attr-defined]
+    pairs = compute_gradients(optimizer, loss, var_list, tape)
+    if optimizer.loss_scale_factor is not None:
+        pairs = [(g if g is None else g * optimizer.loss_scale_factor, w) for g, w in pairs]
+    return optimizer.apply_gradients(pairs)  # type: ignore[attr-defined]
 
 
 def with_apply(cls: type) -> Callable[..., Any]:

@@ -32,9 +32,7 @@ _GROUPS = {
         *("ctc_beam_search_decoder", "ctc_greedy_decoder", "ctc_loss_v2", "ctc_beam_search_decoder_v2"),
         *("ctc_unique_labels", "collapse_repeated"),
     ),
-    "there is one optimizer for all weights, in float32, where a loss needs no scale; loss_scale_factor= is there": (
-        *("LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"),
-    ),
+    "there is one optimizer for all weights": ("MultiOptimizer", "OptimizerMap"),
     "it belongs to Keras's own machinery": (
         *("Config", "Function", "Operation", "StatelessScope", "SymbolicScope", "RematScope"),
         *("remat", "KerasFileEditor", "result_type"),

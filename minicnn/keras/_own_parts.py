@@ -74,9 +74,9 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
     _form: Form | None = None  # of the first call, which all places of the layer have
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        for name in ("dynamic", "autocast"):
-            kwargs.pop(name, None)
+        is_cast, _ = kwargs.pop("autocast", True), kwargs.pop("dynamic", None)
         super().__init__(*args, **with_functions(named_today(kwargs)))
+        self.autocast = is_cast
         for name, value in list(vars(self).items()):  # which were there before
             self._adopt(name, value)
 
@@ -91,6 +91,17 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
     def __setstate__(self, state: dict[str, Any]) -> None:
         divide_again(self, state)
         vars(self).update(state)
+
+    @property
+    def autocast(self) -> bool:
+        """Whether inputs are cast to `compute_dtype`; False has a layer of a mixed policy compute in float32."""
+        return not vars(self).get("_keeps_inputs", False)
+
+    @autocast.setter
+    def autocast(self, is_cast: bool) -> None:
+        vars(self)["_keeps_inputs"] = not is_cast
+        if not is_cast and self.dtype_policy.is_mixed:
+            self.dtype_policy = self.variable_dtype
 
     def _adopt(self, name, value):
         """Have variables in an attribute as weights."""

@@ -22,6 +22,7 @@ from minicnn.keras._called import metrics_of
 from minicnn.keras._compiled_parts import CompiledLoss, CompiledMetrics, loss_of, tracker
 from minicnn.keras._composed import EndsRemembered
 from minicnn.keras._in_order import answering
+from minicnn.keras._loss_scale import scale_loss
 from minicnn.keras._of_keras_3 import metrics_within
 from minicnn.keras._raw_data import RawIntake, as_data, packed_data, unpacked_data
 from minicnn.keras._tape import GradientTape
@@ -204,9 +205,10 @@ class Stepping(EndsRemembered):
         with GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self._loss_of(x, y, y_pred, sample_weight, True)
+            scaled = scale_loss(self.optimizer, loss)
         with answering(by_user=True):  # the optimizer's state has the order of its variables
             weights = self.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        self.optimizer.apply_gradients(zip(tape.gradient(scaled, weights), weights, strict=True))
         return self._measured(x, y, y_pred, sample_weight, loss)
 
     def test_step(self, data: Any) -> Any:

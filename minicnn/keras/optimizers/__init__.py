@@ -12,7 +12,8 @@ import numpy as np
 
 from minicnn import optimizers as core
 from minicnn.data.elements import EagerArray
-from minicnn.keras import _applied, _optimizer_variables
+from minicnn.keras import _applied, _loss_scale, _optimizer_variables
+from minicnn.keras._loss_scale import LossScaleOptimizer as LossScaleOptimizer
 from minicnn.keras._names import lookup
 from minicnn.keras._translation import Translated, renamed, translated
 from minicnn.keras._warning import warn_once
@@ -239,6 +240,7 @@ def translated_class(core_class: type, translate: Callable[..., Any], module: st
     own |= {name: hyperparameter(name) for name in numbers}
     own |= {"get_updates": get_updates, "get_gradients": get_gradients}
     own |= {**_optimizer_variables.METHODS, **_applied.METHODS, "apply": _applied.with_apply(core_class)}
+    own |= _loss_scale.METHODS
     return translated(core_class, translate, module, _Named, **own)
 
 
@@ -282,4 +284,4 @@ __getattr__ = lookup(
     names={"serialize": "minicnn.registry.to_plain"},
     old=_LOWER_CASE,
 )
-__all__ = sorted({*_CLASSES, "K"})
+__all__ = sorted({*_CLASSES, "K", "LossScaleOptimizer"})

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import optimizers as core
-from minicnn.keras import _applied
+from minicnn.keras import _applied, _loss_scale
 from minicnn.keras._own_metrics import Variable
 from minicnn.keras._translation import Translated
 from minicnn.keras._updates import gathering, run
@@ -50,6 +50,7 @@ class Optimizer(OnGradients, Stepping, core.Optimizer, metaclass=Translated):
 
     core_class = core.Optimizer
     compute_gradients, minimize = (_applied.METHODS[name] for name in ("compute_gradients", "minimize"))
+    scale_loss, get_scaled_loss, get_unscaled_gradients = _loss_scale.METHODS.values()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__new__(cls)

@@ -12,6 +12,7 @@ import pytest
 
 from minicnn import keras
 from minicnn.keras import layers, ops
+from minicnn.keras import tensorflow as tf
 
 START = keras.Input((8, 8, 3))
 
@@ -172,3 +173,35 @@ def test_the_activations_of_mobilenet_have_kerass_names():
     names = [layer.name for layer in model.layers]
     unnamed = [name for name in names if name.startswith(("activation", "re_lu"))]
     assert unnamed[-4:] == ["activation_15", "activation_16", "re_lu_13", "activation_17"]
+
+
+@pytest.mark.parametrize(
+    ("function", "of_numpy"),
+    [
+        (lambda x: keras.ops.expand_dims(x, -1), lambda x: x[..., None]),
+        (lambda x: keras.ops.expand_dims(x, 1), lambda x: x[:, None]),
+        (lambda x: keras.ops.expand_dims(x, axis=(1, -1)), lambda x: x[:, None, :, :, None]),
+        (lambda x: keras.backend.expand_dims(x, 2), lambda x: x[:, :, None]),
+        (lambda x: tf.expand_dims(x, axis=1), lambda x: x[:, None]),
+        (lambda x: keras.ops.squeeze(x[:, :1], 1), lambda x: x[:, 0]),
+        (lambda x: keras.ops.squeeze(x[:, :1]), lambda x: x[:, 0]),
+        (lambda x: tf.squeeze(x[..., :1], axis=[-1]), lambda x: x[..., 0]),
+        (lambda x: keras.ops.squeeze(keras.ops.squeeze(x[:, :1, :1], 2), 1), lambda x: x[:, 0, 0]),
+    ],
+)
+@pytest.mark.parametrize("shape", [(4, 3), (None, 3), (None, None)])
+def test_axes_of_one_are_layers_that_files_hold(rng, tmp_path, function, of_numpy, shape):
+    x, inputs = rng.normal(size=(2, 4, 3)).astype(np.float32), keras.Input(shape)
+    model = keras.Model(inputs, function(inputs))
+    assert len(model.output_shape) == of_numpy(x).ndim
+    np.testing.assert_array_equal(model.predict(x, verbose=0), of_numpy(x))
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras").predict(x, verbose=0), of_numpy(x))
+
+
+def test_axes_that_are_not_there_or_not_one_are_refused():
+    x = keras.Input((4, 3))
+    with pytest.raises(ValueError, match=r"size 1.*axis=1"):
+        keras.ops.squeeze(x, 1)
+    with pytest.raises(ValueError, match="from -4 to 3"):
+        keras.ops.expand_dims(x, 4)

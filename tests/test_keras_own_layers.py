@@ -1109,3 +1109,93 @@ def test_weights_of_a_build_that_is_called_by_hand_may_be_set():
     assert layer.count_params() == 6
     model = keras.Sequential([keras.Input((3,)), layer])
     assert model.predict(np.ones((1, 3)), verbose=0).tolist() == [[6, 6]]
+
+
+class Listed(layers.Layer):
+    """A layer that takes a list of inputs, as several feature maps, of which there may be one."""
+
+    def build(self, shapes):
+        self.shapes_seen = [tuple(shape) for shape in shapes]
+        self.scale = self.add_weight(shape=(shapes[0][-1],), initializer="ones", name="scale")
+
+    def call(self, inputs):
+        assert isinstance(inputs, list), inputs
+        return inputs[0] * self.scale * len(inputs)
+
+
+class ListedLayers(layers.Layer):
+    """The same, made of a layer."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(3)
+
+    def call(self, inputs):
+        assert isinstance(inputs, list), inputs
+        return self.dense(inputs[0])
+
+
+def test_a_list_of_one_input_is_a_list_in_call_and_in_build(rng):
+    x = rng.normal(size=(2, 3)).astype(np.float32)
+    on_arrays, on_tensors = Listed(), Listed()
+    np.testing.assert_array_equal(on_arrays([x]), x)  # and not its first sample
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, on_tensors([inputs]))
+    np.testing.assert_array_equal(model.predict(x, verbose=0), x)
+    assert on_arrays.shapes_seen == on_tensors.shapes_seen == [(None, 3)]
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    model.fit(x, np.zeros_like(x), verbose=0)
+    np.testing.assert_allclose(on_tensors.get_weights()[0], 1 - 0.5 * 2 * (x**2).mean(0) / 3, rtol=1e-5)
+    with pytest.raises(ValueError, match="same form of inputs"):
+        on_tensors(inputs)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+@pytest.mark.parametrize("cls", [Listed, ListedLayers])
+def test_a_list_of_one_input_is_a_list_in_files_and_clones(rng, tmp_path, cls, suffix):
+    x, inputs = rng.normal(size=(2, 3)).astype(np.float32), keras.Input((3,))
+    model = keras.Model(inputs, cls()([inputs]))
+    expected = model.predict(x, verbose=0)
+    model.save(tmp_path / f"model{suffix}")
+    loaded = keras.models.load_model(tmp_path / f"model{suffix}", custom_objects={cls.__name__: cls})
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    for other in (loaded, clone):
+        np.testing.assert_array_equal(other.predict(x, verbose=0), expected)
+
+
+def test_a_list_of_one_input_in_a_config_of_keras():
+    tensor = {
+        "class_name": "__keras_tensor__",
+        "config": {"shape": [None, 3], "dtype": "float32", "keras_history": ["a", 0, 0]},
+    }
+    own = {"module": None, "class_name": "Listed", "config": {"name": "b"}, "registered_name": "Listed", "name": "b"}
+    begin = {"module": "keras.layers", "class_name": "InputLayer", "registered_name": None, "name": "a"}
+    begin |= {"config": {"batch_shape": [None, 3], "dtype": "float32", "name": "a"}, "inbound_nodes": []}
+    config = {
+        "name": "model",
+        "trainable": True,
+        "layers": [begin, own | {"inbound_nodes": [{"args": [[tensor]], "kwargs": {}}]}],
+        "input_layers": [["a", 0, 0]],
+        "output_layers": [["b", 0, 0]],
+    }
+    model = keras.Model.from_config(config, custom_objects={"Listed": Listed})
+    np.testing.assert_array_equal(model.predict(np.ones((2, 3)), verbose=0), np.ones((2, 3)))
+
+
+def test_the_function_of_a_lambda_gets_a_list_of_one_as_a_list(rng, tmp_path):
+    def first_doubled(inputs):
+        assert isinstance(inputs, list), inputs
+        return np.maximum(inputs[0], 0) + inputs[0] * 2
+
+    x, inputs = rng.normal(size=(2, 3)).astype(np.float32), keras.Input((3,))
+    layer = layers.Lambda(first_doubled, name="twice")
+    model = keras.Model(inputs, layer([inputs]))
+    expected = np.maximum(x, 0) + 2 * x
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-6)
+    np.testing.assert_allclose(layers.Lambda(first_doubled)([x]), expected, rtol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"first_doubled": first_doubled})
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="in a list wherever"):
+        model.layers[-1](inputs)

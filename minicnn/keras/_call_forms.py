@@ -47,6 +47,11 @@ class Form:
         """Whether there are several inputs, and each is an argument."""
         return len(self.arguments) > 1 and all(isinstance(part, _Place) for part in self.arguments.values())
 
+    @property
+    def is_list_of_one(self) -> bool:
+        """Whether the one input stands in a list."""
+        return repr(list(self.arguments.values())) == repr([[_Place(0)]])
+
     def filled(self, values: Sequence[Any]) -> dict[str, Any]:
         """The arguments of `call` by name, with `values` in the places of the inputs."""
         return {name: _filled(part, values) for name, part in self.arguments.items()}
@@ -116,19 +121,22 @@ def form_of(call: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Form, lis
     if not inputs:
         raise ValueError(f"a layer is called with tensors or arrays. Received: {args}, {kwargs}")
     form = Form(call, arguments)
-    form.is_lasting = form.is_like(usual_form(call, len(inputs)))
+    form.is_lasting = form.is_like(usual_form(call, len(inputs))) or form.is_list_of_one
     return form, inputs
 
 
-def usual_form(call: Callable[..., Any], count: int) -> Form:
-    """The form of a call with `count` inputs in a list: one after the other if `call` needs as many, else as a list."""
+def usual_form(call: Callable[..., Any], count: int, is_list: bool = False) -> Form:
+    """The form of a call with `count` inputs: one after the other if `call` needs as many, else as a list.
+
+    One input is that alone, or, where it `is_list`, a list of one.
+    """
     kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     positional = [p for p in signature(call).parameters.values() if p.kind in kinds and p.name != "training"]
     needed = [p.name for p in positional if p.default is Parameter.empty]
     if count > 1 and len(needed) == count:
         return Form(call, {name: _Place(i) for i, name in enumerate(needed)})
     first = positional[0].name if positional else next(iter(signature(call).parameters), "inputs")
-    places = _Place(0) if count == 1 else [_Place(i) for i in range(count)]
+    places = _Place(0) if count == 1 and not is_list else [_Place(i) for i in range(count)]
     return Form(call, {first: places if positional else (places,)})
 
 

@@ -17,6 +17,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.dtype_policies import as_operands
 from minicnn.graph import Tensor
+from minicnn.keras import _axes_of_one
 from minicnn.keras import _equality as _equality  # which gives tensors == and !=
 from minicnn.keras._deferred import MeanOrSum, SizesOf, applied, later, sizes_of_batch, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED, log_sum_of_powers
@@ -210,6 +211,9 @@ def _of_tensors(name, *args, **kwargs):
         return _transposed(*args, **kwargs)
     if name in _REDUCTIONS:
         return _reduced(name, *args, **kwargs)
+    if name in ("expand_dims", "squeeze"):
+        made = getattr(_axes_of_one, name)(*args, **kwargs)
+        return _in_a_lambda(name, args, kwargs) if made is None else made
     if name in _WITH_OPTIONS and len(args) + len(kwargs) > 1:
         class_name, *order = _WITH_OPTIONS[name]
         config = {**dict(zip(order, args[1:], strict=False)), **kwargs}

@@ -140,8 +140,9 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
         if not self.has_call:
             return eager(super().__call__(*args, training=training, **kwargs))
         if is_usual(args, kwargs):
-            (inputs,), count = args, len(args[0]) if isinstance(args[0], list | tuple) else 1
-            form = usual_form(self.call, count)
+            (inputs,), is_list = args, isinstance(args[0], list | tuple)
+            count = len(inputs) if is_list else 1
+            form = usual_form(self.call, count, is_list)
         else:
             form, inputs = form_of(self.call, args, kwargs)
             count = len(inputs)
@@ -195,6 +196,15 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
     def takes_inputs_apart(self) -> bool:
         """Whether its calls are ``layer(a, b)``, which files for Keras say."""
         return self.has_call and bool(self.nodes) and self._form_for(len(self.nodes[0].inputs)).takes_apart
+
+    @property
+    def takes_list_of_one(self) -> bool:
+        """Whether its calls are ``layer([x])``, of which `call` gets a list; who makes a graph of a config sets it."""
+        return self._form is not None and self._form.is_list_of_one
+
+    @takes_list_of_one.setter
+    def takes_list_of_one(self, value: bool) -> None:
+        self._form = usual_form(self.call, 1, value)
 
     def _form_for(self, count):
         """The form of calls with so many inputs."""

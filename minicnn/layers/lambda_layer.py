@@ -55,6 +55,7 @@ class Lambda(Layer):
 
     draws_anew = True
     input_count: int | None = None
+    takes_list_of_one: bool = False  # whether it is called as ``layer([x])``, and the function gets a list
 
     def __init__(
         self,
@@ -99,9 +100,27 @@ class Lambda(Layer):
             config = {**config, "function": _given_function(config.get("function"), config.get("name"))}
         return super().from_config(config)
 
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """As of all layers; of a list of one, the function gets a list.
+
+        Raises
+        ------
+        ValueError
+            If it is called elsewhere on the input alone, or the other way round.
+        """
+        is_list = isinstance(inputs, list | tuple) and len(inputs) == 1
+        if is_list != self.takes_list_of_one and self.nodes:
+            raise ValueError(
+                f"layer '{self.name}' gets its input in a list wherever it is called, or nowhere: use a layer of its "
+                f"own here. Received: {inputs!r}"
+            )
+        self.takes_list_of_one = is_list
+        return super().__call__(inputs, training)
+
     def _call(self, inputs):
         """The function's result for a sequence of inputs."""
-        return self.function(inputs[0] if len(inputs) == 1 else list(inputs), **self.arguments)
+        is_alone = len(inputs) == 1 and not self.takes_list_of_one
+        return self.function(inputs[0] if is_alone else list(inputs), **self.arguments)
 
     def call_symbolically(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
         """The last layer of those that the function is made of; else a place for the function itself."""
@@ -169,7 +188,8 @@ class Lambda(Layer):
         if not callable(self.output_shape):
             return self.output_shape
         shapes = [(None, *shape) for shape in input_shapes]
-        return tuple(self.output_shape(shapes[0] if len(shapes) == 1 else shapes))[1:]
+        is_alone = len(shapes) == 1 and not self.takes_list_of_one
+        return tuple(self.output_shape(shapes[0] if is_alone else shapes))[1:]
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
         with numbers_of(ws):

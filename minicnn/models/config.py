@@ -21,7 +21,7 @@ from minicnn.errors import unknown_name
 from minicnn.graph import Graph
 from minicnn.layers import InputLayer
 from minicnn.layers.lambda_layer import with_names
-from minicnn.models.alone import as_alone, placing
+from minicnn.models.alone import as_alone, as_argument, placing
 from minicnn.models.forms import layers_within
 from minicnn.models.named_errors import for_own, put_name, unknown_layer
 from minicnn.nested import mapped
@@ -205,7 +205,7 @@ def _call_config(node, histories):
         for t in node.inputs
     ]
     kwargs = {} if node.training is None else {"training": node.training}
-    return {"args": [tensors[0] if len(tensors) == 1 else tensors], "kwargs": kwargs}
+    return {"args": [as_argument(node.layer, tensors)], "kwargs": kwargs}
 
 
 # ------------------------------------------------------------------------------------------------------- reading

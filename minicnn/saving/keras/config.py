@@ -226,12 +226,14 @@ def _call_3(node, entry) -> dict:
         kwargs = kwargs | {"mask": None}
     ignored = ("training", "mask")
     kwargs = {k: v for k, v in kwargs.items() if not (k in ignored and not isinstance(v, dict | list))}
-    return _call(histories, kwargs | ({"training": node[_TRAINING]} if node.get(_TRAINING) is not None else {}))
+    kwargs |= {"training": node[_TRAINING]} if node.get(_TRAINING) is not None else {}
+    return _call(histories, kwargs, is_list=tensors is not args and isinstance(args[0], list))
 
 
-def _call(histories, kwargs) -> dict:
+def _call(histories, kwargs, is_list=False) -> dict:
+    """A call in minicnn's form, in which one tensor stands alone unless a list of it does in Keras's."""
     tensors = [{"class_name": "__keras_tensor__", "config": {"keras_history": history}} for history in histories]
-    return {"args": [tensors[0] if len(tensors) == 1 else tensors], "kwargs": kwargs}
+    return {"args": [tensors[0] if len(tensors) == 1 and not is_list else tensors], "kwargs": kwargs}
 
 
 # ------------------------------------------------------------------------------------------------------- writing

@@ -19,6 +19,7 @@ from minicnn.keras._last_function import forgotten
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._warning import warn_once
+from minicnn.keras.backend._functions import Later as _Later
 from minicnn.keras.backend._functions import function as function
 from minicnn.keras.backend._functions import gradients as gradients
 from minicnn.keras.backend._functions import learning_phase as learning_phase
@@ -135,12 +136,12 @@ def batch_get_value(tensors: Sequence[Any]) -> list[Any]:
 
 def int_shape(x: Any) -> tuple[int | None, ...]:
     """The shape; of a model's tensor with None for the batch."""
-    return ops.shape(x)
+    return x.shape if isinstance(x, _Later) else ops.shape(x)
 
 
 def ndim(x: Any) -> int:
     """The number of axes."""
-    return len(ops.shape(x))
+    return len(int_shape(x))
 
 
 def set_learning_phase(value: int) -> None:
@@ -292,9 +293,10 @@ def __getattr__(name: str) -> Any:
         return import_module(__name__)
     if name in _ARGUMENTS:
         return globals().setdefault(name, _with_arguments(_find(name), _ARGUMENTS[name]))
-    return import_module("minicnn.keras.tensorflow") if name == "tf" else _find(name)
+    return import_module("minicnn.keras.tensorflow") if name in _IMPORTED else _find(name)
 
 
+_IMPORTED = ("tf", "control_flow_ops", "functional_ops", "tensor_array_ops", "array_ops", "math_ops")  # as Keras 2 had
 _NOT_ITS_OWN = ("Any", "EagerArray", "Sequence", "applied", "forgotten", "import_module", "is_symbolic", "lookup")
 _NOT_ITS_OWN += ("met", "say", "set_phase", "stacked_input", "value_of", "warn_once", "wraps")
 __all__ = [n for n in globals() if not n.startswith("_") and callable(globals()[n]) and n not in _NOT_ITS_OWN]

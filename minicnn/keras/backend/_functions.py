@@ -18,11 +18,12 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
 from minicnn.keras import ops
-from minicnn.keras._deferred import LATER, Deferred, parts_of, with_parts
+from minicnn.keras._deferred import LATER, Deferred, SizesOf, parts_of, with_parts
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._phase import is_unsaid, unsaid
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._update_lists import as_updates
+from minicnn.keras.backend._later_shapes import shape_of
 from minicnn.layers import function_numbers
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.parameters import Weight
@@ -61,6 +62,16 @@ class Later(Deferred):
 
     def __repr__(self) -> str:
         return "<a number for K.function: of gradients, of single samples, or of means and sums over all samples>"
+
+    @property
+    def shape(self) -> SizesOf:
+        """The shape of these arrays, with None where it goes by how many samples there are."""
+        return shape_of(self)
+
+    @property
+    def ndim(self) -> int:
+        """The number of their axes."""
+        return len(self.shape)
 
     def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """The function of what there will be; a model's tensors are arrays by then, too."""

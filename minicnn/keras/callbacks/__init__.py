@@ -87,6 +87,20 @@ class Callback(core.Callback):
                 setattr(cls, name, with_old_names(method, name))
 
 
+class BaseLogger(Callback):
+    """Does nothing: losses and metrics in the logs of an epoch are averages anyway, which this one made in Keras 2.
+
+    Parameters
+    ----------
+    stateful_metrics : list of str, optional
+        Not used, as a metric knows how it is averaged.
+    """
+
+    def __init__(self, stateful_metrics=None):
+        super().__init__()
+        self.stateful_metrics = set(stateful_metrics or ())
+
+
 class ProgbarLogger(core.ProgressBar):
     """`minicnn.callbacks.ProgressBar` under Keras's name.
 

@@ -6,13 +6,17 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from minicnn.graph import Node, Tensor
 from minicnn.keras._calls import METHODS
+from minicnn.keras._deferred import Deferred
 from minicnn.keras._lambda_numbers import keep_numbers
 from minicnn.keras._operation_marks import marked, stands_for_layer, unnamed
 from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._taped import weights_as
 from minicnn.layers import Activation, Lambda
+from minicnn.layers.added_loss import BatchScalar
 from minicnn.layers.base import Layer
 from minicnn.layers.names import snake_case
 from minicnn.own_parts import is_of_package
@@ -62,6 +66,18 @@ def _call_on_arrays(layer: Lambda, arrays: Sequence[Any], training: bool) -> Any
         return METHODS["call_on_arrays"](layer, arrays, training)
 
 
+def _one_for_all(layer: Lambda, inputs: Sequence[Any]) -> Any:
+    """What the function gives; one number for the batch stands for each sample where ``output_shape=(1,)`` says so.
+
+    So detectors of Keras 1 and 2 compute their loss in a layer, which the model's loss hands on.
+    """
+    result = Lambda._call(layer, inputs)
+    is_number = layer.output_shape == (1,) and not isinstance(result, Deferred | BatchScalar) and np.ndim(result) == 0
+    if not is_number or result is None or isinstance(inputs[0], Tensor):
+        return result
+    return np.ones((len(inputs[0]), 1), np.float32) * result  # (N, 1)
+
+
 def _end(which):
     """The tensor, or the tensors, at one end of the layer."""
 
@@ -75,6 +91,7 @@ def _end(which):
 
 
 LAMBDA: dict[str, Any] = {
+    "_call": _one_for_all,
     "from_config": classmethod(_from_config),
     "call_symbolically": _call_symbolically,
     "call_on_arrays": _call_on_arrays,

@@ -76,4 +76,14 @@ _inbound = property(lambda layer: [Place(node) for node in layer.nodes], lambda 
 NODES: dict[str, Any] = {"inbound_nodes": _inbound, "_inbound_nodes": _inbound}
 NODES |= dict.fromkeys(("outbound_nodes", "_outbound_nodes"), property(_calls_behind, lambda layer, value: None))
 """What layers have; to set them, as functions that pop layers did, changes nothing."""
+
+
+def _rename(layer, name):
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"a name is a string, not empty. Received: _name={name!r} of layer '{layer.name}'")
+    layer.name = name.replace("/", "_")
+
+
+_NAME = property(lambda layer: layer.name, _rename)  # by which tf.keras, where `name` could not be set, renamed
 AT: dict[str, Any] = {"get_input_at": _tensor_at("inputs"), "get_output_at": _tensor_at("outputs"), **NODES}
+AT["_name"] = _NAME

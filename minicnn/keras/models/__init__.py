@@ -40,6 +40,7 @@ from minicnn.keras.models._any_size import AnySize
 from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._branches import WithBranches
 from minicnn.keras.models._building import Building, warn_of_unused_call
+from minicnn.keras.models._class_weights import WeighingOutputs
 from minicnn.keras.models._closures import WithClosures
 from minicnn.keras.models._compiling import (
     IS_COMPILED,
@@ -82,6 +83,7 @@ class _OldMethods(
     InOrder,
     Assignable,
     ShowingAccuracy,
+    WeighingOutputs,
     Freezing,
     AtOnce,
     Exporting,

@@ -237,12 +237,18 @@ class Sizes(TensorShape):
 def of_samples(shape: Sequence[Any], known: Sequence[int | None]) -> tuple[Any, ...]:
     """The shape of a sample that a model's tensor gets by `reshape`.
 
+    An open size, `ops.shape(x)[1]`, is the one that is left, -1, where the other sizes are as many numbers as before.
+
     Raises
     ------
     ShapeError
         Where an axis would be folded into that of the samples, or taken out of it.
     """
     rest, own = tuple(shape)[1:], tuple(known)[1:]
+    if rest.count(None) == own.count(None) == 1 and -1 not in rest:
+        sizes, others = ([n for n in each if n is not None] for each in (rest, own))
+        if math.prod(sizes) == math.prod(others):
+            return tuple(-1 if n is None else n for n in rest)
     if all(isinstance(n, int) and n > 0 for n in (*rest, *own)):
         new, old = math.prod(rest), math.prod(own)
         if new != old and (new % old == 0 or old % new == 0):

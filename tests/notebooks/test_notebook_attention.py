@@ -246,3 +246,41 @@ OF_KERAS = {
     "shown": [4.5350714, 4.5011193, 4.5186967, 4.5114301, 4.5079085, 4.5355687],
     "bag": [1.9596077, 1.7635097, 1.5994539, 1.5425027, 1.6522627],
 }
+
+
+class TalkingHeads(layers.Layer):
+    """Attention of CaiT's example, whose sizes are read of the tensor."""
+
+    def __init__(self, dim, heads):
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.mix = layers.Dense(dim * 3), layers.Dense(heads)
+
+    def call(self, x):
+        batch, places, size = ops.shape(x)[0], ops.shape(x)[1], ops.shape(x)[2]
+        qkv = ops.reshape(self.qkv(x), (batch, places, 3, self.heads, size // self.heads))
+        q, k, v = ops.transpose(qkv, (2, 0, 3, 1, 4))
+        scores = ops.transpose(
+            self.mix(ops.transpose(ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))), (0, 2, 3, 1))), (0, 3, 1, 2)
+        )
+        mixed = ops.transpose(ops.matmul(ops.softmax(scores, axis=-1), v), (0, 2, 1, 3))
+        return ops.reshape(mixed, (batch, places, size))
+
+
+@pytest.mark.parametrize("places", [3, 5])
+def test_an_open_number_of_places_is_a_size_of_reshape(places):
+    inputs = keras.Input((None, 8))
+    layer = TalkingHeads(8, 2)
+    model = keras.Model(inputs, layer(inputs))
+    x = np.random.default_rng(0).normal(size=(2, places, 8)).astype("float32")
+    kernel, mixing = layer.qkv.get_weights()[0], layer.mix.get_weights()[0]
+    q, k, v = np.moveaxis((x @ kernel).reshape(2, places, 3, 2, 4), 2, 0)
+    scores = np.exp(np.einsum("nqhc,nkhc,hg->nqkg", q, k, mixing))
+    expected = np.einsum("nqkg,nkgc->nqgc", scores / scores.sum(2, keepdims=True), v).reshape(2, places, 8)
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_open_size_that_is_another_one_is_refused_by_reshape():
+    inputs = keras.Input((None, 8))
+    with pytest.raises(ValueError, match="target_shape"):
+        ops.reshape(inputs, (-1, ops.shape(inputs)[1], 16))

@@ -181,6 +181,7 @@ FLOORS = {
         ("arguments", "windows"),
         ("budget", "origins"),
         ("naming", "properties", "reader", "values"),
+        ("tensors",),
         ("external", "fused", "number_types", "package"),
     ),
     "minicnn.optimizers": (

@@ -142,6 +142,8 @@ def test_what_onnxruntime_has_optimized(tmp_path, rng):
         (("FusedConv", ["x", "w"], {"activation": "Relu", "more": 1}), DOMAIN, "attribute 'more' is not supported"),
         (("QuickGelu", ["x"], {"beta": 1.0}), DOMAIN, r"'n0' \(QuickGelu\): attribute 'beta' is not supported"),
         (("NhwcMaxPool", ["x"], {}), DOMAIN, r"'n0' \(NhwcMaxPool\): only ONNX's own operators are supported"),
+        (("QGemm", ["x", "w"], {}), DOMAIN, r"'n0' \(QGemm\): it computes in integers of 8 bits.*\(QDQ\)"),
+        (("QLinearAdd", ["x", "w"], {}), DOMAIN, r"'n0' \(QLinearAdd\): it computes in integers of 8 bits"),
         (("Conv", ["x", "w"], {}), f"{DOMAIN}.nchwc", r"'n0' \(Conv\): only ONNX's own operators .*one machine"),
     ],
 )
@@ -149,6 +151,20 @@ def test_what_is_refused(node, domain, message, tmp_path, rng):
     path = fused(tmp_path / "f.onnx", [node], domain=domain, w=rng.normal(size=(3, 3, 1, 1)).astype("f4"))
     with pytest.raises(FileFormatError, match=message):
         mc.import_onnx(path)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "uint16", "int16"])
+def test_rounding_that_is_onnxruntimes(kind, tmp_path, rng):
+    """What its quantizer writes of 16 bits before opset 21: ONNX's own operators, under another domain."""
+    zero = np.array(3, kind)
+    nodes = [("QuantizeLinear", ["x", "s", "z"], {}), ("DequantizeLinear", ["", "s", "z"], {})]
+    path = fused(tmp_path / "f.onnx", nodes, (6,), s=np.array(0.25, "f4"), z=zero)
+    x = (rng.normal(size=(3, 6)) * 100).astype("f4")
+    bounds = np.iinfo(kind)
+    expected = 0.25 * (np.clip(np.rint(x / 0.25) + 3, bounds.min, bounds.max) - 3)
+    (received,) = run_file(path, [x]).values()
+    assert np.array_equal(received, expected)
+    assert_close(mc.import_onnx(path).predict(x), expected, TOLERANCE)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from minicnn.onnx.budget import MAX_TOTAL
 from minicnn.onnx.values import channels_first, layout_of, same_order
 
 IMAGES = "g (float[N,2,6,5] x) => (float[N,c,h,w] y)"
+VECTORS = "g (float[N,6] x) => (float[N,m] y)"
 
 
 @pytest.fixture
@@ -299,6 +300,65 @@ def test_layouts_are_one_array():
     np.testing.assert_array_equal(a, np.arange(60).reshape(4, 5, 3).transpose(2, 0, 1))
     with pytest.raises(ValueError, match="read-only"):
         b[0] = 1
+
+
+# ------------------------------------------------------------------------------------------- numbers of every type
+
+WHOLE = ["uint8", "int8", "uint16", "int16", "int32", "int64", "uint32", "uint64"]
+
+
+def numbers_of(kind):
+    """Six numbers with the least and the greatest that are exact in float32."""
+    if kind == "bool":
+        return np.array([0, 1, 1, 0, 1, 0], kind)
+    if np.dtype(kind).kind == "f":
+        return np.array([-2.5, 0, 0.125, 1, 3, 4], kind)
+    bounds = np.iinfo(kind)
+    return np.array([max(bounds.min, -(2**24)), 0, 1, 5, 100, min(bounds.max, 2**24)], kind)
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+@pytest.mark.parametrize("kind", [*WHOLE, "float16", "float32", "float64", "bool"])
+def test_numbers_of_every_type(path, kind, is_raw):
+    """As bytes, and in the field of their type, where those of float16 are bits as whole numbers."""
+    make_file(path, f"{VECTORS} {{ f = Cast<to=1>(c) y = Add(x, f) }}", checked=False)
+    proto, c = onnx.load(path, load_external_data=False), numbers_of(kind)
+    dtype = onnx.helper.np_dtype_to_tensor_dtype(c.dtype)
+    proto.graph.initializer.append(onnx.helper.make_tensor("c", dtype, [6], c.tobytes() if is_raw else c, raw=is_raw))
+    assert proto.graph.initializer[0].HasField("raw_data") == is_raw
+    onnx.save(proto, path)
+    x = np.zeros((2, 6), "f4")
+    assert np.array_equal(run_file(path, [x])["y"], c.astype("f4") + x)
+    assert np.array_equal(mc.import_onnx(path).predict(x), c.astype("f4") + x)
+
+
+def test_what_a_cast_says_of_numbers_of_8_bits(path, rng):
+    """Exporters write defaults out, too: how float8 is rounded says nothing of float32."""
+    nodes = 'f = Cast<to=1, saturate=1, round_mode="up">(c) g = CastLike<round_mode="up">(x, f) y = Add(g, f)'
+    make_file(path, f"{VECTORS} {{ {nodes} }}", opset=24, checked=False, c=np.arange(6))
+    x = normal(rng, 3, 6)
+    assert_close(mc.import_onnx(path).predict(x), x + np.arange(6), 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "float16"])
+def test_numbers_that_their_type_does_not_hold(path, kind):
+    make_file(path, f"{VECTORS} {{ f = Cast<to=1>(c) y = Add(x, f) }}", checked=False)
+    proto = onnx.load(path)
+    dtype = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+    proto.graph.initializer.append(onnx.TensorProto(name="c", data_type=dtype, dims=[6], int32_data=[70000] * 6))
+    onnx.save(proto, path)
+    with pytest.raises(FileFormatError, match=f"tensor 'c' should hold numbers of {kind}"):
+        mc.import_onnx(path)
+
+
+@pytest.mark.parametrize(("mode", "axes"), [("DCR", (0, 3, 5, 1, 2, 4)), ("CRD", (0, 1, 3, 5, 2, 4))])
+def test_blocks_that_become_channels(path, rng, mode, axes):
+    """ONNX says the order since opset 28; its own operator text is the oracle, as onnxruntime is older."""
+    text = f'{IMAGES} {{ s = SpaceToDepth<blocksize=2, mode="{mode}">(x) y = Conv(s, w) }}'
+    make_file(path, text.replace("6,5]", "6,4]"), opset=28, checked=False, w=np.eye(8, dtype="f4")[..., None, None])
+    x = normal(rng, 3, 2, 6, 4)
+    expected = x.reshape(3, 2, 3, 2, 2, 2).transpose(axes).reshape(3, 8, 3, 2)
+    assert_close(mc.import_onnx(path).predict(channels_last(x)), channels_last(expected), 1e-6)
 
 
 # ----------------------------------------------------------------------------------------- what is refused, and by name

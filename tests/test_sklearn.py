@@ -117,6 +117,16 @@ def test_images_and_their_rows_are_the_same():
         by_images.predict(x[:, :9])
 
 
+@pytest.mark.parametrize("form", [lambda x: x, lambda x: x[..., None], lambda x: x.reshape(len(x), 120)])
+def test_no_images_at_all(form):
+    x, y = shapes(20)
+    fitted = CNNClassifier(epochs=1, random_state=0).fit(form(x), y)
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\).*a minimum of 1 is required"):
+        fitted.predict(form(x)[:0])
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+        CNNClassifier(epochs=1).fit(form(x)[:0], y[:0])
+
+
 def as_objects(images):
     """An array of objects, each an image: a column of a table."""
     column = np.empty(len(images), object)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from minicnn.checks import is_integer
-from minicnn.onnx.reader import MAX_AXES
+from minicnn.onnx.tensors import MAX_AXES
 from minicnn.onnx.values import Value
 
 if TYPE_CHECKING:

@@ -87,7 +87,7 @@ def _log_of_sum(node, graph):
     """log Σ x, and log Σ exp(x) with the greatest number taken out, whose exponential may be infinite."""
     rank, parts, x = graph.value(node, 0, True, True).rank, Parts(node), node.inputs[0]
     axes, keeps = axes_of(node, graph, rank) or [], node.get("keepdims", 1)
-    if not axes and node.get("noop_with_empty_axes", 0):
+    if node.get("noop_with_empty_axes", 0) and not axes:
         raise node.error("it names the axes that it goes over")
     axes = sorted(axes or range(rank))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.onnx.arguments import checked_axis, integers
-from minicnn.onnx.reader import DTYPES
+from minicnn.onnx.tensors import DTYPES
 
 if TYPE_CHECKING:
     from minicnn.onnx.reader import FileNode

@@ -149,7 +149,7 @@ def _has_batch(arrays):
 
 def _is_batch(array):
     """Where an array holds the number of samples, or a multiple of it."""
-    if array.dtype.itemsize < (8 if array.dtype.kind == "i" else 4):  # which has no room for it
+    if array.dtype.kind == "u" or array.dtype.itemsize < (8 if array.dtype.kind == "i" else 4):  # no room for it
         return np.zeros(array.shape, bool)
     with np.errstate(invalid="ignore"):  # the rest of an infinite number
         return (array <= BATCH) & (array >= BATCH * MOST_SAMPLES) & (np.mod(array, -BATCH) == 0)
@@ -200,7 +200,7 @@ def _reduced(node, arrays):
     axes = node.get("axes", None, list)
     if len(arrays) > 1 and arrays[1] is not None:
         axes = integers(node, arrays[1])
-    if not axes and node.get("noop_with_empty_axes", 0):
+    if node.get("noop_with_empty_axes", 0) and not axes:
         if node.operator not in PLAIN_REDUCTIONS:
             raise node.error("over no axes some programs leave numbers as they are, others not their signs: name axes")
         return arrays[0]
@@ -319,7 +319,7 @@ def as_type(array: np.ndarray, dtype: DTypeLike) -> np.ndarray:
 
 
 def _cast_like(node, arrays):
-    node.get("saturate", 1)
+    node.get("saturate", 1), node.get("round_mode", "up", str)  # of floating-point numbers of 8 bits
     return as_type(arrays[0], arrays[1].dtype)
 
 

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 DOMAIN = "com.microsoft"
 OF_SKLEARN = "ai.onnx.ml"
 
+IN_INTEGERS = "QLinear", "QGemm", "QAttention", "QEmbed", "DynamicQuantize", "MatMulInteger"
+"""How the names of onnxruntime's operators begin that compute in integers."""
+WITHOUT_INTEGERS = (
+    "it computes in integers of 8 bits, and layers compute in floating point: write the file before that, "
+    "or with QuantizeLinear and DequantizeLinear around operators of floating point (QDQ)"
+)
+
 ACTIVATIONS: dict[str, tuple[str, ...]] = {
     "Clip": ("min", "max"),
     "HardSigmoid": ("alpha", "beta"),
@@ -78,6 +85,8 @@ def taken_apart(node: FileNode, domain: str, opset: int) -> list[FileNode]:
                 "of scikit-learn's operators Scaler alone is read: write the file without labels, of outputs that are "
                 f"numbers (onnx.utils.extract_model cuts it). Received: domain {domain!r}"
             )
+        if domain == DOMAIN and node.operator.startswith(IN_INTEGERS):
+            raise node.error(WITHOUT_INTEGERS)
         known = ", ".join(sorted(FUSED))
         raise node.error(
             f"only ONNX's own operators are supported, and of onnxruntime's {known}: write the file without "
@@ -148,8 +157,8 @@ def _fast_gelu(parts, _opset):
     parts.add("Gelu", [parts.add("Add", names)] if len(names) > 1 else names, {"approximate": b"tanh"})
 
 
-def _fused_product(parts, _opset):
-    """Left as it is: `composed.py` looks at the shapes."""
+def _left_as_it_is(parts, _opset):
+    """FusedMatMul's shapes are looked at in `composed.py`; rounding to integers is ONNX's own under another domain."""
     parts.add(parts.node.operator, parts.node.inputs, _others(parts.node, ()))
 
 
@@ -208,8 +217,10 @@ FUSED: dict[str, Callable[[Parts, int], None]] = {
     "FastGelu": _fast_gelu,
     "FusedConv": _fused_conv,
     "FusedGemm": _fused_gemm,
-    "FusedMatMul": _fused_product,
+    "FusedMatMul": _left_as_it_is,
     "Gelu": _gelu,
+    "DequantizeLinear": _left_as_it_is,
+    "QuantizeLinear": _left_as_it_is,
     "QuickGelu": _quick_gelu,
     "SkipLayerNormalization": _skip_layer_normalization,
 }

@@ -390,11 +390,14 @@ def _unfolded(node, graph, new, block, mode):
 
 @operator("SpaceToDepth", kind=CHANNEL_OPERATORS)
 def _space_to_depth(node, graph):
-    x, block = graph.value(node, 0), node.get("blocksize", 0)
+    x, block, mode = graph.value(node, 0), node.get("blocksize", 0), node.get("mode", "DCR", str)
     channels, height, width = _image_shape(node, x)
+    if mode not in ("DCR", "CRD"):
+        raise node.error(f"its mode is DCR or CRD. Received: {mode}")
     if block < 1 or height % block or width % block:
         raise node.error(f"it needs images of whole blocks. Received: blocksize={block} for {height} × {width}")
-    parts = x.positions.reshape(channels, height // block, block, width // block, block).transpose(2, 4, 0, 1, 3)
+    parts = x.positions.reshape(channels, height // block, block, width // block, block)
+    parts = parts.transpose((2, 4, 0, 1, 3) if mode == "DCR" else (0, 2, 4, 1, 3))
     positions = np.ascontiguousarray(parts).reshape(channels * block**2, height // block, width // block)
     graph.give(node, replace(x, positions=positions))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,30 +22,19 @@ from minicnn.onnx.external import External
 from minicnn.onnx.fused import taken_apart
 from minicnn.onnx.number_types import as_they_are, kinds_of_input
 from minicnn.onnx.package import import_package
+from minicnn.onnx.tensors import MAX_AXES, to_array
 from minicnn.saving.files import check_readable
 from minicnn.saving.kinds import ONNX, check_kind
 
 if TYPE_CHECKING:
-    from onnx import TensorProto
+    pass
 
 MAX_BYTES = 2**30  # of a file; memory takes a few times as much while it is read
 MAX_NODES = 5000
 MAX_ENDS = 100  # inputs and outputs of the graph, or of a node
-MAX_AXES = 8  # of a tensor
 OPSETS = range(1, 29)
 """Versions of ONNX's operators that the table of operators has been written for."""
 
-DTYPES: dict[int, tuple[str, str | None]] = {
-    1: ("<f4", "float_data"),
-    2: ("|u1", "int32_data"),
-    3: ("|i1", "int32_data"),
-    6: ("<i4", "int32_data"),
-    7: ("<i8", "int64_data"),
-    9: ("?", "int32_data"),
-    10: ("<f2", None),
-    11: ("<f8", "double_data"),
-}
-"""TensorProto.DataType → (dtype, field that holds the numbers if they are not raw)."""
 _BRANCHES = itertools.count()  # tells the names in one branch from those in another
 GRAPH = 5
 """AttributeProto.AttributeType of a graph that a node holds."""
@@ -202,33 +190,6 @@ def read_graph(path: FilePath) -> FileGraph:
     unknown = dict.fromkeys(n for shape in inputs.values() for n in shape if isinstance(n, str))
     known = graph.name, opset, inputs, outputs, batch_sizes.pop(), constants, nodes, tuple(unknown)
     return FileGraph(*known, {entry.key: entry.value for entry in model.metadata_props}, model.producer_name)
-
-
-def to_array(tensor: TensorProto, external: External) -> np.ndarray:
-    """The array of a TensorProto, whose bytes are in the file or one beside it."""
-    name = tensor.name or "(without a name)"
-    if tensor.data_type not in DTYPES:
-        raise FileFormatError(
-            f"tensor '{name}' should hold numbers of 8 to 64 bits: {list(DTYPES)}. Received: {tensor.data_type}"
-        )
-    dtype, stored_in = DTYPES[tensor.data_type]
-    shape = tuple(tensor.dims)
-    if len(shape) > MAX_AXES or any(n < 0 for n in shape):
-        raise FileFormatError(f"tensor '{name}' should have a shape. Received: {shape}")
-    if tensor.data_location or tensor.external_data:
-        data = external.read(tensor, math.prod(shape) * np.dtype(dtype).itemsize)
-        return np.frombuffer(data, dtype).reshape(shape)
-    if tensor.HasField("raw_data") or stored_in is None:
-        received, needed = len(tensor.raw_data), math.prod(shape) * np.dtype(dtype).itemsize
-    else:
-        received, needed = len(getattr(tensor, stored_in)), math.prod(shape)
-    if received != needed:
-        raise FileFormatError(f"tensor '{name}' of shape {shape} has {received} instead of {needed} bytes or numbers")
-    if tensor.HasField("raw_data"):
-        array = np.frombuffer(tensor.raw_data, dtype)
-    else:
-        array = np.array(getattr(tensor, stored_in) if stored_in else [], dtype)
-    return array.reshape(shape)
 
 
 def _parse(path):

@@ -16,8 +16,9 @@ from minicnn.onnx.adaptive import adaptive_pooling
 from minicnn.onnx.arguments import ELEMENTWISE_OPERATORS, operator
 from minicnn.onnx.folding import as_type
 from minicnn.onnx.number_types import BOOL, FLOAT, FLOAT16, FLOATS, INTEGERS
-from minicnn.onnx.reader import DTYPES, FileGraph
+from minicnn.onnx.reader import FileGraph
 from minicnn.onnx.reshaping import reshaped, shape_in_file, sizes_of_array
+from minicnn.onnx.tensors import DTYPES
 from minicnn.onnx.values import Value, are_same, channels_first
 
 
@@ -56,7 +57,7 @@ def _dropout(node, graph):
 @operator("Cast", "CastLike", kind=ELEMENTWISE_OPERATORS)
 def _cast(node, graph):
     to = node.get("to", None) if node.operator == "Cast" else _type_of(node, graph)
-    node.get("saturate", 1)
+    node.get("saturate", 1), node.get("round_mode", "up", str)  # of floating-point numbers of 8 bits
     if graph.is_constant(node, 0):
         if to not in DTYPES:
             raise node.error(f"constants become numbers of 8 to 64 bits only. Received: to={to}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from minicnn.errors import FileFormatError
 from minicnn.onnx.arguments import OPERATORS
 from minicnn.onnx.folding import FOLDED
+from minicnn.onnx.fused import WITHOUT_INTEGERS
 from minicnn.onnx.reader import FileNode
 
 RECURRENT = {"GRU", "LSTM", "RNN"}
@@ -51,10 +52,7 @@ def unknown(node: FileNode) -> FileFormatError:
     if node.operator in SUBGRAPHS:
         return node.error("it runs a graph of its own, which no layer does: write the file without loops")
     if node.operator in INTEGER:
-        return node.error(
-            "it computes in integers of 8 bits, and layers compute in floating point: write the file before "
-            "that, or with QuantizeLinear and DequantizeLinear around operators of floating point (QDQ)"
-        )
+        return node.error(WITHOUT_INTEGERS)
     if node.operator in ADVICE:
         return node.error(f"this operator is not supported: {ADVICE[node.operator]}")
     return node.error(f"this operator is not supported. Supported: {', '.join(sorted(OPERATORS))}")

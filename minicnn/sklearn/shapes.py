@@ -27,7 +27,7 @@ def as_rows(X: Any) -> tuple[Any, ImageShape | None]:
         return X, None
     X = np.asarray(X)
     shape = (*X.shape[1:], 1) if X.ndim == 3 else X.shape[1:]
-    return X.reshape(len(X), -1), shape
+    return X.reshape(len(X), math.prod(shape)), shape
 
 
 def check_readable(values: dict[str, Any]) -> None:

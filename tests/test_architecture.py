@@ -176,7 +176,7 @@ FLOORS = {
         ("parts",),
         ("activating", "pooling", "resizing"),
         ("unsupported",),
-        ("adaptive", "constants", "folding", "gaps", "older", "padding", "reordering"),
+        ("adaptive", "constants", "folding", "frames", "gaps", "older", "padding", "reordering"),
         ("computed", "reshaping"),
         ("arguments", "windows"),
         ("budget", "origins"),

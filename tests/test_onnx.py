@@ -98,20 +98,22 @@ def test_every_layer_behind_a_convolution(name, number, path, rng):
     check_export(model, path, rng)
 
 
+ARE_CONSTANT = ("ConstantTensor", "EarlierPlaces")  # which give the same whatever the input is
+
+
 @every_example
-def test_every_layer_is_read_again_with_its_axes_or_refused_by_name(name, number, path, rng):
+def test_every_layer_is_read_again_with_its_axes(name, number, path, rng):
     """Nothing in a file of ours is taken for a channels-first image that is none."""
     layer, shapes = list(CLASSES[name].examples())[number]
     inputs = [mc.Input(shape) for shape in shapes]
     model = mc.Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]))
     randomize([layer], rng)
     mc.export_onnx(model, path)
-    try:
+    if name in ARE_CONSTANT:
+        with pytest.raises(FileFormatError, match="does not depend on the graph's inputs"):
+            mc.import_onnx(path)
+    else:
         check_round_trip(model, path, rng)
-    except FileFormatError as error:
-        text, named = str(error), getattr(layer, "layer", layer).name
-        is_constant = name in ("ConstantTensor", "EarlierPlaces") and "does not depend on the graph's inputs" in text
-        assert is_constant or f"node '{named}/" in text, error
 
 
 def test_what_the_file_says_of_itself(path, rng):

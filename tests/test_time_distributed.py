@@ -265,6 +265,36 @@ def test_onnx(tmp_path):
         np.testing.assert_allclose(found, model.predict(X, verbose=0), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape", "back"),
+    [
+        (layers.Conv2D(3, 2, strides=2, padding="same"), (3, 5, 4, 2), "Conv2D"),
+        (layers.Conv2DTranspose(3, 2, strides=2), (3, 5, 4, 2), "Conv2DTranspose"),
+        (layers.DepthwiseConv2D(3), (3, 5, 4, 2), "DepthwiseConv2D"),
+        (layers.MaxPooling2D(2, padding="same"), (3, 5, 4, 2), "MaxPooling2D"),
+        (layers.GlobalAveragePooling2D(), (3, 5, 4, 2), "GlobalAveragePooling2D"),
+        (layers.Conv1D(3, 2), (3, 5, 4), "Conv2D"),
+        (layers.BatchNormalization(trainable=False), (3, 5, 4), "BatchNormalization"),
+        (layers.Conv2D(3, 2, data_format="channels_first"), (3, 2, 5, 4), "Conv2D"),
+        (layers.TimeDistributed(layers.Conv2D(2, 2)), (2, 3, 4, 4, 2), "Conv2D"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_frames_of_onnx_files_are_frames_again(layer, shape, back, tmp_path):
+    """Operators on images, which go over frames that are counted with the samples, each by itself."""
+    runtime = pytest.importorskip("onnxruntime")
+    model = filled(mc.Sequential([mc.Input(shape), layers.TimeDistributed(layer)]))
+    mc.export_onnx(model, tmp_path / "m.onnx")
+    copy = mc.import_onnx(tmp_path / "m.onnx")
+    wrapped = [part.layer for part in copy.layers if isinstance(part, layers.TimeDistributed)]
+    assert [type(part).__name__ for part in wrapped] == [back]
+    x = np.random.default_rng(1).normal(size=(4, *shape)).astype("float32")
+    session = runtime.InferenceSession(tmp_path / "m.onnx")
+    (expected,) = session.run(None, {session.get_inputs()[0].name: x})
+    np.testing.assert_allclose(copy.predict(x), expected, atol=1e-5)
+    assert copy.count_params() == model.count_params()
+
+
 def test_gradients_on_tapes():
     wrapped, x = TD(K.Dense(2, kernel_initializer="ones", activation="tanh")), X[:, :, 0, 0]
     with tf.GradientTape() as outer:

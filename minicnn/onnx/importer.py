@@ -17,6 +17,7 @@ from minicnn.onnx import naming, operators  # noqa: F401, fills the table
 from minicnn.onnx.arguments import OPERATORS, are_read_as_images, gives_images
 from minicnn.onnx.budget import MAX_NUMBERS, Budget
 from minicnn.onnx.folding import fold
+from minicnn.onnx.frames import CountsFramesError, per_frame
 from minicnn.onnx.older import modernized
 from minicnn.onnx.origins import Origins
 from minicnn.onnx.properties import PRODUCER
@@ -154,6 +155,9 @@ class Importer:
                 if translate is None:  # of what is computed, while constants are
                     raise unknown(node)
                 translate(node, self)
+        except CountsFramesError:
+            if not per_frame(node, self):
+                raise
         except FileFormatError:
             raise
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -187,7 +191,8 @@ class Importer:
         if not isinstance(value, Value):
             raise node.error(f"input {index} is a constant or missing; here it depends on the graph's inputs")
         if (value.batch_axis and not any_batch_axis) or ((value.led or value.folded) and not may_be_folded):
-            raise node.error(f"samples stay apart: the first axis of input {index} counts them, and nothing else")
+            refusal = node.error(f"samples stay apart: the first axis of input {index} counts them, and nothing else")
+            raise CountsFramesError(str(refusal)) if value.folded else refusal
         return value
 
     def constant(self, node: FileNode, index: int, default: np.ndarray | None = None) -> np.ndarray | None:

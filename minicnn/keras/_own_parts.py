@@ -15,6 +15,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
+from minicnn.keras._autocast import Autocast
 from minicnn.keras._call_forms import Form, form_of, is_usual, shapes_in, usual_form, with_parts
 from minicnn.keras._called import Called, attributes_with_weights, steps_of, take_measured
 from minicnn.keras._changed import changed, compose_again, note
@@ -57,7 +58,7 @@ from minicnn.settings import floatx
 from minicnn.step import Shape, Shapes, Step
 
 
-class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeights):
+class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeights):
     """Base of layers of one's own: minicnn's `Layer`, which has `forward` and `backward`, or Keras's, which has `call`.
 
     `call` may be made of other layers, which are attributes; or it computes with weights of its own, operators, NumPy's
@@ -91,17 +92,6 @@ class Layer(Asked, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeig
     def __setstate__(self, state: dict[str, Any]) -> None:
         divide_again(self, state)
         vars(self).update(state)
-
-    @property
-    def autocast(self) -> bool:
-        """Whether inputs are cast to `compute_dtype`; False has a layer of a mixed policy compute in float32."""
-        return not vars(self).get("_keeps_inputs", False)
-
-    @autocast.setter
-    def autocast(self, is_cast: bool) -> None:
-        vars(self)["_keeps_inputs"] = not is_cast
-        if not is_cast and self.dtype_policy.is_mixed:
-            self.dtype_policy = self.variable_dtype
 
     def _adopt(self, name, value):
         """Have variables in an attribute as weights."""

@@ -147,11 +147,10 @@ def check_range(
         for v in limits
     ):
         span = f"above {above:g} and up to 1" if above is not None else "from -1 to 1"
-        number = span if allows_negative else "from 0 to 1"
         pair = f"numbers {span}" if most <= 1 else "finite numbers"
         raise ValueError(
-            f"`{argument_name}` must be a number {number}, for both directions, or a pair of {pair}, for "
-            f"example {argument_name}=0.1 or {argument_name}=(-0.1, 0.2). Received: {argument_name}={shown(value)}"
+            f"`{argument_name}` must be a number {span if allows_negative else 'from 0 to 1'}, for both directions, "
+            f"or a pair of {pair}, for example 0.1 or (-0.1, 0.2). Received: {argument_name}={shown(value)}"
         )
     return (-abs(float(value)), abs(float(value))) if is_number else (float(min(value)), float(max(value)))
 

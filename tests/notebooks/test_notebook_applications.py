@@ -132,12 +132,22 @@ def test_preprocessing(dtype):
         applications.imagenet_utils.preprocess_input(x, mode="cafe")
 
 
-def test_preprocessing_of_a_models_tensor():
+def test_preprocessing_of_a_models_tensor(tmp_path):
+    """It is of operators, as in Keras: the list of layers and files have no layer of minicnn's own for it."""
     x = np.random.default_rng(2).integers(0, 256, (2, 4, 5, 3)).astype("float32")
-    image = layers.Input((4, 5, 3))
+    swapped = x.transpose(0, 3, 1, 2)
+    image, first = layers.Input((4, 5, 3)), layers.Input((3, 4, 5))
     for module in (applications.vgg16, applications.densenet, applications.mobilenet):
-        made = models.Model(image, module.preprocess_input(image)).predict(x, verbose=0)
-        np.testing.assert_allclose(made, module.preprocess_input(x), rtol=1e-5, atol=1e-4)
+        model = models.Model(image, layers.Flatten()(module.preprocess_input(image)))
+        expected = module.preprocess_input(x).reshape(2, -1)
+        np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-5, atol=1e-4)
+        assert [type(layer).__name__ for layer in model.layers] == ["InputLayer", "Flatten"]
+        model.save(tmp_path / "preprocessed.keras")
+        again = models.load_model(tmp_path / "preprocessed.keras")
+        np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+        turned = models.Model(first, module.preprocess_input(first, data_format="channels_first"))
+        expected = module.preprocess_input(swapped, data_format="channels_first")
+        np.testing.assert_allclose(turned.predict(swapped, verbose=0), expected, rtol=1e-5, atol=1e-4)
 
 
 def test_a_factor_for_each_channel():

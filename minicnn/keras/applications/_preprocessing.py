@@ -11,7 +11,6 @@ from minicnn.checks import check_choice
 from minicnn.data.elements import EagerArray
 from minicnn.keras import _data_format
 from minicnn.keras._operations import is_symbolic
-from minicnn.keras._own_parts import Layer
 from minicnn.settings import floatx
 
 # Means and deviations of ImageNet's channels: of BGR pixels from 0 to 255, and of RGB ones from 0 to 1.
@@ -45,32 +44,23 @@ def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe"
     first = (data_format or _data_format.current()) == "channels_first"
     check_choice("data_format", data_format or _data_format.current(), ("channels_last", "channels_first"))
     if is_symbolic(x):
-        return _Preprocessing(mode)(x)
+        return _of_pixels(x, mode, first)
     pixels = np.asarray(x)
     pixels = pixels.astype(floatx()) if pixels.dtype.kind != "f" else pixels
-    made = _of_pixels(np.moveaxis(pixels, -3, -1) if first else pixels, mode).astype(pixels.dtype)
-    return (np.moveaxis(made, -1, -3) if first else made).view(EagerArray)
+    return _of_pixels(pixels, mode, first).astype(pixels.dtype).view(EagerArray)
 
 
-def _of_pixels(pixels, mode):
-    """The formula for channels in the last axis."""
+def _of_pixels(pixels, mode, first):
+    """The formula in operators, which arrays have, and so have tensors of a model, where files hold them."""
+    means, deviations, means_bgr = (
+        np.array(numbers, pixels.dtype).reshape((3, 1, 1) if first else 3)
+        for numbers in (MEANS_RGB, DEVIATIONS_RGB, _MEANS_BGR)
+    )
     if mode == "tf":
         return pixels / 127.5 - 1.0
     if mode == "torch":
-        return (pixels / 255.0 - np.array(MEANS_RGB, pixels.dtype)) / np.array(DEVIATIONS_RGB, pixels.dtype)
-    return pixels[..., ::-1] - np.array(_MEANS_BGR, pixels.dtype)
-
-
-class _Preprocessing(Layer):
-    """The same of a model's tensor, whose channels are in the last axis."""
-
-    def __init__(self, mode: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.mode = mode
-
-    def call(self, inputs: Any) -> Any:
-        """The preprocessed pixels."""
-        return _of_pixels(inputs, self.mode)
+        return (pixels / 255.0 - means) / deviations
+    return (pixels[..., ::-1, :, :] if first else pixels[..., ::-1]) - means_bgr
 
 
 def _same(x: Any, data_format: str | None = None) -> Any:

@@ -76,7 +76,7 @@ def reference_values(model, x):
     values[program.inputs[0]] = np.asarray(x, np.float32)[None]
     for place in program.places:
         xs = [values[i] for i in place.inputs]
-        values[place.output] = run_steps([place.step], xs, "float32", training=False)
+        values[place.output] = run_steps([place.step], xs, "float32", training=False, count=0)
     return [value[0] for value in values]
 
 

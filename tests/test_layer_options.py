@@ -33,14 +33,13 @@ def test_softmax_over_any_axis(axis, rng):
         layers.Softmax(0)(x)
 
 
-def test_a_loss_reads_behind_a_softmax_over_the_last_axis_only(rng):
-    """With another axis the values are no probabilities of classes: the loss is that of the values themselves."""
+def test_a_loss_reads_behind_a_softmax_over_another_axis_along_the_last_one(rng):
+    """As in Keras, whose loss takes what stands before the softmax for logits along the last axis."""
     x, y = rng.normal(size=(4, 3, 2)), rng.integers(0, 2, (4, 3))
     model = mc.Sequential([layers.Input((3, 2)), layers.Softmax(axis=1)])
     model.compile("sgd", "sparse_categorical_crossentropy")
     powers = np.exp(x)
-    p = powers / powers.sum(axis=1, keepdims=True)
-    p /= p.sum(axis=-1, keepdims=True)  # as Keras's loss does
+    p = powers / powers.sum(axis=-1, keepdims=True)
     picked = np.take_along_axis(p, y[..., None], axis=-1)
     assert model.evaluate(x, y, verbose=0) == pytest.approx(-np.log(picked).mean(), rel=1e-5)
 

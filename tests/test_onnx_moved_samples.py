@@ -179,7 +179,7 @@ def test_windows_that_are_counted_with_the_samples(is_joined, path, rng):
 def test_numbers_for_samples_that_are_counted_with_others(path, rng):
     nodes = "s = Constant<value_ints=[-1, 8]>() r = Reshape(x, s) y = Mul(r, a)"
     make_file(path, f"{ROWS} {{ {nodes} }}", checked=False, a=normal(rng, 5, 8))
-    with pytest.raises(FileFormatError, match=r"\(Mul\): samples stay apart"):
+    with pytest.raises(FileFormatError, match=r"\(Mul\): its constant is the same for every sample"):
         mc.import_onnx(path)
 
 

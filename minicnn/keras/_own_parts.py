@@ -189,12 +189,12 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
 
     @property
     def takes_list_of_one(self) -> bool:
-        """Whether its calls are ``layer([x])``, of which `call` gets a list; who makes a graph of a config sets it."""
+        """Whether its calls are ``layer([x])``, of which `call` gets a list."""
         return self._form is not None and self._form.is_list_of_one
 
-    @takes_list_of_one.setter
-    def takes_list_of_one(self, value: bool) -> None:
-        self._form = usual_form(self.call, 1, value)
+    def take_list_of_one(self) -> None:
+        """Said by who makes a graph of a config: that they are."""
+        self._form = usual_form(self.call, 1, True)
 
     def _form_for(self, count):
         """The form of calls with so many inputs."""

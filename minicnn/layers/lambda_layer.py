@@ -117,6 +117,10 @@ class Lambda(Layer):
         self.takes_list_of_one = is_list
         return super().__call__(inputs, training)
 
+    def take_list_of_one(self) -> None:
+        """Said by who makes a graph of a config: that its calls are ``layer([x])``."""
+        self.takes_list_of_one = True
+
     def _call(self, inputs):
         """The function's result for a sequence of inputs."""
         is_alone = len(inputs) == 1 and not self.takes_list_of_one

@@ -47,8 +47,9 @@ def placing(layer: Layer, entry: Mapping[str, Any]) -> Callable[..., Node]:
     """
     if entry.get(OPERATION) is True:
         vars(layer)["is_operation"] = True
-    if hasattr(layer, "takes_list_of_one") and (entry.get(LISTED) is True or _is_listed(entry.get("inbound_nodes"))):
-        layer.takes_list_of_one = True
+    take_list = getattr(layer, "take_list_of_one", None)
+    if take_list is not None and (entry.get(LISTED) is True or _is_listed(entry.get("inbound_nodes"))):
+        take_list()
     if isinstance(layer, Composed) and isinstance(entry.get(CALL), Mapping):
         return partial(_called_like, layer, entry[CALL])
     alone = getattr(layer, "call_alone", None) if entry.get(ALONE) is True else None

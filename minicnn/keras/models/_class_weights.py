@@ -40,9 +40,9 @@ class WeighingOutputs:
 
 def _is_by_output(each):
     """Whether it is a list, or a dict by names, and not one from class numbers to weights."""
-    return isinstance(each, list | tuple) or (
-        isinstance(each, Mapping) and any(isinstance(name, str) for name in each) and len(each) > 0
-    )
+    if isinstance(each, Mapping):
+        return any(isinstance(name, str) for name in each)
+    return isinstance(each, list | tuple) and all(part is None or isinstance(part, Mapping) for part in each)
 
 
 def _weighted(model, batches, each) -> Iterator[Any]:

@@ -20,8 +20,8 @@ class EagerArray(np.ndarray):
     """A NumPy array with ``.numpy()``, so that code for TensorFlow's eager tensors runs; its items have it too."""
 
     def numpy(self) -> Any:
-        """The same numbers as an array of NumPy's own class, (…); text is Python's bytes, as TensorFlow has it."""
-        plain = _bytes_of(self) if self.dtype.kind in "SU" else self.view(np.ndarray)
+        """A copy as an array of NumPy's own class, (…), as TensorFlow's is; text is Python's bytes."""
+        plain = _bytes_of(self) if self.dtype.kind in "SU" else self.view(np.ndarray).copy()
         return plain[()]  # a number, or bytes, for shape ()
 
     def __hash__(self) -> int:  # type: ignore[override]

@@ -175,3 +175,18 @@ def test_shapes_of_arrays_of_numbers_have_tensorflows_methods():
         tape.watch(x)
         mean = tf.reduce_sum(x * 2.0) / (x * 2.0).shape[0]
     assert mean.dtype == np.float32 and tape.gradient(mean, x).dtype == np.float32
+
+
+def test_what_is_done_to_the_array_of_numpy_leaves_the_tensor(grey):
+    """As deep dreams have it: deprocess_image(img.numpy()) writes into what it is given, and img goes on."""
+    x, _ = grey
+    x = x[:2].copy()
+    before = x.copy()
+    image = tf.identity(x)
+    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Rescaling(2.0)])
+    (element,) = tf.data.Dataset.from_tensor_slices(x).batch(2)
+    for tensor, factor in ((image, 1), (tf.constant(x), 1), (element, 1), (model(x), 2)):
+        pixels = tensor.numpy().reshape(-1)
+        pixels += 1.0
+        np.testing.assert_array_equal(np.asarray(tensor), factor * before)
+    np.testing.assert_array_equal(x, before)

@@ -188,3 +188,16 @@ def test_a_function_is_given_once_and_six_without_a_name(count):
     named = {"on_epoch_begin": print} if count == 1 else {}
     with pytest.raises(TypeError, match=rf"each once.*Received: {count} without a name"):
         keras.callbacks.LambdaCallback(*[print] * count, **named)
+
+
+def test_whether_a_name_is_in_logs_is_what_asking_for_it_says():
+    def PSNR(y_true, y_pred):
+        return keras.ops.mean(y_true - y_pred)
+
+    found = []
+    told = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: found.append([n in logs for n in names]))
+    names = ["psnr", "PSNR", "loss", "val_psnr"]
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse", metrics=[PSNR])
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0, callbacks=[told])
+    assert found == [[True, True, True, False]]  # psnr, loss: as Keras 3.15 says

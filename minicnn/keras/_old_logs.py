@@ -64,6 +64,9 @@ class OldLogs(dict):
         warn_once(f"history[{name!r}]: it is called {other!r} there, as the metric was in compile()")
         return self[other]
 
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and other_name(name, list(self)) is not None)
+
     def get(self, name: str, default: Any = None) -> Any:
         """The value; `default` where there is none under either name."""
         try:

@@ -854,3 +854,21 @@ def test_moments_of_whole_numbers_are_cut_off(dtype):
     mean, variance = ops.moments(np.array([[1, 2], [3, 5]], dtype), axes=0)
     assert (mean.dtype, variance.dtype) == (dtype, dtype)
     assert (mean.tolist(), variance.tolist()) == ([2, 3], [1, 2])
+
+
+@pytest.mark.parametrize("clip", (ops.clip, tf.clip_by_value))
+@pytest.mark.parametrize(
+    ("least", "most", "expected"),
+    ((4.0, 2.0, [4, 4, 4]), ([4.0, 1.0, 7.0], [2.0, 3.0, 6.0], [4, 3, 7]), (2, 4.0, [2, 4, 4])),
+)
+def test_of_limits_that_are_crossed_the_first_counts(clip, least, most, expected):
+    """Noted down from TensorFlow 2.21: the greater of `least` and (the smaller of x and `most`)."""
+    x = tf.Variable([0.0, 5.0, 9.0])
+    with tf.GradientTape() as tape:
+        y = clip(x, np.float32(least) if isinstance(least, list) else least, np.float32(most))
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(np.asarray(y), expected)
+    np.testing.assert_array_equal(np.asarray(tape.gradient(y, x)), [0, 0, 0])
+    np.testing.assert_array_equal(
+        np.asarray(clip(np.float32([0, 5, 9]), np.float32(least), np.float32(most))), expected
+    )

@@ -872,3 +872,17 @@ def test_of_limits_that_are_crossed_the_first_counts(clip, least, most, expected
     np.testing.assert_array_equal(
         np.asarray(clip(np.float32([0, 5, 9]), np.float32(least), np.float32(most))), expected
     )
+
+
+@pytest.mark.parametrize("call", (tf.constant, tf.convert_to_tensor))
+@pytest.mark.parametrize(
+    "value, dtype", ((2.5, "int32"), ([1, 2.0], "int32"), ([np.float32(2.5)], "int32"), (1, "bool"), ([1, 0], "bool"))
+)
+def test_numbers_of_python_keep_their_kind(call, value, dtype):
+    """TensorFlow 2.21 raises TypeError; what is an array of NumPy, or a number, it casts, as tf.cast does anything."""
+    with pytest.raises(TypeError, match="keep their kind"):
+        call(value, dtype=dtype)
+    cast = np.asarray(call(np.array(value), dtype=dtype))
+    np.testing.assert_array_equal(cast, np.array(value).astype(dtype))
+    np.testing.assert_array_equal(np.asarray(ops.convert_to_tensor(value, dtype=dtype)), cast)
+    np.testing.assert_array_equal(np.asarray(call([True], dtype="int32")), [1])

@@ -826,3 +826,63 @@ def test_a_checkpoint_runs_nothing(tmp_path):
     np.savez(tmp_path / "kept.npz", **{"model:000000": np.array([print], object)}, allow_pickle=True)
     with pytest.raises(ValueError, match="numbers and text"):
         tf.train.Checkpoint(model=dense(2)).restore(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("at", ([[-1, 0]], [[0, 3]], [[0, 0], [2, 0]]))
+def test_gather_nd_refuses_places_that_are_not_there(at):
+    """TensorFlow raises InvalidArgumentError; NumPy would count negative ones from the end."""
+    with pytest.raises(IndexError, match="places lie from 0 on"):
+        tf.gather_nd(tf.zeros((2, 3)), at)
+
+
+@pytest.mark.parametrize("regularizer", (0.0, 0.1))
+def test_least_squares_of_more_unknowns_than_rows(regularizer):
+    """Without a regularizer the shortest of those that fit; with one the only minimum: its slope is 0."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(4, 5)), rng.normal(size=(4, 2))
+    x = np.asarray(tf.linalg.lstsq(a, b, l2_regularizer=regularizer))
+    expected = np.linalg.pinv(a) @ b
+    if regularizer:
+        wide = np.vstack([a, np.sqrt(regularizer) * np.eye(5)])  # ‖a·x − b‖² + λ‖x‖² as one sum of squares
+        expected = np.linalg.pinv(wide) @ np.vstack([b, np.zeros((5, 2))])
+    np.testing.assert_allclose(x, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ("int32", "int64"))
+def test_moments_of_whole_numbers_are_cut_off(dtype):
+    """Noted down from Keras 3.15 with TensorFlow 2.21."""
+    mean, variance = ops.moments(np.array([[1, 2], [3, 5]], dtype), axes=0)
+    assert (mean.dtype, variance.dtype) == (dtype, dtype)
+    assert (mean.tolist(), variance.tolist()) == ([2, 3], [1, 2])
+
+
+@pytest.mark.parametrize("clip", (ops.clip, tf.clip_by_value))
+@pytest.mark.parametrize(
+    ("least", "most", "expected"),
+    ((4.0, 2.0, [4, 4, 4]), ([4.0, 1.0, 7.0], [2.0, 3.0, 6.0], [4, 3, 7]), (2, 4.0, [2, 4, 4])),
+)
+def test_of_limits_that_are_crossed_the_first_counts(clip, least, most, expected):
+    """Noted down from TensorFlow 2.21: the greater of `least` and (the smaller of x and `most`)."""
+    x = tf.Variable([0.0, 5.0, 9.0])
+    with tf.GradientTape() as tape:
+        y = clip(x, np.float32(least) if isinstance(least, list) else least, np.float32(most))
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(np.asarray(y), expected)
+    np.testing.assert_array_equal(np.asarray(tape.gradient(y, x)), [0, 0, 0])
+    np.testing.assert_array_equal(
+        np.asarray(clip(np.float32([0, 5, 9]), np.float32(least), np.float32(most))), expected
+    )
+
+
+@pytest.mark.parametrize("call", (tf.constant, tf.convert_to_tensor))
+@pytest.mark.parametrize(
+    "value, dtype", ((2.5, "int32"), ([1, 2.0], "int32"), ([np.float32(2.5)], "int32"), (1, "bool"), ([1, 0], "bool"))
+)
+def test_numbers_of_python_keep_their_kind(call, value, dtype):
+    """TensorFlow 2.21 raises TypeError; what is an array of NumPy, or a number, it casts, as tf.cast does anything."""
+    with pytest.raises(TypeError, match="keep their kind"):
+        call(value, dtype=dtype)
+    cast = np.asarray(call(np.array(value), dtype=dtype))
+    np.testing.assert_array_equal(cast, np.array(value).astype(dtype))
+    np.testing.assert_array_equal(np.asarray(ops.convert_to_tensor(value, dtype=dtype)), cast)
+    np.testing.assert_array_equal(np.asarray(call([True], dtype="int32")), [1])

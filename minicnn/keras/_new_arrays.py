@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.differentiation import value_of
 from minicnn.nested import leaves
 from minicnn.settings import floatx
 
@@ -66,6 +67,14 @@ def _place_of(function: Callable[..., Any], least: float) -> Callable[..., Any]:
     return place
 
 
-OF_LISTS = {"array": as_array, "full": _full}
+def _clip(x, least=None, most=None):
+    """Within two numbers; where the second is less, the first, as in TensorFlow (NumPy has the second)."""
+    if least is not None and most is not None and np.any(value_of(least) > value_of(most)):
+        is_plain = isinstance(least, int | float) and isinstance(most, int | float)
+        most = least if is_plain else np.maximum(least, most)  # a plain number leaves x its dtype
+    return np.clip(x, least, most)
+
+
+OF_LISTS = {"array": as_array, "clip": _clip, "full": _full}
 OF_LISTS |= {"argmax": _place_of(np.argmax, -np.inf), "argmin": _place_of(np.argmin, np.inf)}
 """Name of ``keras.ops`` → function of arrays that takes the place of NumPy's."""

@@ -308,10 +308,11 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> np.nd
 def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Any, Any]:
     """(the mean, the variance) along the axes."""
     axes = tuple(int(axis) for axis in np.ravel(axes))
-    is_half = isinstance(x, np.ndarray) and x.dtype == np.float16  # whose sums have no place in 16 bits
-    given = x.astype(np.float32) if is_half else x
+    # Sums of half numbers have no place in 16 bits; those of whole numbers are cut off only at the end, as in Keras.
+    narrow = x.dtype if isinstance(x, np.ndarray) and (x.dtype == np.float16 or x.dtype.kind in "iu") else None
+    given = x if narrow is None else x.astype(np.float32 if narrow == np.float16 else np.float64)
     mean, variance = (_operations.either(name)(given, axis=axes, keepdims=keepdims) for name in ("mean", "var"))
-    return (mean.astype(np.float16), variance.astype(np.float16)) if is_half else (mean, variance)
+    return (mean, variance) if narrow is None else (mean.astype(narrow), variance.astype(narrow))
 
 
 def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:

@@ -163,6 +163,9 @@ def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
 def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None = None) -> Any:
     """The parts at these places, each given by the last axis; behind `batch_dims` axes that both have."""
     at = np.asarray(indices)  # (batch axes, …, axes of params)
+    sizes = np.shape(as_tensor(params))[batch_dims:][: at.shape[-1]]
+    if at.size and not np.all((at >= 0) & (at < sizes)):
+        raise IndexError(f"places lie from 0 on, below {sizes}. Received: {at.reshape(-1, at.shape[-1]).tolist()}")
     own = np.indices(at.shape[:batch_dims], sparse=True) if batch_dims else ()
     batch = [each.reshape(each.shape + (1,) * (at.ndim - 1 - batch_dims)) for each in own]
     return of_tensorflow(as_tensor(params)[(*batch, *np.moveaxis(at, -1, 0))])

@@ -16,6 +16,7 @@ from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras import ops
 from minicnn.keras._as_tensor import WITHOUT_VALUES, as_tensor, of_tensorflow
+from minicnn.keras._kept_kinds import keep_kind
 from minicnn.keras._last_function import as_operation, forgotten
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import entering, is_symbolic
@@ -264,6 +265,7 @@ def matmul(
 
 def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, name: str | None = None) -> EagerArray:
     """An array; one number fills a shape."""
+    keep_kind(value, dtype)
     made = as_tensor(value, dtype)
     if shape is None:
         return made
@@ -272,6 +274,7 @@ def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, 
 
 def convert_to_tensor(value: Any, dtype: Any = None, dtype_hint: Any = None, name: str | None = None) -> Any:
     """An array, as `constant`; a model's tensor as it is."""
+    keep_kind(value, dtype)
     return as_tensor(value, dtype)
 
 

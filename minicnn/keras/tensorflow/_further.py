@@ -379,6 +379,8 @@ def lstsq(matrix: Any, rhs: Any, l2_regularizer: float = 0.0, fast: bool = True)
     if a.ndim < 2 or b.ndim < 2:
         raise ShapeError(f"expected matrices (…, M, N) and (…, M, K). Received: shapes {a.shape} and {b.shape}")
     turned = ops.swapaxes(a, -1, -2)
+    if a.shape[-2] < a.shape[-1]:  # of the many that fit, the shortest, since turned @ a has no inverse
+        return turned @ ops.solve(a @ turned + l2_regularizer * np.eye(a.shape[-2], dtype=a.dtype), b)
     return ops.solve(turned @ a + l2_regularizer * np.eye(a.shape[-1], dtype=a.dtype), turned @ b)
 
 

@@ -1,0 +1,31 @@
+"""Python's numbers in a dtype that has no place for them, which TensorFlow refuses where it would cast an array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.nested import leaves
+
+_NUMBERS = bool | int | float | complex | np.generic
+_TAKEN = {"b": bool | np.bool_, "i": bool | int | np.integer | np.bool_, "u": bool | int | np.integer | np.bool_}
+
+
+def keep_kind(value: Any, dtype: Any) -> None:
+    """Refuse 2.5 for integers and 1 for bool; arrays and numbers of NumPy are cast, those in lists are not.
+
+    Raises
+    ------
+    TypeError
+        Where the dtype would change a number.
+    """
+    if dtype is None or isinstance(value, np.ndarray | np.generic) or not isinstance(value, _NUMBERS | list | tuple):
+        return
+    taken = _TAKEN.get(np.dtype(dtype).kind)
+    for number in leaves(value) if taken else ():
+        if isinstance(number, _NUMBERS) and not isinstance(number, taken):
+            raise TypeError(
+                f"Python's numbers keep their kind in {np.dtype(dtype)}; tf.cast(value, dtype) cuts them off. "
+                f"Received: {number!r}"
+            )

@@ -127,7 +127,7 @@ const EXPLANATIONS = {
   affine(o, xs, i) {
     const k = o.spread[i];
     const [centre, scale, shift] = [o.centre?.[k] ?? 0, o.scale[k], o.shift?.[k] ?? 0];
-    return { kind: "affine", terms: [term(xs, 0, i)], centre, scale, shift };
+    return { kind: "affine", terms: [term(xs, 0, o.reads[i])], centre, scale, shift };
   },
 
   standardize(o, xs, i) {

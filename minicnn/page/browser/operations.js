@@ -77,7 +77,10 @@ const PREPARE = {
     o.sources = indicesBy(o.shape, o.order.map((axis) => strides[axis]));
   },
   part: (o) => { o.sources = indicesBy(o.shape, o.steps).map((source) => source + o.corner); },
-  affine: (o) => { o.spread = spreadIndices(o.shape, o.sizes); },
+  affine: (o) => {
+    o.spread = spreadIndices(o.shape, o.sizes);
+    o.reads = spreadIndices(o.shape, o.inputShapes[0]); // numbers beside it may be more than its own
+  },
   prelu: (o) => { o.spread = spreadIndices(o.shape, o.sizes); },
   combine: (o) => { o.spreads = o.inputShapes.map((shape) => spreadIndices(o.shape, shape)); },
   select: (o) => { o.spreads = o.inputShapes.map((shape) => spreadIndices(o.shape, shape)); },
@@ -268,10 +271,10 @@ const OPERATIONS = {
 
   /** (x - centre) · scale + shift. */
   affine(o, [x], y) {
-    const { spread, centre, scale, shift } = o;
+    const { reads, spread, centre, scale, shift } = o;
     for (let i = 0; i < y.length; i++) {
       const k = spread[i];
-      y[i] = (x[i] - (centre ? centre[k] : 0)) * scale[k] + (shift ? shift[k] : 0);
+      y[i] = (x[reads[i]] - (centre ? centre[k] : 0)) * scale[k] + (shift ? shift[k] : 0);
     }
   },
 

@@ -56,7 +56,6 @@ CHANGES = {
     "one number": lambda p: p.__setitem__((0, 1), 0.5),
     "a part": lambda p: p[:2].fill(0.25),
     "out": lambda p: np.clip(p, 1e-3, 1, out=p),
-    "numpy": lambda p: p.numpy().fill(0.25),
 }
 
 
@@ -394,6 +393,16 @@ def test_dropout_in_training_hides_the_softmax():
     model = keras.Model(x, p)
     model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
     assert model.fit(FAR, OF_FAR, verbose=0).history["loss"][0] < -np.log(1e-7) < FROM_SIGMOIDS.mean()
+
+
+@pytest.mark.parametrize("nothing", [layers.Dropout(0.0), layers.SpatialDropout1D(0.0), layers.GaussianNoise(0.0)])
+def test_what_does_nothing_in_training_either_hides_no_softmax(nothing):
+    x = keras.Input((1, 3))
+    p = nothing(layers.Softmax()(layers.Dense(3, use_bias=False, kernel_initializer="identity")(x)))
+    model = keras.Model(x, p)
+    model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
+    found = model.fit(FAR[:, None], OF_FAR[:, None], verbose=0).history["loss"][0]
+    assert found == pytest.approx(FROM_LOGITS.mean(), rel=1e-5)
 
 
 def test_gradients_behind_an_activation_that_is_a_lambda():

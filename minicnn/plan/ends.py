@@ -65,8 +65,9 @@ def end(program: Program, value: int, training: bool) -> Place | None:
 
 def _hands_on(place, training):
     """Whether a layer gives what it is given: in Keras the same array, which remembers what gave it."""
-    is_active = training if place.training is None else place.training
-    return type(place.step).__name__ == "Identity" or (place.step.only_in_training and not is_active)
+    step, is_active = place.step, training if place.training is None else place.training
+    does_nothing = 0 in (getattr(step, "rate", None), getattr(step, "stddev", None))
+    return type(step).__name__ == "Identity" or (step.only_in_training and (does_nothing or not is_active))
 
 
 def _last(program, output, training):

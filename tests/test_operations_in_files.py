@@ -149,6 +149,10 @@ CASES = {
     "hard_silu": (("HardSilu", [A], {}), X * np.clip(X / 6 + 0.5, 0, 1)),
     "erf": (("Erf", [A], {}), ERF(X)),
     "glu": (("Glu", [A], {"axis": -1}), X[..., :1] * SIGMOID[..., 1:]),
+    "tan": (("Tan", [A], {}), np.tan(X)),
+    "expm1": (("Expm1", [A], {}), np.expm1(X)),
+    "triu": (("Triu", [A], {"k": -1}), np.triu(X, -1)),
+    "tril": (("Tril", [A], {"k": 0}), np.tril(X)),
     "squareplus": (("Squareplus", [A], {"b": 4}), (X + np.sqrt(X**2 + 4)) / 2),
     "matmul": (("Matmul", [A, array(MATRIX)], {}), X @ MATRIX),
     "tensordot": (("Tensordot", [A, array(MATRIX)], {"axes": 1}), X @ MATRIX),
@@ -198,6 +202,16 @@ def test_numbers_that_are_none_are_replaced():
     np.testing.assert_array_equal(model.predict([x, x], verbose=0), np.nan_to_num(x, nan=2))
 
 
+def test_logarithms_of_little_more_than_one():
+    x = np.array([[1e-9, -1e-8, 0.5, 3]], np.float32)
+    found = {
+        name: model_of(name, [tensor("x", shape=(None, 4))], shape=(None, 4)).predict([x, x], verbose=0)
+        for name in ("Log1p", "Expm1")
+    }
+    np.testing.assert_allclose(found["Log1p"], np.log1p(x.astype(float)), rtol=1e-6)
+    np.testing.assert_allclose(found["Expm1"], np.expm1(x.astype(float)), rtol=1e-6)
+
+
 def test_products_of_matrices():
     model = model_of("Matmul", [tensor("x", shape=(None, 4, 4)), tensor("y", shape=(None, 4, 4))], shape=(None, 4, 4))
     a, b = RNG.normal(size=(2, 3, 4, 4)).astype(np.float32)
@@ -228,6 +242,8 @@ REFUSED = {
     "Greater": ([A, math.inf], {}),
     "Norm": ([A], {"axis": [1, 2], "ord": 2, "keepdims": False}),
     "Take": ([A, [4]], {"axis": 1}),
+    "Resize": ([tensor("x", "uint8")], {"size": [8, 5], "interpolation": "bilinear"}),
+    "RGBToGrayscale": ([tensor("x", "uint8", (None, 4, 5, 3))], {"data_format": None}),
 }
 
 

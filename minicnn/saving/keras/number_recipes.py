@@ -15,6 +15,7 @@ from minicnn.saving.keras.recipe import (
     dtype_of,
     for_samples,
     is_finite,
+    is_floating,
     is_tensor,
     rank_of,
     recipe,
@@ -149,7 +150,7 @@ def _cast(operation: Operation) -> Made:
         return None
     if dtype == "bool":
         return truth(operation, x)
-    if dtype == "float32" or (dtype in ("int32", "int64") and not dtype_of(x).startswith(("float", "bfloat"))):
+    if dtype == "float32" or (dtype in ("int32", "int64") and not is_floating(x)):
         return operation.add("Identity", x)
     return _without_fraction(operation, x) if dtype in ("int32", "int64") else None
 
@@ -231,6 +232,12 @@ def _gated(operation: Operation) -> Made:
 def _reciprocal_root(operation: Operation) -> Made:
     x = _one(operation)
     return None if x is None else operation.power(x, -0.5)
+
+
+@recipe("Expm1", "Log1p", "Tan")
+def _elementary(operation: Operation) -> Made:
+    x = _one(operation)
+    return None if x is None else operation.apply(operation.kind.lower(), x)
 
 
 _LOGARITHMS = {"Log2": 2.0, "Log10": 10.0}

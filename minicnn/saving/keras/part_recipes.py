@@ -15,6 +15,7 @@ from minicnn.saving.keras.recipe import (
     Operation,
     axes_in,
     is_finite,
+    is_floating,
     is_tensor,
     rank_of,
     recipe,
@@ -175,6 +176,8 @@ def _pad(operation: Operation) -> Made:
     is_pair = [isinstance(s, list) and len(s) == 2 and all(is_integer(n) and n >= 0 for n in s) for s in sides]
     if len(sides) != rank_of(x) or not all(is_pair) or sides[0] != [0, 0] or not is_finite(value):
         return None
+    if not is_floating(x) and value != int(value):
+        return None
     if mode == "constant" and value == 0 and rank_of(x) == 4 and sides[3] == [0, 0]:
         return operation.add("ZeroPadding2D", x, padding=sides[1:3])
     for axis, (before, after) in enumerate(sides):
@@ -211,6 +214,16 @@ def _product(operation: Operation) -> Made:
     return y if rank > 2 else operation.squeezed(y, 3, [1])
 
 
+@recipe("Triu", "Tril")
+def _triangle(operation: Operation) -> Made:
+    x, offset = _of_one(operation, "k")
+    sizes = [] if x is None else shape_of(x)[1:][-2:]
+    if x is None or len(sizes) < 2 or None in sizes or not is_integer(offset):
+        return None
+    kept = (np.triu if operation.kind == "Triu" else np.tril)(np.ones(sizes), offset)
+    return operation.add("Select", [operation.constant(x, kept), x], otherwise=0.0)
+
+
 @recipe("Tensordot")
 def _tensordot(operation: Operation) -> Made:
     return _product(operation) if operation.options.get("axes") == 1 else None
@@ -235,6 +248,8 @@ _RESIZING = ("interpolation", "antialias", "crop_to_aspect_ratio", "pad_to_aspec
 def _resize(operation: Operation) -> Made:
     x, size = _of_one(operation, "size")
     if x is None or rank_of(x) != 4 or not isinstance(size, list) or len(size) != 2 or not _is_last(operation):
+        return None
+    if operation.options.get("interpolation") != "nearest" and not is_floating(x):  # Keras makes whole numbers of them
         return None
     options = {name: operation.options[name] for name in _RESIZING if name in operation.options}
     return operation.add("Resizing", x, height=size[0], width=size[1], **options)
@@ -267,7 +282,7 @@ def _kept(options, size, first, last, along):
 @recipe("RGBToGrayscale")
 def _gray(operation: Operation) -> Made:
     x, _ = _of_one(operation)
-    if x is None or rank_of(x) != 4 or shape_of(x)[3] != 3 or not _is_last(operation):
+    if x is None or rank_of(x) != 4 or shape_of(x)[3] != 3 or not _is_last(operation) or not is_floating(x):
         return None
     weighed = operation.scaled(x, np.array([0.2989, 0.5870, 0.1140]))
     return operation.add("Reduce", weighed, operation="sum", axis=[3], keepdims=True)

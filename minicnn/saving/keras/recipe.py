@@ -150,6 +150,11 @@ def dtype_of(tensor: Config) -> str:
     return str((tensor.get("config") or {}).get("dtype"))
 
 
+def is_floating(tensor: Config) -> bool:
+    """Whether Keras has a tensor in floating-point numbers."""
+    return dtype_of(tensor).startswith(("float", "bfloat"))
+
+
 def axes_in(given: Any, rank: int) -> list[int] | None:
     """Axes from integers that count the batch's, which cannot be among them, as None, all of them, says."""
     axes = given if isinstance(given, list) else [given]

@@ -241,6 +241,8 @@ REFUSED = {
     "Squareplus": ([A], {"b": 2}),
     "Greater": ([A, math.inf], {}),
     "Norm": ([A], {"axis": [1, 2], "ord": 2, "keepdims": False}),
+    "Sort": ([A], {"axis": -1}),
+    "Divide": (["x", A], {}),
     "Take": ([A, [4]], {"axis": 1}),
     "Resize": ([tensor("x", "uint8")], {"size": [8, 5], "interpolation": "bilinear"}),
     "RGBToGrayscale": ([tensor("x", "uint8", (None, 4, 5, 3))], {"data_format": None}),

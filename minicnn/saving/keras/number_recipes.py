@@ -35,7 +35,8 @@ def _of_two(operation: Operation) -> Made:
     if operation.kind == "Power":
         return _exponential(operation, x, other) if x is b else None
     if operation.kind in ("Divide", "TrueDivide") and x is b:
-        return operation.with_number("Multiply", operation.power(x, -1.0), _numbers(other, rank_of(x)))
+        numbers = _numbers(other, rank_of(x))
+        return None if numbers is None else operation.with_number("Multiply", operation.power(x, -1.0), numbers)
     if operation.kind in ("Maximum", "Minimum"):
         constant = operation.operand(0 if x is b else 1, x)
         return None if constant is None else operation.add(operation.kind, [x, constant])

@@ -218,7 +218,7 @@ def _product(operation: Operation) -> Made:
 def _triangle(operation: Operation) -> Made:
     x, offset = _of_one(operation, "k")
     sizes = [] if x is None else shape_of(x)[1:][-2:]
-    if x is None or len(sizes) < 2 or None in sizes or not is_integer(offset):
+    if x is None or len(sizes) < 2 or None in sizes or not is_integer(offset) or abs(offset) > sum(sizes):
         return None
     kept = (np.triu if operation.kind == "Triu" else np.tril)(np.ones(sizes), offset)
     return operation.add("Select", [operation.constant(x, kept), x], otherwise=0.0)

@@ -29,15 +29,18 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = {
     "ceil": (np.ceil, np.zeros_like, "Ceil"),
     "cos": (np.cos, lambda x: -np.sin(x), "Cos"),
     "float16": (_as_float16, np.ones_like, ""),
+    "expm1": (np.expm1, np.exp, ""),
     "floor": (np.floor, np.zeros_like, "Floor"),
     "hard_sigmoid_2": (lambda x: np.clip(0.2 * x + 0.5, 0, 1), lambda x: 0.2 * (np.abs(x) < 2.5), "HardSigmoid"),
     "log": (np.log, lambda x: 1 / x, "Log"),
+    "log1p": (np.log1p, lambda x: 1 / (1 + x), ""),
     "nan": (lambda x: (x != x).astype(x.dtype), np.zeros_like, ""),
     "nonnegative": (lambda x: (x >= 0).astype(x.dtype), np.zeros_like, ""),
     "positive": (lambda x: (x > 0).astype(x.dtype), np.zeros_like, ""),
     "round": (np.rint, np.zeros_like, "Round"),
     "sign": (np.sign, np.zeros_like, "Sign"),
     "sin": (np.sin, np.cos, "Sin"),
+    "tan": (np.tan, lambda x: 1 / np.cos(x) ** 2, "Tan"),
     "zero": (lambda x: (x == 0).astype(x.dtype), np.zeros_like, ""),
 }
 """Name → the function, its derivative, ONNX's operator where one does it."""
@@ -52,11 +55,12 @@ class Elementary(Elementwise):
 
     Parameters
     ----------
-    function : {"abs", "ceil", "cos", "float16", "floor", "hard_sigmoid_2", "log", "nan", "nonnegative", "positive",
-        "power", "round", "sign", "sin", "zero"}
+    function : {"abs", "ceil", "cos", "expm1", "float16", "floor", "hard_sigmoid_2", "log", "log1p", "nan",
+        "nonnegative", "positive", "power", "round", "sign", "sin", "tan", "zero"}
         "nan", "positive", "nonnegative" and "zero" are 1 where x is, and 0 elsewhere: what comparisons become. "round"
         takes the even one of two nearest numbers, and "float16" the nearest one of that type, through which gradients
-        go; "hard_sigmoid_2" is Keras 2's hard_sigmoid.
+        go; "expm1" is exp(x) - 1 and "log1p" is log(1 + x), exact of small numbers, too; "hard_sigmoid_2" is Keras 2's
+        hard_sigmoid.
     exponent : float, default 1
         Of "power", x^exponent: 0.5 for the square root, -1 for 1 / x.
     """
@@ -92,6 +96,11 @@ class Elementary(Elementwise):
             return graph.add("Cast", [graph.add(COMPARISONS[self.function], [*xs, *zeros])], to=1)
         if self.function == "float16":
             return graph.add("Cast", [graph.add("Cast", xs, to=10)], to=1)
+        if self.function in ("expm1", "log1p"):
+            one = graph.constant(np.float32(1))
+            if self.function == "log1p":
+                return graph.add("Log", [graph.add("Add", [*xs, one])])
+            return graph.add("Sub", [graph.add("Exp", xs), one])
         if self.function != "power":
             return graph.add(FUNCTIONS[self.function][2], xs)
         return graph.add("Pow", [xs[0], graph.constant(np.float32(self.exponent))])
@@ -107,6 +116,8 @@ class Elementary(Elementwise):
         yield cls("abs"), [(5,)]
         yield cls("sin"), [(4, 3, 2)]
         yield cls("cos"), [(3,)]
+        yield cls("tan"), [(4,)]
+        yield cls("expm1"), [(4, 2)]
 
 
 class Clip(Elementwise):

@@ -16,7 +16,8 @@ from minicnn.registry import is_config
 from minicnn.saving.keras.calls import with_names, without_names, without_names_2
 from minicnn.saving.keras.layers import MIXED, layer_from_keras, layer_to_keras, policy_from_keras, policy_to_keras
 from minicnn.saving.keras.names import INSIDE, class_name_of, config_of, is_known, keras_object, own_object
-from minicnn.saving.keras.operations import taken_apart, without_operations
+from minicnn.saving.keras.operation_steps import layers_of_operations
+from minicnn.saving.keras.operations import taken_apart
 from minicnn.saving.keras.structure import (
     MAX_DEPTH,
     MODELS,
@@ -118,7 +119,9 @@ def _model(entry, dtypes, depth):
     if not isinstance(found, list) or not all(isinstance(layer, dict) for layer in found):
         raise FileFormatError(f"a model has a list of layers. Received: {brief(found)}")
     inputs = inputs_of(found)
-    found = [without_operations(without_tf_operations(layer, inputs)) for layer in found]
+    found = [without_tf_operations(layer, inputs) for layer in found]
+    found, ends = layers_of_operations(found, config.get("output_layers"))
+    config = config | ({"output_layers": ends} if "output_layers" in config else {})
     found = [part for layer in found for part in taken_apart(layer)]
     read = own | {"name": config.get("name"), "trainable": config.get("trainable", True)}
     if policy_from_keras(config, f"model {brief(read['name'])}") == MIXED:

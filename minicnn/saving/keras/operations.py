@@ -58,7 +58,7 @@ _WITH_ARGUMENTS: dict[str, tuple[str, dict[str, str]]] = {
 _DEFAULTS: dict[str, Config] = {"LeakyRelu": {"negative_slope": 0.2}}
 """Arguments of the layer that a function leaves out, where those of the layer alone have another default."""
 
-_WRAPPING = ("Add", "Multiply", "Negative", "Power", "Square", "Subtract")
+_WRAPPING = ("Add", "Multiply", "Negative", "Power", "Prod", "Square", "Subtract")
 _NARROW = ("int8", "int16", "uint8", "uint16", "uint32")
 """What these functions of such numbers, among themselves or with an integer, leave does not always fit."""
 
@@ -66,14 +66,14 @@ _NARROW = ("int8", "int16", "uint8", "uint16", "uint32")
 def without_operations(entry: Config) -> Config:
     """The entry of a layer; that of a function of ``keras.ops`` as a layer's, where there is one that does the same."""
     calls, config = entry.get("inbound_nodes"), entry.get("config")
-    if not isinstance(config, dict) or not _is_operation(entry, config):
+    if not isinstance(config, dict) or not is_operation(entry, config):
         return entry
     if not isinstance(calls, list) or len(calls) != 1 or not isinstance(calls[0], dict):
         return entry
     args = calls[0].get("args")
     if not isinstance(args, list) or calls[0].get("kwargs"):
         return entry
-    _check_wraps_nothing(entry["class_name"], args)
+    check_wraps_nothing(entry["class_name"], args)
     made = _layer(entry["class_name"], config, args)
     if made is None:
         return entry
@@ -112,7 +112,7 @@ def taken_apart(entry: Config) -> list[Config]:
     return [scaling | {"name": name, "inbound_nodes": nodes[0], "is_operation": True}, entry | adding]
 
 
-def _is_operation(entry, config) -> bool:
+def is_operation(entry: Config, config: Config) -> bool:
     """Whether an entry is a function's; .h5 files do not say the module, but every layer whether it is trainable.
 
     A user's layer need not: what is known under the name comes first.
@@ -126,7 +126,7 @@ def _is_operation(entry, config) -> bool:
     return is_bare and entry.get("registered_name") in (None, name) and not is_own(name)
 
 
-def _check_wraps_nothing(name, args):
+def check_wraps_nothing(name: str, args: list[Any]) -> None:
     """Raise `FileFormatError` where Keras computes in few bits, and what does not fit begins at the other end."""
     dtypes = [_config(value).get("dtype") for value in args]
     narrow = [dtype for dtype in dtypes if isinstance(dtype, str) and dtype in _NARROW]

@@ -346,7 +346,7 @@ _UFUNCS = (
     "add subtract multiply true_divide divide floor_divide remainder power negative absolute sign sqrt square exp "
     "expm1 log log1p tanh sin cos maximum minimum greater greater_equal less less_equal equal not_equal isfinite isnan "
     "logical_and logical_or logical_not bitwise_and bitwise_or bitwise_xor invert right_shift left_shift matmul floor "
-    "reciprocal fmax fmin rint ceil"
+    "reciprocal fmax fmin rint ceil tan"
 )
 _WITH_OUT = "sum mean amax amin max min prod argmax argmin all any clip concatenate stack cumsum dot"
 _WITHOUT_OUT = "count_nonzero moveaxis pad repeat sort take_along_axis where tensordot"

@@ -263,6 +263,8 @@ OF_LAYERS = {  # of (N, 4, 3) and (N, 4, 3): what keras.ops makes, and NumPy; su
     "rgb_to_grayscale": (lambda x, y: ops.image.rgb_to_grayscale(x), lambda x, y: x @ [[0.2989], [0.5870], [0.1140]]),
 }
 OF_FUNCTIONS = {  # files hold the function's name and arguments
+    "top_k": (lambda x, y: ops.top_k(x, 2)[0], lambda x, y: -np.sort(-x, axis=-1)[..., :2]),
+    "places of top_k": (lambda x, y: ops.top_k(x, 2).indices, lambda x, y: np.argsort(-x, axis=-1)[..., :2]),
     "sort": (lambda x, y: ops.sort(x, axis=-1), lambda x, y: np.sort(x, axis=-1)),
     "cumsum": (lambda x, y: ops.cumsum(x, axis=1), lambda x, y: np.cumsum(x, axis=1)),
     "median": (lambda x, y: ops.median(x, axis=-1), lambda x, y: np.median(x, axis=-1)),

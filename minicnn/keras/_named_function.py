@@ -19,6 +19,7 @@ from minicnn.layers.base import register
 _SEVERAL = {"array_split", "dsplit", "eig", "eigh", "histogram", "hsplit", "lstsq", "meshgrid", "nonzero", "qr"}
 _SEVERAL |= {"slogdet", "svd", "unique", "unravel_index", "vsplit"}
 """Functions that give several arrays, or as many numbers as the values say."""
+_PARTS = ("top_k_indices", "top_k_values")  # of what `top_k` gives
 _TABLES = ("_further.FURTHER", "_rare.RARE", "_arranged.ARRANGED")
 
 
@@ -31,6 +32,8 @@ def function_named(name: str) -> Callable[..., Any] | None:
         return operations.either(name)
     if name == "pad":
         return operations.pad
+    if name in _PARTS:
+        return lambda *args, **options: getattr(import_module("minicnn.keras.ops").top_k(*args, **options), name[6:])
     tables = (getattr(import_module(f"minicnn.keras.ops.{m}"), t) for m, t in (each.split(".") for each in _TABLES))
     return next((table[name] for table in tables if name in table), None)
 

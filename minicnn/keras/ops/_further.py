@@ -254,6 +254,8 @@ class TopK(NamedTuple):
 
 def top_k(x: Any, k: int, sorted: bool = True) -> TopK:
     """(values, indices) of the k largest numbers of the last axis, the largest first."""
+    if is_symbolic(x):
+        return TopK(named("top_k_values", (x, k), {}), named("top_k_indices", (x, k), {}))
     x = x if isinstance(x, Recorded) else np.asarray(x)
     indices = largest_first(value_of(x))[..., : int(k)]
     rows = np.indices(indices.shape, sparse=True)[:-1]

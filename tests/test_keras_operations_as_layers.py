@@ -261,6 +261,12 @@ OF_LAYERS = {  # of (N, 4, 3) and (N, 4, 3): what keras.ops makes, and NumPy; su
     "erf": (lambda x, y: ops.erf(x), lambda x, y: np.vectorize(math.erf)(x)),
     "isnan": (lambda x, y: ops.isnan(ops.log(x)), lambda x, y: x < 0),
     "rgb_to_grayscale": (lambda x, y: ops.image.rgb_to_grayscale(x), lambda x, y: x @ [[0.2989], [0.5870], [0.1140]]),
+    "max": (lambda x, y: ops.max(x, axis=-1), lambda x, y: np.max(x, axis=-1)),
+    "min": (lambda x, y: ops.min(x, axis=(1, 2), keepdims=True), lambda x, y: np.min(x, axis=(1, 2), keepdims=True)),
+    "prod": (lambda x, y: ops.prod(x, axis=-1), lambda x, y: np.prod(x, axis=-1)),
+    "var": (lambda x, y: ops.var(x, axis=-1, keepdims=True), lambda x, y: np.var(x, axis=-1, keepdims=True)),
+    "std": (lambda x, y: ops.std(x, axis=(1, 2)), lambda x, y: np.std(x, axis=(1, 2))),
+    "logsumexp": (lambda x, y: ops.logsumexp(x, axis=1), lambda x, y: np.log(np.exp(x).sum(axis=1))),
 }
 OF_FUNCTIONS = {  # files hold the function's name and arguments
     "top_k": (lambda x, y: ops.top_k(x, 2)[0], lambda x, y: -np.sort(-x, axis=-1)[..., :2]),

@@ -276,6 +276,8 @@ OF_FUNCTIONS = {  # files hold the function's name and arguments
     "median": (lambda x, y: ops.median(x, axis=-1), lambda x, y: np.median(x, axis=-1)),
     "einsum": (lambda x, y: ops.einsum("bij,bik->bjk", x, y), lambda x, y: np.einsum("bij,bik->bjk", x, y)),
     "tensordot": (lambda x, y: ops.tensordot(x, ONES.T, axes=1), lambda x, y: np.tensordot(x, ONES.T, axes=1)),
+    "arctan": (lambda x, y: ops.arctan(x), lambda x, y: np.arctan(x)),
+    "sinh": (lambda x, y: ops.sinh(x), lambda x, y: np.sinh(x)),
     "arctan2": (lambda x, y: ops.arctan2(x, y), lambda x, y: np.arctan2(x, y)),
     "log1p": (lambda x, y: ops.log1p(ops.abs(x) / 1e6), lambda x, y: np.log1p(np.abs(x) / 1e6)),
     "expm1": (lambda x, y: ops.expm1(x / 1e6), lambda x, y: np.expm1(x / 1e6)),
@@ -311,10 +313,10 @@ def test_functions_are_layers_that_files_hold(rng, tmp_path, name):
         np.testing.assert_allclose(given, expected, rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", OF_LAYERS)
+@pytest.mark.parametrize("name", [*OF_LAYERS, "arctan", "cumsum", "einsum", "equal of infinite ones", "sinh"])
 def test_functions_that_layers_compute_are_onnx(rng, tmp_path, name):
     onnxruntime = pytest.importorskip("onnxruntime")
-    x, y, model, expected = _both(rng, OF_LAYERS[name])
+    x, y, model, expected = _both(rng, (OF_LAYERS | OF_FUNCTIONS)[name])
     model.export(tmp_path / "model.onnx", format="onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     (given,) = session.run(None, dict(zip([each.name for each in session.get_inputs()], [x, y], strict=True)))
@@ -340,6 +342,12 @@ def test_functions_that_layers_compute_have_their_gradients(rng, name):
         moved[i, j] = step
         values = [(of_numpy(wide @ (before + s * moved), beside) * weights).sum() for s in (1, -1)]
         np.testing.assert_allclose(got[i, j], (values[0] - values[1]) / (2 * step), rtol=1e-3, atol=1e-3)
+
+
+def test_functions_that_onnx_has_no_operator_for_are_refused(rng, tmp_path):
+    model = _both(rng, OF_FUNCTIONS["median"])[2]
+    with pytest.raises(ValueError, match="cannot be written as ONNX"):
+        model.export(tmp_path / "model.onnx", format="onnx")
 
 
 def test_what_a_file_names_is_a_function_of_arrays():

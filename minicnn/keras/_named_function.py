@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from inspect import unwrap
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -14,7 +14,11 @@ from minicnn.graph import Tensor
 from minicnn.hints import Config
 from minicnn.keras._as_layers import as_layers
 from minicnn.keras._deferred import tensors_in
+from minicnn.keras._named_onnx import as_nodes
 from minicnn.layers.base import register
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
 
 _SEVERAL = {"array_split", "dsplit", "eig", "eigh", "histogram", "hsplit", "lstsq", "meshgrid", "nonzero", "qr"}
 _SEVERAL |= {"slogdet", "svd", "unique", "unravel_index", "vsplit"}
@@ -77,6 +81,9 @@ class NamedFunction(layers.Lambda):
 
         super().__init__(function, **kwargs)
         self.operation, self.args, self.options = operation, list(args), dict(options)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        return as_nodes(self.operation, self.args, self.options, xs, graph)
 
     def get_config(self) -> Config:
         """The constructor's arguments."""

@@ -245,6 +245,17 @@ OF_LAYERS = {  # of (N, 4, 3) and (N, 4, 3): what keras.ops makes, and NumPy; su
     "roll": (lambda x, y: ops.roll(x, -1, axis=1), lambda x, y: np.roll(x, -1, axis=1)),
     "take": (lambda x, y: ops.take(x, [2, -3], axis=-1), lambda x, y: x[..., [2, -3]]),
     "take of one": (lambda x, y: ops.take(x, -1, axis=1), lambda x, y: x[:, -1]),
+    "tf.roll": (lambda x, y: tf.roll(x, 1, axis=1), lambda x, y: np.roll(x, 1, axis=1)),
+    "tf.gather": (lambda x, y: tf.gather(x, [2, 0], axis=1), lambda x, y: x[:, [2, 0]]),
+    "tf.linalg.trace": (lambda x, y: tf.linalg.trace(x), lambda x, y: np.trace(x, axis1=1, axis2=2)),
+    "tf.image.flip_left_right": (
+        lambda x, y: tf.image.flip_left_right(ops.stack([x, y], axis=-1)),
+        lambda x, y: np.stack([x, y], axis=-1)[:, :, ::-1],
+    ),
+    "tf.image.flip_up_down": (
+        lambda x, y: tf.image.flip_up_down(ops.stack([x, y], axis=-1)),
+        lambda x, y: np.stack([x, y], axis=-1)[:, ::-1],
+    ),
     "argmax": (lambda x, y: ops.argmax(x, axis=-1), lambda x, y: np.argmax(x, axis=-1)),
     "argmin": (lambda x, y: ops.argmin(x, axis=1), lambda x, y: np.argmin(x, axis=1)),
     "count_nonzero": (lambda x, y: ops.count_nonzero(ops.round(x), axis=-1), lambda x, y: (np.rint(x) != 0).sum(-1)),

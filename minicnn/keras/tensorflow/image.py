@@ -13,6 +13,7 @@ from minicnn.differentiation import Recorded
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.images.resizing import INTERPOLATIONS, fitting, resized
+from minicnn.keras import ops
 from minicnn.keras import random as numbers
 from minicnn.keras._names import lookup
 from minicnn.keras._operation_marks import operated
@@ -197,12 +198,12 @@ def grayscale_to_rgb(images: Any, name: str | None = None) -> Any:
 
 def flip_left_right(image: Any) -> Any:
     """Mirrored, right to left."""
-    return of_tensorflow(np.flip(pictures_of(image), axis=-2))
+    return ops.flip(image, -2) if isinstance(image, Tensor) else of_tensorflow(np.flip(pictures_of(image), axis=-2))
 
 
 def flip_up_down(image: Any) -> Any:
     """Upside down."""
-    return of_tensorflow(np.flip(pictures_of(image), axis=-3))
+    return ops.flip(image, -3) if isinstance(image, Tensor) else of_tensorflow(np.flip(pictures_of(image), axis=-3))
 
 
 def random_flip_left_right(image: Any, seed: int | None = None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 import warnings
 from contextlib import redirect_stdout
 
@@ -13,6 +14,7 @@ import pytest
 from minicnn import keras
 from minicnn.keras import layers, ops
 from minicnn.keras import tensorflow as tf
+from minicnn.keras._named_function import NamedFunction
 
 START = keras.Input((8, 8, 3))
 
@@ -205,3 +207,163 @@ def test_axes_that_are_not_there_or_not_one_are_refused():
         keras.ops.squeeze(x, 1)
     with pytest.raises(ValueError, match="from -4 to 3"):
         keras.ops.expand_dims(x, 4)
+
+
+BESIDE = np.float32([0.1, -0.2, 0.3])
+ONES = np.ones((4, 3), np.float32)
+OF_LAYERS = {  # of (N, 4, 3) and (N, 4, 3): what keras.ops makes, and NumPy; such models are ONNX, too
+    "clip": (lambda x, y: ops.clip(x, -0.5, 0.5), lambda x, y: np.clip(x, -0.5, 0.5)),
+    "maximum of a number": (lambda x, y: ops.maximum(x, 0.1), lambda x, y: np.maximum(x, np.float32(0.1))),
+    "minimum of a number": (lambda x, y: ops.minimum(0.1, x), lambda x, y: np.minimum(x, np.float32(0.1))),
+    "maximum of an array": (lambda x, y: ops.maximum(x, BESIDE), lambda x, y: np.maximum(x, BESIDE)),
+    "power": (lambda x, y: ops.power(x, 2), lambda x, y: x**2),
+    "divide": (lambda x, y: ops.divide(x, ops.abs(y) + 1), lambda x, y: x / (np.abs(y) + 1)),
+    "rsqrt": (lambda x, y: ops.rsqrt(ops.abs(x) + 1), lambda x, y: (np.abs(x) + 1) ** -0.5),
+    "tan": (lambda x, y: ops.tan(x / 4), lambda x, y: np.tan(x / 4)),
+    "where": (lambda x, y: ops.where(x > 0, x, 0.1 * y), lambda x, y: np.where(x > 0, x, 0.1 * y)),
+    "where of numbers": (lambda x, y: ops.where(ops.less(x, y), 2.0, -1.0), lambda x, y: np.where(x < y, 2.0, -1.0)),
+    "where of any numbers": (lambda x, y: ops.where(ops.round(x), x, y), lambda x, y: np.where(np.rint(x), x, y)),
+    "less_equal": (lambda x, y: ops.where(ops.less_equal(x, 0.2), y, x), lambda x, y: np.where(x <= 0.2, y, x)),
+    "greater_equal": (lambda x, y: x * ops.greater_equal(x, BESIDE), lambda x, y: x * (x >= BESIDE)),
+    "equal": (lambda x, y: y * ops.equal(ops.round(x), 1), lambda x, y: y * (np.rint(x) == 1)),
+    "not_equal": (lambda x, y: y * ops.not_equal(ops.round(x), 1), lambda x, y: y * (np.rint(x) != 1)),
+    "logical_and": (lambda x, y: y * ops.logical_and(x > 0, y > 0), lambda x, y: y * ((x > 0) & (y > 0))),
+    "logical_or": (lambda x, y: y * ops.logical_or(x > 0, y > 0), lambda x, y: y * ((x > 0) | (y > 0))),
+    "logical_not": (lambda x, y: y * ops.logical_not(x > 0), lambda x, y: y * ~(x > 0)),
+    "stack": (lambda x, y: ops.stack([x, y, x], axis=1), lambda x, y: np.stack([x, y, x], axis=1)),
+    "stack behind": (lambda x, y: ops.stack([x, y], axis=-1), lambda x, y: np.stack([x, y], axis=-1)),
+    "matmul": (lambda x, y: ops.matmul(x, ops.swapaxes(y, 1, 2)), lambda x, y: x @ y.swapaxes(1, 2)),
+    "moveaxis": (lambda x, y: ops.moveaxis(x, -1, 1), lambda x, y: np.moveaxis(x, -1, 1)),
+    "norm": (lambda x, y: ops.norm(x, axis=-1), lambda x, y: np.linalg.norm(x, axis=-1)),
+    "norm of order 1": (lambda x, y: ops.norm(x, 1, axis=1), lambda x, y: np.linalg.norm(x, 1, axis=1)),
+    "norm of matrices": (lambda x, y: ops.norm(x, axis=(1, 2)), lambda x, y: np.linalg.norm(x, axis=(1, 2))),
+    "normalize": (lambda x, y: ops.normalize(x, axis=1), lambda x, y: x / np.linalg.norm(x, axis=1, keepdims=True)),
+    "repeat": (lambda x, y: ops.repeat(x, 3, axis=1), lambda x, y: np.repeat(x, 3, axis=1)),
+    "repeat of the last axis": (lambda x, y: ops.repeat(x, 2, axis=-1), lambda x, y: np.repeat(x, 2, axis=-1)),
+    "tile": (lambda x, y: ops.tile(x, (1, 2, 3)), lambda x, y: np.tile(x, (1, 2, 3))),
+    "flip": (lambda x, y: ops.flip(x, axis=(1, -1)), lambda x, y: np.flip(x, axis=(1, -1))),
+    "roll": (lambda x, y: ops.roll(x, -1, axis=1), lambda x, y: np.roll(x, -1, axis=1)),
+    "take": (lambda x, y: ops.take(x, [2, -3], axis=-1), lambda x, y: x[..., [2, -3]]),
+    "take of one": (lambda x, y: ops.take(x, -1, axis=1), lambda x, y: x[:, -1]),
+    "tf.roll": (lambda x, y: tf.roll(x, 1, axis=1), lambda x, y: np.roll(x, 1, axis=1)),
+    "tf.gather": (lambda x, y: tf.gather(x, [2, 0], axis=1), lambda x, y: x[:, [2, 0]]),
+    "tf.linalg.trace": (lambda x, y: tf.linalg.trace(x), lambda x, y: np.trace(x, axis1=1, axis2=2)),
+    "tf.image.flip_left_right": (
+        lambda x, y: tf.image.flip_left_right(ops.stack([x, y], axis=-1)),
+        lambda x, y: np.stack([x, y], axis=-1)[:, :, ::-1],
+    ),
+    "tf.image.flip_up_down": (
+        lambda x, y: tf.image.flip_up_down(ops.stack([x, y], axis=-1)),
+        lambda x, y: np.stack([x, y], axis=-1)[:, ::-1],
+    ),
+    "argmax": (lambda x, y: ops.argmax(x, axis=-1), lambda x, y: np.argmax(x, axis=-1)),
+    "argmin": (lambda x, y: ops.argmin(x, axis=1), lambda x, y: np.argmin(x, axis=1)),
+    "count_nonzero": (lambda x, y: ops.count_nonzero(ops.round(x), axis=-1), lambda x, y: (np.rint(x) != 0).sum(-1)),
+    "any": (lambda x, y: ops.any(x > 1, axis=-1), lambda x, y: np.any(x > 1, axis=-1)),
+    "all": (lambda x, y: ops.all(x > -1, axis=1), lambda x, y: np.all(x > -1, axis=1)),
+    "zeros_like": (lambda x, y: y + ops.zeros_like(x), lambda x, y: y),
+    "ones_like": (lambda x, y: y + ops.ones_like(x), lambda x, y: y + 1),
+    "triu": (lambda x, y: ops.triu(x, 1), lambda x, y: np.triu(x, 1)),
+    "tril": (lambda x, y: ops.tril(x), lambda x, y: np.tril(x)),
+    "trace": (lambda x, y: ops.trace(x, axis1=1, axis2=2), lambda x, y: np.trace(x, axis1=1, axis2=2)),
+    "cross": (lambda x, y: ops.cross(x, y), lambda x, y: np.cross(x, y)),
+    "floor_divide": (lambda x, y: ops.floor_divide(x, 0.5), lambda x, y: np.floor(x / 0.5)),
+    "glu": (lambda x, y: ops.glu(x, axis=1), lambda x, y: x[:, :2] / (1 + np.exp(-x[:, 2:]))),
+    "erf": (lambda x, y: ops.erf(x), lambda x, y: np.vectorize(math.erf)(x)),
+    "isnan": (lambda x, y: ops.isnan(ops.log(x)), lambda x, y: x < 0),
+    "rgb_to_grayscale": (lambda x, y: ops.image.rgb_to_grayscale(x), lambda x, y: x @ [[0.2989], [0.5870], [0.1140]]),
+    "max": (lambda x, y: ops.max(x, axis=-1), lambda x, y: np.max(x, axis=-1)),
+    "min": (lambda x, y: ops.min(x, axis=(1, 2), keepdims=True), lambda x, y: np.min(x, axis=(1, 2), keepdims=True)),
+    "prod": (lambda x, y: ops.prod(x, axis=-1), lambda x, y: np.prod(x, axis=-1)),
+    "var": (lambda x, y: ops.var(x, axis=-1, keepdims=True), lambda x, y: np.var(x, axis=-1, keepdims=True)),
+    "std": (lambda x, y: ops.std(x, axis=(1, 2)), lambda x, y: np.std(x, axis=(1, 2))),
+    "logsumexp": (lambda x, y: ops.logsumexp(x, axis=1), lambda x, y: np.log(np.exp(x).sum(axis=1))),
+}
+OF_FUNCTIONS = {  # files hold the function's name and arguments
+    "top_k": (lambda x, y: ops.top_k(x, 2)[0], lambda x, y: -np.sort(-x, axis=-1)[..., :2]),
+    "places of top_k": (lambda x, y: ops.top_k(x, 2).indices, lambda x, y: np.argsort(-x, axis=-1)[..., :2]),
+    "sort": (lambda x, y: ops.sort(x, axis=-1), lambda x, y: np.sort(x, axis=-1)),
+    "cumsum": (lambda x, y: ops.cumsum(x, axis=1), lambda x, y: np.cumsum(x, axis=1)),
+    "median": (lambda x, y: ops.median(x, axis=-1), lambda x, y: np.median(x, axis=-1)),
+    "einsum": (lambda x, y: ops.einsum("bij,bik->bjk", x, y), lambda x, y: np.einsum("bij,bik->bjk", x, y)),
+    "tensordot": (lambda x, y: ops.tensordot(x, ONES.T, axes=1), lambda x, y: np.tensordot(x, ONES.T, axes=1)),
+    "arctan": (lambda x, y: ops.arctan(x), lambda x, y: np.arctan(x)),
+    "sinh": (lambda x, y: ops.sinh(x), lambda x, y: np.sinh(x)),
+    "arctan2": (lambda x, y: ops.arctan2(x, y), lambda x, y: np.arctan2(x, y)),
+    "log1p": (lambda x, y: ops.log1p(ops.abs(x) / 1e6), lambda x, y: np.log1p(np.abs(x) / 1e6)),
+    "expm1": (lambda x, y: ops.expm1(x / 1e6), lambda x, y: np.expm1(x / 1e6)),
+    "mod": (lambda x, y: ops.mod(x, 0.3), lambda x, y: np.mod(x, np.float32(0.3))),
+    "floor_divide by 3": (
+        lambda x, y: ops.floor_divide(ops.round(3 * x), 3),
+        lambda x, y: np.floor(np.rint(3 * x) / 3),
+    ),
+    "pad": (
+        lambda x, y: ops.pad(x, [[0, 0], [1, 1], [2, 0]], mode="reflect"),
+        lambda x, y: np.pad(x, [[0, 0], [1, 1], [2, 0]], mode="reflect"),
+    ),
+    "nan_to_num": (lambda x, y: ops.nan_to_num(ops.log(x) * 0), lambda x, y: 0 * x),
+    "equal of infinite ones": (lambda x, y: ops.equal(ops.log(0 * x), ops.log(0 * y)), lambda x, y: ONES + 0 * x),
+}
+
+
+def _both(rng, functions):
+    x, y = (rng.normal(size=(5, 4, 3)).astype(np.float32) for _ in range(2))
+    a, b = keras.Input((4, 3)), keras.Input((4, 3))
+    with np.errstate(all="ignore"):
+        return x, y, keras.Model([a, b], functions[0](a, b)), functions[1](x, y)
+
+
+@pytest.mark.parametrize("name", [*OF_LAYERS, *OF_FUNCTIONS])
+def test_functions_are_layers_that_files_hold(rng, tmp_path, name):
+    x, y, model, expected = _both(rng, (OF_LAYERS | OF_FUNCTIONS)[name])
+    assert listed(model) == ["InputLayer", "InputLayer"]
+    model.save(tmp_path / "model.keras")
+    for each in (model, keras.models.load_model(tmp_path / "model.keras"), keras.models.clone_model(model)):
+        given = each.predict([x, y], verbose=0)
+        assert given.shape == expected.shape
+        np.testing.assert_allclose(given, expected, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", [*OF_LAYERS, "arctan", "cumsum", "einsum", "equal of infinite ones", "sinh"])
+def test_functions_that_layers_compute_are_onnx(rng, tmp_path, name):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    x, y, model, expected = _both(rng, (OF_LAYERS | OF_FUNCTIONS)[name])
+    model.export(tmp_path / "model.onnx", format="onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (given,) = session.run(None, dict(zip([each.name for each in session.get_inputs()], [x, y], strict=True)))
+    np.testing.assert_allclose(given, expected, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in OF_LAYERS if n not in ("argmax", "argmin", "isnan")])
+def test_functions_that_layers_compute_have_their_gradients(rng, name):
+    """Of Σ y · w for weights in front, against differences of the NumPy function in 64 bits."""
+    function, of_numpy = OF_LAYERS[name]
+    x, y = (rng.normal(size=(5, 4, 3)).astype(np.float32) for _ in range(2))
+    a, b = keras.Input((4, 3)), keras.Input((4, 3))
+    scaled = layers.Dense(3, use_bias=False, kernel_initializer="identity")
+    model = keras.Model([a, b], function(scaled(a), b))
+    weights = rng.normal(size=of_numpy(x, y).shape)
+    model.compile(keras.optimizers.SGD(1.0), loss=lambda t, p: ops.sum(t * p))
+    before = np.asarray(model.get_weights()[0], np.float64)
+    model.train_on_batch([x, y], weights.astype(np.float32))
+    got, step = before - model.get_weights()[0], 1e-6
+    wide, beside = x.astype(np.float64), y.astype(np.float64)
+    for i, j in np.ndindex(3, 3):
+        moved = np.zeros((3, 3))
+        moved[i, j] = step
+        values = [(of_numpy(wide @ (before + s * moved), beside) * weights).sum() for s in (1, -1)]
+        np.testing.assert_allclose(got[i, j], (values[0] - values[1]) / (2 * step), rtol=1e-3, atol=1e-3)
+
+
+def test_functions_that_onnx_has_no_operator_for_are_refused(rng, tmp_path):
+    model = _both(rng, OF_FUNCTIONS["median"])[2]
+    with pytest.raises(ValueError, match="cannot be written as ONNX"):
+        model.export(tmp_path / "model.onnx", format="onnx")
+
+
+def test_what_a_file_names_is_a_function_of_arrays():
+    made = NamedFunction("sort", [{"input": 0}], {"axis": -1})
+    with pytest.raises(ValueError, match=r"function of keras\.ops that gives one array"):
+        NamedFunction.from_config({**made.get_config(), "operation": "svd"})
+    with pytest.raises(ValueError, match=r"Received: 'eval'"):
+        NamedFunction.from_config({**made.get_config(), "operation": "eval"})

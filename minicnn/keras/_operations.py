@@ -22,6 +22,7 @@ from minicnn.keras import _equality as _equality  # which gives tensors == and !
 from minicnn.keras._deferred import MeanOrSum, SizesOf, applied, later, sizes_of_batch, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED, log_sum_of_powers
 from minicnn.keras._last_function import ended, in_dtype, same
+from minicnn.keras._named_function import named
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._new_arrays import OF_LISTS, as_array, named_dtype
 from minicnn.keras._operation_marks import is_traced, operated
@@ -229,7 +230,9 @@ def _of_tensors(name, *args, **kwargs):
 
 
 def _in_a_lambda(name, args, kwargs):
-    """A layer that calls the function on arrays."""
+    """A layer that calls the function on arrays; files hold it by its name, if its arguments are numbers and text."""
+    if (made := named(name, args, kwargs)) is not None:
+        return made
     tensors = tensors_in(args, kwargs)
 
     def function(arrays):
@@ -376,12 +379,15 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
     around = x.ndim in (3, 4) and not any(widths[0] + widths[-1])
     if around and mode == "constant" and not constant_values:
         return layers.ZeroPadding1D(widths[1])(x) if x.ndim == 3 else layers.ZeroPadding2D(widths[1:3])(x)
-    return layers.Lambda(lambda t: np.pad(t, widths, mode, **options))(x)
+    made = named("pad", (x, widths, mode), options)
+    return layers.Lambda(lambda t: np.pad(t, widths, mode, **options))(x) if made is None else made
 
 
 @entering
 def rsqrt(x: Any) -> Any:
     """1 / √x."""
+    if isinstance(x, Tensor):
+        return layers.Power(-0.5)(x)
     return np.reciprocal(np.sqrt(x if isinstance(x, Recorded) else as_float(np.asarray(x))))
 
 

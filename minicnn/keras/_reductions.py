@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -12,6 +12,12 @@ from minicnn.checks import check_choice
 from minicnn.hints import Config
 from minicnn.keras._formulas import OF_RECORDED
 from minicnn.layers.base import register
+
+if TYPE_CHECKING:
+    from minicnn.onnx.writer import GraphWriter, Value
+
+
+_ONNX = {"max": "ReduceMax", "min": "ReduceMin", "prod": "ReduceProd", "logsumexp": "ReduceLogSumExp"}
 
 
 @register
@@ -36,6 +42,14 @@ class Reduction(layers.Lambda):
         on_arrays, axes = OF_RECORDED.get(operation) or getattr(np, operation), tuple(axis)
         super().__init__(lambda x: on_arrays(x, axis=axes, keepdims=bool(keepdims)), **kwargs)
         self.operation, self.axis, self.keepdims = operation, list(axes), bool(keepdims)
+
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        x, options = graph.channels_last(xs[0]), {"axes": self.axis, "keepdims": int(self.keepdims)}
+        if self.operation in _ONNX:
+            return graph.add(_ONNX[self.operation], [x], **options)
+        centred = graph.add("Sub", [x, graph.add("ReduceMean", [x], axes=self.axis, keepdims=1)])
+        variance = graph.add("ReduceMean", [graph.add("Mul", [centred, centred])], **options)
+        return graph.add("Sqrt", [variance]) if self.operation == "std" else variance
 
     def get_config(self) -> Config:
         """The constructor's arguments."""

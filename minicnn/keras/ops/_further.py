@@ -18,6 +18,7 @@ from minicnn.differentiation import Recorded, beside, value_of
 from minicnn.keras import _crossentropies, _operations
 from minicnn.keras._deferred import applied
 from minicnn.keras._last_function import forgotten, looking_behind
+from minicnn.keras._named_function import is_of_ops, named
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._result_dtypes import in_kerass_dtype
@@ -55,12 +56,16 @@ def of_tensors_too(function: Callable[..., Any], name: str | None = None) -> Cal
         As of `entering`.
     """
 
+    label = name or function.__name__
+
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if (of_weights := applied(call, args, kwargs)) is not None:
             return of_weights
         if not any(map(is_symbolic, args)):
             return function(*args, **kwargs)
+        if is_of_ops(label, function) and (made := named(label, args, kwargs)) is not None:
+            return made
         if isinstance(args[0], list | tuple):
             return Computed(lambda *arrays: function(list(arrays), *args[1:], **kwargs))(list(args[0]))
         tensors = [at for at, each in enumerate(args) if is_symbolic(each)]
@@ -249,6 +254,8 @@ class TopK(NamedTuple):
 
 def top_k(x: Any, k: int, sorted: bool = True) -> TopK:
     """(values, indices) of the k largest numbers of the last axis, the largest first."""
+    if is_symbolic(x):
+        return TopK(named("top_k_values", (x, k), {}), named("top_k_indices", (x, k), {}))
     x = x if isinstance(x, Recorded) else np.asarray(x)
     indices = largest_first(value_of(x))[..., : int(k)]
     rows = np.indices(indices.shape, sparse=True)[:-1]

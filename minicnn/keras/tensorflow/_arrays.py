@@ -190,6 +190,8 @@ def gather(
         )
     if places.size and not (places.min() >= 0 and places.max() < x.shape[axis]):
         raise IndexError(f"places lie from 0 to {x.shape[axis] - 1}. Received: {places.min()} to {places.max()}")
+    if not batch and is_symbolic(x):
+        return ops.take(x, places, axis=axis)
     if not batch:
         return of_tensorflow(np.take(x, places, axis=axis))
     first = np.ogrid[tuple(slice(n) for n in x.shape[:batch])]  # whose axes come before those of the places
@@ -219,6 +221,8 @@ def linspace(start: Any, stop: Any, num: int, name: str | None = None, axis: int
 @entering
 def roll(input: Any, shift: Any, axis: Any, name: str | None = None) -> Any:
     """The numbers moved along axes; what leaves at one end enters at the other."""
+    if is_symbolic(input):
+        return ops.roll(input, shift, axis)
     return of_tensorflow(np.roll(as_tensor(input), shift, axis))
 
 

@@ -11,9 +11,12 @@ from minicnn import layers
 from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded
 from minicnn.errors import ShapeError
+from minicnn.graph import Tensor
 from minicnn.images.resizing import INTERPOLATIONS, fitting, resized
+from minicnn.keras import ops
 from minicnn.keras import random as numbers
 from minicnn.keras._names import lookup
+from minicnn.keras._operation_marks import operated
 from minicnn.keras._operations import entering, in_a_lambda, is_symbolic
 from minicnn.keras.tensorflow import _boxes, _glimpses, _likeness, _patches, _pictures, _resizing, _stateless
 from minicnn.keras.tensorflow._boxes import *  # noqa: F403
@@ -170,6 +173,8 @@ def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
 
 def rgb_to_grayscale(images: Any, name: str | None = None) -> Any:
     """0.2989 · red + 0.5870 · green + 0.1140 · blue, (…, 1)."""
+    if isinstance(images, Tensor):
+        return operated("rgb_to_grayscale", lambda x: layers.Reduce("sum", -1, True)(x * _GREY[:, 0]), [images], {})
     pixels, back = _pictures.as_floats(images)
     return back(pixels.astype(np.float32) @ _GREY)
 
@@ -193,12 +198,12 @@ def grayscale_to_rgb(images: Any, name: str | None = None) -> Any:
 
 def flip_left_right(image: Any) -> Any:
     """Mirrored, right to left."""
-    return of_tensorflow(np.flip(pictures_of(image), axis=-2))
+    return ops.flip(image, -2) if isinstance(image, Tensor) else of_tensorflow(np.flip(pictures_of(image), axis=-2))
 
 
 def flip_up_down(image: Any) -> Any:
     """Upside down."""
-    return of_tensorflow(np.flip(pictures_of(image), axis=-3))
+    return ops.flip(image, -3) if isinstance(image, Tensor) else of_tensorflow(np.flip(pictures_of(image), axis=-3))
 
 
 def random_flip_left_right(image: Any, seed: int | None = None) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import ops
 from minicnn.keras._names import lookup
-from minicnn.keras._operations import entering
+from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.tensorflow import _functions, _further
 from minicnn.keras.tensorflow._arrays import eye, norm
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
@@ -69,6 +69,8 @@ def band_part(input: Any, num_lower: Any, num_upper: Any, name: str | None = Non
 @entering
 def trace(x: Any, name: str | None = None) -> Any:
     """The sum of the diagonal of matrices (…, M, N)."""
+    if is_symbolic(x):
+        return ops.trace(x, axis1=-2, axis2=-1)
     diagonal = np.diagonal(as_tensor(x), 0, -2, -1)
     return of_tensorflow(np.sum(diagonal, axis=-1, dtype=diagonal.dtype))
 

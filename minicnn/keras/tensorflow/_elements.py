@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -164,6 +165,7 @@ def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None =
     """The parts at these places, each given by the last axis; behind `batch_dims` axes that both have."""
     at = np.asarray(indices)  # (batch axes, …, axes of params)
     sizes = np.shape(as_tensor(params))[batch_dims:][: at.shape[-1]]
+    sizes = tuple(math.inf if size is None else size for size in sizes)  # how many samples, a model's tensor cannot say
     if at.size and not np.all((at >= 0) & (at < sizes)):
         raise IndexError(f"places lie from 0 on, below {sizes}. Received: {at.reshape(-1, at.shape[-1]).tolist()}")
     own = np.indices(at.shape[:batch_dims], sparse=True) if batch_dims else ()

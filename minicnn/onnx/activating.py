@@ -44,6 +44,7 @@ LAYERS: dict[str, tuple[str, dict[str, object]]] = {
     "Softplus": ("Pointwise", {"function": "softplus"}),
     "Softsign": ("Pointwise", {"function": "softsign"}),
     "Sqrt": ("Elementary", {"function": "power", "exponent": 0.5}),
+    "Tan": ("Elementary", {"function": "tan"}),
     "Tanh": ("Tanh", {}),
 }
 """Operator without attributes → the layer that it is, and the layer's arguments."""

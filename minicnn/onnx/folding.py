@@ -59,6 +59,7 @@ CALCULATIONS: dict[str, Callable[..., Any]] = {
     "Softplus": lambda a: np.logaddexp(a, 0),
     "Sqrt": np.sqrt,
     "Sub": np.subtract,
+    "Tan": np.tan,
     "Tanh": np.tanh,
 }
 """Operators without attributes → the function of arrays that each one is."""

@@ -405,6 +405,22 @@ def test_what_does_nothing_in_training_either_hides_no_softmax(nothing):
     assert found == pytest.approx(FROM_LOGITS.mean(), rel=1e-5)
 
 
+def test_a_layer_of_ones_own_called_identity_hides_the_softmax():
+    class Identity(mc.layers.Layer):
+        def build(self, input_shapes):
+            return input_shapes[0]
+
+        def forward(self, xs, ws):
+            ws.y[...] = xs[0] ** 2
+
+    x = mc.Input((3,))
+    model = mc.Model(x, Identity()(mc.layers.Softmax()(x)))
+    model.compile("sgd", "categorical_crossentropy")
+    squares = (np.exp([0.0, 0.0, 2.0]) / np.exp([0.0, 0.0, 2.0]).sum()) ** 2
+    found = model.evaluate(np.array([[0.0, 0.0, 2.0]]), np.array([[1.0, 0.0, 0.0]]), verbose=0)
+    assert found == pytest.approx(-np.log(squares[0] / squares.sum()), rel=1e-5)
+
+
 def test_gradients_behind_an_activation_that_is_a_lambda():
     for function in (lambda t: keras.activations.softmax(t), lambda t: ops.softmax(t * 1.0)):
         x = keras.Input((2,))

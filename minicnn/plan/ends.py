@@ -66,8 +66,12 @@ def end(program: Program, value: int, training: bool) -> Place | None:
 def _hands_on(place, training):
     """Whether a layer gives what it is given: in Keras the same array, which remembers what gave it."""
     step, is_active = place.step, training if place.training is None else place.training
-    does_nothing = 0 in (getattr(step, "rate", None), getattr(step, "stddev", None))
-    return type(step).__name__ == "Identity" or (step.only_in_training and (does_nothing or not is_active))
+    if step.only_in_training and not is_active:
+        return True
+    if is_own(step):  # whose names and numbers may mean something else
+        return False
+    does_nothing = step.only_in_training and 0 in (getattr(step, "rate", None), getattr(step, "stddev", None))
+    return does_nothing or type(step).__name__ == "Identity"
 
 
 def _last(program, output, training):

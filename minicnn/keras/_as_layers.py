@@ -345,10 +345,6 @@ def _cross(
     return layers.Concatenate(-1)([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)])
 
 
-def _tan(x: Any) -> Tensor:
-    return layers.Elementary("sin")(x) / layers.Elementary("cos")(x)
-
-
 def _floor_divide(x1: Any, x2: Any) -> Tensor | None:
     number = _number(x2)
     is_exact = isinstance(x1, Tensor) and number and math.frexp(abs(number))[0] == 0.5  # what 1 / x2 is then
@@ -370,7 +366,7 @@ _MADE_OF: dict[str, Callable[..., Any]] = {
     },
     **{
         each.__name__[1:]: each
-        for each in (_matmul, _norm, _normalize, _count_nonzero, _trace, _cross, _tan, _floor_divide, _glu)
+        for each in (_matmul, _norm, _normalize, _count_nonzero, _trace, _cross, _floor_divide, _glu)
     },
     "divide": _divide,
     "true_divide": _divide,
@@ -380,11 +376,13 @@ _MADE_OF: dict[str, Callable[..., Any]] = {
     "argmin": _place_of_extreme(-1),
     "equal": _compared(_is_equal, False),
     "erf": lambda x: layers.Pointwise("erf")(x),
+    "expm1": lambda x: layers.Elementary("expm1")(x),
     "greater": _compared(lambda a, b: a > b, True),
     "greater_equal": _compared(lambda a, b: a >= b, False),
     "isnan": lambda x: layers.Elementary("nan")(x),
     "less": _compared(lambda a, b: a < b, True),
     "less_equal": _compared(lambda a, b: a <= b, False),
+    "log1p": lambda x: layers.Elementary("log1p")(x),
     "logical_and": _joined(layers.Multiply),
     "logical_not": lambda x: layers.Elementary("zero")(x),
     "logical_or": _joined(layers.Maximum),
@@ -392,6 +390,7 @@ _MADE_OF: dict[str, Callable[..., Any]] = {
     "minimum": _extreme(layers.Minimum, "maximum"),
     "not_equal": _compared(lambda a, b: 1 - _is_equal(a, b), False),
     "ones_like": _filled(1.0),
+    "tan": lambda x: layers.Elementary("tan")(x),
     "tril": _kept_of_matrix(np.tril),
     "triu": _kept_of_matrix(np.triu),
     "zeros_like": _filled(0.0),

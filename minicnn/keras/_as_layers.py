@@ -302,8 +302,8 @@ def _place_of_extreme(sign: float) -> Callable[..., Tensor | None]:
         if (at := _axis(x, axis)) is None:
             return None
         last = x.ndim - 1
-        y = layers.ArgMax()(_swapped(x if sign > 0 else -x, at, last))
-        return _swapped(y, at, last) if keepdims else _axes_of_one.squeeze(y, -1)
+        y = _swapped(layers.ArgMax()(_swapped(x if sign > 0 else -x, at, last)), at, last)
+        return y if keepdims else _axes_of_one.squeeze(y, at)
 
     return made
 

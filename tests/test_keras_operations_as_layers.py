@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import math
 import warnings
 from contextlib import redirect_stdout
@@ -258,6 +259,14 @@ OF_LAYERS = {  # of (N, 4, 3) and (N, 4, 3): what keras.ops makes, and NumPy; su
     ),
     "argmax": (lambda x, y: ops.argmax(x, axis=-1), lambda x, y: np.argmax(x, axis=-1)),
     "argmin": (lambda x, y: ops.argmin(x, axis=1), lambda x, y: np.argmin(x, axis=1)),
+    "argmin, kept": (
+        lambda x, y: ops.argmin(x, axis=1, keepdims=True),
+        lambda x, y: np.argmin(x, axis=1, keepdims=True),
+    ),
+    "argmin of images": (
+        lambda x, y: ops.argmin(ops.stack([x, y], axis=-1), axis=1),
+        lambda x, y: np.argmin(np.stack([x, y], axis=-1), axis=1),
+    ),
     "count_nonzero": (lambda x, y: ops.count_nonzero(ops.round(x), axis=-1), lambda x, y: (np.rint(x) != 0).sum(-1)),
     "any": (lambda x, y: ops.any(x > 1, axis=-1), lambda x, y: np.any(x > 1, axis=-1)),
     "all": (lambda x, y: ops.all(x > -1, axis=1), lambda x, y: np.all(x > -1, axis=1)),
@@ -306,6 +315,10 @@ OF_FUNCTIONS = {  # files hold the function's name and arguments
 }
 
 
+KERAS_LAYERS = {"Activation", "Add", "Concatenate", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "InputLayer"}
+KERAS_LAYERS |= {"Maximum", "Minimum", "Multiply", "Permute", "Rescaling", "Reshape", "Subtract", "ZeroPadding1D"}
+
+
 def _both(rng, functions):
     x, y = (rng.normal(size=(5, 4, 3)).astype(np.float32) for _ in range(2))
     a, b = keras.Input((4, 3)), keras.Input((4, 3))
@@ -324,6 +337,21 @@ def test_functions_are_layers_that_files_hold(rng, tmp_path, name):
         np.testing.assert_allclose(given, expected, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("name", [*OF_LAYERS, *OF_FUNCTIONS])
+def test_files_hold_them_as_operations_of_keras(rng, name):
+    """Read without what minicnn adds for itself, as where Keras has read the file and written it again."""
+    x, y, model, expected = _both(rng, (OF_LAYERS | OF_FUNCTIONS)[name])
+    written = json.loads(model.to_json())
+    bare = [{k: v for k, v in entry.items() if "minicnn" not in k} for entry in written["config"]["layers"]]
+    classes = [(entry["module"], entry["class_name"]) for entry in bare]
+    assert {cls for module, cls in classes if module == "keras.layers"} <= KERAS_LAYERS
+    assert all(module == "keras.layers" or module.startswith("keras.src.ops.") for module, _ in classes)
+    written["config"]["layers"] = bare
+    given = keras.models.model_from_json(json.dumps(written)).predict([x, y], verbose=0)
+    assert given.shape == expected.shape
+    np.testing.assert_allclose(given, expected, rtol=2e-5, atol=2e-6)
+
+
 @pytest.mark.parametrize("name", [*OF_LAYERS, "arctan", "cumsum", "einsum", "equal of infinite ones", "sinh"])
 def test_functions_that_layers_compute_are_onnx(rng, tmp_path, name):
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -334,7 +362,7 @@ def test_functions_that_layers_compute_are_onnx(rng, tmp_path, name):
     np.testing.assert_allclose(given, expected, rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", [n for n in OF_LAYERS if n not in ("argmax", "argmin", "isnan")])
+@pytest.mark.parametrize("name", [n for n in OF_LAYERS if "arg" not in n and n != "isnan"])
 def test_functions_that_layers_compute_have_their_gradients(rng, name):
     """Of Σ y · w for weights in front, against differences of the NumPy function in 64 bits."""
     function, of_numpy = OF_LAYERS[name]

@@ -9,6 +9,8 @@ from oracles import assert_close
 
 import minicnn as mc
 from minicnn.errors import FileFormatError
+from minicnn.keras import models  # noqa: F401  with which functions are called by name
+from minicnn.saving.keras import named_recipes
 
 RNG = np.random.default_rng(0)
 X, Y = (RNG.choice([-1, 1], (3, 4, 5, 2)) * RNG.uniform(0.2, 2, (3, 4, 5, 2)).astype(np.float32) for _ in range(2))
@@ -24,8 +26,13 @@ def array(values):
     return {"class_name": "__numpy__", "config": {"value": np.asarray(values).tolist(), "dtype": "float32"}}
 
 
-def model_of(class_name, args, output=0, shape=(None, 4, 5, 2), inputs=("x", "y"), **config):
+def model_of(class_name, args, *output, **config):
     """A model of inputs and one operation, from its JSON."""
+    return mc.models.model_from_json(json.dumps(model_entry(class_name, args, *output, **config)))
+
+
+def model_entry(class_name, args, output=0, shape=(None, 4, 5, 2), inputs=("x", "y"), **config):
+    """The entry of such a model."""
     kwargs = {"constant_values": config.pop("constant_values", None)} if class_name == "Pad" else {}
     calls = [{"args": args, "kwargs": kwargs}]
     entries = [
@@ -50,8 +57,7 @@ def model_of(class_name, args, output=0, shape=(None, 4, 5, 2), inputs=("x", "y"
     )
     ends = {"input_layers": [[name, 0, 0] for name in inputs], "output_layers": ["op", 0, output]}
     model = {"name": "model", "trainable": True, "layers": entries} | ends
-    functional = {"class_name": "Functional", "config": model, "module": "keras.src.models.functional"}
-    return mc.models.model_from_json(json.dumps(functional))
+    return {"class_name": "Functional", "config": model, "module": "keras.src.models.functional"}
 
 
 A, B = tensor("x"), tensor("y")
@@ -226,24 +232,84 @@ def test_gradients(name):
     mc.gradcheck(model_of(class_name, args, *output, inputs=("x",), **config))
 
 
+NAMED = {
+    "round": (("Round", [A], {"decimals": 1}), np.round(X, 1)),
+    "mod": (("Mod", [A, 0.3], {}), np.mod(X, np.float32(0.3))),
+    "squareplus": (("Squareplus", [A], {"b": 2}), (X + np.sqrt(X**2 + 2)) / 2),
+    "norm": (("Norm", [A], {"axis": [1, 2], "ord": 2, "keepdims": False}), np.linalg.norm(X, 2, (1, 2))),
+    "sort": (("Sort", [A], {"axis": 1}), np.sort(X, 1)),
+    "argsort": (("Argsort", [A], {"axis": 1}), np.argsort(X, 1)),
+    "top_k": (("TopK", [A], {"k": 2, "sorted": True}), np.sort(X)[..., ::-1]),
+    "top_k, places": (("TopK", [A], {"k": 2, "sorted": True}, 1), np.argsort(X)[..., ::-1]),
+    "median": (("Median", [A], {"axis": [1, 2], "keepdims": True}), np.median(X, (1, 2), keepdims=True)),
+    "quantile": (
+        ("Quantile", [A, 0.3], {"axis": 1, "method": "linear", "keepdims": False}),
+        np.quantile(X.astype(float), 0.3, 1),
+    ),
+    "cumsum": (("Cumsum", [A], {"axis": 1, "dtype": None}), np.cumsum(X, 1)),
+    "diff": (("Diff", [A], {"n": 1, "axis": 2}), np.diff(X, axis=2)),
+    "arctan2": (("Arctan2", [A, B], {}), np.arctan2(X, Y)),
+    "arctan2, of an array": (("Arctan2", [array(ROW), A], {}), np.arctan2(ROW, X)),
+    "einsum": (("Einsum", [A, B], {"subscripts": "bhwc,bhwd->bcd"}), np.einsum("bhwc,bhwd->bcd", X, Y)),
+    "einsum, with an array": (("Einsum", [array(MATRIX), A], {"subscripts": "cd,bhwc->bd"}), (X @ MATRIX).sum((1, 2))),
+    "trace": (
+        ("Trace", [A], {"offset": 1, "axis1": 1, "axis2": 2}),
+        np.trace(X, 1, 1, 2),
+    ),
+    "average": (
+        ("Average", [A], {"axis": -1, "weights": array([1.0, 3.0])}),
+        (X[..., 0] + 3 * X[..., 1]) / 4,
+    ),
+    "dot": (("Dot", [A, array(MATRIX)], {}), X @ MATRIX),
+    "average, by place": (("Average", [A, array([1.0, 3.0])], {"axis": -1}), (X[..., 0] + 3 * X[..., 1]) / 4),
+    "power": (("Power", [2.0, A], {}), 2.0**X),
+}
+"""Operations that are called by their names, where `minicnn.keras` is."""
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_functions_by_name(name):
+    (class_name, args, config, *output), expected = NAMED[name]
+    model = model_of(class_name, args, *output, **config)
+    assert_close(model.predict([X, Y], verbose=0), np.asarray(expected, float), 1e-5)
+
+
+def test_functions_by_name_need_the_package_that_has_them(monkeypatch):
+    monkeypatch.setattr(named_recipes, "is_known", lambda name: False)
+    with pytest.raises(FileFormatError, match=r"import minicnn\.keras, which calls it by its name"):
+        model_of("Sort", [A], axis=-1)
+
+
+def test_an_operation_that_is_called_twice_is_layers_that_are():
+    """One operation of several calls is what Keras writes of an operation that a script has made itself."""
+    entry = model_entry("Std", [tensor("x")], axis=[1, 2], keepdims=True)
+    entry["config"]["layers"][-1]["inbound_nodes"].append({"args": [tensor("y")], "kwargs": {}})
+    entry["config"]["output_layers"] = [["op", 0, 0], ["op", 1, 0]]
+    found = mc.models.model_from_json(json.dumps(entry)).predict([X, Y], verbose=0)
+    for y, x in zip(found, (X, Y), strict=True):
+        assert_close(y, x.std((1, 2), keepdims=True), 1e-5)
+    entry["config"]["layers"][-1] |= {"class_name": "Add", "config": {"name": "op"}}
+    for node, number in zip(entry["config"]["layers"][-1]["inbound_nodes"], (1, 2), strict=True):
+        node["args"] = [tensor("x"), number]
+    with pytest.raises(FileFormatError, match="is called several times, with arguments for which it is different"):
+        mc.models.model_from_json(json.dumps(entry))
+
+
 REFUSED = {
     "Split": ([A], {"indices_or_sections": 3, "axis": 0}),
     "Flip": ([A], {"axis": None}),
     "Max": ([A], {"axis": None, "keepdims": False, "initial": None}),
-    "Round": ([A], {"decimals": 2}),
     "Cast": ([A], {"dtype": "uint8"}),
     "Matmul": ([A, tensor("y", shape=(None, 2))], {}),
     "Add": ([A, tensor("y", shape=(None, 2))], {}),
-    "Mod": ([A, 0.3], {}),
     "Tile": ([A], {"repeats": [2, 1, 1, 1]}),
     "Pad": ([A], {"pad_width": [[1, 1], [0, 0], [0, 0], [0, 0]], "mode": "constant"}),
     "Stack": ([[A, B]], {"axis": 0}),
-    "Squareplus": ([A], {"b": 2}),
     "Greater": ([A, math.inf], {}),
-    "Norm": ([A], {"axis": [1, 2], "ord": 2, "keepdims": False}),
-    "Sort": ([A], {"axis": -1}),
     "Divide": (["x", A], {}),
     "Take": ([A, [4]], {"axis": 1}),
+    "Sort": ([A], {"axis": 0}),
+    "Einsum": ([A, B], {"subscripts": "bhwc,xhwc->bhw"}),
     "Resize": ([tensor("x", "uint8")], {"size": [8, 5], "interpolation": "bilinear"}),
     "RGBToGrayscale": ([tensor("x", "uint8", (None, 4, 5, 3))], {"data_format": None}),
 }

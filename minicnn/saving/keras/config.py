@@ -17,7 +17,7 @@ from minicnn.saving.keras.calls import with_names, without_names, without_names_
 from minicnn.saving.keras.layers import MIXED, layer_from_keras, layer_to_keras, policy_from_keras, policy_to_keras
 from minicnn.saving.keras.names import INSIDE, class_name_of, config_of, is_known, keras_object, own_object
 from minicnn.saving.keras.operation_steps import layers_of_operations
-from minicnn.saving.keras.operations import taken_apart
+from minicnn.saving.keras.operations import is_operation, taken_apart
 from minicnn.saving.keras.structure import (
     MAX_DEPTH,
     MODELS,
@@ -32,6 +32,7 @@ from minicnn.saving.keras.structure import (
     without_earlier_calls,
 )
 from minicnn.saving.keras.tf_operations import inputs_of, without_tf_operations
+from minicnn.saving.keras.written_operations import WRITERS, with_operations, without_written
 from minicnn.user_warnings import brief
 
 SHARED = ("name", "trainable", "dtype", "layers", "input_layers", "output_layers", "build_input_shape")
@@ -118,6 +119,7 @@ def _model(entry, dtypes, depth):
     found = config.get("layers")
     if not isinstance(found, list) or not all(isinstance(layer, dict) for layer in found):
         raise FileFormatError(f"a model has a list of layers. Received: {brief(found)}")
+    found = without_written(found)
     inputs = inputs_of(found)
     found = [without_tf_operations(layer, inputs) for layer in found]
     found, ends = layers_of_operations(found, config.get("output_layers"))
@@ -279,10 +281,11 @@ def _model_to_keras(entry, dtype, earlier):
     if not is_functional(entry):
         written["dtype"] = policy_to_keras(config.get("dtype", dtype))
         return keras_object("keras", class_name, written) if class_name in MODELS else kind
-    before = earlier.get(id(entry), {})
+    before = {name: n for name, n in earlier.get(id(entry), {}).items() if name not in _operations_in(config["layers"])}
     for layer, described in zip(written["layers"], config["layers"], strict=True):
         calls = [with_names(described, _call_to_keras(node, dtype, before)) for node in described["inbound_nodes"]]
         layer |= {"name": described["name"], "inbound_nodes": calls}
+    written["layers"] = with_operations(config["layers"], written["layers"])
     nested = {layer["name"] for layer in config["layers"] if is_model(layer) and is_functional(layer)}
     written["input_layers"] = _one_or_list(config["input_layers"])
     ends = each_history(lambda history: _counted(history, before), config["output_layers"])
@@ -290,6 +293,11 @@ def _model_to_keras(entry, dtype, earlier):
         each_history(lambda h: [h[0], h[1] + 1 if h[0] in nested else h[1], h[2]], ends)
     )
     return kind | ({"module": "keras.src.models.functional"} if class_name in MODELS else {})
+
+
+def _operations_in(entries) -> set:
+    """The names of layers that are operations in Keras, where they are no layers of other models, too."""
+    return {entry["name"] for entry in entries if entry["class_name"] in WRITERS}
 
 
 def _counted(history, before) -> list:
@@ -325,6 +333,8 @@ def without_modules(entry: Config, users: frozenset[str] | None = None) -> Confi
         Names of users' classes in the whole model, for a part of it.
     """
     users = frozenset(_users_in(entry)) if users is None else users
+    if is_operation(entry, entry["config"]):  # of which Keras looks for the class in its module
+        return entry
     plain = {k: v for k, v in entry.items() if k not in ("module", "registered_name")}
     plain["class_name"] = entry.get("registered_name") or INSIDE.get(entry["class_name"], entry["class_name"])
     if own_parts.is_taken(entry["class_name"]) and entry["class_name"] in users - {*MODELS}:

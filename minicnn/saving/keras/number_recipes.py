@@ -91,6 +91,8 @@ def _compared(operation: Operation) -> Made:
         difference = operation.add("Subtract", [truth(operation, a), truth(operation, b)])
         return operation.apply("abs", difference)
     function, sign = _COMPARISONS[operation.kind]
+    if is_tensor(a) and is_tensor(b) and function != "positive":
+        return _compared_with_infinite(operation, a, b) if rank_of(a) == rank_of(b) else None
     difference = _difference(operation, a, b)
     if difference is None:
         return None
@@ -98,7 +100,20 @@ def _compared(operation: Operation) -> Made:
     return operation.scaled(y, -1.0, 1.0) if operation.kind == "NotEqual" else y
 
 
+def _compared_with_infinite(operation, a, b) -> Config:
+    """As of two tensors: the difference of two infinite numbers is none."""
+    pairs = {"GreaterEqual": [(a, b)], "LessEqual": [(b, a)]}.get(operation.kind, [(a, b), (b, a)])
+    are_none = [operation.apply("nan", x) for x in (a, b)]
+    found = []
+    for high, low in pairs:
+        is_less = operation.apply("positive", operation.add("Subtract", [low, high]))
+        found.append(operation.apply("zero", operation.add("Add", [is_less, *are_none])))
+    y = operation.add("Multiply", found) if len(found) > 1 else found[0]
+    return operation.scaled(y, -1.0, 1.0) if operation.kind == "NotEqual" else y
+
+
 def _difference(operation, a, b) -> Config | None:
+    """a - b; None where no layer does it."""
     if is_tensor(a) and is_tensor(b):
         return operation.add("Subtract", [a, b]) if rank_of(a) == rank_of(b) else None
     x, other = (a, b) if is_tensor(a) else (b, a)

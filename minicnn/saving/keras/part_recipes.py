@@ -197,14 +197,15 @@ def _padded(operation, x, rank, axis, before, after, mode, value):
     return _joined(operation, [*parts, x, *last], axis)
 
 
-@recipe("Matmul")
+@recipe("Matmul", "Dot")
 def _product(operation: Operation) -> Made:
-    """Of matrices of each sample, or with an array of two axes."""
+    """Of matrices of each sample, or with an array of two axes; Keras's dot of two tensors mixes samples."""
     a, b = operation.args if len(operation.args) == 2 else (None, None)
     if not is_tensor(a):
         return None
     if is_tensor(b):
-        return operation.add("MatrixProduct", [a, b]) if rank_of(a) == rank_of(b) >= 3 else None
+        is_each = operation.kind == "Matmul" and rank_of(a) == rank_of(b) >= 3
+        return operation.add("MatrixProduct", [a, b]) if is_each else None
     matrix, rank = array_in(b), rank_of(a)
     if matrix is None or matrix.ndim != 2 or rank < 2 or not np.isfinite(matrix).all():
         return None
@@ -212,6 +213,24 @@ def _product(operation: Operation) -> Made:
     one = operation.add("GetItem", rows, key=[[0, 1, None]] * (max(rank, 3) - 1))
     y = operation.add("MatrixProduct", [rows, operation.constant(one, matrix)])
     return y if rank > 2 else operation.squeezed(y, 3, [1])
+
+
+@recipe("Cross")
+def _cross(operation: Operation) -> Made:
+    """Of vectors of three numbers along the last axis."""
+    tensors, options = operation.args, operation.options
+    if len(tensors) != 2 or not all(map(is_tensor, tensors)) or rank_of(tensors[0]) != rank_of(tensors[1]):
+        return None
+    rank = rank_of(tensors[0])
+    axes = {options.get(name, -1) for name in ("axisa", "axisb", "axisc")} | {options.get("axis") or -1}
+    if not axes <= {-1, rank - 1} or {shape_of(x)[-1] for x in tensors} != {3} or rank < 2:
+        return None
+    a, b = ([operation.part(x, rank, rank - 1, [n, n + 1, None]) for n in range(3)] for x in tensors)
+    products = [
+        [operation.add("Multiply", [a[n - 2], b[n - 1]]), operation.add("Multiply", [a[n - 1], b[n - 2]])]
+        for n in range(3)
+    ]
+    return _joined(operation, [operation.add("Subtract", pair) for pair in products], rank - 1)
 
 
 @recipe("Triu", "Tril")

@@ -410,6 +410,28 @@ def test_mixed_precision_is_said():
         read_stack(keras_dense(dtype=policy))
 
 
+def policy_map(default, **policies):
+    """As Keras 3.15 writes it."""
+    parts = {path: {"class_name": "DTypePolicy", "config": {"name": name}} for path, name in policies.items()}
+    config = {"default_policy": default, "policy_map": parts}
+    return {"module": "keras.dtype_policies", "class_name": "DTypePolicyMap", "config": config, "registered_name": None}
+
+
+def test_a_map_of_policies_is_the_one_that_is_in_it():
+    assert read_stack(keras_dense(dtype=policy_map("mixed_bfloat16"))).layers[0].dtype_policy.name == "mixed_bfloat16"
+    assert read_stack(keras_dense(dtype=policy_map("float64", dense="float64"))).weights[0].dtype == "float64"
+    with pytest.raises(FileFormatError, match="the dtype is one of"):
+        read_stack(keras_dense(dtype=policy_map("float32", dense="float64")))
+    with pytest.raises(FileFormatError, match="the dtype is one of"):
+        read_stack(keras_dense(dtype=policy_map(policy_map("float32"))))
+
+
+def test_layers_of_two_dtypes_are_of_the_wider_one():
+    with pytest.warns(UserWarning, match="is computed in float64"):
+        model = read_stack(keras_dense(dtype="float64"), keras_dense(name="second", dtype="float32"))
+    assert {weight.dtype for weight in model.weights} == {np.dtype("float64")}
+
+
 @pytest.mark.parametrize("loss", [{"other": "mse"}, ["mse", "mse"], {"class_name": 3}, 7])
 def test_without_compile_the_loss_does_not_matter(loss, tmp_path):
     path = edited("keras3_sgd.keras", tmp_path, lambda config: config["compile_config"].update(loss=loss))

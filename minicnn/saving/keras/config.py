@@ -33,7 +33,7 @@ from minicnn.saving.keras.structure import (
 )
 from minicnn.saving.keras.tf_operations import inputs_of, without_tf_operations
 from minicnn.saving.keras.written_operations import WRITERS, with_operations, without_written
-from minicnn.user_warnings import brief
+from minicnn.user_warnings import brief, warn_user
 
 SHARED = ("name", "trainable", "dtype", "layers", "input_layers", "output_layers", "build_input_shape")
 """What a model's config has; a subclass's further arguments are its own."""
@@ -66,9 +66,11 @@ def model_from_keras(entry: Any) -> Config:
     del model["name"]
     if "structure" in model or not is_model(model):
         return model
-    if len(dtypes) > 1:
-        raise FileFormatError(f"a model has one dtype. Received: {sorted(dtypes)}")
-    _set_dtype(model, dtypes.pop() if dtypes else "float32")
+    if len(dtypes) > 1:  # the one that keeps all numbers as they are
+        warn_user(
+            "a model has one dtype here: it is computed in float64, and some of its layers more precisely than there"
+        )
+    _set_dtype(model, max(dtypes, default="float32"))
     return model
 
 

@@ -281,9 +281,7 @@ def _initializer_from_keras(value, label):
 
 def policy_from_keras(config: Config, label: str) -> str | None:
     """The name of a layer's, or a model's, dtype policy; None where it does not say."""
-    policy = config.get("dtype")
-    if isinstance(policy, dict) and class_name_of(policy) in POLICY_CLASSES:
-        policy = config_of(policy).get("name")
+    policy = _policy_name(config.get("dtype"))
     if policy is None:
         return None
     if not isinstance(policy, str) or policy not in POLICIES:
@@ -291,6 +289,20 @@ def policy_from_keras(config: Config, label: str) -> str | None:
     if policy == "mixed_float16":
         warn_user(f"the model is computed in float32 here, more precisely than with {policy!r}")
     return POLICIES[policy]
+
+
+def _policy_name(policy):
+    """What a policy is called; of a map, what all of its policies are, if it is one name. Else what was given."""
+    if not isinstance(policy, dict):
+        return policy
+    config, name = config_of(policy), class_name_of(policy)
+    if name in POLICY_CLASSES:
+        return config.get("name")
+    if name != "DTypePolicyMap" or not isinstance(config.get("policy_map"), dict):
+        return policy
+    parts = [config.get("default_policy"), *config["policy_map"].values()]
+    found = [config_of(part).get("name") if isinstance(part, dict) else part for part in parts]
+    return found[0] if isinstance(found[0], str) and all(part == found[0] for part in found) else policy
 
 
 def policy_to_keras(name):

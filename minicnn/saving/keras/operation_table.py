@@ -30,6 +30,8 @@ class Function(NamedTuple):
         What it is made with → the default, `NEEDED` for none.
     order : tuple of str
         The function's arguments.
+    empty : tuple of str
+        What it is called with, and may be None.
     """
 
     apart: str
@@ -39,6 +41,7 @@ class Function(NamedTuple):
     takes: tuple[str, ...]
     options: dict[str, Any]
     order: tuple[str, ...]
+    empty: tuple[str, ...]
 
 
 NEEDED = object()
@@ -218,7 +221,7 @@ along    numpy Diagonal diagonal(x; offset=0, axis1=0, axis2=1)
 along    numpy Trace trace(x; offset=0, axis1=0, axis2=1)
 along    numpy Rot90 rot90(array; k=1, axes)
 along    numpy Cross cross(x1, x2; axisa=-1, axisb=-1, axisc=-1, axis=None)
-along    nn RMSNorm rms_normalization(x, scale; axis=-1, epsilon=None)
+along    nn RMSNorm rms_normalization(x, scale=None; axis=-1, epsilon=None)
 along    numpy Swapaxes swapaxes(x; axis1, axis2)
 matrices linalg Det det(x)
 matrices linalg Inv inv(x)
@@ -283,7 +286,7 @@ written  numpy Corrcoef corrcoef(x)
 written  numpy Correlate correlate(x1, x2; mode='valid')
 written  numpy Ravel ravel(x)
 each     core StopGradient stop_gradient(variable)
-written  nn LayerNorm layer_normalization(x, gamma, beta; axis=-1, epsilon=None, rms_scaling=False)
+written  nn LayerNorm layer_normalization(x, gamma=None, beta=None; axis=-1, epsilon=None, rms_scaling=False)
 written  nn DepthToSpace depth_to_space(x; block_size, data_format='channels_last')
 written  nn SpaceToDepth space_to_depth(x; block_size, data_format='channels_last')
 written  math CDist cdist(x, y)
@@ -305,8 +308,10 @@ def _read(row: str) -> Function:
     first, options, last = (*arguments.split(";"), "", "")[:3]
     pairs = [part.partition("=") for part in _names(options)]
     made = {option: ast.literal_eval(default) if is_given else NEEDED for option, is_given, default in pairs}
-    takes = (*_names(first), *_names(last))
-    return Function(apart, module, class_name, name, takes, made, (*_names(first), *made, *_names(last)))
+    places = [part.removesuffix("=None") for part in _names(first)]
+    empty = tuple(part for part in places if part not in _names(first))
+    order = (*places, *made, *_names(last))
+    return Function(apart, module, class_name, name, (*places, *_names(last)), made, order, empty)
 
 
 def _names(listed: str) -> list[str]:

@@ -183,7 +183,7 @@ def _arguments(function: Function, writing: Writing) -> tuple[list[Any], Config,
         given, several = dict(zip(order, args, strict=False)), []
     else:
         return None
-    given |= writing.config["options"]
+    given = dict.fromkeys(function.empty) | given | writing.config["options"]
     config = {name: given.get(name, default) for name, default in function.options.items()}
     if not given.keys() <= set(order) or NEEDED in config.values():
         return None

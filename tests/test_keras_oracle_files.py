@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from networks import NETWORKS, lenet5_better
 from real_keras import keras
+from test_keras_operations_as_layers import OF_FUNCTIONS, OF_LAYERS
 from test_shared_layers import KINDS, X
 from test_shared_layers import trained as two_iterations
 
 import minicnn as mc
+import minicnn.keras
 from minicnn import layers
 from minicnn.saving.keras import compiled
 from minicnn.saving.keras.layers import keras_class_name
@@ -310,3 +312,24 @@ def test_weights_of_keras_applications(name, module, suffix, tmp_path):
     np.testing.assert_allclose(
         loaded.predict(pixels, verbose=0), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
     )
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5", "json"])
+@pytest.mark.parametrize("name", [*OF_LAYERS, *OF_FUNCTIONS])
+def test_keras_reads_operations_and_minicnn_what_keras_writes_of_them(name, suffix, tmp_path, rng):
+    function, of_numpy = (OF_LAYERS | OF_FUNCTIONS)[name]
+    x, y = (rng.normal(size=(5, 4, 3)).astype(np.float32) for _ in range(2))
+    a, b = mc.keras.Input((4, 3)), mc.keras.Input((4, 3))
+    model, path = mc.keras.Model([a, b], function(a, b)), tmp_path / f"model.{suffix}"
+    with np.errstate(all="ignore"):
+        expected = of_numpy(x, y)
+    if suffix == "json":
+        read = keras.models.model_from_json(model.to_json())
+        again = mc.keras.models.model_from_json(read.to_json())
+    else:
+        model.save(path)
+        read = keras.models.load_model(path)
+        read.save(tmp_path / "again.keras")
+        again = mc.keras.models.load_model(tmp_path / "again.keras")
+    for each in (read, again):
+        np.testing.assert_allclose(np.asarray(each.predict([x, y], verbose=0)), expected, rtol=2e-5, atol=2e-6)

@@ -333,3 +333,26 @@ def test_keras_reads_operations_and_minicnn_what_keras_writes_of_them(name, suff
         again = mc.keras.models.load_model(tmp_path / "again.keras")
     for each in (read, again):
         np.testing.assert_allclose(np.asarray(each.predict([x, y], verbose=0)), expected, rtol=2e-5, atol=2e-6)
+
+
+def shared_within(k):
+    """A model that is a layer of another one, too, beside which it stands."""
+    power, ends = k.Input((4, 3)), [k.Input((4, 3)), k.Input((4, 3))]
+    inner = k.Model(power, k.ops.clip(power, -1, 1) ** 3)
+    start = k.Input((4, 3))
+    outer = k.Model(start, inner(start) / 2 - inner(k.ops.flip(start, axis=2)))
+    return k.Model(ends, outer(ends[0]) + inner(ends[1]))
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5", "json"])
+def test_keras_reads_operations_in_models_that_are_shared(suffix, tmp_path, rng):
+    x, y = (rng.normal(size=(5, 4, 3)).astype(np.float32) for _ in range(2))
+    model, path = shared_within(mc.keras), tmp_path / f"model.{suffix}"
+    if suffix == "json":
+        read = keras.models.model_from_json(model.to_json())
+    else:
+        model.save(path)
+        read = keras.models.load_model(path)
+    power = np.clip(x, -1, 1) ** 3
+    expected = power / 2 - power[:, :, ::-1] + np.clip(y, -1, 1) ** 3
+    np.testing.assert_allclose(np.asarray(read.predict([x, y], verbose=0)), expected, rtol=2e-5, atol=2e-6)

@@ -55,7 +55,9 @@ class Exporting(OlderNames, InFiles):
         **kwargs
             For `json.dumps`, e.g. ``indent=2``.
         """
-        return write_json(model_to_keras(written_config(self)), **kwargs)  # type: ignore[arg-type]
+        # Keras reads a file's models with the layers that they share, but the text of a model without.
+        config = model_to_keras(written_config(self), keeps_sharing=False)  # type: ignore[arg-type]
+        return write_json(config, **kwargs)
 
     def to_yaml(self, **kwargs: Any) -> str:
         """The text of `to_json`, which is YAML as well, as Keras 1 and 2 wrote it."""

@@ -253,7 +253,7 @@ def model_to_keras(entry: Config, keeps_sharing: bool = True) -> Config:
     ----------
     entry : dict
     keeps_sharing : bool, default True
-        False: for .h5 files, in which a layer that occurs in several models is several layers for Keras.
+        False: for .h5 files and JSON, in which a layer that occurs in several models is several layers for Keras.
     """
     earlier = earlier_calls(entry) if keeps_sharing else {}
     dtype = entry["config"].get("dtype", "float32")

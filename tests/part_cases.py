@@ -36,12 +36,12 @@ def note(value):
     return float(array) if array.ndim == 0 else noted(array)
 
 
-def same(actual, noted_down, what):
+def same(actual, noted_down, what, tolerance=TOLERANCE):
     """A number or an array is the one that was noted."""
-    same_notes(note(actual), noted_down, what)
+    same_notes(note(actual), noted_down, what, tolerance)
 
 
-def same_notes(found, noted_down, what):
+def same_notes(found, noted_down, what, tolerance=TOLERANCE):
     """What `note` made of it is."""
     if isinstance(noted_down, list):
         assert isinstance(found, list) and found[0] == noted_down[0], (what, found, noted_down)
@@ -49,7 +49,7 @@ def same_notes(found, noted_down, what):
     else:
         assert isinstance(found, float), (what, found, noted_down)
         size = max(abs(noted_down), 1)
-    assert np.allclose(found, noted_down, rtol=0, atol=TOLERANCE * size, equal_nan=True), (what, found, noted_down)
+    assert np.allclose(found, noted_down, rtol=0, atol=tolerance * size, equal_nan=True), (what, found, noted_down)
 
 
 SIGNATURES = GOLDEN / "keras_signatures.json"

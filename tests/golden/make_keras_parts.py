@@ -23,6 +23,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 import loss_cases
 import metric_cases
+import optimizer_cases
+import small_part_cases as small
 from part_cases import SIGNATURES
 
 MODULES = "losses", "metrics", "optimizers", "schedules", "constraints", "regularizers", "initializers", "activations"
@@ -66,7 +68,26 @@ def metrics():
     return found | {c: metric_cases.function_result(keras, *arguments) for c, *arguments in metric_cases.functions()}
 
 
-KINDS = {function.__name__: function for function in (losses, metrics)}
+def optimizers():
+    """Case → results, of optimizers and schedules."""
+    found = {}
+    for case, name, options in optimizer_cases.each():
+        keras.config.set_floatx("float32" if name == "Muon" else "float64")
+        found[case] = optimizer_cases.results(keras, name, options)
+    keras.config.set_floatx("float64")
+    return found | {case: optimizer_cases.rates(keras, *rest) for case, *rest in optimizer_cases.each_schedule()}
+
+
+def small_parts():
+    """Case → results, of constraints, regularizers, initializers, activations and utils."""
+    found = {case: small.constrained(keras, *rest) for case, *rest in small.each(small.CONSTRAINTS)}
+    found |= {case: small.penalty(keras, tf, *rest) for case, *rest in small.each(small.REGULARIZERS)}
+    found |= {case: small.drawn(keras, *rest) for case, *rest in small.each(small.INITIALIZERS)}
+    found |= {case: small.activated(keras, tf, *rest) for case, *rest in small.each(small.ACTIVATIONS)}
+    return found | {case: small.util(keras, *rest) for case, *rest in small.each_util()}
+
+
+KINDS = {function.__name__: function for function in (losses, metrics, optimizers, small_parts)}
 
 if __name__ == "__main__":
     keras.config.set_floatx("float64")

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
+import callback_cases
 import loss_cases
 import metric_cases
 import optimizer_cases
@@ -87,7 +88,16 @@ def small_parts():
     return found | {case: small.util(keras, *rest) for case, *rest in small.each_util()}
 
 
-KINDS = {function.__name__: function for function in (losses, metrics, optimizers, small_parts)}
+def callbacks():
+    """Case → what callbacks decide, which methods are called."""
+    keras.config.set_floatx("float32")
+    found = {case: callback_cases.results(keras, *rest) for case, *rest in callback_cases.each()}
+    found |= {what: callback_cases.calls(keras, what) for what in callback_cases.WHAT}
+    found |= {f"SwapEMAWeights {swap}": callback_cases.averaged(keras, swap) for swap in (False, True)}
+    return found | {f"BackupAndRestore {o}": callback_cases.gone_on(keras, o) for o in callback_cases.BACKUPS}
+
+
+KINDS = {function.__name__: function for function in (losses, metrics, optimizers, small_parts, callbacks)}
 
 if __name__ == "__main__":
     keras.config.set_floatx("float64")

@@ -19,9 +19,9 @@ class Constraint(Configurable):
 
     def __call__(self, w: ArrayLike) -> np.ndarray:
         """The nearest allowed weight, an array like `w`, which is not changed."""
-        w = w if hasattr(w, "dtype") else real_array(w, "a weight")  # an array of a GPU stays there
+        w = w if hasattr(w, "astype") and hasattr(w, "copy") else real_array(w, "a weight")  # a GPU's array stays there
         w = w.copy() if w.dtype.kind == "f" else w.astype(np.float64)
-        self.project(w)
+        self.project(w.view(np.ndarray) if isinstance(w, np.ndarray) else w)  # as arrays that are changed in place
         return w
 
     def project(self, w: np.ndarray) -> None:

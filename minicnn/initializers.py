@@ -80,7 +80,7 @@ def fans(shape: Shape) -> tuple[int, int]:
     return taps * shape[-2], taps * shape[-1]
 
 
-def truncated_normal(rng: np.random.Generator, mean: float, stddev: float, shape: Shape) -> np.ndarray:
+def truncated_numbers(rng: np.random.Generator, mean: float, stddev: float, shape: Shape) -> np.ndarray:
     """Normal numbers; those further than two standard deviations from the mean are drawn again.
 
     Parameters
@@ -184,7 +184,7 @@ class TruncatedNormal(RandomNormal):
     """
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> np.ndarray:
-        return truncated_normal(rng, self.mean, self.stddev, shape)
+        return truncated_numbers(rng, self.mean, self.stddev, shape)
 
 
 # ------------------------------------------------------------------------------- random, scaled by the weight's fans
@@ -236,7 +236,7 @@ class VarianceScaling(Initializer):
             return rng.uniform(-limit, limit, shape)
         if self.distribution == "untruncated_normal":
             return rng.normal(0, stddev, shape)
-        return truncated_normal(rng, 0, stddev / TRUNCATED_STANDARD_DEVIATION, shape)
+        return truncated_numbers(rng, 0, stddev / TRUNCATED_STANDARD_DEVIATION, shape)
 
 
 class _Published(VarianceScaling):

@@ -89,6 +89,21 @@ def test_an_argument_that_is_left_out_is_found(reference):
     assert reference.undescribed(mc.losses.Poisson) == []  # its base says what they are
 
 
+# --------------------------------------------------------------------------------------------- what each layer can do
+
+
+def test_the_table_of_layers_is_what_they_do():
+    """`python docs/make_support.py` writes it anew."""
+    pytest.importorskip("h5py")
+    pytest.importorskip("onnx")
+    sys.path.insert(0, str(DOCS))
+    try:
+        support = importlib.import_module("make_support")
+    finally:
+        sys.path.remove(str(DOCS))
+    assert support.PAGE.read_text(encoding="utf-8") == support.table()
+
+
 # ----------------------------------------------------------------------------------------------------- languages
 
 

@@ -21,6 +21,7 @@ from minicnn.keras._tape import GradientTape
 from minicnn.keras._taped import nothing_recorded
 from minicnn.optimizers import Optimizer
 from minicnn.optimizers.by_weight import ByWeight
+from minicnn.optimizers.extras import AVERAGE
 from minicnn.parameters import Segments, Weight, layout
 from minicnn.turns import weights_at_rest
 from minicnn.user_warnings import warn_user
@@ -371,10 +372,34 @@ def with_apply(cls: type) -> Callable[..., Any]:
     return either
 
 
+def finalize_variable_values(optimizer: Optimizer, var_list: Iterable[Weight]) -> None:
+    """Let variables become the averages that `use_ema` keeps, as loops of one's own do when their training ends.
+
+    Parameters
+    ----------
+    var_list : iterable of Weight
+    """
+    weights = _checked(list(var_list))
+    if not optimizer.use_ema or not optimizer.iterations:
+        return
+    with nothing_recorded(), weights_at_rest:
+        model = _model_of(optimizer, weights)
+        if model is not None:
+            engine = model.training_engine()
+            state, store = engine.optimizer_state, engine.store
+            optimizer.take_averages(store.theta, state, [store.slice_of(w) for w in weights])
+        elif (own := _own.get(optimizer)) is not None:
+            own.check_known(weights)
+            averages = own.parts(AVERAGE)
+            for weight in weights:
+                Weight.assign(weight, averages[weight].reshape(weight.shape))
+
+
 METHODS: dict[str, Callable[..., Any]] = {
     "apply_gradients": apply_gradients,
     "build": build,
     "update_step": update_step,
     "compute_gradients": compute_gradients,
     "minimize": minimize,
+    "finalize_variable_values": finalize_variable_values,
 }

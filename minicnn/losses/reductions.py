@@ -192,14 +192,15 @@ def of_arrays(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: A
     count = len(values) if values.ndim else 1
     weight = None if sample_weight is None else spread(sample_weight, values.shape, count)
     weighted = values if weight is None else values * weight
-    if loss.reduction is None:
-        return weighted
-    if loss.reduction == "sum":
+    if loss.reduction is None:  # weights (N, 1) give losses (N, 1), as in Keras
+        return weighted[:, None] if values.ndim == 1 and np.ndim(sample_weight) == 2 else weighted
+    if loss.reduction == "sum" or not values.ndim:  # one number for the batch is no mean
         return _number(np.sum(weighted))
-    divisor = values.size if loss.reduction == MEAN or weight is None else weight.sum()
     ignored = loss.ignored(target)
-    if ignored is not None and loss.reduction == MEAN:
-        divisor = values.size - np.count_nonzero(ignored)
+    if loss.reduction == MEAN or weight is None:
+        divisor = values.size - (0 if ignored is None else np.count_nonzero(ignored))
+    else:
+        divisor = _sum(weight, ignored)
     return _number(np.sum(weighted) / divisor) if divisor else 0.0
 
 

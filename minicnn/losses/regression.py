@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from minicnn.checks import check_number
+from minicnn.hints import Shape
 from minicnn.losses.base import register
 from minicnn.losses.crossentropy import EPSILON
 from minicnn.losses.elementwise import DifferenceLoss, ElementwiseLoss, RowLoss
@@ -130,3 +131,7 @@ class CosineSimilarity(RowLoss):
         if gradient is not None:
             np.divide(p * cosine - t, length, out=gradient)
         return -(p * t).sum(axis=self.axis)
+
+    def decisions(self, shape: Shape) -> int:
+        """As many as there are places beside those of `axis`."""
+        return math.prod(shape) // shape[self.axis] if len(shape) > 1 else shape[0]

@@ -34,6 +34,10 @@ class _Distance(Metric):
     def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
         return self._of(prediction - target.reshape(prediction.shape))
 
+    def of_arrays(self, y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+        """The mean of each row of the last axis: as a function it is the loss's, as in Keras."""
+        return super().of_arrays(y_true, y_pred).mean(axis=-1)
+
 
 @register("mse")
 class MeanSquaredError(_Distance):

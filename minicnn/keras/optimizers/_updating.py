@@ -27,11 +27,10 @@ from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 from minicnn.registry import custom_object_scope, is_config
 
-_OF_OTHERS = ("get_updates", "get_gradients", "_resource_apply_dense", "update_step")
 _OF_KERAS_3 = (  # its own steps of an update
     *("_clip_gradients", "_backend_update_step", "_backend_apply_gradients", "_get_current_learning_rate"),
-    "finalize_variable_values",
 )
+_OF_OTHERS = ("get_updates", "get_gradients", "_resource_apply_dense", "update_step", "finalize_variable_values")
 
 
 class Optimizer(OnGradients, Stepping, core.Optimizer, metaclass=Translated):
@@ -49,7 +48,9 @@ class Optimizer(OnGradients, Stepping, core.Optimizer, metaclass=Translated):
     """
 
     core_class = core.Optimizer
-    compute_gradients, minimize = (_applied.METHODS[name] for name in ("compute_gradients", "minimize"))
+    compute_gradients, minimize, finalize_variable_values = (
+        _applied.METHODS[name] for name in ("compute_gradients", "minimize", "finalize_variable_values")
+    )
     scale_loss, get_scaled_loss, get_unscaled_gradients = _loss_scale.METHODS.values()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:

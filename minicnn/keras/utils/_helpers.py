@@ -171,8 +171,16 @@ def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> 
 
 
 def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
-    """(x, y, sample_weight), None for what is not there."""
+    """(x, y, sample_weight), None for what is not there.
+
+    Raises
+    ------
+    ValueError
+        For more than three parts, or none.
+    """
     parts = tuple(data) if isinstance(data, list | tuple) else (data,)
+    if not 1 <= len(parts) <= 3:
+        raise ValueError(f"a batch is x, (x,), (x, y) or (x, y, sample_weight). Received: {len(parts)} parts")
     return (*parts, None, None)[:3]
 
 
@@ -268,7 +276,9 @@ def serialized(thing: Any) -> Any:
 def get_registered_object(
     name: str, custom_objects: Mapping[str, Any] | None = None, module_objects: Mapping[str, Any] | None = None
 ) -> Any:
-    """What was registered as "package>name", or is in one of these dicts; None where there is nothing."""
+    """What a scope knows, was registered as "package>name", or is in these dicts; None where there is nothing."""
+    if (in_scope := custom_object(name)) is not None:
+        return in_scope
     places = (get_custom_objects(), custom_objects or {}, module_objects or {}, own_parts.REGISTERED)
     return next((place[name] for place in places if name in place), None)
 

@@ -440,9 +440,8 @@ def test_a_softmax_over_two_axes_hides_what_is_before_it():
     x = keras.Input((2, 2))
     model = keras.Model(x, layers.Softmax(axis=(1, 2))(x))
     model.compile("sgd", "categorical_crossentropy")
-    z, t = np.array([[[9.0, 1], [2, 3]]]), np.array([[[0.0, 1], [1, 0]]])
-    p = np.exp(z) / np.exp(z).sum()
-    expected = -np.log((p / p.sum(-1, keepdims=True))[t == 1]).mean()
+    z, t = np.array([[[60.0, 0], [59, 61]]]), np.array([[[0.0, 1], [1, 0]]])
+    expected = (-np.log(1e-7) + np.log(1 + np.exp(2))) / 2  # the first row's is clipped; from logits it is 60
     assert model.evaluate(z, t, verbose=0) == pytest.approx(expected, rel=1e-5)
 
 
@@ -451,14 +450,6 @@ def test_a_metric_that_ignores_a_class_stays_with_probabilities():
     found = evaluated(layers.Softmax(), "sparse_categorical_crossentropy", OF_FAR.argmax(1), metrics=[ignoring])["m"]
     expected = -np.log(np.exp(LOG_P).clip(1e-7, 1 - 1e-7)[OF_FAR == 1]).mean()
     assert found == pytest.approx(expected, rel=1e-4) != pytest.approx(FROM_LOGITS.mean(), rel=1e-2)
-
-
-def test_a_metric_takes_probabilities_again_after_an_evaluation():
-    metric = keras.metrics.CategoricalCrossentropy(name="m")
-    evaluated(layers.Softmax(), metrics=[metric])
-    metric.reset_state()
-    metric.update_state(np.array([[1.0, 0]]), np.array([[0.25, 0.75]]))
-    assert float(metric.result()) == pytest.approx(np.log(4), rel=1e-5)
 
 
 def test_gradients_behind_an_activation_that_is_a_lambda():

@@ -337,7 +337,7 @@ FRAMES = "s = Constant<value_ints=[-1,2,6,5]>() f = Reshape(x, s)"
     [
         ("p = AveragePool<kernel_shape=[3,3],strides=[2,2],pads=[1,1,1,1],count_include_pad=1>(f)", [2, 3, 3]),
         ("i = Split<axis=1>(f, ones) p = Conv(j, k)", [4, 5, 4]),
-        ("m = Conv(f, w) p = DepthToSpace<blocksize=2,mode=\"CRD\">(m)", [1, 10, 8]),
+        ('m = Conv(f, w) p = DepthToSpace<blocksize=2,mode="CRD">(m)', [1, 10, 8]),
         ("m = GlobalAveragePool(f) q = Sigmoid(m) p = Mul(f, q)", [2, 6, 5]),
         ("t = Transpose<perm=[0,1,3,2]>(f) p = MatMul(f, t)", [2, 6, 6]),
     ],

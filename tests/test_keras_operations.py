@@ -218,6 +218,41 @@ def test_normalize_of_what_is_differentiated_and_of_symbolic_tensors(order):
         keras.utils.normalize(inputs, order=np.inf)
 
 
+TINY = np.array([[3e-9, 4e-9], [0, 0], [3, 4], [3e-8, 0]], "float32")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),  # of Keras 3.15 on TensorFlow
+    [
+        ({}, [[0.03, 0.04], [0, 0], [0.6, 0.8], [0.3, 0]]),
+        ({"epsilon": None, "order": 1}, [[0.03, 0.04], [0, 0], [3 / 7, 4 / 7], [0.3, 0]]),
+        ({"order": 3}, [[0.03, 0.04], [0, 0], [0.66697174, 0.8892957], [0.3, 0]]),
+        ({"epsilon": 1e-3}, [[3e-6, 4e-6], [0, 0], [0.6, 0.8], [3e-5, 0]]),
+    ],
+)
+def test_norms_of_normalize_count_as_at_least_epsilon(options, expected):
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.ops.normalize(inputs, **options))
+    for made in (keras.ops.normalize(TINY, **options), model.predict(TINY)):
+        assert np.allclose(made, expected, rtol=1e-5, atol=0)
+
+
+def test_normalize_over_two_axes_is_by_all_their_numbers():
+    x = np.random.default_rng(3).normal(size=(2, 3, 4)).astype("float32")
+    expected = x / np.sqrt((x**2).sum(axis=(1, 2), keepdims=True))
+    inputs = keras.Input((3, 4))
+    model = keras.Model(inputs, keras.ops.normalize(inputs, axis=(1, 2)))
+    for made in (keras.ops.normalize(x, axis=(1, 2)), model.predict(x)):
+        assert np.allclose(made, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [0, 2.0, True, "euclidean"])
+def test_the_order_of_ops_normalize_is_a_whole_number(order):
+    for x in (TINY, keras.Input((2,))):
+        with pytest.raises(ValueError, match=f"order is a whole number of at least 1. Received: order={order!r}"):
+            keras.ops.normalize(x, order=order)
+
+
 @pytest.mark.parametrize("order", [1, 2, 2.0, np.int64(2), np.inf])
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
 def test_normalize_of_arrays_in_any_dtype(dtype, order):

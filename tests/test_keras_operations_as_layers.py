@@ -383,10 +383,25 @@ def test_functions_that_layers_compute_have_their_gradients(rng, name):
         np.testing.assert_allclose(got[i, j], (values[0] - values[1]) / (2 * step), rtol=1e-3, atol=1e-3)
 
 
-def test_functions_that_onnx_has_no_operator_for_are_refused(rng, tmp_path):
-    model = _both(rng, OF_FUNCTIONS["median"])[2]
-    with pytest.raises(ValueError, match="cannot be written as ONNX"):
-        model.export(tmp_path / "model.onnx", format="onnx")
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("median", lambda x: ops.median(x, axis=-1)),
+        ("einsum", lambda x: ops.einsum("bij,bij->bi", x, x)),
+        ("cumsum", lambda x: ops.cumsum(x, axis=1, dtype="float32")),
+        ("equal", lambda x: ops.equal(x, x[:, :1])),
+    ],
+)
+def test_functions_that_onnx_has_no_operator_for_are_refused(name, function, tmp_path):
+    x = keras.Input((4, 3))
+    with pytest.raises(ValueError, match=rf"keras\.ops\.{name} with these arguments cannot be written as ONNX"):
+        keras.Model(x, function(x)).export(tmp_path / "model.onnx", format="onnx")
+
+
+def test_clip_to_limits_in_the_wrong_order_gives_the_lower_one():
+    x = keras.Input((4, 3))
+    model = keras.Model(x, ops.clip(x, 0.5, -0.5))  # as TensorFlow does
+    np.testing.assert_array_equal(model.predict(np.ones((2, 4, 3), "float32")), np.full((2, 4, 3), 0.5, "float32"))
 
 
 def test_what_a_file_names_is_a_function_of_arrays():

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from onnx_files import check_import, make_file
+from onnx_files import check_import, make_file, run_file
 
 import minicnn as mc
 from minicnn.errors import FileFormatError
@@ -326,3 +326,32 @@ def test_numbers_of_each_row_where_samples_are_second(operator, path, rng):
     )
     make_file(path, f"{ROWS} {{ {nodes} }}")
     check_import(path, (5, 8), rng=rng, images_in=False, images_out=False)
+
+
+VIDEOS = "g (float[N,3,2,6,5] x) => (float[N,a,b,c,d] y)"  # 3 frames of 2 channels
+FRAMES = "s = Constant<value_ints=[-1,2,6,5]>() f = Reshape(x, s)"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shape"),
+    [
+        ("p = AveragePool<kernel_shape=[3,3],strides=[2,2],pads=[1,1,1,1],count_include_pad=1>(f)", [2, 3, 3]),
+        ("i = Split<axis=1>(f, ones) p = Conv(j, k)", [4, 5, 4]),
+        ('m = Conv(f, w) p = DepthToSpace<blocksize=2,mode="CRD">(m)', [1, 10, 8]),
+        ("m = GlobalAveragePool(f) q = Sigmoid(m) p = Mul(f, q)", [2, 6, 5]),
+        ("t = Transpose<perm=[0,1,3,2]>(f) p = MatMul(f, t)", [2, 6, 6]),
+    ],
+)
+def test_frames_of_videos_that_are_counted_with_the_samples(nodes, shape, path, rng):
+    nodes = nodes.replace("i = Split", "i, j = Split")
+    back = f"u = Constant<value_ints={[-1, 3, *shape]}>() y = Reshape(p, u)"
+    weights = {"k": normal(rng, 4, 1, 2, 2), "w": normal(rng, 4, 2, 2, 2), "ones": np.array([1, 1])}
+    make_file(path, f"{VIDEOS} {{ {FRAMES} {nodes} {back} }}", **{n: a for n, a in weights.items() if n in nodes})
+    x = normal(rng, 4, 3, 2, 6, 5)
+    np.testing.assert_allclose(mc.import_onnx(path).predict(x), run_file(path, [x])["y"], atol=1e-5)
+
+
+def test_an_operator_on_two_tensors_of_frames_says_why_not(path):
+    make_file(path, f"{VIDEOS} {{ {FRAMES} r = Relu(f) y = Concat<axis=1>(f, r) }}")
+    with pytest.raises(FileFormatError, match=r"\(Concat\): samples stay apart: the first axis of input 0 counts them"):
+        mc.import_onnx(path)

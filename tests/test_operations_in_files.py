@@ -83,6 +83,10 @@ CASES = {
         ("Normalize", [A], {"axis": 1, "order": 2, "epsilon": None}),
         X / np.linalg.norm(X, axis=1, keepdims=True),
     ),
+    "normalize over two axes": (
+        ("Normalize", [A], {"axis": [1, 2], "order": 2, "epsilon": 1e-12}),
+        X / np.sqrt((X**2).sum(axis=(1, 2), keepdims=True)),
+    ),
     "argmax": (("Argmax", [A], {"axis": 1, "keepdims": False}), X.argmax(1)),
     "argmin": (("Argmin", [A], {"axis": 2, "keepdims": True}), X.argmin(2, keepdims=True)),
     "any": (("Any", [BOOL[0]], SUMS), (X > 0).any(-1)),

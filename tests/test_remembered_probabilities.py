@@ -421,6 +421,37 @@ def test_a_layer_of_ones_own_called_identity_hides_the_softmax():
     assert found == pytest.approx(-np.log(squares[0] / squares.sum()), rel=1e-5)
 
 
+def test_a_layer_of_ones_own_called_sigmoid_is_no_sigmoid():
+    class Sigmoid(mc.layers.Layer):
+        def build(self, input_shapes):
+            return input_shapes[0]
+
+        def forward(self, xs, ws):
+            ws.y[...] = xs[0] / 4
+
+    x = mc.Input((1,))
+    model = mc.Model(x, Sigmoid()(x))
+    model.compile("sgd", "binary_crossentropy", metrics=[mc.metrics.BinaryCrossentropy(name="m")])
+    found = model.evaluate(np.array([[3.0]]), np.array([[1.0]]), verbose=0)
+    assert found == pytest.approx([-np.log(0.75)] * 2, rel=1e-5)
+
+
+def test_a_softmax_over_two_axes_hides_what_is_before_it():
+    x = keras.Input((2, 2))
+    model = keras.Model(x, layers.Softmax(axis=(1, 2))(x))
+    model.compile("sgd", "categorical_crossentropy")
+    z, t = np.array([[[60.0, 0], [59, 61]]]), np.array([[[0.0, 1], [1, 0]]])
+    expected = (-np.log(1e-7) + np.log(1 + np.exp(2))) / 2  # the first row's is clipped; from logits it is 60
+    assert model.evaluate(z, t, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_metric_that_ignores_a_class_stays_with_probabilities():
+    ignoring = keras.metrics.SparseCategoricalCrossentropy(ignore_class=5, name="m")
+    found = evaluated(layers.Softmax(), "sparse_categorical_crossentropy", OF_FAR.argmax(1), metrics=[ignoring])["m"]
+    expected = -np.log(np.exp(LOG_P).clip(1e-7, 1 - 1e-7)[OF_FAR == 1]).mean()
+    assert found == pytest.approx(expected, rel=1e-4) != pytest.approx(FROM_LOGITS.mean(), rel=1e-2)
+
+
 def test_gradients_behind_an_activation_that_is_a_lambda():
     for function in (lambda t: keras.activations.softmax(t), lambda t: ops.softmax(t * 1.0)):
         x = keras.Input((2,))

@@ -16,6 +16,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.graph import Tensor
 from minicnn.keras import _axes_of_one
+from minicnn.keras._epsilon import epsilon as default_epsilon
 from minicnn.keras._turned import turned
 
 _MANY = 64  # copies or parts, beyond which one layer that calls the function is the smaller one
@@ -272,9 +273,10 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     return None
 
 
-def _normalize(x: Any, axis: Any = -1, order: Any = 2, epsilon: float = 1e-12) -> Tensor | None:
-    length = _norm(x, order, axis, True)
-    return None if length is None else x / layers.Clip(minimum=epsilon)(length)
+def _normalize(x: Any, axis: Any = -1, order: Any = 2, epsilon: float | None = None) -> Tensor | None:
+    length = _norm(x, None if order == 2 else order, axis, True) if type(order) is int else None
+    least = default_epsilon() if epsilon is None else epsilon
+    return None if length is None else x / layers.Clip(minimum=least)(length)
 
 
 def _counted(x: Tensor, axis: Any, keepdims: bool, mask: Callable[[Tensor], Tensor]) -> Tensor | None:

@@ -32,7 +32,7 @@ def as_nodes(
 
     Raises
     ------
-    NotImplementedError
+    ValueError
         Where no operator does it.
     """
     inputs = [graph.channels_last(x) for x in xs]
@@ -46,4 +46,8 @@ def as_nodes(
     axis = options.get("axis", args[1] if len(args) > 1 else None)
     if name == "cumsum" and isinstance(axis, int) and len(args) + len(options) == 2:
         return graph.add("CumSum", [*inputs, graph.constant(np.int64(axis))])
-    raise NotImplementedError
+    raise ValueError(
+        f"keras.ops.{name} with these arguments cannot be written as ONNX: no operator does it. Leave it to the program "
+        "that runs the file, or write a layer with a method to_onnx, as docs/adding_a_layer.md says. "
+        f"Received: args={list(args)}, {dict(options)}"
+    )

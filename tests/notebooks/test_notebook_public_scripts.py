@@ -78,6 +78,14 @@ def test_of_one_output_they_may_be_in_a_list():
     assert model.train_on_batch(np.zeros((3, 1)), y, class_weight=[{0: 1, 1: 4}]) == pytest.approx(8 / 3)
 
 
+def test_classes_as_text_are_no_outputs(recwarn):
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(2, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"the keys of class_weight are class numbers from 0 on\. Received: '0'"):
+        model.fit(np.zeros((2, 1)), np.array([0, 1]), class_weight={"0": 1.0, "1": 2.0}, verbose=0)
+    assert not recwarn.list
+
+
 def test_what_is_no_weight_of_an_output_says_so():
     model, x, targets, _, _ = two_outputs()
     with pytest.raises(ValueError, match=r"class_weight of 2 outputs is a list of as many\. Received: 1"):

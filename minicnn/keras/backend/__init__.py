@@ -15,6 +15,8 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.keras import _data_format, ops
 from minicnn.keras._deferred import applied
+from minicnn.keras._epsilon import epsilon as epsilon
+from minicnn.keras._epsilon import set_epsilon as set_epsilon
 from minicnn.keras._last_function import forgotten
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import is_symbolic
@@ -27,7 +29,6 @@ from minicnn.keras.backend._functions import placeholder as placeholder
 from minicnn.keras.backend._functions import set_phase, stacked_input
 from minicnn.layers.activations import stands_for
 
-_EPSILON = [1e-7]
 _OPS_OF_OTHER_NAMES = {"pow": "power", "permute_dimensions": "transpose"}
 
 
@@ -69,16 +70,6 @@ def set_image_dim_ordering(dim_ordering: str) -> None:
     """Keras 1's name for `set_image_data_format`."""
     warn_once("set_image_dim_ordering is a name of Keras 1: today it is set_image_data_format")
     set_image_data_format(_data_format.or_current(dim_ordering))
-
-
-def epsilon() -> float:
-    """A small number, 1e-7 unless it was set."""
-    return _EPSILON[0]
-
-
-def set_epsilon(value: float) -> None:
-    """Set what `epsilon` returns; layers and losses have numbers of their own."""
-    _EPSILON[0] = float(value)
 
 
 def hard_sigmoid(x: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,9 @@ class WeighingOutputs:
 
 
 def _is_by_output(each):
-    """Whether it is a list, or a dict by names, and not one from class numbers to weights."""
+    """Whether it is a list, or a dict by names, and not one from classes to weights."""
     if isinstance(each, Mapping):
-        return any(isinstance(name, str) for name in each)
+        return any(isinstance(name, str) and not isinstance(part, Real) for name, part in each.items())
     return isinstance(each, list | tuple) and all(part is None or isinstance(part, Mapping) for part in each)
 
 

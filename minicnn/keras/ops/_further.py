@@ -17,6 +17,7 @@ from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded, beside, value_of
 from minicnn.keras import _crossentropies, _operations
 from minicnn.keras._deferred import applied
+from minicnn.keras._epsilon import epsilon as default_epsilon
 from minicnn.keras._last_function import forgotten, looking_behind
 from minicnn.keras._named_function import is_of_ops, named
 from minicnn.keras._of_tensors import Computed
@@ -240,9 +241,12 @@ def _norm_of_vectors(x, ord, axis, keepdims):
     return np.sum(np.abs(x) ** ord, **options) ** (1 / ord)
 
 
-def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float = 1e-12) -> Any:
-    """x divided by its norm along an axis, which counts as at least `epsilon`."""
-    return x / np.maximum(norm(x, order, axis, keepdims=True), epsilon)
+def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float | None = None) -> Any:
+    """x divided by its norm along axes, which counts as at least `epsilon`, by default ``keras.config.epsilon()``."""
+    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
+        raise ValueError(f"order is a whole number of at least 1. Received: order={order!r}")
+    length = norm(x, None if order == 2 else order, axis, keepdims=True)  # √(Σ x²) over several axes, too
+    return x / np.maximum(length, default_epsilon() if epsilon is None else epsilon)
 
 
 class TopK(NamedTuple):

@@ -103,8 +103,8 @@ def _norm(operation: Operation) -> Made:
 @recipe("Normalize")
 def _normalized(operation: Operation) -> Made:
     x, axes = _of_one(operation)
-    epsilon = operation.options.get("epsilon")
-    y = None if axes is None else _length(operation, x, axes, operation.options.get("order", 2))
+    epsilon, order = operation.options.get("epsilon"), operation.options.get("order", 2)
+    y = None if axes is None else _length(operation, x, axes, None if order == 2 else order)
     if y is None:
         return None
     bounded = operation.add("Clip", y, minimum=1e-7 if epsilon is None else epsilon)

@@ -64,6 +64,7 @@ from minicnn.keras.models._compiling import (
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
 from minicnn.keras.models._graphless import Graphless
+from minicnn.keras.models._listed_values import ListingValues
 from minicnn.keras.models._older_calls import OlderCalls
 from minicnn.keras.models._older_names import lend_data
 from minicnn.keras.models._places import file_at, warn_of_own_files, write_to
@@ -82,6 +83,7 @@ _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
 class _OldMethods(
     OwnNames,
     WholeInputs,
+    ListingValues,
     InOrder,
     Assignable,
     ShowingAccuracy,

@@ -115,8 +115,8 @@ class Recorded(NDArrayOperatorsMixin):
         return float(self.value)
 
     def numpy(self) -> np.ndarray:
-        """The numbers, without their history."""
-        return self.value
+        """A copy of the numbers, without their history; one number for shape ()."""
+        return np.array(self.value)[()]
 
     def astype(self, dtype: Any, **options: Any) -> Any:
         """Itself for real dtypes, complex numbers of it; for others the numbers, which have no gradient."""

@@ -273,3 +273,45 @@ def test_logs_of_a_function_are_found_by_keras_3s_name_as_well():
         assert history["val_mean_error"] == history["val_MeanError"]
     assert len(history["MeanError"]) == 2  # it falls
     assert "nothing" not in history and history.get("mean_errors") is None
+
+
+FEW = {"Concatenate": keras.layers.Concatenate, "Dot": lambda: keras.layers.Dot(axes=-1)}
+
+
+@pytest.mark.parametrize("sizes", [(4, 1), (1, 4)])
+@pytest.mark.parametrize("name", FEW)
+def test_layers_that_put_samples_side_by_side_take_no_single_one(name, sizes):
+    """As in Keras 3.15.1, where they stop."""
+    a, b = keras.Input((3,)), keras.Input((3,))
+    inner = keras.Model([a, b], FEW[name]()([a, b]))
+    x = [np.ones((n, 3), "float32") for n in sizes]
+    for model in (inner, keras.Model([a, b], inner([a, b]))):
+        for call in (model, model.predict_on_batch):
+            with pytest.raises(ValueError, match=r"as many samples of each of its inputs.*one sample beside several"):
+                call(x)
+
+
+@pytest.mark.parametrize("name", ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", *FEW])
+def test_called_on_arrays_merging_layers_take_as_many_samples_of_each(name):
+    layer = FEW.get(name, getattr(keras.layers, name))()
+    for sizes in ((4, 1), (1, 4), (4, 2)):
+        with pytest.raises(ValueError, match=rf"as many samples of each.*Received: \[{sizes[0]}, {sizes[1]}\]"):
+            layer([np.ones((n, 3), "float32") for n in sizes])
+
+
+def test_an_output_of_the_single_sample_alone_has_one():
+    """As in Keras 3.15.1: shapes (4, 1) and (1, 2), also behind a model inside."""
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    model = keras.Model([a, b], [keras.layers.Dense(1)(a), keras.layers.Dense(2)(b), keras.layers.Add()([a, b])])
+    outer = keras.Model([a, b], {"all": model([a, b]), "one": keras.layers.ReLU()(b)})
+    x = [np.ones((4, 3), "float32"), np.full((1, 3), 2.0, "float32")]
+    for found in (model(x), model({"a": x[0], "b": x[1]}), model.predict_on_batch(x), outer(x)["all"]):
+        assert [y.shape for y in found] == [(4, 1), (1, 2), (4, 3)]
+        np.testing.assert_array_equal(found[2], np.full((4, 3), 3.0))
+    assert outer(x)["one"].shape == (1, 3)
+    with tf.GradientTape() as tape:
+        found = model(x)
+        loss = tf.reduce_sum(found[1])
+    assert found[1].shape == (1, 2)
+    kernel = model.trainable_weights[2]
+    np.testing.assert_array_equal(tape.gradient(loss, kernel), np.full((3, 2), 2.0))  # not four times that

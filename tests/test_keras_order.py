@@ -420,3 +420,49 @@ def test_a_lambda_of_several_steps_is_one_on_the_way_to_the_output(read, expecte
     assert paths == [f"{name}/{weight}" for name in found for weight in ("kernel", "bias")]
     copy = keras.models.clone_model(model)
     assert [w.path for w in copy.weights] == [w.path for w in model.weights]
+
+
+# ------------------------------------------------- weights that no call reaches; the lists are those of Keras 3.15.1
+
+
+class Counted(keras.layers.Layer):
+    def __init__(self, trainable_counter=False, **kwargs):
+        super().__init__(**kwargs)
+        self.dense, self.beside = keras.layers.Dense(2), keras.layers.Dense(3)
+        self.counter = self.add_weight(shape=(5,), trainable=trainable_counter, name="counter")
+
+    def build(self, input_shape):
+        self.beside.build(input_shape)
+        self.dense.build(input_shape)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def _around(layer):
+    """A Sequential, a functional model, a model in a model."""
+    stack = keras.Sequential([keras.Input((4,)), layer])
+    x = keras.Input((4,))
+    return stack, keras.Model(x, keras.layers.ReLU()(layer(x))), keras.Model(x, stack(x))
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_weights_that_no_call_reaches_are_listed(trained):
+    for model in _around(Counted(trained)):
+        shapes = [tuple(w.shape) for w in model.weights]
+        assert shapes == [(5,), (4, 2), (2,), (4, 3), (3,)]
+        assert (len(model.trainable_weights), len(model.non_trainable_weights)) == (4 + trained, 1 - trained)
+        assert model.count_params() == 30
+        model.set_weights([np.full(shape, i + 1.0) for i, shape in enumerate(shapes)])
+        assert [w.flat[0] for w in model.get_weights()] == [1, 2, 3, 4, 5]
+        np.testing.assert_array_equal(model.predict(np.ones((1, 4)), verbose=0), [[11.0, 11.0]])
+        model.compile("adam", "mse")
+        model.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
+        assert [w.flat[0] for w in model.get_weights()][0::3] == [1, 4]  # trained is what the outputs come from
+        assert model.get_weights()[1].flat[0] < 2
+
+
+def test_files_say_that_they_do_not_hold_them(tmp_path):
+    for model in _around(Counted()):
+        with pytest.warns(UserWarning, match=r"no call of model.*reaches some of its weights.*counter"):
+            model.save_weights(tmp_path / "m.weights.h5")

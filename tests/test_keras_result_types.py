@@ -136,3 +136,35 @@ def test_whole_numbers_are_trained_beside_saved_and_loaded(suffix, tmp_path):
     assert state(loaded.get_weights()[1:4]) == expected
     loaded.set_weights(model.get_weights())
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+TWO = {"zz": "mse", "aa": "mae"}
+
+
+@pytest.mark.parametrize(
+    ("as_dict", "compiled", "expected"),
+    [  # as Keras 3.15.1 gives them
+        ("", {"loss": "mse", "metrics": [["mape"], ["mae"]], "weighted_metrics": [["mae"], ["mape"]]}, "lists"),
+        ("", {"loss": TWO, "metrics": {"aa": ["mse"], "zz": ["mape", "mae"]}}, "zz_loss aa_loss aa_mse zz_mae zz_mape"),
+        ("zz aa", {"loss": "mse"}, "zz_loss aa_loss"),
+        ("aa zz", {"loss": "mse"}, "aa_loss zz_loss"),
+        (
+            "aa zz",
+            {"loss": TWO, "metrics": {"zz": ["mse", "mae"], "aa": ["mape"]}},
+            "zz_loss aa_loss aa_mape zz_mae zz_mse",
+        ),
+    ],
+)
+def test_metrics_of_several_outputs_are_in_the_order_of_their_names(as_dict, compiled, expected):
+    expected = "zz_loss aa_loss aa_mae aa_mape zz_mae zz_mape" if expected == "lists" else expected
+    x, i = np.arange(18, dtype="float32").reshape(6, 3) / 9, keras.Input((3,))
+    outputs = {n: keras.layers.Dense(k + 1, name=n, kernel_initializer="ones")(i) for k, n in enumerate(("zz", "aa"))}
+    model = keras.Model(i, {n: outputs[n] for n in as_dict.split()} if as_dict else list(outputs.values()))
+    model.compile("sgd", **compiled)
+    y = {"zz": x[:, :1], "aa": x[:, 1:] + 1}
+    y = y if as_dict else list(y.values())
+    by_name = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert model.metrics_names == ["loss", *expected.split()]
+    assert len({round(value, 5) for value in by_name.values()}) > 2
+    for found in (model.evaluate(x, y, verbose=0), model.test_on_batch(x, y), model.train_on_batch(x, y)):
+        np.testing.assert_allclose(found, [by_name[name] for name in model.metrics_names], rtol=1e-5)

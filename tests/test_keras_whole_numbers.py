@@ -227,3 +227,47 @@ def test_a_tensor_that_is_added_to_itself_is_looked_at_once(monkeypatch):
     for _ in range(12):
         x = keras.layers.Add()([x, x])
     assert _whole_numbers.whole_dtype(x) == "int32" and len(asked) == 12
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
+def test_inputs_of_whole_numbers_are_cast(dtype):
+    """As in Keras 3.15.1, in a model, in one around it and in training."""
+    x = np.array([[1.7, 0.4, 300.2]], "float32") if dtype != "uint8" else np.array([[1.7, 0.4, 30.2]], "float32")
+    expected = [[True, True, True]] if dtype == "bool" else [[1, 0, x[0, 2] // 1]]
+    tensor = keras.Input((3,), dtype=dtype, name="x")
+    assert tensor.dtype == dtype
+    inner = keras.Model(tensor, keras.layers.Rescaling(2.0)(tensor))
+    outside = keras.Input((3,), name="x")
+    outer = keras.Model(outside, inner(outside))
+    assert outside.dtype == "float32"
+    stack = keras.Sequential(
+        [keras.Input((3,)), keras.Sequential([keras.Input((3,), dtype=dtype), keras.layers.Flatten()])]
+    )
+    np.testing.assert_array_equal(stack.predict(x, verbose=0), expected)
+    expected = 2 * np.array(expected, "float32")
+    for model in (inner, outer):
+        model.compile("sgd", "mse")
+        for data in (x, x.astype("float64"), {"x": x}, [x], x.tolist()):
+            np.testing.assert_array_equal(model.predict(data, verbose=0), expected)
+        for call in (model, model.predict_on_batch):
+            np.testing.assert_array_equal(call(x), expected)
+        loss = np.mean(expected.astype("float64") ** 2)
+        y = np.zeros((1, 3), "float32")
+        np.testing.assert_allclose(model.evaluate(x, y, verbose=0), loss, rtol=1e-6)
+        np.testing.assert_allclose(model.test_on_batch(x, y), loss, rtol=1e-6)
+        np.testing.assert_allclose(model.train_on_batch(x, y), loss, rtol=1e-6)
+        logs = model.fit(x=x, y=y, validation_data=(x, y), verbose=0).history
+        np.testing.assert_allclose([*logs["loss"], *logs["val_loss"]], [loss, loss], rtol=1e-6)
+    np.testing.assert_array_equal(x, np.array([[1.7, 0.4, x[0, 2]]], "float32"))
+
+
+def test_one_input_of_several_is_cast(tmp_path):
+    a, b = keras.Input((1,), dtype="int32", name="a"), keras.Input((1,), name="b")
+    inner = keras.Model([a, b], keras.layers.Concatenate()([a, b]))
+    u, v = keras.Input((1,)), keras.Input((1,))
+    outer = keras.Model([u, v], inner([u, v]))
+    outer.save(tmp_path / "model.keras")
+    half = np.array([[1.5]], "float32")
+    for model in (inner, outer, keras.models.load_model(tmp_path / "model.keras")):
+        np.testing.assert_array_equal(model.predict([half, half], verbose=0), [[1.0, 1.5]])
+    np.testing.assert_array_equal(inner({"a": half, "b": half}), [[1.0, 1.5]])

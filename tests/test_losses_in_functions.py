@@ -129,3 +129,43 @@ def test_losses_of_any_shape_count_with_their_mean(name):
     if name.startswith("of outputs"):
         with pytest.raises(ValueError, match="samples have weights where loss"):
             model.fit(*data, batch_size=4, sample_weight=np.ones(8), verbose=0)
+
+
+def test_what_numpy_gives_in_a_loss_is_a_copy():
+    """As in Keras 3.15.1 with run_eagerly: writing to it changes neither the loss nor its gradient."""
+    y, kept = np.ones((2, 3)), []
+
+    def loss(y_true, y_pred):
+        numbers = y_pred.numpy()
+        numbers[...] = 7.0
+        kept.append(numbers)
+        return ops.mean(ops.square(y_pred - y_true))
+
+    x = np.arange(6, dtype="float32").reshape(2, 3)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(1.0), keras.layers.Dense(3, "linear", False)])
+    model.set_weights([np.eye(3)])
+    model.compile(keras.optimizers.SGD(1.0), loss)
+    expected = np.mean((x.astype("float64") - 1) ** 2)
+    np.testing.assert_allclose(model.fit(x, y, verbose=0).history["loss"], [expected], rtol=1e-6)
+    np.testing.assert_allclose(model.get_weights()[0], np.eye(3) - x.T @ (x - 1) / 3, rtol=1e-5, atol=1e-6)
+    assert kept and (kept[-1] == 7.0).all()
+
+
+def test_what_numpy_gives_of_a_metrics_variable_is_a_copy():
+    class Counts(keras.metrics.Metric):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.counts = self.add_weight(shape=(2,), initializer="zeros", name="counts")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.counts.assign_add([1.0, 2.0])
+
+        def result(self):
+            seen = self.counts.numpy()
+            seen += 5.0
+            return self.counts[1]
+
+    metric = Counts()
+    for expected in (2.0, 4.0):
+        metric.update_state(0, 0)
+        assert float(metric.result()) == expected == float(metric.result())

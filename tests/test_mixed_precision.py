@@ -664,3 +664,20 @@ def test_a_layer_of_ones_own_without_autocast_computes_in_float32():
         model = mc.Model(source, layer(source))
         assert (layer.autocast, model.outputs[0].dtype) == (dtype == "bfloat16", dtype)
         assert np.array_equal(model.predict(x, verbose=0), 2 * x) == (dtype == "float32")
+
+
+def test_autocast_that_is_set_again_brings_the_policy_back():
+    """As in Keras 3.15.1: bfloat16, float32, bfloat16."""
+
+    class Twice(mc.keras.layers.Layer):
+        def call(self, x):
+            return x * 2.0
+
+    mixed_precision.set_global_policy(MIXED)
+    x = np.array([[1000.37, 257.0]], np.float32)
+    for layer in (Twice(), mc.keras.layers.Dense(2, kernel_initializer=mc.keras.initializers.Identity(2.0))):
+        for is_cast in (True, False, True):
+            layer.autocast = is_cast
+            found = mc.keras.Sequential([mc.keras.Input((2,)), layer]).predict(x, verbose=0)
+            assert np.array_equal(found, 2 * x) == (not is_cast)
+            assert layer.compute_dtype == ("bfloat16" if is_cast else "float32")

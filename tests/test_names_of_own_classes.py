@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from named_alike import Dropout
 
-from minicnn import keras
+from minicnn import keras, own_parts
 from minicnn.errors import FileFormatError
 from minicnn.keras.saving import register_keras_serializable
 
@@ -229,3 +229,65 @@ def test_what_has_no_name_of_its_own_is_registered_under_the_one_given():
     layer = keras.layers.Dense(2, kernel_initializer=halves)
     again = keras.layers.Dense.from_config(layer.get_config())
     np.testing.assert_array_equal(again(np.ones((1, 4), "float32")), [[2, 2]])
+
+
+# --------------------------------------------------- configs that somebody wrote, with a bare name: as Keras 3.15.1
+
+
+class Sevens(keras.initializers.Initializer):
+    def __call__(self, shape, dtype=None):
+        return np.full(shape, 7.0, "float32")
+
+
+class Hard(keras.regularizers.L2):
+    pass
+
+
+class Steep(keras.optimizers.schedules.ExponentialDecay):
+    pass
+
+
+@pytest.fixture(params=["scope", "global"])
+def given(request):
+    own = {"Dense": Plain, "Zeros": Sevens, "L2": Hard, "ExponentialDecay": Steep, "Huber": Huber}
+    if request.param == "scope":
+        with keras.utils.custom_object_scope(own):
+            yield own
+        return
+    keras.utils.get_custom_objects().update(own)
+    yield own
+    for name, cls in own.items():
+        del keras.utils.get_custom_objects()[name]
+        own_parts.REGISTERED.pop(f"Custom>{name}")
+        assert cls not in own_parts.REGISTERED.values()
+
+
+def test_a_bare_name_in_a_config_means_what_somebody_gave_that_name(given):
+    """Keras asks custom objects first, but where a config says that the class is not registered."""
+    bare = {"class_name": "Dense", "config": {"name": "d"}}
+    told = {**bare, "module": "keras.layers", "registered_name": None, "config": {"name": "d", "units": 2}}
+    assert type(keras.layers.deserialize(bare)) is Plain
+    assert type(keras.saving.deserialize_keras_object(bare)) is Plain
+    assert type(keras.layers.deserialize(told)) is keras.layers.Dense
+    assert type(keras.losses.deserialize({"class_name": "Huber", "config": {}})) is Huber
+    assert type(keras.losses.get({"class_name": "Huber", "config": {}})) is Huber
+    assert type(keras.initializers.get({"class_name": "Zeros", "config": {}})) is Sevens
+    assert type(keras.initializers.get("Zeros")) is Sevens
+    rate = {"class_name": "ExponentialDecay", "config": {"initial_learning_rate": 1.0, "decay_steps": 2}}
+    rate["config"]["decay_rate"] = 0.5
+    assert type(keras.optimizers.schedules.deserialize(rate)) is Steep
+
+
+def test_so_do_configs_among_the_arguments_of_a_layer(given):
+    parts = {"kernel_initializer": {"class_name": "Zeros", "config": {}}, "bias_initializer": "Zeros"}
+    parts["kernel_regularizer"] = {"class_name": "L2", "config": {"l2": 0.1}}
+    for layer in (keras.layers.Dense(1, **parts), keras.layers.Dense.from_config({"units": 1, **parts})):
+        assert type(layer.kernel_regularizer) is Hard
+        np.testing.assert_array_equal(layer(np.ones((1, 2), "float32")), [[21.0]])
+
+
+def test_given_as_custom_objects_to_schedules():
+    rate = {"class_name": "ExponentialDecay", "config": {"initial_learning_rate": 1.0, "decay_steps": 2}}
+    rate["config"]["decay_rate"] = 0.5
+    found = keras.optimizers.schedules.deserialize(rate, custom_objects={"ExponentialDecay": Steep})
+    assert type(found) is Steep

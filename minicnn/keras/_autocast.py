@@ -18,4 +18,6 @@ class Autocast:
     def autocast(self, is_cast: bool) -> None:
         vars(self)["_keeps_inputs"] = not is_cast
         if not is_cast and self.dtype_policy.is_mixed:
-            self.dtype_policy = self.variable_dtype
+            vars(self)["_casting"], self.dtype_policy = self.dtype_policy, self.variable_dtype
+        elif is_cast and "_casting" in vars(self):
+            self.dtype_policy = vars(self).pop("_casting")

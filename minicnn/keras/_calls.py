@@ -13,6 +13,7 @@ from minicnn import layers
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Node, Tensor
+from minicnn.keras._autocast import Autocast
 from minicnn.keras._configs import of_layer, read
 from minicnn.keras._function_activations import activation
 from minicnn.keras._initial_weights import taking_initial_weights
@@ -181,6 +182,7 @@ def build_for(self: layers.Layer, input_shapes: Any) -> Any:
 METHODS: dict[str, Any] = {
     "__setattr__": set_attribute,
     "activation": Shown("linear"),
+    "autocast": Autocast.autocast,
     "build_for": build_for,
     "call": call,
     "calls_layers": True,

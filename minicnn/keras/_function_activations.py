@@ -16,6 +16,7 @@ from minicnn.differentiation import Recorded, value_of
 from minicnn.hints import Config
 from minicnn.keras import regularizers
 from minicnn.keras._last_function import before, last_of, step_of
+from minicnn.keras.saving._objects import initializer_named, registered
 from minicnn.keras.utils._helpers import function_called, named_by_user
 from minicnn.layers import activations
 from minicnn.layers.activations import Elementwise
@@ -181,7 +182,8 @@ def _check_layer(layer):
 
 
 def with_functions(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of a layer, with what minicnn takes for functions among activations and regularizers."""
+    """Arguments of a layer, with what minicnn takes for functions, names and configs of one's own among its parts."""
     makers = {"activation": activation, "regularizer": regularizers.get}
+    makers |= {"initializer": initializer_named, "constraint": registered}
     found = {name: makers.get(name.rpartition("_")[2]) for name, value in kwargs.items() if value is not None}
     return kwargs | {name: make(kwargs[name]) for name, make in found.items() if make}

@@ -155,7 +155,7 @@ def weights_listed(thing: Any, known: list[Weight]) -> list[Weight]:
     """
     with answering(by_user=False):
         found = list(dict.fromkeys(_weights_in(thing)))
-    return list(dict.fromkeys([*(found if is_written(thing) else filter(set(known).__contains__, found)), *known]))
+    return list(dict.fromkeys([*found, *known]))
 
 
 def _weights_in(thing):

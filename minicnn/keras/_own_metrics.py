@@ -50,8 +50,8 @@ class Variable(NDArrayOperatorsMixin):
         self.assign(self.value - value)
 
     def numpy(self) -> np.ndarray:
-        """The array."""
-        return self.value
+        """A copy of the array; one number for shape ()."""
+        return np.array(self.value)[()]
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         return np.asarray(self.value, *args, **kwargs)

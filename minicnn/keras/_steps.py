@@ -25,6 +25,7 @@ from minicnn.keras._in_order import answering
 from minicnn.keras._loss_scale import scale_loss
 from minicnn.keras._of_keras_3 import metrics_within
 from minicnn.keras._raw_data import RawIntake, as_data, packed_data, unpacked_data
+from minicnn.keras._single_sample import repeating
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._taped import is_recording, nothing_recorded
 from minicnn.keras._taped_calls import (
@@ -157,11 +158,9 @@ class Stepping(EndsRemembered):
 
     # ------------------------------------------------------------------------------------------------- on tapes
 
+    @repeating
     def call_on_arrays(self, arrays: Any, training: bool = False) -> Any:
         """The outputs for arrays; see `Model.call_on_arrays`."""
-        counts = {len(x) for x in arrays}  # one sample beside others stands for as many, as in Keras
-        if len(counts) == 2 and 1 in counts:
-            arrays = [np.repeat(x, max(counts), axis=0) if len(x) == 1 else x for x in arrays]
         if belongs_to_a_function(self, arrays):
             return through_a_tape(self, arrays, training)
         values = [value_of(met(x)) for x in arrays]

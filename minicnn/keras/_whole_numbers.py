@@ -81,6 +81,12 @@ for _symbol, _name in (("floordiv", "floor_divide"), ("mod", "mod")):
     setattr(Tensor, f"__r{_symbol}__", _operator(_name, True))
 
 
+Tensor.dtype = property(  # type: ignore[attr-defined]
+    lambda tensor: vars(tensor).get("whole_dtype") or tensor.node.layer.compute_dtype,
+    doc="What an input was said to be, or a cast; of others, in which it is computed, by name.",
+)
+
+
 def largest_first(numbers: np.ndarray, axis: int = -1) -> np.ndarray:
     """The places of numbers along an axis, the largest first; of equal ones the first."""
     turned = ~numbers if numbers.dtype.kind in "biu" else -numbers  # of which -0 and the least number have no negative

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from inspect import isroutine
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.checks import real_array, shown
+from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.step import Step
 
@@ -60,6 +61,26 @@ def array_of(layer: Layer, value: Any) -> np.ndarray:
             f"it was called on one. Received: {shown(value)}"
         )
     return real_array(value, f"the input of layer '{layer.name}'")
+
+
+class OfSameSamples:
+    """Mixin, before `Layer`: called on arrays, all of them have the same number of samples."""
+
+    def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
+        """See `Layer.call_on_arrays`.
+
+        Raises
+        ------
+        ShapeError
+            If there are more in one of them.
+        """
+        counts = [len(a) for a in arrays if np.ndim(a)]
+        if len({*counts}) > 1:
+            raise ShapeError(
+                f"layer '{self.name}' ({type(self).__name__}) takes as many samples of each of its inputs: "  # type: ignore[attr-defined]
+                f"np.repeat(x, n, axis=0) repeats a single one. Received: {counts}"
+            )
+        return super().call_on_arrays(arrays, training)  # type: ignore[misc]
 
 
 def flag(layer: Layer, training: Any) -> Any:

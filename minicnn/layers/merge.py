@@ -14,6 +14,7 @@ from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.activations import ReLU
 from minicnn.layers.base import Examples, Layer
+from minicnn.layers.given import OfSameSamples
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def give(ws: Workspace, index: int, arrays: Arrays, name: str = "copy", numbers:
         ws.ops.pointwise_sum(*aligned([dx], ws.y.ndim), arrays, name, numbers)
 
 
-class Merge(Layer):
+class Merge(OfSameSamples, Layer):
     """Base of the layers that compute number by number: inputs of size 1 along an axis count for all of the others."""
 
     uses_input = False
@@ -116,7 +117,7 @@ class FusedAdd(Step):
         ws.ops.pointwise(ws.y, aligned(xs, ws.y.ndim), "added_relu")
 
 
-class Concatenate(Layer):
+class Concatenate(OfSameSamples, Layer):
     """The inputs one after the other along an axis.
 
     Parameters
@@ -131,8 +132,7 @@ class Concatenate(Layer):
 
     def __init__(self, axis: int = -1, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        axis = plain(axis)
-        if not is_integer(axis):
+        if not is_integer(axis := plain(axis)):
             raise TypeError(
                 "Concatenate takes an axis, and the inputs in a second call: Concatenate(axis=-1)([a, b]). "
                 f"Received: axis={axis!r}"

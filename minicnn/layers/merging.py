@@ -12,6 +12,7 @@ from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples, Layer
+from minicnn.layers.given import OfSameSamples
 from minicnn.layers.merge import Merge, aligned, give
 from minicnn.layers.rare_forms import check_axes
 from minicnn.step import Arrays, Shape, Shapes, Workspace
@@ -124,7 +125,7 @@ class Minimum(_Extremum):
     onnx_name = "Min"
 
 
-class Dot(Layer):
+class Dot(OfSameSamples, Layer):
     """Scalar products of two inputs along an axis of each: y[n,p,q] = Σ over k of a[n,p,k] · b[n,q,k].
 
     Parameters

@@ -9,7 +9,7 @@ from minicnn import initializers as _core
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_tensors import SeedGenerator
 from minicnn.keras._translation import translated
-from minicnn.keras.saving._objects import reading
+from minicnn.keras.saving._objects import initializer_named, reading
 
 _NAMES = {
     "serialize": "minicnn.keras.utils._helpers.serialized",
@@ -18,7 +18,7 @@ _NAMES = {
 
 def get(identifier: Any) -> Any:
     """An initializer from a name, a class, an instance or a config; None for None."""
-    return None if identifier is None else _core.get(identifier)
+    return None if identifier is None else _core.get(initializer_named(identifier))
 
 
 deserialize = reading(get)

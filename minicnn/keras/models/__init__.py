@@ -64,9 +64,11 @@ from minicnn.keras.models._compiling import (
 from minicnn.keras.models._exporting import Exporting
 from minicnn.keras.models._frozen import Freezing
 from minicnn.keras.models._graphless import Graphless
+from minicnn.keras.models._listed_values import ListingValues
 from minicnn.keras.models._older_calls import OlderCalls
 from minicnn.keras.models._older_names import lend_data
 from minicnn.keras.models._places import file_at, warn_of_own_files, write_to
+from minicnn.keras.models._whole_inputs import WholeInputs
 from minicnn.keras.optimizers._updating import begun_anew
 from minicnn.keras.utils._helpers import with_registered
 from minicnn.layers.open_sizes import all_fit
@@ -80,6 +82,8 @@ _FIT = {"nb_epoch": "epochs", "nb_val_samples": "validation_steps"}
 
 class _OldMethods(
     OwnNames,
+    WholeInputs,
+    ListingValues,
     InOrder,
     Assignable,
     ShowingAccuracy,

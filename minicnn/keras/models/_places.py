@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+from minicnn.keras._in_order import answering
 from minicnn.keras._warning import warn_once
 from minicnn.own_parts import is_of_package
 from minicnn.saving.files import checked_path
@@ -63,8 +64,9 @@ _OWN = ("save_own_variables", "load_own_variables", "save_assets", "load_assets"
 def warn_of_own_files(model: Any) -> None:
     """Warn where layers have methods of Keras's for what a file holds of them, which are not asked.
 
-    And where the optimizer, one of the user's own, has variables, which no file holds.
+    And where the optimizer, one of the user's own, has variables, which no file holds, or no call reaches weights.
     """
+    _warn_of_unreached(model)
     optimizer = None if model.compiled is None else model.optimizer
     if optimizer is not None and (vars(optimizer).get("_added") or vars(optimizer).get("_made")):
         warn_user(
@@ -85,3 +87,16 @@ def warn_of_own_files(model: Any) -> None:
                 "hold weights, and the arguments of constructors; what else a layer keeps is a weight of it, "
                 "add_weight(…, trainable=False)"
             )
+
+
+def _warn_of_unreached(model):
+    if model.graph is None or model.has_own_steps:  # which is refused
+        return
+    with answering(by_user=True):
+        listed = model.weights
+    if others := [w.path for w in listed if w not in set(model.named_weights().values())]:
+        warn_user(
+            f"no call of model '{model.name}' reaches some of its weights, which are in no file: np.savez(path, "
+            "*model.get_weights()) keeps all of them, in Keras's order, and model.set_weights takes them. "
+            f"Received: {', '.join(others[:4])}" + (", …" if len(others) > 4 else "")
+        )

@@ -14,7 +14,7 @@ from minicnn.keras._eager import eager
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._translation import Translated, translated
 from minicnn.keras._warning import warn_once
-from minicnn.keras.saving._objects import reading
+from minicnn.keras.saving._objects import reading, registered
 from minicnn.keras.utils._helpers import function_called, named_by_user
 from minicnn.on_host import assign, on_host
 from minicnn.registry import custom_object
@@ -94,7 +94,7 @@ def get(identifier: Any) -> Any:
     is_function = callable(identifier) and not isinstance(identifier, type | _core.Regularizer)
     if is_function and not hasattr(identifier, "stands_for"):
         return FunctionRegularizer(identifier)
-    return _core.get(identifier)
+    return _core.get(registered(identifier))
 
 
 def _open_to_calls(part):

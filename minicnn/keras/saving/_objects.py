@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.keras._missing import NotInMinicnn
-from minicnn.keras.utils._helpers import get_registered_name, get_registered_object
+from minicnn.keras.utils._helpers import get_custom_objects, get_registered_name, get_registered_object
+from minicnn.own_parts import REGISTERED
 from minicnn.registry import custom_object, custom_object_scope
 from minicnn.saving.keras.names import CLASS_NAMES, class_name_of
 from minicnn.user_warnings import brief
@@ -159,9 +160,39 @@ def registered(identifier: Any) -> Any:
     """
     if isinstance(identifier, str) and ">" in identifier:
         return get_registered_object(identifier) or identifier.rpartition(">")[2]
-    if isinstance(identifier, dict) and isinstance(identifier.get("class_name"), str):
-        return {**identifier, "class_name": class_name_of(identifier)}
+    if isinstance(identifier, dict):
+        return _named({key: _nested(value) for key, value in identifier.items()})
     return identifier
+
+
+def _nested(value):
+    """What stands within a config, with the names of the objects in it in minicnn's form."""
+    if type(value) is list:
+        return [_nested(part) for part in value]
+    return registered(value) if isinstance(value, dict) else value
+
+
+def _named(config):
+    """The config, with the class's name in minicnn's form: a bare one means what somebody gave it, as in Keras."""
+    name = config.get("class_name")
+    if not isinstance(name, str):
+        return config
+    is_bare = "registered_name" not in config and "module" not in config and custom_object(name) is None
+    own = get_custom_objects().get(name) if is_bare else None
+    if isinstance(own, type) and own in REGISTERED.values():
+        return {**config, "class_name": get_registered_name(own)}
+    return {**config, "class_name": class_name_of(config)}
+
+
+def initializer_named(identifier: Any) -> Any:
+    """What minicnn takes for an initializer's name or config: also a class of ``get_custom_objects()``, as in Keras.
+
+    Parameters
+    ----------
+    identifier : object
+    """
+    own = get_custom_objects().get(identifier) if isinstance(identifier, str) else None
+    return own if isinstance(own, type) else registered(identifier)
 
 
 def reading(get: Callable[[Any], Any]) -> Callable[..., Any]:

@@ -5,13 +5,15 @@ from typing import Any
 from minicnn.keras._eager import eagerly
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._translation import translated
+from minicnn.keras.saving._objects import reading
 from minicnn.optimizers import schedules as _core
 
 _found = lookup(
     __name__,
     ["minicnn.optimizers.schedules"],
-    names={"serialize": "minicnn.registry.to_plain", "deserialize": "minicnn.optimizers.schedules.get"},
+    names={"serialize": "minicnn.registry.to_plain"},
 )
+deserialize = reading(_core.get)
 _eager: dict[type, Any] = {}
 
 

@@ -272,9 +272,9 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     return None
 
 
-def _normalize(x: Any, axis: Any = -1, order: Any = 2, epsilon: float = 1e-12) -> Tensor | None:
-    length = _norm(x, order, axis, True)
-    return None if length is None else x / layers.Clip(minimum=epsilon)(length)
+def _normalize(x: Any, axis: Any = -1, order: Any = 2, epsilon: float | None = None) -> Tensor | None:
+    length, smallest = _norm(x, order, axis, True), 1e-7 if epsilon is None else epsilon
+    return None if length is None else x / layers.Clip(minimum=smallest)(length)
 
 
 def _counted(x: Tensor, axis: Any, keepdims: bool, mask: Callable[[Tensor], Tensor]) -> Tensor | None:

@@ -186,7 +186,7 @@ class Maxima(Layer):
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         windows, gradients = self._apart(ws.xs[0]), self._apart(ws.dxs[0])
         maxima, dy = (a.reshape(len(windows), -1) for a in (ws.y, dy))
-        ws.ops.global_max_backward(windows, maxima, dy, gradients)
+        ws.ops.first_max_backward(windows, maxima, dy, gradients)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         x = graph.channels_first(xs[0])

@@ -66,7 +66,7 @@ class GlobalAveragePooling2D(_GlobalPooling2D):
 
 
 class GlobalMaxPooling2D(_GlobalPooling2D):
-    """The maximum of each channel over the whole image; its gradient goes to the first pixel that holds it.
+    """The maximum of each channel over the whole image; pixels that hold it share the gradient.
 
     Parameters
     ----------

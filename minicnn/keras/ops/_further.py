@@ -240,9 +240,9 @@ def _norm_of_vectors(x, ord, axis, keepdims):
     return np.sum(np.abs(x) ** ord, **options) ** (1 / ord)
 
 
-def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float = 1e-12) -> Any:
-    """x divided by its norm along an axis, which counts as at least `epsilon`."""
-    return x / np.maximum(norm(x, order, axis, keepdims=True), epsilon)
+def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float | None = None) -> Any:
+    """x divided by its norm along an axis, which counts as at least `epsilon`, 1e-7 if that is None."""
+    return x / np.maximum(norm(x, order, axis, keepdims=True), 1e-7 if epsilon is None else epsilon)
 
 
 class TopK(NamedTuple):

@@ -100,6 +100,13 @@ def _means(size, new_size) -> Taps:
     return without_ones(np.minimum(index, end - 1), weight)
 
 
+class _FirstMaximum(GlobalMaxPooling2D):
+    """The maximum of a single window, whose gradient goes to the first pixel that holds it, as of several windows."""
+
+    def go_back(self, ws: Workspace, *arrays: np.ndarray) -> None:
+        ws.ops.first_max_backward(*arrays)
+
+
 class AdaptiveMaxPooling2D(_Adaptive2D):
     """The maximum of windows that divide each image into `output_size` parts, see `AdaptiveAveragePooling2D`.
 
@@ -116,7 +123,7 @@ class AdaptiveMaxPooling2D(_Adaptive2D):
     Input (N, H, W, C), output (N, H', W', C), where `output_size` is (H', W').
     """
 
-    over_all = GlobalMaxPooling2D
+    over_all = _FirstMaximum
 
     def build(self, input_shapes: Shapes) -> Shape:
         check_rank(self, input_shapes[0], 3, "(height, width, channels)")

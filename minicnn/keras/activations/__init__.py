@@ -12,6 +12,7 @@ from minicnn.keras import _operations
 from minicnn.keras._eager import eager
 from minicnn.keras._last_function import ended
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras._whole_numbers import rectified
 from minicnn.keras.utils._helpers import get_registered_object, named_by_user
 from minicnn.layers import Activation
 from minicnn.layers.activations import Elementwise, stands_for
@@ -30,6 +31,8 @@ def _either(function):
             return Activation(name)(x)
         if isinstance(x, Tensor | _operations.Recorded):
             return _operations.either(name)(x, *args, **kwargs)
+        if (whole := rectified(name, x, args or kwargs)) is not None:
+            return eager(whole)
         return ended(name, eager(function(x, *args, **kwargs)), x, *args, **kwargs)
 
     entered = _operations.entering(activation, "re_lu" if name == "relu" else None)

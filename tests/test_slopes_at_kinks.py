@@ -181,3 +181,17 @@ def test_products_of_0():
     np.testing.assert_allclose(slopes(lambda x: tf.math.multiply_no_nan(x, [0.0, 2]), [np.inf, 2])[0], [0, 2])
     np.testing.assert_allclose(slopes(lambda x: tf.math.xlogy(0.0, x), [np.inf, 2])[0], [0, 0])
     np.testing.assert_allclose(slopes(lambda x: tf.math.xlogy(x, [np.inf, 2]), [0, 2])[0], [0, np.log(2)], rtol=1e-6)
+
+
+def test_gradients_that_are_differentiated_share_a_maximum_too():
+    x = tf.constant(np.array([[[[2.0], [1.0]], [[2.0], [2.0]]]], "float32"))
+    layer = L.GlobalMaxPooling2D()
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.reduce_sum(layer(x) ** 2)
+        gradient = tape.gradient(y, x)
+        total = tf.reduce_sum(gradient * x)
+    np.testing.assert_allclose(np.ravel(gradient), [4 / 3, 0, 4 / 3, 4 / 3], rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(outer.gradient(total, x)), [8 / 3, 0, 8 / 3, 8 / 3], rtol=1e-6)

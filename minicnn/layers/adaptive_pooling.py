@@ -100,7 +100,7 @@ def _means(size, new_size) -> Taps:
     return without_ones(np.minimum(index, end - 1), weight)
 
 
-class _FirstMaximum(GlobalMaxPooling2D):
+class FirstMaximum(GlobalMaxPooling2D):
     """The maximum of a single window, whose gradient goes to the first pixel that holds it, as of several windows."""
 
     def go_back(self, ws: Workspace, *arrays: np.ndarray) -> None:
@@ -123,7 +123,7 @@ class AdaptiveMaxPooling2D(_Adaptive2D):
     Input (N, H, W, C), output (N, H', W', C), where `output_size` is (H', W').
     """
 
-    over_all = _FirstMaximum
+    over_all = FirstMaximum
 
     def build(self, input_shapes: Shapes) -> Shape:
         check_rank(self, input_shapes[0], 3, "(height, width, channels)")

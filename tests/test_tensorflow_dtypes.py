@@ -164,3 +164,13 @@ def test_rectified_whole_numbers_stay_exact(dtype):
         np.testing.assert_array_equal(made, expected)
     for relu in (tf.nn.relu6, tf.keras.activations.relu6, tf.keras.ops.relu6):
         np.testing.assert_array_equal(relu(x), [0, 6, 6])
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu", "softplus", "softmax", "exponential", "sigmoid", "tanh", "leaky_relu"])
+def test_activations_of_half_precision_stay_that(name):
+    x = np.array([[-2, 0, 20]], "float16")
+    made = getattr(tf.keras.activations, name)(x)
+    assert made.dtype == np.float16
+    exact = getattr(tf.keras.activations, name)(x.astype("float64"))
+    with np.errstate(over="ignore"):  # exp(20) is infinite in float16, as in Keras
+        np.testing.assert_allclose(made, np.asarray(exact).astype("float16"), rtol=2e-3)

@@ -5,6 +5,8 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any
 
+import numpy as np
+
 from minicnn import activations as _core
 from minicnn.differentiation import met
 from minicnn.graph import Tensor
@@ -33,7 +35,10 @@ def _either(function):
             return _operations.either(name)(x, *args, **kwargs)
         if (whole := rectified(name, x, args or kwargs)) is not None:
             return eager(whole)
-        return ended(name, eager(function(x, *args, **kwargs)), x, *args, **kwargs)
+        made = function(x, *args, **kwargs)
+        if getattr(x, "dtype", None) == np.float16:  # which Keras keeps, and minicnn makes float32
+            made = made.astype(np.float16)
+        return ended(name, eager(made), x, *args, **kwargs)
 
     entered = _operations.entering(activation, "re_lu" if name == "relu" else None)
     stands_for(entered)

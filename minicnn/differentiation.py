@@ -215,9 +215,9 @@ _PARTIALS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
     np.true_divide: (lambda y, a, b: _inverse(b), lambda y, a, b: -y / b),
     np.remainder: (lambda y, a, b: 1, lambda y, a, b: -np.floor(a / b)),
     np.power: (lambda y, a, b: _power_slope(y, a, b), lambda y, a, b: y * np.log(np.where(value_of(a) > 0, a, 1))),
-    # As in TensorFlow, the first of two equal numbers has the gradient.
-    np.maximum: (lambda y, a, b: a >= b, lambda y, a, b: a < b),
-    np.minimum: (lambda y, a, b: a <= b, lambda y, a, b: a > b),
+    # As in TensorFlow, the first of two equal numbers has the gradient, the second beside NaN.
+    np.maximum: (lambda y, a, b: a >= b, lambda y, a, b: np.logical_not(a >= b)),
+    np.minimum: (lambda y, a, b: a <= b, lambda y, a, b: np.logical_not(a <= b)),
     np.logaddexp: (lambda y, a, b: np.exp(a - y), lambda y, a, b: np.exp(b - y)),
     np.arctan2: (lambda y, a, b: b / (a * a + b * b), lambda y, a, b: -a / (a * a + b * b)),
     np.negative: (lambda y, a: -1,),

@@ -245,3 +245,53 @@ def test_values_of_classes_are_arrays_in_the_history(tmp_path):
     assert np.allclose(mc.load_model(tmp_path / "model.keras").history.history["val_f1_score"], [f1], atol=1e-6)
     with pytest.raises(ValueError, match="compares numbers, and 'f1_score' has one for each class"):
         model.fit(x, y, callbacks=[mc.callbacks.EarlyStopping("f1_score")], verbose=0)
+
+
+def test_outputs_at_a_threshold_are_not_above_it():
+    """The numbers are those of Keras 3.15, which compares in float32."""
+    target = np.array([[0], [1], [1], [0], [1], [0], [0], [1]], np.float32)
+    output = np.array([[0], [0.5], [0.5], [0.5], [1], [1], [0.2], [0.8]], np.float32)
+    for name, expected in {
+        "Precision": [2 / 3, 2 / 3, 0.5],
+        "Recall": [1, 0.5, 0.25],
+        "TruePositives": [4, 2, 1],
+        "FalsePositives": [2, 1, 1],
+        "TrueNegatives": [2, 3, 3],
+        "FalseNegatives": [0, 2, 3],
+    }.items():
+        metric = getattr(metrics, name)(thresholds=[0.2, 0.5, 0.8])
+        metric.update_state(target, output)
+        assert metric.result().dtype == np.float32
+        np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+    rows = np.array([[0.3, 0.7], [0.7, 0.3], [0.3, 0.7]], np.float32)
+    score = metrics.F1Score(threshold=0.3)
+    score.update_state(np.eye(2)[[1, 0, 0]], rows)
+    assert score.result().dtype == np.float32
+    np.testing.assert_allclose(score.result(), [2 / 3, 2 / 3], rtol=1e-6)
+
+
+def test_nan_is_above_no_threshold():
+    """As in Keras 3.15, whose numbers these are."""
+    target = np.array([[0], [1], [1], [0], [1], [0], [0], [1]], np.float32)
+    output = np.array([[0], [np.nan], [0.5], [0.5], [1], [1], [0.2], [0.8]], np.float32)
+    for metric, expected in (
+        (metrics.Precision(), 2 / 3),
+        (metrics.Recall(), 0.5),
+        (metrics.TruePositives(thresholds=1.0), 0),
+        (metrics.FalseNegatives(thresholds=0.0), 1),
+        (metrics.AUC(), 0.5625),
+        (metrics.AUC(curve="PR"), 0.43056032),
+        (metrics.SensitivityAtSpecificity(0.5), 0.75),
+    ):
+        metric.update_state(target, output)
+        assert metric.result() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("label", [0, 1, 2])
+def test_a_row_that_is_not_finite_is_not_among_the_largest(label):
+    rows = np.array([[np.nan, 0.2, 0.3], [0.5, 0.2, np.nan], [np.inf, 0, 0], [0.1, 0.2, -np.inf]], np.float32)
+    metric = metrics.SparseTopKCategoricalAccuracy(k=2)
+    metric.update_state(np.full(4, label), rows)
+    assert metric.result() == 0
+    metric.update_state(np.full(1, label), np.full((1, 3), 0.5, np.float32))  # equal numbers all are
+    assert metric.result() == 0.2

@@ -118,3 +118,59 @@ def test_squares_of_complex_numbers_on_a_tape_are_those_of_their_lengths(rng):
         gradients.append(np.asarray(tape.gradient(total, sound)))
     np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)
     assert np.abs(gradients[0]).max() > 1
+
+
+@pytest.mark.parametrize("value, dtype", [(2.5, "int32"), ([1, 2.5], "uint8"), (3, "bool"), (np.nan, "int64")])
+def test_variables_keep_the_kind_of_pythons_numbers(value, dtype):
+    with pytest.raises(TypeError, match="keep their kind"):
+        tf.Variable(value, dtype=dtype)
+    assert tf.Variable(np.asarray(value), dtype=dtype).dtype == dtype  # arrays are cast
+    assert tf.keras.Variable(value, dtype=dtype).dtype == dtype  # and by Keras everything is
+
+
+def test_what_is_no_tensor():
+    for make in (tf.constant, tf.convert_to_tensor, tf.keras.ops.convert_to_tensor):
+        with pytest.raises(ValueError, match="a tensor is made of numbers"):
+            make(None)
+    with pytest.raises(ValueError, match="in the range of float32"):
+        tf.constant(1e40)
+    assert tf.constant(1e40, "float64") == 1e40 and np.isposinf(tf.constant(np.inf))
+    with pytest.raises(TypeError, match="a text is no bool"):
+        tf.constant("a", "bool")
+
+
+def test_whole_numbers_of_32_bits_beside_signed_ones():
+    ops = tf.keras.ops
+    small, large = np.array([-1, 2], "int32"), np.array([2**31, 2**32 - 1], "uint32")
+    for made, expected in (
+        (ops.add(small, large), [2**31 - 1, 2**32 + 1]),
+        (ops.subtract(small.astype("int8"), large), [-(2**31) - 1, 3 - 2**32]),
+        (ops.maximum(small.astype("int16"), large), [2**31, 2**32 - 1]),
+        (ops.where([True, False], small, large), [-1, 2**32 - 1]),
+    ):
+        assert made.dtype == "int64"
+        np.testing.assert_array_equal(made, expected)
+    assert ops.sum(large).dtype == "uint32" and ops.add(large, large).dtype == "uint32"
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint32"])
+def test_rectified_whole_numbers_stay_exact(dtype):
+    x = np.array([3, 2**24 + 1, 7], dtype)
+    x[0] -= 6 if dtype != "uint32" else 3
+    expected = [0, 2**24 + 1, 7]
+    for relu in (tf.nn.relu, tf.keras.activations.relu, tf.keras.ops.relu):
+        made = relu(x)
+        assert made.dtype == dtype
+        np.testing.assert_array_equal(made, expected)
+    for relu in (tf.nn.relu6, tf.keras.activations.relu6, tf.keras.ops.relu6):
+        np.testing.assert_array_equal(relu(x), [0, 6, 6])
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu", "softplus", "softmax", "exponential", "sigmoid", "tanh", "leaky_relu"])
+def test_activations_of_half_precision_stay_that(name):
+    x = np.array([[-2, 0, 20]], "float16")
+    made = getattr(tf.keras.activations, name)(x)
+    assert made.dtype == np.float16
+    exact = getattr(tf.keras.activations, name)(x.astype("float64"))
+    with np.errstate(over="ignore"):  # exp(20) is infinite in float16, as in Keras
+        np.testing.assert_allclose(made, np.asarray(exact).astype("float16"), rtol=2e-3)

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn import activations
 from minicnn.backends.reference.activation import FORMULAS
+from minicnn.checks import check_number
 from minicnn.differentiation import Recorded, beside, flat, value_of
 from minicnn.keras._last_function import ending
 from minicnn.reverse_mode import conjugated
@@ -26,15 +27,30 @@ def _log_softmax(x, axis=-1):
 
 
 def _relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
-    is_above = x.value > threshold
-    below = (x.value - threshold) * negative_slope if negative_slope else x.dtype.type(0)  # not 0 · ∞
+    for name, value in (("negative_slope", negative_slope), ("max_value", max_value or 0), ("threshold", threshold)):
+        check_number(name, value)
+    zero = x.dtype.type(0)
+    is_below = x.value <= threshold  # so that NaN is handed on
+    below = (x.value - threshold) * negative_slope if negative_slope else zero  # not 0 · ∞
+    above = x.value if max_value is None else np.minimum(x.value, x.dtype.type(max_value))
+    slope = np.where(is_below, x.dtype.type(negative_slope), x.dtype.type(1))
+    slope[_is_flat(x.value, negative_slope, max_value, threshold)] = 0
 
     def back(g):
-        passed = np.where(is_above, g, g * negative_slope if negative_slope else x.dtype.type(0))
+        passed = np.where(slope == 0, zero, g) * slope
         return passed + flat(np.zeros_like(x.value), x) if isinstance(g, Recorded) else passed  # 0, as in TensorFlow
 
-    y = Recorded(np.where(is_above, x.value, below), [(x, back)])
-    return y if max_value is None else np.minimum(y, max_value)
+    return Recorded(np.where(is_below, below, above), [(x, back)])
+
+
+def _is_flat(x, negative_slope, max_value, threshold):
+    """Where ReLU's gradient is 0 in Keras whatever the slope: at the threshold, but a leaky one's, and from its end."""
+    is_leaky = bool(negative_slope) and max_value is None and not threshold
+    is_flat = (x == threshold) & (not is_leaky)
+    if max_value is None:
+        return is_flat
+    is_relu6 = max_value == 6 and not threshold  # an operation of TensorFlow's own; others are clips
+    return is_flat | (x > max_value) | ((x == max_value) & is_relu6)
 
 
 def by_slope(name):
@@ -51,7 +67,7 @@ def by_slope(name):
 def _gelu(x, approximate=False):
     if not approximate:
         return x * (by_slope("erf")(x * math.sqrt(0.5)) + 1) * 0.5
-    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 def _sigmoid(x):
@@ -162,11 +178,8 @@ OF_RECORDED: dict[str, Callable[..., Any]] = {
     "celu": lambda x, alpha=1.0: np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0) / alpha),
     "silu": lambda x: x * _sigmoid(x),
     "swish": lambda x: x * _sigmoid(x),
-    "softplus": lambda x: np.logaddexp(x, 0.0),
-    "log_sigmoid": lambda x: -np.logaddexp(-x, 0.0),
-    "softsign": lambda x: x / (1 + np.abs(x)),
     "exponential": np.exp,
-    "mish": lambda x: x * np.tanh(np.logaddexp(x, 0.0)),
+    "mish": lambda x: x * np.tanh(by_slope("softplus")(x)),
     "gelu": _gelu,
     "glu": _glu,
     "hard_shrink": lambda x, threshold=0.5: np.where(np.abs(value_of(x)) > threshold, x, 0.0),

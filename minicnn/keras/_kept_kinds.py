@@ -13,13 +13,19 @@ _TAKEN = {"b": bool | np.bool_, "i": bool | int | np.integer | np.bool_, "u": bo
 
 
 def keep_kind(value: Any, dtype: Any) -> None:
-    """Refuse 2.5 for integers and 1 for bool; arrays and numbers of NumPy are cast, those in lists are not.
+    """Refuse 2.5 for integers, and 1 and texts for bool; arrays and numbers of NumPy are cast, those in lists are not.
 
     Raises
     ------
     TypeError
         Where the dtype would change a number.
+    ValueError
+        For None, and a float of Python that is too large for float32, without a dtype.
     """
+    if value is None or (dtype is None and _is_too_large(value)):
+        raise ValueError(f"a tensor is made of numbers in the range of float32, lists, arrays. Received: {value!r}")
+    if isinstance(value, str) and dtype is not None and np.dtype(dtype).kind == "b":
+        raise TypeError(f"a text is no bool. Received: {value!r}")
     if dtype is None or isinstance(value, np.ndarray | np.generic) or not isinstance(value, _NUMBERS | list | tuple):
         return
     taken = _TAKEN.get(np.dtype(dtype).kind)
@@ -29,3 +35,7 @@ def keep_kind(value: Any, dtype: Any) -> None:
                 f"Python's numbers keep their kind in {np.dtype(dtype)}; tf.cast(value, dtype) cuts them off. "
                 f"Received: {number!r}"
             )
+
+
+def _is_too_large(value):
+    return isinstance(value, float) and not isinstance(value, np.generic) and np.finfo("f").max < abs(value) < np.inf

@@ -30,7 +30,7 @@ from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._reductions import Reduction
 from minicnn.keras._shapes import of_samples
 from minicnn.keras._turned import turned
-from minicnn.keras._whole_numbers import as_whole
+from minicnn.keras._whole_numbers import as_whole, rectified
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.settings import floatx
 
@@ -185,7 +185,11 @@ def _in_tuple(x):
 
 
 def _activation_of_arrays(name):
-    return lambda x, *args, **kwargs: getattr(activations, name)(np.asarray(x), *args, **kwargs)
+    def function(x: Any, *args: Any, **kwargs: Any) -> Any:
+        whole = rectified(name, x, args or kwargs)
+        return getattr(activations, name)(np.asarray(x), *args, **kwargs) if whole is None else whole
+
+    return function
 
 
 def _of_scalars(name, args):
@@ -335,6 +339,8 @@ def _cast(x, dtype):
 @entering
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: None = None) -> Any:
     """x as an array."""
+    if x is None:
+        raise ValueError("a tensor is made of numbers, lists, arrays. Received: None")
     if is_symbolic(x := stacked(x)) or isinstance(x, Recorded):
         return x if dtype is None or is_symbolic(x) else x.astype(named_dtype(dtype))
     return same((np.asarray if isinstance(x, np.ndarray) else as_array)(x, named_dtype(dtype) if dtype else None), x)

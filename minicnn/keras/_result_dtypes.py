@@ -25,6 +25,7 @@ _RUNNING = {"cumprod", "cumsum", "hard_shrink", "nancumprod", "nancumsum", "relu
 """Functions whose results are as narrow as the numbers that they are given."""
 _OF_BOOLS = {"floor_divide", "fmod", "mod", "square"}
 """Functions that compute with bools as int32."""
+_SIGNED = {"int8", "int16", "int32"}
 KEPT = {"array", "full", "full_like"}
 """Functions whose results have the dtype of the value that they are given."""
 
@@ -86,6 +87,8 @@ def _narrow(part, given, name):
         return part.astype(*others)
     if name in _OF_INT64 and "int64" in others and not floats:
         return part
+    if dtype == "int64" and "uint32" in given and given & _SIGNED and name not in _PLACES:
+        return part  # the only one that holds both
     if dtype in _NARROW and (name in _PLACES or not given & {dtype, "int64", "uint64"}):
         return part.astype(_NARROW[dtype])
     if dtype == "float64" and not given & {"float64", "complex128"} and (given or name in _MEANS | {"arange"}):

@@ -13,6 +13,7 @@ from minicnn import initializers
 from minicnn.data.elements import EagerArray, as_array
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras._dtypes import narrowed
+from minicnn.keras._kept_kinds import keep_kind
 from minicnn.keras._taped import is_recording, is_weight_in_graph, weight_on_tape
 from minicnn.layers.names import unique_name
 from minicnn.parameters import Weight
@@ -65,6 +66,8 @@ class Variable(Weight):
         TensorFlow's and Keras's further arguments, which change nothing.
     """
 
+    keeps_kinds: bool = True  # whether 2.5 is no integer, as in TensorFlow; Keras's variable cuts it off
+
     def __init__(
         self,
         initial_value: Any = None,
@@ -81,6 +84,8 @@ class Variable(Weight):
             given = given()
         if given is None:
             raise ValueError("a Variable needs its first numbers, tf.Variable(0.0). Received: initial_value=None")
+        if self.keeps_kinds:
+            keep_kind(given, dtype)
         array = _first(given, dtype, shape)
         name = unique_name("Variable") if name is None else name
         super().__init__(SimpleNamespace(name=name, trainable=True), name, array.view(_Value), bool(trainable), None)
@@ -209,6 +214,8 @@ class KerasVariable(Variable):
     **options
         Keras's further arguments, which change nothing.
     """
+
+    keeps_kinds = False
 
     def __init__(
         self,

@@ -91,3 +91,10 @@ def largest_first(numbers: np.ndarray, axis: int = -1) -> np.ndarray:
     """The places of numbers along an axis, the largest first; of equal ones the first."""
     turned = ~numbers if numbers.dtype.kind in "biu" else -numbers  # of which -0 and the least number have no negative
     return np.argsort(turned, axis, kind="stable")
+
+
+def rectified(name: str, x: Any, options: Any) -> Any:
+    """What "relu" and "relu6" make of an array of whole numbers, which stay exact; None for anything else."""
+    if name not in ("relu", "relu6") or options or getattr(getattr(x, "dtype", None), "kind", "") not in ("i", "u"):
+        return None
+    return np.clip(np.asarray(x), 0, 6 if name == "relu6" else None)

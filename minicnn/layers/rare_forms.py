@@ -65,16 +65,18 @@ def relu(layer: ReLU, xs: Arrays, ws: Workspace) -> None:
 
 
 def relu_backward(layer: ReLU, dy: np.ndarray, ws: Workspace) -> None:
-    """The gradient of `relu`: 0 from max_value on."""
+    """The gradient of `relu`, as of Keras's formulas: 0 at the threshold and above max_value, and at 6, of a ReLU6."""
     name, numbers = _function_of(layer)
     x, dx = ws.xs[0], ws.dxs[0]
     if name is not None:
         ws.ops.pointwise(dx, (x, dy), f"{name}_gradient", numbers)
         return
     np.copyto(dx, dy)  # behind NaN too, where comparisons are False
-    np.copyto(dx, dy * layer.negative_slope if layer.negative_slope else 0, where=x <= layer.threshold)
+    np.copyto(dx, dy * layer.negative_slope if layer.negative_slope else 0, where=x < layer.threshold)
+    np.copyto(dx, 0, where=x == layer.threshold)
     if layer.max_value is not None:
-        np.copyto(dx, 0, where=x >= layer.max_value)
+        is_relu6 = layer.max_value == 6 and not layer.threshold
+        np.copyto(dx, 0, where=x >= layer.max_value if is_relu6 else x > layer.max_value)
 
 
 def _function_of(layer):

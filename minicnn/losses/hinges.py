@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from minicnn.hints import Shape
 from minicnn.losses.base import register
-from minicnn.losses.elementwise import ElementwiseLoss, RowLoss, one_hot
+from minicnn.losses.elementwise import ElementwiseLoss, RowLoss
 
 __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
 
@@ -26,10 +26,10 @@ class Hinge(ElementwiseLoss):
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         target = target.astype(prediction.dtype, copy=False)
-        gap = np.maximum(1 - target * prediction, 0)
+        room = 1 - target * prediction
         if gradient is not None:
-            np.multiply(-target, gap > 0, out=gradient)
-        return gap
+            np.multiply(-target, room >= 0, out=gradient)  # at 0 too, as in TensorFlow
+        return np.maximum(room, 0)
 
 
 @register
@@ -53,9 +53,10 @@ class CategoricalHinge(RowLoss):
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
         others = (1 - target) * prediction
-        loss = np.maximum(others.max(axis=-1) - (target * prediction).sum(axis=-1) + 1, 0)  # (N, …)
-        if gradient is not None:
-            strongest = one_hot(others.argmax(axis=-1), prediction)
-            np.subtract(strongest * (1 - target), target, out=gradient)
-            gradient *= (loss > 0)[..., None]
-        return loss
+        room = others.max(axis=-1) - (target * prediction).sum(axis=-1) + 1  # (N, …)
+        if gradient is not None:  # as in TensorFlow, the strongest share it, and at 0 there is one
+            is_strongest = others == others.max(axis=-1, keepdims=True)  # (N, …, C)
+            share = (1 - target) / is_strongest.sum(axis=-1, keepdims=True, dtype=target.dtype)
+            np.subtract(is_strongest * share, target, out=gradient)
+            gradient *= (room >= 0)[..., None]
+        return np.maximum(room, 0)

@@ -98,15 +98,16 @@ class Poisson(ElementwiseLoss):
 
 
 def unit_rows(x: np.ndarray, axis: int | tuple[int, ...] = -1) -> tuple[np.ndarray, np.ndarray]:
-    """(x / |x|, |x|) along an axis; a row of zeros stays one."""
-    norm = np.sqrt(np.square(x).sum(axis=axis, keepdims=True))
-    norm = np.where(norm == 0, np.ones_like(norm), norm)
+    """(x / |x|, |x|) along an axis, |x| being 1e-7 at least; a row of zeros stays one."""
+    norm = np.maximum(np.sqrt(np.square(x).sum(axis=axis, keepdims=True)), EPSILON)
     return x / norm, norm
 
 
 @register
 class CosineSimilarity(RowLoss):
-    """−Σ t · p / (|t| · |p|) over the last axis: −1 for the same direction. A row of zeros has no direction: 0.
+    """−Σ t · p / (|t| · |p|) over the last axis: −1 for the same direction. A length counts as 1e-7 at least.
+
+    A row of zeros has no direction: 0.
 
     Parameters
     ----------
@@ -128,8 +129,8 @@ class CosineSimilarity(RowLoss):
         p, length = unit_rows(prediction, self.axis)
         t, _ = unit_rows(target, self.axis)
         cosine = (p * t).sum(axis=self.axis, keepdims=True)
-        if gradient is not None:
-            np.divide(p * cosine - t, length, out=gradient)
+        if gradient is not None:  # a length that is raised does not change
+            np.divide(p * cosine * (length > EPSILON) - t, length, out=gradient)
         return -(p * t).sum(axis=self.axis)
 
     def decisions(self, shape: Shape) -> int:

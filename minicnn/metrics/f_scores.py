@@ -52,7 +52,7 @@ class FBetaScore(Metric):
     def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """As `Metric.update_state`; targets and outputs are (N, C)."""
         target = to_numpy(y_true, "y_true").astype(np.float64, copy=False)
-        prediction = to_numpy(y_pred, "y_pred").astype(np.float64, copy=False)
+        prediction = to_numpy(y_pred, "y_pred").astype(np.float32, copy=False)  # as in Keras: 0.3 is not above 0.3
         if target.ndim != 2 or prediction.ndim != 2 or target.shape != prediction.shape:
             raise ValueError(
                 f"metric '{self.name}' takes targets and outputs (N, C), one column for each class; class numbers "
@@ -62,7 +62,7 @@ class FBetaScore(Metric):
             largest = prediction.max(axis=-1, keepdims=True)
             chosen = (prediction >= largest) & (np.abs(prediction) > 1e-9)
         else:
-            chosen = prediction > self.threshold
+            chosen = prediction > np.float32(self.threshold)
         weight = spread(1 if sample_weight is None else sample_weight, target.shape, len(target))
         self._hits = self._hits + (weight * chosen * target).sum(axis=0)
         self._predicted = self._predicted + (weight * chosen).sum(axis=0)
@@ -77,7 +77,7 @@ class FBetaScore(Metric):
         squared = self.beta**2
         score = (1 + squared) * (precision * recall / (squared * precision + recall + EPSILON))
         if self.average is None:
-            return score
+            return score.astype(np.float32)
         if self.average == "weighted":
             return float(np.sum(score * actual) / (np.sum(actual) + EPSILON))
         return float(np.mean(score))

@@ -186,7 +186,7 @@ class R2Score(Metric):
         elif self.class_aggregation is not None:
             scores = (total * scores).sum() / total.sum()
         scores = self._adjusted(scores) if self.num_regressors else scores
-        return scores if np.ndim(scores) else float(scores)
+        return scores.astype(np.float32) if np.ndim(scores) else float(scores)
 
     def _adjusted(self, score):
         """The score adjusted for the number of independent variables."""

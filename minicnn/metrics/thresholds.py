@@ -161,7 +161,7 @@ class Counts(Metric):
     def result(self) -> float | np.ndarray:
         """A number; with several thresholds an array."""
         values = self.of_counts()
-        return values if self.has_several_results else float(values[0])
+        return values.astype(np.float32) if self.has_several_results else float(values[0])
 
     def of_counts(self) -> np.ndarray:
         """The value at each threshold."""
@@ -169,14 +169,17 @@ class Counts(Metric):
 
 
 def above(scores: np.ndarray, weight: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """For each limit, the weight of all scores above it.
+    """For each limit, the weight of all scores above it, both in float32 as in Keras: 0.3 is not above a limit of 0.3.
 
     Parameters
     ----------
     scores, weight : array (n,)
     limits : array (thresholds,)
     """
+    with np.errstate(over="ignore"):
+        limits, scores = limits.astype(np.float32), scores.astype(np.float32)
     order = np.argsort(limits, kind="stable")
+    scores = np.where(np.isnan(scores), -np.inf, scores)  # NaN is above nothing
     below = np.searchsorted(limits[order], scores, side="left")  # how many limits lie below a score
     sums = np.bincount(below, weight, minlength=len(limits) + 1)[::-1].cumsum()[::-1][1:]  # limit i: below > i
     found = np.empty(len(limits))

@@ -44,7 +44,7 @@ class SparseTopKCategoricalAccuracy(Metric):
         inside = labels.clip(0, classes - 1)  # (N, …); what a loss ignores is wrong here
         score = np.take_along_axis(prediction, inside[..., None], axis=-1)  # (N, …, 1)
         larger = (prediction > score).sum(axis=-1)  # (N, …)
-        return (larger < self.k) & np.isfinite(score[..., 0]) & (inside == labels)
+        return (larger < self.k) & np.isfinite(prediction).all(axis=-1) & (inside == labels)
 
 
 @register

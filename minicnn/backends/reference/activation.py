@@ -99,7 +99,7 @@ FORMULAS: dict[str, Formula] = {
     "hard_sigmoid": Formula(_hard_sigmoid, lambda x: (np.abs(x) < 3) / 6),
     # Howard and others: "Searching for MobileNetV3" (2019)
     "hard_silu": Formula(lambda x: x * _hard_sigmoid(x), _hard_silu_slope),
-    "hard_tanh": Formula(lambda x: np.clip(x, -1, 1), lambda x: np.abs(x) < 1),
+    "hard_tanh": Formula(lambda x: np.clip(x, -1, 1), lambda x: np.abs(x) <= 1),
     "log_sigmoid": Formula(lambda x: -softplus(-x), lambda x: sigmoid(-x)),
     # Misra: "Mish: a self regularized non-monotonic activation function" (2019)
     "mish": Formula(lambda x: x * np.tanh(softplus(x)), _mish_slope),

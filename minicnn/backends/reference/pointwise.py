@@ -63,7 +63,8 @@ def _capped_relu(x, highest):
 
 
 def _capped_relu_gradient(x, dy, highest):
-    return np.where(x >= highest, 0, np.where(x <= 0, 0, dy))
+    at_the_end = np.where(highest == 6, 0, dy)  # TensorFlow's relu6 is flat at 6; another limit is a clip, at no end
+    return np.where(x <= 0, 0, np.where(x > highest, 0, np.where(x == highest, at_the_end, dy)))
 
 
 def _leaky_relu(x, slope):

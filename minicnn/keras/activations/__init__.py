@@ -5,6 +5,8 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any
 
+import numpy as np
+
 from minicnn import activations as _core
 from minicnn.differentiation import met
 from minicnn.graph import Tensor
@@ -12,6 +14,7 @@ from minicnn.keras import _operations
 from minicnn.keras._eager import eager
 from minicnn.keras._last_function import ended
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras._whole_numbers import rectified
 from minicnn.keras.utils._helpers import get_registered_object, named_by_user
 from minicnn.layers import Activation
 from minicnn.layers.activations import Elementwise, stands_for
@@ -30,7 +33,12 @@ def _either(function):
             return Activation(name)(x)
         if isinstance(x, Tensor | _operations.Recorded):
             return _operations.either(name)(x, *args, **kwargs)
-        return ended(name, eager(function(x, *args, **kwargs)), x, *args, **kwargs)
+        if (whole := rectified(name, x, args or kwargs)) is not None:
+            return eager(whole)
+        made = function(x, *args, **kwargs)
+        if getattr(x, "dtype", None) == np.float16:  # which Keras keeps, and minicnn makes float32
+            made = made.astype(np.float16)
+        return ended(name, eager(made), x, *args, **kwargs)
 
     entered = _operations.entering(activation, "re_lu" if name == "relu" else None)
     stands_for(entered)

@@ -30,6 +30,8 @@ def sqrt(x: Any) -> Any:
 
 def clip(x: Any, min_value: Any, max_value: Any) -> Any:
     """x within two numbers, the second of which is the first where it is less; None is no limit."""
+    if isinstance(min_value, int | float) and isinstance(max_value, int | float):
+        return ops.clip(x, min_value, max(min_value, max_value))  # numbers of Python leave the dtype alone
     is_open = min_value is None or max_value is None
     return ops.clip(x, min_value, max_value if is_open else ops.maximum(min_value, max_value))
 

@@ -57,7 +57,7 @@ def _no_nan(x, y, function):
     """function(y) · x, and 0 where x is 0."""
     x, y = as_tensor(x), as_tensor(y)
     is_zero = value_of(x) == 0
-    return np.where(is_zero, x * 0, x * function(np.where(is_zero, y * 0 + 1, y)))
+    return np.where(is_zero, x * 0, x * function(np.where(is_zero, y.dtype.type(1), y)))
 
 
 def xlogy(x: Any, y: Any) -> Any:
@@ -77,7 +77,10 @@ def xdivy(x: Any, y: Any) -> Any:
 
 def multiply_no_nan(x: Any, y: Any) -> Any:
     """x · y, and 0 where y is 0, also of infinities."""
-    return _no_nan(y, x, lambda factor: factor)
+    x, y = as_tensor(x), as_tensor(y)
+    is_zero, numbers = value_of(y) == 0, value_of(x)
+    flat = np.where(np.isfinite(numbers), numbers, numbers.dtype.type(0))  # by y there is a gradient at 0, too
+    return np.where(is_zero, y * flat, np.where(is_zero, x.dtype.type(0), x) * y)
 
 
 def reciprocal_no_nan(x: Any) -> Any:

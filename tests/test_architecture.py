@@ -172,6 +172,7 @@ FLOORS = {
         ("exporter", "files"),
         ("importer", "open_sizes"),
         ("operators",),
+        ("chosen",),
         ("arithmetic", "composed", "kernels", "normalizing", "quantized", "rearranging", "sums_of_products", "writer"),
         ("parts",),
         ("activating", "pooling", "resizing"),

@@ -352,7 +352,21 @@ def test_files_hold_them_as_operations_of_keras(rng, name):
     np.testing.assert_allclose(given, expected, rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", [*OF_LAYERS, "arctan", "cumsum", "einsum", "equal of infinite ones", "sinh"])
+OF_ONNX = (
+    "arctan",
+    "arctan2",
+    "cumsum",
+    "einsum",
+    "equal of infinite ones",
+    "median",
+    "mod",
+    "nan_to_num",
+    "places of top_k",
+)
+OF_ONNX += ("sinh", "sort", "tensordot", "top_k")
+
+
+@pytest.mark.parametrize("name", [*OF_LAYERS, *OF_ONNX])
 def test_functions_that_layers_compute_are_onnx(rng, tmp_path, name):
     onnxruntime = pytest.importorskip("onnxruntime")
     x, y, model, expected = _both(rng, (OF_LAYERS | OF_FUNCTIONS)[name])
@@ -383,10 +397,84 @@ def test_functions_that_layers_compute_have_their_gradients(rng, name):
         np.testing.assert_allclose(got[i, j], (values[0] - values[1]) / (2 * step), rtol=1e-3, atol=1e-3)
 
 
+SIGNED = np.array([0.0, -0.0, 2.0, -3.0, np.inf, -np.inf], np.float32)
+OF_NODES = {  # several operators, or some of what one gives
+    "argsort": (lambda x, y: ops.argsort(x, axis=1), lambda x, y: np.argsort(x, axis=1)),
+    "median of an even number": (
+        lambda x, y: ops.median(x, axis=1, keepdims=True),
+        lambda x, y: np.median(x, axis=1, keepdims=True),
+    ),
+    "mod of two": (lambda x, y: ops.mod(x, y), np.mod),
+    "mod of a number": (lambda x, y: ops.mod(-3.0, y), lambda x, y: np.mod(np.float32(-3), y)),
+    "fmod": (lambda x, y: ops.fmod(x, y), np.fmod),
+    "one_hot": (lambda x, y: ops.one_hot(ops.round(x), 3), lambda x, y: np.rint(x)[..., None] == np.arange(3)),
+    "one_hot in front": (
+        lambda x, y: ops.one_hot(ops.argmax(x, axis=-1), 3, axis=1),
+        lambda x, y: np.argmax(x, axis=-1)[:, None] == np.arange(3)[:, None],
+    ),
+    "tensordot of two axes": (
+        lambda x, y: ops.tensordot(x, np.arange(24.0).reshape(4, 3, 2), axes=2),
+        lambda x, y: np.tensordot(x, np.arange(24.0).reshape(4, 3, 2), axes=2),
+    ),
+    "dot": (lambda x, y: ops.dot(x, np.eye(3)[:, :2]), lambda x, y: x[..., :2]),
+    "prod": (lambda x, y: ops.prod(x, axis=(1, 2), keepdims=True), lambda x, y: x.prod((1, 2), keepdims=True)),
+    "logical_xor": (lambda x, y: ops.logical_xor(x > 0, y > 0), lambda x, y: (x > 0) ^ (y > 0)),
+    "log2": (lambda x, y: ops.log2(x * x), lambda x, y: np.log2(x * x)),
+    "log10": (lambda x, y: ops.log10(x * x), lambda x, y: np.log10(x * x)),
+    "exp2": (lambda x, y: ops.exp2(x), lambda x, y: np.exp2(x)),
+    "hypot of large numbers": (lambda x, y: ops.hypot(x * 1e30, y * 1e30), lambda x, y: np.hypot(x * 1e30, y * 1e30)),
+    "trunc": (lambda x, y: ops.trunc(3 * x), lambda x, y: np.trunc(3 * x)),
+    "cbrt": (lambda x, y: ops.cbrt(x), lambda x, y: np.cbrt(x)),
+    "diff": (lambda x, y: ops.diff(x, axis=1), lambda x, y: np.diff(x, axis=1)),
+    "ptp": (lambda x, y: ops.ptp(x, axis=-1), lambda x, y: np.ptp(x, axis=-1)),
+    "deg2rad": (lambda x, y: ops.deg2rad(x), lambda x, y: np.deg2rad(x)),
+    "rad2deg": (lambda x, y: ops.rad2deg(x), lambda x, y: np.rad2deg(x)),
+}
+OF_SIGNED = {  # of a number that may be infinite or -0
+    "arctan2": np.arctan2,
+    "divide_no_nan": lambda a, b: np.where(b == 0, 0, a / b),
+    "fmax": np.fmax,
+    "fmin": np.fmin,
+    "isfinite": lambda a, b: np.isfinite(a),
+    "isinf": lambda a, b: np.isinf(a),
+    "isneginf": lambda a, b: np.isneginf(a),
+    "isposinf": lambda a, b: np.isposinf(a),
+    "nan_to_num": lambda a, b: np.nan_to_num(a),
+    "signbit": lambda a, b: np.signbit(a),
+}
+
+
+@pytest.mark.parametrize("name", OF_NODES)
+def test_functions_that_are_several_operators(rng, tmp_path, name):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    x, y, model, expected = _both(rng, OF_NODES[name])
+    model.export(tmp_path / "model.onnx", format="onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (given,) = session.run(None, dict(zip([i.name for i in session.get_inputs()], [x, y], strict=False)))
+    assert given.shape == expected.shape
+    np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", OF_SIGNED)
+def test_functions_of_infinite_numbers_and_of_less_than_nothing(tmp_path, name):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    a, b = (part.reshape(-1, 1) for part in np.meshgrid(np.append(SIGNED, np.float32(np.nan)), SIGNED[:4]))
+    if name in ("divide_no_nan", "arctan2"):
+        a, b = a[np.isfinite(a)][:, None], b[np.isfinite(a)][:, None]
+    function, of_numpy = getattr(ops, name), OF_SIGNED[name]
+    is_pair = name in ("arctan2", "divide_no_nan", "fmax", "fmin")
+    with np.errstate(all="ignore"):
+        inputs = [keras.Input((1,)) for _ in range(1 + is_pair)]
+        keras.Model(inputs, function(*inputs)).export(tmp_path / "model.onnx", format="onnx")
+        session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+        (given,) = session.run(None, dict(zip([i.name for i in session.get_inputs()], [a, b], strict=False)))
+        np.testing.assert_allclose(given, of_numpy(a, b).astype(np.float32), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("name", "function"),
     [
-        ("median", lambda x: ops.median(x, axis=-1)),
+        ("quantile", lambda x: ops.quantile(x, 0.3, axis=-1)),
         ("einsum", lambda x: ops.einsum("bij,bij->bi", x, x)),
         ("cumsum", lambda x: ops.cumsum(x, axis=1, dtype="float32")),
         ("equal", lambda x: ops.equal(x, x[:, :1])),

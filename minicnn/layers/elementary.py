@@ -26,8 +26,15 @@ def _as_float16(x):
 
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = {
     "abs": (np.abs, np.sign, "Abs"),
+    "arccos": (np.arccos, lambda x: -1 / np.sqrt(1 - x * x), "Acos"),
+    "arccosh": (np.arccosh, lambda x: 1 / np.sqrt(x * x - 1), "Acosh"),
+    "arcsin": (np.arcsin, lambda x: 1 / np.sqrt(1 - x * x), "Asin"),
+    "arcsinh": (np.arcsinh, lambda x: 1 / np.sqrt(x * x + 1), "Asinh"),
+    "arctan": (np.arctan, lambda x: 1 / (1 + x * x), "Atan"),
+    "arctanh": (np.arctanh, lambda x: 1 / (1 - x * x), "Atanh"),
     "ceil": (np.ceil, np.zeros_like, "Ceil"),
     "cos": (np.cos, lambda x: -np.sin(x), "Cos"),
+    "cosh": (np.cosh, np.sinh, "Cosh"),
     "float16": (_as_float16, np.ones_like, ""),
     "expm1": (np.expm1, np.exp, ""),
     "floor": (np.floor, np.zeros_like, "Floor"),
@@ -40,6 +47,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = {
     "round": (np.rint, np.zeros_like, "Round"),
     "sign": (np.sign, np.zeros_like, "Sign"),
     "sin": (np.sin, np.cos, "Sin"),
+    "sinh": (np.sinh, np.cosh, "Sinh"),
     "tan": (np.tan, lambda x: 1 / np.cos(x) ** 2, "Tan"),
     "zero": (lambda x: (x == 0).astype(x.dtype), np.zeros_like, ""),
 }
@@ -55,8 +63,9 @@ class Elementary(Elementwise):
 
     Parameters
     ----------
-    function : {"abs", "ceil", "cos", "expm1", "float16", "floor", "hard_sigmoid_2", "log", "log1p", "nan",
-        "nonnegative", "positive", "power", "round", "sign", "sin", "tan", "zero"}
+    function : {"abs", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "ceil", "cos", "cosh", "expm1",
+        "float16", "floor", "hard_sigmoid_2", "log", "log1p", "nan", "nonnegative", "positive", "power", "round",
+        "sign", "sin", "sinh", "tan", "zero"}
         "nan", "positive", "nonnegative" and "zero" are 1 where x is, and 0 elsewhere: what comparisons become. "round"
         takes the even one of two nearest numbers, and "float16" the nearest one of that type, through which gradients
         go; "expm1" is exp(x) - 1 and "log1p" is log(1 + x), exact of small numbers, too; "hard_sigmoid_2" is Keras 2's
@@ -118,6 +127,10 @@ class Elementary(Elementwise):
         yield cls("cos"), [(3,)]
         yield cls("tan"), [(4,)]
         yield cls("expm1"), [(4, 2)]
+        yield cls("arctan"), [(4, 2)]
+        yield cls("arcsinh"), [(4,)]
+        yield cls("cosh"), [(4,)]
+        yield cls("sinh"), [(3, 2)]
 
 
 class Clip(Elementwise):

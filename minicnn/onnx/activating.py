@@ -26,8 +26,15 @@ if TYPE_CHECKING:
 
 LAYERS: dict[str, tuple[str, dict[str, object]]] = {
     "Abs": ("Elementary", {"function": "abs"}),
+    "Acos": ("Elementary", {"function": "arccos"}),
+    "Acosh": ("Elementary", {"function": "arccosh"}),
+    "Asin": ("Elementary", {"function": "arcsin"}),
+    "Asinh": ("Elementary", {"function": "arcsinh"}),
+    "Atan": ("Elementary", {"function": "arctan"}),
+    "Atanh": ("Elementary", {"function": "arctanh"}),
     "Ceil": ("Elementary", {"function": "ceil"}),
     "Cos": ("Elementary", {"function": "cos"}),
+    "Cosh": ("Elementary", {"function": "cosh"}),
     "Erf": ("Pointwise", {"function": "erf"}),
     "Exp": ("Pointwise", {"function": "exponential"}),
     "Floor": ("Elementary", {"function": "floor"}),
@@ -41,6 +48,7 @@ LAYERS: dict[str, tuple[str, dict[str, object]]] = {
     "Sigmoid": ("Sigmoid", {}),
     "Sign": ("Elementary", {"function": "sign"}),
     "Sin": ("Elementary", {"function": "sin"}),
+    "Sinh": ("Elementary", {"function": "sinh"}),
     "Softplus": ("Pointwise", {"function": "softplus"}),
     "Softsign": ("Pointwise", {"function": "softsign"}),
     "Sqrt": ("Elementary", {"function": "power", "exponent": 0.5}),
@@ -128,11 +136,13 @@ def _is_nan(node, graph):
 @operator("IsInf", kind=ELEMENTWISE_OPERATORS)
 def _is_infinite(node, graph):
     """1 where what is left of the size of a number is positive once the largest one is taken away."""
-    if not (node.get("detect_negative", 1) and node.get("detect_positive", 1)):
-        raise node.error("it asks for both infinities: compare with 0 besides")
+    signs = [sign for sign, name in ((-1.0, "negative"), (1.0, "positive")) if node.get(f"detect_{name}", 1)]
+    if not signs:
+        raise node.error("it asks for one of the infinities at least")
     x = graph.value(node, 0, any_batch_axis=True, may_be_folded=True)
-    y = graph.call(node, layers.Elementary, x.tensor, "_size", function="abs")
-    y = graph.call(node, layers.Rescaling, y, "_beyond", scale=1.0, offset=-LARGEST)
+    y = graph.call(node, layers.Elementary, x.tensor, "_size", function="abs") if len(signs) == 2 else x.tensor
+    scale = signs[0] if len(signs) == 1 else 1.0
+    y = graph.call(node, layers.Rescaling, y, "_beyond", scale=scale, offset=-LARGEST)
     y = graph.call(node, layers.Elementary, y, function="positive")
     graph.give(node, replace(x, tensor=y, is_nonnegative=True, is_whole=True))
 
@@ -140,12 +150,18 @@ def _is_infinite(node, graph):
 @operator("ArgMax", "ArgMin")
 def _argmax(node, graph):
     x, axis, place = along_axis(node, graph, node.get("axis", 0))
-    if axis == 0 or node.get("select_last_index", 0):
-        raise node.error("it gives the first of the greatest or least numbers, not along the batch axis, axis=0")
+    if axis == 0:
+        raise node.error("samples stay apart: it does not go along the batch axis, axis=0")
     tensor, value = graph.with_axis_last(node, x, axis - 1)
+    is_last = bool(node.get("select_last_index", 0))
+    if is_last:  # the first one from behind
+        key = [[None, None, None]] * (len(tensor.shape) - 2) + [[None, None, -1]]
+        tensor = graph.call(node, layers.GetItem, tensor, "_turned", key=key)
     if node.operator == "ArgMin":
         tensor = graph.call(node, layers.Rescaling, tensor, "_negative", scale=-1.0)
     y = graph.call(node, layers.ArgMax, tensor)
+    if is_last:
+        y = graph.call(node, layers.Rescaling, y, "_from_the_first", scale=-1.0, offset=float(tensor.shape[-1] - 1))
     positions = with_last_axis(value, axis - 1, 1)
     positions = positions if node.get("keepdims", 1) else positions.squeeze(axis - 1)
     graph.give(node, placed_like(Value(y, positions, True, is_whole=True), place))

@@ -154,6 +154,17 @@ def _both(node, graph):
     _merge(node, graph, layers.Multiply if node.operator == "And" else layers.Maximum, True)
 
 
+@operator("Xor", kind=ELEMENTWISE_OPERATORS)
+def _one_of_both(node, graph):
+    """1 where one of both is, and not the other."""
+    values = lying_alike(node, graph)
+    tensors, layout = graph.aligned(node, values) if values else _aligned(node, graph)
+    y = graph.call(node, layers.Subtract, tensors, "_difference")
+    graph.check_size(node, y.shape[1:])
+    result = Value(graph.call(node, layers.Elementary, y, function="abs"), layout(y.shape[1:]), True, True)
+    graph.give(node, placed_like(result, values[0]) if values else result)
+
+
 @operator("Where", kind=ELEMENTWISE_OPERATORS)
 def _where(node, graph):
     """The second input where the first one holds, else the third."""

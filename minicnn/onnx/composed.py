@@ -48,7 +48,7 @@ def _attention(node, graph):
     if are_joined:
         y = parts.add("Transpose", [y], {"perm": [0, 2, 1, 3]})
         y = parts.add("Reshape", [y, parts.array([0, 0, -1], np.int64)])
-    _run(parts, graph, y)
+    run_parts(parts, graph, y)
 
 
 def _check_attention(node: FileNode) -> None:
@@ -109,7 +109,7 @@ def _log_of_sum(node, graph):
         y = parts.add("Squeeze", [y], {"axes": axes})
     elif not keeps:
         y = parts.add("Squeeze", [y, parts.array(axes, np.int64)])
-    _run(parts, graph, y)
+    run_parts(parts, graph, y)
 
 
 @operator("FusedMatMul")
@@ -130,9 +130,9 @@ def _fused_product(node, graph):
         names.append(name if order == [*range(rank)] else parts.add("Transpose", [name], {"perm": order}))
     alpha = node.get("alpha", 1.0, float)
     y = parts.add("MatMul", names)
-    _run(parts, graph, y if alpha == 1 else parts.add("Mul", [y, parts.array(alpha)]))
+    run_parts(parts, graph, y if alpha == 1 else parts.add("Mul", [y, parts.array(alpha)]))
 
 
-def _run(parts: Parts, graph: Importer, output: str) -> None:
-    """Translate the parts in the place of their node."""
-    graph.run_branch(parts.node, FileGraph("", graph.opset, {}, [output], None, {}, parts.made))
+def run_parts(parts: Parts, graph: Importer, *outputs: str) -> None:
+    """Translate the parts in the place of their node, whose outputs they give."""
+    graph.run_branch(parts.node, FileGraph("", graph.opset, {}, [*outputs], None, {}, parts.made))

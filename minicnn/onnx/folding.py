@@ -30,9 +30,16 @@ def _divide(a, b):
 CALCULATIONS: dict[str, Callable[..., Any]] = {
     "Abs": np.abs,
     "Add": np.add,
+    "Acos": np.arccos,
+    "Acosh": np.arccosh,
     "And": np.logical_and,
+    "Asin": np.arcsin,
+    "Asinh": np.arcsinh,
+    "Atan": np.arctan,
+    "Atanh": np.arctanh,
     "Ceil": np.ceil,
     "Cos": np.cos,
+    "Cosh": np.cosh,
     "Div": _divide,
     "Equal": np.equal,
     "Exp": np.exp,
@@ -56,11 +63,13 @@ CALCULATIONS: dict[str, Callable[..., Any]] = {
     "Sigmoid": lambda a: 1 / (1 + np.exp(-a)),
     "Sign": np.sign,
     "Sin": np.sin,
+    "Sinh": np.sinh,
     "Softplus": lambda a: np.logaddexp(a, 0),
     "Sqrt": np.sqrt,
     "Sub": np.subtract,
     "Tan": np.tan,
     "Tanh": np.tanh,
+    "Xor": np.logical_xor,
 }
 """Operators without attributes → the function of arrays that each one is."""
 

@@ -7,6 +7,7 @@ are those of https://onnx.ai/onnx/operators, which says what they mean.
 from minicnn.onnx import (
     activating,
     arithmetic,
+    chosen,
     composed,
     kernels,
     normalizing,
@@ -21,6 +22,7 @@ from minicnn.onnx import (
 __all__ = [
     "activating",
     "arithmetic",
+    "chosen",
     "composed",
     "kernels",
     "normalizing",

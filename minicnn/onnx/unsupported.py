@@ -16,7 +16,7 @@ INTEGER = {"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv
 BEHIND = "cut the file before it (onnx.utils.extract_model), and compute that from the model's outputs"
 BEFORE = "compute that before the network, and give the network what comes out"
 ADVICE = {
-    **dict.fromkeys(("NonMaxSuppression", "NonZero", "RoiAlign", "MaxRoiPool", "TopK", "Unique", "Compress"), BEHIND),
+    **dict.fromkeys(("NonMaxSuppression", "NonZero", "RoiAlign", "MaxRoiPool", "Unique", "Compress"), BEHIND),
     **dict.fromkeys(("DFT", "STFT", "MelWeightMatrix", "ImageDecoder", "StringNormalizer", "TfIdfVectorizer"), BEFORE),
     "AffineGrid": f"no layer moves pixels to computed places; {BEFORE}",
     "Col2Im": "no layer puts columns together: write Fold as a transposed convolution (ConvTranspose)",

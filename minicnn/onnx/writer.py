@@ -46,7 +46,7 @@ class Value:
 
 OTHER_SIZE = 2520  # in the place of an open one, where it makes no difference
 
-_Node = namedtuple("_Node", "operator inputs name attributes")  # the output is called like the node
+_Node = namedtuple("_Node", "operator inputs name attributes output")  # that is called like the node
 
 
 class GraphWriter:
@@ -81,7 +81,12 @@ class GraphWriter:
     # ------------------------------------------------------------------------------------------- for Step.to_onnx
 
     def add(
-        self, operator: str, inputs: Sequence[Value], channels_first: bool | None = None, **attributes: object
+        self,
+        operator: str,
+        inputs: Sequence[Value],
+        channels_first: bool | None = None,
+        output: tuple[int, int] = (0, 1),
+        **attributes: object,
     ) -> Value:
         """Append a node.
 
@@ -92,6 +97,8 @@ class GraphWriter:
         inputs : sequence of Value
         channels_first : bool, optional
             The order of the output's axes. Default: that of the first input.
+        output : (int, int), default (0, 1)
+            Which of the node's outputs is wanted, and how many it has.
         **attributes
             The node's attributes: numbers, strings or lists of numbers.
 
@@ -103,7 +110,7 @@ class GraphWriter:
         if operator.endswith("Pool") and "auto_pad" in attributes:
             self._check_pool(attributes["kernel_shape"], attributes["strides"])
         name = self.unique_name(f"{self.prefix}/{operator}")
-        self._nodes.append(_Node(operator, [x.name for x in inputs], name, attributes))
+        self._nodes.append(_Node(operator, [x.name for x in inputs], name, attributes, output))
         first = inputs[0]
         return Value(name, first.shape, first.channels_first if channels_first is None else channels_first)
 
@@ -219,7 +226,11 @@ class GraphWriter:
         helper, final = self._onnx.helper, self._final
         nodes = [
             helper.make_node(
-                n.operator, [final.get(i, i) for i in n.inputs], [final.get(n.name, n.name)], n.name, **n.attributes
+                n.operator,
+                [final.get(i, i) for i in n.inputs],
+                [final.get(n.name, n.name) if at == n.output[0] else f"{n.name}/{at}" for at in range(n.output[1])],
+                n.name,
+                **n.attributes,
             )
             for n in self._nodes
         ]

@@ -16,6 +16,7 @@ from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras import ops
 from minicnn.keras._as_tensor import WITHOUT_VALUES, as_tensor, of_tensorflow
+from minicnn.keras._deferred import Deferred
 from minicnn.keras._kept_kinds import keep_kind
 from minicnn.keras._last_function import as_operation, forgotten
 from minicnn.keras._of_tensors import Computed
@@ -317,6 +318,8 @@ def where(condition: Any, x: Any = None, y: Any = None, name: str | None = None)
 @entering
 def argsort(values: Any, axis: int = -1, direction: str = "ASCENDING", stable: bool = False, name: Any = None) -> Any:
     """The places of the numbers along an axis, the smallest first, or for "DESCENDING" the largest."""
+    if is_symbolic(values) or isinstance(values, Deferred):
+        return ops.cast(ops.argsort(-values if direction == "DESCENDING" else values, axis=axis), "int32")
     numbers = np.asarray(value_of(values))
     order = largest_first(numbers, axis) if direction == "DESCENDING" else np.argsort(numbers, axis, kind="stable")
     return of_tensorflow(order.astype("int32"))
@@ -325,6 +328,8 @@ def argsort(values: Any, axis: int = -1, direction: str = "ASCENDING", stable: b
 @entering
 def sort(values: Any, axis: int = -1, direction: str = "ASCENDING", name: Any = None) -> Any:
     """The numbers along an axis in order, the smallest first, or for "DESCENDING" the largest."""
+    if is_symbolic(values) or isinstance(values, Deferred):
+        return -ops.sort(-values, axis=axis) if direction == "DESCENDING" else ops.sort(values, axis=axis)
     values = as_tensor(values)
     places: list[Any] = list(np.ogrid[tuple(builtins.slice(0, n) for n in values.shape)])
     places[axis] = np.asarray(argsort(values, axis, direction))

@@ -85,3 +85,16 @@ def largest_first(numbers: np.ndarray, axis: int = -1) -> np.ndarray:
     """The places of numbers along an axis, the largest first; of equal ones the first."""
     turned = ~numbers if numbers.dtype.kind in "biu" else -numbers  # of which -0 and the least number have no negative
     return np.argsort(turned, axis, kind="stable")
+
+
+def whole_sizes(sizes: Any) -> Any:
+    """Sizes in a list or tuple, of which those that are whole numbers in an array of floats become Python's.
+
+    So ``tf.math.ceil(height / 8)`` may be among them, as TensorFlow takes it, which would cut a fraction off.
+    """
+    return type(sizes)(map(_whole_size, sizes)) if type(sizes) in (list, tuple) else sizes
+
+
+def _whole_size(size):
+    is_number = isinstance(size, np.ndarray | np.floating) and size.ndim == 0 and size.dtype.kind == "f"
+    return int(size) if is_number and float(size).is_integer() else size

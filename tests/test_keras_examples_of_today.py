@@ -315,3 +315,35 @@ def test_an_output_of_the_single_sample_alone_has_one():
     assert found[1].shape == (1, 2)
     kernel = model.trainable_weights[2]
     np.testing.assert_array_equal(tape.gradient(loss, kernel), np.full((3, 2), 2.0))  # not four times that
+
+
+class Halved(keras.Model):
+    """A block of a network that is a model with a `call`."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(x) / 2
+
+
+def test_a_network_may_be_cut_at_a_block_with_a_call_of_its_own():
+    x = keras.Input((4,))
+    first = Halved()
+    network = keras.Model(x, Halved()(first(x)))
+    network.set_weights([wave(*w.shape) for w in network.weights])
+    last = network.layers[-1]
+    assert first.input is x and last.input is first.output and last.output is network.output
+    doubled = keras.Model(network.input, last.output * 2)  # as of tf.keras.applications: a head on the last layer
+    values = wave(3, 4)
+    (a, b), (c, d) = first.get_weights(), last.get_weights()
+    expected = ((values @ a + b) / 2) @ c + d
+    np.testing.assert_allclose(doubled.predict(values, verbose=0), expected, rtol=1e-5)
+    np.testing.assert_allclose(keras.Model(x, first.output).predict(values, verbose=0), (values @ a + b) / 2, rtol=1e-5)
+
+
+def test_a_block_that_no_graph_has_called_has_the_ends_of_its_own_graph():
+    block = Halved()
+    made = block(wave(3, 4))
+    np.testing.assert_allclose(keras.Model(block.input, block.output).predict(wave(3, 4), verbose=0), made, rtol=1e-5)

@@ -139,3 +139,13 @@ def test_a_part_held_back_has_the_form_of_the_whole():
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=[lambda t, p: seen.append(t.shape) or 0.0])
     model.fit(X, CLASSES, validation_split=0.5, verbose=0)
     assert seen == [(3, 1), (3, 1)]
+
+
+@pytest.mark.parametrize("name", ["SparseCategoricalAccuracy", "CategoricalAccuracy"])
+def test_nan_is_not_the_largest_output(name):
+    """As of the correlations that NNCLR measures, in which features of a dead unit are NaN; TensorFlow gives 0.75."""
+    outputs = np.array([[np.nan, 2, 1], [0, np.nan, 1], [np.nan] * 3, [3, np.nan, 4]], "float32")
+    targets = np.array([1, 0, 0, 2])
+    accuracy = getattr(keras.metrics, name)()
+    accuracy.update_state(targets if name.startswith("Sparse") else np.eye(3)[targets], outputs)
+    assert float(accuracy.result()) == 0.75

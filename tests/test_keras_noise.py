@@ -78,3 +78,37 @@ def test_a_layer_of_them_alone_says_what_is_missing() -> None:
     x = keras.Input((4,))
     with pytest.raises(TypeError, match=r"not known for which samples.*keras.random.normal\(keras.ops.shape\(x\)\)"):
         layers.Dense(3)(K.random_normal((K.shape(x)[0], 5)))
+
+
+class Parted(layers.Layer):
+    """Each sample's places in two parts at random, as masked autoencoders choose the patches that they see."""
+
+    def call(self, x):
+        places = tf.argsort(tf.random.uniform((tf.shape(x)[0], 4)), axis=-1)
+        hidden, seen = places[:, :1], places[:, 1:]
+        return tf.gather(x, hidden, axis=1, batch_dims=1), tf.gather(x, seen, axis=1, batch_dims=1)
+
+
+def test_places_in_a_random_order() -> None:
+    hidden, seen = Parted()(X)
+    assert hidden.shape == (6, 1) and seen.shape == (6, 3)
+    np.testing.assert_array_equal(np.sort(np.concatenate([hidden, seen], axis=1), axis=1), X)
+    assert len({tuple(row % 4) for row in np.asarray(seen)}) > 1
+
+
+@pytest.mark.parametrize("direction, turn", [("ASCENDING", 1), ("DESCENDING", -1)])
+def test_numbers_in_order(direction, turn) -> None:
+    turned = _of(lambda x: tf.sort(x * tf.random.uniform((K.shape(x)[0], 4)), direction=direction))
+    np.testing.assert_array_equal(turned, turn * np.sort(turn * turned))
+    drawn = _of(lambda x: 0 * x + tf.sort(tf.random.uniform((K.shape(x)[0], 4)), direction=direction))
+    np.testing.assert_array_equal(drawn, turn * np.sort(turn * drawn))
+    assert len(np.unique(drawn)) > 4
+    places = _of(lambda x: tf.cast(tf.argsort(x, direction=direction), "float32"))
+    np.testing.assert_array_equal(places, [[0, 1, 2, 3][::turn]] * 6)
+
+
+def test_a_function_that_needs_the_numbers_says_so() -> None:
+    """They became an array of one object, and the places of its order were [0]."""
+    x = keras.Input((4,))
+    with pytest.raises(TypeError, match="needs the numbers of an array"):
+        np.asarray(tf.random.uniform((K.shape(x)[0], 4)))

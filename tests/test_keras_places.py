@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+from minicnn import keras
 from minicnn.keras.layers import Add, Conv2D, Dense, Flatten, Input, Layer, concatenate
 from minicnn.keras.models import Model, Sequential, load_model
 from minicnn.keras.ops import relu
@@ -84,3 +85,29 @@ def test_places_are_only_looked_at():
     (layers,) = (place.inbound_layers for place in model.layers[-1].inbound_nodes)
     assert len(copy.copy(layers)) == len(layers) == 1
     assert len(pickle.loads(pickle.dumps(model)).layers[-1].inbound_nodes) == 1
+
+
+class Doubled(keras.layers.Layer):
+    def call(self, x):
+        return x * 2
+
+
+class Shifted(keras.layers.Dense):
+    def call(self, x):
+        return super().call(x) + 1
+
+
+def test_a_layer_that_is_called_twice_has_the_ends_of_its_first_call():
+    """As in Keras 3, whose guide to saving puts a model's layers into another one, and then cuts the first."""
+    x, other = keras.Input((3,)), keras.Input((3,))
+    for layer in (keras.layers.Dense(3), Doubled(), keras.layers.Lambda(lambda t: t * 2)):
+        first = layer(x)
+        layer(other)
+        assert layer.input is x and layer.output is first
+    with pytest.raises(AttributeError, match="0 times"):
+        _ = keras.layers.Dense(3).output
+    added = Shifted(2)
+    added(x)
+    added(other)
+    with pytest.raises(AttributeError, match="2 times"):  # what its call adds is not known of the first one
+        _ = added.output

@@ -312,3 +312,18 @@ def test_bounds_of_the_dtype_of_what_a_tape_records():
     with tf.GradientTape():
         dtype = (x * 2).dtype
     assert (dtype.size, dtype.max, dtype.min) == (4, np.float32(3.4028235e38), np.float32(-3.4028235e38))
+
+
+def test_sizes_may_be_whole_numbers_of_floats():
+    """As detectors count the places of their anchors; TensorFlow takes them, and cuts a fraction off in silence."""
+    two = tf.math.ceil(tf.constant(15) / 8)
+    x = tf.constant([[1.0, 2.0]])
+    np.testing.assert_array_equal(tf.tile(x, [two, 1]), [[1, 2], [1, 2]])
+    np.testing.assert_array_equal(tf.reshape(x, [two, 1]), [[1], [2]])
+    np.testing.assert_array_equal(tf.slice(x, [0, 0], [1, two]), [[1, 2]])
+    for made in (tf.zeros([two, 3]), tf.ones((two, 3)), tf.fill([two, 3], 1.0)):
+        assert made.shape == (2, 3)
+    with pytest.raises(TypeError):
+        tf.tile(x, [tf.constant(2.5), 1])
+    with pytest.raises(TypeError):
+        tf.reshape(x, [2.0, 1])

@@ -30,6 +30,13 @@ class Deferred:
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         return self.apply(function, args, kwargs)
 
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        """Raise TypeError, as NumPy would make an array of the object itself, and compute with that."""
+        raise TypeError(
+            "this function needs the numbers of an array, and there are none before a model runs: operators, NumPy's "
+            f"functions and those of keras.ops say what becomes of them. Received: {self!r}"
+        )
+
     __iter__ = None  # by __getitem__ it would have no end
 
     def __getitem__(self, key: Any) -> Any:

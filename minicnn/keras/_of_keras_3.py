@@ -150,7 +150,13 @@ def _stateless(name, instead):
     return refused
 
 
+def _first_node(layer, what):
+    """The first place where a layer was called, whose `input` and `output` are those there."""
+    return layer.nodes[0] if layer.nodes else Layer._only_node(layer, what)
+
+
 OF_LAYERS: dict[str, Any] = {
+    "_only_node": _first_node,  # in the library itself, one that was called twice has no `output`
     "metrics": property(metrics_within),
     "save_own_variables": _save_own_variables,
     "load_own_variables": _load_own_variables,

@@ -246,7 +246,9 @@ class OnBuiltIn(Layer):
     def output(self) -> Any:
         """The tensor that its call gave, with what that adds to the library's layer."""
         made = vars(self).get("_called_with")
-        return made["output"][0] if made and len(self.nodes) == 1 else LayerOfCore.output.fget(self)  # type: ignore[attr-defined]
+        if made and len(self.nodes) > 1:  # of which it is not known what the first one added
+            LayerOfCore._only_node(self, "output")
+        return made["output"][0] if made and self.nodes else LayerOfCore.output.fget(self)  # type: ignore[attr-defined]
 
     def _first_place(self, tensors, training):
         """The same, where it shows whether `call` makes a graph."""

@@ -98,3 +98,16 @@ def rectified(name: str, x: Any, options: Any) -> Any:
     if name not in ("relu", "relu6") or options or getattr(getattr(x, "dtype", None), "kind", "") not in ("i", "u"):
         return None
     return np.clip(np.asarray(x), 0, 6 if name == "relu6" else None)
+
+
+def whole_sizes(sizes: Any) -> Any:
+    """Sizes in a list or tuple, of which those that are whole numbers in an array of floats become Python's.
+
+    So ``tf.math.ceil(height / 8)`` may be among them, as TensorFlow takes it, which would cut a fraction off.
+    """
+    return type(sizes)(map(_whole_size, sizes)) if type(sizes) in (list, tuple) else sizes
+
+
+def _whole_size(size):
+    is_number = isinstance(size, np.ndarray | np.floating) and size.ndim == 0 and size.dtype.kind == "f"
+    return int(size) if is_number and float(size).is_integer() else size

@@ -43,16 +43,16 @@ class InForm(Layer):
     @property
     def input(self) -> Any:
         """The input tensor; several, and those in a dict, in the form that the model was given."""
-        return _in_form(self.input_structure, self._built_graph().inputs)
+        return in_form(self.input_structure, self._built_graph().inputs)
 
     @property
     def output(self) -> Any:
         """The output tensor; several, and those in a dict, in the form that the model was given."""
-        return _in_form(self.output_structure, self._built_graph().outputs)
+        return in_form(self.output_structure, self._built_graph().outputs)
 
     def outputs_in_form(self, values: Sequence[Any]) -> Any:
         """What belongs to the outputs, in order, in the form that the model was given."""
-        return _in_form(self.output_structure, values)
+        return in_form(self.output_structure, values)
 
     def log_names(self) -> list[tuple[str, str]]:
         """For each output, its name in the names of losses and of metrics in the logs, as Keras has them."""
@@ -139,8 +139,8 @@ def layers_within(network: Any) -> Iterator[Layer]:
             yield from layers_within(layer)
 
 
-def _in_form(structure, values):
-    """As in Keras, a single value is not in a list."""
+def in_form(structure: Tensors, values: Sequence[Any]) -> Any:
+    """Values in the form of a structure of tensors; as in Keras, a single one is not in a list."""
     is_single = isinstance(structure, Tensor) or (len(values) == 1 and is_plain(structure))
     return values[0] if is_single else packed(structure, values)
 

@@ -43,7 +43,7 @@ def _call_symbolically(layer: Lambda, tensors: Sequence[Tensor], training: bool 
         keep_numbers(node.layer, layer.name, layer.function)
     if "_called_with" not in vars(layer):  # another call is of other layers, of which two may not have one name
         _hand_name_on(layer, node, tensors)
-    vars(layer)["_called_with"] = {"input": list(tensors), "output": list(node.outputs)}
+        vars(layer)["_called_with"] = {"input": list(tensors), "output": list(node.outputs)}
     return node
 
 

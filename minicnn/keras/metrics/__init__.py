@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import metrics as _core
+from minicnn.differentiation import value_of
 from minicnn.keras import _own_metrics
 from minicnn.keras._eager import eager_names, eager_part
 from minicnn.keras._names import lookup, public_names
@@ -103,6 +104,21 @@ def _with_weights(update_state):
     return wraps(update_state)(update)
 
 
+def _largest_number(update_state):
+    """`update_state` of an accuracy of classes: NaN is the largest output of no sample that has numbers."""
+
+    def update(self, y_true, y_pred, sample_weight=None):
+        outputs = value_of(y_pred)
+        if isinstance(outputs, np.ndarray) and outputs.dtype.kind == "f" and (is_nan := np.isnan(outputs)).any():
+            y_pred = np.where(is_nan, outputs.dtype.type(-np.inf), outputs)
+        update_state(self, y_true, y_pred, sample_weight)
+
+    return wraps(update_state)(update)
+
+
+for _name in ("CategoricalAccuracy", "SparseCategoricalAccuracy"):
+    globals()[_name] = eager_part(getattr(_core, _name), __name__)
+    globals()[_name].update_state = _largest_number(getattr(_core, _name).update_state)
 for _name in ("BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"):
     globals()[_name] = eager_part(getattr(_core, _name), __name__)
     globals()[_name].update_state = _with_weights(getattr(_core, _name).update_state)

@@ -67,6 +67,7 @@ from minicnn.keras.models._graphless import Graphless
 from minicnn.keras.models._listed_values import ListingValues
 from minicnn.keras.models._older_calls import OlderCalls
 from minicnn.keras.models._older_names import lend_data
+from minicnn.keras.models._outer_ends import WithOuterEnds
 from minicnn.keras.models._places import file_at, warn_of_own_files, write_to
 from minicnn.keras.models._whole_inputs import WholeInputs
 from minicnn.keras.optimizers._updating import begun_anew
@@ -95,6 +96,7 @@ class _OldMethods(
     Graphless,
     Stepping,
     OlderCalls,
+    WithOuterEnds,
 ):
     """What models could do in Keras 1 and 2, and the arguments that they took."""
 

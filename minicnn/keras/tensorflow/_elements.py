@@ -18,6 +18,7 @@ from minicnn.keras._last_function import forgotten
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._warning import warn_once
+from minicnn.keras._whole_numbers import whole_sizes
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow.io import read_file as _read_file
 from minicnn.utils import set_random_seed as _set_random_seed
@@ -85,7 +86,8 @@ def ensure_shape(x: Any, shape: Sequence[int | None], name: str | None = None) -
 @entering
 def slice(input_: Any, begin: Any, size: Any, name: str | None = None) -> Any:
     """`size` numbers from `begin` on, of each axis; -1 stands for all that are left."""
-    pairs = zip(np.asarray(begin).tolist(), np.asarray(size).tolist(), strict=True)
+    begin, size = (np.asarray(whole_sizes(each)).tolist() for each in (begin, size))
+    pairs = zip(begin, size, strict=True)
     places = tuple(np.s_[first : None if count == -1 else first + count] for first, count in pairs)
     return of_tensorflow((input_ if is_symbolic(input_) else as_tensor(input_))[places])
 

@@ -16,12 +16,13 @@ from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras import ops
 from minicnn.keras._as_tensor import WITHOUT_VALUES, as_tensor, of_tensorflow
+from minicnn.keras._deferred import Deferred
 from minicnn.keras._kept_kinds import keep_kind
 from minicnn.keras._last_function import as_operation, forgotten
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._shapes import Sizes
-from minicnn.keras._whole_numbers import largest_first, whole_dtype
+from minicnn.keras._whole_numbers import largest_first, whole_dtype, whole_sizes
 from minicnn.keras.tensorflow._complex import conjugated, squared
 from minicnn.keras.tensorflow._of_1_arguments import today
 from minicnn.parameters import Weight
@@ -116,7 +117,7 @@ def renamed(name: str, ours: str, by_place: str, by_name: str) -> Callable[..., 
         if len(args) > len(known) or not set(places) <= set(given) <= set(known):
             raise TypeError(f"tf.{name} takes the arguments {', '.join(known)}. Received: {', '.join(given) or 'none'}")
         options = {words[word]: _plain(given[word]) for word in words if word in given and words[word]}
-        arrays = [given[place] for place in places]
+        arrays = [whole_sizes(given[place]) if place in ("shape", "multiples") else given[place] for place in places]
         return of_tensorflow(as_operation(function(*arrays, **options), arrays))
 
     call.__name__ = name
@@ -285,17 +286,17 @@ def identity(input: Any, name: str | None = None) -> Any:
 
 def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> EagerArray:
     """Zeros, float32 unless told."""
-    return np.zeros(shape, dtype or floatx()).view(EagerArray)
+    return np.zeros(whole_sizes(shape), dtype or floatx()).view(EagerArray)
 
 
 def ones(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> EagerArray:
     """Ones, float32 unless told."""
-    return np.ones(shape, dtype or floatx()).view(EagerArray)
+    return np.ones(whole_sizes(shape), dtype or floatx()).view(EagerArray)
 
 
 def fill(dims: Sequence[int], value: Any, name: str | None = None) -> EagerArray:
     """An array of one number."""
-    return constant(value, shape=dims)
+    return constant(value, shape=whole_sizes(dims))
 
 
 def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name: str | None = None) -> EagerArray:
@@ -317,6 +318,8 @@ def where(condition: Any, x: Any = None, y: Any = None, name: str | None = None)
 @entering
 def argsort(values: Any, axis: int = -1, direction: str = "ASCENDING", stable: bool = False, name: Any = None) -> Any:
     """The places of the numbers along an axis, the smallest first, or for "DESCENDING" the largest."""
+    if is_symbolic(values) or isinstance(values, Deferred):
+        return ops.cast(ops.argsort(-values if direction == "DESCENDING" else values, axis=axis), "int32")
     numbers = np.asarray(value_of(values))
     order = largest_first(numbers, axis) if direction == "DESCENDING" else np.argsort(numbers, axis, kind="stable")
     return of_tensorflow(order.astype("int32"))
@@ -325,6 +328,8 @@ def argsort(values: Any, axis: int = -1, direction: str = "ASCENDING", stable: b
 @entering
 def sort(values: Any, axis: int = -1, direction: str = "ASCENDING", name: Any = None) -> Any:
     """The numbers along an axis in order, the smallest first, or for "DESCENDING" the largest."""
+    if is_symbolic(values) or isinstance(values, Deferred):
+        return -ops.sort(-values, axis=axis) if direction == "DESCENDING" else ops.sort(values, axis=axis)
     values = as_tensor(values)
     places: list[Any] = list(np.ogrid[tuple(builtins.slice(0, n) for n in values.shape)])
     places[axis] = np.asarray(argsort(values, axis, direction))

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from minicnn.checks import check_number, is_integer, plain, real_array
 from minicnn.errors import ShapeError
 from minicnn.hints import Config
+from minicnn.named_functions import FunctionName, entry_of, function_named
 from minicnn.registry import Configurable, Register, Registry
 
 EPSILON = 1e-7  # added to lengths that are divided by, as in Keras
@@ -50,12 +51,12 @@ def get(identifier: str | Constraint | type[Constraint] | Config | Callable[...,
         return None
     if callable(identifier) and not isinstance(identifier, type | Constraint):
         return FunctionConstraint(identifier)
-    return registry.get(identifier)
+    return registry.get(entry_of(identifier, "FunctionConstraint"))
 
 
 @register
 class FunctionConstraint(Constraint):
-    """A function of the weight that returns the allowed one; no file can hold it.
+    """A function of the weight that returns the allowed one; files hold its name alone.
 
     Parameters
     ----------
@@ -69,15 +70,25 @@ class FunctionConstraint(Constraint):
         w[...] = self.function(w)
 
     def get_config(self) -> Config:
-        """The function's name, which is not enough to make it again."""
-        return {"function": getattr(self.function, "__name__", repr(self.function))}
+        """The function by its name."""
+        return {"function": FunctionName(self.function)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        raise TypeError(
-            "no file can hold a function: write a subclass of Constraint, and name it in custom_objects. "
-            f"Received: the constraint {config['function']!r}"
-        )
+        """A constraint from what `get_config` returned; the function comes from ``custom_objects=``.
+
+        Raises
+        ------
+        ValueError
+            If it is not there.
+        """
+        name = config["function"]
+        if (function := function_named(name)) is None:
+            raise ValueError(
+                f"no file can hold a function, which the model has as a constraint: load_model(…, custom_objects="
+                f"{{'{name}': {name}}}). Received: no function of this name"
+            )
+        return cls(function)
 
 
 @register("non_neg", "nonneg")

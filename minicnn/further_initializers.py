@@ -11,8 +11,8 @@ from minicnn.checks import check_number, check_seed, is_integer, plain
 from minicnn.foreign import items_of
 from minicnn.hints import Config, Shape
 from minicnn.initializers import Constant, Initializer, register, registry
-from minicnn.own_parts import REGISTERED, check_takes, own_name
-from minicnn.registry import custom_object
+from minicnn.named_functions import FunctionName, entry_of, function_named
+from minicnn.own_parts import check_takes
 
 
 def checked(shape: Any, dtype: Any) -> tuple[Shape, np.dtype[Any]]:
@@ -166,14 +166,13 @@ class FunctionInitializer(Initializer):
 
     def get_config(self) -> Config:
         """The function's name: a file says which one it was, and cannot make it again."""
-        return {"function": getattr(self.function, "__name__", repr(self.function))}
+        return {"function": FunctionName(self.function)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """An initializer that says, if it is ever called, that a file does not hold the function itself."""
         name = config["function"]
-        registered = [f for f in REGISTERED.values() if not isinstance(f, type) and own_name(f) == name]
-        if (known := custom_object(name) or next(reversed(registered), None)) is not None:
+        if (known := function_named(name)) is not None:
             return cls(known)
 
         def missing(shape):
@@ -200,4 +199,4 @@ def get(
         return Constant(identifier)
     if callable(identifier) and not isinstance(identifier, type | Initializer):
         return FunctionInitializer(identifier)
-    return registry.get(identifier)
+    return registry.get(entry_of(identifier, "FunctionInitializer"))

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from minicnn.checks import check_choice, check_number, real_array
 from minicnn.differentiation import Recorded, met
 from minicnn.hints import Config
+from minicnn.named_functions import entry_of
 from minicnn.registry import Configurable, Register, Registry
 
 
@@ -175,4 +176,4 @@ def get(identifier: str | Regularizer | type[Regularizer] | Config | None) -> Re
     ValueError, TypeError
         For an unknown name, for anything else.
     """
-    return None if identifier is None else registry.get(identifier)
+    return None if identifier is None else registry.get(entry_of(identifier, "FunctionRegularizer"))

@@ -336,7 +336,7 @@ def test_names_of_constraints():
     assert constraints.unit_norm is constraints.UnitNorm
     with pytest.raises(ValueError, match=r"Unknown constraint. Did you mean 'maxnorm'.*Received: 'max_nrm'"):
         constraints.get("max_nrm")
-    with pytest.raises(TypeError, match="no file can hold a function"):
+    with pytest.raises(ValueError, match="no file can hold a function"):
         constraints.FunctionConstraint.from_config({"function": "clip"})
 
 

@@ -1,4 +1,8 @@
-"""Functions that are registered under a name of the library's: the name alone is the library's, as in Keras 3.15."""
+"""Functions of users as parts of layers: what files say of them, and names that the library has too."""
+
+import copy
+import json
+import pickle
 
 import numpy as np
 import pytest
@@ -86,3 +90,87 @@ def test_a_name_that_a_user_has_set_is_meant():
     finally:
         keras.saving.get_custom_objects()["softplus"] = softplus
     np.testing.assert_allclose(made[:, 0], 3 * X.sum(axis=1), rtol=1e-5)
+
+
+def eighths(shape, dtype=None):
+    return np.full(shape, 0.125, "float32")
+
+
+def at_least_a_tenth(w):
+    return np.maximum(w, 0.1)
+
+
+def absolute(w):
+    return ops.sum(ops.abs(w)) * 0.01
+
+
+PARTS = {
+    "kernel_initializer": eighths,
+    "kernel_constraint": at_least_a_tenth,
+    "kernel_regularizer": absolute,
+}
+
+
+def with_part(argument):
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(3, **{argument: PARTS[argument]})])
+    model.compile("sgd", "mse")
+    return model
+
+
+def trained(model):
+    """The loss, and what is left of the kernel after one step."""
+    losses = model.fit(X, np.zeros((4, 3)), verbose=0).history["loss"]
+    return [*losses, *model.layers[0].kernel.numpy().ravel()]
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5", "safetensors"])
+@pytest.mark.parametrize("argument", PARTS)
+def test_functions_as_parts_of_layers_in_files(tmp_path, argument, ending):
+    model = with_part(argument)
+    model.save(tmp_path / f"m.{ending}")
+    known = {function.__name__: function for function in PARTS.values()}
+    loaded = keras.models.load_model(tmp_path / f"m.{ending}", custom_objects=known)
+    assert trained(loaded) == pytest.approx(trained(model))
+    part = getattr(loaded.layers[0], argument)
+    assert part.function is PARTS[argument]
+
+
+@pytest.mark.parametrize("argument", PARTS)
+def test_clones_and_copies_of_configs_keep_such_functions(argument):
+    model = with_part(argument)
+    clone = keras.models.clone_model(model)
+    copied = type(model.layers[0]).from_config(copy.deepcopy(model.layers[0].get_config()))
+    for layer in (clone.layers[0], copied):
+        assert getattr(layer, argument).function is PARTS[argument]
+    clone.set_weights(model.get_weights())
+    clone.compile("sgd", "mse")
+    assert trained(clone) == pytest.approx(trained(model))
+
+
+@pytest.mark.parametrize("argument", PARTS)
+def test_keras_writes_such_functions_like_this(argument):
+    """Noted down from Keras 3.15.1 and tf_keras 2.21; Keras 2.2 wrote the name alone."""
+    name = PARTS[argument].__name__
+    noted = {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
+    assert json.loads(with_part(argument).to_json())["config"]["layers"][1]["config"][argument] == noted
+    for written in (noted, name):
+        text = with_part(argument).to_json().replace(json.dumps(noted), json.dumps(written))
+        assert json.dumps(written) in text
+        model = keras.models.model_from_json(text, custom_objects={name: PARTS[argument]})
+        assert getattr(model.layers[0], argument).function is PARTS[argument]
+
+
+def test_a_function_that_nobody_names():
+    for argument, message in (("kernel_constraint", "as a constraint"), ("kernel_regularizer", "as a regularizer")):
+        text = with_part(argument).to_json()
+        with pytest.raises(ValueError, match=f"{message}.*custom_objects=.'{PARTS[argument].__name__}'"):
+            keras.models.model_from_json(text)
+
+
+def test_constraints_of_lambdas_are_in_pickles_and_clones():
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(3, kernel_constraint=lambda w: np.maximum(w, 0.2))])
+    clone = keras.models.clone_model(model)
+    clone.compile("sgd", "mse")
+    clone.fit(X, np.zeros((4, 3)), verbose=0)
+    assert clone.layers[0].kernel.numpy().min() >= np.float32(0.2)
+    assert pickle.loads(pickle.dumps(model.layers[0].get_config()))["kernel_constraint"]["config"] == "<lambda>"

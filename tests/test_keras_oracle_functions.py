@@ -106,6 +106,7 @@ DIFFERENTIATED |= {
     "foldl": lambda tf, x: tf.foldl(lambda before, part: before * 0.5 + part, x[0]),
 }
 PLAIN = {
+    "max_pool of channels": lambda tf: tf.nn.max_pool(X, (1, 1, 1, 2), (1, 1, 1, 2), "VALID"),
     "argmax": lambda tf: tf.nn.max_pool_with_argmax(X, 3, 2, "SAME").argmax,
     "argmax of all": lambda tf: tf.nn.max_pool_with_argmax(X, 2, 1, "VALID", include_batch_in_index=True)[1],
     "bincount": lambda tf: tf.math.bincount([1, 1, 4], minlength=7),

@@ -360,3 +360,21 @@ def test_an_axis_that_is_not_there_is_not_another_one():
     ):
         with pytest.raises(IndexError):
             function()
+
+
+def test_the_largest_of_neighbouring_channels(rng):
+    """Windows over channels, as in Géron's DepthMaxPool: of arrays, in a model, and their gradients."""
+    x = rng.normal(size=(2, 3, 4, 6)).astype("float32")
+    expected = x.reshape(2, 3, 4, 2, 3).max(-1)
+    np.testing.assert_array_equal(tf.nn.max_pool(x, (1, 1, 1, 3), (1, 1, 1, 3), "VALID"), expected)
+    inputs = keras.Input((3, 4, 6))
+    model = keras.Model(inputs, tf.nn.max_pool(inputs, ksize=(1, 1, 1, 3), strides=(1, 1, 1, 3), padding="VALID"))
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+    with tf.GradientTape() as tape:
+        source = tf.Variable(x)
+        loss = tf.reduce_sum(tf.nn.max_pool(source, (1, 1, 1, 3), (1, 1, 1, 3), "VALID"))
+    winners = np.repeat(expected, 3, axis=-1) == x
+    np.testing.assert_array_equal(tape.gradient(loss, source), winners)
+    for ksize, strides in (((1, 1, 1, 4), (1, 1, 1, 4)), ((1, 2, 2, 3), (1, 2, 2, 3)), ((1, 1, 1, 3), (1, 1, 1, 1))):
+        with pytest.raises(ValueError, match="size divides the 6 channels"):
+            tf.nn.max_pool(x, ksize, strides, "VALID")

@@ -16,11 +16,11 @@ from minicnn.hints import InitializerLike, OpenShape, RegularizerLike
 from minicnn.layers import contract, given, replacing
 from minicnn.layers.names import unique_name
 from minicnn.layers.policy import WithPolicy
-from minicnn.layers.rare_options import check_trainable, get_constraint, take_rare_options
+from minicnn.layers.rare_options import check_trainable, get_constraint, take_rare_options, written
 from minicnn.layers.shapes import declared_shape
 from minicnn.layers.standalone import Standalone
 from minicnn.parameters import Weight, first_value
-from minicnn.registry import Configurable, Registry, constructor_parameters, to_plain
+from minicnn.registry import Configurable, Registry, constructor_parameters
 from minicnn.settings import floatx
 from minicnn.step import Changes, Shape, Shapes, Step
 from minicnn.turns import weights_at_rest
@@ -294,7 +294,7 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
         config.pop("input_shape", None)  # a subclass may have a property of this name, which is not the argument
         if self.declared_input_shape is not None:
             config["input_shape"] = list(self.declared_input_shape)
-        return config | {name: to_plain(value) for name in self.rare_options if (value := getattr(self, name))}
+        return config | {name: written(value) for name in self.rare_options if (value := getattr(self, name))}
 
 
 Examples = Iterator[tuple[Layer, list[Shape]]]  # what `examples` of a layer yields: layers, and their input shapes

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import regularizers
-from minicnn.registry import is_config
+from minicnn.registry import Configurable, is_config, to_plain
 
 
 def take_rare_options(names: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
@@ -42,6 +42,17 @@ def get_constraint(value: Any) -> Any:
             raise TypeError(f"a constraint is a function of a weight, or a name such as 'non_neg'. Received: {value!r}")
         return value
     return import_module("minicnn.constraints").get(value)
+
+
+def written(value: Any) -> Any:
+    """What configs say of a rare option: of a function as a constraint, its name.
+
+    Parameters
+    ----------
+    value : Regularizer, Constraint or function
+    """
+    is_part = isinstance(value, Configurable)
+    return to_plain(value if is_part else import_module("minicnn.constraints").get(value))
 
 
 def check_trainable(trainable: object) -> bool:

@@ -16,6 +16,7 @@ from minicnn.keras._translation import Translated, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.saving._objects import reading, registered
 from minicnn.keras.utils._helpers import function_called, named_by_user
+from minicnn.named_functions import FunctionName, function_named
 from minicnn.on_host import assign, on_host
 from minicnn.registry import custom_object
 
@@ -73,7 +74,7 @@ class FunctionRegularizer(Regularizer):
 
     def get_config(self) -> Config:
         """The function by its name."""
-        return {"function": getattr(self.function, "__name__", repr(self.function))}
+        return {"function": FunctionName(self.function)}
 
     @classmethod
     def from_config(cls, config: Any) -> Self:
@@ -84,7 +85,8 @@ class FunctionRegularizer(Regularizer):
         ValueError
             If it is not there.
         """
-        return cls(function_called(config["function"], "a regularizer"))
+        name = config["function"]
+        return cls(function_named(name) or function_called(name, "a regularizer"))
 
 
 def get(identifier: Any) -> Any:

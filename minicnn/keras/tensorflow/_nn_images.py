@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -183,11 +184,25 @@ def _pooled(function: Any, x: Any, ksize: Any, strides: Any, padding: Any, data_
     return of_tensorflow(function(x, *numbers, padding, _format(data_format)))
 
 
+@entering
+def _pooled_channels(x, ksize, strides):
+    """The maximum of each group of neighbouring channels, (N, H, W, C) -> (N, H, W, C / size)."""
+    size, channels = ksize[3], int(x.shape[-1])
+    if ksize != [1, 1, 1, size] or strides != ksize or channels % size:
+        raise ValueError(
+            f"windows over channels are (1, 1, 1, size), in ksize and strides, where size divides the {channels} "
+            f"channels. Received: ksize={tuple(ksize)}, strides={tuple(strides)}"
+        )
+    return of_tensorflow(reduce(ops.maximum, [x[..., first::size] for first in range(size)]))
+
+
 @today(value="input")
 def max_pool(
     input: Any, ksize: Any, strides: Any, padding: str, data_format: str | None = None, name: str | None = None
 ) -> Any:
-    """The maximum of each window of images (N, H, W, C); sizes as for `conv2d`."""
+    """The maximum of each window of images (N, H, W, C); sizes as for `conv2d`, or (1, 1, 1, channels)."""
+    if len(np.ravel(ksize)) == 4 and np.ravel(ksize)[3] != 1 and _format(data_format) == "channels_last":
+        return _pooled_channels(input, [int(n) for n in ksize], [int(n) for n in np.ravel(strides)])
     return _pooled(ops.max_pool, input, ksize, strides, padding, data_format)
 
 

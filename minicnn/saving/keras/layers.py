@@ -12,6 +12,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.own_parts import is_of_package
 from minicnn.registry import ANY, constructor_parameters
+from minicnn.saving.keras.functions import function_from_keras, function_to_keras
 from minicnn.saving.keras.names import (
     bare_name,
     class_name_of,
@@ -209,10 +210,8 @@ def _argument_from_keras(name, value, label):
     """A layer's argument, of which nested objects are translated."""
     if name == "activation":
         return activation_from_keras(value, label)
-    if name.endswith("_initializer"):
-        return _initializer_from_keras(value, label)
-    if name.endswith(("_regularizer", "_constraint")):
-        return None if value is None else object_from_keras(value)
+    if name.endswith(("_initializer", "_regularizer", "_constraint")):
+        return function_from_keras(name, value) or _part_of_weights(name, value, label)
     if name == "layer" and isinstance(value, dict):
         return layer_from_keras(class_name_of(value), config_of(value))
     if name == "layers" and isinstance(value, list) and all(isinstance(entry, dict) for entry in value):
@@ -222,6 +221,13 @@ def _argument_from_keras(name, value, label):
     if name == "axis" and isinstance(value, list) and len(value) == 1:  # Keras 2's BatchNormalization
         return value[0]
     return value
+
+
+def _part_of_weights(name, value, label):
+    """An initializer, a regularizer or a constraint."""
+    if name.endswith("_initializer"):
+        return _initializer_from_keras(value, label)
+    return None if value is None else object_from_keras(value)
 
 
 def _input_arguments(arguments, label) -> dict:
@@ -366,6 +372,8 @@ def _argument_to_keras(name, value, dtype):
     if name == "function" and isinstance(value, dict):
         return keras_object("builtins", "function", value["config"]) | {"registered_name": "function"}
     if isinstance(value, dict) and "class_name" in value:
+        if (function := function_to_keras(value)) is not None:
+            return function
         modules = {"_regularizer": "keras.regularizers", "_constraint": "keras.constraints"}
         module = modules.get(f"_{name.rpartition('_')[2]}", "keras.initializers")
         return part_object(module, value)

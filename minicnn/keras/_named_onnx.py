@@ -50,8 +50,8 @@ def as_nodes(
         return _of_operators(_Nodes(graph, inputs), name, args, options)
     except NotImplementedError:
         raise ValueError(
-            f"keras.ops.{name} with these arguments cannot be written as ONNX: no operators do it. Leave it to the program "
-            "that runs the file, or write a layer with a method to_onnx, as docs/adding_a_layer.md says. "
+            f"keras.ops.{name} with these arguments cannot be written as ONNX: no operators do it. Leave it to the "
+            "program that runs the file, or write a layer with a method to_onnx, as docs/adding_a_layer.md says. "
             f"Received: args={list(args)}, {dict(options)}"
         ) from None
 

@@ -23,7 +23,6 @@ from minicnn.keras._multilinear import RESULT, multilinear
 from minicnn.keras._recorded_attention import FORMULAS as OF_ATTENTION
 from minicnn.keras._windows import maximum_in
 from minicnn.layers.activity import ActivityPenalty
-from minicnn.layers.adaptive_pooling import FirstMaximum
 from minicnn.layers.added_loss import AddLoss, AddMetric
 from minicnn.layers.arithmetic import Arithmetic, Power
 from minicnn.layers.channel_order import MoveAxis
@@ -227,11 +226,6 @@ def _dense(step, xs, at):
     return y + at.weight("bias") if step.use_bias else y
 
 
-def _whole_maximum(step, x):
-    best = np.max(np.reshape(x, (len(x), -1, x.shape[-1])), axis=1)  # (N, C)
-    return np.reshape(best, (len(x), *step.build((x.shape[1:],))))
-
-
 def _first_maximum(step, x):
     count, _, _, channels = x.shape
     pixels = np.reshape(x, (count, -1, channels))  # (N, H·W, C)
@@ -358,7 +352,6 @@ _FORMULAS: dict[type, Formula] = {
     Normalizing: _wrapped,
     PerFrame: _of_frames,
     layers.PlacedResizing: _resized,
-    FirstMaximum: _of(_first_maximum),
     Pointwise: _of(_pointwise),
     Power: _of(lambda step, x: np.power(x, step.exponent)),
     Sparsemax: _of(lambda step, x: OF_RECORDED["sparsemax"](x)),
@@ -375,7 +368,7 @@ _FORMULAS: dict[type, Formula] = {
     **dict.fromkeys((_last_function.Softmax, _last_function.Sigmoid), _of(lambda step, x: step.of(x))),
     layers.ELU: _of(lambda step, x: OF_RECORDED["elu"](x, step.alpha)),
     layers.Embedding: lambda step, xs, at: at.weight("embeddings")[np.asarray(value_of(xs[0])).astype(np.int64)],
-    layers.GlobalMaxPooling2D: _of(_whole_maximum),
+    layers.GlobalMaxPooling2D: _of(_first_maximum),
     layers.Lambda: _lambda,
     layers.LayerScale: lambda step, xs, at: xs[0] * at.weight("gamma"),
     layers.LeakyReLU: _of(lambda step, x: OF_RECORDED["leaky_relu"](x, step.negative_slope)),

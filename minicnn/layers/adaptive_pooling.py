@@ -100,13 +100,6 @@ def _means(size, new_size) -> Taps:
     return without_ones(np.minimum(index, end - 1), weight)
 
 
-class FirstMaximum(GlobalMaxPooling2D):
-    """The maximum of a single window, whose gradient goes to the first pixel that holds it, as of several windows."""
-
-    def go_back(self, ws: Workspace, *arrays: np.ndarray) -> None:
-        ws.ops.first_max_backward(*arrays)
-
-
 class AdaptiveMaxPooling2D(_Adaptive2D):
     """The maximum of windows that divide each image into `output_size` parts, see `AdaptiveAveragePooling2D`.
 
@@ -123,7 +116,7 @@ class AdaptiveMaxPooling2D(_Adaptive2D):
     Input (N, H, W, C), output (N, H', W', C), where `output_size` is (H', W').
     """
 
-    over_all = FirstMaximum
+    over_all = GlobalMaxPooling2D
 
     def build(self, input_shapes: Shapes) -> Shape:
         check_rank(self, input_shapes[0], 3, "(height, width, channels)")
@@ -193,7 +186,7 @@ class Maxima(Layer):
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         windows, gradients = self._apart(ws.xs[0]), self._apart(ws.dxs[0])
         maxima, dy = (a.reshape(len(windows), -1) for a in (ws.y, dy))
-        ws.ops.first_max_backward(windows, maxima, dy, gradients)
+        ws.ops.global_max_backward(windows, maxima, dy, gradients)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         x = graph.channels_first(xs[0])

@@ -66,7 +66,7 @@ class GlobalAveragePooling2D(_GlobalPooling2D):
 
 
 class GlobalMaxPooling2D(_GlobalPooling2D):
-    """The maximum of each channel over the whole image; pixels that hold it share the gradient.
+    """The maximum of each channel over the whole image; its gradient goes to the first pixel that holds it.
 
     Parameters
     ----------
@@ -86,11 +86,7 @@ class GlobalMaxPooling2D(_GlobalPooling2D):
         channels = ws.input_shapes[0][2]
         x, dx = (a.reshape(len(dy), -1, channels) for a in (ws.xs[0], ws.dxs[0]))  # (N, H·W, C)
         y, dy = (a.reshape(-1, channels) for a in (ws.y, dy))
-        self.go_back(ws, x, y, dy, dx)
-
-    def go_back(self, ws: Workspace, *arrays: np.ndarray) -> None:
-        """What `backward` does with the pixels (N, H·W, C), the maxima and their gradients."""
-        ws.ops.global_max_backward(*arrays)
+        ws.ops.global_max_backward(x, y, dy, dx)
 
 
 GlobalMaxPool2D = GlobalMaxPooling2D

@@ -20,18 +20,9 @@ def global_max(x: Array, y: Array) -> None:
 
 def global_max_backward(x: Array, y: Array, dy: Array, dx: Array) -> None:
     """See `minicnn.backends.reference.global_pooling.global_max_backward`."""
-    _go_back(_global_max_backward, x, y, dy, dx)
-
-
-def first_max_backward(x: Array, y: Array, dy: Array, dx: Array) -> None:
-    """See `minicnn.backends.reference.global_pooling.first_max_backward`."""
-    _go_back(_first_max_backward, x, y, dy, dx)
-
-
-def _go_back(kernel, x, y, dy, dx):
     chunks = chunks_of(len(x))
     arrays = x.reshape(-1), y.reshape(-1), dy.reshape(-1), dx.reshape(-1)
-    kernel.launch(_NANOSECONDS * x.size, *arrays, *x.shape[1:], chunks, chunks=chunks.count)
+    _global_max_backward.launch(_NANOSECONDS * x.size, *arrays, *x.shape[1:], chunks, chunks=chunks.count)
 
 
 @inline
@@ -54,32 +45,6 @@ def _global_max(pool, x, y, pixels, channels, chunks):
 
 @inline
 def _gradient_chunk(chunk, x, y, dy, dx, pixels, channels, chunks):
-    share = np.empty(channels, dx.dtype)
-    first, last = images_of(chunks, chunk)
-    for image in range(first, last):
-        best, gradient = y[image * channels : (image + 1) * channels], dy[image * channels : (image + 1) * channels]
-        share.fill(0)
-        for pixel in range(pixels):
-            start = (image * pixels + pixel) * channels
-            row = x[start : start + channels]
-            for c in range(channels):
-                share[c] += 1 if row[c] == best[c] or row[c] != row[c] else 0  # how many hold the maximum
-        for c in range(channels):
-            share[c] = gradient[c] / share[c]
-        for pixel in range(pixels):
-            start = (image * pixels + pixel) * channels
-            row, target = x[start : start + channels], dx[start : start + channels]
-            for c in range(channels):
-                target[c] = share[c] if row[c] == best[c] or row[c] != row[c] else 0
-
-
-@parallel_kernel
-def _global_max_backward(pool, x, y, dy, dx, pixels, channels, chunks):
-    in_parallel(pool, chunks.count, _gradient_chunk, (x, y, dy, dx, pixels, channels, chunks))
-
-
-@inline
-def _first_chunk(chunk, x, y, dy, dx, pixels, channels, chunks):
     is_open = np.empty(channels, np.int32)
     first, last = images_of(chunks, chunk)
     for image in range(first, last):
@@ -96,5 +61,5 @@ def _first_chunk(chunk, x, y, dy, dx, pixels, channels, chunks):
 
 
 @parallel_kernel
-def _first_max_backward(pool, x, y, dy, dx, pixels, channels, chunks):
-    in_parallel(pool, chunks.count, _first_chunk, (x, y, dy, dx, pixels, channels, chunks))
+def _global_max_backward(pool, x, y, dy, dx, pixels, channels, chunks):
+    in_parallel(pool, chunks.count, _gradient_chunk, (x, y, dy, dx, pixels, channels, chunks))

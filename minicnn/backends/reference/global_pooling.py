@@ -1,10 +1,10 @@
-"""The maximum over whole images, or whole windows."""
+"""The maximum over whole images."""
 
 import numpy as np
 
 from minicnn.backends.memory import Array
 
-__all__ = ["first_max_backward", "global_max", "global_max_backward"]
+__all__ = ["global_max", "global_max_backward"]
 
 
 def global_max(x: Array, y: Array) -> None:
@@ -19,7 +19,7 @@ def global_max(x: Array, y: Array) -> None:
 
 
 def global_max_backward(x: Array, y: Array, dy: Array, dx: Array) -> None:
-    """dx = dy / their number at the pixels that hold the maximum, as in TensorFlow, else 0.
+    """dx = dy at the first pixel that holds the maximum, else 0.
 
     Parameters
     ----------
@@ -28,19 +28,6 @@ def global_max_backward(x: Array, y: Array, dy: Array, dx: Array) -> None:
         What `global_max` left there.
     dy : (N, C)
     dx : like x, written
-    """
-    holds = (x == y[:, None]) | (x != x)  # (N, P, C); a NaN is the maximum
-    share = dy / holds.sum(axis=1)  # (N, C)
-    dx[...] = np.where(holds, share[:, None], 0)
-
-
-def first_max_backward(x: Array, y: Array, dy: Array, dx: Array) -> None:
-    """dx = dy at the first pixel that holds the maximum, else 0: that of windows.
-
-    Parameters
-    ----------
-    x, y, dy, dx :
-        As for `global_max_backward`.
     """
     winner = x.argmax(axis=1)[:, None]  # (N, 1, C)
     dx.fill(0)

@@ -109,7 +109,7 @@ def each():
             yield f"{name} {options}", name, options
 
 
-def results(keras, name, options):
+def results(keras, name, options, by_apply=False):
     """Weights after the steps, the number of updates, and the weights after the end of a training.
 
     Keras's Muon takes float32 alone on TensorFlow.
@@ -122,7 +122,10 @@ def results(keras, name, options):
     ]
     for step in range(STEPS):
         grads = [keras.ops.convert_to_tensor(g, dtype) for g in gradients(step)]
-        optimizer.apply_gradients(zip(grads, variables, strict=True))
+        if by_apply:
+            optimizer.apply(grads, variables)
+        else:
+            optimizer.apply_gradients(zip(grads, variables, strict=True))
     found = [[note(v) for v in variables], int(optimizer.iterations)]
     optimizer.finalize_variable_values(variables)
     return [*found, [note(v) for v in variables]]

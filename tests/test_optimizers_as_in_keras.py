@@ -36,9 +36,10 @@ ROUNDED = 3e-5  # Keras's constants are float32 on TensorFlow: of a β of 0.999,
 OF_SCHEDULES = {case: arguments for case, *arguments in each_schedule()}
 
 
+@pytest.mark.parametrize("by_apply", [False, True])
 @pytest.mark.parametrize("case", EACH)
-def test_apply_gradients_moves_variables_as_in_keras(case):
-    weights, updates, finished = results(keras, *EACH[case])
+def test_apply_gradients_moves_variables_as_in_keras(case, by_apply):
+    weights, updates, finished = results(keras, *EACH[case], by_apply)
     known_weights, known_updates, known_finished = EXPECTED[case]
     assert updates == known_updates
     for found, known in zip([*weights, *finished], [*known_weights, *known_finished], strict=True):

@@ -47,7 +47,7 @@ def as_nodes(
     if name == "cumsum" and isinstance(axis, int) and len(args) + len(options) == 2:
         return graph.add("CumSum", [*inputs, graph.constant(np.int64(axis))])
     raise ValueError(
-        f"keras.ops.{name} with these arguments cannot be written as ONNX: no operator does it. Leave it to the program "
-        "that runs the file, or write a layer with a method to_onnx, as docs/adding_a_layer.md says. "
+        f"keras.ops.{name} with these arguments cannot be written as ONNX: no operator does it. Leave it to what runs "
+        "the file, or write a layer with a method to_onnx, as docs/adding_a_layer.md says. "
         f"Received: args={list(args)}, {dict(options)}"
     )

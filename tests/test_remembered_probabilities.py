@@ -502,3 +502,27 @@ def test_calls_of_models_that_hand_on(last):
         taped = loss(OF_FAR, model(given))
     np.testing.assert_allclose([loss(OF_FAR, model(FAR)), taped], FROM_LOGITS.mean(), rtol=1e-5)
     np.testing.assert_allclose(tape.gradient(taped, given), (np.exp(LOG_P) - OF_FAR) / 4, atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [1, (1, 2), (1, 2, 3)])
+def test_binary_crossentropy_over_other_axes(axis):
+    """Of arrays as on a tape, ``axis=(1, 2, 3)`` gives one number for each picture; behind a sigmoid by its logits."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(2, 3, 4, 2)).astype("float32") * 40
+    t = (rng.random(x.shape) > 0.5).astype("float32")
+    p = keras.layers.Activation("sigmoid")(x)
+    by_logits = np.logaddexp(0, x.astype(float)) - t * x.astype(float)
+    p_of_numbers = np.clip(np.asarray(p, float), 1e-7, np.float32(1 - 1e-7))
+    clipped = -(t * np.log(p_of_numbers) + (1 - t) * np.log(1 - p_of_numbers))
+    function = keras.losses.binary_crossentropy
+    np.testing.assert_allclose(function(t, p, axis=axis), by_logits.mean(axis), rtol=1e-5)
+    np.testing.assert_allclose(function(t.astype(int), np.asarray(p), axis=axis), clipped.mean(axis), rtol=1e-3)
+    np.testing.assert_allclose(function(t, x, True, 0.0, axis).numpy(), by_logits.mean(axis), rtol=1e-5)
+    assert function(t, p, axis=axis).dtype == "float32"
+
+
+def test_categorical_crossentropy_over_another_axis():
+    p = np.random.default_rng(4).random((2, 3, 4)).astype("float32") + 0.1
+    t = np.eye(3, dtype="float32")[[[0, 1, 2, 0], [2, 2, 1, 0]]].transpose(0, 2, 1)  # (2, 3, 4), classes in the middle
+    expected = -np.log((t * p).sum(1) / p.sum(1))
+    np.testing.assert_allclose(keras.losses.categorical_crossentropy(t, p, axis=1), expected, rtol=1e-5)

@@ -8,11 +8,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minicnn.checks import real_array
 from minicnn.differentiation import Recorded, met
 from minicnn.graph import Tensor
 from minicnn.keras import _crossentropies
 from minicnn.keras._called import is_trial
 from minicnn.keras._deferred import LATER, Deferred, applied, tensors_in, with_parts
+from minicnn.keras._eager import eager
 from minicnn.keras._last_function import looking_behind
 from minicnn.keras._own_parts import Layer
 from minicnn.layers.function_numbers import generator, is_inside, note_count
@@ -229,6 +231,12 @@ FORMULAS |= {"MSE": FORMULAS["mse"], "MAE": FORMULAS["mae"]}
 """Keras's functions of losses, as they are differentiated."""
 
 
+def _floats(y_pred):
+    """Predictions as an array of floats: as they are if they are one, which may remember what gave it."""
+    y_pred = y_pred if isinstance(y_pred, np.ndarray) else real_array(y_pred, "y_pred")
+    return y_pred if y_pred.dtype.kind == "f" else y_pred.astype(floatx())
+
+
 def of_anything(name: str, on_arrays: Any, module: str) -> Callable[..., Any]:
     """A loss function, of arrays, of recorded arrays, or of a model's tensors.
 
@@ -271,4 +279,6 @@ class _LossFunction:
             return LATER[0](lambda values: formula(*map(values.of, given), *args, **options), tensors_in(given, {}))
         if (later := applied(self, (y_true, y_pred, *args), options)) is not None:
             return later
+        if "crossentropy" in self.__name__ and (args[2] if args[2:] else options.get("axis", -1)) != -1:
+            return eager(formula(np.asarray(y_true), _floats(y_pred), *args, **options))
         return self._on_arrays(y_true, y_pred, *args, **options)

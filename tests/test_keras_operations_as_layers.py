@@ -498,3 +498,11 @@ def test_what_a_file_names_is_a_function_of_arrays():
         NamedFunction.from_config({**made.get_config(), "operation": "svd"})
     with pytest.raises(ValueError, match=r"Received: 'eval'"):
         NamedFunction.from_config({**made.get_config(), "operation": "eval"})
+
+
+def test_infinite_numbers_are_compared(backend):
+    values = np.array([0, -0.0, 1, -1, np.inf, -np.inf, np.nan, 3e38], "float32")
+    a, b = (x.reshape(1, -1) for x in np.meshgrid(values, values))
+    x, y = keras.Input((64,)), keras.Input((64,))
+    for made, expected in ((x >= y, a >= b), (x <= y, a <= b), (x > y, a > b), (x < y, a < b)):
+        np.testing.assert_array_equal(keras.Model([x, y], made).predict([a, b], verbose=0), expected)

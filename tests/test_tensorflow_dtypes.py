@@ -166,9 +166,7 @@ def test_rectified_whole_numbers_stay_exact(dtype):
         np.testing.assert_array_equal(relu(x), [0, 6, 6])
 
 
-@pytest.mark.parametrize(
-    "name", ["relu", "gelu", "softplus", "softmax", "exponential", "sigmoid", "tanh", "leaky_relu"]
-)
+@pytest.mark.parametrize("name", ["relu", "gelu", "softplus", "softmax", "exponential", "sigmoid", "tanh"])
 def test_activations_of_half_precision_stay_that(name):
     x = np.array([[-2, 0, 20]], "float16")
     made = getattr(tf.keras.activations, name)(x)

@@ -198,6 +198,9 @@ def _sided(function, tensor: Tensor, other: Any, sign: float = 1.0) -> Any:
     difference = tensor.__sub__(other)
     if difference is NotImplemented:
         return NotImplemented
+    if function == "nonnegative" and isinstance(other, Tensor):  # equal infinities too, whose difference is NaN
+        against = Elementary("positive")(-difference if sign > 0 else difference)
+        return Elementary("zero")(against + Elementary("nan")(tensor) + Elementary("nan")(other))
     return Elementary(function)(difference if sign > 0 else -difference)
 
 

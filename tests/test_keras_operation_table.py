@@ -53,7 +53,7 @@ def test_the_table_has_the_arguments_that_keras_has(name):
 
 
 def test_recipes_and_writers_are_of_operations_in_the_table():
-    assert RECIPES.keys() <= BY_CLASS.keys()
+    assert RECIPES.keys() - BY_CLASS.keys() == {"Mish"}  # of keras.activations, where the list does not look
     tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 3], "dtype": "float32", "keras_history": []}}
     for function in ("abs", "ceil", "cos", "expm1", "floor", "log", "log1p", "nan", "positive", "round", "tan", "zero"):
         writing = Writing(lambda: "step", {"function": function}, [tensor])

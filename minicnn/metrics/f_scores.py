@@ -77,7 +77,7 @@ class FBetaScore(Metric):
         squared = self.beta**2
         score = (1 + squared) * (precision * recall / (squared * precision + recall + EPSILON))
         if self.average is None:
-            return score.astype(np.float32)
+            return np.asarray(score, np.float32)
         if self.average == "weighted":
             return float(np.sum(score * actual) / (np.sum(actual) + EPSILON))
         return float(np.mean(score))

@@ -316,3 +316,38 @@ def test_what_is_empty_holds_zeros():
 def test_places_in_a_list():
     assert ops.take_along_axis([[1.0, 2.0], [3.0, 4.0]], [[1], [0]], axis=1).tolist() == [[2], [3]]
     assert ops.take_along_axis(np.array([[1, 2]]), [[1, 1]], 1).tolist() == [[2, 2]]
+
+
+PICTURE = np.array([200, 200, 100], "uint8")
+SIGNAL = np.array([100, 120, 3, -90], "int8")
+OF_NARROW = {  # (call, what Keras 3.15.1 with TensorFlow gives, its dtype)
+    "trapezoid": (lambda: ops.trapezoid(PICTURE), 350, "float32"),
+    "trapezoid at places": (lambda: ops.trapezoid(PICTURE, x=np.array([0, 1, 3])), 500, "float32"),
+    "correlate": (lambda: ops.correlate(SIGNAL, SIGNAL[:2], "full"), [12000, 24400, 12360, -10500, -9000], "float32"),
+    "correlate, mixed": (lambda: ops.correlate(PICTURE, SIGNAL[:2], mode="same"), [24000, 44000, 32000], "float32"),
+    "correlate, int64": (lambda: ops.correlate(PICTURE.astype("int64"), SIGNAL[:2]), [44000, 32000], "float64"),
+    "angle": (lambda: ops.angle(SIGNAL), [0, 0, 0, 3.1415927], "float32"),
+    "einsum": (lambda: ops.einsum("i,i->i", np.arange(3), np.ones(3, "float32")), [0, 1, 2], "float32"),
+    "einsum, half": (lambda: ops.einsum("i,i->", np.arange(3), np.ones(3, "float16")), 3, "float16"),
+    "resize": (lambda: ops.image.resize(np.eye(2, dtype="float16")[..., None], (2, 1))[:, 0, 0], [0.5, 0.5], "float16"),
+}
+
+
+@pytest.mark.parametrize("name", OF_NARROW)
+def test_numbers_of_few_bits_do_not_overflow_and_have_kerass_dtypes(name):
+    call, expected, dtype = OF_NARROW[name]
+    made = call()
+    np.testing.assert_allclose(made, expected, rtol=1e-6)
+    assert made.dtype == dtype
+
+
+def test_hues_beyond_one_are_those_at_its_ends():
+    """Keras 3.15.1 with TensorFlow."""
+    colours = np.array([[[1.3, 0.5, 0.75], [-0.2, 0.5, 0.75], [1.0, 0.5, 0.75], [2.2, 3.0, 2.0]]], "float32")
+    expected = [[[0.75, 0.375, 0.375]] * 3 + [[2, -4, -4]]]
+    np.testing.assert_allclose(ops.image.hsv_to_rgb(colours), expected, rtol=1e-5)
+
+
+def test_moments_along_all_axes():
+    mean, variance = ops.moments(np.arange(4, dtype="float32").reshape(2, 2), axes=None)
+    assert (float(mean), float(variance)) == (1.5, 1.25)

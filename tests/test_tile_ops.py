@@ -250,6 +250,21 @@ def test_what_is_not_finite_is_as_in_float32(rng, precision, bad):
             )
 
 
+def test_relu_hides_no_sum_that_only_rounded_factors_make_infinite(precision):
+    """-3.4e38 is -infinity as bfloat16, and zero behind ReLU; in float32, with what is added, the sum is positive."""
+    precision("medium")
+    x, weights = np.zeros((32, 64), np.float32), np.zeros((64, 40), np.float32)
+    x[3, :3], weights[:3] = (-3.4e38, 2e38, 2e38), 1
+    y = np.empty((32, 40), np.float32)
+    fast.dense(x, weights, None, y, relu=True)
+    assert np.allclose(y[3], 0.6e38, rtol=1e-5)
+    images, kernel = np.zeros((2, 8, 8, 64), np.float32), np.zeros((3, 3, 64, 40), np.float32)
+    images[1, 4, 5], kernel[:] = x[3], weights
+    y = np.empty((2, 8, 8, 40), np.float32)
+    fast.conv2d(images, kernel, None, y, WINDOW, relu=True)
+    assert np.allclose(y[1, 3:6, 4:7], 0.6e38, rtol=1e-5)
+
+
 def test_bfloat16_that_is_not_finite(rng):
     x, kernel, y = normal(rng, 2, 8, 8, 33), normal(rng, 3, 3, 33, 5), kept(np.zeros((2, 8, 8, 5)))
     x[0, 0, 0, 32] = np.inf

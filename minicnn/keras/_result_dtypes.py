@@ -19,12 +19,14 @@ _MEANS = {"average", "divide", "linspace", "mean", "median", "norm", "quantile",
 """Functions whose results are floats, of `floatx` where nothing that they were given is float64."""
 _FLOAT = {"nanquantile", "norm"}
 """Functions whose results are floats, also where NumPy's are whole numbers."""
-_OF_INT64 = {"corrcoef", "deg2rad", "heaviside", "rad2deg"}
+_OF_INT64 = {"correlate", "corrcoef", "deg2rad", "heaviside", "rad2deg"}
 """Functions of whole numbers in 64 bits whose results have 64 bits."""
 _RUNNING = {"cumprod", "cumsum", "hard_shrink", "nancumprod", "nancumsum", "relu", "relu6"}
 """Functions whose results are as narrow as the numbers that they are given."""
 _OF_BOOLS = {"floor_divide", "fmod", "mod", "square"}
 """Functions that compute with bools as int32."""
+_WITH_TEXT = {"correlate", "einsum", "norm"}
+"""Functions that are given a text which is no dtype: "full", "ij,jk", "fro"."""
 _SIGNED = {"int8", "int16", "int32"}
 KEPT = {"array", "full", "full_like"}
 """Functions whose results have the dtype of the value that they are given."""
@@ -51,7 +53,7 @@ def in_kerass_dtype(function: Callable[..., Any], name: str = "") -> Callable[..
             args = tuple(np.asarray(each).astype("int32") for each in args)
         made = function(*args, **kwargs)
         told = str | type | np.dtype | TextDtype
-        is_told = name != "norm" and any(isinstance(each, told) for each in args)  # norm is told "fro"
+        is_told = name not in _WITH_TEXT and any(isinstance(each, told) for each in args)
         if kwargs.get("dtype") is not None or is_told:
             return made
         given = {str(getattr(each, "dtype", "")) for each in _parts([*args, *kwargs.values()])}

@@ -318,7 +318,7 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> np.nd
 
 def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Any, Any]:
     """(the mean, the variance) along the axes."""
-    axes = tuple(int(axis) for axis in np.ravel(axes))
+    axes = None if axes is None else tuple(int(axis) for axis in np.ravel(axes))
     # Sums of half numbers have no place in 16 bits; those of whole numbers are cut off only at the end, as in Keras.
     narrow = x.dtype if isinstance(x, np.ndarray) and (x.dtype == np.float16 or x.dtype.kind in "iu") else None
     given = x if narrow is None else x.astype(np.float32 if narrow == np.float16 else np.float64)

@@ -22,7 +22,7 @@ from minicnn.reverse_mode import turned
 from minicnn.settings import floatx
 
 _PLAIN = (
-    *("allclose", "angle", "array_split", "copy", "corrcoef", "correlate", "diagflat", "dsplit", "dstack"),
+    *("allclose", "array_split", "copy", "corrcoef", "diagflat", "dsplit", "dstack"),
     *("fabs", "fmax", "fmin", "fmod", "gcd", "geomspace", "heaviside", "hsplit", "isin", "isposinf", "isreal"),
     *("kron", "lcm", "ldexp", "logspace", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean"),
     *("nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "nextafter"),
@@ -37,6 +37,17 @@ _OF_MATRICES = ("cholesky", "det", "eig", "eigh", "matrix_rank", "pinv", "qr", "
 def _floats(x: Any) -> np.ndarray:
     x = np.asarray(x)
     return x if x.dtype.kind == "f" else x.astype(floatx())
+
+
+def angle(x: Any) -> Any:
+    """The angle of complex numbers: of others 0, or π of negative ones."""
+    return np.angle(_operations.as_float(x))
+
+
+def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
+    """The correlation of two rows of numbers, in floats: sums of products have no place in 8 bits."""
+    kind = np.result_type(x1, x2)
+    return np.correlate(*(np.asarray(x, kind if kind.kind in "fc" else np.float64) for x in (x1, x2)), mode)
 
 
 def erf(x: Any) -> Any:
@@ -152,6 +163,7 @@ def ptp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     """The integral of a line through points, `dx` apart or at `x`, along an axis."""
+    y = _operations.as_float(y)  # sums of neighbours have no place in 8 bits
     count = np.arange(y.shape[axis] - 1)
     if x is not None:
         dx = np.diff(np.asarray(value_of(x)), axis=-1 if np.ndim(x) == 1 else axis)
@@ -321,8 +333,8 @@ def _along(numbers, axes, x):
     return np.reshape(numbers, [n if at in axes else 1 for at, n in enumerate(sizes)])
 
 
-_HERE = (append, cbrt, deg2rad, diff, divide_no_nan, erf, erfc, erfinv, exp2, fliplr, flipud, hypot, inv, logaddexp2)
-_HERE += (batch_normalization, i0, layer_normalization, rms_normalization)
+_HERE = (angle, append, cbrt, correlate, deg2rad, diff, divide_no_nan, erf, erfc, erfinv, exp2, fliplr, flipud)
+_HERE += (batch_normalization, hypot, i0, inv, layer_normalization, logaddexp2, rms_normalization)
 _HERE += (logdet, lstsq, psnr, ptp, rad2deg, saturate_cast, segment_sum, solve, svd, trapezoid)
 _HERE += tuple(_extreme_of_segments(u, n) for u, n in ((np.maximum, "max"), (np.minimum, "min"), (np.multiply, "prod")))
 

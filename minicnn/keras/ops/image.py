@@ -47,7 +47,7 @@ def resize(
     fill_value: float = 0.0,
     data_format: Any = None,
 ) -> Any:
-    """Pictures of another size: what the layer `Resizing` does; of whole numbers these, rounded.
+    """Pictures of another size: what the layer `Resizing` does; with the dtype given; whole numbers rounded.
 
     Parameters
     ----------
@@ -78,6 +78,8 @@ def resize(
     if pixels.dtype.kind in "iu":
         bounds = np.iinfo(pixels.dtype)
         made = np.clip(np.round(made), bounds.min, bounds.max).astype(pixels.dtype)
+    elif pixels.dtype.kind == "f":
+        made = made.astype(pixels.dtype)
     return made.view(EagerArray)
 
 

@@ -79,7 +79,7 @@ def rgb_to_hsv(images: Any, name: str | None = None) -> Any:
 def hsv_to_rgb(images: Any, name: str | None = None) -> Any:
     """Red, green and blue of hue, saturation and value, all from 0 to 1."""
     hue, saturation, value = np.moveaxis(_colours(images), -1, 0)
-    sixths = hue % 1 * 6
+    sixths = hue * 6  # not taken modulo 6, as in TensorFlow: hues beyond 1 are those at its ends
     away = (np.abs(sixths - 3) - 1, 2 - np.abs(sixths - 2), 2 - np.abs(sixths - 4))
     below = 1 - np.clip(np.stack(away, axis=-1), 0, 1)
     return of_tensorflow(value[..., None] * (1 - saturation[..., None] * below))

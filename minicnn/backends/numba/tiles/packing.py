@@ -138,7 +138,7 @@ def _emit_split(context, builder, signature, args):
 
 @intrinsic
 def put_row(typingctx, sums, start, count, floor, out, at):
-    """out[at + i] = max(floor, sums[start + i]), i < count; returns 0, or NaN if one of them is not finite."""
+    """out[at + i] = max(floor, sums[start + i]), i < count; returns 0, or NaN if a sum is not finite."""
     index = types.int64
     return types.float32(sums, index, index, types.float32, out, index), _emit_put_row
 
@@ -150,11 +150,11 @@ def _emit_put_row(context, builder, signature, args):
     (total,) = emit.registers([zeros])
 
     def put(target, i):
-        values, left = emit.at_least(floors, emit.numbers(emit.moved(sums, i))), builder.sub(count, i)
+        own_sums, left = emit.numbers(emit.moved(sums, i)), builder.sub(count, i)
+        values = emit.at_least(floors, own_sums)
         bits = narrowed(builder, values) if target.type.pointee == ir.IntType(16) else values
-        kept = values if bits is values else widened(builder, bits)
         emit.put_counted(bits, emit.moved(target, at, i), left)
-        nothing = builder.fmul(kept, zeros)  # NaN of what is not finite
+        nothing = builder.fmul(own_sums, zeros)  # NaN of what is not finite, which the floor may hide
         with builder.if_else(builder.icmp_signed(">=", left, emit.index(SIDE))) as (whole, partial):
             with whole:
                 builder.store(builder.fadd(builder.load(total), nothing), total)

@@ -213,7 +213,7 @@ def test_each_half_of_a_gan_is_trained_by_the_model_that_was_compiled_for_it():
 @pytest.mark.parametrize("by_layer", [False, True])
 def test_a_discriminator_is_trained_however_it_was_frozen_for_the_generator(by_layer):
     """As in tf_keras 2.21; Keras 3.15 trains no weight of the discriminator, and warns of it."""
-    discriminator = keras.Sequential([keras.Input((3,)), layers.Dense(4, "relu"), layers.Dense(1, "sigmoid")])
+    discriminator = keras.Sequential([keras.Input((3,)), layers.Dense(4, "tanh"), layers.Dense(1, "sigmoid")])
     discriminator.compile("sgd", "binary_crossentropy")
     for part in discriminator.layers if by_layer else [discriminator]:
         part.trainable = False

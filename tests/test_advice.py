@@ -384,6 +384,38 @@ def test_the_nearest_name_to_monitor(rng):
     assert message.endswith("val_loss,val_accuracy; did you mean 'val_accuracy'?")
 
 
+# ------------------------------------------------------------------------------------------------------- the weights
+
+
+@pytest.mark.parametrize("by", ["fit", "train_on_batch"])
+def test_models_of_which_nothing_is_trained(rng, by):
+    x, y = pictures(rng)
+    train = {"fit": lambda m: m.fit(x, y, **OPTIONS), "train_on_batch": lambda m: m.train_on_batch(x[:8], y[:8])}[by]
+    model = net(*softmax())
+    model.trainable = False
+    before = [w.copy() for w in model.get_weights()]
+    (message,) = messages(lambda: train(model), lambda: train(model))  # once for a compiled model
+    assert message.startswith("the model does not have any trainable weights")
+    assert "layer.trainable = True, and call compile again" in message
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    model.trainable = True
+    model.compile("sgd", "sparse_categorical_crossentropy", backend="numpy")
+    assert messages(lambda: train(model)) == []
+    assert not np.array_equal(before[0], model.get_weights()[0])
+
+
+def test_models_without_weights(rng):
+    model = net(layers.AveragePooling2D(2), Flatten(), layers.Softmax())
+    (message,) = messages(lambda: model.fit(pictures(rng)[0], np.arange(40) % 16, **OPTIONS))
+    assert message.startswith("the model does not have any trainable weights")
+    assert message.endswith("give it a layer that has some, such as Dense")
+
+
+def test_one_frozen_layer_among_others_is_as_it_should_be(rng):
+    model = net(layers.Conv2D(2, 3, trainable=False), *softmax())
+    assert messages(lambda: model.fit(*pictures(rng), **OPTIONS), lambda: model.gradients(*pictures(rng))) == []
+
+
 # ---------------------------------------------------------------------------------------------- names of arguments
 
 

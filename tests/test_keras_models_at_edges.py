@@ -1,6 +1,7 @@
 """Models of `minicnn.keras` where graphs end: weights that wait for a model, and calls that run on arrays."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -207,6 +208,29 @@ def test_each_half_of_a_gan_is_trained_by_the_model_that_was_compiled_for_it():
     of_generator.train_on_batch(z, y)
     assert kept(critic, before[1]) and not kept(generator, before[0])
     assert (generator.trainable, critic.trainable) == (True, False)
+
+
+@pytest.mark.parametrize("by_layer", [False, True])
+def test_a_discriminator_is_trained_however_it_was_frozen_for_the_generator(by_layer):
+    """As in tf_keras 2.21; Keras 3.15 trains no weight of the discriminator, and warns of it."""
+    discriminator = keras.Sequential([keras.Input((3,)), layers.Dense(4, "tanh"), layers.Dense(1, "sigmoid")])
+    discriminator.compile("sgd", "binary_crossentropy")
+    for part in discriminator.layers if by_layer else [discriminator]:
+        part.trainable = False
+    noise = keras.Input((2,))
+    gan = keras.Model(noise, discriminator(layers.Dense(3)(noise)))
+    gan.compile("sgd", "binary_crossentropy")
+    z, images, y = np.ones((8, 2)), np.ones((8, 3)), np.zeros((8, 1))
+    for _ in range(2):
+        before = discriminator.get_weights()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # which says it, in a process once
+            warnings.filterwarnings("error", "the model does not have any trainable")
+            discriminator.train_on_batch(images, y)
+        after = discriminator.get_weights()
+        assert not any(np.array_equal(w, b) for w, b in zip(after[2:], before[2:], strict=True))
+        gan.train_on_batch(z, y + 1)
+        assert all(np.array_equal(w, b) for w, b in zip(discriminator.get_weights(), after, strict=True))
 
 
 # ------------------------------------------------------------------------------- losses that use a model's tensors

@@ -139,7 +139,7 @@ def test_a_constructor_may_call_no_other():
 
 def test_rules_that_would_not_be_asked_are_refused():
     class Centralized(keras.optimizers.Adam):
-        def get_gradients(self, loss, params):
+        def get_updates(self, loss, params):
             return []
 
     with pytest.raises(TypeError, match="would train by the library's rule"):

@@ -18,6 +18,24 @@ def model():
     return made
 
 
+def test_get_gradients_of_keras_2_is_not_asked_which_is_said():
+    """keras.io's gradient centralization: neither Keras 3.15 nor tf_keras 2.21, also with its legacy class, asks it."""
+
+    class Centralized(keras.optimizers.RMSprop):
+        def get_gradients(self, loss, params):
+            raise AssertionError
+
+    trained, plain = model(), model()
+    with pytest.warns(UserWarning, match=r"get_gradients of Centralized is not asked.*in apply\(self, grads") as said:
+        trained.compile(Centralized(0.01), "mse")
+        trained.fit(X, Y, epochs=2, shuffle=False, verbose=0)
+    assert len(said) == 1
+    plain.compile(keras.optimizers.RMSprop(0.01), "mse")
+    plain.fit(X, Y, epochs=2, shuffle=False, verbose=0)
+    for a, b in zip(trained.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def half(base):
     class Half(base):
         def apply(self, grads, trainable_variables=None):

@@ -27,6 +27,13 @@ _GROUPS = {
     "it is for images: for sound there are tf.signal and tf.audio alone, in Dataset.map": (
         *("MelSpectrogram", "STFTSpectrogram", "STFT", "STFTInitializer", "stft", "audio_dataset_from_directory"),
     ),
+    (
+        "a model's numbers are real; Fourier transforms and complex numbers are in tf.signal and tf.math alone, for "
+        "data, as in Dataset.map"
+    ): (
+        *("fft", "fft2", "ifft", "ifft2", "rfft", "irfft", "istft", "view_as_complex", "view_as_real", "imag"),
+        *("fft3d", "ifft3d", "rfft2d", "irfft2d", "rfft3d", "irfft3d", "fftnd", "ifftnd", "rfftnd", "irfftnd"),
+    ),
     "this loss is for sequences, or for embeddings, which it does not train": (
         *("CTC", "ctc", "Circle", "circle", "ctc_batch_cost", "ctc_decode", "ctc_label_dense_to_sparse", "ctc_loss"),
         *("ctc_beam_search_decoder", "ctc_greedy_decoder", "ctc_loss_v2", "ctc_beam_search_decoder_v2"),

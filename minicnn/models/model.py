@@ -262,7 +262,7 @@ class Model(Written):
         x = self._build_from_data(x)
         self._before_training()
         intake = self._intake()
-        batch, engine = intake.batch(x, y, sample_weight, class_weight), self.training_engine()
+        batch, engine = intake.batch(x, y, sample_weight, class_weight), advice.training_engine(self)
         with compute_threads(engine.backend):
             totals = engine.totals(batch.targets).of(intake)
             engine.train_batch(batch, totals).demand_finite(0, 0)

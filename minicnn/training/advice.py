@@ -19,6 +19,7 @@ from minicnn.user_warnings import warn_user
 if TYPE_CHECKING:
     from minicnn.models.compilable import CompilableNetwork
     from minicnn.plan.program import Program
+    from minicnn.training.engine import Engine
 
 SAMPLES = 32  # of the data that are looked at
 MOST_LABELS = 10_000_000
@@ -196,6 +197,26 @@ def _is_unbounded(program: Program, value: int, fitting: Container[str] = ()) ->
         seen.add(value)
         waiting.extend(writer.inputs)
     return True
+
+
+# ------------------------------------------------------------------------------------------------------- the weights
+
+
+def training_engine(model: CompilableNetwork) -> Engine:
+    """What trains a model, and a warning where that changes nothing: all weights are frozen, or there are none.
+
+    Parameters
+    ----------
+    model : CompilableNetwork
+        Built and compiled.
+    """
+    engine = model.training_engine()
+    if not engine.segments and not model.has_own_steps:  # which may train what they like
+        mend = "set layer.trainable = True, and call compile again, before it is trained"
+        if not any(w.has_gradient for w in model.weights):
+            mend = "give it a layer that has some, such as Dense"
+        _once(model, f"the model does not have any trainable weights, so that training changes nothing: {mend}")
+    return engine
 
 
 # ---------------------------------------------------------------------------------------------------------- the data

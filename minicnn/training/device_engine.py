@@ -256,7 +256,7 @@ class DeviceEngine(Engine):
         optimizer = self.optimizer
         rule = (optimizer.kernel, optimizer.numbers()) if optimizer.is_data else None
         clips = optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm
-        reads = batch.data, bound, totals.report, self.optimizer_state, self._segments, batch.order
+        reads = batch.data, bound, totals.report, self.optimizer_state, self.segments, batch.order
         numbers = rule, optimizer.weight_decay, clips, totals.kinds, get_float32_precision()
         key = (*(id(entry) for entry in reads), *numbers)
         graph = self.graphs.pop(key, None)
@@ -271,7 +271,7 @@ class DeviceEngine(Engine):
         """`iterate` for whichever batch and iteration `state` is set to. Nothing waits, so that it can be captured."""
         optimizer, is_penalized = self.optimizer, bool(self._regularized())
         only_rule = not is_penalized and only_the_rule_reads_gradients(optimizer, bound)
-        is_one_stretch = len(merge_segments(self._segments)) == 1
+        is_one_stretch = len(merge_segments(self.segments)) == 1
         self.updates_at_once = only_rule and is_one_stretch and not optimizer.weight_decay and not self.store.sigma.size
         self._shortcut = None if is_penalized else last_layer(bound, self.model.compiled, self.backend)
         batch = BatchForGraph(batch, self.state, self.store.dtype, loads_late(bound))

@@ -71,6 +71,8 @@ class Engine:
         The weights: a store of the engine's own for training, borrowed ones for using the model.
     optimizer_state : dict or None
         What `Optimizer.create_state` returned.
+    segments : Segments
+        The parts of the store that are trainable; not before `prepare` for training.
     calls : int
         How often the model ran outside training with layers that draw random numbers all the same.
     last_call : LastCall or None
@@ -149,7 +151,7 @@ class Engine:
         if isinstance(self.store, ParameterStore):
             if self._trainable not in self._segment_lists:
                 self._segment_lists[self._trainable] = self.store.trainable_segments()
-            self._segments = self._segment_lists[self._trainable]
+            self.segments = self._segment_lists[self._trainable]
 
     def _take_over_weights(self, weights):
         """A store of this engine; the optimizer's state stays valid while it has the same layout."""
@@ -283,7 +285,7 @@ class Engine:
         self._start_optimizer()
         store, state = self.store, self.optimizer_state
         self.optimizer.update(
-            store.theta, store.grad, state, self._segments, self.backend.ops, learning_rate=learning_rate, rate=rate
+            store.theta, store.grad, state, self.segments, self.backend.ops, learning_rate=learning_rate, rate=rate
         )
         self.optimizer.constrain(store)
 

@@ -3,9 +3,9 @@
 from collections.abc import Container
 
 from minicnn.callbacks import TerminateOnNaN
+from minicnn.training import advice, passes
 from minicnn.training.evaluation import evaluate_source
 from minicnn.training.interrupts import deferred_interrupt
-from minicnn.training.passes import explain_end
 from minicnn.training.progress import Progress
 
 
@@ -32,7 +32,7 @@ def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: 
                 callbacks("on_epoch_begin", epoch)
                 _run_batches(progress, shuffle, check_interrupt)
                 if progress.batch == 0:
-                    explain_end(epoch - first)
+                    passes.explain_end(epoch - first)
                     break
                 logs = progress.totals.logs()
                 if progress.validation is not None and epoch + 1 in validated:
@@ -52,7 +52,7 @@ def _run_batches(progress, shuffle, check_interrupt):
     model, callbacks = progress.model, progress.callbacks
     stops_on_nan = any(isinstance(c, TerminateOnNaN) and not c.raise_error for c in callbacks.callbacks)
     wants_batches = callbacks.wants("on_train_batch_end")
-    engine = model.training_engine()  # a callback may have frozen layers
+    engine = advice.training_engine(model)  # a callback may have frozen layers
     progress.epochs_trained, progress.source.number = model.epochs_trained, progress.epoch
     if shuffle and progress.source.goes_on(progress.batch):
         model.epochs_trained -= 1  # what is left of the last order

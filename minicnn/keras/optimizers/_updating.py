@@ -26,6 +26,7 @@ from minicnn.optimizers.by_weight import ByWeight
 from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 from minicnn.registry import custom_object_scope, is_config
+from minicnn.user_warnings import warn_user
 
 _OF_KERAS_3 = (  # its own steps of an update
     *("_clip_gradients", "_backend_update_step", "_backend_apply_gradients", "_get_current_learning_rate"),
@@ -221,6 +222,9 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
     ]
     if names == ["update_step"] and getattr(optimizer, "has_steps", False):  # on the rule of a built-in one
         names = []
+    if names == ["get_gradients"] and Optimizer not in type(optimizer).__mro__:
+        _say_that_gradients_are_not_asked(type(optimizer).__name__)
+        names = []
     if names and not (Optimizer in type(optimizer).__mro__ and optimizer._has_rule):  # type: ignore[attr-defined]
         raise TypeError(
             f"a subclass of minicnn's {type(optimizer).__name__} with {names[0]} would train by the library's rule: "
@@ -230,6 +234,14 @@ def check_rule(optimizer: core.Optimizer) -> core.Optimizer:
         )
     vars(optimizer).pop("_of", None)
     return optimizer
+
+
+def _say_that_gradients_are_not_asked(name):
+    """Of a ``get_gradients`` on a built-in rule: only `get_updates` of Keras 1 and 2 asked it."""
+    warn_user(
+        f"get_gradients of {name} is not asked, and {name} trains by the gradients as they are, as in Keras since "
+        "TensorFlow 2: change them in apply(self, grads, trainable_variables=None), which calls super().apply"
+    )
 
 
 def begun_anew(optimizer: core.Optimizer, weights: Iterable[Weight]) -> core.Optimizer:

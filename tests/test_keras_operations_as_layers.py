@@ -352,6 +352,59 @@ def test_files_hold_them_as_operations_of_keras(rng, name):
     np.testing.assert_allclose(given, expected, rtol=2e-5, atol=2e-6)
 
 
+def _kinds(model):
+    return [(layer.name, type(layer), layer.get_config()) for layer in model.layers]
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5", ".json"])
+@pytest.mark.parametrize("name", [*OF_LAYERS, *OF_FUNCTIONS])
+def test_what_was_written_is_read_as_the_layers_it_was(rng, tmp_path, name, ending):
+    *_, model, _ = _both(rng, (OF_LAYERS | OF_FUNCTIONS)[name])
+    if ending == ".json":
+        read = keras.models.model_from_json(model.to_json())
+    else:
+        model.save(tmp_path / f"model{ending}")
+        read = keras.models.load_model(tmp_path / f"model{ending}")
+    assert json.dumps(_kinds(read), default=str) == json.dumps(_kinds(model), default=str)
+
+
+def _sorted_model():
+    x = keras.Input((4, 3), name="x")
+    return json.loads(keras.Model(x, ops.sort(x, axis=-1)).to_json())
+
+
+def test_operations_that_were_changed_are_what_counts(rng):
+    """Keras computes the operations; the layer beside them is minicnn's own."""
+    written = _sorted_model()
+    (entry,) = (each for each in written["config"]["layers"] if each["class_name"] == "Sort")
+    entry["config"]["axis"] = 1
+    x = rng.normal(size=(5, 4, 3)).astype(np.float32)
+    given = keras.models.model_from_json(json.dumps(written)).predict(x, verbose=0)
+    np.testing.assert_array_equal(given, np.sort(x, axis=1))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"class_name": "ReLU", "config": {"name": "other"}},
+        {"class_name": "NamedFunction", "config": {"operation": "zeros", "args": [[10**12]], "options": {}}},
+        {
+            "class_name": "NamedFunction",
+            "config": {"operation": "flip", "args": [{"input": 0}], "options": {"axis": 1}},
+        },
+        {"class_name": "NamedFunction", "config": {}},
+        {"class_name": "Power", "config": {"exponent": None}},
+    ],
+)
+def test_another_layer_beside_an_operation_is_none_of_minicnn(rng, layer):
+    written = _sorted_model()
+    (entry,) = (each for each in written["config"]["layers"] if each["class_name"] == "Sort")
+    entry["minicnn_layer"] = entry["minicnn_layer"] | layer
+    x = rng.normal(size=(5, 4, 3)).astype(np.float32)
+    given = keras.models.model_from_json(json.dumps(written)).predict(x, verbose=0)
+    np.testing.assert_array_equal(given, np.sort(x, axis=-1))
+
+
 OF_ONNX = (
     "arctan",
     "arctan2",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from minicnn import keras
-from minicnn.keras import layers, ops
+from minicnn.keras import _named_function, layers, ops
 from minicnn.keras import tensorflow as tf
 from minicnn.keras._named_function import NamedFunction
 
@@ -403,6 +403,35 @@ def test_another_layer_beside_an_operation_is_none_of_minicnn(rng, layer):
     x = rng.normal(size=(5, 4, 3)).astype(np.float32)
     given = keras.models.model_from_json(json.dumps(written)).predict(x, verbose=0)
     np.testing.assert_array_equal(given, np.sort(x, axis=-1))
+
+
+@pytest.mark.parametrize("divisor", [0.1, 0.3, 3, 6.0, -0.7])
+def test_floor_divide_is_exact(divisor):
+    """Beside whole multiples, where x · (1 / divisor) is the next whole number, or the one before."""
+    x = (np.arange(-300, 300) * np.float32(divisor)).astype(np.float32).reshape(1, -1)
+    x = np.concatenate([x, np.nextafter(x, np.float32(-np.inf)), np.nextafter(x, np.float32(np.inf))])
+    tensor = keras.Input((x.shape[1],))
+    given = keras.Model(tensor, ops.floor_divide(tensor, divisor)).predict(x, verbose=0)
+    np.testing.assert_array_equal(given, np.floor(x / np.float32(divisor)))
+
+
+@pytest.mark.parametrize("dtype", ["S3", "U3", "O", "complex64", "M8[s]"])
+def test_arrays_of_no_numbers_are_in_no_file(dtype):
+    """As lists they would be read as others."""
+    with pytest.raises(TypeError, match="no file holds this argument"):
+        _named_function._written(np.zeros(2, dtype), [])
+
+
+def test_a_function_of_ones_own_is_none_of_keras():
+    """Not even one that is called as one of keras.ops is."""
+
+    def normalize(x, axis=-1, order=2, epsilon=None):
+        return -ops.normalize(-x, axis, order, epsilon)
+
+    assert _named_function.is_of_ops("normalize", ops.normalize)
+    assert not _named_function.is_of_ops("normalize", normalize)
+    assert not _named_function.is_of_ops("norm", ops.normalize)
+    assert not _named_function.is_of_ops("own", ops.normalize)
 
 
 OF_ONNX = (

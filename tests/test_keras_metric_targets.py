@@ -149,3 +149,13 @@ def test_nan_is_not_the_largest_output(name):
     accuracy = getattr(keras.metrics, name)()
     accuracy.update_state(targets if name.startswith("Sparse") else np.eye(3)[targets], outputs)
     assert float(accuracy.result()) == 0.75
+
+
+@pytest.mark.parametrize("form", [np.asarray, np.ndarray.tolist])
+def test_nan_is_not_the_largest_output_of_the_functions_either(form):
+    """TensorFlow's numbers of each row."""
+    outputs = form(np.array([[np.nan, 0.2, 0.8], [0.1, 0.7, 0.2], [np.nan] * 3, [0.2, np.nan, 0.1]], "float32"))
+    numbers = np.array([0, 1, 0, 2])
+    for metric in (keras.metrics.categorical_accuracy, keras.metrics.sparse_categorical_accuracy):
+        targets = np.eye(3)[numbers] if metric is keras.metrics.categorical_accuracy else numbers
+        np.testing.assert_array_equal(np.asarray(metric(targets, outputs)), [0, 1, 1, 0])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from minicnn import keras
-from minicnn.keras import layers, ops
+from minicnn.keras import _named_function, layers, ops
 from minicnn.keras import tensorflow as tf
 from minicnn.keras._named_function import NamedFunction
 
@@ -350,6 +350,88 @@ def test_files_hold_them_as_operations_of_keras(rng, name):
     given = keras.models.model_from_json(json.dumps(written)).predict([x, y], verbose=0)
     assert given.shape == expected.shape
     np.testing.assert_allclose(given, expected, rtol=2e-5, atol=2e-6)
+
+
+def _kinds(model):
+    return [(layer.name, type(layer), layer.get_config()) for layer in model.layers]
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5", ".json"])
+@pytest.mark.parametrize("name", [*OF_LAYERS, *OF_FUNCTIONS])
+def test_what_was_written_is_read_as_the_layers_it_was(rng, tmp_path, name, ending):
+    *_, model, _ = _both(rng, (OF_LAYERS | OF_FUNCTIONS)[name])
+    if ending == ".json":
+        read = keras.models.model_from_json(model.to_json())
+    else:
+        model.save(tmp_path / f"model{ending}")
+        read = keras.models.load_model(tmp_path / f"model{ending}")
+    assert json.dumps(_kinds(read), default=str) == json.dumps(_kinds(model), default=str)
+
+
+def _sorted_model():
+    x = keras.Input((4, 3), name="x")
+    return json.loads(keras.Model(x, ops.sort(x, axis=-1)).to_json())
+
+
+def test_operations_that_were_changed_are_what_counts(rng):
+    """Keras computes the operations; the layer beside them is minicnn's own."""
+    written = _sorted_model()
+    (entry,) = (each for each in written["config"]["layers"] if each["class_name"] == "Sort")
+    entry["config"]["axis"] = 1
+    x = rng.normal(size=(5, 4, 3)).astype(np.float32)
+    given = keras.models.model_from_json(json.dumps(written)).predict(x, verbose=0)
+    np.testing.assert_array_equal(given, np.sort(x, axis=1))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"class_name": "ReLU", "config": {"name": "other"}},
+        {"class_name": "NamedFunction", "config": {"operation": "zeros", "args": [[10**12]], "options": {}}},
+        {
+            "class_name": "NamedFunction",
+            "config": {"operation": "flip", "args": [{"input": 0}], "options": {"axis": 1}},
+        },
+        {"class_name": "NamedFunction", "config": {}},
+        {"class_name": "Power", "config": {"exponent": None}},
+    ],
+)
+def test_another_layer_beside_an_operation_is_none_of_minicnn(rng, layer):
+    written = _sorted_model()
+    (entry,) = (each for each in written["config"]["layers"] if each["class_name"] == "Sort")
+    entry["minicnn_layer"] = entry["minicnn_layer"] | layer
+    x = rng.normal(size=(5, 4, 3)).astype(np.float32)
+    given = keras.models.model_from_json(json.dumps(written)).predict(x, verbose=0)
+    np.testing.assert_array_equal(given, np.sort(x, axis=-1))
+
+
+@pytest.mark.parametrize("divisor", [0.1, 0.3, 3, 6.0, -0.7])
+def test_floor_divide_is_exact(divisor):
+    """Beside whole multiples, where x · (1 / divisor) is the next whole number, or the one before."""
+    x = (np.arange(-300, 300) * np.float32(divisor)).astype(np.float32).reshape(1, -1)
+    x = np.concatenate([x, np.nextafter(x, np.float32(-np.inf)), np.nextafter(x, np.float32(np.inf))])
+    tensor = keras.Input((x.shape[1],))
+    given = keras.Model(tensor, ops.floor_divide(tensor, divisor)).predict(x, verbose=0)
+    np.testing.assert_array_equal(given, np.floor(x / np.float32(divisor)))
+
+
+@pytest.mark.parametrize("dtype", ["S3", "U3", "O", "complex64", "M8[s]"])
+def test_arrays_of_no_numbers_are_in_no_file(dtype):
+    """As lists they would be read as others."""
+    with pytest.raises(TypeError, match="no file holds this argument"):
+        _named_function._written(np.zeros(2, dtype), [])
+
+
+def test_a_function_of_ones_own_is_none_of_keras():
+    """Not even one that is called as one of keras.ops is."""
+
+    def normalize(x, axis=-1, order=2, epsilon=None):
+        return -ops.normalize(-x, axis, order, epsilon)
+
+    assert _named_function.is_of_ops("normalize", ops.normalize)
+    assert not _named_function.is_of_ops("normalize", normalize)
+    assert not _named_function.is_of_ops("norm", ops.normalize)
+    assert not _named_function.is_of_ops("own", ops.normalize)
 
 
 OF_ONNX = (

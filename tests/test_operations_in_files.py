@@ -324,3 +324,11 @@ def test_what_mixes_samples_or_has_no_layers_is_refused(name):
     args, config = REFUSED[name]
     with pytest.raises(FileFormatError, match=rf"operation 'op' \({name}\): there are no layers that do the same"):
         model_of(name, args, **config)
+
+
+@pytest.mark.parametrize("axis", [[1, 1], [1, -3], [2, -2, 3]])
+@pytest.mark.parametrize("name", ["Max", "Var"])
+def test_an_axis_that_is_named_twice_is_refused(name, axis):
+    options = {"axis": axis, "keepdims": False} | ({"initial": None} if name == "Max" else {})
+    with pytest.raises(FileFormatError, match="there are no layers that do the same"):
+        model_of(name, [A], **options)

@@ -104,21 +104,37 @@ def _with_weights(update_state):
     return wraps(update_state)(update)
 
 
+def _with_nan_last(y_pred):
+    """Outputs in which NaN is the largest of no sample that has numbers."""
+    outputs = value_of(y_pred)
+    outputs = np.asarray(outputs) if isinstance(outputs, list | tuple) else outputs
+    if isinstance(outputs, np.ndarray) and outputs.dtype.kind == "f" and (is_nan := np.isnan(outputs)).any():
+        return np.where(is_nan, outputs.dtype.type(-np.inf), outputs)
+    return y_pred
+
+
 def _largest_number(update_state):
-    """`update_state` of an accuracy of classes: NaN is the largest output of no sample that has numbers."""
+    """`update_state` of an accuracy of classes, with such outputs."""
 
     def update(self, y_true, y_pred, sample_weight=None):
-        outputs = value_of(y_pred)
-        if isinstance(outputs, np.ndarray) and outputs.dtype.kind == "f" and (is_nan := np.isnan(outputs)).any():
-            y_pred = np.where(is_nan, outputs.dtype.type(-np.inf), outputs)
-        update_state(self, y_true, y_pred, sample_weight)
+        update_state(self, y_true, _with_nan_last(y_pred), sample_weight)
 
     return wraps(update_state)(update)
+
+
+def _of_largest_number(function):
+    """The function of such an accuracy."""
+    made = eager_part(function, __name__)
+    compute = made._compute
+    made._compute = lambda metric, y_true, y_pred: compute(metric, y_true, _with_nan_last(y_pred))
+    return made
 
 
 for _name in ("CategoricalAccuracy", "SparseCategoricalAccuracy"):
     globals()[_name] = eager_part(getattr(_core, _name), __name__)
     globals()[_name].update_state = _largest_number(getattr(_core, _name).update_state)
+categorical_accuracy = _of_largest_number(_core.categorical_accuracy)
+sparse_categorical_accuracy = _of_largest_number(_core.sparse_categorical_accuracy)
 for _name in ("BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"):
     globals()[_name] = eager_part(getattr(_core, _name), __name__)
     globals()[_name].update_state = _with_weights(getattr(_core, _name).update_state)

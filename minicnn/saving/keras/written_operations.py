@@ -1,10 +1,12 @@
 """Layers that Keras has as operations alone, ``x ** 2``, ``x[:, 1:]``, ``ops.sort(x)``: written as these.
 
-What minicnn reads again is in the entry of the last one, as `LAYER`: the layer as it was, with its calls.
+What minicnn reads again is in the entry of the last one, as `LAYER`: the layer as it was, with its calls. Where the
+operations beside it are others than it writes of that layer, because somebody changed the file, they are what counts.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from minicnn import layers
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
+from minicnn.saving.keras.layers import layer_from_keras
 from minicnn.saving.keras.names import class_name_of, is_known
 from minicnn.saving.keras.operation_table import BY_CLASS, BY_NAME, NEEDED, NOT_FLOATS, Function
 
@@ -283,9 +286,20 @@ def _names(name: str, taken: set[str]) -> Iterator[str]:
 
 
 def without_written(entries: list[Config]) -> list[Config]:
-    """The layers of a model in a file, with what minicnn wrote in the place of the operations that it made of it."""
-    own = {entry.get("name"): entry[LAYER] for entry in entries if _is_own(entry.get(LAYER))}
-    return [own.get(entry.get("name"), entry) for entry in entries if entry.get(PART_OF) not in own]
+    """The layers of a model in a file, with what minicnn wrote in the place of the operations that it made of it.
+
+    Only where they are still those that it makes of it: others are read as what they are, which Keras computes.
+    """
+    parts: dict[str, list[Config]] = {}
+    for entry in entries:
+        parts.setdefault(str(entry.get(PART_OF)), []).append(entry)
+    taken = {str(entry.get("name")) for entry in entries if PART_OF not in entry}
+    own = {}
+    for entry in entries:
+        name = str(entry.get("name"))
+        if _is_own(entry.get(LAYER)) and _are_of(entry[LAYER], [*parts.get(name, []), entry], taken):
+            own[name] = entry[LAYER]
+    return [own.get(str(entry.get("name")), entry) for entry in entries if str(entry.get(PART_OF)) not in own]
 
 
 def _is_own(entry: object) -> bool:
@@ -296,6 +310,16 @@ def _is_own(entry: object) -> bool:
         name = class_name_of(entry)
         return name in layers.CLASSES or is_known(name)
     return False
+
+
+def _are_of(layer, found, taken) -> bool:
+    """Whether these entries, the layer's name among them, are the operations that are written of the layer."""
+    try:
+        made = _operations(layer_from_keras(class_name_of(layer), layer["config"]), layer, taken)
+        parts = [{key: entry.get(key) for key in like} for entry, like in zip(found, made, strict=True)]
+        return json.dumps(parts, sort_keys=True) == json.dumps(made, sort_keys=True)  # in which NaN is NaN
+    except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError):  # as of no layer here
+        return False
 
 
 def _tensors_in(value: Any) -> Iterator[Config]:

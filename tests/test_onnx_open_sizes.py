@@ -183,6 +183,18 @@ def test_parts_of_channels(path, rng):
     check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)])
 
 
+def test_sizes_that_are_calculated_in_32_bits(path, rng):
+    """As tf2onnx writes the size that a transposed convolution of TensorFlow's gives."""
+    nodes = (
+        "long = Shape(x) s = Cast<to=6>(long) n = Slice(s, zero, two) h = Slice(s, two, four) d = Mul(h, twice) "
+        "t = Concat<axis=0>(n, d) sizes = Cast<to=7>(t) "
+        'y = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(x, , , sizes)'
+    )
+    integers = {name: np.array([value]) for name, value in {"zero": 0, "two": 2, "four": 4}.items()}
+    make_file(path, f"{OPEN} {{ {nodes} }}", 13, **integers, twice=np.array([2, 2], np.int32))
+    check_sizes(path, mc.import_onnx(path), rng, [(6, 7), (9, 8)])
+
+
 def test_channels_that_are_shuffled(path, rng):
     """As ShuffleNet does, whose sizes the exporter of PyTorch computes."""
     nodes = (

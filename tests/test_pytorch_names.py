@@ -120,6 +120,10 @@ def test_weights_move_as_the_page_says(rng):
         ):
             weights = [theirs.weight.numpy().transpose(axes), theirs.bias.numpy()]
             check_moved(theirs(torch.tensor(images)), layer, weights, images)
+        several = nn.Conv2d(4, 8, 3, groups=4)
+        weights = [several.weight.numpy().reshape(4, 2, 3, 3).transpose(2, 3, 0, 1), several.bias.numpy()]
+        depthwise = layers.DepthwiseConv2D(3, depth_multiplier=2)
+        check_moved(several(torch.tensor(images)), depthwise, weights, images)
         norm = nn.BatchNorm2d(4)
         norm(torch.tensor(images))  # moves the averages
         state = [norm.state_dict()[name].numpy() for name in ("weight", "bias", "running_mean", "running_var")]
@@ -128,6 +132,94 @@ def test_weights_move_as_the_page_says(rng):
         kernel = flat.weight.numpy().reshape(8, 4, 6, 5).transpose(2, 3, 1, 0).reshape(-1, 8)
         stack = [layers.Flatten(), layers.Dense(8)]
         check_moved(flat(torch.tensor(images).flatten(1)), stack, [kernel, flat.bias.numpy()], images)
+
+
+# -------------------------------------------------------------------------------------------- windows, numbers, losses
+
+
+def pytorchs_windows(kind, images, kernel, size, padding):
+    """Strides of 2, PyTorch's padding: (N, C, H, W), (F, C, K, K) or nothing → (N, F, H2, W2), naively, in float64."""
+    fill = -np.inf if kind == "max" else 0.0
+    padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)), constant_values=fill)
+    rows, columns = ((side - size) // 2 + 1 for side in padded.shape[2:])
+    y = np.empty((len(images), images.shape[1] if kernel is None else len(kernel), rows, columns))
+    for i, j in np.ndindex(rows, columns):
+        window = padded[:, :, 2 * i : 2 * i + size, 2 * j : 2 * j + size]  # (N, C, K, K)
+        if kernel is not None:
+            y[:, :, i, j] = np.einsum("nckl,fckl->nf", window, kernel)
+        else:
+            y[:, :, i, j] = window.max((2, 3)) if kind == "max" else window.mean((2, 3))
+    return y
+
+
+def pytorchs_transposed(images, kernel, padding, output_padding):
+    """ConvTranspose2d with strides of 2: (N, C, H, W), (C, F, K, K) → (N, F, H2, W2), naively, in float64."""
+    size, (n, _, h, w) = kernel.shape[-1], images.shape
+    y = np.zeros((n, kernel.shape[1], 2 * h - 2 + size + output_padding, 2 * w - 2 + size + output_padding))
+    for i, j in np.ndindex(h, w):
+        y[:, :, 2 * i : 2 * i + size, 2 * j : 2 * j + size] += np.einsum("nc,cfkl->nfkl", images[:, :, i, j], kernel)
+    return y[:, :, padding : y.shape[2] - padding, padding : y.shape[3] - padding]
+
+
+@pytest.mark.parametrize("height, width", [(8, 8), (7, 10)])
+def test_windows_with_strides_stand_where_the_page_says(rng, height, width):
+    images = rng.uniform(0, 1, size=(2, 4, height, width))  # (N, C, H, W), as behind a ReLU
+    kernel, turned = rng.normal(size=(6, 4, 3, 3)), {size: rng.normal(size=(4, 6, size, size)) for size in (3, 4)}
+    transposed, crop = layers.Conv2DTranspose, layers.Cropping2D(((1, 0), (1, 0)))
+    for ours, weights, expected in (
+        ([layers.Conv2D(6, 3, strides=2)], kernel, pytorchs_windows("conv", images, kernel, 3, 1)),
+        ([layers.MaxPooling2D(3, 2)], None, pytorchs_windows("max", images, None, 3, 1)),
+        ([layers.AveragePooling2D(3, 2)], None, pytorchs_windows("average", images, None, 3, 1)),
+        ([transposed(6, 4, strides=2, padding="same")], turned[4], pytorchs_transposed(images, turned[4], 1, 0)),
+        ([transposed(6, 3, strides=2), crop], turned[3], pytorchs_transposed(images, turned[3], 1, 1)),
+    ):
+        ours = ours if isinstance(ours[0], transposed) else [layers.ZeroPadding2D(1), *ours]
+        model = mc.Sequential([mc.Input((height, width, 4)), *ours])
+        if weights is not None:
+            model.set_weights([weights.transpose(2, 3, 1, 0), np.zeros(6)])
+        y = model.predict(np.moveaxis(images, 1, -1))
+        np.testing.assert_allclose(y, np.moveaxis(expected, 1, -1), rtol=1e-4, atol=1e-5)
+
+
+def test_numbers_that_are_not_told_are_those_of_the_page(rng):
+    """Formulas of torch.nn's pages, whose ε is 1e-5, and float32's own in RMSNorm."""
+    x = 0.01 * rng.normal(size=(3, 6))  # so small that ε counts
+
+    def normalized(of, axis, epsilon):
+        centred = of - of.mean(axis, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(axis, keepdims=True) + epsilon)
+
+    def images(of):  # (N, 6) → (N, 3, 1, 2)
+        return of.reshape(3, 3, 1, 2)
+
+    for layer, of, expected in (
+        (layers.LeakyReLU(negative_slope=0.01), x, np.where(x < 0, 0.01 * x, x)),
+        (layers.LayerNormalization(epsilon=1e-5), x, normalized(x, 1, 1e-5)),
+        (layers.RMSNormalization(epsilon=2**-23), x, x / np.sqrt((x**2).mean(1, keepdims=True) + 2**-23)),
+        (layers.GroupNormalization(groups=-1, epsilon=1e-5), images(x), normalized(images(x), (1, 2), 1e-5)),
+        (layers.GroupNormalization(2, epsilon=1e-5), x, normalized(x.reshape(3, 2, 3), 2, 1e-5).reshape(3, 6)),
+    ):
+        model = mc.Sequential([mc.Input(of.shape[1:]), layer])
+        np.testing.assert_allclose(model.predict(of), expected, rtol=1e-4, atol=1e-6, err_msg=type(layer).__name__)
+
+
+def test_losses_are_those_of_the_page(rng):
+    """Formulas of CrossEntropyLoss's page, in float64."""
+    logits, y, w = rng.normal(size=(6, 5)), rng.integers(0, 5, 6), np.arange(1.0, 6.0)
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))  # (N, 5)
+    each = -logs[np.arange(6), y]
+    sparse = losses.SparseCategoricalCrossentropy
+    left_out = np.where(np.arange(6) % 3 == 1, 255, y)
+    ignoring = sparse(from_logits=True, ignore_class=255)
+    np.testing.assert_allclose(ignoring(left_out, logits), each[left_out != 255].mean(), rtol=1e-5)
+    smooth = losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+    expected = (0.9 * each - 0.1 * logs.mean(1)).mean()
+    np.testing.assert_allclose(smooth(mc.utils.to_categorical(y, 5), logits), expected, rtol=1e-5)
+    model = mc.Sequential([mc.Input((5,)), layers.Activation("linear")])
+    model.compile("sgd", sparse(from_logits=True))
+    weighted = model.train_on_batch(logits, y, class_weight=dict(enumerate(w)))
+    np.testing.assert_allclose(weighted, (w[y] * each).sum() / 6, rtol=1e-5)  # PyTorch: / w[y].sum()
+    np.testing.assert_allclose(sparse()(y, np.exp(logs)), each.mean(), rtol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------------------- optimizers
@@ -164,10 +256,10 @@ def pytorchs_weights(rule, gradient, theta, rates):
 SCHEDULES, L2 = optimizers.schedules, mc.regularizers.L2(0.05)
 ALIKE = {
     "sgd, decay": ("sgd, decay", [0.1] * 6, lambda: optimizers.SGD(0.1, momentum=0.9), L2),
-    "adam, decay": ("adam, decay", [0.1] * 6, lambda: optimizers.Adam(0.1), L2),
-    "adamw": ("adamw", [0.1] * 6, lambda: optimizers.AdamW(0.1, weight_decay=0.1), None),
-    "adam, its decay": ("adamw", [0.1] * 6, lambda: optimizers.Adam(0.1, weight_decay=0.1), None),
-    "rmsprop": ("rmsprop", [0.01] * 6, lambda: optimizers.RMSprop(0.01, rho=0.99, epsilon=1e-8), None),
+    "adam, decay": ("adam, decay", [0.1] * 6, lambda: optimizers.Adam(0.1, epsilon=1e-9), L2),
+    "adamw": ("adamw", [0.1] * 6, lambda: optimizers.AdamW(0.1, weight_decay=0.1, epsilon=1e-9), None),
+    "adam, its decay": ("adamw", [0.1] * 6, lambda: optimizers.Adam(0.1, weight_decay=0.1, epsilon=1e-9), None),
+    "rmsprop": ("rmsprop", [0.01] * 6, lambda: optimizers.RMSprop(0.01, rho=0.99, epsilon=1e-16), None),
     "adadelta": ("adadelta", [1.0] * 6, lambda: optimizers.Adadelta(1.0, rho=0.9, epsilon=1e-6), None),
     "ExponentialLR": (
         "sgd",
@@ -195,6 +287,7 @@ def test_optimizers_that_the_page_names_move_weights_as_pytorchs_do(name):
     rule, rates, make, regularizer = ALIKE[name]
     rng = np.random.default_rng(0)  # one seed: near a gradient of 0, Adam's ε counts, which is not PyTorch's
     x, y, theta = rng.normal(size=(32, 5)), rng.normal(size=(32, 2)), rng.normal(size=(5, 2))
+    x[:, 0] *= 1e-2  # gradients so small that a wrong ε shows
     model = mc.Sequential([mc.Input((5,)), layers.Dense(2, use_bias=False, kernel_regularizer=regularizer)])
     model.set_weights([theta])
     model.compile(make(), "mse")
@@ -217,12 +310,18 @@ def test_the_page_says_all_that_is_compared():
     page = (Path(__file__).parents[1] / "docs" / "pytorch.md").read_text(encoding="utf-8")
     for call in (
         "L2(w / 2)",
-        "AdamW(lr, weight_decay=w)",
-        "RMSprop(lr, rho=0.99, epsilon=1e-8)",
+        "AdamW(lr, weight_decay=w, epsilon=1e-9)",
+        "RMSprop(lr, rho=0.99, epsilon=1e-16)",
         "Adadelta(lr, rho=0.9, epsilon=1e-6)",
         "ExponentialDecay(lr, 1, g)",
         "CosineDecay(lr, steps)",
         "PiecewiseConstantDecay([1, 3], [lr, lr / 10, lr / 100])",
         "ReduceLROnPlateau(patience=11)",
+        "`ZeroPadding2D(1)`, `Conv2D(F, 3, strides=2)`",
+        "`Conv2DTranspose(F, 3, strides=2)`, `Cropping2D(((1, 0), (1, 0)))`",
+        "LeakyReLU(negative_slope=0.01)",
+        "RMSNormalization(epsilon=2 ** -23)",
+        "CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)",
+        "SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)",
     ):
         assert call in page

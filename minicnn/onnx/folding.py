@@ -167,11 +167,12 @@ def _is_batch(array):
 
 def _are_multiples(arrays):
     """Whether the product of two arrays is one of numbers of samples and sizes, as of samples and heads."""
-    products = np.prod(np.broadcast_arrays(*(np.where(_is_batch(a), a // BATCH, a) for a in arrays)), axis=0)
+    if any(a.dtype.kind != "i" for a in arrays):
+        return False
+    wide = [a.astype(np.int64) for a in arrays]  # BATCH has no room in 32 bits, in which sizes may be
+    products = np.prod(np.broadcast_arrays(*(np.where(_is_batch(a), a // BATCH, a) for a in wide)), axis=0)
     is_once = sum(_is_batch(a).astype(int) for a in np.broadcast_arrays(*arrays)) <= 1
-    return all(a.dtype.kind == "i" for a in arrays) and bool(
-        (is_once & (products > 0) & (products <= MOST_SAMPLES)).all()
-    )
+    return bool((is_once & (products > 0) & (products <= MOST_SAMPLES)).all())
 
 
 def _agree(arrays):

@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras.utils._helpers import get_custom_objects, get_registered_name, get_registered_object
-from minicnn.own_parts import REGISTERED
+from minicnn.own_parts import REGISTERED, qualified_name
 from minicnn.registry import custom_object, custom_object_scope
 from minicnn.saving.keras.names import CLASS_NAMES, class_name_of
 from minicnn.user_warnings import brief
@@ -180,7 +180,7 @@ def _named(config):
     is_bare = "registered_name" not in config and "module" not in config and custom_object(name) is None
     own = get_custom_objects().get(name) if is_bare else None
     if isinstance(own, type) and own in REGISTERED.values():
-        return {**config, "class_name": get_registered_name(own)}
+        return {**config, "class_name": qualified_name(own)}
     return {**config, "class_name": class_name_of(config)}
 
 

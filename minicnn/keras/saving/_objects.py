@@ -180,7 +180,8 @@ def _named(config):
     is_bare = "registered_name" not in config and "module" not in config and custom_object(name) is None
     own = get_custom_objects().get(name) if is_bare else None
     if isinstance(own, type) and own in REGISTERED.values():
-        return {**config, "class_name": qualified_name(own)}
+        key = get_registered_name(own)
+        return {**config, "class_name": qualified_name(own) if key.endswith(f">{own.__name__}") else key}
     return {**config, "class_name": class_name_of(config)}
 
 

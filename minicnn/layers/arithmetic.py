@@ -161,7 +161,7 @@ def _number(value, rank):
     """A number, or an array of them for each sample of a tensor of `rank` axes; None for anything else."""
     if isinstance(value, str) or value is None or getattr(value, "__array_ufunc__", 0) is None:  # see NEP 13
         return None
-    if hasattr(value, "meets_tensors"):
+    if hasattr(value, "meets_tensors") and (value.meets_tensors or not isinstance(value, Weight)):
         return None  # it has operators of its own for them
     if isinstance(value, Recorded):
         raise TypeError(

@@ -8,12 +8,12 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray, as_array, text_of
 from minicnn.differentiation import Recorded, met
+from minicnn.keras._deferred import Deferred
 from minicnn.keras._dtypes import narrowed
 from minicnn.keras._last_function import same
-from minicnn.keras._of_tensors import Noise
 from minicnn.keras._operations import is_symbolic, stacked
 
-WITHOUT_VALUES = (Recorded, Noise)
+WITHOUT_VALUES = (Recorded, Deferred)
 """What stays as it is, since its numbers are computed with later, or their gradients."""
 
 

@@ -580,6 +580,9 @@ def test_what_a_file_names_is_a_function_of_arrays():
         NamedFunction.from_config({**made.get_config(), "operation": "svd"})
     with pytest.raises(ValueError, match=r"Received: 'eval'"):
         NamedFunction.from_config({**made.get_config(), "operation": "eval"})
+    for args in ([[10**12]], [{"tuple": [1, [{"array": [1], "dtype": "int32"}]]}], []):
+        with pytest.raises(ValueError, match="name the layer's inputs"):
+            NamedFunction.from_config({**made.get_config(), "operation": "zeros", "args": args, "options": {}})
 
 
 def test_infinite_numbers_are_compared(backend):

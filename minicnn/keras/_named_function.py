@@ -70,6 +70,8 @@ class NamedFunction(layers.Lambda):
     def __init__(self, operation: str, args: Sequence[Any], options: Mapping[str, Any], **kwargs: Any) -> None:
         if (of_arrays := function_named(operation)) is None:
             raise ValueError(f"operation is a function of keras.ops that gives one array. Received: {operation!r}")
+        if not _has_input([*args, *options.values()]):  # a stranger's file could make anything of numbers alone
+            raise ValueError(f"args and options name the layer's inputs, {{'input': 0}}. Received: {args!r}, {options!r}")
 
         def function(inputs: Any) -> Any:
             given = inputs if isinstance(inputs, list) else [inputs]
@@ -132,6 +134,13 @@ def _written(part: Any, tensors: Sequence[Tensor]) -> Any:
     if part is None or type(part) in (bool, int, float, str):
         return part
     raise TypeError(f"no file holds this argument. Received: {part!r}")
+
+
+def _has_input(parts: Any) -> bool:
+    """Whether an argument, or what is in a list or tuple of them, is an input of the layer."""
+    if isinstance(parts, list):
+        return any(map(_has_input, parts))
+    return isinstance(parts, Mapping) and ("input" in parts or _has_input(parts.get("tuple")))
 
 
 def _read(part: Any, inputs: Sequence[Any]) -> Any:

@@ -344,6 +344,7 @@ ndarray.repeat = lambda self, repeats, axis=None: compute(np.repeat, self, repea
 
 _UFUNCS = (
     "add subtract multiply true_divide divide floor_divide remainder power negative absolute sign sqrt square exp "
+    "arccos arccosh arcsin arcsinh arctan arctanh cosh sinh "
     "expm1 log log1p tanh sin cos maximum minimum greater greater_equal less less_equal equal not_equal isfinite isnan "
     "logical_and logical_or logical_not bitwise_and bitwise_or bitwise_xor invert right_shift left_shift matmul floor "
     "reciprocal fmax fmin rint ceil tan"

@@ -71,7 +71,9 @@ class NamedFunction(layers.Lambda):
         if (of_arrays := function_named(operation)) is None:
             raise ValueError(f"operation is a function of keras.ops that gives one array. Received: {operation!r}")
         if not _has_input([*args, *options.values()]):  # a stranger's file could make anything of numbers alone
-            raise ValueError(f"args and options name the layer's inputs, {{'input': 0}}. Received: {args!r}, {options!r}")
+            raise ValueError(
+                f"args and options name the layer's inputs, {{'input': 0}}. Received: {args!r}, {options!r}"
+            )
 
         def function(inputs: Any) -> Any:
             given = inputs if isinstance(inputs, list) else [inputs]

@@ -806,9 +806,9 @@ REFUSED = {
         r"\(Expand\): it should repeat axes of size 1",
     ),
     "unknown operator": (
-        "y = Acosh(x)",
+        "y = Det(x)",
         {},
-        r"node number 0 \(Acosh\): this operator is not supported. Supported: Abs, Add, ",
+        r"node number 0 \(Det\): this operator is not supported. Supported: Abs, Acos, ",
     ),
     "unknown attribute": (
         'y = Conv<auto_pad="VALID", alpha=1>(x, w)',

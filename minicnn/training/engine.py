@@ -14,7 +14,7 @@ from minicnn.backends.base import Backend
 from minicnn.errors import NonFiniteError
 from minicnn.layers.open_sizes import sized
 from minicnn.optimizers import Optimizer
-from minicnn.parameters import BorrowedWeights, ParameterStore, Weight, layout
+from minicnn.parameters import BorrowedWeights, ParameterStore, Segments, Weight, layout
 from minicnn.plan.non_finite import changed, explain_non_finite, put_back, unchanged
 from minicnn.plan.plan import BoundPlan, Plan
 from minicnn.step import Changes
@@ -151,7 +151,7 @@ class Engine:
         if isinstance(self.store, ParameterStore):
             if self._trainable not in self._segment_lists:
                 self._segment_lists[self._trainable] = self.store.trainable_segments()
-            self.segments = self._segment_lists[self._trainable]
+            self.segments: Segments = self._segment_lists[self._trainable]
 
     def _take_over_weights(self, weights):
         """A store of this engine; the optimizer's state stays valid while it has the same layout."""

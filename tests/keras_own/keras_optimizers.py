@@ -85,6 +85,7 @@ class Driven:
         self._theta, self._grad = BACKEND.zeros((end,), dtype), BACKEND.zeros((end,), dtype)
         self._state = self.create_state(end, dtype, BACKEND.zeros)
         self.owner = lambda: self
+        self.finalize_variable_values = self._finalized  # the class's is for variables of minicnn
 
     def apply_gradients(self, pairs):
         pairs = list(pairs)
@@ -115,9 +116,8 @@ class Driven:
                 variable.assign(variable.constraint(variable.value))
 
     def __getattr__(self, name):  # no names of the class, whose steps nobody would ask
-        own = {"finalize_variable_values": self._finalized, "_clip_gradients": self._clipped}
-        if name in own:
-            return own[name]
+        if name == "_clip_gradients":
+            return self._clipped
         raise AttributeError(name)
 
     def _finalized(self, variables):

@@ -674,18 +674,6 @@ def test_an_input_with_channels_last_keeps_its_axes(nodes, path, rng):
     assert model.input_shape == (None, 5, 6, 4)
 
 
-@pytest.mark.parametrize("mode", ["DCR", "CRD"])
-def test_blocks_of_pixels_at_the_end_have_channels_last(mode, path, rng):
-    """As tf2onnx writes ESPCN; the axes of the output were moved once more."""
-    nodes = (
-        f'i = Transpose<perm=[0, 3, 1, 2]>(x) c = Conv(i, w) d = DepthToSpace<blocksize=2,mode="{mode}">(c) '
-        "y = Transpose<perm=[0, 2, 3, 1]>(d)"
-    )
-    make_file(path, f"g (float[N,5,6,4] x) => (y) {{ {nodes} }}", checked=False, **arrays(w=(12, 4, 1, 1)))
-    model = check_import(path, (5, 6, 4), rng=rng, images_in=False, images_out=False)
-    assert model.output_shape == (None, 10, 12, 3)
-
-
 @pytest.mark.parametrize(
     ("nodes", "constants"),
     [

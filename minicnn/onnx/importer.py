@@ -175,9 +175,7 @@ class Importer:
             )
         layouts = {True: (channels_first,), False: (same_order, channels_first), None: (same_order,)}
         is_images = None if self._graph.producer == PRODUCER else self._images.get(name)
-        shape = (*value.shape[1:], *value.shape[:1])
-        is_turned = len(shape) == 3 and are_same(value.positions, channels_first(shape))
-        if is_images is False and not is_turned:  # no images any more: the file's axes, if a layer gives them
+        if is_images is False and len(value.shape) != 3:  # no images any more: the file's axes, if a layer gives them
             found = self._common_layout([value], (same_order,)) or self._common_layout([value], (channels_first,))
         else:
             found = self._common_layout([value], layouts[is_images])

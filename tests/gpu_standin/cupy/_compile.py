@@ -1,10 +1,12 @@
 """Kernel sources compiled for the processor: what NVRTC does for the real CuPy."""
 
+import contextlib
 import ctypes
 import functools
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -89,23 +91,41 @@ def _library(code, defines, names):
         f"{{ standin::launch({name}, dims, values); }}\n"
         for name in names
     )
-    text = f'#include "{HEADER}"\n{code}\n{entries}'
-    flags = [*FLAGS, *defines]
+    text = f'#include "{HEADER.name}"\n{code}\n{entries}'
+    flags = list(FLAGS)
     if SANITIZE:
         flags += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
-    digest = hashlib.sha256("\0".join([text, HEADER.read_text(), *flags]).encode()).hexdigest()[:20]
     folder = Path(
         os.environ.get("MINICNN_STANDIN_CACHE") or Path(tempfile.gettempdir(), f"minicnn-standin-{os.getuid()}")
     )
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{digest}.so"
+    target = folder / f"{_digest(text, HEADER.read_text(), *flags, *defines)}.so"
     if not target.exists():
+        header = _precompiled_header(folder, flags)
         with tempfile.TemporaryDirectory(dir=folder) as work:
             source, result = Path(work, "kernels.cpp"), Path(work, "kernels.so")
             source.write_text(text)
-            _run(["g++", *flags, "-o", result, source])
+            _run(["g++", *flags, *defines, f"-I{header}", "-o", result, source])
             result.replace(target)
     return str(target)
+
+
+def _precompiled_header(folder, flags):
+    """Path of the folder with `HEADER`, and as g++ has read it, once for all kernels; other compilers read it again."""
+    target = folder / f"header-{_digest(HEADER.read_text(), *flags)}"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            made = Path(work, "header")
+            made.mkdir()
+            shutil.copy(HEADER, made)
+            _run(["g++", *flags, "-x", "c++-header", made / HEADER.name, "-o", made / f"{HEADER.name}.gch"])
+            with contextlib.suppress(OSError):  # another process has made it meanwhile
+                made.rename(target)
+    return target
+
+
+def _digest(*texts):
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:20]
 
 
 def _run(command):

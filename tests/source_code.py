@@ -92,8 +92,8 @@ class Sources:
 
     def cycle(self):
         """Modules that import each other in a ring, as a list; empty if there are none."""
-        free = set()
-        while found := [m for m in self.trees if m not in free and self.inner_imports(m) <= free]:
+        free, imports = set(), {module: self.inner_imports(module) for module in self.trees}
+        while found := [m for m in self.trees if m not in free and imports[m] <= free]:
             free.update(found)
         return sorted(set(self.trees) - free)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from minicnn.saving.keras.operation_steps import RECIPES  # which has imported all modules that note some
 from minicnn.saving.keras.operation_table import BY_CLASS, NEEDED
-from minicnn.saving.keras.recipe import RECIPES
 from minicnn.saving.keras.written_operations import WRITERS, Writing
 
 LINES = (Path(__file__).parent / "keras_operations.txt").read_text(encoding="utf-8").splitlines()[1:]

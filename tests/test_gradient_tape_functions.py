@@ -337,3 +337,33 @@ def test_the_slope_of_a_decision_at_0():
             total = tf.reduce_sum(loss(labels=target, logits=z))
         assert np.allclose(total.numpy(), 3 * np.log(2))
         assert np.allclose(tape.gradient(total, z), 0.5 - target)
+
+
+class _TargetsLast(keras.losses.Loss):
+    """GauGAN's loss of a discriminator, which gets what it decided first."""
+
+    def __init__(self):
+        super().__init__()
+        self.hinge = keras.losses.Hinge()
+
+    def call(self, decided, is_real):
+        return self.hinge(is_real, decided)
+
+
+@pytest.mark.parametrize("number", [-1.0, 1, np.float32(0.5), tf.constant(-1.0), np.array(0.5)], ids=str)
+@pytest.mark.parametrize("loss", [_TargetsLast(), keras.losses.MeanSquaredError()], ids=lambda x: type(x).__name__)
+def test_a_single_number_in_either_place_of_a_loss_is_one_for_all(loss, number):
+    w = np.array([[0.3, -0.7], [0.4, 1.1], [-0.2, 0.6]], "float32")
+    x = np.array([[1.0, 2.0, -1.0], [0.5, -0.3, 2.0]], "float32")
+    y, t = x.astype(float) @ w, float(number)
+    hinge = isinstance(loss, _TargetsLast)
+    expected = np.maximum(1 - t * y, 0) if hinge else (y - t) ** 2  # (N, 2)
+    slope = np.where(1 - t * y > 0, -t, 0.0) if hinge else 2 * (y - t)
+    places = ((lambda p: (p, number)),) if hinge else ((lambda p: (p, number)), (lambda p: (number, p)))
+    for order in places:
+        weight = tf.Variable(w)
+        with tf.GradientTape() as tape:
+            value = loss(*order(tf.matmul(x, weight)))
+        np.testing.assert_allclose(value, expected.mean(), rtol=1e-5)
+        np.testing.assert_allclose(tape.gradient(value, weight), x.T @ slope / y.size, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(loss(*order(np.asarray(y, "float32"))), expected.mean(), rtol=1e-5)

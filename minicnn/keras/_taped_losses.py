@@ -32,9 +32,8 @@ def with_targets_on_tape(
     *args, **options
         The loss's further ones.
     """
-    is_number = isinstance(y_true, int | float | np.number) and np.ndim(value_of(y_pred)) > 0
-    if is_number and "sparse" not in _owner(loss).lower():  # one target for all
-        y_true = np.full(np.shape(value_of(y_pred)), y_true, np.float32)
+    if "sparse" not in _owner(loss).lower():
+        y_true, y_pred = _for_all(y_true, y_pred), _for_all(y_pred, y_true)
     if not isinstance(y_true, Taped):
         return loss(y_true, y_pred, *args, **options)
     if (own := _of_a_user(loss)) is not None and options.keys() <= {"sample_weight"}:
@@ -48,6 +47,18 @@ def with_targets_on_tape(
         return Recorded(value_of(made), [*_same(made), (y_true, lambda g: _refuse(owner))])
     other = loss(np.asarray(value_of(y_pred), numbers.dtype), y_true, *args, **options)
     return Recorded(value_of(made), [*_same(made), *_same(other)])
+
+
+def _for_all(value, other):
+    """A single number as one for each of the other's; anything else as it is."""
+    is_number = isinstance(value, int | float | np.number) or (type(value) is not Taped and _is_single(value))
+    if not is_number or np.ndim(value_of(other)) == 0:
+        return value
+    return np.full(np.shape(value_of(other)), value, np.float32)
+
+
+def _is_single(value):
+    return isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiub"
 
 
 def _kl_divergence(t, p, from_logits, smoothing):

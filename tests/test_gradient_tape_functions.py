@@ -337,3 +337,83 @@ def test_the_slope_of_a_decision_at_0():
             total = tf.reduce_sum(loss(labels=target, logits=z))
         assert np.allclose(total.numpy(), 3 * np.log(2))
         assert np.allclose(tape.gradient(total, z), 0.5 - target)
+
+
+class _TargetsLast(keras.losses.Loss):
+    """GauGAN's loss of a discriminator, which gets what it decided first."""
+
+    def __init__(self):
+        super().__init__()
+        self.hinge = keras.losses.Hinge()
+
+    def call(self, decided, is_real):
+        return self.hinge(is_real, decided)
+
+
+@pytest.mark.parametrize("number", [-1.0, 1, np.float32(0.5), tf.constant(-1.0), np.array(0.5)], ids=str)
+@pytest.mark.parametrize("loss", [_TargetsLast(), keras.losses.MeanSquaredError()], ids=lambda x: type(x).__name__)
+def test_a_single_number_in_either_place_of_a_loss_is_one_for_all(loss, number):
+    w = np.array([[0.3, -0.7], [0.4, 1.1], [-0.2, 0.6]], "float32")
+    x = np.array([[1.0, 2.0, -1.0], [0.5, -0.3, 2.0]], "float32")
+    y, t = x.astype(float) @ w, float(number)
+    hinge = isinstance(loss, _TargetsLast)
+    expected = np.maximum(1 - t * y, 0) if hinge else (y - t) ** 2  # (N, 2)
+    slope = np.where(1 - t * y > 0, -t, 0.0) if hinge else 2 * (y - t)
+    places = ((lambda p: (p, number)),) if hinge else ((lambda p: (p, number)), (lambda p: (number, p)))
+    for order in places:
+        weight = tf.Variable(w)
+        with tf.GradientTape() as tape:
+            value = loss(*order(tf.matmul(x, weight)))
+        np.testing.assert_allclose(value, expected.mean(), rtol=1e-5)
+        np.testing.assert_allclose(tape.gradient(value, weight), x.T @ slope / y.size, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(loss(*order(np.asarray(y, "float32"))), expected.mean(), rtol=1e-5)
+
+
+class _Matching(keras.losses.Loss):
+    """GauGAN's loss of features: how far those of two pictures are from each other, layer by layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.mae = keras.losses.MeanAbsoluteError()
+
+    def call(self, y_true, y_pred):
+        loss = 0
+        for i in range(len(y_true) - 1):
+            loss += self.mae(y_true[i], y_pred[i])
+        return loss
+
+
+class _OfADict(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        squared = ops.mean(ops.square(y_true["a"] - y_pred["a"]), axis=-1)
+        return squared + ops.mean(ops.abs(y_true["b"] - y_pred["b"]), axis=-1)
+
+
+def test_a_loss_of_one_s_own_gets_lists_and_dicts_of_arrays_as_they_are():
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Dense(4, activation="tanh")(inputs)
+    outputs = keras.layers.Dense(2)(hidden)
+    model = keras.Model(inputs, [hidden, outputs, keras.layers.Dense(1)(outputs)])
+    model.set_weights([np.random.RandomState(k).randn(*w.shape) for k, w in enumerate(model.get_weights())])
+    x, z = (np.random.RandomState(seed).randn(4, 3).astype("float32") for seed in (9, 8))
+    weights, targets = np.array([1, 2, 3, 4], "float32"), model(z)
+
+    def in_dicts(one, other):
+        return [{"a": each[0], "b": each[1]} for each in (one, other)]
+
+    cases = (  # with what Keras 3.15 gives, and the sums of its gradients' amounts
+        (lambda made: _Matching()(targets, made), 3.09597, [1.2825, 1.2164, 1.6761, 0.5]),
+        (lambda made: _Matching()(made, tuple(targets)), 3.09597, [1.2825, 1.2164, 1.6761, 0.5]),
+        (lambda made: _Matching()(model(z), made), 3.09597, [2.145, 0.8705, 2.532, 0.0]),
+        (lambda made: _OfADict()(*in_dicts(targets, made)), 3.56642, [1.1991, 1.4237, 1.6761, 0.5]),
+        (lambda made: _OfADict()(*in_dicts(targets, made), weights), 9.85374, [5.8146, 3.7842, 4.0562, 1.5]),
+    )
+    for loss, number, amounts in cases:
+        with tf.GradientTape() as tape:
+            value = loss(model(x))
+        gradients = tape.gradient(value, model.trainable_variables)
+        np.testing.assert_allclose(value, number, rtol=1e-5)
+        np.testing.assert_allclose(loss(model(x)), number, rtol=1e-5)
+        np.testing.assert_allclose([np.abs(g).sum() for g in gradients[:4]], amounts, atol=2e-4)
+    grey = [np.array([[200], [3]], "uint8"), np.zeros((2, 1), "uint8")]
+    assert _Matching()([255 - part for part in grey], grey) == np.mean([abs(55 - 200), abs(252 - 3)])

@@ -96,3 +96,28 @@ def test_whole_numbers_are_read_as_such():
     ):
         with pytest.raises(ValueError, match=r"takes texts that write numbers of .*Received"):
             tf.strings.to_number(wrong, dtype)
+
+
+def test_the_letters_of_one_text():
+    label = "h\u00e9llo"  # as a captcha's, whose letters a table numbers
+    assert tf.strings.unicode_split(label, "UTF-8").numpy().tolist() == [b"h", b"\xc3\xa9", b"l", b"l", b"o"]
+    assert tf.strings.bytes_split(label).numpy().tolist() == [b"h", b"\xc3", b"\xa9", b"l", b"l", b"o"]
+    numbers = tf.strings.unicode_decode(label, "UTF-8")
+    assert numbers.tolist() == [104, 233, 108, 108, 111] and numbers.dtype == tf.int32
+    assert tf.strings.unicode_encode([[104, 233], [97, 98]], "UTF-8").numpy().tolist() == [b"h\xc3\xa9", b"ab"]
+    assert tf.strings.unicode_split("", "UTF-8").shape == (0,)
+    letters = tf.data.Dataset.from_tensor_slices(["ab", "cd"]).map(lambda text: tf.strings.unicode_split(text, "UTF-8"))
+    assert [each.numpy().tolist() for each in letters] == [[b"a", b"b"], [b"c", b"d"]]
+
+
+@pytest.mark.parametrize("broken", [b"a\xffb", b"a\xe2\x82b"], ids=str)
+def test_what_is_no_text_is_replaced_left_out_or_an_error(broken):
+    assert tf.strings.unicode_decode(broken, "UTF-8").tolist() == [97, 65533, 98]
+    assert tf.strings.unicode_decode(broken, "UTF-8", replacement_char=63).tolist() == [97, 63, 98]
+    assert tf.strings.unicode_split(broken, "UTF-8", errors="ignore").numpy().tolist() == [b"a", b"b"]
+    with pytest.raises(ValueError, match="can't decode byte"):
+        tf.strings.unicode_split(broken, "UTF-8", errors="strict")
+    with pytest.raises(ValueError, match="unicode_split takes one text; map splits each"):
+        tf.strings.unicode_split(["ab", "c"], "UTF-8")
+    with pytest.raises(ValueError, match="UTF-16"):
+        tf.strings.unicode_split("ab", "UTF-16")

@@ -14,6 +14,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.graph import Tensor
 from minicnn.keras._called import attributes_with_weights
 from minicnn.keras._changed import forget_places
+from minicnn.keras._over_samples import OverSamples, kept_for_tensors
 from minicnn.keras._own_weights import standing_in, weights_in_graph
 from minicnn.last_function import note
 from minicnn.layers.input import Input
@@ -57,8 +58,11 @@ class Made(EndsRemembered, models.Model):
 
     def _call_of(self, layer, inputs, **options):
         """The layer's `call`, whose losses are the model's."""
-        with own_weights(layer), layer.collecting() as losses:
+        with own_weights(layer), layer.collecting() as losses, kept_for_tensors():
             outputs = layer.apply(inputs if isinstance(inputs, list) else [inputs], **options)
+        for part in (*leaves(outputs), *losses):
+            if isinstance(part, OverSamples):
+                part.refuse("one that call returns, or gives to add_loss")
         if losses:
             self.add_loss(losses)
         tensors = [part for part in leaves(outputs) if isinstance(part, Tensor)]

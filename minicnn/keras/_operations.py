@@ -26,6 +26,7 @@ from minicnn.keras._named_function import named
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._new_arrays import OF_LISTS, as_array, named_dtype
 from minicnn.keras._operation_marks import is_traced, operated
+from minicnn.keras._over_samples import OverSamples, may_wait
 from minicnn.keras._own_weights import weights_in_graph
 from minicnn.keras._reductions import Reduction
 from minicnn.keras._shapes import of_samples
@@ -299,8 +300,11 @@ def _reduced(name, x, axis=None, keepdims=False):
     axes = tuple(sorted(a % x.ndim for a in given))
     if name in ("mean", "sum") and axes == tuple(range(x.ndim)):
         return MeanOrSum(x, name)
-    if 0 in axes and not is_traced():
-        return later(logsumexp if name == "logsumexp" else either(name), (x,), {"axis": axes, "keepdims": keepdims})
+    if 0 in axes and (may_wait() or not is_traced()):
+        function, options = logsumexp if name == "logsumexp" else either(name), {"axis": axes, "keepdims": keepdims}
+        if not may_wait():
+            return later(function, (x,), options)
+        return OverSamples(lambda values: function(values[x], **options), [x], in_a_lambda)
     if 0 in axes:
         raise NotInMinicnn(
             f"keras.ops.{name} of a model's tensor keeps the samples apart: axis=-1, axis=(1, 2) and the like; a mean "
@@ -394,6 +398,8 @@ def rsqrt(x: Any) -> Any:
     """1 / √x."""
     if isinstance(x, Tensor):
         return layers.Power(-0.5)(x)
+    if (done := applied(rsqrt, (x,), {})) is not None:
+        return done
     return np.reciprocal(np.sqrt(x if isinstance(x, Recorded) else as_float(np.asarray(x))))
 
 
@@ -402,6 +408,8 @@ def logsumexp(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = 
     """log of the sum of exp(x), without overflow."""
     if is_symbolic(x):
         return _reduced("logsumexp", x, axis, keepdims)
+    if (done := applied(logsumexp, (x, axis, keepdims), {})) is not None:
+        return done
     return log_sum_of_powers(x if isinstance(x, Recorded) else as_float(np.asarray(x)), _in_tuple(axis), keepdims)
 
 

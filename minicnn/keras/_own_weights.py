@@ -14,6 +14,7 @@ from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._in_order import GrowingList
 from minicnn.keras._operation_marks import traced
+from minicnn.keras._over_samples import OverSamples
 from minicnn.keras._taped import recording, weights_as
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.parameters import Weight
@@ -79,6 +80,8 @@ class OfWeights(Deferred):
     def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """function(*args, **kwargs), of tensors among them if there are any, else of weights alone."""
         found = list(parts_of((*args, *kwargs.values())))
+        if (other := next((part for part in found if isinstance(part, OverSamples)), None)) is not None:
+            return other.apply(function, args, kwargs)
         weights, tensors = (
             _together([part._weights for part in found if isinstance(part, OfWeights)]),
             tensors_in(args, kwargs),

@@ -7,12 +7,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras._taped import Taped
 from minicnn.losses import recorded_formulas as recorded_formulas
 from minicnn.losses.crossentropy import ALMOST_ONE, EPSILON
 from minicnn.losses.of_records import from_logits
 from minicnn.losses.reductions import spread
+from minicnn.nested import leaves, mapped
+from minicnn.settings import floatx
 
 _SYMMETRIC = ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh", "CosineSimilarity")
 _SYMMETRIC += ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh", "cosine_similarity", "mse", "mae")
@@ -32,12 +35,14 @@ def with_targets_on_tape(
     *args, **options
         The loss's further ones.
     """
-    is_number = isinstance(y_true, int | float | np.number) and np.ndim(value_of(y_pred)) > 0
-    if is_number and "sparse" not in _owner(loss).lower():  # one target for all
-        y_true = np.full(np.shape(value_of(y_pred)), y_true, np.float32)
+    own = _of_a_user(loss)
+    if own is not None and (_is_several(y_true) or _is_several(y_pred)) and options.keys() <= {"sample_weight"}:
+        return _reduced(own.call(_each(y_true), _each(y_pred)), own.reduction, options.get("sample_weight"))
+    if "sparse" not in _owner(loss).lower():
+        y_true, y_pred = _for_all(y_true, y_pred), _for_all(y_pred, y_true)
     if not isinstance(y_true, Taped):
         return loss(y_true, y_pred, *args, **options)
-    if (own := _of_a_user(loss)) is not None and options.keys() <= {"sample_weight"}:
+    if own is not None and options.keys() <= {"sample_weight"}:
         return _reduced(own.call(y_true, y_pred), own.reduction, options.get("sample_weight"))
     owner = _owner(loss)
     if owner in _BY_TARGETS:
@@ -48,6 +53,34 @@ def with_targets_on_tape(
         return Recorded(value_of(made), [*_same(made), (y_true, lambda g: _refuse(owner))])
     other = loss(np.asarray(value_of(y_pred), numbers.dtype), y_true, *args, **options)
     return Recorded(value_of(made), [*_same(made), *_same(other)])
+
+
+def _for_all(value, other):
+    """A single number as one for each of the other's; anything else as it is."""
+    is_number = isinstance(value, int | float | np.number) or (type(value) is not Taped and _is_single(value))
+    if not is_number or np.ndim(value_of(other)) == 0:
+        return value
+    return np.full(np.shape(value_of(other)), value, np.float32)
+
+
+def _is_single(value):
+    return isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiub"
+
+
+def _is_several(value):
+    """Whether these are arrays in a list or dict, as the layers' outputs that two networks are compared by."""
+    return isinstance(value, list | tuple | dict) and any(
+        isinstance(part, np.ndarray | Recorded) and part.ndim for part in leaves(value)
+    )
+
+
+def _each(value):
+    """Arrays in lists and dicts as floats, which may be asked for what results of models have."""
+
+    def as_floats(x):
+        return x.astype(floatx()).view(EagerArray) if isinstance(x, np.ndarray) else x
+
+    return mapped(as_floats, value) if _is_several(value) else value
 
 
 def _kl_divergence(t, p, from_logits, smoothing):

@@ -19,7 +19,8 @@ from minicnn.keras.tensorflow._numerals import number_of
 from minicnn.keras.tensorflow._shown import shown
 
 __all__ = ["as_string", "join", "length", "lower", "regex_full_match", "regex_replace", "split", "strip", "to_number"]
-__all__ += ["format", "reduce_join", "substr", "to_hash_bucket_fast", "upper"]
+__all__ += ["bytes_split", "format", "reduce_join", "substr", "to_hash_bucket_fast", "unicode_decode", "unicode_encode"]
+__all__ += ["unicode_split", "upper"]
 
 as_string = TOP["as_string"]
 
@@ -59,12 +60,58 @@ def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: str | No
     ValueError
         For several texts, whose parts may differ in number.
     """
-    texts, shape = _strings(input)
-    if shape:
-        raise ValueError(f"tf.strings.split takes one text; map splits each. Received: shape {shape}")
     separator = None if sep is None else _strings(sep)[0][0]
-    parts = texts[0].split(separator or None, maxsplit)
+    parts = _only_text(input, "split").split(separator or None, maxsplit)
     return _array_of(parts, (len(parts),))
+
+
+def bytes_split(input: Any, name: str | None = None) -> EagerArray:
+    """The bytes of one text, each of them a text."""
+    data = _only_text(input, "bytes_split").encode(*_CODE)
+    return _array_of([bytes([byte]).decode(*_CODE) for byte in data], (len(data),))
+
+
+def unicode_split(
+    input: Any, input_encoding: str = "UTF-8", errors: str = "replace", replacement_char: int = 65533, name: Any = None
+) -> EagerArray:
+    """The characters of one text, as the letters of a label are."""
+    text = _characters(input, "unicode_split", input_encoding, errors, replacement_char)
+    return _array_of(list(text), (len(text),))
+
+
+def unicode_decode(
+    input: Any, input_encoding: str = "UTF-8", errors: str = "replace", replacement_char: int = 65533, name: Any = None
+) -> EagerArray:
+    """The number that Unicode gives each character of one text."""
+    text = _characters(input, "unicode_decode", input_encoding, errors, replacement_char)
+    return np.array([ord(letter) for letter in text], "int32").view(EagerArray)
+
+
+def unicode_encode(input: Any, output_encoding: str = "UTF-8", name: str | None = None) -> EagerArray:
+    """The texts of the characters whose numbers stand along the last axis."""
+    _check_utf_8(output_encoding)
+    numbers = np.asarray(input, "int64")
+    rows = numbers.reshape(-1, numbers.shape[-1])
+    return _array_of(["".join(map(chr, row)) for row in rows.tolist()], numbers.shape[:-1])
+
+
+def _only_text(value, function):
+    texts, shape = _strings(value)
+    if shape:
+        raise ValueError(f"tf.strings.{function} takes one text; map splits each. Received: shape {shape}")
+    return texts[0]
+
+
+def _check_utf_8(encoding):
+    check_choice("encoding", str(encoding).upper(), ("UTF-8",))
+
+
+def _characters(value, function, encoding, errors, replacement_char):
+    """One text, in which what is no UTF-8 was replaced, left out or is an error."""
+    _check_utf_8(encoding)
+    check_choice("errors", errors, ("replace", "strict", "ignore"))
+    text = _only_text(value, function).encode(*_CODE).decode("utf-8", errors)
+    return text.replace("\N{REPLACEMENT CHARACTER}", chr(replacement_char)) if errors == "replace" else text
 
 
 def join(inputs: Any, separator: str = "", name: str | None = None) -> EagerArray:

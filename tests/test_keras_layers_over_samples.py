@@ -1,0 +1,128 @@
+"""Layers of layers that go by the whole batch, as those that normalize by its moments do."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import layers, ops
+from minicnn.keras import tensorflow as tf
+from minicnn.keras._names import NotInMinicnn
+
+
+class _Modulated(layers.Layer):
+    """SPADE, of GauGAN: images normalized by the moments of their batch, then scaled and moved by a drawing."""
+
+    def __init__(self, moments, **kwargs):
+        super().__init__(**kwargs)
+        self.moments = moments
+        self.gamma, self.beta = layers.Conv2D(4, 3, padding="same"), layers.Conv2D(4, 3, padding="same")
+
+    def call(self, x, drawing):
+        return self.moments(x, self.gamma(drawing), self.beta(drawing))
+
+
+def _by_ops(x, gamma, beta):
+    mean, variance = ops.moments(x, axes=(0, 1, 2), keepdims=True)
+    return gamma * ((x - mean) / ops.sqrt(variance + 1e-5)) + beta
+
+
+def _by_tensorflow(x, gamma, beta):
+    mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
+    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-5)
+
+
+def _by_the_largest(x, gamma, beta):
+    return gamma * (x / ops.max(ops.abs(x), axis=0, keepdims=True)) + beta
+
+
+def _by_another_tensor(x, gamma, beta):
+    mean = ops.mean(gamma, axis=(0, 1, 2))
+    return gamma * ((x - mean) * ops.rsqrt(ops.var(gamma, axis=(0, 1, 2)) + 1e-5)) + beta
+
+
+_OF_A_BATCH = {  # what Keras 3.15 predicts of batches of 4, two losses of fit, and sums of gradients' amounts
+    _by_ops: ([0.4723, 0.7845, -0.8778, 0.5712], [1.7034, 0.6282], [0.979, 0, 1.411, 0.053, 1.658, 0.437, 5.289]),
+    _by_tensorflow: (
+        [0.4723, 0.7845, -0.8778, 0.5712],
+        [1.7034, 0.6282],
+        [0.979, 0, 1.411, 0.053, 1.658, 0.437, 5.289],
+    ),
+    _by_the_largest: ([0.3699, 0.5574, -0.7655, 0.5378], [1.6776, 0.6277], [0.833, 0.059, 0.864, 0.036, 1.823, 0.432]),
+    _by_another_tensor: (
+        [0.3983, 0.679, -0.8004, 0.5924],
+        [1.7373, 0.6375],
+        [0.894, 0.069, 1.246, 0.109, 1.846, 0.442],
+    ),
+}
+
+
+@pytest.mark.parametrize("moments", _OF_A_BATCH, ids=lambda moments: moments.__name__)
+def test_a_layer_of_layers_that_goes_by_the_whole_batch(moments):
+    image, drawing = keras.Input((6, 6, 2)), keras.Input((6, 6, 3))
+    y = ops.tanh(_Modulated(moments)(layers.Conv2D(4, 3, padding="same")(image), drawing))
+    y = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(y))
+    model = keras.Model([image, drawing], layers.Dense(3)(y))
+    model.set_weights([np.random.RandomState(k).randn(*w.shape) * 0.3 for k, w in enumerate(model.get_weights())])
+    x = [np.random.RandomState(5).randn(7, 6, 6, 2).astype("float32")]
+    x += [np.random.RandomState(6).randn(7, 6, 6, 3).astype("float32")]
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    predicted, losses, amounts = _OF_A_BATCH[moments]
+    np.testing.assert_allclose(model.predict(x, batch_size=4).ravel()[:4], predicted, atol=2e-4)
+    targets = np.random.RandomState(7).randn(7, 3)
+    history = model.fit(x, targets, batch_size=4, shuffle=False, epochs=2, verbose=0).history
+    np.testing.assert_allclose(history["loss"], losses, atol=2e-4)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(x) ** 2)
+    gradients = tape.gradient(loss, model.trainable_weights)
+    np.testing.assert_allclose([np.abs(g).sum() for g in gradients][: len(amounts)], amounts, atol=2e-3)
+
+
+class _OverSamples(layers.Layer):
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.dense = function, layers.Dense(3, kernel_initializer="ones")
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=(3,), initializer="ones")
+
+    def call(self, x):
+        y = self.dense(x)
+        return self.function(self, y, ops.mean(y, axis=0, keepdims=True))
+
+
+def _with_penalty(layer, y, mean):
+    layer.add_loss(ops.sum(mean**2))
+    return y
+
+
+@pytest.mark.parametrize(
+    ("function", "received"),
+    [
+        (lambda layer, y, mean: mean, "one that call returns"),
+        (lambda layer, y, mean: (y - mean, mean), "one that call returns"),
+        (lambda layer, y, mean: y + mean * layer.scale, "a weight, which meets a tensor first"),
+        (lambda layer, y, mean: y + layer.scale * mean, "a weight, which meets a tensor first"),
+        (_with_penalty, "add_loss"),
+    ],
+)
+def test_what_is_no_tensor_of_a_graph_is_refused_there_and_computed_on_arrays(function, received):
+    with pytest.raises(NotInMinicnn, match=received):
+        _OverSamples(function)(keras.Input((2,)))
+
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = _OverSamples(function)
+
+        def call(self, x):
+            return self.inner(x)
+
+    x = np.array([[1, 2], [3, 5], [0, 1]], "float32")
+    y = np.repeat(x.sum(1, keepdims=True), 3, 1)  # (3, 3), of a kernel of ones
+    expected = function(
+        type("Layer", (), {"scale": 1.0, "add_loss": staticmethod(lambda _: None)}), y, y.mean(0, keepdims=True)
+    )
+    with pytest.warns(UserWarning, match="runs on arrays"):
+        given = Model()(x)
+    for one, other in zip(*((v if isinstance(v, tuple) else (v,)) for v in (given, expected)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)

@@ -612,6 +612,37 @@ def test_what_a_file_names_is_a_function_of_arrays():
     for args in ([[10**12]], [{"tuple": [1, [{"array": [1], "dtype": "int32"}]]}], []):
         with pytest.raises(ValueError, match="name the layer's inputs"):
             NamedFunction.from_config({**made.get_config(), "operation": "zeros", "args": args, "options": {}})
+    for place in (3, -1, "a"):
+        stranger = NamedFunction.from_config({**made.get_config(), "args": [[{"input": place}]]})
+        with pytest.raises(ValueError, match="name inputs from 0 to 0"):
+            stranger(keras.Input((4,)))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: ops.einsum("ab,bc->ac", x, np.ones((4, 2), "float32")),
+        lambda x: ops.median(x, axis=[1], keepdims=True),
+        lambda x: ops.std(x, axis=[1], keepdims=True),
+    ],
+    ids=["einsum", "median", "std"],
+)
+def test_who_changes_a_config_changes_no_layer(function):
+    x, ones = keras.Input((4,)), np.ones((1, 4), "float32")
+    model = keras.Model(x, function(x))
+    layer = next(node.layer for node in model.graph.nodes if node.layer is not model.layers[0])
+    usual, expected = copy.deepcopy(layer.get_config()), model.predict(ones, verbose=0)
+    config = layer.get_config()
+    for part in [config.get("args"), config.get("options"), config.get("axis")]:
+        for key in range(len(part)) if isinstance(part, list) else list(part or {}):
+            if isinstance(part[key], dict):
+                part[key].clear()
+            part[key] = 0
+    assert config != usual and layer.get_config() == usual
+    np.testing.assert_array_equal(model.predict(ones, verbose=0), expected)
+    again = type(layer).from_config(given := copy.deepcopy(usual))
+    given.get("args", []).clear()
+    assert again.get_config() == usual
 
 
 def test_infinite_numbers_are_compared(backend):

@@ -614,7 +614,7 @@ def test_what_a_file_names_is_a_function_of_arrays():
             NamedFunction.from_config({**made.get_config(), "operation": "zeros", "args": args, "options": {}})
     for place in (3, -1, "a"):
         stranger = NamedFunction.from_config({**made.get_config(), "args": [[{"input": place}]]})
-        with pytest.raises(ValueError, match="name inputs from 0 to 0"):
+        with pytest.raises(ValueError, match="they name inputs from 0 to 0"):
             stranger(keras.Input((4,)))
 
 

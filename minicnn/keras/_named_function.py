@@ -83,7 +83,7 @@ class NamedFunction(layers.Lambda):
             if any(isinstance(x, Tensor) for x in given):
                 raise TypeError("this function needs numbers")  # a Lambda layer asks for them then
             if not places <= {*range(len(given))}:
-                raise ValueError(f"args and options name inputs from 0 to {len(given) - 1}. Received: {args}, {options}")
+                raise ValueError(f"they name inputs from 0 to {len(given) - 1}. Received: {args=}, {options=}")
             return of_arrays(
                 *(_read(part, given) for part in args), **{name: _read(part, given) for name, part in options.items()}
             )

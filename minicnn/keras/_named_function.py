@@ -110,10 +110,8 @@ def named(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor |
 
     Parameters
     ----------
-    name : str
-        In ``keras.ops``.
-    args, kwargs
-        Its arguments.
+    name, args, kwargs
+        As of `as_layers`.
     """
     if (made := as_layers(name, args, kwargs)) is not None:
         return made

@@ -70,11 +70,14 @@ def model_of(name):
 
 
 def tried(function):
-    """✓ where it gives True, – where it refuses."""
+    """✓ where it gives True, – where it refuses. Other numbers are no refusal, and nothing that a table may hide."""
     try:
-        return YES if function() else NO
+        found = function()
     except Exception:  # whatever it refuses with
         return NO
+    if not found:
+        raise AssertionError("it gave other numbers, or nothing, where it should have refused")
+    return YES
 
 
 def gives_the_same(model, xs, expected):

@@ -13,6 +13,7 @@ import hypothesis
 import numpy as np
 import pytest
 from quick import is_quick
+from registries import as_before
 
 from minicnn import backends, random, settings, threads
 from minicnn.backends.numba.machine.launch import Kernel
@@ -96,11 +97,12 @@ def backend(request):
 
 @pytest.fixture(autouse=True)
 def _same_state(request):
-    """Every test starts from the same settings and layer names, and its own seed; it leaves no setting changed."""
+    """Every test starts from the same settings and names, and its own seed; it leaves none changed."""
     before = [dict(setting) for setting in SETTINGS]
     random.set_seed(zlib.crc32(f"{request.config.option.seed} {request.node.nodeid}".encode()))
     names.reset_names()
-    yield
+    with as_before():
+        yield
     for setting, values in zip(SETTINGS, before, strict=True):
         setting.clear()
         setting.update(values)

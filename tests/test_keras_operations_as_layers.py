@@ -574,6 +574,35 @@ def test_clip_to_limits_in_the_wrong_order_gives_the_lower_one():
     np.testing.assert_array_equal(model.predict(np.ones((2, 4, 3), "float32")), np.full((2, 4, 3), 0.5, "float32"))
 
 
+@pytest.mark.parametrize(
+    ("function", "of_numpy"),
+    [
+        (lambda x: ops.tile(x, np.array([1, 2, 1])), lambda x: np.tile(x, (1, 2, 1))),
+        (lambda x: ops.repeat(x, np.array([1, 0, 2]), axis=1), lambda x: np.repeat(x, [1, 0, 2], axis=1)),
+        (lambda x: ops.repeat(x, np.array(2), axis=1), lambda x: np.repeat(x, 2, axis=1)),
+        (lambda x: ops.roll(x, np.array([1]), axis=1), lambda x: np.roll(x, 1, axis=1)),
+        (lambda x: ops.stack([x, x], np.array(2)), lambda x: np.stack([x, x], 2)),
+        (lambda x: ops.flip(x, np.int64(2)), lambda x: np.flip(x, 2)),
+    ],
+    ids=["tile", "repeat each", "repeat", "roll", "stack", "flip"],
+)
+def test_whole_numbers_in_arrays_are_arguments(rng, function, of_numpy):
+    values = rng.standard_normal((2, 3, 4)).astype("float32")
+    x = keras.Input((3, 4))
+    model = keras.Model(x, function(x))
+    np.testing.assert_array_equal(model.predict(values, verbose=0), of_numpy(values))
+
+
+def test_the_greatest_is_a_number(backend):
+    """As in Keras 3.15.1, where NaN is the greatest of none, nor the least."""
+    nan = np.nan
+    values = np.array([[1, nan, 3], [nan, 2, 1], [nan, 1, 2], [1, 2, nan]], "float32")
+    x = keras.Input((3,))
+    for function, places in ((ops.argmax, [2, 1, 2, 1]), (ops.argmin, [0, 2, 1, 0])):
+        np.testing.assert_array_equal(keras.Model(x, function(x, axis=1)).predict(values, verbose=0), places)
+        np.testing.assert_array_equal(function(values, axis=1), places)
+
+
 def test_what_a_file_names_is_a_function_of_arrays():
     made = NamedFunction("sort", [{"input": 0}], {"axis": -1})
     with pytest.raises(ValueError, match=r"function of keras\.ops that gives one array"):
@@ -583,6 +612,37 @@ def test_what_a_file_names_is_a_function_of_arrays():
     for args in ([[10**12]], [{"tuple": [1, [{"array": [1], "dtype": "int32"}]]}], []):
         with pytest.raises(ValueError, match="name the layer's inputs"):
             NamedFunction.from_config({**made.get_config(), "operation": "zeros", "args": args, "options": {}})
+    for place in (3, -1, "a"):
+        stranger = NamedFunction.from_config({**made.get_config(), "args": [[{"input": place}]]})
+        with pytest.raises(ValueError, match="they name inputs from 0 to 0"):
+            stranger(keras.Input((4,)))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: ops.einsum("ab,bc->ac", x, np.ones((4, 2), "float32")),
+        lambda x: ops.median(x, axis=[1], keepdims=True),
+        lambda x: ops.std(x, axis=[1], keepdims=True),
+    ],
+    ids=["einsum", "median", "std"],
+)
+def test_who_changes_a_config_changes_no_layer(function):
+    x, ones = keras.Input((4,)), np.ones((1, 4), "float32")
+    model = keras.Model(x, function(x))
+    layer = next(node.layer for node in model.graph.nodes if node.layer is not model.layers[0])
+    usual, expected = copy.deepcopy(layer.get_config()), model.predict(ones, verbose=0)
+    config = layer.get_config()
+    for part in [config.get("args"), config.get("options"), config.get("axis")]:
+        for key in range(len(part)) if isinstance(part, list) else list(part or {}):
+            if isinstance(part[key], dict):
+                part[key].clear()
+            part[key] = 0
+    assert config != usual and layer.get_config() == usual
+    np.testing.assert_array_equal(model.predict(ones, verbose=0), expected)
+    again = type(layer).from_config(given := copy.deepcopy(usual))
+    given.get("args", []).clear()
+    assert again.get_config() == usual
 
 
 def test_infinite_numbers_are_compared(backend):

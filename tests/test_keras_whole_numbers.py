@@ -261,6 +261,19 @@ def test_inputs_of_whole_numbers_are_cast(dtype):
     np.testing.assert_array_equal(x, np.array([[1.7, 0.4, x[0, 2]]], "float32"))
 
 
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8", "float64"])
+def test_whole_numbers_in_an_input_of_bools_are_whether_they_are_not_0(dtype):
+    """As in Keras 3.15.1."""
+    x = np.array([[1, 2, 0, 7]], dtype)
+    tensor = keras.Input((4,), dtype="bool")
+    model = keras.Model(tensor, keras.layers.Rescaling(1.0)(tensor))
+    model.compile("sgd", "mse")
+    for values in (model.predict(x, verbose=0), model(x), model.predict(x.tolist(), verbose=0)):
+        np.testing.assert_array_equal(values, [[1, 1, 0, 1]])
+    assert model.evaluate(x, np.zeros((1, 4)), verbose=0) == 0.75
+    np.testing.assert_array_equal(x, np.array([[1, 2, 0, 7]], dtype))
+
+
 def test_one_input_of_several_is_cast(tmp_path):
     a, b = keras.Input((1,), dtype="int32", name="a"), keras.Input((1,), name="b")
     inner = keras.Model([a, b], keras.layers.Concatenate()([a, b]))

@@ -146,3 +146,22 @@ def test_what_is_refused(name, path):
     make_file(path, f"{ROWS} {{ {nodes} }}", opset=18 if "ceil" in nodes else 17, checked=False, **used)
     with pytest.raises(FileFormatError, match=message):
         mc.import_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "opset"),
+    [
+        ("r = Round(x) y = Hardmax(r)", 17),  # over the last axis
+        ("p = ReduceProd<axes=[1], keepdims=0>(x) y = Unsqueeze<axes=[1]>(p)", 12),
+        ("p = ReduceProd<axes=[1], keepdims=0>(x) one = Constant<value_ints=[1]>() y = Unsqueeze(p, one)", 17),
+    ],
+)
+def test_axes_that_are_not_said_or_go(nodes, opset, path, rng):
+    make_file(path, f"{ROWS} {{ {nodes} }}", opset)
+    check_import(path, (4, 5), rng=rng, images_in=False, images_out=False)
+
+
+def test_products_of_very_many_numbers_are_refused(path):
+    make_file(path, "g (float[N,2,65] x) => (float[N,a,b] y) { y = ReduceProd<axes=[2]>(x) }")
+    with pytest.raises(FileFormatError, match=r"\(ReduceProd\): it multiplies up to 64 numbers"):
+        mc.import_onnx(path)

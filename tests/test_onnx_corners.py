@@ -247,6 +247,30 @@ def test_powers_of_integers(path, rng):
         mc.import_onnx(path)
 
 
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        *(
+            "q = Flatten(p)",
+            "q = Reshape(p, r)",
+            "q = Transpose<perm=[0,2,1]>(p)",
+            "s = Unsqueeze(p, a) q = Squeeze(s, a)",
+        ),
+        *("t = Transpose<perm=[0,2,1]>(p) q = MatMul(p, t)", "q = Concat<axis=1>(p, p)", "q = CumSum(p, b)"),
+        *("q, s = TopK<axis=1>(p, a)", "q = ReduceMax<axes=[2]>(p)", "q = ReduceProd<axes=[2]>(p)", "q = Sub(p, d)"),
+        *("q = Mod(p, d)", "q = Trilu(p)", "q = Clip(p, d)", "q = Expand(p, e)", "q = Gather<axis=1>(p, a)"),
+    ],
+)
+def test_what_becomes_of_integers_is_integers(nodes, path):
+    """So a mean of them is refused, which ONNX cuts off."""
+    constants = {"a": i(1), "b": np.array(1), "d": np.int32(2), "r": i(-1, 2, 2), "e": i(1, 4, 3)}
+    read = {name: array for name, array in constants.items() if f" {name})" in nodes}
+    text = f"t0 = ArgMax<axis=2>(x) p = Cast<to=6>(t0) {nodes} m = ReduceMean<axes=[1]>(q) y = Cast<to=1>(m)"
+    of_tensor(path, text, **read)
+    with pytest.raises(FileFormatError, match=r"\(ReduceMean\): means of integers are cut off there"):
+        mc.import_onnx(path)
+
+
 def test_means_of_integers_are_refused(path, rng):
     nodes = "g = Greater(x, z) i = Cast<to={}>(g) m = ReduceMean<axes=[2]>(i) y = Cast<to=1>(m)"
     of_tensor(path, nodes.format(6), z=np.float32(0))

@@ -340,12 +340,20 @@ FRAMES = "s = Constant<value_ints=[-1,2,6,5]>() f = Reshape(x, s)"
         ('m = Conv(f, w) p = DepthToSpace<blocksize=2,mode="CRD">(m)', [1, 10, 8]),
         ("m = GlobalAveragePool(f) q = Sigmoid(m) p = Mul(f, q)", [2, 6, 5]),
         ("t = Transpose<perm=[0,1,3,2]>(f) p = MatMul(f, t)", [2, 6, 6]),
+        ("h = Conv(f, w) r = Relu(h) p = MaxPool<kernel_shape=[3,2],strides=[2,1],pads=[1,0,1,1]>(r)", [4, 3, 4]),
+        ("h = Conv(f, w, a) p = Clip(h, zero, six)", [4, 5, 4]),
     ],
 )
 def test_frames_of_videos_that_are_counted_with_the_samples(nodes, shape, path, rng):
     nodes = nodes.replace("i = Split", "i, j = Split")
     back = f"u = Constant<value_ints={[-1, 3, *shape]}>() y = Reshape(p, u)"
-    weights = {"k": normal(rng, 4, 1, 2, 2), "w": normal(rng, 4, 2, 2, 2), "ones": np.array([1, 1])}
+    weights = {
+        "k": normal(rng, 4, 1, 2, 2),
+        "w": normal(rng, 4, 2, 2, 2),
+        "ones": np.array([1, 1]),
+        "a": normal(rng, 4),
+    }
+    weights |= {"zero": np.float32(0), "six": np.float32(0.5)}
     make_file(path, f"{VIDEOS} {{ {FRAMES} {nodes} {back} }}", **{n: a for n, a in weights.items() if n in nodes})
     x = normal(rng, 4, 3, 2, 6, 5)
     np.testing.assert_allclose(mc.import_onnx(path).predict(x), run_file(path, [x])["y"], atol=1e-5)

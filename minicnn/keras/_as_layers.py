@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers
+from minicnn.checks import is_integer
 from minicnn.graph import Tensor
 from minicnn.keras import _axes_of_one
 from minicnn.keras._epsilon import epsilon as default_epsilon
@@ -159,9 +160,14 @@ def _filled(number: float) -> Callable[..., Tensor | None]:
 
 def _axis(x: Tensor, axis: Any) -> int | None:
     """An axis, counted from 0; None for that of the samples, for several and for one that is not there."""
-    if isinstance(axis, bool) or not hasattr(axis, "__index__") or not -x.ndim <= int(axis) < x.ndim:
-        return None
-    return int(axis) % x.ndim or None
+    at = _integer(axis)
+    return None if at is None or not -x.ndim <= at < x.ndim else at % x.ndim or None
+
+
+def _integer(value: Any) -> int | None:
+    """A whole number, of NumPy too, also in an array without axes; None for anything else."""
+    value = value[()] if isinstance(value, np.ndarray) and not value.ndim else value
+    return int(value) if is_integer(value) else None
 
 
 def _part(x: Tensor, axis: int, key: Any) -> Tensor:
@@ -171,30 +177,31 @@ def _part(x: Tensor, axis: int, key: Any) -> Tensor:
 def _stack(x: Any, axis: int = 0) -> Tensor | None:
     parts = list(x) if isinstance(x, list | tuple) else []
     is_plain = len(parts) > 1 and all(isinstance(part, Tensor) for part in parts) and _of_one_rank(*parts)
-    if not is_plain or not hasattr(axis, "__index__") or not -parts[0].ndim <= axis <= parts[0].ndim:
+    at = _integer(axis)
+    if not is_plain or at is None or not -parts[0].ndim - 1 <= at <= parts[0].ndim:
         return None
-    axis = axis % (parts[0].ndim + 1)
-    wide = [_axes_of_one.expand_dims(part, axis) for part in parts] if axis else [None]
-    return None if any(part is None for part in wide) else layers.Concatenate(axis)(wide)
+    at %= parts[0].ndim + 1
+    wide = [_axes_of_one.expand_dims(part, at) for part in parts] if at else [None]
+    return None if any(part is None for part in wide) else layers.Concatenate(at)(wide)
 
 
 def _repeat(x: Any, repeats: Any, axis: Any = None) -> Tensor | None:
-    at = _axis(x, axis)
-    if at is None or isinstance(repeats, bool) or not hasattr(repeats, "__index__") or not 1 < int(repeats) <= _MANY:
+    at, count = _axis(x, axis), _integer(repeats)
+    if at is None or count is None or not 1 < count <= _MANY:
         return None
     sizes = [-1 if size is None else size for size in x.shape[1:]]
     wide = _axes_of_one.expand_dims(x, at + 1)
     if wide is None or sizes.count(-1) > 1:
         return None
-    sizes[at - 1] *= int(repeats) if sizes[at - 1] > 0 else 1
-    return layers.Reshape(tuple(sizes))(layers.Concatenate(at + 1)([wide] * int(repeats)))
+    sizes[at - 1] *= count if sizes[at - 1] > 0 else 1
+    return layers.Reshape(tuple(sizes))(layers.Concatenate(at + 1)([wide] * count))
 
 
 def _tile(x: Any, repeats: Any) -> Tensor | None:
-    given = [repeats] if hasattr(repeats, "__index__") else list(repeats)
-    if len(given) > x.ndim or not all(hasattr(n, "__index__") and 0 < int(n) <= _MANY for n in given):
+    given = [_integer(n) for n in (repeats if isinstance(repeats, list | tuple) else np.atleast_1d(repeats))]
+    if len(given) > x.ndim or not all(n and 0 < n <= _MANY for n in given):
         return None
-    counts = [*[1] * (x.ndim - len(given)), *map(int, given)]
+    counts = [*[1] * (x.ndim - len(given)), *given]
     if counts[0] != 1 or max(counts) == 1:
         return None
     for axis, count in enumerate(counts):
@@ -210,10 +217,10 @@ def _flip(x: Any, axis: Any = None) -> Tensor | None:
 
 
 def _roll(x: Any, shift: Any, axis: Any = None) -> Tensor | None:
-    at = _axis(x, axis)
-    if at is None or x.shape[at] is None or isinstance(shift, bool) or not hasattr(shift, "__index__"):
+    at, places = _axis(x, axis), _integer(shift)
+    if at is None or x.shape[at] is None or places is None:
         return None
-    first = -int(shift) % x.shape[at]  # of the result
+    first = -places % x.shape[at]  # of the result
     if not first:
         return None
     return layers.Concatenate(at)([_part(x, at, slice(first, None)), _part(x, at, slice(None, first))])

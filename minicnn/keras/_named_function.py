@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from importlib import import_module
 from inspect import unwrap
 from typing import TYPE_CHECKING, Any, Self
@@ -70,7 +71,9 @@ class NamedFunction(layers.Lambda):
     def __init__(self, operation: str, args: Sequence[Any], options: Mapping[str, Any], **kwargs: Any) -> None:
         if (of_arrays := function_named(operation)) is None:
             raise ValueError(f"operation is a function of keras.ops that gives one array. Received: {operation!r}")
-        if not _has_input([*args, *options.values()]):  # a stranger's file could make anything of numbers alone
+        args, options = deepcopy(list(args)), deepcopy(dict(options))
+        places = set(_inputs_in([*args, *options.values()]))
+        if not places:  # a stranger's file could make anything of numbers alone
             raise ValueError(
                 f"args and options name the layer's inputs, {{'input': 0}}. Received: {args!r}, {options!r}"
             )
@@ -79,12 +82,14 @@ class NamedFunction(layers.Lambda):
             given = inputs if isinstance(inputs, list) else [inputs]
             if any(isinstance(x, Tensor) for x in given):
                 raise TypeError("this function needs numbers")  # a Lambda layer asks for them then
+            if not places <= {*range(len(given))}:
+                raise ValueError(f"they name inputs from 0 to {len(given) - 1}. Received: {args=}, {options=}")
             return of_arrays(
                 *(_read(part, given) for part in args), **{name: _read(part, given) for name, part in options.items()}
             )
 
         super().__init__(function, **kwargs)
-        self.operation, self.args, self.options = operation, list(args), dict(options)
+        self.operation, self.args, self.options = operation, args, options
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         return as_nodes(self.operation, self.args, self.options, xs, graph)
@@ -92,7 +97,7 @@ class NamedFunction(layers.Lambda):
     def get_config(self) -> Config:
         """The constructor's arguments."""
         config = {name: value for name, value in super().get_config().items() if name not in ("function", "arguments")}
-        return {**config, "operation": self.operation, "args": self.args, "options": self.options}
+        return {**config, "operation": self.operation, **deepcopy({"args": self.args, "options": self.options})}
 
     @classmethod
     def from_config(cls, config: Any) -> Self:
@@ -105,10 +110,8 @@ def named(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor |
 
     Parameters
     ----------
-    name : str
-        In ``keras.ops``.
-    args, kwargs
-        Its arguments.
+    name, args, kwargs
+        As of `as_layers`.
     """
     if (made := as_layers(name, args, kwargs)) is not None:
         return made
@@ -138,11 +141,15 @@ def _written(part: Any, tensors: Sequence[Tensor]) -> Any:
     raise TypeError(f"no file holds this argument. Received: {part!r}")
 
 
-def _has_input(parts: Any) -> bool:
-    """Whether an argument, or what is in a list or tuple of them, is an input of the layer."""
-    if isinstance(parts, list):
-        return any(map(_has_input, parts))
-    return isinstance(parts, Mapping) and ("input" in parts or _has_input(parts.get("tuple")))
+def _inputs_in(part: Any) -> Iterator[Any]:
+    """Which inputs of the layer an argument, or what is in a list or tuple of them, names."""
+    if isinstance(part, list):
+        for each in part:
+            yield from _inputs_in(each)
+    elif isinstance(part, Mapping) and "input" in part:
+        yield part["input"]
+    elif isinstance(part, Mapping):
+        yield from _inputs_in(part.get("tuple"))
 
 
 def _read(part: Any, inputs: Sequence[Any]) -> Any:

@@ -54,7 +54,7 @@ class Reduction(layers.Lambda):
     def get_config(self) -> Config:
         """The constructor's arguments."""
         config = {name: value for name, value in super().get_config().items() if name not in ("function", "arguments")}
-        return {**config, "operation": self.operation, "axis": self.axis, "keepdims": self.keepdims}
+        return {**config, "operation": self.operation, "axis": list(self.axis), "keepdims": self.keepdims}
 
     @classmethod
     def from_config(cls, config: Any) -> Self:

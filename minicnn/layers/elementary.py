@@ -179,7 +179,7 @@ class ArgMax(Layer):
 
     Notes
     -----
-    Input (N, …, C), output (N, …, 1), in the model's floating-point numbers.
+    Input (N, …, C), output (N, …, 1), in the model's floating-point numbers. NaN is never the greatest, as in Keras.
     """
 
     uses_input = False
@@ -188,7 +188,8 @@ class ArgMax(Layer):
         return (*input_shapes[0][:-1], 1)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        ws.y[..., 0] = xs[0].argmax(axis=-1)
+        x = xs[0]  # (N, …, C)
+        ws.y[..., 0] = np.where(np.isnan(x), -np.inf, x).argmax(axis=-1)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
         ws.dxs[0].fill(0)

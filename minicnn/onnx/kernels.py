@@ -119,8 +119,8 @@ def _matmul(node, graph):
     tensors = [graph.arranged(node, value, same_order) for value in values]
     graph.check_size(node, (*np.broadcast_shapes(*(s[:-2] for s in shapes)), shapes[0][-2], shapes[1][-1]))
     y = graph.call(node, layers.MatrixProduct, tensors)
-    is_nonnegative = all(value.is_nonnegative for value in values)
-    graph.give(node, placed_like(Value(y, same_order(y.shape[1:]), is_nonnegative), values[0]))
+    kinds = all(value.is_nonnegative for value in values), any(value.is_whole for value in values)  # of one type
+    graph.give(node, placed_like(Value(y, same_order(y.shape[1:]), *kinds), values[0]))
 
 
 def _dense(node, graph, x, kernel, bias, constants, keeps_axis=True):

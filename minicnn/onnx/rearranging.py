@@ -102,7 +102,7 @@ def _flatten(node, graph):
     first = axis if axis == len(x.shape) + 1 else arguments.checked_axis(node, axis, len(x.shape) + 1)
     if math.prod(x.shape[: first - 1]) != 1 or (first == 0 and graph.batch_size != 1):
         raise node.error(f"samples stay apart: axis=1. Received: axis={axis}")
-    graph.give(node, Value(x.tensor, x.positions.reshape(-1), x.is_nonnegative))
+    graph.give(node, Value(x.tensor, x.positions.reshape(-1), x.is_nonnegative, x.is_whole))
 
 
 @operator("Reshape")

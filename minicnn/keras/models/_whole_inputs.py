@@ -79,8 +79,10 @@ class WholeInputs:
 
 
 def _whole(x, kind):
-    """Floats without what is behind the point, for "bool" whether they are not 0; what is no array of such as it is."""
+    """For "bool" whether numbers are not 0; floats without what is behind the point; all else as it is."""
     found = np.asarray(x) if isinstance(x, list | tuple) else x
-    if kind is None or not isinstance(found, np.ndarray) or found.dtype.kind != "f":
+    if kind is None or not isinstance(found, np.ndarray):
         return x
-    return found != 0 if kind == "bool" else np.trunc(found)
+    if kind == "bool":
+        return found != 0 if found.dtype.kind in "fiu" else x
+    return np.trunc(found) if found.dtype.kind == "f" else x

@@ -1,0 +1,45 @@
+"""What a test registers is gone when it ends: a class of its own would be known to all tests that follow."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+
+from minicnn import constraints, initializers, own_parts, regularizers
+from minicnn.layers import activations, base
+from minicnn.losses.base import registry as losses
+from minicnn.metrics.base import registry as metrics
+from minicnn.optimizers import optimizer, schedules
+from minicnn.registry import fold_name
+from minicnn.saving.keras import names
+
+REGISTRIES = (
+    *(constraints.registry, initializers.registry, regularizers.registry, losses, metrics),
+    *(base._registry, activations._registry, optimizer._registry, schedules._registry),
+)
+
+
+@contextmanager
+def as_before():
+    """A context, after which registries know what they did before; and what of the package was imported in it."""
+    before = [(table, dict(table)) for table in _tables()]
+    yield
+    known = {id(table) for table, _ in before}
+    for table, entries in [*before, *((table, {}) for table in _tables() if id(table) not in known)]:
+        imported = {name: thing for name, thing in table.items() if name not in entries and _is_of_a_module(thing)}
+        table.clear()
+        table.update(entries | imported)
+    for registry in REGISTRIES:
+        registry._names[:] = [name for name in registry._names if fold_name(name) in registry._classes]
+
+
+def _tables():
+    """Names → classes and functions, and what Keras calls these."""
+    helpers = sys.modules.get("minicnn.keras.utils._helpers")  # not imported for tests that do without
+    own = [] if helpers is None else [helpers._OBJECTS._own]
+    return [*(registry._classes for registry in REGISTRIES), own_parts.REGISTERED, names.REGISTERED, *own]
+
+
+def _is_of_a_module(thing):
+    """Whether one of the package's modules defines it, which a test imported; what a test makes of it, none does."""
+    return own_parts.is_of_package(thing) and vars(sys.modules[thing.__module__]).get(thing.__name__) is thing

@@ -693,23 +693,40 @@ def _on_standin(cupy, monkeypatch):
         fit_three_batches(model, batch_size, shape, **compiled)
         assert cupy.device.graphs == 2
         starts = [i for i, name in enumerate(names) if name == "set_iteration"]
-        found = names[starts[0] : starts[1]]
+        found = names[starts[1] : starts[2]]
         return found, cupy.device.nodes // 2 - (len(found) - 1)
 
     yield of
     launch.kernel.cache_clear()
 
 
+@pytest.fixture(params=["an A100", "an H100"])
+def generation(request, monkeypatch):
+    """On the stand-in, the choices of both; on a device, its own."""
+    import cupy
+
+    from minicnn.backends.cupy import hopper_convolution, tensor_cores
+    from minicnn.backends.cupy.tensor_choice import Device
+
+    if cupy.__version__ == "stand-in":
+        chosen = Device(80, 166848) if request.param == "an A100" else Device(90, 232384)
+        monkeypatch.setattr(tensor_cores, "_device", lambda index: chosen)
+        monkeypatch.setattr(hopper_convolution, "_loads", lambda file: True)  # nothing is computed
+    elif request.param != "an A100":
+        pytest.skip("there is one device")
+
+
 @pytest.mark.parametrize(
     ("network", "batch_size", "most"), [("LeNet-5", 128, 12), ("D0", 32, 14), ("net_1 MNIST", 128, 14)]
 )
-def test_launches_of_an_iteration(network, batch_size, most, launches):
+def test_launches_of_an_iteration(network, batch_size, most, launches, generation):
     """With the one before the graph, which sets the iteration's numbers; none of them is CuPy's own.
 
-    On Hopper a convolution may be two, as its weights are prepared.
+    On Hopper there may be one more, which prepares the weights of all convolutions.
     """
     found, others = launches(NETWORKS[network](mc), batch_size, (28, 28, 1))
     print(len(found), found)
+    assert found.count("prepare_weights") <= 1
     assert len(found) <= most + found.count("prepare_weights")
     assert others == 0
 
@@ -740,12 +757,18 @@ def residual(blocks, size=32, channels=16):
     return mc.Model(x, L.Dense(10, activation="softmax")(L.GlobalAveragePooling2D()(h)))
 
 
-def test_launches_of_a_residual_block(launches):
+def test_launches_of_a_residual_block(launches, generation):
     """Of each convolution with its BatchNormalization three forward and four backward; none adds gradients."""
     (found, others), (more, more_others) = (launches(residual(blocks), 128, (32, 32, 16)) for blocks in (2, 3))
-    prepared = more.count("prepare_weights") - found.count("prepare_weights")  # on Hopper
-    assert len(more) - len(found) - prepared <= 2 * (3 + 4)
+    assert len(more) - len(found) <= 2 * (3 + 4)
     assert more_others == others
+
+
+def test_the_weights_of_all_layers_are_prepared_in_one_launch(launches, generation):
+    """Those of Hopper's convolutions, forward and turned; an A100 has none to prepare."""
+    (found, _), (more, _) = (launches(residual(blocks, 28, 128), 64, (28, 28, 128)) for blocks in (1, 2))
+    assert more.count("prepare_weights") == found.count("prepare_weights")
+    assert len(more) - len(found) <= 2 * (3 + 4)
 
 
 @pytest.mark.parametrize("channels", [3, 8])

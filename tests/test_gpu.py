@@ -697,7 +697,7 @@ class TestStandIn:
 
         backend = backends.get("cupy")
         arrays = [backend.zeros((4,), np.float32) for _ in range(3)]
-        arguments = dict(enumerate([*arrays, np.int64(4)]))
+        arguments = dict(enumerate([*arrays, np.int64(1), np.int64(4)]))
         grid, threads = (1,), 32
         for key, value in changes:
             if key == "threads":
@@ -706,7 +706,7 @@ class TestStandIn:
                 grid = value
             else:
                 arguments[key] = value
-        launch("convolution", "relu_gradient", np.dtype(np.float32), grid, threads, *arguments.values())
+        launch("pointwise", "plain_relu_gradient", np.dtype(np.float32), grid, threads, *arguments.values())
 
     def test_a_launch_that_is_right(self):
         self.launch()

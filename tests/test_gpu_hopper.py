@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from oracles import assert_close
 from test_gpu_tensor_cores import CASES, CLOSE, NOTHING_TWICE, Case, changed, h100, random_windows
 
+import minicnn as mc
 from minicnn import backends
+from minicnn.bfloat16 import rounded
 from minicnn.geometry import make_window
 
 pytestmark = pytest.mark.gpu
@@ -109,6 +111,104 @@ def test_precision(how, monkeypatch, rng):
     any_kernel.test_precision(how, monkeypatch, rng)
 
 
+# --------------------------------------------------------------------------------------------------- prepared weights
+
+
+def in_order(kernel, form):
+    """(tiles, slices, taps, words of a step) of a kernel (taps, C, F), or (taps, F, C) if turned: one by one."""
+    tiles, width = -(-form.filters // form.columns), {3: 64, 1: 32, 0: 16}[form.products]
+    found = np.zeros((tiles, form.slices, form.taps, form.columns * width), np.uint32)
+    halves = found.view(np.uint16)
+    for column in range(form.filters):
+        tile, n = divmod(column, form.columns)
+        for c in range(form.channels):
+            slice_, k = divmod(c, 32)
+            for tap in range(form.taps):
+                value = kernel[form.taps - 1 - tap, column, c] if form.turned else kernel[tap, c, column]
+                to = found[tile, slice_, tap]
+                if form.products == 0:
+                    at = k // 8 * form.columns * 8 + n * 8 + k % 4 * 2 + k // 4 % 2
+                    halves[tile, slice_, tap, at] = rounded(np.array([value])).view(np.uint32)[0] >> 16
+                    continue
+                at = k // 4 * form.columns * 4 + n * 4 + k % 4
+                big = (value.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
+                to[at] = big
+                if form.products == 3:
+                    to[form.columns * 32 + at] = (value - big.view(np.float32)).view(np.uint32)
+    return found
+
+
+def forms():
+    from minicnn.backends.cupy.prepared_weights import Form
+
+    return [
+        Form(16, 20, 9, 1, 64, 3, 0),
+        Form(36, 68, 4, 2, 64, 3, 1),
+        Form(40, 132, 1, 2, 128, 1, 1),
+        Form(20, 16, 6, 1, 128, 0, 0),
+        Form(68, 24, 3, 3, 64, 0, 1),
+    ]
+
+
+def kernel_of(form, rng):
+    """(taps, C, F), of a form's direction."""
+    sides = (form.filters, form.channels) if form.turned else (form.channels, form.filters)
+    return rng.normal(size=(form.taps, *sides)).astype(np.float32)
+
+
+def test_weights_of_many_kernels(backend, monkeypatch, rng):
+    """In one launch as one by one, and as loops put them, in all forms; what was never wanted is not prepared."""
+    from minicnn.backends.cupy import prepared_weights
+    from minicnn.backends.cupy.prepared_weights import Preparation, prepared
+
+    launched, launch = [], prepared_weights.launch
+    monkeypatch.setattr(prepared_weights, "launch", lambda *a: (launched.append(a[1]), launch(*a)))
+    kernels = [kernel_of(form, rng) for form in forms()]
+    on_device = [backend.asarray(kernel) for kernel in kernels]
+    preparation = Preparation(on_device)
+    for count in (len(kernels), 1, 1):  # launches of an iteration
+        launched.clear()
+        with preparation.at_once():
+            found = [prepared(*pair) for pair in zip(on_device, forms(), strict=True)]
+            for array, kernel, form in zip(found, kernels, forms(), strict=True):
+                expected = in_order(kernel, form).reshape(-1)
+                np.testing.assert_array_equal(backend.to_host(array).view(np.uint32), expected, str(form))
+        assert len(launched) == count
+        for array, kernel in zip(on_device, kernels, strict=True):  # the weights of the next iteration
+            kernel *= np.float32(1.5)
+            backend.load(array, kernel)
+
+
+def test_which_weights_are_prepared_together(monkeypatch, backend, rng):
+    """Those that nothing else writes, as far as there is room; outside an iteration each by itself."""
+    from minicnn.backends.cupy import prepared_weights
+    from minicnn.backends.cupy.prepared_weights import Preparation, prepared
+
+    launched, launch = [], prepared_weights.launch
+    monkeypatch.setattr(prepared_weights, "launch", lambda *a: (launched.append(a[-1].count), launch(*a)))
+    form = forms()[0]
+    kernels = [backend.asarray(kernel_of(form, rng)) for _ in range(4)]
+    preparation = Preparation(kernels[:3])
+
+    def launches():
+        launched.clear()
+        with preparation.at_once():
+            for kernel in kernels:
+                prepared(kernel, form)
+        return launched
+
+    monkeypatch.setattr(prepared_weights, "MOST_BYTES", 2 * form.nbytes)
+    assert launches() == [1] * 4
+    assert launches() == [2, 1, 1]
+    monkeypatch.undo()
+    monkeypatch.setattr(prepared_weights, "launch", lambda *a: (launched.append(a[-1].count), launch(*a)))
+    assert launches() == [2, 1, 1]
+    assert launches() == [3, 1]
+    launched.clear()
+    prepared(kernels[0], form)
+    assert launched == [1]
+
+
 # ------------------------------------------------------------------------------------------------- mistakes in kernels
 
 
@@ -139,7 +239,7 @@ MISTAKES = {  # what is right, what is wrong, what is said then
     "weights that are still read": ("stage == 0 ? STAGES - 1 : stage - 1);", "stage);", ANYHOW),
     "a wrong lane of a pixel": ("lane_row = lane / 16 * 16", "lane_row = lane / 8 % 2 * 16", WRONG),
     "a wrong description of weights": ("(uint64)8 << 32", "(uint64)4 << 32", WRONG),
-    "weights of the other direction": ("(taps - 1 - tap) * g.filters + column", "tap * g.filters + column", WRONG),
+    "weights of the other direction": ("(w.taps - 1 - tap) * w.filters", "tap * w.filters", WRONG),
 }
 
 
@@ -148,7 +248,7 @@ def check_mistaken(mistake, patch):
     from minicnn.backends.cupy.sources import source
 
     right, wrong, _ = MISTAKES[mistake]
-    if source(HopperCase.file).count(right) != 1:
+    if source(HopperCase.file).count(right) + source("prepared_weights").count(right) != 1:
         raise ValueError(f"the source has no such text, or several: {right}")
     rng = np.random.default_rng(0)
     convolution, kind = HopperCase(rng, 3, 9, 7, 36, 20, (3, 3), "same"), "forward"
@@ -309,6 +409,63 @@ def test_operations(fails, chosen_always, folder, monkeypatch, rng):
     assert_close(dx, case.expected("input gradient")[0], CLOSE)
     assert len(launched) == (0 if fails else 2)
     assert [w.category for w in caught] == [RuntimeWarning] * fails
+
+
+class Same(mc.layers.Layer):
+    """A user's layer, of which nobody knows what it writes."""
+
+    def build(self, input_shapes):
+        return input_shapes[0]
+
+    def forward(self, xs, ws):
+        ws.y[...] = xs[0]
+
+    def backward(self, dy, ws):
+        ws.dxs[0][...] = dy
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_network_learns_as_on_the_processor(own, chosen_always, folder, monkeypatch, rng):
+    """Its weights are prepared in each iteration, from the second one on by one launch; not beside a user's layer."""
+    from minicnn.backends.cupy import prepared_weights
+
+    launched, launch = [], prepared_weights.launch
+    monkeypatch.setattr(prepared_weights, "launch", lambda *a: (launched.append(a[-1].count), launch(*a)))
+    L, losses = mc.layers, []
+    x, labels = rng.normal(size=(24, 6, 6, 16)).astype(np.float32), rng.integers(0, 10, 24)
+
+    def network():
+        parts = [L.Conv2D(filters, 3, padding="same", activation="tanh") for filters in (16, 20)]
+        parts += [Same() if own else L.Dropout(0.0)]
+        return mc.Sequential([L.Input((6, 6, 16)), *parts, L.GlobalAveragePooling2D(), L.Dense(10, "softmax")])
+
+    models = [network() for _ in range(2)]
+    models[1].set_weights(models[0].get_weights())
+    for model, name in zip(models, ("numpy", "cupy"), strict=True):
+        model.compile(mc.optimizers.SGD(1.0), "sparse_categorical_crossentropy", backend=name)
+        losses.append(model.fit(x, labels, batch_size=8, epochs=4, shuffle=False, verbose=0).history["loss"])
+    assert losses[0][-1] < losses[0][0]
+    assert_close(*map(np.array, losses[::-1]), 1e-5)
+    # Both forward, and the second one's turned, one by one; then the same, or all at once, in a graph or without.
+    assert set(launched[3:]) == ({1} if own else {3}) and launched[:3] == [1, 1, 1]
+
+
+def test_kernels_that_a_layer_writes_are_not_prepared_before():
+    """SpectralNormalization divides the kernel of its layer, which may have a place of its own, too."""
+    from minicnn.training.device_shortcuts import steady_kernels
+
+    L = mc.layers
+    shared, alone = (L.Conv2D(4, 3, padding="same") for _ in range(2))
+    model = mc.Sequential([L.Input((5, 5, 4)), shared, L.SpectralNormalization(shared), alone])
+    model.compile("sgd", "mse", backend="cupy")
+    bound, steady_of = [], steady_kernels
+    engine = "minicnn.training.device_engine.steady_kernels"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, lambda plan: (bound.append(plan), steady_of(plan))[1])
+        model.fit(np.zeros((2, 5, 5, 4)), np.zeros((2, 5, 5, 4)), verbose=0)
+    (kernel,) = steady_kernels(bound[0])
+    device = backends.get("cupy")
+    np.testing.assert_array_equal(device.to_host(kernel), alone.get_weights()[0])
 
 
 def test_only_hopper_has_it(rng):

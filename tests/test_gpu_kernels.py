@@ -450,6 +450,71 @@ def test_what_writes_its_result_itself(device, rng):
     np.testing.assert_array_equal(device.to_host(y), np.broadcast_to(row * np.float32(0.5), y.shape))
 
 
+FORMULAS = {  # those of kernels of their own, in NumPy
+    "relu": lambda x, _: np.maximum(x, 0),
+    "relu_gradient": lambda x, dy: np.where(x <= 0, 0, dy),
+    "add": np.add,
+    "multiply": np.multiply,
+    "added_relu": lambda x, other: np.maximum(x + other, 0),
+}
+
+
+@pytest.fixture
+def plain_kernels(monkeypatch):
+    """The names of the kernels that `pointwise` has launched itself, as it does for arrays that lie alike."""
+    from minicnn.backends.cupy import pointwise
+
+    names, launch_over = [], pointwise.launch_over
+
+    def noted(size, file, name, *arguments):
+        names.append(name)
+        launch_over(size, file, name, *arguments)
+
+    monkeypatch.setattr(pointwise, "launch_over", noted)
+    return names
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 2047, 4096, 4103])
+def test_functions_of_arrays_that_lie_alike(size, dtype, name, plain_kernels, device, rng):
+    """Bit for bit NumPy's, tails and addresses that are not aligned too; nothing behind the last element is written."""
+    x, other = rng.normal(size=(2, size)).astype(dtype)
+    special = np.array([np.nan, -0.0, 0.0, np.inf, -np.inf], dtype)
+    x[-len(special) :], other[: len(special)] = special[:size], special[:size]
+    with np.errstate(invalid="ignore"):
+        expected = FORMULAS[name](x, other).astype(dtype)
+
+    def check(shift, in_place):
+        """Of stretches that begin so many elements after an aligned address."""
+        held = [device.asarray(np.full(size + 8, 77, dtype)) for _ in range(3)]
+        inputs, y = [array[shift : shift + size] for array in held[:2]], held[2][shift : shift + size]
+        for to, values in zip(inputs, (x, other), strict=True):
+            device.load(to, values)
+        y, whole = (inputs[0], held[0]) if in_place else (y, held[2])
+        device.ops.pointwise(y, tuple(inputs[: 1 if name == "relu" else 2]), name)
+        found = device.to_host(whole)
+        np.testing.assert_array_equal(found[shift : shift + size], expected)
+        numbers = ~np.isnan(expected)
+        np.testing.assert_array_equal(np.signbit(found[shift : shift + size])[numbers], np.signbit(expected)[numbers])
+        assert (found[:shift] == 77).all() and (found[shift + size :] == 77).all()
+
+    for shift in (0, 1):
+        for in_place in (False, True):
+            check(shift, in_place)
+    assert plain_kernels == [f"plain_{name}"] * 4
+
+
+def test_arrays_that_overlap_are_none_that_lie_alike(plain_kernels, device, rng):
+    """An element is read before its place in the other array is written, as in NumPy."""
+    x = normal(rng, 600)
+    for ahead, behind in ((slice(1, None), slice(-1)), (slice(-1), slice(1, None))):
+        on_device = device.asarray(x)
+        device.ops.pointwise(on_device[ahead], (on_device[behind], on_device[ahead]), "add")
+        np.testing.assert_array_equal(device.to_host(on_device)[ahead], x[behind] + x[ahead])
+    assert plain_kernels == []
+
+
 @pytest.mark.parametrize("size", [4, 7, 2048, 2052])
 def test_dropout_by_fours(size, device, rng):
     x, expected, y = normal(rng, size), np.empty(size, np.float32), poisoned(device, (size,))
@@ -628,23 +693,40 @@ def _on_standin(cupy, monkeypatch):
         fit_three_batches(model, batch_size, shape, **compiled)
         assert cupy.device.graphs == 2
         starts = [i for i, name in enumerate(names) if name == "set_iteration"]
-        found = names[starts[0] : starts[1]]
+        found = names[starts[1] : starts[2]]
         return found, cupy.device.nodes // 2 - (len(found) - 1)
 
     yield of
     launch.kernel.cache_clear()
 
 
+@pytest.fixture(params=["an A100", "an H100"])
+def generation(request, monkeypatch):
+    """On the stand-in, the choices of both; on a device, its own."""
+    import cupy
+
+    from minicnn.backends.cupy import hopper_convolution, tensor_cores
+    from minicnn.backends.cupy.tensor_choice import Device
+
+    if cupy.__version__ == "stand-in":
+        chosen = Device(80, 166848) if request.param == "an A100" else Device(90, 232384)
+        monkeypatch.setattr(tensor_cores, "_device", lambda index: chosen)
+        monkeypatch.setattr(hopper_convolution, "_loads", lambda file: True)  # nothing is computed
+    elif request.param != "an A100":
+        pytest.skip("there is one device")
+
+
 @pytest.mark.parametrize(
     ("network", "batch_size", "most"), [("LeNet-5", 128, 12), ("D0", 32, 14), ("net_1 MNIST", 128, 14)]
 )
-def test_launches_of_an_iteration(network, batch_size, most, launches):
+def test_launches_of_an_iteration(network, batch_size, most, launches, generation):
     """With the one before the graph, which sets the iteration's numbers; none of them is CuPy's own.
 
-    On Hopper a convolution may be two, as its weights are prepared.
+    On Hopper there may be one more, which prepares the weights of all convolutions.
     """
     found, others = launches(NETWORKS[network](mc), batch_size, (28, 28, 1))
     print(len(found), found)
+    assert found.count("prepare_weights") <= 1
     assert len(found) <= most + found.count("prepare_weights")
     assert others == 0
 
@@ -675,12 +757,18 @@ def residual(blocks, size=32, channels=16):
     return mc.Model(x, L.Dense(10, activation="softmax")(L.GlobalAveragePooling2D()(h)))
 
 
-def test_launches_of_a_residual_block(launches):
+def test_launches_of_a_residual_block(launches, generation):
     """Of each convolution with its BatchNormalization three forward and four backward; none adds gradients."""
     (found, others), (more, more_others) = (launches(residual(blocks), 128, (32, 32, 16)) for blocks in (2, 3))
-    prepared = more.count("prepare_weights") - found.count("prepare_weights")  # on Hopper
-    assert len(more) - len(found) - prepared <= 2 * (3 + 4)
+    assert len(more) - len(found) <= 2 * (3 + 4)
     assert more_others == others
+
+
+def test_the_weights_of_all_layers_are_prepared_in_one_launch(launches, generation):
+    """Those of Hopper's convolutions, forward and turned; an A100 has none to prepare."""
+    (found, _), (more, _) = (launches(residual(blocks, 28, 128), 64, (28, 28, 128)) for blocks in (1, 2))
+    assert more.count("prepare_weights") == found.count("prepare_weights")
+    assert len(more) - len(found) <= 2 * (3 + 4)
 
 
 @pytest.mark.parametrize("channels", [3, 8])

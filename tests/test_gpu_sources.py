@@ -71,8 +71,9 @@ MORE_SIZES = {
 # So many sizes for those between the oldest and the newest.
 FEW = {"few_channels": 2, "products": 1, "depthwise": 2, "normalization": 1}
 ENDS = (75, 100)
-TENSOR_CORES = {"tensor_convolution", "tensor_gradient", "tensor_narrow"}  # their kernels are for sm_80 and later
-FLOAT32_ALONE = {"dense", "few_channels", "hopper_convolution", *TENSOR_CORES}
+TENSOR_CORES = {"tensor_convolution", "tensor_gradient", "tensor_narrow"}
+FROM_80_ON = {"prepared_weights", *TENSOR_CORES}  # their kernels are for sm_80 and later
+FLOAT32_ALONE = {"dense", "few_channels", "hopper_convolution", *FROM_80_ON}
 MOST_SPILT = 16  # bytes of a thread: more than a word or two would be a kernel that does not fit into its registers
 
 
@@ -107,7 +108,7 @@ def everything(architecture):
     """(file, dtype, block) of what is compiled for an architecture; float64 at the ends alone, it takes a minute."""
     for dtype in BLOCKS if architecture in ENDS else ("float32",):
         for file in sorted(set(FILES) - set(OF_FILES)):
-            if (file in FLOAT32_ALONE and dtype != "float32") or (file in TENSOR_CORES and architecture < 80):
+            if (file in FLOAT32_ALONE and dtype != "float32") or (file in FROM_80_ON and architecture < 80):
                 continue
             sizes = SIZES.get(file, {dtype: [None]}).get(dtype, ())
             yield from ((file, dtype, size) for size in sizes[: None if architecture in ENDS else FEW.get(file)])

@@ -133,7 +133,7 @@ def changed(monkeypatch, *replacements):
 
     def other(name):
         text = source(name)
-        for right, wrong in replacements if name.startswith(("tensor", "hopper")) else ():
+        for right, wrong in replacements if name.startswith(("tensor", "hopper", "prepared")) else ():
             text = text.replace(right, wrong)
         return text
 

@@ -103,10 +103,15 @@ def _together(works, backend) -> list[Work]:
     return found
 
 
-def _does_only_ops(step) -> bool:
+def _does_only_ops(step):
     """Whether the step does nothing but call ops, the same ones each time.
 
     Users' own steps are not asked, nor those that are made of users' layers, whose attributes may be anything.
     """
+    return step.only_ops and is_of_library(step)
+
+
+def is_of_library(step: Step) -> bool:
+    """Whether a step, and what it is made of, was written in the package, and no user has replaced what it does."""
     parts = [part for part in (step, *vars(step).values()) if isinstance(part, Step)]
-    return step.only_ops and all(is_of_package(part) for p in parts for part in (type(p), p.forward, p.backward))
+    return all(is_of_package(part) for p in parts for part in (type(p), p.forward, p.backward))

@@ -27,6 +27,7 @@ from minicnn.training.device_shortcuts import (
     last_layer,
     loads_late,
     only_the_rule_reads_gradients,
+    steady_kernels,
 )
 from minicnn.training.device_totals import DeviceTotals
 from minicnn.training.engine import Engine
@@ -261,13 +262,14 @@ class DeviceEngine(Engine):
         key = (*(id(entry) for entry in reads), *numbers)
         graph = self.graphs.pop(key, None)
         if graph is None:
-            graph = IterationGraph(lambda: self._iterate_anywhere(batch, bound), reads)
+            preparation = self.backend.preparation(steady_kernels(bound))
+            graph = IterationGraph(lambda: self._iterate_anywhere(batch, bound, preparation), reads)
             while len(self.graphs) >= MAX_GRAPHS:
                 self.graphs.pop(next(iter(self.graphs)))
         self.graphs[key] = graph  # the last in the dict is the last used
         return graph
 
-    def _iterate_anywhere(self, batch, bound):
+    def _iterate_anywhere(self, batch, bound, preparation):
         """`iterate` for whichever batch and iteration `state` is set to. Nothing waits, so that it can be captured."""
         optimizer, is_penalized = self.optimizer, bool(self._regularized())
         only_rule = not is_penalized and only_the_rule_reads_gradients(optimizer, bound)
@@ -276,7 +278,7 @@ class DeviceEngine(Engine):
         self._shortcut = None if is_penalized else last_layer(bound, self.model.compiled, self.backend)
         batch = BatchForGraph(batch, self.state, self.store.dtype, loads_late(bound))
         try:
-            with self.backend.left_in_parts() if only_rule else nullcontext():
+            with preparation.at_once(), self.backend.left_in_parts() if only_rule else nullcontext():
                 losses = self.iterate(batch, bound, self._totals(), self.state.iteration)
         finally:
             self._shortcut = None

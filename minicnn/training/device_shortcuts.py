@@ -15,6 +15,7 @@ from minicnn.losses.reductions import MEAN
 from minicnn.metrics.accuracy import SparseCategoricalAccuracy
 from minicnn.own_parts import is_one_of
 from minicnn.plan.plan import BoundPlan
+from minicnn.plan.works import is_of_library
 from minicnn.step import Workspace
 from minicnn.training.totals import Losses
 from minicnn.training.weighting import is_own_mean
@@ -49,6 +50,18 @@ def only_the_rule_reads_gradients(optimizer: Optimizer, bound: BoundPlan) -> boo
     is_plain = optimizer.is_data and all(clip is None for clip in clips)
     is_shared = any(wires.grads for wires in bound.plan.wiring.places)
     return is_plain and not is_shared and not any(map(_is_cast, bound.backward_steps))
+
+
+def steady_kernels(bound: BoundPlan) -> list[np.ndarray]:
+    """The kernels of convolutions, as far as it is known that nobody but the optimizer writes them."""
+    steps = bound.forward_steps
+    if not all(is_of_library(step.place.step) for step in steps):
+        return []
+    read = [is_one_of(step.place.step, Conv2D, FusedConv2D) and not _is_cast(step) for step in steps]
+    others = [step.ws for step, only_reads in zip(steps, read, strict=True) if not only_reads]
+    theirs = {id(array) for ws in others for array in ws.params.values()}  # SpectralNormalization divides its layer's
+    kernels = [step.ws.params["kernel"] for step, only_reads in zip(steps, read, strict=True) if only_reads]
+    return [kernel for kernel in kernels if id(kernel) not in theirs]
 
 
 class RowResults(NamedTuple):

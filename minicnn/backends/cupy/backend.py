@@ -16,6 +16,7 @@ from minicnn.backends.cupy.dense import dense_classes, serves_classes
 from minicnn.backends.cupy.gradient_parts import left_in_parts
 from minicnn.backends.cupy.graph import CapturedGraph, IterationState, free_retired
 from minicnn.backends.cupy.normalization import left_addition, with_addition
+from minicnn.backends.cupy.prepared_weights import Preparation
 from minicnn.backends.cupy.tensor_cores import in_bfloat16
 from minicnn.backends.cupy.uploads import PinnedCopies, Uploads
 
@@ -97,7 +98,7 @@ class CupyBackend(Backend):
         with self.device:
             return IterationState()
 
-    capture = CapturedGraph
+    capture, preparation = CapturedGraph, Preparation
     left_in_parts = staticmethod(left_in_parts)
     serves_classes, dense_classes = staticmethod(serves_classes), staticmethod(dense_classes)
     left_addition, with_addition = staticmethod(left_addition), staticmethod(with_addition)

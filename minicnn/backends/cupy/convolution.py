@@ -1,12 +1,12 @@
 """Convolution, alone and fused with max pooling: products of windows and kernels."""
 
 import cupy
-import numpy as np
 
 from minicnn.backends.cupy import blas, depthwise, few_channels, tensor_cores
 from minicnn.backends.cupy.gather import gathers
-from minicnn.backends.cupy.launch import Array, Maybe, launch_over
+from minicnn.backends.cupy.launch import Array, Maybe
 from minicnn.backends.cupy.partial_sums import column_sums
+from minicnn.backends.cupy.pointwise import over_plain
 from minicnn.backends.cupy.pooling import max_pool, max_pool2d_backward
 from minicnn.backends.cupy.products import Left, Out, Right, correlation, gradient, product
 from minicnn.backends.cupy.structures import Matrix, Pool, Positions, Span, Taps, window_structure
@@ -138,7 +138,7 @@ def _plain_backward(x, kernel, mask, dy, dx, dkernel, dbias, window, groups, is_
 def _relu_gradient(dy, y):
     """dy where y > 0 or NaN, else 0."""
     out = cupy.empty_like(dy)
-    launch_over(dy.size, "convolution", "relu_gradient", dy.dtype, dy, y, out, np.int64(dy.size))
+    over_plain("relu_gradient", out, y, dy)
     return out
 
 

@@ -1,7 +1,7 @@
 // Convolution of stride 1 on the tensor cores of Hopper (sm_90a): what tensor_convolution.cu computes, from patches of pixels
 // as there, by instructions that take the weights from shared memory by themselves ("wgmma") for four warps at a time. The
-// pixels still come by pointers, by way of registers. The weights are prepared by a kernel before: rounded, with what that
-// leaves over, in the order in which a step needs them, so that a step's weights are one copy.
+// pixels still come by pointers, by way of registers. The weights are prepared before, by the kernel of prepared_weights.cu, so
+// that a step's weights are one copy.
 //
 // A block computes BM positions x BN columns, a warp 16 positions. Two halves of a step's columns take turns: while tensor
 // cores multiply for one, the other's results are added to the sums, and the next step's pixels come into registers.
@@ -83,35 +83,6 @@ __device__ __forceinline__ void wait_for_products_but() {
 // those of the next columns 128.
 __device__ __forceinline__ uint64 describe(uint32 address) {
     return (uint64)(address >> 4 & 0x3fff) | (uint64)BN << 16 | (uint64)8 << 32;
-}
-
-// (taps, C, F) -> (tiles of columns, slices of the terms, taps, STAGE bytes); zeros where there is no such term or column.
-// Grid: eights of columns times slices; a thread has a column and a term.
-extern "C" __global__ void __launch_bounds__(256)
-    prepare_weights(const float* __restrict__ kernel, float* __restrict__ prepared, const Convolution g) {
-    // Neighbouring threads: neighbouring filters.
-    const int term = TURNED ? threadIdx.x % 32 : threadIdx.x / 8, c = blockIdx.y * SLICE + term;
-    const int column = blockIdx.x * 8 + (TURNED ? threadIdx.x / 32 : threadIdx.x % 8);
-    const int taps = g.kernel_height * g.kernel_width;
-    const bool inside = c < g.channels && column < g.filters;
-    float* to = prepared + ((int64)(column / BN) * g.slices + blockIdx.y) * taps * (STAGE / 4);
-    // Of bfloat16, eight are in 16 bytes, in the order of `pair_up`.
-    const int half = term / 8 * (BN * 8) + column % BN * 8 + term % 4 * 2 + term / 4 % 2;
-    if (PRODUCTS != BFLOAT16) to += term / 4 * (BN * 4) + column % BN * 4 + term % 4;
-#pragma unroll 4
-    for (int tap = 0; tap < taps; ++tap) {
-        const float* const from = TURNED ? kernel + ((int64)(taps - 1 - tap) * g.filters + column) * g.channels + c
-                                         : kernel + ((int64)tap * g.channels + c) * g.filters + column;
-        uint32 big = __float_as_uint(inside ? *from : 0.0f), small;
-        if constexpr (PRODUCTS == BFLOAT16) {
-            ((unsigned short*)to)[half] = (unsigned short)pair_of_bfloat16(big, 0);
-        } else {
-            leave_over(big, small);
-            to[0] = __uint_as_float(big);
-            if (PRODUCTS == 3) to[PART / 4] = __uint_as_float(small);
-        }
-        to += STAGE / 4;
-    }
 }
 
 // Row m of the result that row `row` of the tile belongs to. The rows of a window are two neighbours, and those 8 further.

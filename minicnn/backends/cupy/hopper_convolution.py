@@ -2,16 +2,13 @@
 
 from functools import cache
 
-import cupy
 import numpy as np
 
 from minicnn.backends.cupy.launch import Array, Maybe, kernel, launch
-from minicnn.backends.cupy.tensor_choice import Choice, hopper_shared_bytes, hopper_weight_bytes
+from minicnn.backends.cupy.prepared_weights import Form, prepared
+from minicnn.backends.cupy.tensor_choice import Choice, hopper_shared_bytes
 from minicnn.user_warnings import warn_user
 
-COLUMNS = 8  # whose weights a block prepares, of 32 terms each
-PREPARING_THREADS = 256
-KERNELS = "prepare_weights", "convolve"
 _refusals: list[Exception] = []  # why these kernels are not used any more: the first one
 
 
@@ -34,7 +31,7 @@ def serves(chosen: Choice, products: int, turned: int) -> bool:
 @cache
 def _loads(file):
     """True; CuPy loads a kernel when it is first asked for a property of it."""
-    return all(kernel(file, name, np.dtype(np.float32)).max_dynamic_shared_size_bytes >= 0 for name in KERNELS)
+    return kernel(file, "convolve", np.dtype(np.float32)).max_dynamic_shared_size_bytes >= 0
 
 
 def _file(chosen, products, turned):
@@ -49,11 +46,8 @@ def convolve(
     `products`: how many of TF32 stand for one of float32, 1 or 3; 0: one of bfloat16.
     """
     file, g = _file(chosen, products, turned), chosen.geometry
-    columns = -(-g.filters // chosen.columns) * chosen.columns
-    steps = g.slices * g.kernel_height * g.kernel_width
-    prepared = cupy.empty(steps * columns * hopper_weight_bytes(products) // 4, out.dtype)
-    grid = columns // COLUMNS, g.slices
-    launch(file, "prepare_weights", out.dtype, grid, PREPARING_THREADS, kernel, prepared, g)
+    taps = g.kernel_height * g.kernel_width
+    form = Form(g.channels, g.filters, taps, g.slices, chosen.columns, products, turned)
     shared = hopper_shared_bytes(chosen.columns, g.patch, products)
-    arguments = source, kernel, prepared, bias, out, winner, g
+    arguments = source, kernel, prepared(kernel, form), bias, out, winner, g
     launch(file, "convolve", out.dtype, (chosen.blocks,), chosen.threads, *arguments, shared=shared)

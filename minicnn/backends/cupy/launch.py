@@ -103,3 +103,8 @@ def launch_over(
 def blocks_for(size: int) -> int:
     """Number of blocks of `THREADS` threads for so many elements."""
     return min(-(-int(size) // THREADS), MOST_BLOCKS)
+
+
+def overlap(a: Array, b: Array) -> bool:
+    """Whether two arrays without gaps share memory."""
+    return a.data.ptr < b.data.ptr + b.nbytes and b.data.ptr < a.data.ptr + a.nbytes

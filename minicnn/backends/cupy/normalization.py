@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import Array, Maybe, launch
+from minicnn.backends.cupy.launch import Array, Maybe, launch, overlap
 from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 
 THREADS, TURNS = 512, 2  # as in normalization.cu
@@ -126,13 +126,9 @@ def left_addition(additions: Sequence[tuple[Array, Array]], dy: Array, written: 
     written = [array for array in written if array is not None]
     for total, own in additions:
         is_dy = (total.data.ptr, total.shape, total.dtype) == (dy.data.ptr, dy.shape, dy.dtype)
-        if is_dy and not any(_overlap(own, array) for array in written):
+        if is_dy and not any(overlap(own, array) for array in written):
             return own
     return None
-
-
-def _overlap(a, b):
-    return a.data.ptr < b.data.ptr + b.nbytes and b.data.ptr < a.data.ptr + a.nbytes
 
 
 def with_addition(dy: Array, more: Array, work: Callable[[], None]) -> None:

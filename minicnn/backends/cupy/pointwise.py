@@ -3,7 +3,7 @@
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy.launch import Array, launch, launch_over
+from minicnn.backends.cupy.launch import Array, launch, launch_over, overlap
 from minicnn.backends.cupy.partial_sums import LANES, grid_for_parts
 from minicnn.backends.cupy.sources import REALS
 from minicnn.backends.reference.pointwise import FUNCTIONS
@@ -11,17 +11,18 @@ from minicnn.backends.reference.pointwise import pointwise as by_numpy
 from minicnn.backends.reference.pointwise import pointwise_sum as sum_by_numpy
 
 MOST_PIXELS = 4096  # of an image that one block adds
+ACCESS, AT_ONCE = 16, 2  # bytes; accesses of a thread: as in pointwise.cu
+PLAIN = {"relu": 1, "relu_gradient": 2, "add": 2, "multiply": 2, "added_relu": 2}  # its kernels: of so many arrays
 OF_TWO = {"add": np.add, "multiply": np.multiply, "scale": np.multiply, "maximum": np.maximum, "minimum": np.minimum}
 
 
 def pointwise(y: Array, inputs: tuple[Array, ...], name: str, numbers: tuple[float, ...] = ()) -> None:
     """See `minicnn.backends.reference.pointwise.pointwise`."""
+    if _are_alike(y, inputs, name):
+        over_plain(name, y, *inputs)
+        return
     if name == "relu":
         name, numbers = "maximum", (0,)
-    if name == "relu_gradient" and inputs[0].shape == inputs[1].shape == y.shape and _are_plain(*inputs, y):
-        x, dy = inputs
-        launch_over(y.size, "convolution", "relu_gradient", y.dtype, dy, x, y, np.int64(y.size))
-        return
     function = OF_TWO.get(name, FUNCTIONS[name])
     if isinstance(function, np.ufunc) and function.nin == len(inputs) + len(numbers):
         # An input that shares memory with y, but for y itself, is copied by CuPy first.
@@ -29,6 +30,21 @@ def pointwise(y: Array, inputs: tuple[Array, ...], name: str, numbers: tuple[flo
         function(*full, *numbers, out=y)
     else:
         by_numpy(y, inputs, name, numbers)
+
+
+def over_plain(name: str, y: Array, *inputs: Array) -> None:
+    """y = one of the functions of `PLAIN`, of arrays that lie alike, without gaps; y may be one of them."""
+    width = ACCESS // y.itemsize
+    packs = 0 if any(a.data.ptr % ACCESS for a in (y, *inputs)) else y.size // width
+    threads = -(-y.size // (AT_ONCE * width)) if packs else y.size
+    launch_over(threads, "pointwise", f"plain_{name}", y.dtype, *inputs, y, np.int64(packs), np.int64(y.size))
+
+
+def _are_alike(y, inputs, name):
+    """Whether `over_plain` serves."""
+    if PLAIN.get(name) != len(inputs) or any(x.shape != y.shape for x in inputs) or not _are_plain(*inputs, y):
+        return False
+    return all(x.data.ptr == y.data.ptr or not overlap(x, y) for x in inputs)
 
 
 def _are_plain(*arrays):

@@ -12,6 +12,7 @@ PARTS = {
     "tensor_gradient": ("tensor_cores",),
     "tensor_convolution": ("tensor_cores", "tensor_places"),
     "tensor_narrow": ("tensor_cores", "tensor_places"),
+    "prepared_weights": ("tensor_cores",),
     "hopper_convolution": ("tensor_cores", "tensor_places"),
 }
 ARCHITECTURES = {"hopper_convolution": "sm_90a"}  # of files that CuPy's modules are not compiled for

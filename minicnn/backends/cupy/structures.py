@@ -109,6 +109,32 @@ class Segments(NamedTuple):
     of: Annotated[tuple[Segment, ...], MOST_SEGMENTS]
 
 
+class Weights(NamedTuple):
+    """A kernel, and where its weights go as a convolution takes them: see `minicnn.backends.cupy.prepared_weights`."""
+
+    kernel: Address
+    prepared: Address
+    channels: int
+    filters: int
+    taps: int
+    slices: int
+    columns: int
+    products: int
+    turned: int
+    block: int  # the first one of threads that prepares them
+
+
+MOST_WEIGHTS = 64
+
+
+class ManyWeights(NamedTuple):
+    """Those that one launch prepares, in the order of their blocks."""
+
+    count: int
+    unused: int
+    of: Annotated[tuple[Weights, ...], MOST_WEIGHTS]
+
+
 class Few(NamedTuple):
     """A convolution of few channels, computed image by image, in cells of 2 x 2 positions."""
 
@@ -188,8 +214,10 @@ class Correlation(NamedTuple):
     stride_x: int
 
 
-ALL = (Window, Positions, Taps, Matrix, Pool, Span, Segment, Segments, Few, Convolution, Correlation)
-# A structure behind those that it holds.
+ALL = (
+    *(Window, Positions, Taps, Matrix, Pool, Span),
+    *(Segment, Segments, Weights, ManyWeights, Few, Convolution, Correlation),
+)  # a structure behind those that it holds
 
 
 @cache

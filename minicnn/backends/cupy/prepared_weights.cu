@@ -1,0 +1,51 @@
+// Weights as hopper_convolution.cu takes them: rounded, with what that leaves over, in the order in which a step needs them,
+// so that a step's weights are one copy. One launch prepares those of many kernels.
+
+constexpr int SLICE = 32;  // terms of a step
+
+// The entry that this block serves.
+__device__ __forceinline__ int entry_of_block(const ManyWeights& all) {
+    int low = 0, high = all.count;
+    while (high - low > 1) {
+        const int middle = (low + high) / 2;
+        if (all.of[middle].block <= (int)blockIdx.x)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+// (taps, C, F) -> (tiles of columns, slices of the terms, taps, bytes of a step); zeros where there is no such term or column.
+// Grid: of each entry, slices times eights of columns, which are neighbours; a thread has a column and a term.
+extern "C" __global__ void __launch_bounds__(256) prepare_weights(const ManyWeights all) {
+    const Weights w = all.of[entry_of_block(all)];
+    const float* const kernel = reinterpret_cast<const float*>(w.kernel);
+    const int tiles = (w.filters + w.columns - 1) / w.columns, eights = tiles * (w.columns / 8);
+    const int eight = (blockIdx.x - w.block) % eights, slice = (blockIdx.x - w.block) / eights;
+    // Neighbouring threads: neighbouring filters.
+    const int term = w.turned ? threadIdx.x % 32 : threadIdx.x / 8, c = slice * SLICE + term;
+    const int column = eight * 8 + (w.turned ? threadIdx.x / 32 : threadIdx.x % 8);
+    const bool inside = c < w.channels && column < w.filters;
+    // Floats of a step: the rounded weights, two in one if they are bfloat16, and what rounding leaves over.
+    const int part = w.columns * SLICE / (w.products == BFLOAT16 ? 2 : 1), step = part * (w.products == 3 ? 2 : 1);
+    const int in_tile = column % w.columns;
+    float* to = reinterpret_cast<float*>(w.prepared) + ((int64)(column / w.columns) * w.slices + slice) * w.taps * step;
+    // Of bfloat16, eight are in 16 bytes, in the order of `pair_up`.
+    const int half = term / 8 * (w.columns * 8) + in_tile * 8 + term % 4 * 2 + term / 4 % 2;
+    if (w.products != BFLOAT16) to += term / 4 * (w.columns * 4) + in_tile * 4 + term % 4;
+#pragma unroll 4
+    for (int tap = 0; tap < w.taps; ++tap) {
+        const float* const from = w.turned ? kernel + ((int64)(w.taps - 1 - tap) * w.filters + column) * w.channels + c
+                                           : kernel + ((int64)tap * w.channels + c) * w.filters + column;
+        uint32 big = __float_as_uint(inside ? *from : 0.0f), small;
+        if (w.products == BFLOAT16) {
+            ((unsigned short*)to)[half] = (unsigned short)pair_of_bfloat16(big, 0);
+        } else {
+            leave_over(big, small);
+            to[0] = __uint_as_float(big);
+            if (w.products == 3) to[part] = __uint_as_float(small);
+        }
+        to += step;
+    }
+}

@@ -108,7 +108,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
 
 
 def _are_integers(*numbers):
-    return all(not isinstance(x, Recorded) and np.asarray(x).dtype.kind in "iu" for x in numbers)
+    return all(not isinstance(x, Recorded) and np.asarray(x).dtype.kind in "biu" for x in numbers)
 
 
 def floor_divide(x1: Any, x2: Any) -> Any:

@@ -26,7 +26,7 @@ _PLAIN = (
     *("fabs", "fmax", "fmin", "fmod", "gcd", "geomspace", "heaviside", "hsplit", "isin", "isposinf", "isreal"),
     *("kron", "lcm", "ldexp", "logspace", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean"),
     *("nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "nextafter"),
-    *("nonzero", "percentile", "signbit", "sinc", "tri", "trunc", "unravel_index", "vander", "vsplit", "bartlett"),
+    *("nonzero", "percentile", "signbit", "sinc", "tri", "trunc", "unravel_index", "vsplit", "bartlett"),
     *("blackman", "hamming", "hanning", "kaiser"),
 )
 _OF_BITS = {"bitwise_invert": np.invert, "bitwise_not": np.invert, "bitwise_left_shift": np.left_shift}
@@ -36,12 +36,12 @@ _OF_MATRICES = ("cholesky", "det", "eig", "eigh", "matrix_rank", "pinv", "qr", "
 
 def _floats(x: Any) -> np.ndarray:
     x = np.asarray(x)
-    return x if x.dtype.kind == "f" else x.astype(floatx())
+    return x if x.dtype.kind == "f" else x.astype(np.float64 if x.dtype.kind in "biu" else floatx())
 
 
 def angle(x: Any) -> Any:
-    """The angle of complex numbers: of others 0, or π of negative ones."""
-    return np.angle(_operations.as_float(x))
+    """The angle of complex numbers: of others 0, also of -0 and NaN, or π of negative ones."""
+    return np.angle(x) if np.iscomplexobj(x) else np.where(_floats(x) < 0, np.pi, 0).astype(_floats(x).dtype)
 
 
 def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
@@ -58,8 +58,10 @@ def erf(x: Any) -> Any:
 
 
 def erfc(x: Any) -> Any:
-    """1 - erf(x)."""
-    return 1 - erf(x)
+    """1 - erf(x), exact also where erf(x) is nearly 1."""
+    values = _floats(value_of(x))
+    made = np.vectorize(math.erfc, otypes=[np.float64])(values).astype(values.dtype)
+    return Recorded(made, [(x, lambda g: g * -FORMULAS["erf"].slope(values))]) if isinstance(x, Recorded) else made
 
 
 def erfinv(x: Any) -> Any:
@@ -96,6 +98,8 @@ _GILES_LARGE += [0.00943887047, 1.00167406, 2.83297682]
 
 def logaddexp2(x1: Any, x2: Any) -> Any:
     """log₂(2^x1 + 2^x2), without overflow."""
+    if not isinstance(x1, Recorded) and not isinstance(x2, Recorded):
+        return np.logaddexp2(_operations.as_float(x1), _operations.as_float(x2))
     return np.logaddexp(x1 * math.log(2), x2 * math.log(2)) / math.log(2)
 
 
@@ -106,7 +110,9 @@ def exp2(x: Any) -> Any:
 
 def cbrt(x: Any) -> Any:
     """The number whose third power x is."""
-    return np.sign(_floats(value_of(x))) * np.power(np.abs(x if isinstance(x, Recorded) else _floats(x)), 1 / 3)
+    if not isinstance(x, Recorded):
+        return np.cbrt(_floats(x))
+    return np.sign(_floats(value_of(x))) * np.power(np.abs(x), 1 / 3)
 
 
 def deg2rad(x: Any) -> Any:
@@ -120,8 +126,14 @@ def rad2deg(x: Any) -> Any:
 
 
 def hypot(x1: Any, x2: Any) -> Any:
-    """√(x1² + x2²)."""
-    return np.sqrt(np.square(_operations.as_float(x1)) + np.square(_operations.as_float(x2)))
+    """√(x1² + x2²), also where the squares are beyond all floats."""
+    if not isinstance(x1, Recorded) and not isinstance(x2, Recorded):
+        return np.hypot(
+            *(each.astype(np.float64) if each.dtype.kind in "biu" else each for each in map(np.asarray, (x1, x2)))
+        )
+    largest = np.maximum(np.abs(value_of(x1)), np.abs(value_of(x2)))
+    unit = np.where(np.isfinite(largest) & (largest > 0), largest, largest.dtype.type(1))
+    return np.sqrt(np.square(x1 / unit) + np.square(x2 / unit)) * unit
 
 
 def divide_no_nan(x1: Any, x2: Any) -> Any:
@@ -333,9 +345,23 @@ def _along(numbers, axes, x):
     return np.reshape(numbers, [n if at in axes else 1 for at, n in enumerate(sizes)])
 
 
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> np.ndarray:
+    """Powers of numbers in rows, in their dtype: (n, N), by default n of them, the largest power first.
+
+    Parameters
+    ----------
+    x : array (n,)
+    N : int, optional
+    increasing : bool, default False
+    """
+    x = np.asarray(value_of(x))
+    powers = np.arange(len(x) if N is None else N)[:: 1 if increasing else -1]
+    return (x[:, None] ** powers.astype("int8" if x.dtype == bool else x.dtype)).astype(x.dtype)
+
+
 _HERE = (angle, append, cbrt, correlate, deg2rad, diff, divide_no_nan, erf, erfc, erfinv, exp2, fliplr, flipud)
 _HERE += (batch_normalization, hypot, i0, inv, layer_normalization, logaddexp2, rms_normalization)
-_HERE += (logdet, lstsq, psnr, ptp, rad2deg, saturate_cast, segment_sum, solve, svd, trapezoid)
+_HERE += (logdet, lstsq, psnr, ptp, rad2deg, saturate_cast, segment_sum, solve, svd, trapezoid, vander)
 _HERE += tuple(_extreme_of_segments(u, n) for u, n in ((np.maximum, "max"), (np.minimum, "min"), (np.multiply, "prod")))
 
 

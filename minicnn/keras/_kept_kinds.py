@@ -14,7 +14,7 @@ _TAKEN = {"b": bool | np.bool_, "i": bool | int | np.integer | np.bool_, "u": bo
 
 
 def keep_kind(value: Any, dtype: Any) -> None:
-    """Refuse 2.5 for integers, and 1 and texts for bool; NumPy's arrays and numbers are cast, tensors and lists are not.
+    """Refuse 2.5 for integers, and 1 and texts for bool; NumPy's arrays and numbers are cast, tensors and lists not.
 
     Raises
     ------

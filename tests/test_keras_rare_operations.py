@@ -34,6 +34,25 @@ VALUES = {
     "solve": (lambda x: ops.solve(ROUND + 0 * x[:, :3], x), lambda x: np.linalg.inv(ROUND) @ x),
     "psnr": (lambda x: ops.psnr(x, B, 2.0), lambda x: -10 * np.log10(((x - B) ** 2).mean() / 4)),
     "segment_sum": (lambda x: ops.segment_sum(x, IDS, 4), lambda x: np.array([x[1], 0 * x[0], x[0] + x[2], 0 * x[0]])),
+    "sort": (lambda x: ops.sort(x, axis=0), lambda x: np.sort(x, 0)),
+    "argsort": (lambda x: ops.take_along_axis(x, ops.argsort(x, axis=1), axis=1), lambda x: np.sort(x, 1)),
+    "median": (lambda x: ops.median(x, axis=1), lambda x: np.median(x, 1)),
+    "median of all": (lambda x: ops.median(x, keepdims=True), lambda x: np.median(x, keepdims=True)),
+    "quantile": (lambda x: ops.quantile(x, [0.3, 0.9], axis=0), lambda x: np.quantile(x, [0.3, 0.9], 0)),
+    "quantile kept": (
+        lambda x: ops.quantile(x, 0.4, axis=(0, 1), method="higher", keepdims=True),
+        lambda x: np.quantile(x, 0.4, (0, 1), method="higher", keepdims=True),
+    ),
+    "segment_max": (lambda x: ops.segment_max(x, IDS, 3)[::2], lambda x: np.array([x[1], np.maximum(x[0], x[2])])),
+    "segment_min": (lambda x: ops.segment_min(x, IDS, 3)[::2], lambda x: np.array([x[1], np.minimum(x[0], x[2])])),
+    "segment_prod": (
+        lambda x: ops.segment_prod(x, IDS, 4),
+        lambda x: np.array([x[1], 0 * x[0] + 1, x[0] * x[2], 0 * x[0] + 1]),
+    ),
+    "tf.math.segment_max": (
+        lambda x: tf.math.segment_max(x, [0, 0, 2]),
+        lambda x: np.array([np.maximum(x[0], x[1]), 0 * x[0], x[2]]),
+    ),
     "glu": (lambda x: ops.glu(x), lambda x: x[:, :2] / (1 + np.exp(-x[:, 2:]))),
     "tanh_shrink": (lambda x: ops.tanh_shrink(x), lambda x: x - np.tanh(x)),
     "squareplus": (lambda x: ops.squareplus(x), lambda x: (x + np.sqrt(x * x + 4)) / 2),
@@ -351,3 +370,72 @@ def test_hues_beyond_one_are_those_at_its_ends():
 def test_moments_along_all_axes():
     mean, variance = ops.moments(np.arange(4, dtype="float32").reshape(2, 2), axes=None)
     assert (float(mean), float(variance)) == (1.5, 1.25)
+
+
+def test_gradients_at_ties_and_zeros_of_segments():
+    """TensorFlow's: equal extremes share a gradient, a number below the first segment has none."""
+    x = tf.constant([[1.0], [1.0], [0.0], [3.0], [5.0]])
+    ids = np.array([0, 0, 0, 1, -1])
+    for function, expected in (
+        (ops.segment_max, [0.5, 0.5, 0, 2, 0]),
+        (ops.segment_min, [0, 0, 1, 2, 0]),
+        (ops.segment_prod, [0, 0, 1, 2, 0]),  # by the zero, the product of the others
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(function(x, ids, 2) * tf.constant([[1.0], [2.0]]))
+        np.testing.assert_array_equal(np.ravel(tape.gradient(total, x)), expected)
+
+
+def test_orders_of_a_models_tensors_train(rng):
+    """By the median and the largest number of each sample: a step of SGD against a finite difference."""
+    x, y = rng.normal(size=(2, 5)).astype("float32"), rng.normal(size=(2, 1)).astype("float32")
+    tensor = keras.Input((5,))
+    hidden = keras.layers.Dense(4, use_bias=False, name="hidden")(tensor)
+    largest = ops.take_along_axis(hidden, ops.argsort(hidden, axis=1), axis=1)[:, 3:]
+    model = keras.Model(tensor, ops.expand_dims(ops.median(hidden, axis=1), 1) + 2.0 * largest)
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    before = model.get_weights()[0].astype("float64")
+
+    def loss(kernel):
+        made = np.sort(x @ kernel, axis=1)
+        return np.mean((made[:, 1:3].mean(1) + 2 * made[:, 3] - y[:, 0]) ** 2)
+
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0),
+        (lambda m: m[:, 1:3].mean(1) + 2 * m[:, 3])(np.sort(x @ before, 1))[:, None],
+        rtol=1e-5,
+    )
+    model.train_on_batch(x, y)
+    moved = (before - model.get_weights()[0]) / 0.1
+    step = rng.normal(size=before.shape)
+    slope = (loss(before + 1e-6 * step) - loss(before - 1e-6 * step)) / 2e-6
+    np.testing.assert_allclose((moved * step).sum(), slope, rtol=1e-3)
+
+
+def test_powers_of_and_by_a_models_tensors(tmp_path):
+    x, y = np.array([[0.5, -1.0, 2.0]], "float32"), np.array([[2.0, 3.0, -1.0]], "float32")
+    a, b = keras.Input((3,)), keras.Input((3,))
+    by = np.array([1.0, 2.0, 3.0])
+    model = keras.Model([a, b], [2**a, 2.5**a, a**b, by**a, a**by, a**2, np.float32(3) ** a])
+    model.save(tmp_path / "powers.keras")
+    expected = [2**x, 2.5**x, x**y, by**x, x**by, x**2, 3**x]
+    for each in (model, keras.models.load_model(tmp_path / "powers.keras")):
+        for made, right in zip(each.predict([x, y], verbose=0), expected, strict=True):
+            np.testing.assert_allclose(made, right, rtol=1e-5)
+
+
+def test_places_along_an_axis_that_are_computed(tmp_path):
+    x, y = RNG.normal(size=(2, 2, 3, 4)).astype("float32")
+    a, b = keras.Input((3, 4)), keras.Input((3, 4))
+    largest = ops.expand_dims(ops.argmax(a, axis=1), 1)
+    model = keras.Model(
+        [a, b], [ops.take_along_axis(a, ops.argsort(b, axis=2), axis=2), ops.take_along_axis(b, largest, 1)]
+    )
+    model.save(tmp_path / "places.keras")
+    expected = np.take_along_axis(x, np.argsort(y, 2), 2), np.take_along_axis(y, x.argmax(1)[:, None], 1)
+    for each in (model, keras.models.load_model(tmp_path / "places.keras")):
+        for made, right in zip(each.predict([x, y], verbose=0), expected, strict=True):
+            np.testing.assert_array_equal(made, right)
+    with pytest.raises(TypeError, match="whole numbers"):
+        ops.take_along_axis(x, np.full((2, 3, 1), 0.5), 2)

@@ -22,6 +22,7 @@ from minicnn.keras._last_function import forgotten, looking_behind
 from minicnn.keras._named_function import is_of_ops, named
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras._orders import along, as_places, quantile
 from minicnn.keras._result_dtypes import in_kerass_dtype
 from minicnn.keras._whole_numbers import largest_first
 from minicnn.keras.ops._loops import LOOPS
@@ -41,7 +42,7 @@ _OF_ARRAYS = (
         "einsum",
         "floor_divide",
     ),
-    *("full_like", "hstack", "inner", "isclose", "log2", "logaddexp", "meshgrid", "quantile"),
+    *("full_like", "hstack", "inner", "isclose", "log2", "logaddexp", "meshgrid"),
     *("ravel", "roll", "select", "sinh", "trace", "tril", "triu", "true_divide"),
     *("vdot", "vstack"),
 )
@@ -104,7 +105,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     """The parts at these places of an axis, or of all numbers in one."""
     if axis is None:
         x, axis = np.reshape(x, -1), 0
-    return x[(*(slice(None),) * (axis % len(x.shape)), np.asarray(value_of(indices)))]
+    return x[(*(slice(None),) * (axis % len(x.shape)), as_places(indices))]
 
 
 def _are_integers(*numbers):
@@ -127,7 +128,7 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
 
 def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
     """The numbers in these places along an axis."""
-    return np.take_along_axis(x, np.asarray(indices) if isinstance(indices, list | tuple) else indices, axis)
+    return along(x if isinstance(x, Recorded) else np.asarray(x), as_places(indices), axis)
 
 
 def mod(x1: Any, x2: Any) -> Any:
@@ -361,7 +362,7 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
 
 
 _BY_VALUES = (einsum, floor_divide, identity, mod, nan_to_num, norm, normalize, stop_gradient, take, take_along_axis)
-_BY_VALUES += (tensordot,)
+_BY_VALUES += (tensordot, _operations.in_floats("quantile", quantile))
 FURTHER: dict[str, Callable[..., Any]] = {
     name: _operations.by_place(
         of_tensors_too(in_kerass_dtype(_operations.in_floats(name, getattr(np, name)), name), name)

@@ -16,6 +16,7 @@ from minicnn.backends.reference.activation import FORMULAS
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import _operations
 from minicnn.keras._formulas import OF_RECORDED
+from minicnn.keras._orders import extremes_of_segments, products_of_segments
 from minicnn.keras._result_dtypes import in_kerass_dtype
 from minicnn.keras.ops._further import of_tensors_too, take
 from minicnn.reverse_mode import turned
@@ -242,12 +243,14 @@ def _segments(data, segment_ids, num_segments, first):
 
 def _extreme_of_segments(ufunc, name):
     def function(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-        dtype = np.asarray(data).dtype
+        dtype = np.asarray(value_of(data)).dtype
         limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
         first = {"max": limits.min, "min": limits.max, "prod": 1}[name]
         values, ids, made = _segments(data, segment_ids, num_segments, first)
         ufunc.at(made, ids[ids >= 0], values[ids >= 0])
-        return made
+        if not isinstance(data, Recorded):
+            return made
+        return (products_of_segments if name == "prod" else extremes_of_segments)(data, ids, made)
 
     function.__name__ = f"segment_{name}"
     function.__doc__ = f"The {name} of the parts along the first axis that have one number in `segment_ids`."

@@ -14,6 +14,7 @@ RNG = np.random.default_rng(3)
 A, B = RNG.normal(size=(2, 3, 4))
 ROUND = np.array([[2.0, 0.3, 0.1], [0.3, 1.5, 0.2], [0.1, 0.2, 3.0]])
 IDS = np.array([2, 0, 2])
+GAPS = np.array([[0, 1, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]], bool)
 
 VALUES = {
     "erf": (lambda x: ops.erf(x), np.vectorize(math.erf)),
@@ -53,6 +54,37 @@ VALUES = {
         lambda x: tf.math.segment_max(x, [0, 0, 2]),
         lambda x: np.array([np.maximum(x[0], x[1]), 0 * x[0], x[2]]),
     ),
+    "det": (lambda x: ops.det(x[:, :3] + 3 * np.eye(3)), lambda x: np.linalg.det(x[:, :3] + 3 * np.eye(3))),
+    "logdet": (
+        lambda x: ops.logdet(x[:, :3] + 3 * np.eye(3)),
+        lambda x: np.log(np.linalg.det(x[:, :3] + 3 * np.eye(3))),
+    ),
+    "slogdet": (
+        lambda x: ops.slogdet(x[:, :3] - 3 * np.eye(3))[1],
+        lambda x: np.log(-np.linalg.det(x[:, :3] - 3 * np.eye(3))),
+    ),
+    "cholesky": (
+        lambda x: ops.cholesky(ops.matmul(x, ops.transpose(x)) + ROUND),
+        lambda x: np.linalg.cholesky(x @ x.T + ROUND),
+    ),
+    "cross": (lambda x: ops.cross(x[:, :3], x[:, 1:]), lambda x: np.cross(x[:, :3], x[:, 1:])),
+    "nansum": (
+        lambda x: ops.nansum(ops.where(GAPS, np.nan, x), axis=1),
+        lambda x: np.nansum(np.where(GAPS, np.nan, x), 1),
+    ),
+    "nanmean": (
+        lambda x: ops.nanmean(ops.where(GAPS, np.nan, x), axis=0, keepdims=True),
+        lambda x: np.nanmean(np.where(GAPS, np.nan, x), 0, keepdims=True),
+    ),
+    "nanmax": (
+        lambda x: ops.nanmax(ops.where(GAPS, np.nan, x), axis=1),
+        lambda x: np.nanmax(np.where(GAPS, np.nan, x), 1),
+    ),
+    "nanmin": (lambda x: ops.nanmin(ops.where(GAPS, np.nan, x)), lambda x: np.nanmin(np.where(GAPS, np.nan, x))),
+    "nanprod": (
+        lambda x: ops.nanprod(ops.where(GAPS, np.nan, x), axis=1),
+        lambda x: np.nanprod(np.where(GAPS, np.nan, x), 1),
+    ),
     "glu": (lambda x: ops.glu(x), lambda x: x[:, :2] / (1 + np.exp(-x[:, 2:]))),
     "tanh_shrink": (lambda x: ops.tanh_shrink(x), lambda x: x - np.tanh(x)),
     "squareplus": (lambda x: ops.squareplus(x), lambda x: (x + np.sqrt(x * x + 4)) / 2),
@@ -71,6 +103,27 @@ def test_values_and_gradients(name):
     gradient, step = np.asarray(tape.gradient(total, x)), RNG.normal(size=A.shape)
     ends = [(formula(A + sign * 1e-6 * step) * weights).sum() for sign in (1, -1)]
     np.testing.assert_allclose((gradient * step).sum(), (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "name", ["erf", "erfc", "erfinv", "inv", "det", "logdet", "slogdet", "cross", "sort", "segment_max"]
+)
+def test_gradients_of_gradients(name):
+    function, formula = VALUES[name]
+    if name == "erfinv":  # of which the entry has erf behind it
+        function, formula = (lambda x: ops.erfinv(ops.tanh(x))), (lambda x: np.asarray(ops.erfinv(np.tanh(x))))
+    weights, step = RNG.normal(size=np.shape(formula(A))), RNG.normal(size=A.shape)
+    x = tf.constant(A)
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            total = tf.reduce_sum(function(x) * weights)
+        slope = tf.reduce_sum(inner.gradient(total, x) * step)
+    found = outer.gradient(slope, x)
+    low, middle, high = ((formula(A + h * step) * weights).sum() for h in (-1e-4, 0, 1e-4))
+    bent = 0.0 if found is None else (np.asarray(found) * step).sum()
+    np.testing.assert_allclose(bent, (low - 2 * middle + high) / 1e-8, rtol=1e-3, atol=1e-5)
 
 
 def test_ends_of_the_inverse_of_erf():

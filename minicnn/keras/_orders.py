@@ -123,7 +123,13 @@ def products_of_segments(data: Recorded, ids: np.ndarray, made: np.ndarray) -> R
     np.add.at(zeros, ids[known], (values == 0)[known])
     others = np.where(values == 0, products[ids] * (zeros[ids] == 1), made[ids] / np.where(values == 0, 1, values))
     others = (others * known.reshape(-1, *[1] * (data.ndim - 1))).astype(data.dtype)
-    return Recorded(made, [(data, lambda g: g[ids] * others)])
+
+    def back(g):
+        if isinstance(g, Recorded):
+            raise TypeError("products of segments are differentiated once. Received: a gradient that is differentiated")
+        return g[ids] * others
+
+    return Recorded(made, [(data, back)])
 
 
 ORDERS: dict[str, Callable[..., Any]] = {"argsort": _argsort, "median": _median, "sort": _sort}

@@ -26,6 +26,7 @@ from minicnn.keras._orders import along, as_places, quantile
 from minicnn.keras._result_dtypes import in_kerass_dtype
 from minicnn.keras._whole_numbers import largest_first
 from minicnn.keras.ops._loops import LOOPS
+from minicnn.keras.ops._matrices import cross
 from minicnn.reverse_mode import conjugated
 from minicnn.settings import floatx
 
@@ -37,7 +38,6 @@ _OF_ARRAYS = (
         "bincount",
         "cosh",
         "count_nonzero",
-        "cross",
         "digitize",
         "einsum",
         "floor_divide",
@@ -362,7 +362,7 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
 
 
 _BY_VALUES = (einsum, floor_divide, identity, mod, nan_to_num, norm, normalize, stop_gradient, take, take_along_axis)
-_BY_VALUES += (tensordot, _operations.in_floats("quantile", quantile))
+_BY_VALUES += (cross, tensordot, _operations.in_floats("quantile", quantile))
 FURTHER: dict[str, Callable[..., Any]] = {
     name: _operations.by_place(
         of_tensors_too(in_kerass_dtype(_operations.in_floats(name, getattr(np, name)), name), name)

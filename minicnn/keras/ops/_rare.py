@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from minicnn.backends.reference.activation import FORMULAS
-from minicnn.differentiation import Recorded, met, value_of
+from minicnn.differentiation import Recorded, beside, met, value_of
 from minicnn.keras import _operations
-from minicnn.keras._formulas import OF_RECORDED
+from minicnn.keras._formulas import OF_RECORDED, by_slope
 from minicnn.keras._orders import extremes_of_segments, products_of_segments
 from minicnn.keras._result_dtypes import in_kerass_dtype
 from minicnn.keras.ops._further import of_tensors_too, take
-from minicnn.reverse_mode import turned
+from minicnn.keras.ops._matrices import OF_NUMPY, inv, logdet
 from minicnn.settings import floatx
 
 _PLAIN = (
@@ -53,16 +53,16 @@ def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
 
 def erf(x: Any) -> Any:
     """2/√π · ∫ exp(-t²) dt from 0 to x."""
-    formula, values = FORMULAS["erf"], _floats(value_of(x))
-    made = formula.value(values)
-    return Recorded(made, [(x, lambda g: g * formula.slope(values))]) if isinstance(x, Recorded) else made
+    return by_slope("erf")(x) if isinstance(x, Recorded) else FORMULAS["erf"].value(_floats(x))
 
 
 def erfc(x: Any) -> Any:
     """1 - erf(x), exact also where erf(x) is nearly 1."""
     values = _floats(value_of(x))
     made = np.vectorize(math.erfc, otypes=[np.float64])(values).astype(values.dtype)
-    return Recorded(made, [(x, lambda g: g * -FORMULAS["erf"].slope(values))]) if isinstance(x, Recorded) else made
+    if not isinstance(x, Recorded):
+        return made
+    return Recorded(made, [(x, lambda g: -g * FORMULAS["erf"].slope(beside(g, x)))])
 
 
 def erfinv(x: Any) -> Any:
@@ -87,8 +87,12 @@ def erfinv(x: Any) -> Any:
         made = np.where(np.abs(wide) == 1, np.copysign(np.inf, wide), np.where(np.abs(wide) > 1, np.nan, made))
     if not isinstance(x, Recorded):
         return made.astype(values.dtype)
-    slope = (np.exp(made * made) * math.sqrt(math.pi) / 2).astype(values.dtype)
-    return Recorded(made.astype(values.dtype), [(x, lambda g: g * slope)])
+
+    def back(g):
+        again = erfinv(beside(g, x))
+        return g * np.exp(again * again) * (math.sqrt(math.pi) / 2)
+
+    return Recorded(made.astype(values.dtype), [(x, back)])
 
 
 _GILES_SMALL = [2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503]
@@ -184,25 +188,12 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     return np.sum((take(y, count, axis) + take(y, count + 1, axis)) * (dx * 0.5), axis=axis)
 
 
-def inv(x: Any) -> Any:
-    """The inverses of matrices (…, N, N)."""
-    made = np.linalg.inv(np.asarray(value_of(x)))
-    across = turned(made)
-    return Recorded(made, [(x, lambda g: -across @ g @ across)]) if isinstance(x, Recorded) else made
-
-
 def solve(a: Any, b: Any) -> Any:
     """The x of a @ x = b, for matrices (…, N, N) and (…, N, K), or vectors (…, N)."""
     if isinstance(a, Recorded) or isinstance(b, Recorded):
         return inv(a) @ b if np.ndim(value_of(b)) == np.ndim(value_of(a)) else (inv(a) @ b[..., None])[..., 0]
     a, b = np.asarray(a), np.asarray(b)
     return np.linalg.solve(a, b) if b.ndim == a.ndim else np.linalg.solve(a, b[..., None])[..., 0]
-
-
-def logdet(x: Any) -> Any:
-    """The logarithm of the determinant of matrices (…, N, N); NaN where that is negative."""
-    sign, size = np.linalg.slogdet(np.asarray(x))
-    return np.where(sign < 0, np.nan, size).astype(size.dtype)
 
 
 def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
@@ -375,9 +366,9 @@ def _with(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 RARE: dict[str, Callable[..., Any]] = {each.__name__: _with(each.__name__, each) for each in _HERE}
-RARE |= {name: _with(name, _operations.in_floats(name, getattr(np, name))) for name in _PLAIN}
+RARE |= {name: _with(name, _operations.in_floats(name, OF_NUMPY.get(name, getattr(np, name)))) for name in _PLAIN}
 RARE |= {name: _with(name, function) for name, function in _OF_BITS.items()}
-RARE |= {name: _with(name, getattr(np.linalg, name)) for name in _OF_MATRICES}
+RARE |= {name: _with(name, OF_NUMPY.get(name, getattr(np.linalg, name))) for name in _OF_MATRICES}
 RARE["glu"] = _with("glu", OF_RECORDED["glu"])
 RARE["ndim"] = _operations.entering(lambda x: len(np.shape(value_of(x))))
 RARE["size"] = _operations.entering(lambda x: np.int32(math.prod(np.shape(value_of(x)))))

@@ -85,6 +85,59 @@ VALUES = {
         lambda x: ops.nanprod(ops.where(GAPS, np.nan, x), axis=1),
         lambda x: np.nanprod(np.where(GAPS, np.nan, x), 1),
     ),
+    "cumulative_logsumexp": (lambda x: tf.math.cumulative_logsumexp(x, 1), lambda x: np.logaddexp.accumulate(x, 1)),
+    "cumulative_logsumexp turned": (
+        lambda x: tf.math.cumulative_logsumexp(x, 0, exclusive=True, reverse=True)[:2],
+        lambda x: np.logaddexp.accumulate(x[::-1], 0)[::-1][1:],
+    ),
+    "lbeta": (
+        lambda x: tf.math.lbeta(tf.exp(x)),
+        lambda x: np.vectorize(math.lgamma)(np.exp(x)).sum(-1) - np.vectorize(math.lgamma)(np.exp(x).sum(-1)),
+    ),
+    "unsorted_segment_sqrt_n": (
+        lambda x: tf.math.unsorted_segment_sqrt_n(x, IDS, 4),
+        lambda x: np.array([x[1], 0 * x[0], (x[0] + x[2]) / np.sqrt(2), 0 * x[0]]),
+    ),
+    "eigvalsh": (
+        lambda x: tf.linalg.eigvalsh(tf.matmul(x, x, transpose_b=True) + ROUND),
+        lambda x: np.linalg.eigvalsh(x @ x.T + ROUND),
+    ),
+    "triangular_solve": (
+        lambda x: tf.linalg.triangular_solve(x[:, :3] + 3 * np.eye(3), x, lower=False, adjoint=True),
+        lambda x: np.linalg.inv(np.triu(x[:, :3] + 3 * np.eye(3))).T @ x,
+    ),
+    "cholesky_solve": (
+        lambda x: tf.linalg.cholesky_solve(x[:, :3] + 3 * np.eye(3), x),
+        lambda x: np.linalg.inv(np.tril(x[:, :3] + 3 * np.eye(3)) @ np.tril(x[:, :3] + 3 * np.eye(3)).T) @ x,
+    ),
+    "tensor_diag": (
+        lambda x: tf.linalg.tensor_diag(x),
+        lambda x: np.einsum("ij,ik,jl->ijkl", x, np.eye(3), np.eye(4)),
+    ),
+    "tensor_diag_part": (lambda x: tf.linalg.tensor_diag_part(x[:, :3]), lambda x: np.diagonal(x[:, :3])),
+    "log_poisson_loss": (
+        lambda x: tf.nn.log_poisson_loss(np.exp(B), x, compute_full_loss=True),
+        lambda x: (
+            np.exp(x)
+            - x * np.exp(B)
+            + np.where(B > 0, np.exp(B) * B - np.exp(B) + np.log(2 * np.pi * np.exp(B)) / 2, 0)
+        ),
+    ),
+    "space_to_batch": (
+        lambda x: tf.space_to_batch(tf.reshape(x, (1, 3, 4, 1)), [2, 2], [[1, 0], [0, 0]]),
+        lambda x: np.array(
+            [
+                [[0 * x[0, ::2], x[1, ::2]]],
+                [[0 * x[0, 1::2], x[1, 1::2]]],
+                [[x[0, ::2], x[2, ::2]]],
+                [[x[0, 1::2], x[2, 1::2]]],
+            ]
+        )[:, 0, ..., None],
+    ),
+    "batch_to_space": (
+        lambda x: tf.batch_to_space(tf.reshape(x, (4, 3, 1, 1)), [2, 2], [[0, 1], [1, 0]]),
+        lambda x: np.stack([x.ravel()[3:6], x.ravel()[9:]], 1).reshape(1, 6, 1, 1)[:, :5],
+    ),
     "glu": (lambda x: ops.glu(x), lambda x: x[:, :2] / (1 + np.exp(-x[:, 2:]))),
     "tanh_shrink": (lambda x: ops.tanh_shrink(x), lambda x: x - np.tanh(x)),
     "squareplus": (lambda x: ops.squareplus(x), lambda x: (x + np.sqrt(x * x + 4)) / 2),
@@ -492,3 +545,28 @@ def test_places_along_an_axis_that_are_computed(tmp_path):
             np.testing.assert_array_equal(made, right)
     with pytest.raises(TypeError, match="whole numbers"):
         ops.take_along_axis(x, np.full((2, 3, 1), 0.5), 2)
+
+
+def test_functions_of_matrices_without_gradients():
+    root = tf.linalg.sqrtm(tf.constant(ROUND))
+    np.testing.assert_allclose(root @ root, ROUND, rtol=1e-9)
+    with pytest.raises(NotImplementedError, match="symmetric"):
+        tf.linalg.sqrtm(np.array([[1.0, 2.0], [0.0, 1.0]]))
+    with pytest.raises(NotImplementedError, match="negative"):
+        tf.linalg.sqrtm(np.diag([1.0, -2.0]))
+    values, vectors = np.linalg.eigh(ROUND)
+    for factor in (1.0, -20.0, 0.0):
+        expected = vectors * np.exp(factor * values) @ vectors.T
+        np.testing.assert_allclose(tf.linalg.expm(factor * ROUND), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(tf.linalg.tensordot(A, B, [[0], [0]]), A.T @ B, rtol=1e-9)
+
+
+def test_whole_numbers_divided_towards_zero_and_bytes_of_numbers():
+    """TensorFlow 2.21's."""
+    x = tf.constant([7, -7, 5])
+    assert tf.truncatediv(x, tf.constant([-2, 2, 3])).numpy().tolist() == [-3, -3, 1]
+    assert tf.truncatemod(x, 2).numpy().tolist() == [1, -1, 1]
+    assert tf.bitcast(tf.constant([1.0, -2.0]), tf.int32).numpy().tolist() == [1065353216, -1073741824]
+    assert tf.bitcast(tf.constant([1, 256]), tf.uint8).numpy().tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
+    assert tf.bitcast(tf.constant([[1, 2, 0, 0]], tf.uint8), tf.int32).numpy().tolist() == [513]
+    assert tf.math.accumulate_n([x, x, x]).numpy().tolist() == [21, -21, 15]

@@ -122,6 +122,14 @@ def are_same(a: np.ndarray, b: np.ndarray) -> bool:
     return np.array_equal(a, b)
 
 
+def likely_channel_axis(value: Value) -> int:
+    """Which of the file's axes is the channels of a sample with three axes, as the model has it: 3, or 1 for images."""
+    images = (*value.shape[1:], value.shape[0])
+    if value.tensor.shape[1:] == images and are_same(value.positions, channels_first(images)):
+        return 1
+    return 3 if are_same(value.positions, same_order(value.shape)) else 1
+
+
 def is_last_axis(value: Value, axis: int) -> bool:
     """Whether the sample's `axis` in the file is the last axis of the model's tensor."""
     channels = value.tensor.shape[-1]

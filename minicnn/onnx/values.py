@@ -122,14 +122,6 @@ def are_same(a: np.ndarray, b: np.ndarray) -> bool:
     return np.array_equal(a, b)
 
 
-def likely_channel_axis(value: Value) -> int:
-    """Which of the file's axes is the channels of a sample with three axes, as the model has it: 3, or 1 for images."""
-    images = (*value.shape[1:], value.shape[0])
-    if value.tensor.shape[1:] == images and are_same(value.positions, channels_first(images)):
-        return 1
-    return 3 if are_same(value.positions, same_order(value.shape)) else 1
-
-
 def is_last_axis(value: Value, axis: int) -> bool:
     """Whether the sample's `axis` in the file is the last axis of the model's tensor."""
     channels = value.tensor.shape[-1]
@@ -138,6 +130,16 @@ def is_last_axis(value: Value, axis: int) -> bool:
         return False
     starts = rows[..., :1]
     return bool((starts % channels == 0).all() and (rows - starts == np.arange(channels)).all())
+
+
+def likely_channel_axis(value: Value) -> int:
+    """Which of the file's axes is the channels of a sample with three axes, as the model has it: 1 if none is."""
+    images = (*value.shape[1:], value.shape[0])
+    if value.tensor.shape[1:] == images and are_same(value.positions, channels_first(images)):
+        return 1
+    if are_same(value.positions, same_order(value.shape)):
+        return 3
+    return next((axis + 1 for axis in range(3) if is_last_axis(value, axis)), 1)
 
 
 def with_last_axis(value: Value, axis: int, size: int) -> np.ndarray:

@@ -263,14 +263,18 @@ def get_registered_name(obj: Any) -> str:
 
 
 def serialized(thing: Any) -> Any:
-    """What `get_config` writes of a layer, loss, …: its config; of a function its name, which `deserialize` takes.
+    """A loss, a metric, … in Keras 3's form; of a function its name, which `deserialize` takes.
 
     Parameters
     ----------
     thing : object
     """
+    from minicnn.keras.saving._objects import serialize_keras_object  # which asks here for registered names
+
     is_function = callable(thing) and not isinstance(thing, Configurable | type) and hasattr(thing, "__name__")
-    return get_registered_name(thing) if is_function else to_plain(thing)
+    if is_function or not isinstance(thing, Configurable):
+        return get_registered_name(thing) if is_function else to_plain(thing)
+    return serialize_keras_object(thing)
 
 
 def get_registered_object(

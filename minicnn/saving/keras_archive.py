@@ -71,7 +71,7 @@ class Reader(BaseReader):
                 data = _read(archive, info, min(hdf5.MAX_FILE, MAX_EXPANSION * info.compress_size + 4096))
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
             raise FileFormatError(
-                f"expected a zip archive that is whole and not encrypted: {str(error)[:200]}"
+                f"expected a zip archive that is whole and not encrypted: {str(error)[:200]}; copy or download it again"
             ) from None
         if "minicnn_training" in metadata and MARKED not in metadata:
             described = told_apart(described)

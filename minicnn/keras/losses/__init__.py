@@ -46,7 +46,7 @@ class Reduction:
 
 
 _NAMES = {
-    "serialize": "minicnn.keras.utils._helpers.serialized",
+    "serialize": "minicnn.keras.saving._objects.serialized",
 }
 _FUNCTIONS = (
     *("binary_crossentropy", "categorical_crossentropy", "categorical_hinge", "cosine_similarity", "hinge"),

@@ -24,7 +24,7 @@ from minicnn.user_warnings import warn_user
 Metric = _own_metrics.Metric
 
 _NAMES = {
-    "serialize": "minicnn.keras.utils._helpers.serialized",
+    "serialize": "minicnn.keras.saving._objects.serialized",
     **dict.fromkeys(
         ("binary_focal_crossentropy", "categorical_focal_crossentropy", "huber", "log_cosh"), "minicnn.losses"
     ),

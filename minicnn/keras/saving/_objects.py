@@ -16,7 +16,7 @@ import numpy as np
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras.utils._helpers import get_custom_objects, get_registered_name, get_registered_object
 from minicnn.own_parts import REGISTERED, qualified_name
-from minicnn.registry import custom_object, custom_object_scope
+from minicnn.registry import Configurable, custom_object, custom_object_scope, to_plain
 from minicnn.saving.keras.names import CLASS_NAMES, class_name_of
 from minicnn.user_warnings import brief
 
@@ -190,6 +190,19 @@ def _nested(value):
     if type(value) is list:
         return [_nested(part) for part in value]
     return registered(value) if isinstance(value, dict) else value
+
+
+def serialized(thing: Any) -> Any:
+    """A loss, a metric, … in Keras 3's form; of a function its name, which `deserialize` takes.
+
+    Parameters
+    ----------
+    thing : object
+    """
+    is_function = callable(thing) and not isinstance(thing, Configurable | type) and hasattr(thing, "__name__")
+    if is_function or not isinstance(thing, Configurable):
+        return get_registered_name(thing) if is_function else to_plain(thing)
+    return serialize_keras_object(thing)
 
 
 def without_axes(initializer: Any) -> Any:

@@ -545,6 +545,18 @@ def test_methods_for_files_that_nobody_asks_are_told_of(tmp_path):
             save(tmp_path / name)
 
 
+@pytest.mark.parametrize("method", ["save_own_variables", "load_own_variables", "save_assets", "build_from_config"])
+@pytest.mark.parametrize("base", [keras.Sequential, keras.Model])
+def test_methods_of_whole_models_that_nobody_asks_are_told_of(base, method, tmp_path):
+    own = type("Own", (base,), {method: lambda self, *arguments: None})
+    tensor = keras.Input((3,))
+    outputs = keras.layers.Dense(2)(tensor)
+    model = own(tensor, outputs) if base is keras.Model else own([tensor, keras.layers.Dense(2)])
+    for save, name in ((model.save, "m.keras"), (model.save_weights, "m.weights.h5")):
+        with pytest.warns(UserWarning, match=rf"model '.*' \(Own\) has {method}, which minicnn does not call"):
+            save(tmp_path / name)
+
+
 class _Frozen(keras.layers.Layer):
     """A layer of layers, one of which was frozen in the constructor."""
 

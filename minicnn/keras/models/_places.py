@@ -81,10 +81,11 @@ def warn_of_own_files(model: Any) -> None:
                 "its own in files of this model, as minicnn knows; Keras, which reads a .keras or .h5 file by that "
                 "class, computes it twice: save the weights for it, save_weights, or put the layer into a Sequential"
             )
-        if asked := [name for name in _OWN if not is_of_package(getattr(type(layer), name, is_of_package))]:
+    for kind, part in [("model", model), *(("layer", layer) for layer in model.layers)]:
+        if asked := [name for name in _OWN if not is_of_package(getattr(type(part), name, is_of_package))]:
             warn_user(
-                f"layer '{layer.name}' ({type(layer).__name__}) has {asked[0]}, which minicnn does not call: files "
-                "hold weights, and the arguments of constructors; what else a layer keeps is a weight of it, "
+                f"{kind} '{part.name}' ({type(part).__name__}) has {asked[0]}, which minicnn does not call: files "
+                f"hold weights, and the arguments of constructors; what else a {kind} keeps is a weight of it, "
                 "add_weight(…, trainable=False)"
             )
 

@@ -450,6 +450,27 @@ def test_a_network_learns_as_on_the_processor(own, chosen_always, folder, monkey
     assert set(launched[3:]) == ({1} if own else {3}) and launched[:3] == [1, 1, 1]
 
 
+def test_kernels_that_a_function_writes_are_those_that_count(chosen_always, folder, rng):
+    """Here in each pass, after the iteration has begun."""
+    L, losses = mc.layers, []
+    x, y = rng.normal(size=(2, 8, 6, 6, 16)).astype(np.float32)
+    weights = [rng.normal(size=(3, 3, 16, 16)) * 0.1, np.zeros(16)]
+    for name in ("numpy", "cupy"):
+        convolution = L.Conv2D(16, 3, padding="same")
+
+        def clipped(t, of=convolution):
+            if of.weights:
+                kernel, bias = of.get_weights()
+                of.set_weights([np.clip(kernel, -0.02, 0.02), bias])
+            return np.array(np.asarray(t))  # no tensor of a graph is one
+
+        model = mc.Sequential([L.Input((6, 6, 16)), L.Lambda(clipped), convolution])
+        model.set_weights(weights)
+        model.compile(mc.optimizers.SGD(1.0), "mse", backend=name)
+        losses.append(model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"])
+    assert_close(*map(np.array, losses[::-1]), 1e-5)
+
+
 def test_kernels_that_a_layer_writes_are_not_prepared_before():
     """SpectralNormalization divides the kernel of its layer, which may have a place of its own, too."""
     from minicnn.training.device_shortcuts import steady_kernels

@@ -1,5 +1,7 @@
 """Layers of layers that go by the whole batch, as those that normalize by its moments do."""
 
+import operator
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,30 @@ def test_a_layer_of_layers_that_goes_by_the_whole_batch(moments):
         loss = tf.reduce_mean(model(x) ** 2)
     gradients = tape.gradient(loss, model.trainable_weights)
     np.testing.assert_allclose([np.abs(g).sum() for g in gradients][: len(amounts)], amounts, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["eq", "ne", "lt", "le", "gt", "ge"])
+def test_numbers_over_all_samples_are_compared_one_by_one(name):
+    compare = getattr(operator, name)
+
+    class Chosen(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inside = layers.Activation("relu")
+
+        def call(self, x):
+            y = self.inside(x)
+            most = ops.max(y, axis=0)
+            large = ops.where(compare(most, 1.0), 2.0, 3.0)
+            return ops.where(compare(y, most), y, -1.0) + 10 * ops.where(compare(most, y), y, -1.0) * large
+
+    x = np.random.default_rng(0).integers(-1, 3, (3, 5)).astype("float32")
+    inputs = keras.Input((5,))
+    y = np.maximum(x, 0)
+    most = y.max(axis=0)
+    expected = np.where(compare(y, most), y, -1)
+    expected = expected + 10 * np.where(compare(most, y), y, -1) * np.where(compare(most, 1), 2, 3)
+    np.testing.assert_array_equal(keras.Model(inputs, Chosen()(inputs))(x), expected)
 
 
 class _OverSamples(layers.Layer):

@@ -110,6 +110,25 @@ def test_the_letters_of_one_text():
     assert [each.numpy().tolist() for each in letters] == [[b"a", b"b"], [b"c", b"d"]]
 
 
+def test_texts_without_letters_and_numbers_that_are_no_character_s():
+    def encoded(*args, **options):
+        return tf.strings.unicode_encode(*args, **options).numpy()
+
+    assert encoded(tf.strings.unicode_decode("", "UTF-8"), "UTF-8") == b""
+    assert encoded(np.zeros((2, 0), "int32")).tolist() == [b"", b""]
+    assert encoded(np.zeros((0, 3), "int32")).shape == (0,)
+    none = [97, 0xD800, 0x110000, -1, 98]
+    assert encoded(none) == "a\ufffd\ufffd\ufffdb".encode()
+    assert encoded(none, "UTF-8", "replace", 63) == b"a???b" and encoded(none, errors="ignore") == b"ab"
+    with pytest.raises(ValueError, match=r"no character has the number\. Received: 55296"):
+        encoded(none, errors="strict")
+    for wrong in (65, [65.7], ["A"]):
+        with pytest.raises(ValueError, match="whole numbers along an axis"):
+            encoded(wrong)
+    kept = tf.strings.unicode_decode(b"a\xef\xbf\xbd\xffb", "UTF-8", replacement_char=63)  # U+FFFD is written there
+    assert kept.tolist() == [97, 0xFFFD, 63, 98]
+
+
 @pytest.mark.parametrize("broken", [b"a\xffb", b"a\xe2\x82b"], ids=str)
 def test_what_is_no_text_is_replaced_left_out_or_an_error(broken):
     assert tf.strings.unicode_decode(broken, "UTF-8").tolist() == [97, 65533, 98]

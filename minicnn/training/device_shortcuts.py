@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.layers.activations import Softmax
 from minicnn.layers.conv import Conv2D, FusedConv2D
 from minicnn.layers.dense import Dense, FusedDense
+from minicnn.layers.lambda_layer import Lambda
 from minicnn.losses.crossentropy import SparseCategoricalCrossentropy
 from minicnn.losses.reductions import MEAN
 from minicnn.metrics.accuracy import SparseCategoricalAccuracy
@@ -55,13 +56,18 @@ def only_the_rule_reads_gradients(optimizer: Optimizer, bound: BoundPlan) -> boo
 def steady_kernels(bound: BoundPlan) -> list[np.ndarray]:
     """The kernels of convolutions, as far as it is known that nobody but the optimizer writes them."""
     steps = bound.forward_steps
-    if not all(is_of_library(step.place.step) for step in steps):
+    if not all(is_of_library(step.place.step) and not _runs_a_function(step.place.step) for step in steps):
         return []
     read = [is_one_of(step.place.step, Conv2D, FusedConv2D) and not _is_cast(step) for step in steps]
     others = [step.ws for step, only_reads in zip(steps, read, strict=True) if not only_reads]
     theirs = {id(array) for ws in others for array in ws.params.values()}  # SpectralNormalization divides its layer's
     kernels = [step.ws.params["kernel"] for step, only_reads in zip(steps, read, strict=True) if only_reads]
     return [kernel for kernel in kernels if id(kernel) not in theirs]
+
+
+def _runs_a_function(step):
+    """Whether a step, or what it is made of, calls a function in each pass, which may write any weight."""
+    return any(isinstance(part, Lambda) or getattr(part, "holds_code", False) for part in (step, *vars(step).values()))
 
 
 class RowResults(NamedTuple):

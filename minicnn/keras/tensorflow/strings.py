@@ -87,12 +87,30 @@ def unicode_decode(
     return np.array([ord(letter) for letter in text], "int32").view(EagerArray)
 
 
-def unicode_encode(input: Any, output_encoding: str = "UTF-8", name: str | None = None) -> EagerArray:
-    """The texts of the characters whose numbers stand along the last axis."""
+def unicode_encode(
+    input: Any, output_encoding: str = "UTF-8", errors: str = "replace", replacement_char: int = 65533, name: Any = None
+) -> EagerArray:
+    """The texts of the characters whose numbers stand along the last axis.
+
+    Raises
+    ------
+    ValueError
+        For numbers without an axis, that are not whole, or, with ``errors="strict"``, that are no character's.
+    """
     _check_utf_8(output_encoding)
-    numbers = np.asarray(input, "int64")
-    rows = numbers.reshape(-1, numbers.shape[-1])
-    return _array_of(["".join(map(chr, row)) for row in rows.tolist()], numbers.shape[:-1])
+    check_choice("errors", errors, ("replace", "strict", "ignore"))
+    numbers = np.asarray(input)
+    if numbers.ndim == 0 or (numbers.size and numbers.dtype.kind not in "iu"):
+        raise ValueError(f"tf.strings.unicode_encode takes whole numbers along an axis. Received: {input!r}")
+    rows = numbers.astype("int64").reshape(math.prod(numbers.shape[:-1]), numbers.shape[-1])
+    is_one = (rows >= 0) & (rows <= 0x10FFFF) & ((rows < 0xD800) | (rows > 0xDFFF))  # halves of pairs are none
+    if errors == "strict" and not is_one.all():
+        raise ValueError(f"no character has the number. Received: {rows[~is_one][0]}")
+    kept = [
+        row if errors == "replace" else row[good]
+        for row, good in zip(np.where(is_one, rows, replacement_char), is_one, strict=True)
+    ]
+    return _array_of(["".join(map(chr, row.tolist())) for row in kept], numbers.shape[:-1])
 
 
 def _only_text(value, function):
@@ -110,8 +128,11 @@ def _characters(value, function, encoding, errors, replacement_char):
     """One text, in which what is no UTF-8 was replaced, left out or is an error."""
     _check_utf_8(encoding)
     check_choice("errors", errors, ("replace", "strict", "ignore"))
-    text = _only_text(value, function).encode(*_CODE).decode("utf-8", errors)
-    return text.replace("\N{REPLACEMENT CHARACTER}", chr(replacement_char)) if errors == "replace" else text
+    data, mark = _only_text(value, function).encode(*_CODE), "\N{REPLACEMENT CHARACTER}"
+    if errors != "replace":
+        return data.decode("utf-8", errors)
+    parts = data.split(mark.encode())  # one that is written in the text stays
+    return mark.join(part.decode("utf-8", errors).replace(mark, chr(replacement_char)) for part in parts)
 
 
 def join(inputs: Any, separator: str = "", name: str | None = None) -> EagerArray:

@@ -14,6 +14,7 @@ RNG = np.random.default_rng(3)
 A, B = RNG.normal(size=(2, 3, 4))
 ROUND = np.array([[2.0, 0.3, 0.1], [0.3, 1.5, 0.2], [0.1, 0.2, 3.0]])
 IDS = np.array([2, 0, 2])
+GAPS = np.array([[0, 1, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]], bool)
 
 VALUES = {
     "erf": (lambda x: ops.erf(x), np.vectorize(math.erf)),
@@ -34,6 +35,109 @@ VALUES = {
     "solve": (lambda x: ops.solve(ROUND + 0 * x[:, :3], x), lambda x: np.linalg.inv(ROUND) @ x),
     "psnr": (lambda x: ops.psnr(x, B, 2.0), lambda x: -10 * np.log10(((x - B) ** 2).mean() / 4)),
     "segment_sum": (lambda x: ops.segment_sum(x, IDS, 4), lambda x: np.array([x[1], 0 * x[0], x[0] + x[2], 0 * x[0]])),
+    "sort": (lambda x: ops.sort(x, axis=0), lambda x: np.sort(x, 0)),
+    "argsort": (lambda x: ops.take_along_axis(x, ops.argsort(x, axis=1), axis=1), lambda x: np.sort(x, 1)),
+    "median": (lambda x: ops.median(x, axis=1), lambda x: np.median(x, 1)),
+    "median of all": (lambda x: ops.median(x, keepdims=True), lambda x: np.median(x, keepdims=True)),
+    "quantile": (lambda x: ops.quantile(x, [0.3, 0.9], axis=0), lambda x: np.quantile(x, [0.3, 0.9], 0)),
+    "quantile kept": (
+        lambda x: ops.quantile(x, 0.4, axis=(0, 1), method="higher", keepdims=True),
+        lambda x: np.quantile(x, 0.4, (0, 1), method="higher", keepdims=True),
+    ),
+    "segment_max": (lambda x: ops.segment_max(x, IDS, 3)[::2], lambda x: np.array([x[1], np.maximum(x[0], x[2])])),
+    "segment_min": (lambda x: ops.segment_min(x, IDS, 3)[::2], lambda x: np.array([x[1], np.minimum(x[0], x[2])])),
+    "segment_prod": (
+        lambda x: ops.segment_prod(x, IDS, 4),
+        lambda x: np.array([x[1], 0 * x[0] + 1, x[0] * x[2], 0 * x[0] + 1]),
+    ),
+    "tf.math.segment_max": (
+        lambda x: tf.math.segment_max(x, [0, 0, 2]),
+        lambda x: np.array([np.maximum(x[0], x[1]), 0 * x[0], x[2]]),
+    ),
+    "det": (lambda x: ops.det(x[:, :3] + 3 * np.eye(3)), lambda x: np.linalg.det(x[:, :3] + 3 * np.eye(3))),
+    "logdet": (
+        lambda x: ops.logdet(x[:, :3] + 3 * np.eye(3)),
+        lambda x: np.log(np.linalg.det(x[:, :3] + 3 * np.eye(3))),
+    ),
+    "slogdet": (
+        lambda x: ops.slogdet(x[:, :3] - 3 * np.eye(3))[1],
+        lambda x: np.log(-np.linalg.det(x[:, :3] - 3 * np.eye(3))),
+    ),
+    "cholesky": (
+        lambda x: ops.cholesky(ops.matmul(x, ops.transpose(x)) + ROUND),
+        lambda x: np.linalg.cholesky(x @ x.T + ROUND),
+    ),
+    "cross": (lambda x: ops.cross(x[:, :3], x[:, 1:]), lambda x: np.cross(x[:, :3], x[:, 1:])),
+    "nansum": (
+        lambda x: ops.nansum(ops.where(GAPS, np.nan, x), axis=1),
+        lambda x: np.nansum(np.where(GAPS, np.nan, x), 1),
+    ),
+    "nanmean": (
+        lambda x: ops.nanmean(ops.where(GAPS, np.nan, x), axis=0, keepdims=True),
+        lambda x: np.nanmean(np.where(GAPS, np.nan, x), 0, keepdims=True),
+    ),
+    "nanmax": (
+        lambda x: ops.nanmax(ops.where(GAPS, np.nan, x), axis=1),
+        lambda x: np.nanmax(np.where(GAPS, np.nan, x), 1),
+    ),
+    "nanmin": (lambda x: ops.nanmin(ops.where(GAPS, np.nan, x)), lambda x: np.nanmin(np.where(GAPS, np.nan, x))),
+    "nanprod": (
+        lambda x: ops.nanprod(ops.where(GAPS, np.nan, x), axis=1),
+        lambda x: np.nanprod(np.where(GAPS, np.nan, x), 1),
+    ),
+    "cumulative_logsumexp": (lambda x: tf.math.cumulative_logsumexp(x, 1), lambda x: np.logaddexp.accumulate(x, 1)),
+    "cumulative_logsumexp turned": (
+        lambda x: tf.math.cumulative_logsumexp(x, 0, exclusive=True, reverse=True)[:2],
+        lambda x: np.logaddexp.accumulate(x[::-1], 0)[::-1][1:],
+    ),
+    "lbeta": (
+        lambda x: tf.math.lbeta(tf.exp(x)),
+        lambda x: np.vectorize(math.lgamma)(np.exp(x)).sum(-1) - np.vectorize(math.lgamma)(np.exp(x).sum(-1)),
+    ),
+    "unsorted_segment_sqrt_n": (
+        lambda x: tf.math.unsorted_segment_sqrt_n(x, IDS, 4),
+        lambda x: np.array([x[1], 0 * x[0], (x[0] + x[2]) / np.sqrt(2), 0 * x[0]]),
+    ),
+    "eigvalsh": (
+        lambda x: tf.linalg.eigvalsh(tf.matmul(x, x, transpose_b=True) + ROUND),
+        lambda x: np.linalg.eigvalsh(x @ x.T + ROUND),
+    ),
+    "triangular_solve": (
+        lambda x: tf.linalg.triangular_solve(x[:, :3] + 3 * np.eye(3), x, lower=False, adjoint=True),
+        lambda x: np.linalg.inv(np.triu(x[:, :3] + 3 * np.eye(3))).T @ x,
+    ),
+    "cholesky_solve": (
+        lambda x: tf.linalg.cholesky_solve(x[:, :3] + 3 * np.eye(3), x),
+        lambda x: np.linalg.inv(np.tril(x[:, :3] + 3 * np.eye(3)) @ np.tril(x[:, :3] + 3 * np.eye(3)).T) @ x,
+    ),
+    "tensor_diag": (
+        lambda x: tf.linalg.tensor_diag(x),
+        lambda x: np.einsum("ij,ik,jl->ijkl", x, np.eye(3), np.eye(4)),
+    ),
+    "tensor_diag_part": (lambda x: tf.linalg.tensor_diag_part(x[:, :3]), lambda x: np.diagonal(x[:, :3])),
+    "log_poisson_loss": (
+        lambda x: tf.nn.log_poisson_loss(np.exp(B), x, compute_full_loss=True),
+        lambda x: (
+            np.exp(x)
+            - x * np.exp(B)
+            + np.where(B > 0, np.exp(B) * B - np.exp(B) + np.log(2 * np.pi * np.exp(B)) / 2, 0)
+        ),
+    ),
+    "space_to_batch": (
+        lambda x: tf.space_to_batch(tf.reshape(x, (1, 3, 4, 1)), [2, 2], [[1, 0], [0, 0]]),
+        lambda x: np.array(
+            [
+                [[0 * x[0, ::2], x[1, ::2]]],
+                [[0 * x[0, 1::2], x[1, 1::2]]],
+                [[x[0, ::2], x[2, ::2]]],
+                [[x[0, 1::2], x[2, 1::2]]],
+            ]
+        )[:, 0, ..., None],
+    ),
+    "batch_to_space": (
+        lambda x: tf.batch_to_space(tf.reshape(x, (4, 3, 1, 1)), [2, 2], [[0, 1], [1, 0]]),
+        lambda x: np.stack([x.ravel()[3:6], x.ravel()[9:]], 1).reshape(1, 6, 1, 1)[:, :5],
+    ),
     "glu": (lambda x: ops.glu(x), lambda x: x[:, :2] / (1 + np.exp(-x[:, 2:]))),
     "tanh_shrink": (lambda x: ops.tanh_shrink(x), lambda x: x - np.tanh(x)),
     "squareplus": (lambda x: ops.squareplus(x), lambda x: (x + np.sqrt(x * x + 4)) / 2),
@@ -52,6 +156,27 @@ def test_values_and_gradients(name):
     gradient, step = np.asarray(tape.gradient(total, x)), RNG.normal(size=A.shape)
     ends = [(formula(A + sign * 1e-6 * step) * weights).sum() for sign in (1, -1)]
     np.testing.assert_allclose((gradient * step).sum(), (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "name", ["erf", "erfc", "erfinv", "inv", "det", "logdet", "slogdet", "cross", "sort", "segment_max"]
+)
+def test_gradients_of_gradients(name):
+    function, formula = VALUES[name]
+    if name == "erfinv":  # of which the entry has erf behind it
+        function, formula = (lambda x: ops.erfinv(ops.tanh(x))), (lambda x: np.asarray(ops.erfinv(np.tanh(x))))
+    weights, step = RNG.normal(size=np.shape(formula(A))), RNG.normal(size=A.shape)
+    x = tf.constant(A)
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            total = tf.reduce_sum(function(x) * weights)
+        slope = tf.reduce_sum(inner.gradient(total, x) * step)
+    found = outer.gradient(slope, x)
+    low, middle, high = ((formula(A + h * step) * weights).sum() for h in (-1e-4, 0, 1e-4))
+    bent = 0.0 if found is None else (np.asarray(found) * step).sum()
+    np.testing.assert_allclose(bent, (low - 2 * middle + high) / 1e-8, rtol=1e-3, atol=1e-5)
 
 
 def test_ends_of_the_inverse_of_erf():
@@ -351,3 +476,97 @@ def test_hues_beyond_one_are_those_at_its_ends():
 def test_moments_along_all_axes():
     mean, variance = ops.moments(np.arange(4, dtype="float32").reshape(2, 2), axes=None)
     assert (float(mean), float(variance)) == (1.5, 1.25)
+
+
+def test_gradients_at_ties_and_zeros_of_segments():
+    """TensorFlow's: equal extremes share a gradient, a number below the first segment has none."""
+    x = tf.constant([[1.0], [1.0], [0.0], [3.0], [5.0]])
+    ids = np.array([0, 0, 0, 1, -1])
+    for function, expected in (
+        (ops.segment_max, [0.5, 0.5, 0, 2, 0]),
+        (ops.segment_min, [0, 0, 1, 2, 0]),
+        (ops.segment_prod, [0, 0, 1, 2, 0]),  # by the zero, the product of the others
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(function(x, ids, 2) * tf.constant([[1.0], [2.0]]))
+        np.testing.assert_array_equal(np.ravel(tape.gradient(total, x)), expected)
+
+
+def test_orders_of_a_models_tensors_train(rng):
+    """By the median and the largest number of each sample: a step of SGD against a finite difference."""
+    x, y = rng.normal(size=(2, 5)).astype("float32"), rng.normal(size=(2, 1)).astype("float32")
+    tensor = keras.Input((5,))
+    hidden = keras.layers.Dense(4, use_bias=False, name="hidden")(tensor)
+    largest = ops.take_along_axis(hidden, ops.argsort(hidden, axis=1), axis=1)[:, 3:]
+    model = keras.Model(tensor, ops.expand_dims(ops.median(hidden, axis=1), 1) + 2.0 * largest)
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    before = model.get_weights()[0].astype("float64")
+
+    def loss(kernel):
+        made = np.sort(x @ kernel, axis=1)
+        return np.mean((made[:, 1:3].mean(1) + 2 * made[:, 3] - y[:, 0]) ** 2)
+
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0),
+        (lambda m: m[:, 1:3].mean(1) + 2 * m[:, 3])(np.sort(x @ before, 1))[:, None],
+        rtol=1e-5,
+    )
+    model.train_on_batch(x, y)
+    moved = (before - model.get_weights()[0]) / 0.1
+    step = rng.normal(size=before.shape)
+    slope = (loss(before + 1e-6 * step) - loss(before - 1e-6 * step)) / 2e-6
+    np.testing.assert_allclose((moved * step).sum(), slope, rtol=1e-3)
+
+
+def test_powers_of_and_by_a_models_tensors(tmp_path):
+    x, y = np.array([[0.5, -1.0, 2.0]], "float32"), np.array([[2.0, 3.0, -1.0]], "float32")
+    a, b = keras.Input((3,)), keras.Input((3,))
+    by = np.array([1.0, 2.0, 3.0])
+    model = keras.Model([a, b], [2**a, 2.5**a, a**b, by**a, a**by, a**2, np.float32(3) ** a])
+    model.save(tmp_path / "powers.keras")
+    expected = [2**x, 2.5**x, x**y, by**x, x**by, x**2, 3**x]
+    for each in (model, keras.models.load_model(tmp_path / "powers.keras")):
+        for made, right in zip(each.predict([x, y], verbose=0), expected, strict=True):
+            np.testing.assert_allclose(made, right, rtol=1e-5)
+
+
+def test_places_along_an_axis_that_are_computed(tmp_path):
+    x, y = RNG.normal(size=(2, 2, 3, 4)).astype("float32")
+    a, b = keras.Input((3, 4)), keras.Input((3, 4))
+    largest = ops.expand_dims(ops.argmax(a, axis=1), 1)
+    model = keras.Model(
+        [a, b], [ops.take_along_axis(a, ops.argsort(b, axis=2), axis=2), ops.take_along_axis(b, largest, 1)]
+    )
+    model.save(tmp_path / "places.keras")
+    expected = np.take_along_axis(x, np.argsort(y, 2), 2), np.take_along_axis(y, x.argmax(1)[:, None], 1)
+    for each in (model, keras.models.load_model(tmp_path / "places.keras")):
+        for made, right in zip(each.predict([x, y], verbose=0), expected, strict=True):
+            np.testing.assert_array_equal(made, right)
+    with pytest.raises(TypeError, match="whole numbers"):
+        ops.take_along_axis(x, np.full((2, 3, 1), 0.5), 2)
+
+
+def test_functions_of_matrices_without_gradients():
+    root = tf.linalg.sqrtm(tf.constant(ROUND))
+    np.testing.assert_allclose(root @ root, ROUND, rtol=1e-9)
+    with pytest.raises(NotImplementedError, match="symmetric"):
+        tf.linalg.sqrtm(np.array([[1.0, 2.0], [0.0, 1.0]]))
+    with pytest.raises(NotImplementedError, match="negative"):
+        tf.linalg.sqrtm(np.diag([1.0, -2.0]))
+    values, vectors = np.linalg.eigh(ROUND)
+    for factor in (1.0, -20.0, 0.0):
+        expected = vectors * np.exp(factor * values) @ vectors.T
+        np.testing.assert_allclose(tf.linalg.expm(factor * ROUND), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(tf.linalg.tensordot(A, B, [[0], [0]]), A.T @ B, rtol=1e-9)
+
+
+def test_whole_numbers_divided_towards_zero_and_bytes_of_numbers():
+    """TensorFlow 2.21's."""
+    x = tf.constant([7, -7, 5])
+    assert tf.truncatediv(x, tf.constant([-2, 2, 3])).numpy().tolist() == [-3, -3, 1]
+    assert tf.truncatemod(x, 2).numpy().tolist() == [1, -1, 1]
+    assert tf.bitcast(tf.constant([1.0, -2.0]), tf.int32).numpy().tolist() == [1065353216, -1073741824]
+    assert tf.bitcast(tf.constant([1, 256]), tf.uint8).numpy().tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
+    assert tf.bitcast(tf.constant([[1, 2, 0, 0]], tf.uint8), tf.int32).numpy().tolist() == [513]
+    assert tf.math.accumulate_n([x, x, x]).numpy().tolist() == [21, -21, 15]

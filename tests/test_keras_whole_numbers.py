@@ -18,21 +18,24 @@ def of(function, dtype, x=X, output_shape=None):
 
 
 @pytest.mark.parametrize(
-    "function",
+    ("function", "factor"),
     [
-        lambda x: tf.reduce_mean(x, axis=1),
-        lambda x: tf.reduce_mean(tf.reshape(x, (-1, 3)), axis=1),
-        lambda x: tf.reduce_mean(x + x, axis=1),
-        lambda x: tf.reduce_mean(x * 2, axis=1),
+        (lambda x: tf.reduce_mean(x, axis=1), 1),
+        (lambda x: tf.reduce_mean(tf.reshape(x, (-1, 3)), axis=1), 1),
+        (lambda x: tf.reduce_mean(x + x, axis=1), 2),
+        (lambda x: tf.reduce_mean(x * 2, axis=1), 2),
     ],
 )
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])
-def test_a_mean_of_whole_numbers_is_cut_off(dtype, function):
-    np.testing.assert_array_equal(of(Lambda(function), dtype), [0, 0])
-    x = np.array([[1, 3, 0], [-2, -1, 4]], "float32")
-    np.testing.assert_array_equal(of(Lambda(lambda x: tf.reduce_mean(x[:, :2], axis=1)), dtype, x), [2, -1])
-    made = of(lambda x: ops.mean(x, axis=1), dtype)
-    np.testing.assert_allclose(made, [1 / 3, -1 / 3], rtol=1e-6)  # as in Keras
+def test_a_mean_of_whole_numbers_is_cut_off(dtype, function, factor):
+    numbers = abs(X) if dtype == "uint8" else X
+    expected = np.trunc(factor * numbers.astype("float64").sum(1) / 3)  # 2 or 4 and 0; 0 and 0
+    np.testing.assert_array_equal(of(Lambda(function), dtype, numbers), expected)
+    x = np.array([[1, 3, 0], [2, 1, 4] if dtype == "uint8" else [-2, -1, 4]], "float32")
+    cut = [2, 1 if dtype == "uint8" else -1]
+    np.testing.assert_array_equal(of(Lambda(lambda x: tf.reduce_mean(x[:, :2], axis=1)), dtype, x), cut)
+    made = of(lambda x: ops.mean(x, axis=1), dtype, numbers)
+    np.testing.assert_allclose(made, numbers.astype("float64").mean(1), rtol=1e-6)  # as in Keras
 
 
 def test_what_is_cast_to_whole_numbers_loses_its_fractions():
@@ -272,6 +275,51 @@ def test_whole_numbers_in_an_input_of_bools_are_whether_they_are_not_0(dtype):
         np.testing.assert_array_equal(values, [[1, 1, 0, 1]])
     assert model.evaluate(x, np.zeros((1, 4)), verbose=0) == 0.75
     np.testing.assert_array_equal(x, np.array([[1, 2, 0, 7]], dtype))
+
+
+class _Pairs(keras.utils.Sequence):
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return self.x[2 * index : 2 * index + 2], np.zeros((2, 2), "float32")
+
+
+# What Keras 3.15.1 with TensorFlow 2.21 hands on, of each dtype.
+_GIVEN = np.array([[1.7, -2.3], [255.0, 256.9], [300.0, -1.0], [0.0, 127.5]])
+_TAKEN = {
+    "bool": [1, 1, 1, 1, 1, 1, 0, 1],
+    "uint8": [1, 254, 255, 0, 44, 255, 0, 127],
+    "int8": [1, -2, -1, 0, 44, -1, 0, 127],
+    "int16": [1, -2, 255, 256, 300, -1, 0, 127],
+    "int32": [1, -2, 255, 256, 300, -1, 0, 127],
+    "int64": [1, -2, 255, 256, 300, -1, 0, 127],
+}
+
+
+@pytest.mark.parametrize("given", ["float64", "float32", "int64", "int32"])
+@pytest.mark.parametrize("dtype", _TAKEN)
+def test_whatever_brings_an_input_of_whole_numbers_is_cast(dtype, given):
+    x, expected = _GIVEN.astype(given), np.reshape(_TAKEN[dtype], (4, 2)).astype("float32")
+    x.setflags(write=False)
+    tensor = keras.Input((2,), dtype=dtype)
+    model = keras.Model(tensor, keras.layers.Rescaling(1.0)(tensor))
+    model.compile("sgd", "mse")
+    data = tf.data.Dataset.from_tensor_slices((x, np.zeros((4, 2), "float32"))).batch(2)
+    batches = [x[:2], x[2:]]
+    made = [model(x), model(tf.constant(x)), model.predict(x, batch_size=3, verbose=0), model.predict_on_batch(x)]
+    made += [model.predict(each, verbose=0) for each in (((b,) for b in batches), _Pairs(x), data)]
+    for each in made:
+        np.testing.assert_array_equal(each, expected)
+    loss = np.mean(expected.astype("float64") ** 2)
+    for each in (_Pairs(x), data):
+        np.testing.assert_allclose(model.evaluate(each, verbose=0), loss, rtol=1e-6)
+        logs = model.fit(each, validation_data=each, verbose=0).history
+        np.testing.assert_allclose([*logs["loss"], *logs["val_loss"]], loss, rtol=1e-6)
 
 
 def test_one_input_of_several_is_cast(tmp_path):

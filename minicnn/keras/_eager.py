@@ -50,6 +50,24 @@ def _evaluated(array: EagerArray, feed_dict: Any = None, session: Any = None) ->
 EagerArray.eval = _evaluated  # type: ignore[attr-defined]
 
 
+def _floor_divided(is_reflected):
+    """``//`` of floats as TensorFlow has it, ⌊x / y⌋, which is ∞ where x / y is; NumPy's is NaN there."""
+    plain = np.ndarray.__rfloordiv__ if is_reflected else np.ndarray.__floordiv__
+
+    def divided(array: EagerArray, other: Any) -> Any:
+        made = plain(array, other)
+        if made is NotImplemented or made.dtype.kind != "f" or np.isfinite(made).all():
+            return made
+        with np.errstate(all="ignore"):
+            return np.where(np.isnan(made), np.floor(other / array if is_reflected else array / other), made)
+
+    return divided
+
+
+EagerArray.__floordiv__ = EagerArray.__ifloordiv__ = _floor_divided(False)  # type: ignore[method-assign, assignment]
+EagerArray.__rfloordiv__ = _floor_divided(True)  # type: ignore[method-assign, assignment]
+
+
 def eager(result: Any) -> Any:
     """Arrays and numbers with ``.numpy()``, in lists and dictionaries too; anything else as it is."""
     return mapped(_eager, result)

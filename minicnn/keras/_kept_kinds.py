@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.data.elements import EagerArray
 from minicnn.nested import leaves
 
 _NUMBERS = bool | int | float | complex | np.generic
@@ -13,7 +14,7 @@ _TAKEN = {"b": bool | np.bool_, "i": bool | int | np.integer | np.bool_, "u": bo
 
 
 def keep_kind(value: Any, dtype: Any) -> None:
-    """Refuse 2.5 for integers, and 1 and texts for bool; arrays and numbers of NumPy are cast, those in lists are not.
+    """Refuse 2.5 for integers, and 1 and texts for bool; NumPy's arrays and numbers are cast, tensors and lists not.
 
     Raises
     ------
@@ -26,6 +27,8 @@ def keep_kind(value: Any, dtype: Any) -> None:
         raise ValueError(f"a tensor is made of numbers in the range of float32, lists, arrays. Received: {value!r}")
     if isinstance(value, str) and dtype is not None and np.dtype(dtype).kind == "b":
         raise TypeError(f"a text is no bool. Received: {value!r}")
+    if dtype is not None and isinstance(value, EagerArray):
+        _keep_numbers(value, np.dtype(dtype))
     if dtype is None or isinstance(value, np.ndarray | np.generic) or not isinstance(value, _NUMBERS | list | tuple):
         return
     taken = _TAKEN.get(np.dtype(dtype).kind)
@@ -35,6 +38,15 @@ def keep_kind(value: Any, dtype: Any) -> None:
                 f"Python's numbers keep their kind in {np.dtype(dtype)}; tf.cast(value, dtype) cuts them off. "
                 f"Received: {number!r}"
             )
+
+
+def _keep_numbers(array, dtype):
+    """Refuse an array of TensorFlow's kind where another dtype would change its numbers, as fractions in integers."""
+    if array.dtype.kind != "f" or dtype.kind not in "biu":
+        return
+    with np.errstate(invalid="ignore"):
+        if not np.array_equal(array.astype(dtype), array):
+            raise TypeError(f"a tensor keeps its dtype; tf.cast(x, {str(dtype)!r}) makes another. Received: {array!r}")
 
 
 def _is_too_large(value):

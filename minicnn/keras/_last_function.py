@@ -78,11 +78,6 @@ def same(y: Any, given: Any) -> Any:
     return given if last_of(given) is not None and y.dtype == given.dtype else y
 
 
-def in_dtype(x: Any, dtype: Any) -> Any:
-    """An array, which may be recorded, in a dtype; see `same`."""
-    return same((x if isinstance(x, Recorded) else np.asarray(x)).astype(dtype), x)
-
-
 def forgotten(y: Any) -> Any:
     """The same of itself, as behind TensorFlow's identity."""
     return y if last_of(y) is None else np.positive(y)

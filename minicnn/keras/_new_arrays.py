@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.differentiation import value_of
+from minicnn.bfloat16 import rounded
+from minicnn.differentiation import Recorded, value_of
 from minicnn.nested import leaves
 from minicnn.settings import floatx
 
@@ -49,6 +50,24 @@ def as_array(x: Any, dtype: Any = None) -> np.ndarray:
     if made.dtype != np.float64 or any(getattr(leaf, "dtype", None) == np.float64 for leaf in leaves(x)):
         return made
     return made.astype(floatx())
+
+
+def in_named_dtype(x: Any, dtype: Any) -> Any:
+    """An array, which may be recorded, in a dtype, as TensorFlow casts; of "bfloat16" the rounded numbers, as float32.
+
+    What an unsigned dtype has no number for, NumPy leaves to the processor: in 32 bits it is what 64 bits have there,
+    in 64 bits 2⁶³.
+    """
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        made = rounded(np.ascontiguousarray(value_of(x), np.float32)).reshape(np.shape(x))
+        return Recorded(made, [(x, lambda g: g)]) if isinstance(x, Recorded) else made
+    name = named_dtype(dtype)
+    if isinstance(x, Recorded) or x.dtype.kind != "f" or np.dtype(name) not in (np.uint32, np.uint64):
+        return x.astype(name)
+    with np.errstate(invalid="ignore"):
+        if np.dtype(name) == np.uint32:
+            return x.astype(np.int64).astype(name)
+        return np.where((x >= -(2.0**63)) & (x < 2.0**64), x.astype(name), np.uint64(2**63))
 
 
 def _full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:

@@ -21,10 +21,10 @@ from minicnn.keras import _axes_of_one
 from minicnn.keras import _equality as _equality  # which gives tensors == and !=
 from minicnn.keras._deferred import MeanOrSum, SizesOf, applied, later, sizes_of_batch, tensors_in, with_parts
 from minicnn.keras._formulas import OF_RECORDED, log_sum_of_powers
-from minicnn.keras._last_function import ended, in_dtype, same
+from minicnn.keras._last_function import ended, same
 from minicnn.keras._named_function import named
 from minicnn.keras._names import NotInMinicnn
-from minicnn.keras._new_arrays import OF_LISTS, as_array, named_dtype
+from minicnn.keras._new_arrays import OF_LISTS, as_array, in_named_dtype, named_dtype
 from minicnn.keras._operation_marks import is_traced, operated
 from minicnn.keras._over_samples import OverSamples, may_wait
 from minicnn.keras._own_weights import weights_in_graph
@@ -164,7 +164,7 @@ def either(name: str) -> Callable[..., Any]:
 _OF_FLOATS = {  # of integers NumPy computes some of these in half precision, others in integers
     *("arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cos", "cosh", "exp", "expm1"),
     *("log", "log10", "log1p", "log2", "logaddexp", "reciprocal", "sin", "sinh", "sqrt", "tan"),
-    *("ceil", "floor", "percentile", "quantile", "tanh"),
+    *("ceil", "floor", "nextafter", "percentile", "quantile", "tanh"),
 }
 
 
@@ -337,7 +337,7 @@ def _cast(x, dtype):
         widens = x.dtype == "bfloat16" != dtype and np.dtype(named_dtype(dtype)) == np.float32
         return layers.Activation("linear", dtype="float32")(x) if widens else as_whole(x, dtype)
     done = applied(_cast, (x, dtype), {})
-    return in_dtype(x, named_dtype(dtype)) if done is None else done
+    return same(in_named_dtype(x if isinstance(x, Recorded) else np.asarray(x), dtype), x) if done is None else done
 
 
 @entering

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.keras._dtypes import TextDtype
+from minicnn.keras._new_arrays import as_array
 from minicnn.settings import floatx
 
 _NARROW = {"int64": "int32", "uint64": "uint32"}
@@ -19,12 +20,15 @@ _MEANS = {"average", "divide", "linspace", "mean", "median", "norm", "quantile",
 """Functions whose results are floats, of `floatx` where nothing that they were given is float64."""
 _FLOAT = {"nanquantile", "norm"}
 """Functions whose results are floats, also where NumPy's are whole numbers."""
-_OF_INT64 = {"correlate", "corrcoef", "deg2rad", "heaviside", "rad2deg"}
-"""Functions of whole numbers in 64 bits whose results have 64 bits."""
+_OF_INT64 = {"cbrt", "correlate", "corrcoef", "deg2rad", "heaviside", "hypot", "i0", "rad2deg"}
+"""Functions of whole numbers, whose results have 64 bits where these are int64 together."""
 _RUNNING = {"cumprod", "cumsum", "hard_shrink", "nancumprod", "nancumsum", "relu", "relu6"}
 """Functions whose results are as narrow as the numbers that they are given."""
 _OF_BOOLS = {"floor_divide", "fmod", "mod", "square"}
 """Functions that compute with bools as int32."""
+_BESIDE_NUMBERS = {"bitwise_and", "bitwise_or", "bitwise_xor", "fmod", "gcd", "lcm", "mod"}
+_OF_FIRST_NUMBERS = {"bitwise_left_shift", "bitwise_right_shift", "left_shift", "right_shift"}
+"""Functions in which Python's whole numbers, or such a first one, have a dtype, and not that of the array beside."""
 _WITH_TEXT = {"correlate", "einsum", "norm"}
 """Functions that are given a text which is no dtype: "full", "ij,jk", "fro"."""
 _SIGNED = {"int8", "int16", "int32"}
@@ -49,6 +53,7 @@ def in_kerass_dtype(function: Callable[..., Any], name: str = "") -> Callable[..
     def call(*args: Any, **kwargs: Any) -> Any:
         if isinstance(kwargs.get("axis"), list):  # which NumPy takes as a tuple
             kwargs["axis"] = tuple(kwargs["axis"])
+        args = _with_dtypes(args, name)
         if _are_small(args, name):
             args = tuple(np.asarray(each).astype("int32") for each in args)
         made = function(*args, **kwargs)
@@ -70,9 +75,18 @@ def _parts(values):
         yield from value if isinstance(value, list | tuple) else (value,)
 
 
+def _with_dtypes(args, name):
+    """The arguments, of which Python's whole numbers beside arrays of such become arrays where that says the dtype."""
+    counted = len(args) if name in _BESIDE_NUMBERS else int(name in _OF_FIRST_NUMBERS)
+    kinds = {np.dtype(getattr(each, "dtype", object)).kind for each in args if type(each) is not int}
+    if not counted or not kinds <= {"i", "u"}:
+        return args
+    return tuple(as_array(each) if type(each) is int and at < counted else each for at, each in enumerate(args))
+
+
 def _are_small(args, name):
     """Whether arrays would be computed with in fewer bits than Keras takes."""
-    dtypes = {str(each.dtype) if isinstance(each, np.ndarray) else "" for each in args}
+    dtypes = {str(each.dtype) if isinstance(each, np.ndarray) else type(each).__name__ for each in args}
     return (name == "matmul" and dtypes == {"int8"}) or (name in _OF_BOOLS and dtypes == {"bool"})
 
 
@@ -81,13 +95,13 @@ def _narrow(part, given, name):
     floats, others = {d for d in given if "float" in d}, {d for d in given if d and "float" not in d}
     if dtype == "float16" and others and not floats:  # which NumPy takes for numbers in 8 bits
         return part.astype(floatx())
-    if dtype in ("float32", "float64") and floats == {"float16"}:
-        return part.astype("float16")
+    if dtype in ("float32", "float64") and len(floats) == 1 and floats <= {"float16", "bfloat16"}:
+        return part.astype(*floats)
     if dtype and name in _FLOAT and part.dtype.kind in "biu":
         return part.astype(floatx())
     if dtype and name in _RUNNING and len(others) == 1 and not floats and "bool" not in others:
         return part.astype(*others)
-    if name in _OF_INT64 and "int64" in others and not floats:
+    if name in _OF_INT64 and others and not floats and np.result_type(*others) == np.int64:
         return part
     if dtype == "int64" and "uint32" in given and given & _SIGNED and name not in _PLACES:
         return part  # the only one that holds both

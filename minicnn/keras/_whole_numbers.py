@@ -81,6 +81,21 @@ for _symbol, _name in (("floordiv", "floor_divide"), ("mod", "mod")):
     setattr(Tensor, f"__r{_symbol}__", _operator(_name, True))
 
 
+def _power(of_number):
+    """``tensor ** exponent``: the layer for a number, or the function of ``keras.ops``."""
+    of_operands = _operator("power", False)
+
+    def power(tensor: Tensor, exponent: Any) -> Any:
+        made = NotImplemented if isinstance(exponent, Tensor) else of_number(tensor, exponent)
+        return of_operands(tensor, exponent) if made is NotImplemented else made
+
+    return power
+
+
+Tensor.__pow__ = _power(Tensor.__pow__)  # type: ignore[attr-defined]
+Tensor.__rpow__ = _operator("power", True)  # type: ignore[attr-defined]
+
+
 Tensor.dtype = property(  # type: ignore[attr-defined]
     lambda tensor: vars(tensor).get("whole_dtype") or tensor.node.layer.compute_dtype,
     doc="What an input was said to be, or a cast; of others, in which it is computed, by name.",

@@ -239,6 +239,7 @@ def _of_numpy(tensor, ufunc, method, *inputs, **options):
 _REFLECTED = {
     **{"add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__"},
     **{"greater": "__lt__", "greater_equal": "__le__", "less": "__gt__", "less_equal": "__ge__"},
+    "power": "__rpow__",
 }
 _OWN_LAYER = "what depends on values is a layer of your own, see docs/adding_a_layer.md"
 _OPERATORS = {

@@ -22,9 +22,11 @@ from minicnn.keras._last_function import forgotten, looking_behind
 from minicnn.keras._named_function import is_of_ops, named
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras._orders import along, as_places, quantile
 from minicnn.keras._result_dtypes import in_kerass_dtype
 from minicnn.keras._whole_numbers import largest_first
 from minicnn.keras.ops._loops import LOOPS
+from minicnn.keras.ops._matrices import cross
 from minicnn.reverse_mode import conjugated
 from minicnn.settings import floatx
 
@@ -36,12 +38,11 @@ _OF_ARRAYS = (
         "bincount",
         "cosh",
         "count_nonzero",
-        "cross",
         "digitize",
         "einsum",
         "floor_divide",
     ),
-    *("full_like", "hstack", "inner", "isclose", "log2", "logaddexp", "meshgrid", "quantile"),
+    *("full_like", "hstack", "inner", "isclose", "log2", "logaddexp", "meshgrid"),
     *("ravel", "roll", "select", "sinh", "trace", "tril", "triu", "true_divide"),
     *("vdot", "vstack"),
 )
@@ -104,11 +105,11 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     """The parts at these places of an axis, or of all numbers in one."""
     if axis is None:
         x, axis = np.reshape(x, -1), 0
-    return x[(*(slice(None),) * (axis % len(x.shape)), np.asarray(value_of(indices)))]
+    return x[(*(slice(None),) * (axis % len(x.shape)), as_places(indices))]
 
 
 def _are_integers(*numbers):
-    return all(not isinstance(x, Recorded) and np.asarray(x).dtype.kind in "iu" for x in numbers)
+    return all(not isinstance(x, Recorded) and np.asarray(x).dtype.kind in "biu" for x in numbers)
 
 
 def floor_divide(x1: Any, x2: Any) -> Any:
@@ -127,7 +128,7 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
 
 def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
     """The numbers in these places along an axis."""
-    return np.take_along_axis(x, np.asarray(indices) if isinstance(indices, list | tuple) else indices, axis)
+    return along(x if isinstance(x, Recorded) else np.asarray(x), as_places(indices), axis)
 
 
 def mod(x1: Any, x2: Any) -> Any:
@@ -361,7 +362,7 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
 
 
 _BY_VALUES = (einsum, floor_divide, identity, mod, nan_to_num, norm, normalize, stop_gradient, take, take_along_axis)
-_BY_VALUES += (tensordot,)
+_BY_VALUES += (cross, tensordot, _operations.in_floats("quantile", quantile))
 FURTHER: dict[str, Callable[..., Any]] = {
     name: _operations.by_place(
         of_tensors_too(in_kerass_dtype(_operations.in_floats(name, getattr(np, name)), name), name)

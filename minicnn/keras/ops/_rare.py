@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from minicnn.backends.reference.activation import FORMULAS
-from minicnn.differentiation import Recorded, met, value_of
+from minicnn.differentiation import Recorded, beside, met, value_of
 from minicnn.keras import _operations
-from minicnn.keras._formulas import OF_RECORDED
+from minicnn.keras._formulas import OF_RECORDED, by_slope
+from minicnn.keras._orders import extremes_of_segments, products_of_segments
 from minicnn.keras._result_dtypes import in_kerass_dtype
 from minicnn.keras.ops._further import of_tensors_too, take
-from minicnn.reverse_mode import turned
+from minicnn.keras.ops._matrices import OF_NUMPY, inv, logdet
 from minicnn.settings import floatx
 
 _PLAIN = (
@@ -26,7 +27,7 @@ _PLAIN = (
     *("fabs", "fmax", "fmin", "fmod", "gcd", "geomspace", "heaviside", "hsplit", "isin", "isposinf", "isreal"),
     *("kron", "lcm", "ldexp", "logspace", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean"),
     *("nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "nextafter"),
-    *("nonzero", "percentile", "signbit", "sinc", "tri", "trunc", "unravel_index", "vander", "vsplit", "bartlett"),
+    *("nonzero", "percentile", "signbit", "sinc", "tri", "trunc", "unravel_index", "vsplit", "bartlett"),
     *("blackman", "hamming", "hanning", "kaiser"),
 )
 _OF_BITS = {"bitwise_invert": np.invert, "bitwise_not": np.invert, "bitwise_left_shift": np.left_shift}
@@ -36,12 +37,12 @@ _OF_MATRICES = ("cholesky", "det", "eig", "eigh", "matrix_rank", "pinv", "qr", "
 
 def _floats(x: Any) -> np.ndarray:
     x = np.asarray(x)
-    return x if x.dtype.kind == "f" else x.astype(floatx())
+    return x if x.dtype.kind == "f" else x.astype(np.float64 if x.dtype.kind in "biu" else floatx())
 
 
 def angle(x: Any) -> Any:
-    """The angle of complex numbers: of others 0, or π of negative ones."""
-    return np.angle(_operations.as_float(x))
+    """The angle of complex numbers: of others 0, also of -0 and NaN, or π of negative ones."""
+    return np.angle(x) if np.iscomplexobj(x) else np.where(_floats(x) < 0, np.pi, 0).astype(_floats(x).dtype)
 
 
 def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
@@ -52,14 +53,16 @@ def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
 
 def erf(x: Any) -> Any:
     """2/√π · ∫ exp(-t²) dt from 0 to x."""
-    formula, values = FORMULAS["erf"], _floats(value_of(x))
-    made = formula.value(values)
-    return Recorded(made, [(x, lambda g: g * formula.slope(values))]) if isinstance(x, Recorded) else made
+    return by_slope("erf")(x) if isinstance(x, Recorded) else FORMULAS["erf"].value(_floats(x))
 
 
 def erfc(x: Any) -> Any:
-    """1 - erf(x)."""
-    return 1 - erf(x)
+    """1 - erf(x), exact also where erf(x) is nearly 1."""
+    values = _floats(value_of(x))
+    made = np.vectorize(math.erfc, otypes=[np.float64])(values).astype(values.dtype)
+    if not isinstance(x, Recorded):
+        return made
+    return Recorded(made, [(x, lambda g: -g * FORMULAS["erf"].slope(beside(g, x)))])
 
 
 def erfinv(x: Any) -> Any:
@@ -84,8 +87,12 @@ def erfinv(x: Any) -> Any:
         made = np.where(np.abs(wide) == 1, np.copysign(np.inf, wide), np.where(np.abs(wide) > 1, np.nan, made))
     if not isinstance(x, Recorded):
         return made.astype(values.dtype)
-    slope = (np.exp(made * made) * math.sqrt(math.pi) / 2).astype(values.dtype)
-    return Recorded(made.astype(values.dtype), [(x, lambda g: g * slope)])
+
+    def back(g):
+        again = erfinv(beside(g, x))
+        return g * np.exp(again * again) * (math.sqrt(math.pi) / 2)
+
+    return Recorded(made.astype(values.dtype), [(x, back)])
 
 
 _GILES_SMALL = [2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503]
@@ -96,6 +103,8 @@ _GILES_LARGE += [0.00943887047, 1.00167406, 2.83297682]
 
 def logaddexp2(x1: Any, x2: Any) -> Any:
     """log₂(2^x1 + 2^x2), without overflow."""
+    if not isinstance(x1, Recorded) and not isinstance(x2, Recorded):
+        return np.logaddexp2(_operations.as_float(x1), _operations.as_float(x2))
     return np.logaddexp(x1 * math.log(2), x2 * math.log(2)) / math.log(2)
 
 
@@ -106,7 +115,9 @@ def exp2(x: Any) -> Any:
 
 def cbrt(x: Any) -> Any:
     """The number whose third power x is."""
-    return np.sign(_floats(value_of(x))) * np.power(np.abs(x if isinstance(x, Recorded) else _floats(x)), 1 / 3)
+    if not isinstance(x, Recorded):
+        return np.cbrt(_floats(x))
+    return np.sign(_floats(value_of(x))) * np.power(np.abs(x), 1 / 3)
 
 
 def deg2rad(x: Any) -> Any:
@@ -120,8 +131,14 @@ def rad2deg(x: Any) -> Any:
 
 
 def hypot(x1: Any, x2: Any) -> Any:
-    """√(x1² + x2²)."""
-    return np.sqrt(np.square(_operations.as_float(x1)) + np.square(_operations.as_float(x2)))
+    """√(x1² + x2²), also where the squares are beyond all floats."""
+    if not isinstance(x1, Recorded) and not isinstance(x2, Recorded):
+        return np.hypot(
+            *(each.astype(np.float64) if each.dtype.kind in "biu" else each for each in map(np.asarray, (x1, x2)))
+        )
+    largest = np.maximum(np.abs(value_of(x1)), np.abs(value_of(x2)))
+    unit = np.where(np.isfinite(largest) & (largest > 0), largest, largest.dtype.type(1))
+    return np.sqrt(np.square(x1 / unit) + np.square(x2 / unit)) * unit
 
 
 def divide_no_nan(x1: Any, x2: Any) -> Any:
@@ -171,25 +188,12 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     return np.sum((take(y, count, axis) + take(y, count + 1, axis)) * (dx * 0.5), axis=axis)
 
 
-def inv(x: Any) -> Any:
-    """The inverses of matrices (…, N, N)."""
-    made = np.linalg.inv(np.asarray(value_of(x)))
-    across = turned(made)
-    return Recorded(made, [(x, lambda g: -across @ g @ across)]) if isinstance(x, Recorded) else made
-
-
 def solve(a: Any, b: Any) -> Any:
     """The x of a @ x = b, for matrices (…, N, N) and (…, N, K), or vectors (…, N)."""
     if isinstance(a, Recorded) or isinstance(b, Recorded):
         return inv(a) @ b if np.ndim(value_of(b)) == np.ndim(value_of(a)) else (inv(a) @ b[..., None])[..., 0]
     a, b = np.asarray(a), np.asarray(b)
     return np.linalg.solve(a, b) if b.ndim == a.ndim else np.linalg.solve(a, b[..., None])[..., 0]
-
-
-def logdet(x: Any) -> Any:
-    """The logarithm of the determinant of matrices (…, N, N); NaN where that is negative."""
-    sign, size = np.linalg.slogdet(np.asarray(x))
-    return np.where(sign < 0, np.nan, size).astype(size.dtype)
 
 
 def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
@@ -230,12 +234,14 @@ def _segments(data, segment_ids, num_segments, first):
 
 def _extreme_of_segments(ufunc, name):
     def function(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-        dtype = np.asarray(data).dtype
+        dtype = np.asarray(value_of(data)).dtype
         limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
         first = {"max": limits.min, "min": limits.max, "prod": 1}[name]
         values, ids, made = _segments(data, segment_ids, num_segments, first)
         ufunc.at(made, ids[ids >= 0], values[ids >= 0])
-        return made
+        if not isinstance(data, Recorded):
+            return made
+        return (products_of_segments if name == "prod" else extremes_of_segments)(data, ids, made)
 
     function.__name__ = f"segment_{name}"
     function.__doc__ = f"The {name} of the parts along the first axis that have one number in `segment_ids`."
@@ -333,9 +339,23 @@ def _along(numbers, axes, x):
     return np.reshape(numbers, [n if at in axes else 1 for at, n in enumerate(sizes)])
 
 
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> np.ndarray:
+    """Powers of numbers in rows, in their dtype: (n, N), by default n of them, the largest power first.
+
+    Parameters
+    ----------
+    x : array (n,)
+    N : int, optional
+    increasing : bool, default False
+    """
+    x = np.asarray(value_of(x))
+    powers = np.arange(len(x) if N is None else N)[:: 1 if increasing else -1]
+    return (x[:, None] ** powers.astype("int8" if x.dtype == bool else x.dtype)).astype(x.dtype)
+
+
 _HERE = (angle, append, cbrt, correlate, deg2rad, diff, divide_no_nan, erf, erfc, erfinv, exp2, fliplr, flipud)
 _HERE += (batch_normalization, hypot, i0, inv, layer_normalization, logaddexp2, rms_normalization)
-_HERE += (logdet, lstsq, psnr, ptp, rad2deg, saturate_cast, segment_sum, solve, svd, trapezoid)
+_HERE += (logdet, lstsq, psnr, ptp, rad2deg, saturate_cast, segment_sum, solve, svd, trapezoid, vander)
 _HERE += tuple(_extreme_of_segments(u, n) for u, n in ((np.maximum, "max"), (np.minimum, "min"), (np.multiply, "prod")))
 
 
@@ -346,9 +366,9 @@ def _with(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 RARE: dict[str, Callable[..., Any]] = {each.__name__: _with(each.__name__, each) for each in _HERE}
-RARE |= {name: _with(name, _operations.in_floats(name, getattr(np, name))) for name in _PLAIN}
+RARE |= {name: _with(name, _operations.in_floats(name, OF_NUMPY.get(name, getattr(np, name)))) for name in _PLAIN}
 RARE |= {name: _with(name, function) for name, function in _OF_BITS.items()}
-RARE |= {name: _with(name, getattr(np.linalg, name)) for name in _OF_MATRICES}
+RARE |= {name: _with(name, OF_NUMPY.get(name, getattr(np.linalg, name))) for name in _OF_MATRICES}
 RARE["glu"] = _with("glu", OF_RECORDED["glu"])
 RARE["ndim"] = _operations.entering(lambda x: len(np.shape(value_of(x))))
 RARE["size"] = _operations.entering(lambda x: np.int32(math.prod(np.shape(value_of(x)))))

@@ -76,8 +76,9 @@ def __getattr__(name: str) -> Any:
             return getattr(found, name)
     if name == "reverse_sequence":
         return import_module(f"{__name__}._further_math").reverse_sequence
-    if name in (further := import_module(f"{__name__}._further").TOP):
-        return further[name]
+    for module in ("_further", "_added"):
+        if name in (further := import_module(f"{__name__}.{module}").TOP):
+            return further[name]
     if name in (of_1 := import_module(f"{__name__}._of_1")).TODAY:
         return of_1.of_today(name)
     if name in _OF_MODULES:

@@ -99,9 +99,9 @@ def _extreme(kind: str) -> Callable[..., Any]:
     @entering
     def call(data: Any, segment_ids: Any, name: str | None = None) -> Any:
         ids = np.asarray(value_of(segment_ids))
-        made = np.array(getattr(ops, f"segment_{kind}")(as_tensor(data), ids))
-        made[~np.isin(np.arange(len(made)), ids)] = 0
-        return of_tensorflow(made)
+        made = getattr(ops, f"segment_{kind}")(as_tensor(data), ids)
+        is_there = np.isin(np.arange(made.shape[0]), ids).reshape(-1, *[1] * (made.ndim - 1))
+        return of_tensorflow(np.where(is_there, made, made.dtype.type(0)))
 
     call.__name__ = f"segment_{kind}"
     call.__doc__ = f"The {kind} of the parts along the first axis that have one number in `segment_ids`, or 0."

@@ -10,7 +10,7 @@ from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import ops
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
-from minicnn.keras.tensorflow import _functions, _further
+from minicnn.keras.tensorflow import _added, _functions, _further
 from minicnn.keras.tensorflow._arrays import eye, norm
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow._gradients import global_norm
@@ -20,10 +20,10 @@ from minicnn.reverse_mode import turned
 __all__ = ["adjoint", "band_part", "diag", "diag_part", "einsum", "eye", "global_norm", "inv", "l2_normalize"]
 __all__ += ["matmul", "matvec", "norm", "normalize", "set_diag", "trace"]
 
-__all__ += sorted(_further.LINALG)
+__all__ += sorted(_further.LINALG | _added.LINALG)
 
 matmul: Any = _functions.matmul
-globals().update(_further.LINALG)
+globals().update(_further.LINALG | _added.LINALG)
 
 
 @entering

@@ -8,7 +8,7 @@ from minicnn.keras import ops
 from minicnn.keras._names import lookup as _lookup
 from minicnn.keras._operations import entering as _entering
 from minicnn.keras.ops._further import TopK
-from minicnn.keras.tensorflow import _complex, _functions, _further, _further_math, nn
+from minicnn.keras.tensorflow import _added, _complex, _functions, _further, _further_math, nn
 
 if TYPE_CHECKING:  # for checkers, which do not see what is made at run time
 
@@ -18,7 +18,7 @@ else:
     __getattr__ = _lookup(__name__)
 
 globals().update({name: getattr(_functions, name) for name in _functions.__all__ if name not in ("zeros", "ones")})
-globals().update(_functions.MATH | _further.MATH)
+globals().update(_functions.MATH | _further.MATH | _added.MATH)
 globals().update({name: getattr(_complex, name) for name in ("angle", "conj", "imag", "real")})
 globals().update({name: getattr(_further_math, name) for name in _further_math.__all__ if name != "reverse_sequence"})
 l2_normalize, softplus, zero_fraction = nn.l2_normalize, nn.softplus, nn.zero_fraction

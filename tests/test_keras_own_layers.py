@@ -1,6 +1,7 @@
 """Layers that users write for Keras: in which forms they are called, what they keep, and what files know of them."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -905,7 +906,7 @@ def test_own_variables_and_what_compile_was_told(rng):
     second.layers[0].load_own_variables(store)
     with pytest.raises(ValueError, match="weights"):
         second.layers[0].load_own_variables({"0": store["0"]})
-    assert first.get_compile_config() is None
+    assert first.get_compile_config() == {}
     first.compile(keras.optimizers.SGD(0.1, momentum=0.5), keras.losses.Huber(0.3), ["mae"])
     second.compile_from_config(json.loads(json.dumps(first.get_compile_config())))
     x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
@@ -913,6 +914,89 @@ def test_own_variables_and_what_compile_was_told(rng):
     np.testing.assert_array_equal(first.get_weights()[0], second.get_weights()[0])
     with pytest.raises(ValueError, match="get_compile_config of a compiled model"):
         second.compile_from_config({})
+
+
+class _CompilesItself(keras.Model):
+    """As scripts of Keras 3 write it, whose files hold what compile takes besides."""
+
+    def compile(self, optimizer, loss, alpha=0.0):
+        super().compile(optimizer=optimizer, loss=loss)
+        self.alpha = alpha
+
+    def get_compile_config(self):
+        return {"optimizer": self.optimizer, "loss": "mae", "alpha": self.alpha}
+
+    def compile_from_config(self, config):
+        optimizer = keras.saving.deserialize_keras_object(config["optimizer"])
+        self.compile(optimizer, config["loss"], config["alpha"])
+
+
+class _CompilesItselfByCall(_CompilesItself):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5", "safetensors"])
+@pytest.mark.parametrize("cls", [_CompilesItself, _CompilesItselfByCall])
+def test_files_go_by_what_a_class_says_of_how_it_is_compiled(cls, suffix, rng, tmp_path):
+    inputs = keras.Input((3,))
+    model = cls() if cls is _CompilesItselfByCall else cls(inputs, keras.layers.Dense(2)(inputs))
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    model(x)
+    model.compile(keras.optimizers.Adam(0.125), "mae", alpha=3.0)
+    model.fit(x, y, verbose=0)
+    model.save(path := tmp_path / f"model.{suffix}")
+    read = keras.models.load_model(path, custom_objects={cls.__name__: cls})
+    assert (type(read), read.alpha, float(read.optimizer.learning_rate)) == (cls, 3.0, 0.125)
+    assert model.fit(x, y, shuffle=False, verbose=0).history == read.fit(x, y, shuffle=False, verbose=0).history
+
+
+def test_what_a_class_says_of_how_it_is_compiled_stands_where_keras_has_it(tmp_path):
+    """And is read there, as in a file that Keras wrote; another optimizer than the file's begins anew."""
+
+    class Own(keras.Model):
+        def get_compile_config(self):
+            return {"rate": 0.25}
+
+        def compile_from_config(self, config):
+            self.compile(keras.optimizers.RMSprop(config["rate"]), "mae")
+
+    inputs = keras.Input((3,))
+    model = Own(inputs, keras.layers.Dense(2)(inputs))
+    model.compile("adam", "mse")
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+    model.save(written := tmp_path / "written.keras")
+    with zipfile.ZipFile(written) as old, zipfile.ZipFile(as_keras := tmp_path / "keras.keras", "w") as new:
+        parts = {name: old.read(name) for name in old.namelist()}
+        assert json.loads(parts["config.json"])["compile_config"] == {"rate": 0.25}
+        parts["metadata.json"] = b'{"keras_version": "3.15.1"}'
+        for name, content in parts.items():
+            new.writestr(name, content)
+    for path in (written, as_keras):
+        with pytest.warns(UserWarning, match="optimizer begins anew"):
+            read = keras.models.load_model(path, custom_objects={"Own": Own})
+        assert (type(read.optimizer).__name__, float(read.optimizer.learning_rate)) == ("RMSprop", 0.25)
+        assert int(read.optimizer.iterations) == 0
+    assert keras.models.load_model(written, custom_objects={"Own": Own}, compile=False).compiled is False
+
+
+def test_what_a_compile_takes_besides_is_warned_of(tmp_path):
+    class Own(keras.Sequential):
+        def compile(self, optimizer, loss, alpha=0.0, **kwargs):
+            super().compile(optimizer=optimizer, loss=loss, **kwargs)
+            self.alpha = alpha
+
+    model = Own([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse", alpha=3.0)
+    model.save(path := tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="takes besides, alpha: compile it again"):
+        keras.models.load_model(path, custom_objects={"Own": Own})
+    with pytest.raises(ValueError, match=r"has a compile_from_config of its own. Received: \['alpha'\]"):
+        model.compile_from_config({"optimizer": "sgd", "loss": "mse", "alpha": 3.0})
 
 
 def test_the_state_of_an_own_optimizer_is_carried_by_hand(rng, tmp_path):

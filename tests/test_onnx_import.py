@@ -674,6 +674,44 @@ def test_an_input_with_channels_last_keeps_its_axes(nodes, path, rng):
     assert model.input_shape == (None, 5, 6, 4)
 
 
+TO_LAST, TO_FIRST = "Transpose<perm=[0,2,3,1]>", "Transpose<perm=[0,3,1,2]>"
+ENDS = {  # what stands behind images c → whether they are images at the end
+    "y = Relu(c)": True,
+    f"y = {TO_LAST}(c)": False,
+    f"d = {TO_LAST}(c) y = Softmax<axis=-1>(d)": False,
+    f"d = {TO_LAST}(c) y = ReduceMean<axes=[1,2]>(d)": False,
+    f"d = {TO_LAST}(c) y = MatMul(d, k)": False,
+    f"d = {TO_LAST}(c) e = MatMul(d, k) y = {TO_FIRST}(e)": True,
+    f"d = {TO_LAST}(c) e = {TO_LAST}(d) y = {TO_LAST}(e)": True,
+    "d = Transpose<perm=[0,1,3,2]>(c) y = Neg(d)": True,
+    "y = Transpose<perm=[0,2,1,3]>(c)": False,
+    "y = Transpose<perm=[0,3,2,1]>(c)": False,
+    f"y = {TO_FIRST}(c)": False,
+    f"d = {TO_LAST}(c) e = ReduceProd<axes=[3]>(d) a = Constant<value_ints=[3]>() y = Squeeze(e, a)": False,
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        "c = Conv(i, w)",
+        "b = Conv(i, v) c = DepthToSpace<blocksize=2>(b)",
+        'b = Conv(i, v) c = DepthToSpace<blocksize=2,mode="CRD">(b)',
+        'b = Conv(i, w) f = Constant<value_floats=[1.0,1.0,2.0,2.0]>() c = Resize<mode="nearest">(b, , f)',
+        "b = Conv(i, w) s = Constant<value_ints=[0,2,2,5,6]>() r = Reshape(b, s) t = Transpose<perm=[0,2,1,3,4]>(r) "
+        "u = Constant<value_ints=[0,4,5,6]>() c = Reshape(t, u)",
+        "b = Conv(i, w) s = Constant<value_ints=[0,4,6,5]>() c = Reshape(b, s)",
+    ],
+)
+def test_images_that_are_transposed_to_channels_last_keep_the_axes_of_the_file(body, end, path, rng):
+    """As tf2onnx ends ESPCN, and PyTorch's `permute` a network that shuffles channels: their axes were moved again."""
+    constants = arrays(w=(4, 4, 1, 1), v=(16, 4, 1, 1), k=(4, 4))
+    used = {name: array for name, array in constants.items() if re.search(rf"\b{name}\b", body + end)}
+    make_file(path, f"g (float[N,5,6,4] x) => (y) {{ i = {TO_FIRST}(x) {body} {end} }}", checked=False, **used)
+    check_import(path, (5, 6, 4), rng=rng, images_in=False, images_out=ENDS[end])
+
+
 @pytest.mark.parametrize(
     ("nodes", "constants"),
     [

@@ -183,13 +183,19 @@ def test_a_file_of_another_kind_says_what_it_is(kind, suffix, tmp_path):
     content, message = OTHERS[kind]
     path = tmp_path / f"m{suffix}"
     content(path) if callable(content) else path.write_bytes(content)
-    if suffix == ".keras" and callable(content):
-        message = "needs config.json"  # it is an archive
     if suffix == ".onnx":
         pytest.importorskip("onnx")
     read = mc.import_onnx if suffix == ".onnx" else net(3).load_weights
     with pytest.raises(FileFormatError, match=f"(?s)m{suffix}.*{message}"):
         read(path)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth"])
+def test_a_file_of_pytorch_says_how_to_go_on(suffix, tmp_path):
+    archive("model/data.pkl")(path := tmp_path / f"m{suffix}")
+    for read in (mc.load_model, net(3).load_weights):
+        with pytest.raises(FileFormatError, match=r"torch\.onnx\.export.*docs/pytorch\.md.*Received: a PyTorch file"):
+            read(path)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])

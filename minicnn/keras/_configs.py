@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minicnn.hints import Config
+from minicnn.keras.saving._objects import without_axes
 from minicnn.layers import InputLayer, Layer
 from minicnn.models.config import is_described
 from minicnn.own_parts import is_of_package
@@ -81,16 +82,7 @@ def read(cls: type, config: Mapping[str, Any]) -> Config:
     """
     own = {p.name for p in constructor_parameters(cls)}
     kept = {n: v for n, v in config.items() if n in own or n not in _OF_KERAS_ALONE or not changes_nothing(n, v)}
-    return {name: _without_axes(v) if name.endswith("_initializer") else v for name, v in kept.items()}
-
-
-def _without_axes(initializer):
-    """Of an initializer's config, what it has here."""
-    arguments = initializer.get("config") if isinstance(initializer, dict) else None
-    if not isinstance(arguments, dict):
-        return initializer
-    own = {name: v for name, v in arguments.items() if v is not None or name not in ("input_axes", "output_axes")}
-    return initializer | {"config": own}
+    return {name: without_axes(v) if name.endswith("_initializer") else v for name, v in kept.items()}
 
 
 def _takes(cls, name=None):

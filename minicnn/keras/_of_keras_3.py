@@ -11,14 +11,18 @@ from minicnn.differentiation import Recorded, met
 from minicnn.keras._called import metrics_in
 from minicnn.keras._eager import eager
 from minicnn.keras._in_order import answering
+from minicnn.keras.saving._objects import serialize_keras_object
 from minicnn.layers.base import Layer
 from minicnn.metrics import Metric
-from minicnn.models import files
+from minicnn.models import written_compiled
 from minicnn.models.subclassing import layers_in
 from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 
+_OF_COMPILING = ("get_compile_config", "compile_from_config")
+_COMPILED = {"optimizer", "loss", "loss_weights", "metrics", "weighted_metrics"}
+_COMPILED |= {"run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"}
 _HOLDING = (Layer, Metric, list)
 
 
@@ -115,9 +119,9 @@ def _stateless_call(
             weight.assign(value)
 
 
-def _get_compile_config(model: Any) -> dict[str, Any] | None:
-    """What `compile` was told, as files of Keras 3 have it; None before."""
-    return None if model.compiled is None else compile_to_keras(files.compile_config(model.compiled))
+def _get_compile_config(model: Any) -> dict[str, Any]:
+    """What `compile` was told, as files of Keras 3 have it; nothing before."""
+    return {} if model.compiled is None else compile_to_keras(written_compiled.compile_config(model.compiled))
 
 
 def _compile_from_config(model: Any, config: dict[str, Any]) -> None:
@@ -126,14 +130,26 @@ def _compile_from_config(model: Any, config: dict[str, Any]) -> None:
     Raises
     ------
     ValueError
-        If it names no loss.
+        If it names no loss, or what `compile` does not take.
     """
-    found = compile_from_keras(config, model.output_names)
-    if found is None:
+    found = compile_from_keras(config, model.output_names) if isinstance(config, dict) else None
+    if found is None or (unknown := config.keys() - _COMPILED):
+        received = config if found is None else sorted(unknown)
         raise ValueError(
-            f"compile_from_config takes what get_compile_config of a compiled model gave. Received: {config!r}"
+            "compile_from_config takes what get_compile_config of a compiled model gave; a class that adds to that "
+            f"has a compile_from_config of its own. Received: {received!r}"
         )
-    files.compile_as(model, found)
+    written_compiled.compile_as(model, found)
+
+
+def _has_own_compile_config(model: Any) -> bool:
+    """Whether a user has written `get_compile_config` or `compile_from_config`, which files then go by."""
+    return not all(is_of_package(getattr(type(model), name)) for name in _OF_COMPILING)
+
+
+def _compile_config_for_files(model: Any) -> Any:
+    """What `get_compile_config` gives, the objects in it as Keras writes them."""
+    return serialize_keras_object(model.get_compile_config())
 
 
 def _stateless(name, instead):
@@ -168,6 +184,8 @@ OF_MODELS: dict[str, Any] = {
     **{name: method for name, method in OF_LAYERS.items() if name != "metrics"},
     "get_compile_config": _get_compile_config,
     "compile_from_config": _compile_from_config,
+    "has_own_compile_config": property(_has_own_compile_config),
+    "compile_config_for_files": _compile_config_for_files,
 }
 """Attributes of models."""
 

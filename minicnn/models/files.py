@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import optimizers, saving
+from minicnn import saving
 from minicnn.callbacks import History
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError, NonFiniteError
@@ -23,6 +23,7 @@ from minicnn.models.config import written_config
 from minicnn.models.forms import layers_within
 from minicnn.models.network import Network
 from minicnn.models.pictures import describe_pictures, put_pictures
+from minicnn.models.written_compiled import compile_config, compiles_itself, hint, is_compiled, own_compile_config
 from minicnn.models.written_files import (
     as_subclass,
     built_for,
@@ -32,10 +33,9 @@ from minicnn.models.written_files import (
     set_flags_within,
     weights_by_name,
 )
-from minicnn.models.written_metrics import metrics_from, plain_metrics
 from minicnn.own_parts import is_of_package
 from minicnn.parameters import weights_from_file
-from minicnn.registry import custom_object_scope, to_plain
+from minicnn.registry import custom_object_scope
 from minicnn.saving.files import check_arrays, named_in_errors, read_json
 from minicnn.saving.keras.config import model_from_keras
 from minicnn.saving.keras.older import modernized
@@ -45,7 +45,6 @@ from minicnn.user_warnings import brief, warn_user
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
-    from minicnn.training.compiled import Compiled
 
 # ------------------------------------------------------------------------------------------------- from a model
 
@@ -76,6 +75,8 @@ def _taken(model):
         training["subclass"] = subclass
     if (flags := flags_within(model)) is not None:
         training["trainable_within"] = flags
+    if (own := own_compile_config(model)) is not None:
+        training["compile_config"] = own
     if model.compiled is None:
         return Snapshot(weights, config, training=training)
     training |= {"calls": model.engine.calls, "trainable": [layer.trainable for layer in layers_within(model)]}
@@ -102,22 +103,6 @@ def _finite_weights(model):
         if not np.isfinite(array).all():
             raise NonFiniteError(f"weight '{name}' holds NaN or infinite values: a file of them would be of no use")
     return arrays
-
-
-def compile_config(compiled: Compiled) -> dict[str, Any]:
-    """What `compile` was told, as plain data."""
-    if compiled.optimizer.spares_weights:
-        warn_user(
-            "no file holds which weights exclude_from_weight_decay spares: after load_model, compile with a new "
-            "optimizer and call it again"
-        )
-    weighted = [list(plain_metrics(wanted)) for wanted in compiled.weighted_metrics]
-    return {
-        "optimizer": to_plain(compiled.optimizer),
-        "loss": [to_plain(loss) for loss in compiled.losses],
-        "loss_weights": list(compiled.loss_weights),
-        "metrics": [list(plain_metrics(wanted)) for wanted in compiled.metrics],
-    } | ({"weighted_metrics": weighted} if any(weighted) else {})
 
 
 def _optimizer_state(model):
@@ -181,7 +166,7 @@ def put_weights(model: Model, filepath: str | PathLike[str], skip_mismatch: bool
     own = {kind.__name__: kind for kind in kinds if not is_of_package(kind)}  # known, as they are here
     with custom_object_scope(own), saving.open_file(filepath) as file, named_in_errors(filepath):
         if not skip_mismatch and not by_name:
-            with _hint(FileFormatError, "the weights are not", "skip_mismatch=True leaves such layers as they are"):
+            with hint(FileFormatError, "the weights are not", "skip_mismatch=True leaves such layers as they are"):
                 _assign(model, _read_weights(model, file))
             return
         expected = {name: w.shape for name, w in weights_by_name(model).items()}
@@ -221,11 +206,19 @@ def _read_optimizer(model, file):
 
 
 def _state_to_load(model, file):
-    """The optimizer's state; None, with a warning as in Keras, if parts of layers were frozen in a file of Keras's."""
+    """The optimizer's state; None, with a warning as in Keras, if it is not that of what is trained here.
+
+    Parts of layers were frozen in a file of Keras's, or a model's own `compile_from_config` makes another optimizer.
+    """
+    own, saved = type(model.optimizer).__name__, file.compile["optimizer"]["class_name"]
+    if compiles_itself(model) and saved != own:
+        warn_user(f"the optimizer begins anew: the file's is {saved}, and compile_from_config made one of class {own}")
+        return None
     try:
         return _read_optimizer(model, file)
     except FileFormatError as error:
-        if file.training or flags_within(model) is None or "state does not fit" not in str(error):
+        may_differ = compiles_itself(model) or (not file.training and flags_within(model) is not None)
+        if not may_differ or "state does not fit" not in str(error):
             raise
         warn_user(f"the optimizer begins anew, maybe as parts of layers were frozen when the file was written: {error}")
         return None
@@ -266,47 +259,6 @@ def _set_position(model, training):
     model.epochs_trained = numbers.get("epochs_trained", model.epochs_trained)
     if model.compiled is not None:
         model.engine.calls = numbers.get("calls", 0)
-
-
-def compile_as(model: Model, config: dict[str, Any]) -> None:
-    """`compile` with what `compile_config` wrote."""
-    one = len(config["loss"]) == 1
-    hint = "a class of one's own is given with custom_objects=, and compile=False leaves all this out"
-    with _hint(ValueError, "Unknown", hint):
-        own, weighted = (
-            [list(metrics_from(wanted)) for wanted in config.get(key, [])] for key in ("metrics", "weighted_metrics")
-        )
-        model.compile(
-            optimizer=optimizers.get(config["optimizer"]),
-            loss=config["loss"][0] if one else config["loss"],
-            metrics=own[0] if one else own,
-            loss_weights=config.get("loss_weights"),
-            weighted_metrics=weighted[0] if one and weighted else weighted,
-        )
-
-
-def _is_compiled(model, file) -> bool:
-    """Compile a model as a file says; False, with a warning, if the file has what is not known here."""
-    try:
-        if file.compile is None:
-            return False
-        compile_as(model, file.compile)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        warn_user(f"the model is read without what it was compiled with: {error}. Compile it to train it further")
-        model.compiled = None
-        return False
-    return True
-
-
-@contextmanager
-def _hint(kind, beginning, hint):
-    """Inside, an error of that kind whose text has that beginning says what to do about it."""
-    try:
-        yield
-    except kind as error:
-        if beginning not in str(error):
-            raise
-        raise kind(f"{error}; {hint}") from None
 
 
 # ---------------------------------------------------------------------------------------------------- new models
@@ -409,7 +361,7 @@ def load_model(
                 "the file does not say for inputs of which shape its weights are: make the model, call it on data, and "
                 f"call load_weights with this file. Received: a model of class {type(model).__name__}"
             )
-        if compile and _is_compiled(model, file) and model.built:
+        if compile and is_compiled(model, file) and model.built:
             _set_optimizer(model, _state_to_load(model, file))
         _set_position(model, file.training)
         if file.training.get("history") is not None:

@@ -93,22 +93,31 @@ def takes_a_list(node: FileNode, arrays: dict[str, np.ndarray]) -> bool:
     return (node.operator, indices.ndim) == ("Gather", 1) or (node.operator == "GatherND" and indices.shape[1:] == (1,))
 
 
-def gives_images(node: FileNode, images: dict[str, bool], arrays: dict[str, np.ndarray]) -> bool | None:
-    """Whether a node's outputs are images whose channels are axis 1; None if they do not come from such images.
+def channel_axis(node: FileNode, axes: dict[str, int], arrays: dict[str, np.ndarray]) -> int | None:
+    """Which axis of a node's outputs is the channels of images: 1 for images, another one where they were transposed.
 
     Parameters
     ----------
-    images : dict
+    axes : dict
         The same for the nodes before and the inputs of the graph, by name; without those that it is None for.
     arrays : dict
         As `takes_a_list` needs them.
+
+    Returns
+    -------
+    int or None
+        0 if what comes from images is none any more; None if it does not come from images.
     """
-    known = [images[name] for name in node.inputs if name in images]
+    known = [axes[name] for name in node.inputs if name in axes]
     if node.operator in ELEMENTWISE_OPERATORS or node.operator in AXES_KEPT or takes_a_list(node, arrays):
-        return any(known) and node.attributes.get("keepdims", 1) == 1 if known else None
+        is_kept = node.attributes.get("keepdims", 1) == 1
+        return min((axis for axis in known if axis and is_kept), default=0) if known else None
     if node.operator in CHANNEL_OPERATORS:
-        return True
-    return False if known else None
+        return 1
+    if node.operator == "Transpose" and known[:1] > [0]:
+        perm = list(node.attributes.get("perm", ()))
+        return perm.index(known[0]) if known[0] in perm else 0
+    return 0 if known else None
 
 
 def are_read_as_images(name: str, rank: int, readers: dict[str, list[FileNode]], arrays: dict[str, np.ndarray]) -> bool:

@@ -14,7 +14,7 @@ from minicnn.layers import Flatten, GetItem, Input, Reshape
 from minicnn.layers.base import Layer
 from minicnn.models import Model
 from minicnn.onnx import naming, operators  # noqa: F401, fills the table
-from minicnn.onnx.arguments import OPERATORS, are_read_as_images, gives_images
+from minicnn.onnx.arguments import OPERATORS, are_read_as_images, channel_axis
 from minicnn.onnx.budget import MAX_NUMBERS, Budget
 from minicnn.onnx.folding import fold
 from minicnn.onnx.frames import CountsFramesError, per_frame
@@ -32,6 +32,7 @@ from minicnn.onnx.values import (
     is_last_axis,
     key_between,
     layout_of,
+    likely_channel_axis,
     same_order,
 )
 from minicnn.onnx.windows import Sides
@@ -76,7 +77,7 @@ class Importer:
         self._graph = graph
         self._known = dict(graph.constants)  # name in the file → Value or array
         self._readers, self._arrays = {}, dict(graph.constants)
-        self._images = {}  # name of what comes from channels-first images → whether it is such images itself
+        self._channel_axes = {}  # name of what comes from images → which axis is their channels, 0 if none any more
         for node in graph.nodes:
             self._note_array(node)
             for name in node.inputs:
@@ -97,13 +98,20 @@ class Importer:
             self._arrays[node.outputs[0]] = np.asarray(next(iter(node.attributes.values()), 0))
 
     def _run_node(self, node):
-        found = gives_images(node, self._images, self._arrays)
+        self._find_channels(node.inputs[0] if node.operator == "Transpose" else "")
+        found = channel_axis(node, self._channel_axes, self._arrays)
         for name in () if found is None or node.operator == "If" else node.outputs:
-            self._images.setdefault(name, found)
+            self._channel_axes.setdefault(name, found)
         if id(node) not in self._done:
             self._translate(node)
         self.origins.follow(node, self._known)
         self._forget_inputs(node)
+
+    def _find_channels(self, name):
+        """Of what may be images again, say a Reshape's output, see whether the model has it as images."""
+        value = self._known.get(name)
+        if self._channel_axes.get(name) == 0 and isinstance(value, Value) and len(value.shape) == 3 and value.is_plain:
+            self._channel_axes[name] = likely_channel_axis(value)
 
     def run_branch(self, node: FileNode, branch: FileGraph) -> None:
         """Translate the nodes of a graph that a node holds, in the node's place; its outputs are the node's."""
@@ -130,7 +138,7 @@ class Importer:
         if self.takes_images(name):
             shape = (*shape[1:], shape[0])
             order = channels_first(shape)
-            self._images[name] = True
+            self._channel_axes[name] = 1
         else:
             order = same_order(shape)
         tensor = Input(shape, name=self.layer_name(name))
@@ -173,12 +181,11 @@ class Importer:
             raise FileFormatError(
                 f"samples stay apart: the first axis of the output '{name}' counts them, nothing else"
             )
-        layouts = {True: (channels_first,), False: (same_order, channels_first), None: (same_order,)}
-        is_images = None if self._graph.producer == PRODUCER else self._images.get(name)
-        if is_images is False and len(value.shape) != 3:  # no images any more: the file's axes, if a layer gives them
-            found = self._common_layout([value], (same_order,)) or self._common_layout([value], (channels_first,))
-        else:
-            found = self._common_layout([value], layouts[is_images])
+        self._find_channels(name)
+        axis = None if self._graph.producer == PRODUCER else self._channel_axes.get(name)
+        found = self._common_layout([value], (channels_first if axis == 1 else same_order,))
+        if found is None and axis == 0:  # no images any more: the file's axes, if a layer gives them
+            found = self._common_layout([value], (channels_first,))
         if found is None:
             raise FileFormatError(f"the numbers of the output '{name}' are in an order that no layer here can give")
         return found[0][0]
@@ -246,7 +253,7 @@ class Importer:
         With one axis beside the channels it is (L, C), of images of height 1.
         """
         self.check_size(node, tensor.shape[1:])
-        self._images[node.outputs[0]] = True
+        self._channel_axes[node.outputs[0]] = 1
         tensor = self.view(tensor, Reshape, tensor.shape[2:]) if axes == 1 else tensor
         self.give(node, Value(tensor, channels_first(tensor.shape[1:]), is_nonnegative))
 

@@ -132,6 +132,16 @@ def is_last_axis(value: Value, axis: int) -> bool:
     return bool((starts % channels == 0).all() and (rows - starts == np.arange(channels)).all())
 
 
+def likely_channel_axis(value: Value) -> int:
+    """Which of the file's axes is the channels of a sample with three axes, as the model has it: 1 if none is."""
+    images = (*value.shape[1:], value.shape[0])
+    if value.tensor.shape[1:] == images and are_same(value.positions, channels_first(images)):
+        return 1
+    if are_same(value.positions, same_order(value.shape)):
+        return 3
+    return next((axis + 1 for axis in range(3) if is_last_axis(value, axis)), 1)
+
+
 def with_last_axis(value: Value, axis: int, size: int) -> np.ndarray:
     """Positions after a layer that gave the tensor's last axis, which is `axis` in the file, another size."""
     rows = np.moveaxis(value.positions, axis, -1)[..., :1] // value.tensor.shape[-1]

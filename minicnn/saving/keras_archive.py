@@ -35,7 +35,8 @@ def write(path: Path, snapshot: Snapshot) -> None:
     """Write a model to a new file."""
     config = model_to_keras(snapshot.config)
     if snapshot.compile is not None:
-        config["compile_config"] = compile_to_keras(snapshot.compile)
+        own = None if config["module"] else snapshot.training.get("compile_config")  # of a class that Keras asks, too
+        config["compile_config"] = compile_to_keras(snapshot.compile) if own is None else own
     description = json.dumps(config)
     if len(description) > MAX_JSON:
         raise ValueError(f"a model's description may have {MAX_JSON} bytes. Received: {len(description)}")
@@ -70,12 +71,12 @@ class Reader(BaseReader):
                 data = _read(archive, info, min(hdf5.MAX_FILE, MAX_EXPANSION * info.compress_size + 4096))
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
             raise FileFormatError(
-                f"expected a zip archive that is whole and not encrypted: {str(error)[:200]}"
+                f"expected a zip archive that is whole and not encrypted: {str(error)[:200]}; copy or download it again"
             ) from None
         if "minicnn_training" in metadata and MARKED not in metadata:
             described = told_apart(described)
         self.config: Config | None = model_from_keras(modernized(described, metadata.get("keras_version")))
-        self._compiled = described.get("compile_config")
+        self.compile_config: Any = described.get("compile_config")
         if not is_model(self.config) and isinstance(described.get("build_config"), dict):
             self.input_shapes: Any = described["build_config"].get("input_shape")
         self._is_own = "minicnn_training" in metadata
@@ -87,7 +88,7 @@ class Reader(BaseReader):
     @cached_property
     def compile(self) -> dict[str, Any] | None:
         """As in `Snapshot`; read when it is wanted, since a model can do without."""
-        return compile_from_keras(self._compiled, output_names(self.config, self._compiled))
+        return compile_from_keras(self.compile_config, output_names(self.config, self.compile_config))
 
     def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
         if set(paths(config)) == set(paths(self.config)):  # tf.keras numbers the groups in the file's own order
@@ -101,7 +102,7 @@ class Reader(BaseReader):
         return not self._is_own and config["parts"]["by_class"]["form"] == "graph"
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
-        if self._compiled.get("optimizer") is None:  # which one it was is not in the file
+        if self.compile is None:  # which one it was is not in the file
             return None
         node = parts_of(config, self._goes_by_class(config))
         node = node if node is not None and goes_by_attributes(self.root, node) else None

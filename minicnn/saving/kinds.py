@@ -32,13 +32,14 @@ def check_kind(path: Path, expected: str) -> None:
     """Raise `FileFormatError` if a file is known to be of another kind than `expected`, one of the values above."""
     with open(path, "rb") as file:
         start, size = file.read(BEGINNING), os.fstat(file.fileno()).st_size
-    if _has_kind(start, size, expected):
+    if _has_kind(start, size, expected) and not _foreign_archive(start):
         return
     kind = next((text for signature, text in SIGNATURES if start.startswith(signature)), None)
     kind = kind or next((k for k in (SAFETENSORS, ONNX) if _has_kind(start, size, k)), None) or _text_kind(start)
     if kind is None:
         return
-    kind = _foreign_archive(start) or kind
+    foreign = _foreign_archive(start)
+    kind, expected = foreign or kind, "one that Keras or minicnn wrote" if foreign and expected == ARCHIVE else expected
     hint = f"; if it shall be one of minicnn's or Keras's, its name ends in {RENAMED[kind]}" if kind in RENAMED else ""
     raise FileFormatError(f"expected {expected}{hint}. Received: {kind}")
 
@@ -79,13 +80,14 @@ def _text_kind(start) -> str | None:
     return f"a text that begins with {' '.join(text.split())[:40]!r}"
 
 
+PYTORCH = "a PyTorch file"
 FOREIGN = {
     ".joblib": "a pickle of Python objects",
     ".mlmodel": "a Core ML model",
     ".pb": "TensorFlow's graph (SavedModel)",
     ".pkl": "a pickle of Python objects",
-    ".pt": "a PyTorch file",
-    ".pth": "a PyTorch file",
+    ".pt": PYTORCH,
+    ".pth": PYTORCH,
     ".tflite": "a TensorFlow Lite model",
 }
 
@@ -107,7 +109,7 @@ def check_not_foreign(path: Path) -> None:
         kind = FOREIGN[path.suffix.lower()]
     else:
         return
-    raise FileFormatError(
-        f"{path}: expected a file of minicnn or Keras; save the model there with model.save('model.keras'), or as ONNX "
-        f"for mc.import_onnx. Received: {kind}"
-    )
+    there = "save the model there with model.save('model.keras'), or as ONNX for mc.import_onnx"
+    if kind == PYTORCH:
+        there = "export it there with torch.onnx.export, for mc.import_onnx, or bring its weights (docs/pytorch.md)"
+    raise FileFormatError(f"{path}: expected a file of minicnn or Keras; {there}. Received: {kind}")

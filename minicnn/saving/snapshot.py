@@ -34,7 +34,8 @@ class Snapshot:
         "iterations": int, "slots": name of a state vector → "layer/weight" → array like the weight.
     training : dict
         "seed", "epochs_trained", "calls": position of the random numbers; "history": the state of a `History`, or None;
-        in a checkpoint "run" besides. Plain values, and arrays anywhere in it.
+        "compile_config": what a user's `get_compile_config` gave; in a checkpoint "run" besides. Plain values, and
+        arrays anywhere in it.
     weights_only : bool
         Whether the file is to hold the weights alone; the config then only says which layers they belong to.
     """
@@ -75,6 +76,8 @@ class Reader:
         How many numbers the file's arrays hold: a model that needs more is refused before it takes memory.
     input_shapes
         Of a model that is a user's class without a structure: what it was built for, as the file has it.
+    compile_config
+        What a user's class said of how it was compiled, as the file has it, if it does.
     """
 
     config: Config | None = None
@@ -82,6 +85,7 @@ class Reader:
     training: dict[str, Any] = {}  # noqa: RUF012
     numbers: int = 0
     input_shapes: Any = None
+    compile_config: Any = None
 
     def __init__(self, path: Path) -> None:
         raise NotImplementedError

@@ -77,7 +77,7 @@ for _name in {*__all__} - {"get", "linear"}:
 Elementwise.__eq__ = _stands_for  # type: ignore[method-assign, assignment]
 Elementwise.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
 _NAMES = {
-    "serialize": "minicnn.keras.utils._helpers.serialized",
+    "serialize": "minicnn.keras.saving._objects.serialized",
 }
 
 

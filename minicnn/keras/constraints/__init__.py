@@ -5,7 +5,7 @@ from minicnn.keras._names import lookup, public_names
 from minicnn.keras.saving._objects import reading
 
 _NAMES = {
-    "serialize": "minicnn.keras.utils._helpers.serialized",
+    "serialize": "minicnn.keras.saving._objects.serialized",
     "get": "minicnn.constraints",
 }
 deserialize = reading(_core.get)

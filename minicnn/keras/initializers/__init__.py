@@ -12,7 +12,7 @@ from minicnn.keras._translation import translated
 from minicnn.keras.saving._objects import initializer_named, reading
 
 _NAMES = {
-    "serialize": "minicnn.keras.utils._helpers.serialized",
+    "serialize": "minicnn.keras.saving._objects.serialized",
 }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from minicnn import layers as core
 from minicnn.keras import layers
-from minicnn.keras.saving._objects import reading
+from minicnn.keras.saving._objects import deserialize_keras_object, reading
 
 
 def as_in_keras(layer: Any) -> Any:
@@ -24,4 +25,17 @@ def as_in_keras(layer: Any) -> Any:
     return layer
 
 
-deserialize = reading(lambda config: as_in_keras(core.get(config)))
+_deserialize = reading(lambda config: as_in_keras(core.get(config)))
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """What `serialize` was given, and layers as Keras 3 writes them, with arguments that change nothing.
+
+    Parameters
+    ----------
+    config : dict
+    custom_objects : dict, optional
+        Classes and functions of one's own by their names.
+    """
+    is_of_keras = isinstance(config, dict) and str(config.get("module")).startswith("keras")
+    return (deserialize_keras_object if is_of_keras else _deserialize)(config, custom_objects)

@@ -14,7 +14,7 @@ from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_tensors import FORMULAS, of_anything
 from minicnn.keras._on_built_in_losses import whole
 from minicnn.keras._translation import Translated
-from minicnn.keras.saving._objects import registered
+from minicnn.keras.saving._objects import deserialize_keras_object, is_function, registered
 from minicnn.layers.names import snake_case
 from minicnn.registry import custom_object, custom_object_scope
 
@@ -46,7 +46,7 @@ class Reduction:
 
 
 _NAMES = {
-    "serialize": "minicnn.keras.utils._helpers.serialized",
+    "serialize": "minicnn.keras.saving._objects.serialized",
 }
 _FUNCTIONS = (
     *("binary_crossentropy", "categorical_crossentropy", "categorical_hinge", "cosine_similarity", "hinge"),
@@ -78,6 +78,8 @@ def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> A
         Classes and functions of one's own by their names.
     """
     with custom_object_scope(custom_objects):
+        if is_function(name):
+            return deserialize_keras_object(name)
         own = custom_object(name) if isinstance(name, str) else None
         return get(name) if own is None or isinstance(own, type) else own
 

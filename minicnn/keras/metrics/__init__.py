@@ -16,7 +16,7 @@ from minicnn.keras._eager import eager_names, eager_part
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_keras_3 import OF_METRICS
 from minicnn.keras._of_tensors import FORMULAS, of_anything
-from minicnn.keras.saving._objects import registered
+from minicnn.keras.saving._objects import deserialize_keras_object, is_function, registered
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.registry import custom_object, custom_object_scope
 from minicnn.user_warnings import warn_user
@@ -24,7 +24,7 @@ from minicnn.user_warnings import warn_user
 Metric = _own_metrics.Metric
 
 _NAMES = {
-    "serialize": "minicnn.keras.utils._helpers.serialized",
+    "serialize": "minicnn.keras.saving._objects.serialized",
     **dict.fromkeys(
         ("binary_focal_crossentropy", "categorical_focal_crossentropy", "huber", "log_cosh"), "minicnn.losses"
     ),
@@ -59,6 +59,8 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
         Classes and functions of one's own by their names.
     """
     with custom_object_scope(custom_objects):
+        if is_function(config):
+            return deserialize_keras_object(config)
         found = registered(config)
         found = custom_object(found) or found if isinstance(found, str) else found
         return found if isinstance(found, FunctionType) else get(found)

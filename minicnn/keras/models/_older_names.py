@@ -100,6 +100,8 @@ class OlderNames:
 
     save_own_variables, load_own_variables = OF_MODELS["save_own_variables"], OF_MODELS["load_own_variables"]
     get_compile_config, compile_from_config = OF_MODELS["get_compile_config"], OF_MODELS["compile_from_config"]
+    has_own_compile_config = OF_MODELS["has_own_compile_config"]
+    compile_config_for_files = OF_MODELS["compile_config_for_files"]
     stateless_call = OF_MODELS["stateless_call"]
 
     get_input_at, get_output_at = map(_tensors_at, ("inputs", "outputs"))

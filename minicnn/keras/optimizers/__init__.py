@@ -281,7 +281,7 @@ __getattr__ = lookup(
     __name__,
     ["minicnn.optimizers"],
     ["legacy", "schedules"],
-    names={"serialize": "minicnn.registry.to_plain"},
+    names={"serialize": "minicnn.keras.saving._objects.serialized"},
     old=_LOWER_CASE,
 )
 __all__ = sorted({*_CLASSES, "K", "LossScaleOptimizer"})

@@ -137,7 +137,7 @@ activity_l1l2 = l1l2
 
 
 _NAMES = {
-    "serialize": "minicnn.keras.utils._helpers.serialized",
+    "serialize": "minicnn.keras.saving._objects.serialized",
 }
 deserialize = reading(get)
 _found = lookup(__name__, ["minicnn.regularizers"], names=_NAMES, old={"activity_l1": "l1", "activity_l2": "l2"})

@@ -16,13 +16,18 @@ import numpy as np
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras.utils._helpers import get_custom_objects, get_registered_name, get_registered_object
 from minicnn.own_parts import REGISTERED, qualified_name
-from minicnn.registry import custom_object, custom_object_scope
+from minicnn.registry import Configurable, custom_object, custom_object_scope, to_plain
 from minicnn.saving.keras.names import CLASS_NAMES, class_name_of
 from minicnn.user_warnings import brief
 
 _KINDS = ("layers", "losses", "metrics", "optimizers", "optimizers.schedules", "initializers", "regularizers")
 _OTHERS = ("constraints", "activations", "models", "callbacks", "dtype_policies")
 _OF_THE_LIBRARY = ("minicnn.",)
+_MODULES = {"Sequential": "keras", "Functional": "keras.src.models.functional", "DTypePolicy": "keras"}
+_MODULES |= {"further_initializers": "initializers"}  # rooms of the library, and Keras's modules
+_FUNCTIONS = {"swish": "silu", "hard_swish": "hard_silu"}  # Keras's own names of its functions
+_NOT_IN_KERAS = {"TopKCategoricalAccuracy": ("from_sorted_ids",), "Muon": ("flatten_kernels",)}  # left out, if not set
+_AXES = ("input_axes", "output_axes")  # of Keras 3.15's initializers: None wherever layers make them
 
 
 def serialize_keras_object(obj: Any) -> Any:
@@ -63,10 +68,18 @@ def _of_object(obj):
     config = serialize_keras_object(obj.get_config())
     if cls.__module__.startswith(_OF_THE_LIBRARY):
         base = next(c for c in cls.__mro__ if c.__module__.startswith(_OF_THE_LIBRARY))
-        kind = base.__module__.removeprefix("minicnn.").removeprefix("keras.").partition(".")[0]
         name = getattr(obj, "saved_as", name)
-        return {"module": f"keras.{kind}", "class_name": name, "config": config, "registered_name": None}
+        config = {key: value for key, value in config.items() if value or key not in _NOT_IN_KERAS.get(name, ())}
+        return {"module": _module_of(base, name), "class_name": name, "config": config, "registered_name": None}
     return {"module": cls.__module__, "class_name": name, "config": config, "registered_name": registered}
+
+
+def _module_of(cls, name):
+    """Keras's module of a class of the library; without it Keras does not find the class again."""
+    kind = cls.__module__.removeprefix("minicnn.").removeprefix("keras.").partition(".")[0]
+    if kind == "optimizers" and hasattr(import_module("minicnn.keras.optimizers.schedules"), name):
+        kind = "optimizers.schedules"
+    return _MODULES.get(name) or f"keras.{_MODULES.get(kind, kind)}"
 
 
 def _of_function(function):
@@ -75,9 +88,10 @@ def _of_function(function):
             "a lambda has no name by which it could be found again: write it as a function, def name(x): …. "
             f"Received: {function!r}"
         )
-    registered = get_registered_name(function)
-    name = "function" if registered == function.__name__ else registered
-    return {"module": "builtins", "class_name": "function", "config": function.__name__, "registered_name": name}
+    name = get_registered_name(function)
+    if function.__module__.startswith(_OF_THE_LIBRARY):
+        name = _FUNCTIONS.get(name, name)
+    return {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
 
 
 def deserialize_keras_object(
@@ -128,8 +142,13 @@ def _made(config):
     found = _own(config.get("registered_name")) or named
     if name == "function":
         return found or _of_library(inner, callable)
-    cls = found or _of_library(CLASS_NAMES.get(name, name).rpartition(">")[2], lambda part: isinstance(part, type))
+    inner = without_axes(config).get("config")
+    cls = found or _of_library(CLASS_NAMES.get(name, name).rpartition(">")[2], _is_class, config.get("module"))
     return cls.from_config(inner or {})
+
+
+def _is_class(part):
+    return isinstance(part, type)
 
 
 def _own(name):
@@ -137,9 +156,10 @@ def _own(name):
     return (custom_object(name) or get_registered_object(name)) if isinstance(name, str) else None
 
 
-def _of_library(name, is_such: Callable[[Any], bool]):
-    """The class, or function, of Keras's name."""
-    for kind in (*_KINDS, *_OTHERS):
+def _of_library(name, is_such: Callable[[Any], bool], module: Any = None):
+    """The class, or function, of Keras's name; where several modules have it, the one in Keras's `module`."""
+    kinds = (*_KINDS, *_OTHERS)
+    for kind in sorted(kinds, key=lambda kind: module != f"keras.{kind}"):
         module = import_module(f"minicnn.keras.{kind}")
         with suppress(AttributeError, NotInMinicnn):
             if is_such(found := getattr(module, {"Functional": "Model"}.get(name, name))):
@@ -172,9 +192,31 @@ def _nested(value):
     return registered(value) if isinstance(value, dict) else value
 
 
+def serialized(thing: Any) -> Any:
+    """A loss, a metric, … in Keras 3's form; of a function its name, which `deserialize` takes.
+
+    Parameters
+    ----------
+    thing : object
+    """
+    is_function = callable(thing) and not isinstance(thing, Configurable | type) and hasattr(thing, "__name__")
+    if is_function or not isinstance(thing, Configurable):
+        return get_registered_name(thing) if is_function else to_plain(thing)
+    return serialize_keras_object(thing)
+
+
+def without_axes(initializer: Any) -> Any:
+    """Of an initializer's config, what it has here; anything else as it is."""
+    arguments = initializer.get("config") if isinstance(initializer, dict) else None
+    if not isinstance(arguments, dict):
+        return initializer
+    own = {name: value for name, value in arguments.items() if value is not None or name not in _AXES}
+    return {**initializer, "config": own}
+
+
 def _named(config):
     """The config, with the class's name in minicnn's form: a bare one means what somebody gave it, as in Keras."""
-    name = config.get("class_name")
+    name, config = config.get("class_name"), without_axes(config)
     if not isinstance(name, str):
         return config
     is_bare = "registered_name" not in config and "module" not in config and custom_object(name) is None
@@ -194,6 +236,11 @@ def initializer_named(identifier: Any) -> Any:
     """
     own = get_custom_objects().get(identifier) if isinstance(identifier, str) else None
     return own if isinstance(own, type) else registered(identifier)
+
+
+def is_function(config: Any) -> bool:
+    """Whether a config is that of a function, as Keras 3 writes it."""
+    return isinstance(config, dict) and config.get("class_name") == "function" and isinstance(config.get("config"), str)
 
 
 def reading(get: Callable[[Any], Any]) -> Callable[..., Any]:

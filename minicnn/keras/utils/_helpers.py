@@ -17,7 +17,7 @@ from minicnn.graph import Tensor
 from minicnn.keras._translation import renamed
 from minicnn.keras._warning import warn_once
 from minicnn.layers.base import register as register_layer
-from minicnn.registry import Configurable, custom_object, to_plain
+from minicnn.registry import custom_object
 from minicnn.saving.keras import names
 from minicnn.user_warnings import warn_user
 
@@ -260,17 +260,6 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
 def get_registered_name(obj: Any) -> str:
     """ "package>name" of a class or function that was registered; its own name otherwise."""
     return next((name for name, thing in own_parts.REGISTERED.items() if thing is obj), obj.__name__)
-
-
-def serialized(thing: Any) -> Any:
-    """What `get_config` writes of a layer, loss, …: its config; of a function its name, which `deserialize` takes.
-
-    Parameters
-    ----------
-    thing : object
-    """
-    is_function = callable(thing) and not isinstance(thing, Configurable | type) and hasattr(thing, "__name__")
-    return get_registered_name(thing) if is_function else to_plain(thing)
 
 
 def get_registered_object(

@@ -11,7 +11,7 @@ from minicnn.optimizers import schedules as _core
 _found = lookup(
     __name__,
     ["minicnn.optimizers.schedules"],
-    names={"serialize": "minicnn.registry.to_plain"},
+    names={"serialize": "minicnn.keras.saving._objects.serialized"},
 )
 deserialize = reading(_core.get)
 _eager: dict[type, Any] = {}

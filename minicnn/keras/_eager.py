@@ -51,15 +51,15 @@ EagerArray.eval = _evaluated  # type: ignore[attr-defined]
 
 
 def _floor_divided(is_reflected):
-    """``//`` of floats as TensorFlow has it, ⌊x / y⌋, which is ∞ where x / y is; NumPy's is NaN there."""
+    """``//`` of floats as TensorFlow has it, ⌊x / y⌋; NumPy's is NaN where that is ∞, and 9 for 1 // 0.1."""
     plain = np.ndarray.__rfloordiv__ if is_reflected else np.ndarray.__floordiv__
 
     def divided(array: EagerArray, other: Any) -> Any:
-        made = plain(array, other)
-        if made is NotImplemented or made.dtype.kind != "f" or np.isfinite(made).all():
-            return made
-        with np.errstate(all="ignore"):
-            return np.where(np.isnan(made), np.floor(other / array if is_reflected else array / other), made)
+        with np.errstate(all="ignore" if array.dtype.kind == "f" else None):
+            made = plain(array, other)
+            if made is NotImplemented or made.dtype.kind != "f":
+                return made
+            return np.floor(other / array if is_reflected else array / other).astype(made.dtype)
 
     return divided
 

@@ -1,0 +1,69 @@
+"""Functions of ``keras.ops`` give on a tape what they give beside one, and NaN and infinities are what they are."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.keras import tensorflow as tf
+
+ops = keras.ops
+
+
+def _taped(function, x):
+    """(what a function gives on a tape, the gradient of its sum)."""
+    x = tf.Variable(np.asarray(x, "float32"))
+    with tf.GradientTape() as tape:
+        made = function(x)
+        total = tf.reduce_sum(made)
+    return np.asarray(made), np.asarray(tape.gradient(total, x))
+
+
+@pytest.mark.parametrize("method", ["linear", "lower", "higher", "midpoint", "nearest"])
+@pytest.mark.parametrize("q", [0, 0.1, 1 / 3, 0.5, 0.9, 1])
+def test_quantiles_are_the_same_on_a_tape(method, q):
+    for x in ([1.0, 2, 3, 4], [3.0, 1, 2], [5.0, 4, 3, 2, 1]):
+        made, _ = _taped(lambda x: ops.quantile(x, q, method=method), x)
+        np.testing.assert_allclose(made, ops.quantile(np.array(x, "float32"), q, method=method), rtol=1e-6)
+
+
+def test_a_quantile_beside_an_infinity_is_finite_on_a_tape():
+    made, slope = _taped(lambda x: ops.quantile(x, 0.25, method="higher"), [-np.inf, 1, 2])
+    np.testing.assert_array_equal([made, *slope], [1, 0, 1, 0])
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.5, np.nan])
+def test_shares_beyond_all_numbers_are_refused_on_a_tape_too(q):
+    with pytest.raises(ValueError, match="0"):
+        ops.quantile(np.arange(4.0), q)
+    with pytest.raises(ValueError, match="shares are from 0 to 1"):
+        _taped(lambda x: ops.quantile(x, q), [1.0, 2, 3])
+
+
+@pytest.mark.parametrize("name", ["nanmax", "nanmin"])
+def test_extremes_of_nan_alone_are_nan_on_a_tape(name):
+    made, slope = _taped(lambda x: getattr(ops, name)(x, axis=1), [[np.nan, np.nan], [1, np.nan]])
+    np.testing.assert_array_equal(made, [np.nan, 1])
+    np.testing.assert_array_equal(slope, [[0, 0], [1, 0]])
+
+
+def test_powers_in_rows_have_gradients():
+    """4, 21, 50: as in Keras 3.15.1, of weights 1 to 9."""
+    weights = np.arange(1, 10, dtype="float32").reshape(3, 3)
+    _, slope = _taped(lambda x: ops.vander(x) * weights, [1.0, 2, 3])
+    np.testing.assert_allclose(slope, [4, 21, 50])
+
+
+def test_the_length_of_nothing_has_no_gradient_that_is_nan():
+    x = np.array([0.0, 3, 0], "float32")
+    made, slope = _taped(lambda x: ops.hypot(x, np.array([0.0, 4, 2], "float32")), x)
+    np.testing.assert_allclose([made, slope], [[0, 5, 2], [0, 0.6, 0]], rtol=1e-6)
+
+
+def test_floor_division_of_tensors_is_tensorflows():
+    """TensorFlow 2.21's results, which are tensors also where some are not finite."""
+    x, y = tf.constant([1.0, 6, -1, np.inf, -1, 1]), tf.constant([0.1, 0.1, np.inf, 1, 0, 0.3])
+    expected = [10, 60, 0, np.inf, -np.inf, 3]
+    for made in (x // y, x // y.numpy(), x.numpy() // y):
+        np.testing.assert_array_equal(made.numpy(), np.array(expected, "float32"))
+    assert (tf.constant([np.inf]) // 1.0).numpy().dtype == "float32"
+    assert (1 // tf.constant([0.0, 0.1])).numpy().tolist() == [np.inf, 10]

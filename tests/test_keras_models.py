@@ -758,7 +758,7 @@ def test_layers_of_packages_beside_keras_are_not_taken_for_its_own():
         "registered_name": "hub>Dense",
     }
     for read in (keras.saving.deserialize_keras_object, keras.layers.deserialize):
-        with pytest.raises(ValueError, match="no class or function|Unknown layer"):
+        with pytest.raises(ValueError, match=r"no class or function|Unknown layer"):
             read(of_hub)
         with pytest.raises(ValueError, match="no class or function"):
             read({"module": "keras.layers", "class_name": "Any", "config": {}})  # a class, but not of Keras's kind

@@ -1,5 +1,7 @@
 """Functions of ``keras.ops`` give on a tape what they give beside one, and NaN and infinities are what they are."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -67,3 +69,24 @@ def test_floor_division_of_tensors_is_tensorflows():
         np.testing.assert_array_equal(made.numpy(), np.array(expected, "float32"))
     assert (tf.constant([np.inf]) // 1.0).numpy().dtype == "float32"
     assert (1 // tf.constant([0.0, 0.1])).numpy().tolist() == [np.inf, 10]
+
+
+def test_floor_division_is_the_same_on_a_tape_and_of_a_models_tensors():
+    expected = np.array([10, 60], "float32")
+    for divided in (lambda x: x // 0.1, lambda x: tf.math.floordiv(x, 0.1), lambda x: x * 2 // 0.2):
+        np.testing.assert_array_equal(_taped(divided, [1, 6])[0], expected)
+    np.testing.assert_array_equal(_taped(lambda x: tf.constant([1.0, 6]) // x, [0.1, 0.1])[0], expected)
+    x = keras.Input((2,))
+    made = keras.Model(x, tf.constant([1.0, 6]) // x).predict(np.full((1, 2), 0.1, "float32"), verbose=0)
+    np.testing.assert_array_equal(made, [expected])
+    np.testing.assert_array_equal(tf.math.floordiv(tf.constant([7, -8]), 3), [2, -3])
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 5e-7), ("float64", 2e-15)])
+def test_the_complement_of_erf_keeps_its_digits(dtype, rtol):
+    x = np.linspace(-6, 6, 999).astype(dtype)
+    made = ops.erfc(x)
+    assert made.dtype == dtype
+    np.testing.assert_allclose(made, [math.erfc(each) for each in x], rtol)
+    np.testing.assert_array_equal(ops.erfc(np.array([np.nan, np.inf, -np.inf], dtype)), [np.nan, 0, 2])
+    assert ops.erfc(np.array(0.9, dtype)).shape == ()

@@ -59,7 +59,9 @@ def erf(x: Any) -> Any:
 def erfc(x: Any) -> Any:
     """1 - erf(x), exact also where erf(x) is nearly 1."""
     values = _floats(value_of(x))
-    made = np.vectorize(math.erfc, otypes=[np.float64])(values).astype(values.dtype)
+    made = np.asarray(1 - FORMULAS["erf"].value(values))
+    if (is_small := ~(values < 0.5)).any():  # where 1 - erf(x) loses digits
+        made[is_small] = np.vectorize(math.erfc, otypes=[np.float64])(values[is_small])
     if not isinstance(x, Recorded):
         return made
     return Recorded(made, [(x, lambda g: -g * FORMULAS["erf"].slope(beside(g, x)))])

@@ -1,6 +1,8 @@
 """Functions of ``keras.ops`` give on a tape what they give beside one, and NaN and infinities are what they are."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -90,3 +92,29 @@ def test_the_complement_of_erf_keeps_its_digits(dtype, rtol):
     np.testing.assert_allclose(made, [math.erfc(each) for each in x], rtol)
     np.testing.assert_array_equal(ops.erfc(np.array([np.nan, np.inf, -np.inf], dtype)), [np.nan, 0, 2])
     assert ops.erfc(np.array(0.9, dtype)).shape == ()
+
+
+def test_functions_take_losses_in_bfloat16_where_numpy_has_no_such_dtype():
+    code = """
+from minicnn import keras
+import numpy as np, sys
+loss = keras.losses.MeanSquaredError(dtype="bfloat16")(np.zeros((2, 2)), np.ones((2, 2)))
+assert loss.dtype == "bfloat16" and "ml_dtypes" not in sys.modules
+print(*(float(f(loss, 1)) for f in (keras.ops.add, keras.ops.mod, keras.ops.hypot)), float(keras.ops.sqrt(loss)))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["2.0", "0.0", "1.4140625", "1.0"], done.stderr  # 1.4140625: in bfloat16
+
+
+def test_a_model_written_before_it_was_compiled_says_nothing_of_an_optimizer(tmp_path, recwarn):
+    @keras.saving.register_keras_serializable("uncompiled")
+    class Own(keras.Sequential):
+        def get_compile_config(self):
+            return {"rate": 0.5}
+
+        def compile_from_config(self, config):
+            self.compile(keras.optimizers.Adam(config["rate"]), "mse")
+
+    Own([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "own.keras")
+    again = keras.models.load_model(tmp_path / "own.keras")
+    assert float(again.optimizer.learning_rate) == 0.5 and not [w for w in recwarn if "begins anew" in str(w.message)]

@@ -753,8 +753,8 @@ def test_a_class_of_ones_own_with_a_built_in_name_is_not_taken_for_the_library_o
 def test_layers_of_packages_beside_keras_are_not_taken_for_its_own():
     of_hub = {
         "module": "keras_hub.layers",
-        "class_name": "Dense",
-        "config": {"units": 2},
+        "class_name": "UpSampling2D",
+        "config": {},
         "registered_name": "hub>Dense",
     }
     for read in (keras.saving.deserialize_keras_object, keras.layers.deserialize):

@@ -755,7 +755,7 @@ def test_layers_of_packages_beside_keras_are_not_taken_for_its_own():
         "module": "keras_hub.layers",
         "class_name": "UpSampling2D",
         "config": {},
-        "registered_name": "hub>Dense",
+        "registered_name": "hub>UpSampling2D",
     }
     for read in (keras.saving.deserialize_keras_object, keras.layers.deserialize):
         with pytest.raises(ValueError, match=r"no class or function|Unknown layer"):

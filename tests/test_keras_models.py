@@ -725,3 +725,40 @@ def test_losses_have_names():
     assert keras.losses.MeanSquaredError().name == "mean_squared_error" and keras.losses.Huber().name == "huber_loss"
     assert keras.losses.BinaryCrossentropy(name="mine").name == "mine"
     assert type("Own", (keras.losses.Loss,), {"call": lambda self, a, b: a})().name == "own"
+
+
+def test_a_class_of_ones_own_with_a_built_in_name_is_not_taken_for_the_library_one():
+    """Keras 3.15 refuses each of these, too."""
+
+    class Adam(keras.optimizers.Adam):
+        pass
+
+    class Zeros(keras.initializers.Zeros):
+        pass
+
+    class MeanSquaredError(keras.losses.MeanSquaredError):
+        pass
+
+    for own in (Adam(), Zeros(), MeanSquaredError()):
+        written = keras.saving.serialize_keras_object(own)
+        for config in (written, written | {"module": None}):  # which Keras writes
+            with pytest.raises(ValueError, match="custom_objects"):
+                keras.saving.deserialize_keras_object(config)
+            read = keras.saving.deserialize_keras_object(config, custom_objects={type(own).__name__: type(own)})
+            assert type(read) is type(own)
+    of_keras_2 = {"class_name": "Custom>Adam", "config": {"learning_rate": 0.5}}
+    assert isinstance(keras.saving.deserialize_keras_object(of_keras_2), keras.optimizers.Adam)
+
+
+def test_layers_of_packages_beside_keras_are_not_taken_for_its_own():
+    of_hub = {
+        "module": "keras_hub.layers",
+        "class_name": "UpSampling2D",
+        "config": {},
+        "registered_name": "hub>UpSampling2D",
+    }
+    for read in (keras.saving.deserialize_keras_object, keras.layers.deserialize):
+        with pytest.raises(ValueError, match=r"no class or function|Unknown layer"):
+            read(of_hub)
+        with pytest.raises(ValueError, match="no class or function"):
+            read({"module": "keras.layers", "class_name": "Any", "config": {}})  # a class, but not of Keras's kind

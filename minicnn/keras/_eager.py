@@ -51,21 +51,28 @@ EagerArray.eval = _evaluated  # type: ignore[attr-defined]
 
 
 def _floor_divided(is_reflected):
-    """``//`` of floats as TensorFlow has it, ⌊x / y⌋, which is ∞ where x / y is; NumPy's is NaN there."""
+    """``//`` of floats as TensorFlow has it, ⌊x / y⌋; NumPy's is NaN where that is ∞, and 9 for 1 // 0.1."""
     plain = np.ndarray.__rfloordiv__ if is_reflected else np.ndarray.__floordiv__
+    quotient = np.ndarray.__rtruediv__ if is_reflected else np.ndarray.__truediv__
 
     def divided(array: EagerArray, other: Any) -> Any:
-        made = plain(array, other)
-        if made is NotImplemented or made.dtype.kind != "f" or np.isfinite(made).all():
-            return made
+        if array.dtype.kind != "f":
+            made = plain(array, other)
+            if made is NotImplemented or made.dtype.kind != "f":
+                return made
+        if isinstance(other, Tensor):  # which knows better
+            return NotImplemented
         with np.errstate(all="ignore"):
-            return np.where(np.isnan(made), np.floor(other / array if is_reflected else array / other), made)
+            made = quotient(array, other)
+            return made if made is NotImplemented else np.floor(made)
 
     return divided
 
 
 EagerArray.__floordiv__ = EagerArray.__ifloordiv__ = _floor_divided(False)  # type: ignore[method-assign, assignment]
 EagerArray.__rfloordiv__ = _floor_divided(True)  # type: ignore[method-assign, assignment]
+Taped.__floordiv__ = lambda x, other: np.floor(x / other)  # type: ignore[method-assign]
+Taped.__rfloordiv__ = lambda x, other: np.floor(other / x)  # type: ignore[method-assign]
 
 
 def eager(result: Any) -> Any:

@@ -49,12 +49,12 @@ def _sort(x, axis=-1):
     return along(x, np.argsort(value_of(x), axis, kind="stable"), axis)
 
 
-_METHODS = {  # which share of the way from the number below to the one above
-    "linear": lambda share: share,
-    "lower": lambda share: np.zeros_like(share),
-    "higher": lambda share: np.ceil(share),
-    "midpoint": lambda share: np.where(share > 0, 0.5, 0.0),
-    "nearest": lambda share: np.round(share),
+_METHODS = {  # which share of the way from the number below to the one above, of a rank between both
+    "linear": lambda rank: rank - np.floor(rank),
+    "lower": np.zeros_like,
+    "higher": lambda rank: np.ceil(rank) - np.floor(rank),
+    "midpoint": lambda rank: np.where(rank > np.floor(rank), 0.5, 0.0),
+    "nearest": lambda rank: np.round(rank) - np.floor(rank),  # the even one of two
 }
 
 
@@ -65,11 +65,14 @@ def _quantile(x, q, axis=None, method="linear", keepdims=False):
     rows = np.reshape(np.transpose(x, (*kept, *axes)), (*(x.shape[a] for a in kept), -1))  # (…, count)
     rows = _sort(rows)
     asked = np.asarray(value_of(q), np.float64)
+    if not ((asked >= 0) & (asked <= 1)).all():
+        raise ValueError(f"shares are from 0 to 1. Received: q={q!r}")
     rank = asked.ravel() * (rows.shape[-1] - 1)
     below = np.floor(rank).astype(int)
-    share = _METHODS[method](rank - below).astype(x.dtype)
+    share = _METHODS[method](rank).astype(x.dtype)
     above = np.minimum(below + 1, rows.shape[-1] - 1)
-    made = rows[..., below] * (1 - share) + np.where(share > 0, rows[..., above], 0) * share  # (…, len(q))
+    made = np.where(share < 1, rows[..., below], 0) * (1 - share)  # (…, len(q))
+    made = made + np.where(share > 0, rows[..., above], 0) * share
     made = np.where(np.isnan(value_of(rows)).any(-1, keepdims=True), made.dtype.type(np.nan), made)
     made = np.moveaxis(made, -1, 0)
     sizes = [1 if a in axes else n for a, n in enumerate(x.shape)] if keepdims else made.shape[1:]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.keras._dtypes import TextDtype
-from minicnn.keras._new_arrays import as_array
+from minicnn.keras._new_arrays import as_array, in_named_dtype
 from minicnn.settings import floatx
 
 _NARROW = {"int64": "int32", "uint64": "uint32"}
@@ -78,10 +78,13 @@ def _parts(values):
 def _with_dtypes(args, name):
     """The arguments, of which Python's whole numbers beside arrays of such become arrays where that says the dtype."""
     counted = len(args) if name in _BESIDE_NUMBERS else int(name in _OF_FIRST_NUMBERS)
-    kinds = {np.dtype(getattr(each, "dtype", object)).kind for each in args if type(each) is not int}
-    if not counted or not kinds <= {"i", "u"}:
+    if not counted or not all(type(each) is int or _is_of_whole_numbers(each) for each in args):
         return args
     return tuple(as_array(each) if type(each) is int and at < counted else each for at, each in enumerate(args))
+
+
+def _is_of_whole_numbers(each):
+    return isinstance(each, np.ndarray | np.generic) and each.dtype.kind in "iu"
 
 
 def _are_small(args, name):
@@ -95,8 +98,13 @@ def _narrow(part, given, name):
     floats, others = {d for d in given if "float" in d}, {d for d in given if d and "float" not in d}
     if dtype == "float16" and others and not floats:  # which NumPy takes for numbers in 8 bits
         return part.astype(floatx())
-    if dtype in ("float32", "float64") and len(floats) == 1 and floats <= {"float16", "bfloat16"}:
-        return part.astype(*floats)
+    if dtype in ("float32", "float64") and floats == {"float16"}:
+        return part.astype("float16")
+    if dtype in ("float32", "float64") and floats == {"bfloat16"}:
+        try:
+            return part.astype("bfloat16")
+        except TypeError:  # NumPy knows it of ml_dtypes alone: then rounded numbers, as a cast gives
+            return in_named_dtype(part, "bfloat16")
     if dtype and name in _FLOAT and part.dtype.kind in "biu":
         return part.astype(floatx())
     if dtype and name in _RUNNING and len(others) == 1 and not floats and "bool" not in others:

@@ -211,6 +211,8 @@ def _state_to_load(model, file):
     Parts of layers were frozen in a file of Keras's, or a model's own `compile_from_config` makes another optimizer.
     """
     own, saved = type(model.optimizer).__name__, file.compile["optimizer"]["class_name"]
+    if compiles_itself(model) and file.training and "calls" not in file.training:  # written before it was compiled
+        return None
     if compiles_itself(model) and saved != own:
         warn_user(f"the optimizer begins anew: the file's is {saved}, and compile_from_config made one of class {own}")
         return None

@@ -37,5 +37,5 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     custom_objects : dict, optional
         Classes and functions of one's own by their names.
     """
-    is_of_keras = isinstance(config, dict) and str(config.get("module")).startswith("keras")
+    is_of_keras = isinstance(config, dict) and str(config.get("module")).partition(".")[0] == "keras"
     return (deserialize_keras_object if is_of_keras else _deserialize)(config, custom_objects)

@@ -106,7 +106,11 @@ def _without_nan(name: str, filled: float) -> Callable[..., Any]:
     def function(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         if not isinstance(x, Recorded):
             return of_numpy(x, axis=axis, keepdims=keepdims)
-        return plain(np.where(np.isnan(x.value), x.dtype.type(filled), x), axis=axis, keepdims=keepdims)
+        is_nan = np.isnan(x.value)
+        made = plain(np.where(is_nan, x.dtype.type(filled), x), axis=axis, keepdims=keepdims)
+        if name not in ("max", "min"):
+            return made
+        return np.where(is_nan.all(axis=axis, keepdims=keepdims), made.dtype.type(np.nan), made)
 
     return function
 

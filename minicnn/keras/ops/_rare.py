@@ -59,7 +59,9 @@ def erf(x: Any) -> Any:
 def erfc(x: Any) -> Any:
     """1 - erf(x), exact also where erf(x) is nearly 1."""
     values = _floats(value_of(x))
-    made = np.vectorize(math.erfc, otypes=[np.float64])(values).astype(values.dtype)
+    made = np.asarray(1 - FORMULAS["erf"].value(values))
+    if (is_small := ~(values < 0.5)).any():  # where 1 - erf(x) loses digits
+        made[is_small] = np.vectorize(math.erfc, otypes=[np.float64])(values[is_small])
     if not isinstance(x, Recorded):
         return made
     return Recorded(made, [(x, lambda g: -g * FORMULAS["erf"].slope(beside(g, x)))])
@@ -138,7 +140,8 @@ def hypot(x1: Any, x2: Any) -> Any:
         )
     largest = np.maximum(np.abs(value_of(x1)), np.abs(value_of(x2)))
     unit = np.where(np.isfinite(largest) & (largest > 0), largest, largest.dtype.type(1))
-    return np.sqrt(np.square(x1 / unit) + np.square(x2 / unit)) * unit
+    squares = np.square(x1 / unit) + np.square(x2 / unit)
+    return np.where(largest == 0, 0, np.sqrt(np.where(largest == 0, largest.dtype.type(1), squares)) * unit)
 
 
 def divide_no_nan(x1: Any, x2: Any) -> Any:
@@ -339,7 +342,7 @@ def _along(numbers, axes, x):
     return np.reshape(numbers, [n if at in axes else 1 for at, n in enumerate(sizes)])
 
 
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> np.ndarray:
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """Powers of numbers in rows, in their dtype: (n, N), by default n of them, the largest power first.
 
     Parameters
@@ -348,8 +351,8 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> np.ndarray
     N : int, optional
     increasing : bool, default False
     """
-    x = np.asarray(value_of(x))
-    powers = np.arange(len(x) if N is None else N)[:: 1 if increasing else -1]
+    x = x if isinstance(x, Recorded) else np.asarray(x)
+    powers = np.arange(x.shape[0] if N is None else N)[:: 1 if increasing else -1]
     return (x[:, None] ** powers.astype("int8" if x.dtype == bool else x.dtype)).astype(x.dtype)
 
 

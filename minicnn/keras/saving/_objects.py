@@ -17,7 +17,7 @@ from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras.utils._helpers import get_custom_objects, get_registered_name, get_registered_object
 from minicnn.own_parts import REGISTERED, qualified_name
 from minicnn.registry import Configurable, custom_object, custom_object_scope, to_plain
-from minicnn.saving.keras.names import CLASS_NAMES, class_name_of
+from minicnn.saving.keras.names import CLASS_NAMES, class_name_of, is_users
 from minicnn.user_warnings import brief
 
 _KINDS = ("layers", "losses", "metrics", "optimizers", "optimizers.schedules", "initializers", "regularizers")
@@ -144,11 +144,19 @@ def _made(config):
         return found or _of_library(inner, callable)
     inner = without_axes(config).get("config")
     cls = found or _of_library(CLASS_NAMES.get(name, name).rpartition(">")[2], _is_class, config.get("module"))
+    if found is None and is_users(config) and not _is_optimizer_of_keras_2(config, cls):
+        raise _unknown(name)  # not the library's class, which is called alike
     return cls.from_config(inner or {})
 
 
 def _is_class(part):
-    return isinstance(part, type)
+    return isinstance(part, type) and hasattr(part, "from_config")
+
+
+def _is_optimizer_of_keras_2(config, cls):
+    """Whether a class is one that Keras 2 wrote as registered without a package, as it did all its optimizers."""
+    names = (config["class_name"], config.get("registered_name"))
+    return any(str(name).startswith("Custom>") for name in names) and hasattr(cls, "learning_rate")
 
 
 def _own(name):
@@ -164,7 +172,11 @@ def _of_library(name, is_such: Callable[[Any], bool], module: Any = None):
         with suppress(AttributeError, NotInMinicnn):
             if is_such(found := getattr(module, {"Functional": "Model"}.get(name, name))):
                 return found
-    raise ValueError(
+    raise _unknown(name)
+
+
+def _unknown(name):
+    return ValueError(
         f"there is no class or function of this name: custom_objects={{{brief(name)}: …}} gives one of your own. "
         f"Received: {brief(name)}"
     )

@@ -43,7 +43,7 @@ floormod = mod
 @_entering
 def floordiv(x: Any, y: Any, name: str | None = None) -> Any:
     """x / y, rounded down."""
-    return _functions.of_tensorflow(np.floor_divide(_functions.as_tensor(x), y))
+    return _functions.floordiv(_functions.as_tensor(x), y)
 
 
 @_entering

@@ -41,7 +41,7 @@ def class_name_of(entry: Config) -> str:
     name = entry.get("class_name")
     if not isinstance(name, str):
         raise FileFormatError(f"an object in a Keras file has a class name. Received: {brief(name)}")
-    if not _is_users(entry):
+    if not is_users(entry):
         name = name.rpartition(">")[2]
         return CLASS_NAMES.get(name, name)
     registered = entry.get("registered_name")
@@ -55,7 +55,7 @@ def class_name_of(entry: Config) -> str:
     return f">{name}" if own_parts.is_taken(name) and not is_optimizer else name
 
 
-def _is_users(entry) -> bool:
+def is_users(entry: Config) -> bool:
     """Whether an entry says that its class is a user's; where it says nothing, what is given under the name counts."""
     name, module = entry["class_name"], entry.get("module")
     if ">" in name:

@@ -300,12 +300,12 @@ def _reduced(name, x, axis=None, keepdims=False):
     axes = tuple(sorted(a % x.ndim for a in given))
     if name in ("mean", "sum") and axes == tuple(range(x.ndim)):
         return MeanOrSum(x, name)
-    if 0 in axes and (may_wait() or not is_traced()):
-        function, options = logsumexp if name == "logsumexp" else either(name), {"axis": axes, "keepdims": keepdims}
-        if not may_wait():
-            return later(function, (x,), options)
-        return OverSamples(lambda values: function(values[x], **options), [x], in_a_lambda)
     if 0 in axes:
+        function, options = logsumexp if name == "logsumexp" else either(name), {"axis": axes, "keepdims": keepdims}
+        if may_wait():
+            return OverSamples(lambda values: function(values[x], **options), [x], in_a_lambda)
+        if not is_traced():
+            return later(function, (x,), options)
         raise NotInMinicnn(
             f"keras.ops.{name} of a model's tensor keeps the samples apart: axis=-1, axis=(1, 2) and the like; a mean "
             f"or sum of all numbers of all samples is a part of a loss. Received: axis={axis}",

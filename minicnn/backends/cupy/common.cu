@@ -48,6 +48,20 @@ __device__ __forceinline__ void rows_of_part(int part, int count, int64 rows, in
     *end = *first + stretch < rows ? *first + stretch : rows;
 }
 
+// Of a launch that serves many things, in the order of their blocks: the one that this block serves.
+template <typename Many>
+__device__ __forceinline__ int entry_of_block(const Many& all) {
+    int low = 0, high = all.count;
+    while (high - low > 1) {
+        const int middle = (low + high) / 2;
+        if (all.of[middle].block <= (int)blockIdx.x)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 // The sum of `count` terms, in an order that depends on `count` alone, by a block of 32 x lines threads: 32 sums side by
 // side, every line its share of the terms. Every line gets the result; all threads must call it.
 template <typename F>

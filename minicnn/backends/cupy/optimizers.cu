@@ -131,19 +131,6 @@ __device__ __forceinline__ void add_lines(const REAL* parts, const Segment& segm
     for (int e = 0; e < COUNT; ++e) scratch[line * 32 * COUNT + 32 * e + lane] = sums[e];
 }
 
-// The segment that this block serves.
-__device__ __forceinline__ int segment_of_block(const Segments& segments) {
-    int low = 0, high = segments.count;
-    while (high - low > 1) {
-        const int middle = (low + high) / 2;
-        if (segments.of[middle].block <= (int)blockIdx.x)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 // `optimize` where gradients lie in parts, which are added first and written to `grad`. Blocks of PER_BLOCK threads serve
 // `width` elements of a segment: a thread each where parts are few, else 32 or 128, with the parts among the lines. If
 // `loss` is not null it holds the rows' losses, each of them times the number of samples: block 0 adds them to the totals,
@@ -159,7 +146,7 @@ extern "C" __global__ void __launch_bounds__(256)
     int is_bad = bad && *bad >= 0;
     if (loss)
         for (int row = threadIdx.x; row < rows; row += PER_BLOCK) is_bad |= !(loss[row] - loss[row] == 0);
-    const Segment segment = segments.of[segment_of_block(segments)];
+    const Segment segment = segments.of[entry_of_block(segments)];
     const REAL* const parts = reinterpret_cast<const REAL*>(segment.parts);
     const int begin = (blockIdx.x - segment.block) * segment.width, i = begin + threadIdx.x;
     const bool is_own = (int)threadIdx.x < segment.width && i < segment.size;

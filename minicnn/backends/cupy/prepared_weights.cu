@@ -3,19 +3,6 @@
 
 constexpr int SLICE = 32;  // terms of a step
 
-// The entry that this block serves.
-__device__ __forceinline__ int entry_of_block(const ManyWeights& all) {
-    int low = 0, high = all.count;
-    while (high - low > 1) {
-        const int middle = (low + high) / 2;
-        if (all.of[middle].block <= (int)blockIdx.x)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 // (taps, C, F) -> (tiles of columns, slices of the terms, taps, bytes of a step); zeros where there is no such term or column.
 // Grid: of each entry, slices times eights of columns, which are neighbours; a thread has a column and a term.
 extern "C" __global__ void __launch_bounds__(256) prepare_weights(const ManyWeights all) {

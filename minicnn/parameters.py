@@ -8,8 +8,8 @@ is one call of an op; what is saved but has no gradient (moving averages) become
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from operator import is_
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from minicnn.backends import memory
 from minicnn.backends.base import Backend
 from minicnn.checks import is_real
 from minicnn.errors import ShapeError
+from minicnn.held import holding
 from minicnn.initializers import Initializer
 from minicnn.regularizers import Regularizer
 from minicnn.settings import floatx
@@ -211,17 +212,12 @@ class BorrowedWeights:
 _awaited = ContextVar("how many numbers of a file have no weight yet", default=None)
 
 
-@contextmanager
-def weights_from_file(count: float) -> Iterator[None]:
+def weights_from_file(count: float) -> AbstractContextManager[None]:
     """Inside, new weights are zeros, to be read from a file that holds `count` numbers.
 
     A file that describes larger layers than it has numbers for is found out before they take memory.
     """
-    token = _awaited.set(SimpleNamespace(count=count))
-    try:
-        yield
-    finally:
-        _awaited.reset(token)
+    return holding(_awaited, SimpleNamespace(count=count))
 
 
 def first_value(shape: tuple[int, ...], initializer: Initializer) -> np.ndarray:

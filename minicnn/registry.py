@@ -5,8 +5,8 @@ that turns what a user may write (a name, a class, an instance, a saved config) 
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar, overload
 from minicnn import own_parts
 from minicnn.checks import plain, shown
 from minicnn.errors import fold_name, unknown_name
+from minicnn.held import holding
 from minicnn.hints import Config
 from minicnn.keywords import SuggestsKeywords
 from minicnn.mistaken_names import thing_advice
@@ -151,8 +152,7 @@ def _short(value):
 _custom = ContextVar("custom objects", default=MappingProxyType({}))
 
 
-@contextmanager
-def custom_object_scope(objects: Mapping[str, Any] | None) -> Iterator[None]:
+def custom_object_scope(objects: Mapping[str, Any] | None) -> AbstractContextManager[None]:
     """Inside, names in configs are looked up in `objects` first.
 
     Parameters
@@ -169,11 +169,7 @@ def custom_object_scope(objects: Mapping[str, Any] | None) -> Iterator[None]:
     objects = {} if objects is None else objects
     if not isinstance(objects, dict):  # whose values may be anything, as {"tf": tf} for the function of a Lambda
         raise TypeError(f"custom_objects is a dict from names to classes and functions. Received: {objects!r}")
-    token = _custom.set({**_custom.get(), **objects})
-    try:
-        yield
-    finally:
-        _custom.reset(token)
+    return holding(_custom, {**_custom.get(), **objects})
 
 
 def custom_object(name: str) -> Any:

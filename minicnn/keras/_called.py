@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn.differentiation import Recorded, gradients, met, value_of
 from minicnn.errors import ShapeError
+from minicnn.held import holding
 from minicnn.keras._in_order import GrowingList
 from minicnn.keras._initial_weights import calling
 from minicnn.keras._last_function import Last, before, last_of, step_of
@@ -125,14 +126,12 @@ class Called(Step):
         by_weight = {w: own[w.name] for w in self.weights}
         mine = attributes_with_weights(self.layer)
         options = {"training": training} if "training" in signature(self.layer.call).parameters else {}
-        token = calling.set(self.name)
         try:
             vars(self.layer).update({name: _recorded(value, by_weight) for name, value in mine.items()})
-            with self.layer.collecting() as losses, weights_as(None):
+            with holding(calling, self.name), self.layer.collecting() as losses, weights_as(None):
                 result = self.layer.apply(inputs, **options)
-            losses = take_measured(self.layer, losses, place)
+                losses = take_measured(self.layer, losses, place)
         finally:
-            calling.reset(token)
             vars(self.layer).update(mine)
         result = self._as_one(result)
         if losses and result.ndim == 0:  # the loss that it adds: the same number for each sample
@@ -286,12 +285,10 @@ def _trial_of(layer) -> Iterator[None]:
     """Inside, `call` runs on zeros: of 0 / 0 nothing is said, and what metrics are told is forgotten afterwards."""
     states = [(metric, metric.get_state()) for metric in metrics_of(layer)]
     copies = copy.deepcopy([state for _, state in states])
-    token = is_trial.set(True)
     try:
-        with np.errstate(all="ignore"):
+        with holding(is_trial, True), np.errstate(all="ignore"):
             yield
     finally:
-        is_trial.reset(token)
         for (metric, _), state in zip(states, copies, strict=True):
             metric.set_state(state)
 

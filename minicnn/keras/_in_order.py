@@ -7,14 +7,15 @@ one; so does whatever lists the weights for it. Who asks says which order is mea
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import wraps
 from itertools import count
 from types import FrameType
 from typing import Any, SupportsIndex
 
+from minicnn.held import holding
 from minicnn.keras._own_names import is_of_library, is_setter
 from minicnn.keras._shown_activation import Shown
 from minicnn.layers.base import Layer
@@ -105,14 +106,9 @@ def is_asked(frame: FrameType) -> bool:
     return _asked.get() or not is_of_library(frame)
 
 
-@contextmanager
-def answering(by_user: bool) -> Iterator[None]:
+def answering(by_user: bool) -> AbstractContextManager[None]:
     """Inside, properties answer as if a user had asked, or as if the library had."""
-    token = _asked.set(by_user)
-    try:
-        yield
-    finally:
-        _asked.reset(token)
+    return holding(_asked, by_user)
 
 
 def asking(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -175,11 +171,8 @@ def _said_by(thing):
     said = getattr(getattr(type(thing), "trainable_weights", None), "fget", None)
     if said is None or is_of_package(said) or thing in _listing.get():
         return []
-    token = _listing.set((*_listing.get(), thing))
-    try:
+    with holding(_listing, (*_listing.get(), thing)):
         return [w for w in [*thing.trainable_weights, *thing.non_trainable_weights] if isinstance(w, Weight)]
-    finally:
-        _listing.reset(token)
 
 
 def own_weights_of(thing: Any) -> list[Weight]:

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
 from minicnn.graph import Node, Tensor
+from minicnn.held import holding
 from minicnn.keras._deferred import parts_of
 from minicnn.layers import InputLayer, Layer
 from minicnn.layers.names import ending, unique_name
@@ -99,14 +100,9 @@ class WithOperations:
         return [layer for layer in found if not (getattr(layer, "is_operation", False) and _STEP in layer.name)]
 
 
-@contextmanager
-def traced() -> Iterator[None]:
+def traced() -> AbstractContextManager[None]:
     """Inside, a `call` runs for its graph: Keras runs it on arrays, where operations have no names."""
-    token = _traced.set(True)
-    try:
-        yield
-    finally:
-        _traced.reset(token)
+    return holding(_traced, True)
 
 
 def is_traced() -> bool:
@@ -114,14 +110,9 @@ def is_traced() -> bool:
     return _traced.get()
 
 
-@contextmanager
-def unnamed() -> Iterator[None]:
+def unnamed() -> AbstractContextManager[None]:
     """Inside, layers are made that have no place in Keras, and so no number among its names."""
-    token = ending.set(_STEP)
-    try:
-        yield
-    finally:
-        ending.reset(token)
+    return holding(ending, _STEP)
 
 
 def operated(name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

@@ -6,14 +6,15 @@ until they meet a tensor: that is a layer, which computes both of arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from minicnn.graph import Tensor
+from minicnn.held import holding
 from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._shapes import TensorShape
@@ -21,14 +22,9 @@ from minicnn.keras._shapes import TensorShape
 _in_a_layer: ContextVar[bool] = ContextVar("in_a_layer", default=False)
 
 
-@contextmanager
-def kept_for_tensors() -> Iterator[None]:
+def kept_for_tensors() -> AbstractContextManager[None]:
     """Inside, a layer's `call` makes a graph, in which numbers over all samples wait for a tensor."""
-    token = _in_a_layer.set(True)
-    try:
-        yield
-    finally:
-        _in_a_layer.reset(token)
+    return holding(_in_a_layer, True)
 
 
 def may_wait() -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import NoReturn
+
+from minicnn.held import holding
 
 _is_unsaid: ContextVar[bool] = ContextVar("a call is made a graph, which has no phase", default=False)
 
@@ -23,14 +24,9 @@ class Unsaid:
 unsaid: Unsaid = Unsaid()
 
 
-@contextmanager
-def phase_unsaid() -> Iterator[None]:
+def phase_unsaid() -> AbstractContextManager[None]:
     """Inside, `is_unsaid` holds."""
-    token = _is_unsaid.set(True)
-    try:
-        yield
-    finally:
-        _is_unsaid.reset(token)
+    return holding(_is_unsaid, True)
 
 
 def is_unsaid() -> bool:

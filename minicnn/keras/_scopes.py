@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
+from minicnn.held import holding
 from minicnn.layers.composed import Composed
 
 _scope: ContextVar[str] = ContextVar("scope", default="")
@@ -25,8 +25,7 @@ def note_scope(layer: Any) -> None:
             vars(one)["_first_called_in"] = _scope.get()
 
 
-@contextmanager
-def inside(layer: Any) -> Iterator[None]:
+def inside(layer: Any) -> AbstractContextManager[None]:
     """Inside, what is called for the first time is a part of this layer or model.
 
     Parameters
@@ -34,11 +33,7 @@ def inside(layer: Any) -> Iterator[None]:
     layer : Layer
     """
     note_scope(layer)
-    token = _scope.set(f"{vars(layer)['_first_called_in']}{layer.name}/")
-    try:
-        yield
-    finally:
-        _scope.reset(token)
+    return holding(_scope, f"{vars(layer)['_first_called_in']}{layer.name}/")
 
 
 class Stacking:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cached_property
 
 import numpy as np
 
 from minicnn import random
+from minicnn.held import holding
 from minicnn.step import Workspace
 
 _current: ContextVar[_Place | None] = ContextVar("place of the layer that runs", default=None)
@@ -38,22 +39,13 @@ def numbers_of(ws: Workspace) -> Iterator[None]:
 
     `training` says there whether that place is trained.
     """
-    token = _current.set(_Place(ws))
-    try:
-        with in_phase(ws.training):
-            yield
-    finally:
-        _current.reset(token)
-
-
-@contextmanager
-def in_phase(is_trained: bool) -> Iterator[None]:
-    """Inside, `training` says this."""
-    token = _training.set(bool(is_trained))
-    try:
+    with holding(_current, _Place(ws)), in_phase(ws.training):
         yield
-    finally:
-        _training.reset(token)
+
+
+def in_phase(is_trained: bool) -> AbstractContextManager[None]:
+    """Inside, `training` says this."""
+    return holding(_training, bool(is_trained))
 
 
 def training() -> bool:
@@ -65,11 +57,8 @@ def training() -> bool:
 def noting_counts() -> Iterator[set[int]]:
     """Inside, the set gets how many samples numbers are drawn for, where a function says that itself."""
     counts: set[int] = set()
-    token = _counts.set(counts)
-    try:
+    with holding(_counts, counts):
         yield counts
-    finally:
-        _counts.reset(token)
 
 
 def note_count(shape: tuple[int, ...]) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from minicnn import layers
 from minicnn.checks import is_integer
 from minicnn.errors import unknown_name
 from minicnn.graph import Graph
+from minicnn.held import holding
 from minicnn.layers import InputLayer
 from minicnn.layers.lambda_layer import with_names
 from minicnn.models.alone import as_alone, as_argument, placing
@@ -49,17 +50,10 @@ _shared = ContextVar("layers of the config at hand that may occur in several of 
 _is_whole = ContextVar("whether a model can be made of the config at hand", default=True)
 
 
-@contextmanager
-def sharing() -> Iterator[None]:
+def sharing() -> AbstractContextManager[None]:
     """Inside, a layer that occurs in several models of one config stays one layer; Keras's "shared_object_id"."""
-    if _shared.get() is not None:
-        yield
-        return
-    token = _shared.set({})
-    try:
-        yield
-    finally:
-        _shared.reset(token)
+    shared = _shared.get()
+    return holding(_shared, {} if shared is None else shared)
 
 
 def is_described() -> bool:
@@ -120,12 +114,8 @@ def model_config(model: Network, whole: bool = True) -> dict[str, Any]:
     whole : bool, default True
         Whether a model can be made of it; for its weights alone, a layer that holds code is no more than a name.
     """
-    token = _is_whole.set(whole)
-    try:
-        with sharing():
-            return {key: value for key, value in layer_config(model).items() if key != "name"}
-    finally:
-        _is_whole.reset(token)
+    with holding(_is_whole, whole), sharing():
+        return {key: value for key, value in layer_config(model).items() if key != "name"}
 
 
 def written_config(model: Network) -> dict[str, Any]:

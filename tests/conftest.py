@@ -1,5 +1,6 @@
 """What all tests share: seeds that are printed, data, a clean state, and which tests a machine cannot run."""
 
+import gc
 import importlib.util
 import os
 import secrets
@@ -106,6 +107,12 @@ def _same_state(request):
     for setting, values in zip(SETTINGS, before, strict=True):
         setting.clear()
         setting.update(values)
+
+
+def pytest_collection_finish():
+    """The tests themselves stay: garbage is looked for in what they make, not in a million objects of theirs too."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

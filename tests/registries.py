@@ -23,14 +23,16 @@ REGISTRIES = (
 def as_before():
     """A context, after which registries know what they did before; and what of the package was imported in it."""
     before = [(table, dict(table)) for table in _tables()]
+    counts = [len(registry._names) for registry in REGISTRIES]
     yield
     known = {id(table) for table, _ in before}
     for table, entries in [*before, *((table, {}) for table in _tables() if id(table) not in known)]:
         imported = {name: thing for name, thing in table.items() if name not in entries and _is_of_a_module(thing)}
         table.clear()
         table.update(entries | imported)
-    for registry in REGISTRIES:
-        registry._names[:] = [name for name in registry._names if fold_name(name) in registry._classes]
+    for registry, count in zip(REGISTRIES, counts, strict=True):
+        added = registry._names[count:]
+        registry._names[count:] = [name for name in added if fold_name(name) in registry._classes]
 
 
 def _tables():

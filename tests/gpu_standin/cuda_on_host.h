@@ -4,29 +4,17 @@
 // in an order that MINICNN_STANDIN_SEED shuffles, so that a missing barrier shows. A kernel without any needs no fibers,
 // and its threads run in a plain loop. Dynamic shared memory holds NaN at first, and what an asynchronous copy will write
 // something else that is noticed, until somebody waits for it. Speed and memory order are not modelled.
+//
+// Here is what kernels see; `cuda_on_host.cpp`, which is compiled once, runs them.
 
 #pragma once
-
-#include <setjmp.h>
-#include <ucontext.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <map>
-#include <memory>
-#include <tuple>
 #include <type_traits>
 #include <utility>
-#include <vector>
-
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
 
 #define CUDA_ON_HOST
 #define __global__
@@ -47,10 +35,12 @@ using std::max;
 using std::min;
 using std::sqrt;
 
+#pragma GCC visibility push(hidden)  // each library has a state of its own, which it reaches at once
+
 struct dim3 {
     unsigned x, y, z;
 };
-static dim3 threadIdx, blockIdx, blockDim, gridDim;
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 template <class To, class From>
 inline To same_bits(From from) {
@@ -87,214 +77,12 @@ inline uchar4 make_uchar4(unsigned char x, unsigned char y, unsigned char z, uns
 
 namespace standin {
 
-constexpr size_t STACK = 1 << 18;
-
-enum State { READY, AT_BLOCK, AT_WARP, AT_COPY, DONE };
-
-struct Copy {
-    void* to;
-    const void* from;  // null: zeros
-    size_t size;
-    unsigned group;
-};
-
-// A product that tensor cores are at, which reads registers and shared memory while it is under way.
-struct Product {
-    float* sums;
-    unsigned tiles;
-    const unsigned* registers;
-    unsigned kept[4];
-    double left[2][16];  // this lane's two rows
-    unsigned terms;      // 8 of TF32, 16 of bfloat16
-    unsigned long long right;
-    bool add;
-    unsigned group;
-};
-
-struct Fiber {
-    ucontext_t context;
-    jmp_buf jump;
-    std::unique_ptr<char[]> stack;
-    bool started = false;
-    State state = READY;
-    unsigned exchanges = 0;     // how often it met its warp
-    std::vector<Copy> copies;   // asynchronous ones that nobody has waited for
-    unsigned group = 0;         // of the next copy
-    std::vector<Product> products;
-    std::map<float*, std::vector<float>> sums;  // of these products, as they were
-    unsigned product_group = 0;
-    bool may_multiply = false;
-};
-
 constexpr size_t MOST_SHARED = 232448, GUARD = 64;  // bytes; behind what a launch asked for lies a pattern
-alignas(128) static unsigned char shared_memory[MOST_SHARED + GUARD];
-static size_t shared_size = 0;
+alignas(128) extern unsigned char shared_memory[MOST_SHARED + GUARD];
 constexpr size_t MOST_EXCHANGED = 64;
-alignas(16) static unsigned char exchanged[32][2][32][MOST_EXCHANGED];  // (warp, turn, lane, bytes)
-
-// Barriers that count copies, by their addresses in shared memory: phases that are over, and copies of the next one.
-struct CopyBarrier {
-    unsigned phases = 0;
-    std::vector<Copy> copies;
-};
-static std::map<unsigned, CopyBarrier> copy_barriers;
-static unsigned bulk_events = 0;  // copies that were started or waited for
-
-static std::vector<std::unique_ptr<Fiber>> fibers;
-static Fiber* current = nullptr;  // null: a plain loop, in which no barrier may occur
-static ucontext_t scheduler;
-static jmp_buf scheduler_jump;
-static void (*body)(void*) = nullptr;
-static void* arguments = nullptr;
-#ifdef __SANITIZE_ADDRESS__
-static const void* scheduler_stack = nullptr;
-static size_t scheduler_size = 0;
-#endif
-
-[[noreturn]] inline void fail(const char* message) {
-    std::fprintf(stderr, "cuda_on_host: %s\n", message);
-    std::abort();
-}
-
-// Leave the fiber, back to the scheduler.
-inline void suspend(State state) {
-    Fiber* self = current;
-    self->state = state;
-#ifdef __SANITIZE_ADDRESS__
-    void* fake = nullptr;
-    __sanitizer_start_switch_fiber(&fake, scheduler_stack, scheduler_size);
-    swapcontext(&self->context, &scheduler);
-    __sanitizer_finish_switch_fiber(fake, &scheduler_stack, &scheduler_size);
-#else
-    if (!_setjmp(self->jump)) _longjmp(scheduler_jump, 1);
-#endif
-}
-
-inline void fiber_main() {
-#ifdef __SANITIZE_ADDRESS__
-    __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack, &scheduler_size);
-#endif
-    for (;;) {  // a fiber serves one thread after the other
-        body(arguments);
-        if (!current->copies.empty()) fail("a thread ended without waiting for its copies");
-        if (!current->products.empty()) fail("a thread ended without waiting for its products");
-        suspend(DONE);
-    }
-}
-
-// Run a fiber until it suspends itself.
-inline void resume(Fiber& fiber) {
-    current = &fiber;
-    const bool fresh = !fiber.started;
-    if (fresh) {
-        fiber.started = true;
-        fiber.stack = std::make_unique_for_overwrite<char[]>(STACK);  // no zeros, which would take memory for all of it
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.get();
-        fiber.context.uc_stack.ss_size = STACK;
-        fiber.context.uc_link = nullptr;
-        makecontext(&fiber.context, fiber_main, 0);
-    }
-#ifdef __SANITIZE_ADDRESS__
-    void* fake = nullptr;
-    __sanitizer_start_switch_fiber(&fake, fiber.stack.get(), STACK);
-    swapcontext(&scheduler, &fiber.context);
-    __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
-#else
-    if (!_setjmp(scheduler_jump)) {
-        if (fresh)
-            setcontext(&fiber.context);
-        else
-            _longjmp(fiber.jump, 1);
-    }
-#endif
-    current = nullptr;
-}
-
-inline void place_thread(unsigned t) {
-    threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
-}
+alignas(16) extern unsigned char exchanged[32][2][32][MOST_EXCHANGED];  // (warp, turn, lane, bytes)
 
 inline unsigned thread_of_block() { return (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x; }
-
-inline bool is_shuffled() {
-    const char* seed = std::getenv("MINICNN_STANDIN_SEED");
-    return seed && *seed;
-}
-
-// 0 … count - 1 in their order, or in one that depends on the seed.
-inline std::vector<unsigned> some_order(unsigned count) {
-    static uint64_t state = 1;
-    std::vector<unsigned> order(count);
-    for (unsigned t = 0; t < count; ++t) order[t] = t;
-    if (!is_shuffled()) return order;
-    state += std::strtoull(std::getenv("MINICNN_STANDIN_SEED"), nullptr, 10);
-    for (unsigned t = count; t > 1; --t) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        std::swap(order[t - 1], order[(state >> 33) % t]);
-    }
-    return order;
-}
-
-// Let the warp of thread `first` go on if all of its lanes wait for each other; returns whether they did.
-inline bool release_warp(unsigned first, unsigned end) {
-    unsigned waiting = 0;
-    for (unsigned t = first; t < end; ++t) waiting += fibers[t]->state == AT_WARP;
-    if (!waiting) return false;
-    if (waiting < end - first) fail("some lanes of a warp wait for each other, others are elsewhere");
-    for (unsigned t = first; t < end; ++t) fibers[t]->state = READY;
-    return true;
-}
-
-inline void run_threads(unsigned first, unsigned end) {
-    for (const unsigned lane : some_order(end - first)) {
-        const unsigned t = first + lane;
-        if (fibers[t]->state != READY) continue;
-        place_thread(t);
-        resume(*fibers[t]);
-    }
-}
-
-// Run every thread until it waits for its block or ends: all warps side by side, or, shuffled, one as far as it gets before
-// the next one begins, so that what another warp should have done is not done yet, or is done too early.
-inline bool run_until_barrier(unsigned threads) {
-    bool waited = false;
-    if (is_shuffled()) {
-        for (const unsigned warp : some_order((threads + 31) / 32))
-            do run_threads(warp * 32, min(warp * 32 + 32, threads));
-            while (release_warp(warp * 32, min(warp * 32 + 32, threads)) && (waited = true));
-        return waited;
-    }
-    for (bool any = true; any; waited = waited || any) {
-        run_threads(0, threads);
-        any = false;
-        for (unsigned first = 0; first < threads; first += 32)
-            any = release_warp(first, min(first + 32, threads)) || any;
-    }
-    return waited;
-}
-
-// One block by fibers; returns whether any of them waited.
-inline bool run_block_by_fibers(unsigned threads) {
-    while (fibers.size() < threads) fibers.push_back(std::make_unique<Fiber>());
-    for (unsigned t = 0; t < threads; ++t) fibers[t]->state = READY;
-    unsigned seen = bulk_events - 1;
-    for (bool waited = false;; waited = true) {
-        waited = run_until_barrier(threads) || waited;
-        unsigned done = 0, looking = 0;
-        for (unsigned t = 0; t < threads; ++t) done += fibers[t]->state == DONE, looking += fibers[t]->state == AT_COPY;
-        if (done == threads) return waited;
-        if (looking) {  // they look again
-            if (seen == bulk_events) fail("threads wait for a copy that nobody starts");
-            seen = bulk_events;
-            for (unsigned t = 0; t < threads; ++t)
-                if (fibers[t]->state == AT_COPY) fibers[t]->state = READY;
-            continue;
-        }
-        if (done) fail("some threads of a block wait at a barrier, others have ended");
-        for (unsigned t = 0; t < threads; ++t) fibers[t]->state = READY;
-    }
-}
 
 // Every lane's value of the warp, after all of them have given theirs.
 template <class T>
@@ -303,64 +91,21 @@ inline const T& of_lane(unsigned warp, unsigned turn, unsigned lane) {
 }
 
 // Give the warp a value and wait until all lanes have given theirs; returns the turn, for `of_lane`.
+unsigned meet_warp(const void* value, size_t size);
 template <class T>
 inline unsigned meet_warp(const T& value) {
     static_assert(sizeof(T) <= MOST_EXCHANGED);
-    if (!current) fail("lanes that only some blocks of a kernel have wait for each other");
-    Fiber* self = current;
-    const unsigned turn = self->exchanges++, t = thread_of_block();
-    std::memcpy(exchanged[t / 32][turn % 2][t % 32], &value, sizeof value);
-    suspend(AT_WARP);
-    return turn;
+    return meet_warp(&value, sizeof value);
 }
 
-inline void begin_block() {
-    copy_barriers.clear();
-    if (!shared_size) return;
-    std::memset(shared_memory, 0xff, shared_size);
-    std::memset(shared_memory + shared_size, 0x5a, GUARD);
-}
-
-inline void end_block() {
-    for (const auto& barrier : copy_barriers)
-        if (!barrier.second.copies.empty()) fail("a block ended without waiting for its copies");
-    for (size_t i = 0; shared_size && i < GUARD; ++i)
-        if (shared_memory[shared_size + i] != 0x5a) fail("a block wrote beyond its shared memory");
-}
-
-template <class F>
-void run_grid(F&& thread, const unsigned* dims) {
-    bool has_barriers = false, is_known = false;
-    shared_size = dims[6];
-    gridDim = {dims[0], dims[1], dims[2]};
-    blockDim = {dims[3], dims[4], dims[5]};
-    const unsigned threads = dims[3] * dims[4] * dims[5];
-    body = [](void* f) { (*static_cast<std::remove_reference_t<F>*>(f))(); };
-    arguments = &thread;
-    for (unsigned z = 0; z < gridDim.z; ++z)
-        for (unsigned y = 0; y < gridDim.y; ++y)
-            for (unsigned x = 0; x < gridDim.x; ++x) {
-                blockIdx = {x, y, z};
-                begin_block();
-                if (!is_known || has_barriers) {
-                    const bool found = run_block_by_fibers(threads);
-                    has_barriers = has_barriers || found;
-                    is_known = true;
-                } else {
-                    for (unsigned t = 0; t < threads; ++t) {
-                        place_thread(t);
-                        thread();
-                    }
-                }
-                end_block();
-            }
-}
+// Run a function of the arguments in every thread of a grid: dims are those of the grid, of a block, and its shared memory.
+void run_grid(void (*function)(void*), void* arguments, const unsigned* dims);
 
 // What cuLaunchKernel does: arguments are given as pointers to their values.
 template <class... A, size_t... I>
 void launch(void (*kernel)(A...), const unsigned* dims, void** values, std::index_sequence<I...>) {
-    std::tuple<std::remove_cv_t<A>...> copies(*static_cast<std::remove_cv_t<A>*>(values[I])...);
-    run_grid([&] { std::apply(kernel, copies); }, dims);
+    auto thread = [=] { kernel(*static_cast<std::remove_cv_t<A>*>(values[I])...); };
+    run_grid([](void* f) { (*static_cast<decltype(thread)*>(f))(); }, &thread, dims);
 }
 
 template <class... A>
@@ -370,10 +115,7 @@ void launch(void (*kernel)(A...), const unsigned* dims, void** values) {
 
 }  // namespace standin
 
-inline void __syncthreads() {
-    if (!standin::current) standin::fail("a barrier that only some blocks of a kernel meet");
-    standin::suspend(standin::AT_BLOCK);
-}
+void __syncthreads();
 
 // --------------------------------------------------------------------------------------------------------------- warps
 
@@ -394,48 +136,9 @@ inline unsigned __ballot_sync(unsigned, bool value) {
 
 // ------------------------------------------------------------------------------------- asynchronous copies (common.cu)
 
-namespace standin {
-
-// Until its thread has waited for its group, there is a number so large that no result stays right. It is none that is not
-// finite, which kernels may look for.
-inline void copy_later(void* to, const void* from, bool inside, unsigned size = 16) {
-    if (reinterpret_cast<uintptr_t>(to) % size || reinterpret_cast<uintptr_t>(from) % size)
-        fail("an asynchronous copy is not aligned");
-    if (!current) fail("asynchronous copies in a kernel that has no barrier");
-    current->copies.push_back({to, inside ? from : nullptr, size, current->group});
-    std::memset(to, 0x6b, size);
-}
-
-// The copies of all groups but the last `count` ones are there.
-inline void finish_copies(unsigned count) {
-    auto& copies = current->copies;
-    const auto is_due = [&](const Copy& copy) { return copy.group + count < current->group; };
-    for (const auto& copy : copies)
-        if (is_due(copy)) copy.from ? std::memcpy(copy.to, copy.from, copy.size) : std::memset(copy.to, 0, copy.size);
-    copies.erase(std::remove_if(copies.begin(), copies.end(), is_due), copies.end());
-}
-
-}  // namespace standin
-
-inline void copy_ahead_16(float* to, const float* from) {
-    if (standin::current)
-        standin::copy_later(to, from, true);
-    else
-        std::memcpy(to, from, 16);
-}
-
-inline void copy_ahead_4(float* to, const float* from) {
-    if (standin::current)
-        standin::copy_later(to, from, true, 4);
-    else
-        *to = *from;
-}
-
-inline void wait_for_copies() {
-    if (!standin::current) return;
-    ++standin::current->group;
-    standin::finish_copies(0);
-}
+void copy_ahead_16(float* to, const float* from);
+void copy_ahead_4(float* to, const float* from);
+void wait_for_copies();
 
 // ----------------------------------------------------------------------------------------- tensor cores (tensor_cores.cu)
 
@@ -445,92 +148,24 @@ inline unsigned shared_address(const void* p) {
 }
 
 namespace standin {
-
-inline unsigned char* at_shared(unsigned address, unsigned size) {
-    if (address % 16 || address + size > shared_size) fail("an address in shared memory is not aligned, or outside");
-    return shared_memory + address;
+void finish_copies(unsigned count);
 }
 
-// What a tensor core reads of a float32: the last 13 bits do not count.
-inline double cut_to_tf32(unsigned bits) { return same_bits<float>(bits & 0xffffe000u); }
-
-// A sum as tensor cores make it: exact products, of whose sum what does not fit into float32 is cut off.
-inline float cut_to_float(double exact) {
-    const float rounded = static_cast<float>(exact);
-    return std::isfinite(rounded) && std::fabs(static_cast<double>(rounded)) > std::fabs(exact)
-               ? std::nextafterf(rounded, 0.0f)
-               : rounded;
-}
-
-}  // namespace standin
-
-inline void copy_in_group(unsigned to, const float* from, bool inside) {
-    standin::copy_later(standin::at_shared(to, 16), from, inside);
-}
-inline void end_group() { ++standin::current->group; }
+void copy_in_group(unsigned to, const float* from, bool inside);
+void end_group();
 template <int COUNT>
 inline void wait_for_all_groups_but() {
     standin::finish_copies(COUNT);
 }
 
 // Lane i gets word i % 4 of row i / 4 of each of four matrices, whose rows the lanes 8 m to 8 m + 7 point at.
-inline void load_matrices(unsigned address, unsigned& a, unsigned& b, unsigned& c, unsigned& d) {
-    const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(address), lane = t % 32;
-    unsigned* const results[4] = {&a, &b, &c, &d};
-    for (unsigned matrix = 0; matrix < 4; ++matrix) {
-        const unsigned row = standin::of_lane<unsigned>(t / 32, turn, 8 * matrix + lane / 4);
-        std::memcpy(results[matrix], standin::at_shared(row, 16) + lane % 4 * 4, 4);
-    }
-}
+void load_matrices(unsigned address, unsigned& a, unsigned& b, unsigned& c, unsigned& d);
 
-namespace standin {
+// 16 x 8 += (16 x 8) * (8 x 8) of TF32, and (16 x 16) * (16 x 8) of bfloat16.
+void multiply(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]);
+void multiply_bfloat16(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]);
 
-// 16 x 8 += (16 x TERMS) * (TERMS x 8), of EACH factors in a word: which lane holds what is said in tensor_cores.cu, after
-// NVIDIA's "PTX ISA". factor(word, which): one of them.
-template <unsigned TERMS, unsigned EACH, typename F>
-void multiply_fragments(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2], F factor) {
-    struct Fragments {
-        unsigned a[4], b[2];
-    } mine;
-    std::memcpy(mine.a, a, sizeof a);
-    std::memcpy(mine.b, b, sizeof b);
-    const unsigned t = thread_of_block(), turn = meet_warp(mine), lane = t % 32;
-    for (unsigned e = 0; e < 4; ++e) {
-        double exact = sum[e];
-        for (unsigned k = 0; k < TERMS; ++k) {
-            const unsigned own = k % (4 * EACH) / EACH, word = k / (4 * EACH);
-            const auto& left = of_lane<Fragments>(t / 32, turn, lane / 4 * 4 + own);
-            const auto& right = of_lane<Fragments>(t / 32, turn, (lane % 4 * 2 + e % 2) * 4 + own);
-            exact += factor(left.a[e / 2 + word * 2], k % EACH) * factor(right.b[word], k % EACH);
-        }
-        sum[e] = cut_to_float(exact);
-    }
-}
-
-}  // namespace standin
-
-inline void multiply(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-    standin::multiply_fragments<8, 1>(sum, a, b, [](unsigned word, unsigned) { return standin::cut_to_tf32(word); });
-}
-
-namespace standin {
-
-inline double half_of(unsigned pair, unsigned which) { return same_bits<float>(which ? pair & 0xffff0000u : pair << 16); }
-
-inline unsigned round_to_bfloat16(unsigned bits) {
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fff;  // NaN
-    return (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
-}
-
-}  // namespace standin
-
-inline unsigned pair_of_bfloat16(unsigned first, unsigned second) {
-    return standin::round_to_bfloat16(first) | standin::round_to_bfloat16(second) << 16;
-}
-
-inline void multiply_bfloat16(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-    standin::multiply_fragments<16, 2>(sum, a, b, standin::half_of);
-}
+unsigned pair_of_bfloat16(unsigned first, unsigned second);
 
 // To the nearest number of 11 bits, halves away from zero; infinity and NaN stay.
 inline unsigned round_to_tf32(unsigned bits) {
@@ -539,113 +174,28 @@ inline unsigned round_to_tf32(unsigned bits) {
 
 // ------------------------------------------------------- tensor cores that take shared memory (hopper_convolution.cu)
 
+void start_barrier(unsigned barrier);
+void copy_in_bulk(unsigned to, const void* from, unsigned bytes, unsigned barrier);
+void wait_for_copy(unsigned barrier, unsigned phase);
+
 namespace standin {
-
-inline CopyBarrier& copy_barrier(unsigned address) {
-    const auto found = copy_barriers.find(address);
-    if (found == copy_barriers.end()) fail("a barrier for copies that nobody started");
-    return found->second;
-}
-
-// What the tensor cores read of the right factor: term k of a column, in blocks of 8 columns x 16 bytes.
-inline double described(unsigned long long right, unsigned k, unsigned column, unsigned terms) {
-    const auto bytes = [&](unsigned bit) { return unsigned(right >> bit & 0x3fff) << 4; };
-    const unsigned block = bytes(0) + k * 2 / terms * bytes(16) + column / 8 * bytes(32), word = k % (terms / 2) * 8 / terms;
-    unsigned bits;
-    std::memcpy(&bits, at_shared(block + column % 8 * 16, 16) + word * 4, 4);
-    return terms == 16 ? half_of(bits, k % 2) : cut_to_tf32(bits);
-}
-
-inline void finish_product(const Product& product, unsigned lane) {
-    if (std::memcmp(product.registers, product.kept, sizeof product.kept)) fail("a factor changed during its product");
-    auto& sums = current->sums[product.sums];
-    for (unsigned i = 0; i < product.tiles * 4; ++i) {
-        double exact = product.add ? sums[i] : 0;
-        for (unsigned k = 0; k < product.terms; ++k)
-            exact += product.left[i / 2 % 2][k] *
-                     described(product.right, k, i / 4 * 8 + lane % 4 * 2 + i % 2, product.terms);
-        sums[i] = cut_to_float(exact);
-    }
-}
-
+void start_product(float* sums, unsigned tiles, const unsigned (&a)[4], unsigned long long b, bool add, unsigned terms);
+void wait_for_products_but(unsigned count);
 }  // namespace standin
 
-inline void start_barrier(unsigned barrier) {
-    if (barrier % 8 || barrier + 8 > standin::shared_size) standin::fail("a barrier is not aligned, or outside");
-    standin::copy_barriers[barrier] = {};
-}
-
-// Copied when somebody waits for it: until then there is what spoils any sum.
-inline void copy_in_bulk(unsigned to, const void* from, unsigned bytes, unsigned barrier) {
-    if (bytes % 16 || reinterpret_cast<uintptr_t>(from) % 16) standin::fail("a bulk copy is not aligned");
-    std::memset(standin::at_shared(to, bytes), 0x6b, bytes);
-    standin::copy_barrier(barrier).copies.push_back({standin::at_shared(to, bytes), from, bytes, 0});
-    ++standin::bulk_events;
-}
-
-inline void wait_for_copy(unsigned barrier, unsigned phase) {
-    standin::meet_warp(0);
-    for (;; standin::suspend(standin::AT_COPY)) {
-        auto& found = standin::copy_barrier(barrier);
-        if (found.phases % 2 != phase) return;
-        if (found.copies.empty()) continue;
-        for (const auto& copy : found.copies) std::memcpy(copy.to, copy.from, copy.size);
-        found.copies.clear();
-        ++found.phases, ++standin::bulk_events;
-    }
-}
-
-inline void begin_products() { standin::current->may_multiply = true; }
-
-// Computed when its group is waited for; until then the sums hold what spoils any other one.
-template <size_t TILES>
-inline void start_product(float (&sums)[TILES][4], const unsigned (&a)[4], unsigned long long b, int add, unsigned terms) {
-    struct Factor {
-        unsigned a[4];
-    } mine;
-    std::memcpy(mine.a, a, sizeof a);
-    const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(mine), lane = t % 32;
-    standin::Product product{&sums[0][0], TILES, a, {a[0], a[1], a[2], a[3]}, {}, terms, b, add != 0};
-    auto& self = *standin::current;
-    product.group = self.product_group;
-    for (unsigned half = 0; half < 2; ++half)
-        for (unsigned k = 0; k < terms; ++k) {
-            const unsigned word = k * 8 / terms;
-            const auto& other = standin::of_lane<Factor>(t / 32, turn, lane / 4 * 4 + word % 4);
-            const unsigned bits = other.a[half + word / 4 * 2];
-            product.left[half][k] = terms == 16 ? standin::half_of(bits, k % 2) : standin::cut_to_tf32(bits);
-        }
-    if (!self.may_multiply) standin::fail("a product that no fence precedes");
-    if (self.sums.try_emplace(product.sums, product.sums, product.sums + TILES * 4).second)
-        std::memset(product.sums, 0x6b, TILES * 16);
-    self.products.push_back(product);
-}
-
+void begin_products();
 template <size_t TILES>
 inline void multiply_group(float (&sums)[TILES][4], const unsigned (&a)[4], unsigned long long b, int add) {
-    start_product(sums, a, b, add, 8);
+    standin::start_product(&sums[0][0], TILES, a, b, add != 0, 8);
 }
 template <size_t TILES>
 inline void multiply_group_bfloat16(float (&sums)[TILES][4], const unsigned (&a)[4], unsigned long long b) {
-    start_product(sums, a, b, 1, 16);
+    standin::start_product(&sums[0][0], TILES, a, b, true, 16);
 }
-
-inline void end_products() { ++standin::current->product_group, standin::current->may_multiply = false; }
-
+void end_products();
 template <int COUNT>
 inline void wait_for_products_but() {
-    auto& self = *standin::current;
-    size_t done = 0;
-    for (; done < self.products.size() && self.products[done].group + COUNT < self.product_group; ++done)
-        standin::finish_product(self.products[done], standin::thread_of_block() % 32);
-    self.products.erase(self.products.begin(), self.products.begin() + done);
-    for (auto sums = self.sums.begin(); sums != self.sums.end();) {
-        const auto is_same = [&](const auto& product) { return product.sums == sums->first; };
-        if (std::any_of(self.products.begin(), self.products.end(), is_same)) {
-            ++sums;
-            continue;
-        }
-        std::copy(sums->second.begin(), sums->second.end(), sums->first);
-        sums = self.sums.erase(sums);
-    }
+    standin::wait_for_products_but(COUNT);
 }
+
+#pragma GCC visibility pop

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 HEADER = Path(__file__).parents[1] / "cuda_on_host.h"
+BEHIND = HEADER.with_suffix(".cpp")  # what runs what the header declares
 KERNEL = re.compile(
     r'extern "C" __global__ void\s+(?:__launch_bounds__\((?P<bounds>[^;{]*?)\)\s+)?'
     r"(?P<name>\w+)\((?P<parameters>[^)]*)\)\s*\{"
@@ -99,26 +100,32 @@ def _library(code, defines, names):
         os.environ.get("MINICNN_STANDIN_CACHE") or Path(tempfile.gettempdir(), f"minicnn-standin-{os.getuid()}")
     )
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{_digest(text, HEADER.read_text(), *flags, *defines)}.so"
+    target = folder / f"{_digest(text, *_host(), *flags, *defines)}.so"
     if not target.exists():
-        header = _precompiled_header(folder, flags)
+        host = _precompiled_host(folder, flags)
         with tempfile.TemporaryDirectory(dir=folder) as work:
             source, result = Path(work, "kernels.cpp"), Path(work, "kernels.so")
             source.write_text(text)
-            _run(["g++", *flags, *defines, f"-I{header}", "-o", result, source])
+            _run(["g++", *flags, *defines, f"-I{host}", "-o", result, source, host / BEHIND.with_suffix(".o").name])
             result.replace(target)
     return str(target)
 
 
-def _precompiled_header(folder, flags):
-    """Path of the folder with `HEADER`, and as g++ has read it, once for all kernels; other compilers read it again."""
-    target = folder / f"header-{_digest(HEADER.read_text(), *flags)}"
+def _host():
+    """The texts that run kernels."""
+    return HEADER.read_text(), BEHIND.read_text()
+
+
+def _precompiled_host(folder, flags):
+    """Path of the folder with `HEADER` as g++ has read it and `BEHIND` as object file, once for all kernels."""
+    target = folder / f"host-{_digest(*_host(), *flags)}"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=folder) as work:
-            made = Path(work, "header")
+            made = Path(work, "host")
             made.mkdir()
-            shutil.copy(HEADER, made)
+            shutil.copy(HEADER, made)  # other compilers than GCC read it again
             _run(["g++", *flags, "-x", "c++-header", made / HEADER.name, "-o", made / f"{HEADER.name}.gch"])
+            _run(["g++", *flags, "-c", BEHIND, "-o", made / BEHIND.with_suffix(".o").name])
             with contextlib.suppress(OSError):  # another process has made it meanwhile
                 made.rename(target)
     return target

@@ -368,8 +368,51 @@ def test_a_gradient_that_a_function_says_itself():
         slopes = tape.gradient(y, x)
     with pytest.raises(NotImplementedError, match=r"gradients of gradients do not go through.*guided"):
         outer.gradient(slopes, x)
-    with pytest.raises(NotImplementedError, match=r"functions of one value.*2 values"):
-        tf.custom_gradient(lambda x: ((x, x), None))(x)
+
+
+def test_a_gradient_that_a_function_says_of_several_results_is_asked_once():
+    asked = []
+
+    @tf.custom_gradient
+    def both(x, y):
+        def back(of_product, of_sum):
+            asked.append((of_product.tolist(), of_sum.tolist()))
+            return of_product * 2.0 + of_sum * 5.0, None
+
+        return {"product": x * y, "sum": tf.reduce_sum(x)}, back
+
+    x = tf.constant([1.0, 2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        made = both(x, x)
+        y = tf.reduce_sum(made["product"] * made["sum"])  # (1 + 4) * 3
+    assert float(y) == 15 and tape.gradient(y, x).tolist() == [2 * 3 + 5 * 5] * 2
+    assert asked == [([3, 3], 5)]
+    assert [part.tolist() for part in both(x, x).values()] == [[1, 4], 3]
+
+
+def test_a_gradient_that_a_function_says_by_variables():
+    """Those that it reads beside its arguments: as TensorFlow, by `variables`."""
+    scale = tf.Variable(2.0)
+
+    def scaled(x):
+        def back(dy, variables=None):
+            assert len(variables) == 1 and variables[0] is scale
+            return dy * 7.0, [tf.reduce_sum(dy) * 3.0]
+
+        return x * scale, back
+
+    x = tf.constant([1.0, 2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.custom_gradient(scaled)(x)
+    of_x, of_scale = tape.gradient(y, [x, scale])
+    assert y.numpy().tolist() == [2, 4] and of_x.tolist() == [7, 7] and float(of_scale) == 6
+    assert tf.custom_gradient(scaled)(x).numpy().tolist() == [2, 4]
+    with tf.GradientTape() as tape:
+        y = tf.custom_gradient(lambda x: (x * scale, lambda dy: dy))(x)
+    with pytest.raises(TypeError, match=r"variables that are no arguments.*variables=…"):
+        tape.gradient(y, scale)
 
 
 def test_activations_are_told_by_their_functions_and_replaced():

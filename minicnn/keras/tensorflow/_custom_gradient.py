@@ -64,8 +64,8 @@ class _Backward:
         except TypeError as error:
             raise TypeError(
                 f"tf.custom_gradient: {self._name} uses variables that are no arguments, so that its gradient is "
-                "called with variables=… and returns (gradients of the arguments, gradients of the variables). Received: "
-                f"{[v.path for v in self._variables]}, and {error}"
+                "called with variables=… and returns (gradients of the arguments, gradients of the variables). "
+                f"Received: {[v.path for v in self._variables]}, and {error}"
             ) from error
         return of_arguments, of_variables
 

@@ -278,7 +278,7 @@ BESIDE_THE_CORE = {
         "losses.of_calls",
         "losses.reductions",
     },  # messages; other reductions than the mean, losses of arrays
-    "losses.crossentropy": {"losses.reductions"},  # classes that do not count
+    "losses.crossentropy": {"losses.other_axis", "losses.reductions"},  # along another axis; classes that do not count
     "metrics": {"losses.functions"},  # names for users
     "metrics.accuracy": {"metrics.means"},  # functions as metrics
     "metrics.base": {"metrics.of_arrays", "own_parts"},  # weights

@@ -53,6 +53,11 @@ DIFFERENTIATED = {
     "max_pool padded by number": lambda tf, x: tf.nn.max_pool2d(x - 1, 3, 2, [[0, 0], [1, 2], [0, 1], [0, 0]]),
     "pool with holes": lambda tf, x: tf.nn.pool(x, [2, 3], "MAX", dilations=[3, 2]),
     "mean with holes": lambda tf, x: tf.nn.pool(x[:, 0], [3], "AVG", dilations=[2]),
+    "fake_quant": lambda tf, x: tf.quantization.fake_quant_with_min_max_args(x * 4 - 2, -1, 1.5, 4, True),
+    "fake_quant by variables": lambda tf, x: tf.quantization.fake_quant_with_min_max_vars(
+        tf.constant(X) * 4 - 2, x[0, 0, 0, 0] - 2, x[0, 0, 0, 1] + 1
+    ),
+    "idct": lambda tf, x: tf.signal.idct(x, norm="ortho") + tf.signal.dct(x, type=4),
     "max_pool of rows": lambda tf, x: tf.nn.max_pool(x[:, 0], [1, 2, 1], [1, 2, 1], "SAME"),
     "pool": lambda tf, x: tf.nn.pool(x, [3, 2], "AVG", [2, 1], "SAME"),
     "max_pool2d": lambda tf, x: tf.nn.max_pool2d(x, ksize=3, strides=2, padding="SAME"),

@@ -25,6 +25,15 @@ def bits(shape):
     return np.float64(wave(shape, 3) > 0.1)
 
 
+def channels_first(kind):
+    """The same data with classes along axis 1."""
+
+    def made(shape):
+        return tuple(np.moveaxis(x, -1, 1) for x in kind((shape[0], *shape[2:], shape[1])))
+
+    return made
+
+
 KINDS = {
     "numbers": lambda shape: (wave(shape, 1, -2, 2), wave(shape, 0, -2, 2)),
     "positive": lambda shape: (wave(shape, 1, 0.2, 3), wave(shape, 0, 0.1, 4)),
@@ -42,6 +51,7 @@ KINDS = {
     "soft rows": lambda shape: (rows(shape, 1), rows(shape)),
     "soft rows, logits": lambda shape: (rows(shape, 1), wave(shape, 0, -4, 4)),
 }
+KINDS |= {f"{kind}, channels first": channels_first(KINDS[kind]) for kind in ("rows", "rows, logits", "soft rows")}
 """Kind of data → (shape of a prediction → target, prediction)."""
 
 L = {"from_logits": True}
@@ -51,6 +61,7 @@ _BINARY = [
     (L, "bits, logits"),
     ({"label_smoothing": 0.3}, "bits"),
     ({"label_smoothing": 0.3, **L}, "bits, logits"),
+    ({"axis": 1}, "soft bits"),
 ]
 _CATEGORICAL = [
     ({}, "rows"),
@@ -60,6 +71,9 @@ _CATEGORICAL = [
     (L, "soft rows, logits"),
     ({"label_smoothing": 0.2}, "rows"),
     ({"label_smoothing": 0.2, **L}, "soft rows, logits"),
+    ({"axis": 1}, "rows, channels first"),
+    ({"axis": 1, **L}, "rows, logits, channels first"),
+    ({"axis": 1}, "soft rows, channels first"),
 ]
 _BY_VALUE = [({}, "numbers"), ({}, "bits"), ({}, "positive")]
 

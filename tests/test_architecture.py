@@ -59,6 +59,7 @@ ROOMS = (
         "console",
         "differentiation",
         "errors",
+        "held",
         "hints",
         "keywords",
         "locks",
@@ -145,6 +146,7 @@ FLOORS = {
         ("hinges", "overlap", "probabilities", "regression"),
         ("binary",),
         ("crossentropy", "elementwise", "no_loss"),
+        ("other_axis",),
         ("base",),
         ("functions", "reductions"),
         ("of_records",),
@@ -278,7 +280,7 @@ BESIDE_THE_CORE = {
         "losses.of_calls",
         "losses.reductions",
     },  # messages; other reductions than the mean, losses of arrays
-    "losses.crossentropy": {"losses.reductions"},  # classes that do not count
+    "losses.crossentropy": {"losses.other_axis", "losses.reductions"},  # along another axis; classes that do not count
     "metrics": {"losses.functions"},  # names for users
     "metrics.accuracy": {"metrics.means"},  # functions as metrics
     "metrics.base": {"metrics.of_arrays", "own_parts"},  # weights
@@ -315,7 +317,7 @@ BESIDE_THE_CORE = {
     "optimizers": {"optimizers.schedules"},  # names for users
     "optimizers.optimizer": {"optimizers.extras", "optimizers.schedules", "own_parts"},  # averages; a rate may be one
     "optimizers.rules": {"optimizers.formulas", "optimizers.schedules"},  # AMSGrad
-    "parameters": {"regularizers"},
+    "parameters": {"held", "regularizers"},  # while a `with` lasts
     "layers.shapes": {"foreign", "layers.open_sizes"},  # shapes that are no tuples; messages
     "layers.one_off": {"layers.contract"},
     "plan.plan": {
@@ -324,7 +326,7 @@ BESIDE_THE_CORE = {
     "layers.pooling": {"layers.large_windows"},
     "plan.wiring": {"plan.casting"},
     "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},
-    "registry": {"keywords", "mistaken_names", "own_parts"},  # losses and the like of one's own
+    "registry": {"held", "keywords", "mistaken_names", "own_parts"},  # losses and the like of one's own
     "threads": {"blas", "processors", "turns"},  # what the system allows; others' threads
     "plan.fusion": {  # in its rules
         *("layers.augmentation", "layers.channel_order", "layers.contract", "layers.merge", "layers.normalization"),

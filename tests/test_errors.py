@@ -329,6 +329,8 @@ def test_unknown_backend_and_environment(monkeypatch, model):
         (lambda: Input((28, 28.0)), ShapeError, "28.0"),
         (lambda: Dense(3, input_shape=("a",)), ShapeError, "'a'"),
         (lambda: optimizers.SGD(lr=0.1), TypeError, "learning_rate"),
+        (lambda: Input((3,)) / 0.0, ZeroDivisionError, "divided by a number that is 0.*divide_no_nan.*Received: 0.0"),
+        (lambda: Input((3,)) / np.array([1.0, 0.0, 2.0]), ZeroDivisionError, "divided by a number that is 0"),
         (lambda: mc.utils.set_random_seed(-1), ValueError, "-1"),
         (lambda: mc.utils.set_random_seed(1.5), ValueError, "1.5"),
     ],

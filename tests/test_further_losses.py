@@ -1,13 +1,15 @@
 """The losses outside the core: Keras 3.15.1's numbers, formulas written again in plain Python, numeric gradients."""
 
+import functools
 import math
 
 import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import losses
+from minicnn import keras, losses
 from minicnn.backends.reference import ops as reference
+from minicnn.keras import tensorflow as tf
 from minicnn.last_function import Last
 
 T = np.array([[0, 1, 1], [1, 0, 0]])
@@ -297,3 +299,99 @@ def test_on_the_device_as_on_the_host():
         on_device = loss.compute(arrays[0], arrays[1], arrays[2], arrays[3], backend.ops)
         assert float(backend.to_host(on_device)) == pytest.approx(value, rel=1e-9), loss
         np.testing.assert_allclose(backend.to_host(arrays[3]), gradient, rtol=1e-9, atol=1e-12, err_msg=repr(loss))
+
+
+# --------------------------------------------------------------------------------- along another axis than the last
+
+ALONG = {
+    "categorical": losses.CategoricalCrossentropy,
+    "focal": losses.CategoricalFocalCrossentropy,
+    "sparse": losses.SparseCategoricalCrossentropy,
+    "sparse, one ignored": functools.partial(losses.SparseCategoricalCrossentropy, ignore_class=1),
+    "cosine": losses.CosineSimilarity,
+    "binary": losses.BinaryCrossentropy,
+}
+
+
+def of_channels(name, shape, seed):
+    """Targets and predictions (N, …, C) of a loss."""
+    rng = np.random.default_rng(seed)
+    p, t = (rng.dirichlet(np.ones(shape[-1]), shape[:-1]) for _ in range(2))
+    return (rng.integers(0, shape[-1], shape[:-1]) if "sparse" in name else t), p
+
+
+def first(x, name=""):
+    """The channels behind the samples; class numbers have none."""
+    return x if "sparse" in name else np.moveaxis(x, -1, 1)
+
+
+@pytest.mark.parametrize("weights", ["none", "of samples", "of places"])
+@pytest.mark.parametrize("shape", [(4, 3, 3), (2, 4, 3, 3), (2, 3, 2, 4)])  # a square hides a wrong axis
+@pytest.mark.parametrize("name", ALONG)
+def test_losses_along_the_first_axis_are_those_of_turned_arrays(name, shape, weights):
+    """Of arrays, and what trains a model."""
+    target, p = of_channels(name, shape, 1)
+    rng = np.random.default_rng(2)
+    weight = {"none": None, "of samples": rng.random(shape[0]), "of places": rng.random(shape[:-1])}[weights]
+    last, along = ALONG[name](), ALONG[name](axis=1)
+    spread = weight if weights != "of samples" else weight.reshape(-1, *[1] * (len(shape) - 2))
+    assert along(first(target, name), first(p), spread) == pytest.approx(last(target, p, spread), rel=1e-12)
+    checked = along.check_target(first(target, name), first(p).shape[1:])
+    gradient, known = np.empty_like(first(p), order="C"), np.empty_like(p)
+    value = along.compute(np.ascontiguousarray(first(p)), checked, weight, gradient, reference)
+    given = p, last.check_target(target, shape[1:]), weight, known
+    if weights == "of places":  # as an engine hands them over to a loss along the last axis
+        given = tuple(x.reshape(weight.size, *x.shape[weight.ndim :]) for x in given)
+    assert value == pytest.approx(last.compute(*given, reference), rel=1e-12)
+    np.testing.assert_allclose(gradient, first(known), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_a_model_with_channels_first_trains_as_one_with_channels_last(name):
+    target, _ = of_channels(name, (6, 3, 3, 3), 1)
+    x = np.random.default_rng(3).random((6, 3, 3, 3)).astype("float32")
+
+    def trained(axis, x, target):
+        inputs = mc.Input((3, 3, 3))
+        order = "channels_first" if axis == 1 else "channels_last"
+        conv = mc.layers.Conv2D(3, 2, padding="same", data_format=order, kernel_initializer="he_normal")(inputs)
+        model = mc.Model(inputs, mc.layers.Softmax(axis=axis)(conv))
+        conv.node.layer.set_weights([np.linspace(-1, 1, 36).reshape(2, 2, 3, 3), np.zeros(3)])
+        model.compile(mc.optimizers.SGD(0.5), loss=ALONG[name](axis=axis))
+        model.fit(x, target, batch_size=4, epochs=2, shuffle=False, verbose=0)
+        return model.get_weights(), model.evaluate(x, target, verbose=0)
+
+    (weights, loss), (known, of_last) = trained(1, first(x), first(target, name)), trained(-1, x, target)
+    assert loss == pytest.approx(of_last, rel=1e-5)
+    for made, expected in zip(weights, known, strict=True):
+        np.testing.assert_allclose(made, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_axis_is_in_configs_and_never_that_of_samples():
+    loss = losses.CategoricalCrossentropy(axis=1, label_smoothing=0.1)
+    assert losses.get({"class_name": "CategoricalCrossentropy", "config": loss.get_config()}).axis == 1
+    assert "axis" not in losses.CategoricalCrossentropy().get_config()
+    with pytest.raises(ValueError, match="samples stay apart"):
+        losses.CosineSimilarity(axis=0).check_target(np.ones((2, 3)), (3,))
+    with pytest.raises(ValueError, match="whole number"):
+        losses.SparseCategoricalCrossentropy(axis=1.5)
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_gradients_on_tapes_along_the_first_axis(name):
+    """Of squares, where a wrong axis has the right shape; behind a softmax, of logits that no probability can say."""
+    target, _ = of_channels(name, (2, 3, 3), 4)
+    z = np.random.default_rng(5).normal(size=(2, 3, 3)) * 3
+
+    def gradient(axis, z, target):
+        z = tf.constant(z)
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            value = getattr(keras.losses, type(ALONG[name]()).__name__)(
+                **{"ignore_class": 1} if "ignored" in name else {}, axis=axis
+            )(target, tf.nn.softmax(z, axis=axis))
+        return float(value), tape.gradient(value, z)
+
+    (value, made), (expected, known) = gradient(1, first(z), first(target, name)), gradient(-1, z, target)
+    assert value == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(made, first(known), rtol=1e-5, atol=1e-8)

@@ -38,6 +38,26 @@ DIFFERENTIATED = {
         x, KERNEL.transpose(0, 1, 3, 2), [2, 13, 9, 5], 1, "VALID", dilations=[1, 2, 1, 1]
     ),
     "grouped": lambda tf, x: tf.nn.conv2d(x, KERNEL[:, :, :2, :4], 1, "SAME"),
+    "transposed, padded by number": lambda tf, x: tf.nn.conv2d_transpose(
+        x, KERNEL.transpose(0, 1, 3, 2), [2, 16, 15, 5], 2, [[0, 0], [1, 2], [0, 1], [0, 0]]
+    ),
+    "transposed rows": lambda tf, x: tf.nn.conv1d_transpose(x[:, 0], KERNEL[0].transpose(0, 2, 1), [2, 16, 5], 2),
+    "conv_transpose": lambda tf, x: tf.nn.conv_transpose(x, KERNEL.transpose(0, 1, 3, 2), [2, 9, 8, 5], 1, "SAME"),
+    "atrous_conv2d_transpose": lambda tf, x: tf.nn.atrous_conv2d_transpose(
+        x, KERNEL.transpose(0, 1, 3, 2), [2, 13, 10, 5], 2, "VALID"
+    ),
+    "convolution": lambda tf, x: tf.nn.convolution(x, KERNEL, [2, 1], "SAME"),
+    "convolution of rows": lambda tf, x: tf.nn.convolution(x[:, 0], KERNEL[0], padding="SAME", dilations=2),
+    "dilation2d": lambda tf, x: tf.nn.dilation2d(x, KERNEL[..., 0], [1, 2, 1, 1], "SAME", "NHWC", [1, 1, 2, 1]),
+    "erosion2d": lambda tf, x: tf.nn.erosion2d(x, KERNEL[..., 0], [1, 1, 1, 1], "VALID", "NHWC", [1, 2, 1, 1]),
+    "max_pool padded by number": lambda tf, x: tf.nn.max_pool2d(x - 1, 3, 2, [[0, 0], [1, 2], [0, 1], [0, 0]]),
+    "pool with holes": lambda tf, x: tf.nn.pool(x, [2, 3], "MAX", dilations=[3, 2]),
+    "mean with holes": lambda tf, x: tf.nn.pool(x[:, 0], [3], "AVG", dilations=[2]),
+    "fake_quant": lambda tf, x: tf.quantization.fake_quant_with_min_max_args(x * 4 - 2, -1, 1.5, 4, True),
+    "fake_quant by variables": lambda tf, x: tf.quantization.fake_quant_with_min_max_vars(
+        tf.constant(X) * 4 - 2, x[0, 0, 0, 0] - 2, x[0, 0, 0, 1] + 1
+    ),
+    "idct": lambda tf, x: tf.signal.idct(x, norm="ortho") + tf.signal.dct(x, type=4),
     "max_pool of rows": lambda tf, x: tf.nn.max_pool(x[:, 0], [1, 2, 1], [1, 2, 1], "SAME"),
     "pool": lambda tf, x: tf.nn.pool(x, [3, 2], "AVG", [2, 1], "SAME"),
     "max_pool2d": lambda tf, x: tf.nn.max_pool2d(x, ksize=3, strides=2, padding="SAME"),

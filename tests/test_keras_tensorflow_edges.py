@@ -368,8 +368,51 @@ def test_a_gradient_that_a_function_says_itself():
         slopes = tape.gradient(y, x)
     with pytest.raises(NotImplementedError, match=r"gradients of gradients do not go through.*guided"):
         outer.gradient(slopes, x)
-    with pytest.raises(NotImplementedError, match=r"functions of one value.*2 values"):
-        tf.custom_gradient(lambda x: ((x, x), None))(x)
+
+
+def test_a_gradient_that_a_function_says_of_several_results_is_asked_once():
+    asked = []
+
+    @tf.custom_gradient
+    def both(x, y):
+        def back(of_product, of_sum):
+            asked.append((of_product.tolist(), of_sum.tolist()))
+            return of_product * 2.0 + of_sum * 5.0, None
+
+        return {"product": x * y, "sum": tf.reduce_sum(x)}, back
+
+    x = tf.constant([1.0, 2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        made = both(x, x)
+        y = tf.reduce_sum(made["product"] * made["sum"])  # (1 + 4) * 3
+    assert float(y) == 15 and tape.gradient(y, x).tolist() == [2 * 3 + 5 * 5] * 2
+    assert asked == [([3, 3], 5)]
+    assert [part.tolist() for part in both(x, x).values()] == [[1, 4], 3]
+
+
+def test_a_gradient_that_a_function_says_by_variables():
+    """Those that it reads beside its arguments: as TensorFlow, by `variables`."""
+    scale = tf.Variable(2.0)
+
+    def scaled(x):
+        def back(dy, variables=None):
+            assert len(variables) == 1 and variables[0] is scale
+            return dy * 7.0, [tf.reduce_sum(dy) * 3.0]
+
+        return x * scale, back
+
+    x = tf.constant([1.0, 2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.custom_gradient(scaled)(x)
+    of_x, of_scale = tape.gradient(y, [x, scale])
+    assert y.numpy().tolist() == [2, 4] and of_x.tolist() == [7, 7] and float(of_scale) == 6
+    assert tf.custom_gradient(scaled)(x).numpy().tolist() == [2, 4]
+    with tf.GradientTape() as tape:
+        y = tf.custom_gradient(lambda x: (x * scale, lambda dy: dy))(x)
+    with pytest.raises(TypeError, match=r"variables that are no arguments.*variables=…"):
+        tape.gradient(y, scale)
 
 
 def test_activations_are_told_by_their_functions_and_replaced():
@@ -886,3 +929,54 @@ def test_numbers_of_python_keep_their_kind(call, value, dtype):
     np.testing.assert_array_equal(cast, np.array(value).astype(dtype))
     np.testing.assert_array_equal(np.asarray(ops.convert_to_tensor(value, dtype=dtype)), cast)
     np.testing.assert_array_equal(np.asarray(call([True], dtype="int32")), [1])
+
+
+def test_whole_numbers_bit_by_bit():
+    x = tf.constant([5, 3, 250, 0], tf.uint8)
+    assert tf.bitwise.bitwise_and(x, 6).tolist() == [4, 2, 250 & 6, 0]
+    assert tf.bitwise.bitwise_or(x, [8, 8, 1, 1]).tolist() == [13, 11, 251, 1]
+    assert tf.bitwise.bitwise_xor(7, x).tolist() == [2, 4, 250 ^ 7, 7]
+    assert tf.bitwise.left_shift(x, 1).tolist() == [10, 6, 244, 0] and tf.bitwise.right_shift(x, 1).dtype == tf.uint8
+    assert tf.bitwise.invert(x).tolist() == [250, 252, 5, 255] and tf.bitwise.invert(0) == -1
+    with pytest.raises(TypeError, match="takes whole numbers"):
+        tf.bitwise.invert(tf.constant([0.5]))
+    with pytest.raises(TypeError, match="of one dtype"):
+        tf.bitwise.bitwise_and(x, tf.constant([1]))
+
+
+@pytest.mark.parametrize(("name", "match"), [("ragged", "padded_batch"), ("RaggedTensor", "rows of one length")])
+def test_what_is_ragged_is_refused_by_name(name, match):
+    with pytest.raises(AttributeError, match=match):
+        getattr(tf, name)
+
+
+@pytest.mark.parametrize(("low", "high", "bits", "is_narrow"), [(-6, 6, 8, False), (-1, 3, 4, True), (0, 5, 3, False)])
+def test_numbers_as_they_are_behind_a_quantization(low, high, bits, is_narrow):
+    """At the nearest of levels of which one is 0; the ends get the gradients of what lies beyond."""
+    x = np.linspace(low - 1, high + 1, 57).astype("float32")
+    first, step = int(is_narrow), (high - low) / (2**bits - 1 - is_narrow)
+    zero = int(first - low / step + 0.5)
+    levels = np.array([(level - zero) * step for level in range(first, 2**bits)])
+    nearest = np.array([levels[np.abs(levels - number).argmin()] for number in x])
+    ends, v = (tf.Variable(float(low)), tf.Variable(float(high))), tf.constant(x)
+    slopes = np.arange(57, dtype="float32")
+    with tf.GradientTape() as tape:
+        tape.watch(v)
+        made = tf.quantization.fake_quant_with_min_max_vars(v, *ends, num_bits=bits, narrow_range=is_narrow)
+        y = tf.reduce_sum(made * slopes)
+    is_half = np.isclose(np.abs(np.sort(np.abs(levels - x[:, None]), axis=1)[:, :2] @ [1, -1]), 0, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(made)[~is_half], nearest[~is_half], atol=1e-5)
+    of_x, of_low, of_high = tape.gradient(y, [v, *ends])
+    below, above = x < levels[0] - 1e-6, x > levels[-1] + 1e-6
+    np.testing.assert_array_equal(of_x, slopes * ~(below | above))
+    assert float(of_low) == slopes[below].sum() and float(of_high) == slopes[above].sum()
+    options = {"num_bits": bits, "narrow_range": is_narrow}
+    inputs = keras.Input((57,))
+    model = keras.Model(inputs, tf.quantization.fake_quant_with_min_max_args(inputs, low, high, **options))
+    np.testing.assert_allclose(model.predict(x[None], verbose=0)[0], made, atol=1e-6)
+
+
+def test_a_quantization_has_0_between_its_ends():
+    with pytest.raises(ValueError, match="min <= 0 <= max"):
+        tf.quantization.fake_quant_with_min_max_args([1.0], 1.0, 2.0)
+    assert tf.quantization.fake_quant_with_min_max_vars([1.0], 0.0, 0.0).tolist() == [0]

@@ -11,6 +11,7 @@ from minicnn.losses import Loss
 from minicnn.own_parts import is_of_package
 
 _OF_LOSSES = ("check_target", "placeholder_target", "compute", "values", "goes_by_rows", "decisions", "ignored")
+_OF_LOSSES += ("of_last_axis",)
 
 
 def whole(self: Loss, y_true: Any, y_pred: Any) -> Any:

@@ -157,6 +157,22 @@ def _rescaled(tensor, other, affine):
     return layer(tensor)
 
 
+def _reciprocal(value):
+    """1 / value.
+
+    Raises
+    ------
+    ZeroDivisionError
+        For 0, or an array with zeros.
+    """
+    if not np.all(value):
+        raise ZeroDivisionError(
+            "a model's tensor is divided by a number that is 0, so that nothing but infinities and NaN is left: "
+            f"keras.ops.divide_no_nan(x, y) gives 0 there. Received: {value}"
+        )
+    return 1 / value
+
+
 def _number(value, rank):
     """A number, or an array of them for each sample of a tensor of `rank` axes; None for anything else."""
     if isinstance(value, str) or value is None or getattr(value, "__array_ufunc__", 0) is None:  # see NEP 13
@@ -246,7 +262,7 @@ _OPERATORS = {
     "__add__": _operator("add", lambda v: (1.0, v)),
     "__sub__": _operator("subtract", lambda v: (1.0, -v)),
     "__mul__": _operator("multiply", lambda v: (v,)),
-    "__truediv__": _operator("divide", lambda v: (1 / v,)),
+    "__truediv__": _operator("divide", lambda v: (_reciprocal(v),)),
     "__radd__": _reflected(lambda v: (1.0, v)),
     "__rsub__": _reflected(lambda v: (-1.0, v)),
     "__rmul__": _reflected(lambda v: (v,)),

@@ -1,14 +1,13 @@
 """Cross-entropy over classes, from logits or from probabilities."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_number
 from minicnn.hints import Shape
 from minicnn.losses import reductions
-from minicnn.losses.base import Loss, register
+from minicnn.losses.base import register
+from minicnn.losses.other_axis import AlongAxis
 from minicnn.losses.targets import (
     check_finite,
     check_labels,
@@ -25,7 +24,7 @@ EPSILON = 1e-7  # probabilities are kept this far from 0 and 1 before their loga
 ALMOST_ONE = float(np.float32(1 - EPSILON))  # as Keras, whose arrays are float32, in float64 too
 
 
-class Crossentropy(Loss):
+class Crossentropy(AlongAxis):
     """Base of losses that compare probabilities, given as such or as logits.
 
     Parameters
@@ -33,11 +32,10 @@ class Crossentropy(Loss):
     from_logits : bool, default False
         Whether predictions are logits. A model that ends in a sigmoid or softmax is computed from its logits anyway.
     **options
-        See `Loss`.
+        See `Loss` and `minicnn.losses.other_axis.AlongAxis`, as ``axis=1``.
     """
 
     takes_logits_of: tuple[str, ...] = ("softmax", "sigmoid", "softmaxoperation")  # the last in layers of one's own
-    keras_only: Mapping[str, object] = Loss.keras_only | {"axis": (-1,)}
 
     def __init__(self, from_logits: bool = False, **options: object):
         super().__init__(**options)

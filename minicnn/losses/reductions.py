@@ -92,6 +92,10 @@ class Reduced:
         pairs = ((prediction[i : i + 1], target[i : i + 1]) for i in range(len(prediction)))
         return np.array([float(self.compute(p, t, None, None, reference)) for p, t in pairs])
 
+    def of_last_axis(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
+        """(the loss that computes along the last axis, the arrays turned accordingly)."""
+        return self, y_true, y_pred
+
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         """Hook: the mean that `compute` reduces, and its gradient."""
         raise unwritten(self, "compute")
@@ -188,6 +192,7 @@ def without_ignored(weight: np.ndarray, ignored: np.ndarray | None) -> None:
 @np.errstate(under="ignore")
 def of_arrays(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> Any:
     """What `Loss.__call__` returns."""
+    loss, y_true, y_pred = loss.of_last_axis(y_true, y_pred)
     values, target = _values(loss, y_true, y_pred, sample_weight is None and loss.reduction is not None)
     count = len(values) if values.ndim else 1
     weight = None if sample_weight is None else spread(sample_weight, values.shape, count)

@@ -5,10 +5,10 @@ import math
 import numpy as np
 
 from minicnn.checks import check_number
-from minicnn.hints import Shape
 from minicnn.losses.base import register
 from minicnn.losses.crossentropy import EPSILON
 from minicnn.losses.elementwise import DifferenceLoss, ElementwiseLoss, RowLoss
+from minicnn.losses.other_axis import AlongAxis
 
 __all__ = [
     "CosineSimilarity",
@@ -104,35 +104,27 @@ def unit_rows(x: np.ndarray, axis: int | tuple[int, ...] = -1) -> tuple[np.ndarr
 
 
 @register
-class CosineSimilarity(RowLoss):
-    """−Σ t · p / (|t| · |p|) over the last axis: −1 for the same direction. A length counts as 1e-7 at least.
+class CosineSimilarity(AlongAxis, RowLoss):
+    """−Σ t · p / (|t| · |p|) over an axis: −1 for the same direction. A length counts as 1e-7 at least.
 
     A row of zeros has no direction: 0.
 
     Parameters
     ----------
     axis : int, default -1
-        Of arrays; a model is trained with the last one only.
     **options
         See `Loss`.
     """
 
     def __init__(self, axis: int = -1, **options: object):
-        super().__init__(**options)
-        if isinstance(axis, bool) or not isinstance(axis, int):
-            raise ValueError(f"`axis` is a whole number. Received: axis={axis!r}")
-        self.axis: int = axis
+        super().__init__(axis=axis, **options)
 
     def of_rows(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
-        p, length = unit_rows(prediction, self.axis)
-        t, _ = unit_rows(target, self.axis)
-        cosine = (p * t).sum(axis=self.axis, keepdims=True)
+        p, length = unit_rows(prediction)
+        t, _ = unit_rows(target)
+        cosine = (p * t).sum(axis=-1, keepdims=True)
         if gradient is not None:  # a length that is raised does not change
             np.divide(p * cosine * (length > EPSILON) - t, length, out=gradient)
-        return -(p * t).sum(axis=self.axis)
-
-    def decisions(self, shape: Shape) -> int:
-        """As many as there are places beside those of `axis`."""
-        return math.prod(shape) // shape[self.axis] if len(shape) > 1 else shape[0]
+        return -(p * t).sum(axis=-1)

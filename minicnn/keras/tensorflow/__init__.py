@@ -23,7 +23,7 @@ _KERAS = ("initializers", "losses", "metrics", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
 _MODULES = (
     *("app", "compat", "config", "distribute", "gfile", "image", "io", "linalg", "math", "nn", "random"),
-    *("audio", "data", "lookup", "signal", "sparse", "strings", "summary", "test", "train"),
+    *("audio", "bitwise", "data", "lookup", "quantization", "signal", "sparse", "strings", "summary", "test", "train"),
 )
 _OF_MODULES = {"add_n": "math", "ceil": "math", "SparseTensor": "sparse", "flags": "app"}  # that ``tf`` has too
 _SESSIONS = ("ConfigProto", "GPUOptions", "InteractiveSession", "Session")  # of TensorFlow 1
@@ -43,6 +43,11 @@ _INSTEAD = {  # names of TensorFlow that scripts end with
         "models compute with it"
     ),
     "estimator": "a compiled model, and its fit and evaluate, are what an estimator was",
+    **dict.fromkeys(
+        ("RaggedTensor", "ragged"),
+        "arrays have rows of one length: Dataset.padded_batch fills rows up, and pictures are resized to one size",
+    ),
+    "sets": "np.intersect1d, np.setdiff1d and np.union1d are those functions for one row of numbers",
     "feature_column": "columns of a table are arrays, which keras.Input and Concatenate take",
 }
 __version__ = "2.21.0"  # of the TensorFlow whose names these are

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
-from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 
-from minicnn.differentiation import Recorded, met, value_of
+from minicnn.differentiation import met
 from minicnn.graph import Tensor
 from minicnn.keras import _taped, backend, ops
 from minicnn.keras._deferred import Deferred
-from minicnn.keras._of_tensors import Computed
-from minicnn.keras._operations import is_symbolic
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._variables import Variable
+from minicnn.keras.tensorflow._custom_gradient import custom_gradient
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.nested import mapped
@@ -55,53 +53,6 @@ def clip_by_norm(t: Any, clip_norm: float, axes: Any = None, name: str | None = 
     is_zero = ops.equal(squares, 0)  # where the root has no gradient
     norm = ops.where(is_zero, squares, ops.sqrt(ops.where(is_zero, ops.ones_like(squares), squares)))
     return of_tensorflow(t * clip_norm / ops.maximum(norm, np.asarray(clip_norm, t.dtype)))
-
-
-def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator of a function that returns its value and the function of its gradient, which is not differentiated.
-
-    Parameters
-    ----------
-    f : callable
-        Of arrays; returns (y, function), the latter takes the gradient of y to that by each argument: one, or a list.
-
-    Raises
-    ------
-    NotImplementedError
-        When it is called, for several values; when a gradient of its gradient is asked for.
-    """
-
-    @wraps(f)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if any(map(is_symbolic, args)):
-            return Computed(partial(call, **kwargs))(list(args) if len(args) > 1 else args[0])
-        given = [met(x) for x in args]
-        made, back = f(*(of_tensorflow(np.asarray(value_of(x))) for x in given), **kwargs)
-        if isinstance(made, Recorded) and made.has_gradient:
-            raise NotImplementedError(
-                "tf.custom_gradient: variables that the function uses have to be arguments of it, as f(x, w)"
-            )
-        if isinstance(made, list | tuple):
-            raise NotImplementedError(
-                "tf.custom_gradient takes functions of one value: join them. "
-                f"Received: {len(made)} values of {f.__name__}"
-            )
-        parents = [(x, partial(_part, f, back, at, x.shape)) for at, x in enumerate(given) if isinstance(x, Recorded)]
-        value = np.asarray(value_of(made))
-        return Recorded(value, parents) if parents else of_tensorflow(value)
-
-    return call
-
-
-def _part(f, back, at, shape, gradient):
-    """The gradient by the argument `at`, of this shape."""
-    if isinstance(gradient, Recorded):
-        raise NotImplementedError(
-            f"gradients of gradients do not go through tf.custom_gradient. Received: one of {f.__name__}"
-        )
-    parts = back(of_tensorflow(gradient))
-    part = parts[at] if isinstance(parts, list | tuple) else parts
-    return np.zeros(shape, gradient.dtype) if part is None else np.asarray(value_of(part))
 
 
 def stop_gradient(input: Any, name: str | None = None) -> Any:

@@ -18,7 +18,7 @@ from minicnn.keras.tensorflow._of_1_arguments import today
 
 __all__ = ["atrous_conv2d", "avg_pool", "avg_pool1d", "avg_pool2d", "batch_normalization", "bias_add", "conv1d"]
 __all__ += ["compute_average_loss", "conv2d", "conv2d_transpose", "depth_to_space", "depthwise_conv2d"]
-__all__ += ["local_response_normalization", "lrn", "max_pool", "max_pool1d", "max_pool2d", "pool"]
+__all__ += ["local_response_normalization", "lrn", "max_pool", "max_pool1d", "max_pool2d"]
 __all__ += ["scale_regularization_loss", "separable_conv2d", "space_to_depth", "weighted_moments", "zero_fraction"]
 
 
@@ -41,11 +41,16 @@ def _sizes(given: Any, data_format: str | None, axes: int = 2) -> tuple[int, ...
     return tuple(numbers * axes if len(numbers) == 1 else numbers)
 
 
-def _around(x: Any, padding: Any) -> tuple[Any, str]:
-    """(the images with zeros around them where these are given by number, the padding by name)."""
+def _pairs(padding: Any) -> tuple[tuple[int, ...], ...]:
+    """Padding that is given by number, a pair for each axis."""
+    return tuple(tuple(int(n) for n in pair) for pair in padding)
+
+
+def _around(x: Any, padding: Any, value: float | None = None) -> tuple[Any, str]:
+    """(the images with zeros, or a number, around them where padding is given by number, the padding by name)."""
     if isinstance(padding, str):
         return x, padding
-    return ops.pad(x, tuple(tuple(int(n) for n in pair) for pair in padding)), "valid"
+    return ops.pad(x, _pairs(padding), constant_values=value), "valid"
 
 
 @entering
@@ -155,7 +160,7 @@ def conv2d_transpose(
     filters: Any,
     output_shape: Any,
     strides: Any,
-    padding: str = "SAME",
+    padding: Any = "SAME",
     data_format: str = "NHWC",
     dilations: Any = None,
     name: str | None = None,
@@ -172,13 +177,22 @@ def conv2d_transpose(
     input, filters = as_tensor(input), as_tensor(filters)
     size = _size_of(output_shape, data_format, input.shape[0], filters.shape[2])
     rates = (1, 1) if dilations is None else _sizes(dilations, data_format)
-    return of_tensorflow(_transposed(input, filters, size, strides, padding, data_format, rates))
+    if isinstance(padding, str):
+        return of_tensorflow(_transposed(input, filters, size, strides, padding, data_format, rates))
+    inner = slice(2, None) if _format(data_format) == "channels_first" else slice(1, -1)
+    pads = _pairs(padding)[inner]  # around the images of which `input` would be the convolution
+    padded = tuple(n + sum(pair) for n, pair in zip(size, pads, strict=True))
+    made = _transposed(input, filters, padded, strides, "VALID", data_format, rates)
+    cut = [slice(first, first + n) for n, (first, _) in zip(size, pads, strict=True)]
+    return of_tensorflow(made[(slice(None), *[slice(None)] * (inner.start - 1), *cut)])
 
 
 @entering
 def _pooled(function: Any, x: Any, ksize: Any, strides: Any, padding: Any, data_format: str | None) -> Any:
-    if not isinstance(padding, str):
-        raise ValueError(f"padding is 'VALID' or 'SAME': tf.pad adds other numbers before. Received: {padding!r}")
+    if not isinstance(padding, str):  # by number: what is added counts for nothing
+        if function is not ops.max_pool:
+            raise ValueError(f"padding is 'VALID' or 'SAME', as in TensorFlow. Received: {padding!r}")
+        x, padding = _around(x, padding, -np.inf)
     strides, axes = ksize if strides is None else strides, len(x.shape) - 2
     numbers = [_sizes(given, data_format, axes) for given in (ksize, strides)]
     return of_tensorflow(function(x, *numbers, padding, _format(data_format)))
@@ -229,31 +243,6 @@ def avg_pool1d(
 ) -> Any:
     """The mean of each window of rows (N, W, C)."""
     return _pooled(ops.average_pool, input, ksize, strides, padding, data_format)
-
-
-def pool(
-    input: Any,
-    window_shape: Any,
-    pooling_type: str,
-    strides: Any = None,
-    padding: str = "VALID",
-    data_format: str | None = None,
-    dilations: Any = None,
-    name: str | None = None,
-) -> Any:
-    """`max_pool` or `avg_pool`, for ``pooling_type="MAX"`` or ``"AVG"``.
-
-    Raises
-    ------
-    NotImplementedError
-        For `dilations`.
-    """
-    check_choice("pooling_type", pooling_type, ("MAX", "AVG"))
-    if dilations is not None and np.any(np.asarray(dilations) != 1):
-        raise NotImplementedError(f"windows of a pooling have no holes here. Received: dilations={dilations!r}")
-    function = ops.max_pool if pooling_type == "MAX" else ops.average_pool
-    strides = 1 if strides is None else strides
-    return _pooled(function, input, window_shape, strides, padding, data_format)
 
 
 @entering

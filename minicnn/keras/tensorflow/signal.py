@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.checks import check_choice, check_positive_int
+from minicnn.checks import check_positive_int
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras.tensorflow._cosines import dct, idct
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 
 __all__ = ["dct", "fft", "fft2d", "fftshift", "frame", "hamming_window", "hann_window", "ifft", "ifft2d", "ifftshift"]
-__all__ += ["inverse_stft", "inverse_stft_window_fn", "irfft", "linear_to_mel_weight_matrix"]
+__all__ += ["idct", "inverse_stft", "inverse_stft_window_fn", "irfft", "linear_to_mel_weight_matrix"]
 __all__ += ["mfccs_from_log_mel_spectrograms", "overlap_and_add", "rfft", "stft"]
 
 
@@ -277,33 +278,6 @@ def _check_floats(name, numbers):
         raise TypeError(
             f"tf.signal.{name} takes float32 or float64: tf.cast(x, tf.float32). Received: numbers of {numbers.dtype}"
         )
-
-
-@_of_arrays
-def dct(input: Any, type: int = 2, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
-    """The cosine transform of the last axis, 2 Σ xₖ cos(πj(2k + 1) / 2n).
-
-    Parameters
-    ----------
-    input : array (…, n)
-    type : {2}
-    n : int, optional
-        The axis is cut, or filled with zeros, to this length.
-    axis : {-1}
-    norm : {None, "ortho"}
-        "ortho" is the orthogonal transform.
-    """
-    if type != 2 or axis != -1:
-        raise NotImplementedError(f"tf.signal.dct is there as type=2, axis=-1. Received: type={type}, axis={axis}")
-    check_choice("norm", norm, (None, "ortho"))
-    _check_floats("dct", input)
-    length = input.shape[-1] if n is None else check_positive_int("n", int(n))
-    x = np.pad(input[..., :length], [(0, 0)] * (input.ndim - 1) + [(0, max(0, length - input.shape[-1]))])
-    places = np.arange(length)
-    table = 2 * np.cos(np.pi * places * (2 * places[:, None] + 1) / (2 * length))  # (n, frequencies)
-    if norm == "ortho":
-        table *= np.sqrt(np.where(places == 0, 0.25, 0.5) / length)
-    return (x.astype("float64") @ table).astype(input.dtype)
 
 
 def _mel(hertz):

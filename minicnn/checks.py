@@ -165,7 +165,7 @@ def for_outputs(argument: str, value: object, count: int | None, names: Sequence
     count : int or None
         How many outputs there are; None where that is not known yet.
     names : list of str or None
-        Of the outputs, where they are known.
+        Of the outputs; where they are not known yet, a dict gives its entries in its order.
 
     Raises
     ------
@@ -174,10 +174,7 @@ def for_outputs(argument: str, value: object, count: int | None, names: Sequence
     """
     if isinstance(value, dict) and "class_name" not in value:
         if names is None:
-            raise ValueError(
-                f"{argument} as a dict goes by the outputs' names, not known before the model is built; "
-                f"start it with an Input. Received: {sorted(value)}"
-            )
+            return list(value.values())
         if set(value) != set(names):
             raise ValueError(
                 f"{argument} as a dict needs one entry for each output, {names}. Received: {sorted(value)}"

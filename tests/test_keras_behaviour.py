@@ -288,6 +288,37 @@ def test_a_learning_rate_has_a_value():
     assert optimizer.learning_rate.value == 0.25 == optimizer.learning_rate.value()  # in Keras 3; in Keras 2
 
 
+def over(callback, losses):
+    """The last epoch of a training with these losses, and the rates behind each."""
+    model = SimpleNamespace(optimizer=SimpleNamespace(learning_rate=1.0), stop_training=False)
+    callback.set_model(model)
+    callback.on_train_begin()
+    rates = []
+    for epoch, loss in enumerate(losses):
+        callback.on_epoch_end(epoch, {"loss": loss})
+        rates.append(model.optimizer.learning_rate)
+        if model.stop_training:
+            break
+    return epoch, rates
+
+
+FALLING = [1, 0.5, 0.5, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]
+
+
+@pytest.mark.parametrize(("patience", "last"), [(0.5, (2, 5)), (1.0, (2, 5)), (1.5, (3, 6)), (2.2, (7, 7))])
+def test_patience_may_be_a_part_of_the_epochs(patience, last):
+    """The epochs after which Keras 3.15.1 stops."""
+    stop = keras.callbacks.EarlyStopping
+    assert over(stop("loss", patience=patience), FALLING)[0] == last[0]
+    assert over(stop("loss", 0, patience, start_from_epoch=2.5), FALLING)[0] == last[1]
+
+
+def test_cooldown_may_be_a_part_of_the_epochs():
+    """The rates of Keras 3.15.1."""
+    plateau = keras.callbacks.ReduceLROnPlateau("loss", 0.5, 1.5, cooldown=1.5)
+    assert over(plateau, FALLING)[1] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
+
+
 @pytest.mark.parametrize("callback", ["EarlyStopping", "ReduceLROnPlateau"])
 def test_what_watches_the_loss_needs_no_built_model(callback):
     model = keras.Sequential([keras.layers.Dense(1)])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
+from minicnn import keras
 from minicnn.callbacks.monitor import _directions
 from minicnn.layers import Conv2D, Dense, Input, Rescaling
 from minicnn.nested import leaves
@@ -453,3 +454,44 @@ def test_a_rehearsal_takes_no_optimizer():
         model.compile(optimizer, SPARSE, backend="numpy")
     mc.warmup(first, 2)
     second.fit(X, LABELS, verbose=0)
+
+
+def test_a_class_with_a_call_is_compiled_by_names_before_it_has_outputs():
+    """Values of Keras 3.15.1 on TensorFlow."""
+
+    class Two(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.a = keras.layers.Dense(1, kernel_initializer="ones")
+            self.b = keras.layers.Dense(1, kernel_initializer="ones", activation="sigmoid")
+
+        def call(self, x):
+            return {"size": self.a(x), "class": self.b(x)}
+
+    x = np.arange(12, dtype=np.float32).reshape(4, 3) / 12
+    y = {"size": x[:, :1], "class": np.array([[0.0], [1], [1], [0]], np.float32)}
+    loss, factors = {"class": "binary_crossentropy", "size": "mse"}, {"size": 2.0, "class": 0.5}
+    model = Two()
+    model.compile(keras.optimizers.SGD(0.1), loss, metrics={"class": ["accuracy"], "size": "mae"}, loss_weights=factors)
+    model.fit(x, y, epochs=2, batch_size=2, shuffle=False, verbose=0)
+    expected = {"class_accuracy": 0.5, "class_loss": 0.94069, "loss": 0.61707, "size_loss": 0.07336}
+    assert model.evaluate(x, y, return_dict=True, verbose=0) == approx(expected | {"size_mae": 0.22481})
+    for wrong in (loss | {"height": "mse"}, {"class": "mse", "height": "mse"}):
+        model = Two()
+        model.compile("sgd", wrong)
+        with pytest.raises(ValueError, match=r"loss needs the form of the model's.*height"):
+            model.fit(x, y, verbose=0)
+
+
+@pytest.mark.parametrize("library", [mc, keras])
+def test_a_stack_is_compiled_by_the_name_of_its_last_layer(library):
+    def compiled(loss, metrics):
+        model = library.Sequential([library.layers.Dense(1, kernel_initializer="ones", name="height")])
+        model.compile("sgd", loss, metrics=metrics)
+        return model
+
+    x, y = np.ones((4, 3), np.float32), np.ones((4, 1), np.float32)
+    assert compiled({"height": "mse"}, {"height": ["mae"]}).evaluate(x, y, verbose=0) == pytest.approx([4, 2])
+    for loss, metrics in (({"width": "mse"}, None), ("mse", {"width": ["mae"]})):
+        with pytest.raises(ValueError, match=r"as a dict .*\['height'\].*width"):
+            compiled(loss, metrics)

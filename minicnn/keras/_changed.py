@@ -315,6 +315,11 @@ class Following:
         forget_places(self.graph)  # type: ignore[has-type]
         self._trace(self.input_structure)  # type: ignore[attr-defined]
 
+    def forget_traced(self) -> None:
+        """Have `fit` and its like go by the graph that there is, as Keras, which traces anew for other sizes."""
+        if (traced := vars(self).get("_traced")) is not None:
+            traced.states.clear()
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         warn_of_changed_numbers(self)
         if self._has_no_call_within():

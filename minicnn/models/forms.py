@@ -120,6 +120,10 @@ class InForm(Layer):
             return outputs  # arrays, in form already
         return self.outputs_in_form(outputs if isinstance(outputs, list) else [outputs])
 
+    def foreseen_output_names(self) -> list[str] | None:
+        """Hook: the outputs' names before the model is built; None where only its graph will tell them."""
+        return None
+
     @property
     def output_names(self) -> list[str]:
         """Names of the layers that give the outputs; a repeated one is numbered."""

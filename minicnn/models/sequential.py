@@ -140,6 +140,9 @@ class Sequential(Model):
     def layers(self) -> list[Layer]:
         return list(self._stack)
 
+    def foreseen_output_names(self) -> list[str] | None:
+        return [layer.name for layer in self._stack[-1:]] or None
+
     def structure(self) -> dict[str, Any]:
         start = [] if self.graph is None else [configs.layer_config(self.graph.inputs[0].node.layer)]
         return self._own_config() | {"layers": start + [configs.layer_config(layer) for layer in self._stack]}

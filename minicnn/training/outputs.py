@@ -33,7 +33,7 @@ def per_output(argument: str, value: object, model: CompilableNetwork, default: 
         If it has another form than the outputs.
     """
     if not model.built:
-        return for_outputs(argument, value, None, None)
+        return for_outputs(argument, value, None, model.foreseen_output_names())
     names = model.output_names
     if not isinstance(value, list | tuple | dict) or is_config(value):
         return [value] * len(names)
@@ -111,13 +111,10 @@ def metrics_of(model: CompilableNetwork, argument: str, value: object, count: in
 
 def _entries(model, argument, value, count):
     """One entry for each output."""
-    names = model.output_names if model.built else None
-    if names is None and isinstance(value, dict):
-        raise ValueError(
-            f"{argument} as a dict goes by the outputs' names, not known before the model is built; "
-            f"start it with an Input. Received: {sorted(value)}"
-        )
-    by_position = names is None or is_plain(model.output_structure)
+    names = model.output_names if model.built else model.foreseen_output_names()
+    if names is None and isinstance(value, dict):  # whose keys are looked at when the model is built
+        return list(value.values())
+    by_position = not model.built or is_plain(model.output_structure)
     if by_position and isinstance(value, dict):
         return _by_name(argument, value, names, None)
     if by_position and len(value) != count:

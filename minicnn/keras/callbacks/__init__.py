@@ -1,7 +1,9 @@
 """``keras.callbacks``: minicnn's callbacks, with the arguments of older Kerases."""
 
+import math
 import os
 from contextlib import suppress
+from inspect import signature
 from string import Formatter
 
 from minicnn import callbacks as core
@@ -18,6 +20,7 @@ from minicnn.user_warnings import warn_user
 
 _THE_MORE_THE_BETTER = ("acc", "accuracy", "auc")  # in mode="auto" of Keras 2
 _RENAMED = {"ReduceLROnPlateau": {"epsilon": "min_delta"}}
+_NUMBERS_OF_EPOCHS = ("patience", "cooldown", "start_from_epoch")
 
 
 def _known_mode(name, kwargs):
@@ -26,6 +29,28 @@ def _known_mode(name, kwargs):
         return kwargs
     warn_user(f"{name} mode {kwargs['mode']!r} is unknown: 'auto', 'min' and 'max' are known, and 'auto' is taken")
     return kwargs | {"mode": "auto"}
+
+
+def _whole_epochs(cls, args, kwargs):
+    """The arguments, with the next whole number for ``patience=epochs / 20``: Keras waits until that many are over."""
+
+    def counted(name, value):
+        is_part = name in _NUMBERS_OF_EPOCHS and isinstance(value, float) and math.isfinite(value)
+        return math.ceil(value) if is_part else value
+
+    names = tuple(signature(cls).parameters)
+    args = [counted(name, value) for name, value in zip(names, args, strict=False)] + list(args[len(names) :])
+    return tuple(args), {name: counted(name, value) for name, value in kwargs.items()}
+
+
+def _plateau(args, kwargs):
+    args, kwargs = _whole_epochs(core.ReduceLROnPlateau, args, kwargs)
+    return args, renamed("ReduceLROnPlateau", _known_mode("ReduceLROnPlateau", kwargs), _RENAMED["ReduceLROnPlateau"])
+
+
+def _early(args, kwargs):
+    args, kwargs = _whole_epochs(core.EarlyStopping, args, kwargs)
+    return args, _known_mode("EarlyStopping", kwargs)
 
 
 def _checkpoint(args, kwargs):
@@ -248,19 +273,9 @@ _Plateau.__name__ = "ReduceLROnPlateau"
 _Checkpoint.__name__ = "ModelCheckpoint"
 ModelCheckpoint = translated(_watching(_Checkpoint), _checkpoint, __name__)
 ModelCheckpoint.core_class = core.ModelCheckpoint
-ReduceLROnPlateau = translated(
-    _watching(_Plateau),
-    lambda args, kwargs: (
-        args,
-        renamed("ReduceLROnPlateau", _known_mode("ReduceLROnPlateau", kwargs), _RENAMED["ReduceLROnPlateau"]),
-    ),
-    __name__,
-)
-
+ReduceLROnPlateau = translated(_watching(_Plateau), _plateau, __name__)
 ReduceLROnPlateau.core_class = core.ReduceLROnPlateau
-EarlyStopping = translated(
-    _watching(core.EarlyStopping), lambda args, kwargs: (args, _known_mode("EarlyStopping", kwargs)), __name__
-)
+EarlyStopping = translated(_watching(core.EarlyStopping), _early, __name__)
 EarlyStopping.core_class = core.EarlyStopping
 MonitorCallback = translated(
     _watching(core.MonitorCallback), lambda args, kwargs: (args, _known_mode("MonitorCallback", kwargs)), __name__

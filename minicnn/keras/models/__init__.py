@@ -36,7 +36,7 @@ from minicnn.keras._warning import warn_once
 from minicnn.keras.layers._masks import check_in_stack
 from minicnn.keras.layers._of_config import as_in_keras
 from minicnn.keras.models._accuracy import ShowingAccuracy
-from minicnn.keras.models._any_size import AnySize
+from minicnn.keras.models._any_size import AnySize, AnySizeOfCall
 from minicnn.keras.models._at_once import AtOnce
 from minicnn.keras.models._branches import WithBranches
 from minicnn.keras.models._building import Building, warn_of_unused_call
@@ -334,7 +334,8 @@ class _Stack(WithBranches, Stacking, AnySize, _Trainable):
         return super().__call__(*args, **kwargs)
 
 
-_as_in_keras = type("Model", (Building, Following, WithClosures, _OldMethods, _Functional, core.Model), {})
+_of_classes = (Building, AnySizeOfCall, Following, WithClosures, _OldMethods, _Functional, core.Model)
+_as_in_keras = type("Model", _of_classes, {})
 Model = translated(_as_in_keras, _translate_model, __name__, saved_as=core.Model.saved_as)
 _stack_in_keras = type("Sequential", (Following, _OldMethods, _Stack, core.Sequential), {})
 Sequential = translated(_stack_in_keras, _translate_stack, __name__, saved_as=core.Sequential.saved_as)

@@ -1,4 +1,7 @@
-"""A Sequential takes data of other sizes than its Input's, or than the first batch's, if its layers can, as Keras's."""
+"""A Sequential takes data of other sizes than its Input's, or than the first batch's, if its layers can, as Keras's.
+
+So does a model with a `call` of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,13 @@ from contextlib import suppress
 from typing import Any
 
 from minicnn.errors import ShapeError
+from minicnn.keras._changed import forget_places
 from minicnn.layers.input import Input
-from minicnn.layers.open_sizes import fits
+from minicnn.layers.open_sizes import all_fit, fits
+from minicnn.nested import leaves, mapped
 from minicnn.training.streams import peek
+
+_OF_TRACE = ("graph", "_seen", "_engine")  # what a model has of its graph
 
 
 class AnySize:
@@ -48,3 +55,64 @@ class AnySize:
                 layer.nodes = nodes
         else:
             self._engine = None if engine is None else engine.renewed(keeps_state=True)
+
+
+class AnySizeOfCall:
+    """Mixin of Keras's models, for those whose graph comes from a `call`: it is run again for data of other sizes."""
+
+    _engine: Any
+    graph: Any
+
+    def _build_from_data(self, x: Any) -> Any:
+        parts = leaves(x) if self._is_of_call() else []
+        if parts and all(isinstance(getattr(part, "shape", None), tuple) for part in parts):
+            self._trace_for_others([tuple(part.shape)[1:] for part in parts])
+        return super()._build_from_data(x)  # type: ignore[misc]
+
+    def build_for(self, input_shapes: Any) -> Any:
+        """Called on tensors; see `minicnn.Model.build_for`."""
+        if self._is_of_call():
+            self._trace_for_others([tuple(shape) for shape in input_shapes])
+        return super().build_for(input_shapes)  # type: ignore[misc]
+
+    def _is_of_call(self):
+        return self.graph is not None and getattr(self, "goes_by_attributes", False)
+
+    def _trace_for_others(self, shapes):
+        """Run `call` for samples of these shapes if they do not fit: for any size, else for these; else all stays."""
+        known = [t.shape[1:] for t in self.graph.inputs]
+        if all_fit(shapes, known) or list(map(len, shapes)) != list(map(len, known)):
+            return
+        for sizes in ([_in_both(*pair) for pair in zip(known, shapes, strict=True)], shapes):
+            if self._could_trace(sizes):
+                return
+
+    def _could_trace(self, sizes):
+        """Whether `call` gives a graph of the same weights for inputs of these sizes, which is the model's then."""
+        graph = self.graph
+        before = {name: vars(self)[name] for name in _OF_TRACE if name in vars(self)}
+        places = {layer: list(layer.nodes) for layer in graph.layers}
+        forget_places(graph)
+        rest = iter(sizes)
+        try:
+            self._trace(mapped(lambda t: Input(next(rest), name=t.node.layer.name), self.input_structure))  # type: ignore[attr-defined]
+            is_same = _weights_in(self.graph) == _weights_in(graph)  # and of no layer that `call` has made now
+        except Exception:  # of a user's `call`, which is not for these: the data is refused, as of a known size
+            is_same = False
+        if not is_same:
+            vars(self).update(before)
+            for layer, nodes in places.items():
+                layer.nodes[:] = nodes
+            return False
+        self._engine = None if self._engine is None else self._engine.renewed(keeps_state=True)
+        self.forget_traced()  # type: ignore[attr-defined]
+        return True
+
+
+def _weights_in(graph):
+    return {id(weight) for layer in graph.layers for weight in layer.weights}
+
+
+def _in_both(known, shape):
+    """A shape with None for the sizes that differ."""
+    return tuple(a if a == b else None for a, b in zip(known, shape, strict=True))

@@ -1,0 +1,119 @@
+"""Models of Keras's room on data of other sizes than the first; numbers of Keras 3.15.1 on TensorFlow."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.errors import ShapeError
+from minicnn.keras import tensorflow as tf
+
+L = keras.layers
+
+
+def numbers(*shape):
+    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape) / 1000
+
+
+class Called(keras.Model):
+    """Layers one after the other, as a `call`."""
+
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts = parts
+
+    def call(self, x):
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+@pytest.mark.parametrize("begin", [None, [], [(8, 8, 1)]])
+def test_training_goes_on_with_other_sizes(begin):
+    """Momentum is kept, and so are the weights."""
+    convolution = L.Conv2D(2, 3, kernel_initializer="ones")
+    layers = [convolution, L.GlobalAveragePooling2D(), L.Dense(1, kernel_initializer="ones")]
+    model = Called(*layers) if begin is None else keras.Sequential([*map(keras.Input, begin), *layers])
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
+    losses = model.fit(numbers(2, 8, 8, 1), np.ones((2, 1)), epochs=2, verbose=0).history["loss"]
+    losses += model.fit(numbers(2, 10, 9, 1), np.ones((2, 1)), epochs=2, verbose=0).history["loss"]
+    np.testing.assert_allclose(losses, [0.35223, 0.34456, 0.95142, 0.82705], atol=2e-5)
+    np.testing.assert_allclose(model.predict(numbers(1, 12, 8, 1), verbose=0), [[0.651713]], atol=2e-5)
+    np.testing.assert_allclose(model.evaluate(numbers(2, 8, 8, 1), np.ones((2, 1)), verbose=0), 0.287612, atol=2e-5)
+    np.testing.assert_allclose(model.train_on_batch(numbers(2, 7, 8, 1), np.ones((2, 1))), 0.261466, atol=2e-5)
+
+
+def test_a_call_and_the_layers_afterwards():
+    model = keras.Sequential([L.Conv2D(2, 3, padding="same"), L.UpSampling2D()])
+    assert model(numbers(2, 8, 8, 3)).shape == (2, 16, 16, 2)
+    assert model(numbers(2, 10, 8, 3)).shape == (2, 20, 16, 2)
+    model.add(L.ReLU())
+    assert model(numbers(1, 12, 6, 3)).shape == (1, 24, 12, 2)
+    model.pop()
+    assert model(numbers(1, 6, 8, 3)).shape == (1, 12, 16, 2) and len(model.layers) == 2
+
+
+def test_pictures_of_several_sizes_on_one_tape():
+    """The gradient of a mean over a picture by a kernel of one pixel is the picture's mean."""
+    convolution = L.Conv2D(1, 1, kernel_initializer="ones", use_bias=False)
+    model = Called(convolution, L.GlobalAveragePooling2D())
+    first, second = numbers(1, 8, 8, 1), numbers(1, 10, 9, 1)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(model(first)) + 2 * tf.reduce_sum(model(second))
+    (gradient,) = tape.gradient(total, model.trainable_variables)
+    np.testing.assert_allclose(gradient.ravel(), first.mean() + 2 * second.mean(), rtol=1e-5)
+
+
+def test_models_of_a_call_in_each_other_and_between_tensors():
+    inner = Called(L.Conv2D(2, 3, kernel_initializer="ones"))
+    model = Called(inner, L.Conv2D(1, 1, kernel_initializer="ones"))
+    for height, width in ((8, 8), (9, 7), (8, 8)):
+        x = numbers(2, height, width, 1)
+        sums = sum(x[:, i : height - 2 + i, j : width - 2 + j] for i in range(3) for j in range(3))
+        np.testing.assert_allclose(model.predict(x, verbose=0), 2 * sums, rtol=1e-5)
+    assert model(keras.Input((20, 30, 1))).shape == (None, 18, 28, 1)
+    assert len(model.weights) == 4
+
+
+def test_a_call_that_computes_with_sizes_is_run_for_each():
+    class Rows(keras.Model):
+        def call(self, x):
+            return tf.reshape(x, (-1, x.shape[1] * x.shape[2]))
+
+    model = Rows()
+    for x in (numbers(2, 4, 3, 1), numbers(2, 5, 3, 1), numbers(2, 4, 3, 1)):
+        np.testing.assert_array_equal(model(x), x.reshape(2, -1))
+
+
+def test_a_call_that_would_make_other_weights_is_refused():
+    class Careless(keras.Model):
+        def call(self, x):
+            return L.Dense(1)(L.GlobalAveragePooling2D()(x))
+
+    model = Careless()
+    before = model(numbers(2, 8, 8, 1))
+    with pytest.raises(ShapeError, match=r"expected data of shape \(None, 8, 8, 1\)"):
+        model(numbers(2, 9, 8, 1))
+    np.testing.assert_array_equal(model(numbers(2, 8, 8, 1)), before)
+
+
+@pytest.mark.parametrize("size", [(9, 9, 1), (8, 8, 2)])
+def test_sizes_that_weights_of_a_call_depend_on_are_refused(size):
+    model = Called(L.Conv2D(2, 3), L.Flatten(), L.Dense(1))
+    before = model(numbers(2, 8, 8, 1))
+    with pytest.raises(ShapeError, match=r"expected data of shape \(None, 8, 8, 1\)"):
+        model(numbers(2, *size))
+    np.testing.assert_array_equal(model(numbers(2, 8, 8, 1)), before)
+    assert model.input_shape == (None, 8, 8, 1)
+
+
+@pytest.mark.parametrize(("shape", "layers"), [((2, 9, 9, 1), [L.Flatten, L.Dense]), ((2, 8, 8, 2), [L.ReLU])])
+def test_sizes_that_a_weight_depends_on_are_refused(shape, layers):
+    """And the model is as it was."""
+    model = keras.Sequential([L.Conv2D(2, 3), *(layer(*[1] * (layer is L.Dense)) for layer in layers)])
+    before = model(numbers(2, 8, 8, 1))
+    with pytest.raises(ShapeError, match=r"expected data of shape \(None, 8, 8, 1\)"):
+        model(numbers(*shape))
+    np.testing.assert_array_equal(model(numbers(2, 8, 8, 1)), before)
+    assert model.input_shape == (None, 8, 8, 1)
+    model.pop()
+    assert len(model.layers) == len(layers)

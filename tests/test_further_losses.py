@@ -162,6 +162,36 @@ def test_focal_loss_behind_a_softmax():
     assert losses.BinaryFocalCrossentropy(from_logits=True).takes_logits_of == ()
 
 
+class _OwnSquares(losses.Loss):
+    def call(self, y_true, y_pred):
+        return np.mean((y_true - y_pred) ** 2, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [
+        (losses.MeanSquaredError, [[1.0, 0, 0]] * 2),
+        (losses.CategoricalCrossentropy, [[1.0, 0, 0]] * 2),
+        (losses.SparseCategoricalCrossentropy, [2, 1]),
+        (lambda reduction: losses.SparseCategoricalCrossentropy(reduction=reduction, ignore_class=2), [2, 1]),
+        (_OwnSquares, [[1.0, 0, 0]] * 2),
+    ],
+    ids=["mse", "classes", "sparse", "ignoring", "own"],
+)
+def test_without_any_weight_the_weighted_mean_is_0_and_nothing_is_trained(loss, target):
+    """0 / 0 is 0, as in Keras: a batch of padding does not stop a training."""
+    loss = loss(reduction="mean_with_sample_weight")
+    model = mc.Sequential([mc.Input((2,)), mc.layers.Dense(3, "softmax")])
+    model.compile("sgd", loss)
+    before = model.get_weights()
+    x, target = np.ones((2, 2), np.float32), np.array(target)
+    assert model.train_on_batch(x, target, sample_weight=np.zeros(2)) == 0
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+    assert loss(target, np.full((2, 3), 1 / 3), np.zeros(2)) == 0
+    assert model.train_on_batch(x, target, sample_weight=np.ones(2)) > 0
+
+
 @pytest.mark.parametrize("weight", [None, np.array([0.5, 2.0])], ids=["plain", "weighted"])
 @pytest.mark.parametrize(
     "loss",

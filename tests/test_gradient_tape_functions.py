@@ -166,6 +166,19 @@ def test_weights_of_samples_are_on_the_tape(reduction, value, expected):
         np.testing.assert_allclose(tape.gradient(total, w), expected)
 
 
+@pytest.mark.parametrize("taped", ["targets", "predictions", "weights"])
+def test_a_weighted_mean_without_weights_is_0_on_the_tape_too(taped):
+    """TensorFlow's `divide_no_nan`, whose gradients are 0."""
+    given = {"targets": tf.Variable([[0.25], [0.5]]), "predictions": tf.Variable([[0.5], [0.75]])}
+    given["weights"] = tf.Variable([0.0, 0.0])
+    values = [v if name == taped else v.numpy() for name, v in given.items()]
+    for cls in (losses.MeanSquaredError, losses.BinaryCrossentropy):
+        with tf.GradientTape() as tape:
+            made = cls(reduction="mean_with_sample_weight")(*values[:2], sample_weight=values[2])
+        assert made.numpy() == 0
+        np.testing.assert_array_equal(tape.gradient(made, given[taped]), np.zeros(given[taped].shape))
+
+
 def test_weights_beside_classes_that_are_ignored_are_refused():
     w, logits = tf.Variable([1.0, 3.0]), tf.constant([[0.2, 0.8], [0.6, 0.4]])
     loss = losses.SparseCategoricalCrossentropy(ignore_class=0)

@@ -137,7 +137,10 @@ def _with_weights_on_tape(method, loss, weight, *args, **kwargs):
     weighted = (values * weight).astype(floatx())
     if loss.reduction in (None, "sum"):
         return weighted if loss.reduction is None else np.sum(weighted)
-    return np.sum(weighted) / (np.sum(weight) if loss.reduction == "mean_with_sample_weight" else values.size)
+    if loss.reduction != "mean_with_sample_weight":
+        return np.sum(weighted) / values.size
+    total = np.sum(weight)
+    return np.sum(weighted) / total if value_of(total) else np.sum(weighted) * 0  # without any weight, as in Keras
 
 
 class _EagerFunction(ArrayFunction):

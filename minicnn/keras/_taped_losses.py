@@ -12,6 +12,7 @@ from minicnn.differentiation import Recorded, value_of
 from minicnn.keras._taped import Taped
 from minicnn.losses import recorded_formulas as recorded_formulas
 from minicnn.losses.crossentropy import ALMOST_ONE, EPSILON
+from minicnn.losses.of_calls import one_over
 from minicnn.losses.of_records import from_logits
 from minicnn.losses.reductions import spread
 from minicnn.nested import leaves, mapped
@@ -145,7 +146,7 @@ def _reduced(values, reduction, weights):
     if reduction in (None, "none"):
         return values
     if reduction == "mean_with_sample_weight" and weights is not None:
-        return np.sum(values) / np.sum(np.broadcast_to(weights, values.shape))
+        return np.sum(values) * one_over(np.sum(weights))
     return np.sum(values) if reduction == "sum" else np.mean(values)
 
 

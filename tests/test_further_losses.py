@@ -92,6 +92,26 @@ def test_rows_and_reductions_by_the_formula(loss, target):
     assert repr(type(loss).from_config(config)) == repr(loss)
 
 
+class _OwnBatch(losses.Loss):
+    def call(self, y_true, y_pred):
+        return np.mean((y_true - y_pred) ** 2)
+
+
+@pytest.mark.parametrize("cls", [losses.Dice, losses.Tversky, _OwnBatch])
+@pytest.mark.parametrize("weight", [[3.0, 0.5], [[3.0], [0.5]], [0.0, 0.0]], ids=["each", "column", "none"])
+def test_a_whole_batchs_one_loss_counts_for_each_weight(cls, weight):
+    """As in Keras, which multiplies and then reduces."""
+    each = cls(reduction=None)(T, P)
+    assert np.ndim(each) == 0
+    expected = {"sum_over_batch_size": each * np.mean(weight), "sum": each * np.sum(weight)}
+    expected |= {"mean_with_sample_weight": each * (np.sum(weight) > 0), None: each * np.array(weight)}
+    for reduction, value in expected.items():
+        found = cls(reduction=reduction)(T, P, weight)
+        np.testing.assert_allclose(found, value, rtol=1e-12)
+        assert np.shape(found) == np.shape(value)
+        assert cls(reduction=reduction)(T, P, 2) == 2 * each  # nothing to reduce
+
+
 def batch(loss, seed=3):
     """Predictions (2, 2, 3) away from kinks, targets, and weights."""
     print("seed", seed)

@@ -372,6 +372,16 @@ def test_cosine_decay_restarts():
     assert [even(step) for step in (0, 2, 4, 6)] == pytest.approx([0.1, 0.05, 0.1, 0.05])
 
 
+def test_falls_that_get_shorter_end():
+    """5 + 2.5 + 1.25 + … = 10 steps; Keras gives NaN from there on."""
+    rate = schedules.CosineDecayRestarts(0.1, 5, t_mul=0.5)
+    assert rate(5) == pytest.approx(0.1)
+    assert rate(9.9) > 0
+    for step in (10, 11, 1000):
+        with pytest.raises(ValueError, match=r"over after 10 steps.*Received: step="):
+            rate(step)
+
+
 def test_one_cycle():
     """PyTorch's OneCycleLR(max_lr=1, total_steps=10): up to step 2, down to step 9."""
     rate = schedules.OneCycle(1.0, 10)

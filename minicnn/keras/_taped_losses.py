@@ -14,7 +14,7 @@ from minicnn.losses import recorded_formulas as recorded_formulas
 from minicnn.losses.crossentropy import ALMOST_ONE, EPSILON
 from minicnn.losses.of_calls import one_over
 from minicnn.losses.of_records import from_logits
-from minicnn.losses.reductions import spread
+from minicnn.losses.reductions import for_each_weight, spread
 from minicnn.nested import leaves, mapped
 from minicnn.settings import floatx
 
@@ -141,7 +141,8 @@ def _of_a_user(loss):
 def _reduced(values, reduction, weights):
     """One number of the losses of samples, each times its weight, unless they are asked for."""
     if weights is not None:
-        weights = spread(value_of(weights), values.shape, len(values)).astype(values.dtype)
+        values = for_each_weight(values, value_of(weights))
+        weights = spread(value_of(weights), values.shape, len(values) if values.ndim else 1).astype(values.dtype)
         values = values * weights
     if reduction in (None, "none"):
         return values

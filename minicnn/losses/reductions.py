@@ -189,6 +189,7 @@ def without_ignored(weight: np.ndarray, ignored: np.ndarray | None) -> None:
 def of_arrays(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> Any:
     """What `Loss.__call__` returns."""
     values, target = _values(loss, y_true, y_pred, sample_weight is None and loss.reduction is not None)
+    values = for_each_weight(values, sample_weight)
     count = len(values) if values.ndim else 1
     weight = None if sample_weight is None else spread(sample_weight, values.shape, count)
     weighted = values if weight is None else values * weight
@@ -226,6 +227,17 @@ def _values(loss, y_true, y_pred, is_reduced):
 def _number(value):
     """A float; what is recorded stays so."""
     return value if isinstance(value, Recorded) else float(value)
+
+
+def for_each_weight(values: Any, weight: ArrayLike | None) -> Any:
+    """Losses, which may be recorded; a whole batch's one counts for each weight, as in Keras.
+
+    Parameters
+    ----------
+    values : array (N, …) or ()
+    weight : array-like or None
+    """
+    return values if values.ndim or weight is None else values * np.ones(np.shape(weight))
 
 
 def spread(weight: ArrayLike, shape: tuple[int, ...], count: int) -> np.ndarray:

@@ -56,6 +56,55 @@ def test_scores_of_classes():
     )
 
 
+GT, GP = np.array([0, 1, 1, 0, 1, 0, 0, 1]), np.array([0.1, 0.9, 0.35, 0.4, 0.55, 0.6, 0.2, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value", "weighted"),
+    [
+        ({}, 0.25, 0.50234377),
+        ({"summation_method": "minoring"}, 0.11111112, 0.43252584),
+        ({"summation_method": "majoring"}, 0.3888889, 0.57216167),
+        ({"num_thresholds": 4}, 0.49999994, 0.64545453),
+        ({"thresholds": [0.25, 0.5]}, 0.5, 0.675),
+    ],
+    ids=repr,
+)
+def test_the_area_under_the_curve_of_gains(arguments, value, weighted):
+    """Keras 3.15.1's numbers, the second after another batch with weights."""
+    metric = metrics.AUC(curve="prgain", **arguments)
+    assert metric(GT, GP) == pytest.approx(value, rel=1e-6)
+    metric.update_state(GT[:3], GP[:3], [1, 2, 0.5])
+    assert metric.result() == pytest.approx(weighted, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "warns"), [(0.0, 1.0, False), (-1e-9, 1.0, False), (-0.5, 1, True), (0, 2, True)]
+)
+def test_an_area_counts_outputs_outside_0_and_1_as_these(recwarn, low, high, warns):
+    moved = low + (high - low) * GP
+    expected = metrics.AUC()(GT, np.minimum(np.maximum(moved, 0), 1))
+    recwarn.clear()
+    assert metrics.AUC()(GT, moved) == expected
+    assert [str(w.message)[:39] for w in recwarn] == ["metric 'auc' takes probabilities from 0"] * warns
+
+
+def test_too_many_variables_leave_the_explained_part_as_it_is(recwarn):
+    """Keras 3.15.1's numbers; it falls back where nothing, or less, is left to divide by."""
+    expected = {(6, 1): 0.5807051, (6, 2): 0.4409401, (3, 1): 0.91155517, (3, 2): 0.9557776, (3, 3): 0.9557776}
+    for (samples, variables), value in expected.items():
+        numbers = np.arange(float(samples))
+        recwarn.clear()
+        assert metrics.R2Score(num_regressors=variables)(numbers, numbers**1.2) == pytest.approx(value, rel=1e-6)
+        assert len(recwarn) == (variables >= samples - 1)
+
+
+def test_counts_of_classes_are_there_to_be_read():
+    metric = metrics.MeanIoU(3)
+    metric.update_state([0, 1, 2, 2], [0, 2, 2, 1])
+    np.testing.assert_array_equal(metric.total_cm, [[1, 0, 0], [0, 0, 1], [0, 1, 1]])
+
+
 @given(
     count=st.integers(1, 20),
     limits=st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0]), min_size=1, max_size=4, unique=True),

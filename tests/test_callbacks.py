@@ -436,7 +436,13 @@ def test_a_reduction_says_so(model, capsys):
 
 
 @pytest.mark.parametrize(
-    "schedule", [lambda epoch, rate: rate / 2, lambda epoch: 0.5 ** (epoch + 1), lambda e, r: np.float32(r / 2)]
+    "schedule",
+    [
+        lambda epoch, rate: rate / 2,
+        lambda epoch: 0.5 ** (epoch + 1),
+        lambda e, r: np.float32(r / 2),
+        lambda e, r: np.array([r / 2], np.float32),
+    ],
 )
 def test_the_learning_rate_follows_a_function(model, schedule):
     model.optimizer.learning_rate = 1.0

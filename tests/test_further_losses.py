@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import losses
+from minicnn import losses, metrics
 from minicnn.backends.reference import ops as reference
 from minicnn.last_function import Last
 
@@ -110,6 +110,17 @@ def test_a_whole_batchs_one_loss_counts_for_each_weight(cls, weight):
         np.testing.assert_allclose(found, value, rtol=1e-12)
         assert np.shape(found) == np.shape(value)
         assert cls(reduction=reduction)(T, P, 2) == 2 * each  # nothing to reduce
+
+
+@pytest.mark.parametrize(
+    ("targets", "value"),
+    [([0.0, 0, 0], 1.5), ([1.0, 1, 1], 0.5), ([0.0, 1, 0], 3.5 / 3), ([-1.0, 1, 1], 2.5 / 3), ([-1.0, 0, 1], 1)],
+    ids=str,
+)
+def test_hinges_take_0_for_minus_1_only_where_there_is_nothing_else(targets, value):
+    """max(1 − t / 2, 0); as in Keras, 0 beside −1 stays 0."""
+    assert losses.Hinge()([targets], [[0.5, 0.5, 0.5]]) == pytest.approx(value)
+    assert metrics.Hinge()([targets], [[0.5, 0.5, 0.5]]) == pytest.approx(value)
 
 
 def batch(loss, seed=3):

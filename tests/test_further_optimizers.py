@@ -392,6 +392,34 @@ def test_one_cycle():
         schedules.OneCycle(1.0, 10, pct_start=1)
 
 
+EVERY = [
+    "SGD",
+    "RMSprop",
+    "Adam",
+    "AdamW",
+    "Adadelta",
+    "Adagrad",
+    "Adamax",
+    "Nadam",
+    "Ftrl",
+    "Lion",
+    "Lamb",
+    "Adafactor",
+]
+
+
+@pytest.mark.parametrize("name", [*EVERY, "Muon", "ScheduleFreeAdamW"])
+def test_a_learning_rate_of_0_moves_nothing(name):
+    """As a warm-up begins with. Keras 3.15.1 gives NaN with Ftrl, which divides by it."""
+    model = mc.Sequential([mc.Input((2,)), mc.layers.Dense(3)])
+    model.compile(getattr(optimizers, name)(learning_rate=0.0), "mse", backend="numpy")
+    before = model.get_weights()
+    for _ in range(2):
+        model.train_on_batch(np.ones((2, 2)), np.ones((2, 3)))
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_allclose(new, old, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [optimizers.Adafactor(0.01), optimizers.Ftrl(0.01), optimizers.Ftrl(0.01, initial_accumulator_value=0)],

@@ -225,6 +225,11 @@ def test_epochs_without_the_value_do_not_count(model):
         (lambda: LearningRateScheduler(0.1), TypeError, r"takes a function, schedule\(epoch, lr\). Received: 0.1"),
         (lambda: CSVLogger("log.csv", separator=", "), ValueError, "separator is one character"),
         (lambda: LambdaCallback(on_epoch_end=3), TypeError, "on_epoch_end is a function. Received: 3"),
+        (
+            lambda: LambdaCallback(on_epoch_end=lambda epoch: 0),
+            TypeError,
+            r"is called with \(epoch, logs\). Received: ",
+        ),
         (lambda: LambdaCallback(on_epoch_ends=print), ValueError, r"on_test_end.* Received: \['on_epoch_ends'\]"),
     ],
 )
@@ -549,6 +554,15 @@ def test_a_file_of_another_training_is_not_gone_on_with(model, tmp_path):
     with pytest.raises(ValueError, match=r"log\.csv has the columns \['loss'\].*append=False. Received: .*'mae'"):
         run(model, CSVLogger(path, append=True), loss=[1])
     assert path.read_text() == "epoch,loss\n0,1.0\n"
+
+
+def test_a_file_that_cannot_be_written_is_said_before_an_epoch_is_trained(model, tmp_path):
+    (tmp_path / "taken").mkdir()
+    seen, x = [], np.ones((2, 1))
+    watch = LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    with pytest.raises(OSError, match="taken"):
+        model.fit(x, x, verbose=0, callbacks=[watch, CSVLogger(tmp_path / "taken")])
+    assert not seen
 
 
 def test_rows_are_complete_while_training_runs_and_after_an_error(model, tmp_path):

@@ -434,6 +434,13 @@ def test_the_learning_rate_is_reduced(model, options, losses, expected):
         assert rates(model, watcher, loss=losses) == pytest.approx(expected)
 
 
+def test_a_learning_rate_below_the_least_one_is_left_as_it_is(model, capsys):
+    model.optimizer.learning_rate = 0.01
+    watcher = ReduceLROnPlateau("loss", patience=0, min_lr=0.05, verbose=1)
+    assert rates(model, watcher, loss=[3, 3, 3]) == [0.01] * 4
+    assert not capsys.readouterr().out
+
+
 def test_a_reduction_says_so(model, capsys):
     model.optimizer.learning_rate = 1.0
     run(model, ReduceLROnPlateau("loss", patience=1, verbose=1), loss=[3, 3, 2])

@@ -78,6 +78,19 @@ def test_the_area_under_the_curve_of_gains(arguments, value, weighted):
     assert metric.result() == pytest.approx(weighted, rel=1e-6)
 
 
+def test_an_area_at_given_thresholds_is_made_again_of_its_config():
+    metric = metrics.AUC(thresholds=[0.5, 0.25])
+    again = metrics.AUC.from_config(metric.get_config())
+    assert again.thresholds[1:-1] == metric.get_config()["thresholds"] == [0.25, 0.5]
+    assert again(GT, GP) == metric(GT, GP) != metrics.AUC()(GT, GP)
+
+
+@pytest.mark.parametrize("options", [{"multi_label": True}, {"label_weights": [1, 2]}], ids=repr)
+def test_labels_of_their_own_are_columns(options):
+    with pytest.raises(ValueError, match=r"takes outputs \(N, labels\) .* Received: an array of shape \(8,\)"):
+        metrics.AUC(**options)(GT, GP)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "warns"), [(0.0, 1.0, False), (-1e-9, 1.0, False), (-0.5, 1, True), (0, 2, True)]
 )

@@ -434,6 +434,11 @@ def test_the_learning_rate_is_reduced(model, options, losses, expected):
         assert rates(model, watcher, loss=losses) == pytest.approx(expected)
 
 
+def test_a_value_that_is_there_is_not_warned_of(model, recwarn):
+    run(model, EarlyStopping("loss", patience=5), ReduceLROnPlateau("loss"), loss=[3, 2, 1])
+    assert not [str(w.message) for w in recwarn if "conditioned on" in str(w.message)]
+
+
 def test_a_learning_rate_below_the_least_one_is_left_as_it_is(model, capsys):
     model.optimizer.learning_rate = 0.01
     watcher = ReduceLROnPlateau("loss", patience=0, min_lr=0.05, verbose=1)

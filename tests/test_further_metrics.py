@@ -254,6 +254,10 @@ def test_a_function_whose_name_says_not_what_it_is_is_left_out_of_files(metric, 
     [
         (lambda: metrics.Precision([0.5, 1.5]), r"lie from 0 to 1. Received: \[1.5\]"),
         (lambda: metrics.F1Score()([0, 1], P), r"columns by utils.to_categorical. Received: \(2,\) and \(2, 3\)"),
+        (
+            lambda: metrics.FBetaScore(threshold=1.5),
+            r"`threshold` lies above 0 and not above 1. Received: threshold=1.5",
+        ),
         (lambda: metrics.AUC(1), r"`num_thresholds` is a whole number from 2 on. Received: 1"),
         (lambda: metrics.AUC(curve="RO"), r"`curve` must be one of 'ROC', 'PR', 'PRGAIN'. Received"),
         (lambda: metrics.IoU(2, [2]), r"`target_class_ids` lie in 0 … 1. Received: \[2\]"),

@@ -112,6 +112,9 @@ def test_colours_need_three_channels():
     for name in ("RandomHue", "RandomSaturation"):
         with pytest.raises(ShapeError, match="3 channels"):
             getattr(layers, name)(0.5)(np.zeros((1, 4, 4, 1)))
+    for factor in ("hue_factor", "saturation_factor"):
+        with pytest.raises(ShapeError, match="3 channels"):
+            layers.RandomColorJitter(**{factor: 0.5})(np.zeros((1, 4, 4, 1)))
     with pytest.raises(ValueError, match="1 to 8"):
         layers.RandomPosterization(9)
 

@@ -78,6 +78,16 @@ def test_the_area_under_the_curve_of_gains(arguments, value, weighted):
     assert metric.result() == pytest.approx(weighted, rel=1e-6)
 
 
+def test_the_crossentropy_of_pixels_is_the_mean_of_all():
+    """Class numbers (N, H, W) beside outputs (N, H, W, C), where no two sizes are equal."""
+    p = np.arange(1.0, 121).reshape(2, 4, 5, 3)
+    p /= p.sum(axis=-1, keepdims=True)
+    labels = np.arange(40).reshape(2, 4, 5) % 3
+    expected = -np.mean([np.log(row[label]) for row, label in zip(p.reshape(-1, 3), labels.ravel(), strict=True)])
+    assert metrics.SparseCategoricalCrossentropy()(labels, p) == pytest.approx(expected)
+    assert metrics.SparseCategoricalCrossentropy()(labels[..., None], p) == pytest.approx(expected)
+
+
 def test_an_area_at_given_thresholds_is_made_again_of_its_config():
     metric = metrics.AUC(thresholds=[0.5, 0.25])
     again = metrics.AUC.from_config(metric.get_config())

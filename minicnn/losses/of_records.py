@@ -38,7 +38,7 @@ def recorded_values(loss: Loss, y_true: Any, y_pred: Recorded, is_reduced: bool)
     Raises
     ------
     TypeError
-        If such a loss is not to be reduced.
+        If such a loss, of several parts of the batch, is not to be reduced.
     """
     given = y_pred
     loss, y_pred = from_logits(loss, y_true, y_pred)

@@ -336,6 +336,12 @@ def test_misspelt_hooks(name, meant, rng):
     assert message == f"Mine.{name} is never called: no method of callbacks has that name; did you mean '{meant}'?"
 
 
+def test_hooks_take_what_they_are_called_with(rng):
+    kind = type("Mine", (callbacks.Callback,), {"on_epoch_end": lambda self, epoch: None, "__module__": __name__})
+    with pytest.raises(TypeError, match=r"a callback's on_epoch_end is called with \(self, epoch, logs\). Received: "):
+        net(*softmax()).fit(*pictures(rng), callbacks=[kind()], **OPTIONS)
+
+
 def test_methods_that_are_no_hooks(rng):
     class Mine(callbacks.Callback):
         on_colour = "red"

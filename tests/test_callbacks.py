@@ -225,6 +225,11 @@ def test_epochs_without_the_value_do_not_count(model):
         (lambda: LearningRateScheduler(0.1), TypeError, r"takes a function, schedule\(epoch, lr\). Received: 0.1"),
         (lambda: CSVLogger("log.csv", separator=", "), ValueError, "separator is one character"),
         (lambda: LambdaCallback(on_epoch_end=3), TypeError, "on_epoch_end is a function. Received: 3"),
+        (
+            lambda: LambdaCallback(on_epoch_end=lambda epoch: 0),
+            TypeError,
+            r"is called with \(epoch, logs\). Received: ",
+        ),
         (lambda: LambdaCallback(on_epoch_ends=print), ValueError, r"on_test_end.* Received: \['on_epoch_ends'\]"),
     ],
 )
@@ -429,6 +434,18 @@ def test_the_learning_rate_is_reduced(model, options, losses, expected):
         assert rates(model, watcher, loss=losses) == pytest.approx(expected)
 
 
+def test_a_value_that_is_there_is_not_warned_of(model, recwarn):
+    run(model, EarlyStopping("loss", patience=5), ReduceLROnPlateau("loss"), loss=[3, 2, 1])
+    assert not [str(w.message) for w in recwarn if "conditioned on" in str(w.message)]
+
+
+def test_a_learning_rate_below_the_least_one_is_left_as_it_is(model, capsys):
+    model.optimizer.learning_rate = 0.01
+    watcher = ReduceLROnPlateau("loss", patience=0, min_lr=0.05, verbose=1)
+    assert rates(model, watcher, loss=[3, 3, 3]) == [0.01] * 4
+    assert not capsys.readouterr().out
+
+
 def test_a_reduction_says_so(model, capsys):
     model.optimizer.learning_rate = 1.0
     run(model, ReduceLROnPlateau("loss", patience=1, verbose=1), loss=[3, 3, 2])
@@ -436,7 +453,13 @@ def test_a_reduction_says_so(model, capsys):
 
 
 @pytest.mark.parametrize(
-    "schedule", [lambda epoch, rate: rate / 2, lambda epoch: 0.5 ** (epoch + 1), lambda e, r: np.float32(r / 2)]
+    "schedule",
+    [
+        lambda epoch, rate: rate / 2,
+        lambda epoch: 0.5 ** (epoch + 1),
+        lambda e, r: np.float32(r / 2),
+        lambda e, r: np.array([r / 2], np.float32),
+    ],
 )
 def test_the_learning_rate_follows_a_function(model, schedule):
     model.optimizer.learning_rate = 1.0
@@ -543,6 +566,15 @@ def test_a_file_of_another_training_is_not_gone_on_with(model, tmp_path):
     with pytest.raises(ValueError, match=r"log\.csv has the columns \['loss'\].*append=False. Received: .*'mae'"):
         run(model, CSVLogger(path, append=True), loss=[1])
     assert path.read_text() == "epoch,loss\n0,1.0\n"
+
+
+def test_a_file_that_cannot_be_written_is_said_before_an_epoch_is_trained(model, tmp_path):
+    (tmp_path / "taken").mkdir()
+    seen, x = [], np.ones((2, 1))
+    watch = LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    with pytest.raises(OSError, match="taken"):
+        model.fit(x, x, verbose=0, callbacks=[watch, CSVLogger(tmp_path / "taken")])
+    assert not seen
 
 
 def test_rows_are_complete_while_training_runs_and_after_an_error(model, tmp_path):

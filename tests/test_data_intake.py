@@ -880,10 +880,11 @@ def test_class_numbers_where_columns_are_needed(model):
 # ------------------------------------------------------------------------------------------------- rare wishes
 
 
+@pytest.mark.parametrize("loss", ["mse", lambda y_true, y_pred: (y_true - y_pred) ** 2], ids=["mse", "own"])
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-def test_targets_that_are_not_finite_and_a_callback_that_waits_for_them(bad):
+def test_targets_that_are_not_finite_and_a_callback_that_waits_for_them(bad, loss):
     model = mc.Sequential([mc.Input((1,)), layers.Dense(1)])
-    model.compile("sgd", "mse", backend="numpy")
+    model.compile("sgd", loss, backend="numpy")
     y = np.where(X == 7, bad, X)
     with pytest.raises(ValueError, match="targets must be finite"):
         model.fit(X, y, verbose=0)

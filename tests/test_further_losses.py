@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import keras, losses
+from minicnn import keras, losses, metrics
 from minicnn.backends.reference import ops as reference
 from minicnn.keras import tensorflow as tf
 from minicnn.last_function import Last
@@ -94,6 +94,37 @@ def test_rows_and_reductions_by_the_formula(loss, target):
     assert repr(type(loss).from_config(config)) == repr(loss)
 
 
+class _OwnBatch(losses.Loss):
+    def call(self, y_true, y_pred):
+        return np.mean((y_true - y_pred) ** 2)
+
+
+@pytest.mark.parametrize("cls", [losses.Dice, losses.Tversky, _OwnBatch])
+@pytest.mark.parametrize("weight", [[3.0, 0.5], [[3.0], [0.5]], [0.0, 0.0]], ids=["each", "column", "none"])
+def test_a_whole_batchs_one_loss_counts_for_each_weight(cls, weight):
+    """As in Keras, which multiplies and then reduces."""
+    each = cls(reduction=None)(T, P)
+    assert np.ndim(each) == 0
+    expected = {"sum_over_batch_size": each * np.mean(weight), "sum": each * np.sum(weight)}
+    expected |= {"mean_with_sample_weight": each * (np.sum(weight) > 0), None: each * np.array(weight)}
+    for reduction, value in expected.items():
+        found = cls(reduction=reduction)(T, P, weight)
+        np.testing.assert_allclose(found, value, rtol=1e-12)
+        assert np.shape(found) == np.shape(value)
+        assert cls(reduction=reduction)(T, P, 2) == 2 * each  # nothing to reduce
+
+
+@pytest.mark.parametrize(
+    ("targets", "value"),
+    [([0.0, 0, 0], 1.5), ([1.0, 1, 1], 0.5), ([0.0, 1, 0], 3.5 / 3), ([-1.0, 1, 1], 2.5 / 3), ([-1.0, 0, 1], 1)],
+    ids=str,
+)
+def test_hinges_take_0_for_minus_1_only_where_there_is_nothing_else(targets, value):
+    """max(1 − t / 2, 0); as in Keras, 0 beside −1 stays 0."""
+    assert losses.Hinge()([targets], [[0.5, 0.5, 0.5]]) == pytest.approx(value)
+    assert metrics.Hinge()([targets], [[0.5, 0.5, 0.5]]) == pytest.approx(value)
+
+
 def batch(loss, seed=3):
     """Predictions (2, 2, 3) away from kinks, targets, and weights."""
     print("seed", seed)
@@ -162,6 +193,36 @@ def test_focal_loss_behind_a_softmax():
     model.compile("sgd", loss)
     assert model.evaluate(z.astype("f4"), target, verbose=0) == pytest.approx(naive(z), rel=1e-5)
     assert losses.BinaryFocalCrossentropy(from_logits=True).takes_logits_of == ()
+
+
+class _OwnSquares(losses.Loss):
+    def call(self, y_true, y_pred):
+        return np.mean((y_true - y_pred) ** 2, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [
+        (losses.MeanSquaredError, [[1.0, 0, 0]] * 2),
+        (losses.CategoricalCrossentropy, [[1.0, 0, 0]] * 2),
+        (losses.SparseCategoricalCrossentropy, [2, 1]),
+        (lambda reduction: losses.SparseCategoricalCrossentropy(reduction=reduction, ignore_class=2), [2, 1]),
+        (_OwnSquares, [[1.0, 0, 0]] * 2),
+    ],
+    ids=["mse", "classes", "sparse", "ignoring", "own"],
+)
+def test_without_any_weight_the_weighted_mean_is_0_and_nothing_is_trained(loss, target):
+    """0 / 0 is 0, as in Keras: a batch of padding does not stop a training."""
+    loss = loss(reduction="mean_with_sample_weight")
+    model = mc.Sequential([mc.Input((2,)), mc.layers.Dense(3, "softmax")])
+    model.compile("sgd", loss)
+    before = model.get_weights()
+    x, target = np.ones((2, 2), np.float32), np.array(target)
+    assert model.train_on_batch(x, target, sample_weight=np.zeros(2)) == 0
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+    assert loss(target, np.full((2, 3), 1 / 3), np.zeros(2)) == 0
+    assert model.train_on_batch(x, target, sample_weight=np.ones(2)) > 0
 
 
 @pytest.mark.parametrize("weight", [None, np.array([0.5, 2.0])], ids=["plain", "weighted"])

@@ -56,6 +56,78 @@ def test_scores_of_classes():
     )
 
 
+GT, GP = np.array([0, 1, 1, 0, 1, 0, 0, 1]), np.array([0.1, 0.9, 0.35, 0.4, 0.55, 0.6, 0.2, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value", "weighted"),
+    [
+        ({}, 0.25, 0.50234377),
+        ({"summation_method": "minoring"}, 0.11111112, 0.43252584),
+        ({"summation_method": "majoring"}, 0.3888889, 0.57216167),
+        ({"num_thresholds": 4}, 0.49999994, 0.64545453),
+        ({"thresholds": [0.25, 0.5]}, 0.5, 0.675),
+    ],
+    ids=repr,
+)
+def test_the_area_under_the_curve_of_gains(arguments, value, weighted):
+    """Keras 3.15.1's numbers, the second after another batch with weights."""
+    metric = metrics.AUC(curve="prgain", **arguments)
+    assert metric(GT, GP) == pytest.approx(value, rel=1e-6)
+    metric.update_state(GT[:3], GP[:3], [1, 2, 0.5])
+    assert metric.result() == pytest.approx(weighted, rel=1e-6)
+
+
+def test_the_crossentropy_of_pixels_is_the_mean_of_all():
+    """Class numbers (N, H, W) beside outputs (N, H, W, C), where no two sizes are equal."""
+    p = np.arange(1.0, 121).reshape(2, 4, 5, 3)
+    p /= p.sum(axis=-1, keepdims=True)
+    labels = np.arange(40).reshape(2, 4, 5) % 3
+    expected = -np.mean([np.log(row[label]) for row, label in zip(p.reshape(-1, 3), labels.ravel(), strict=True)])
+    assert metrics.SparseCategoricalCrossentropy()(labels, p) == pytest.approx(expected)
+    assert metrics.SparseCategoricalCrossentropy()(labels[..., None], p) == pytest.approx(expected)
+
+
+def test_an_area_at_given_thresholds_is_made_again_of_its_config():
+    metric = metrics.AUC(thresholds=[0.5, 0.25])
+    again = metrics.AUC.from_config(metric.get_config())
+    assert again.thresholds[1:-1] == metric.get_config()["thresholds"] == [0.25, 0.5]
+    assert again(GT, GP) == metric(GT, GP) != metrics.AUC()(GT, GP)
+
+
+@pytest.mark.parametrize("options", [{"multi_label": True}, {"label_weights": [1, 2]}], ids=repr)
+def test_labels_of_their_own_are_columns(options):
+    with pytest.raises(ValueError, match=r"takes outputs \(N, labels\) .* Received: an array of shape \(8,\)"):
+        metrics.AUC(**options)(GT, GP)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "warns"), [(0.0, 1.0, False), (-1e-9, 1.0, False), (-0.5, 1, True), (0, 2, True)]
+)
+def test_an_area_counts_outputs_outside_0_and_1_as_these(recwarn, low, high, warns):
+    moved = low + (high - low) * GP
+    expected = metrics.AUC()(GT, np.minimum(np.maximum(moved, 0), 1))
+    recwarn.clear()
+    assert metrics.AUC()(GT, moved) == expected
+    assert [str(w.message)[:39] for w in recwarn] == ["metric 'auc' takes probabilities from 0"] * warns
+
+
+def test_too_many_variables_leave_the_explained_part_as_it_is(recwarn):
+    """Keras 3.15.1's numbers; it falls back where nothing, or less, is left to divide by."""
+    expected = {(6, 1): 0.5807051, (6, 2): 0.4409401, (3, 1): 0.91155517, (3, 2): 0.9557776, (3, 3): 0.9557776}
+    for (samples, variables), value in expected.items():
+        numbers = np.arange(float(samples))
+        recwarn.clear()
+        assert metrics.R2Score(num_regressors=variables)(numbers, numbers**1.2) == pytest.approx(value, rel=1e-6)
+        assert len(recwarn) == (variables >= samples - 1)
+
+
+def test_counts_of_classes_are_there_to_be_read():
+    metric = metrics.MeanIoU(3)
+    metric.update_state([0, 1, 2, 2], [0, 2, 2, 1])
+    np.testing.assert_array_equal(metric.total_cm, [[1, 0, 0], [0, 0, 1], [0, 1, 1]])
+
+
 @given(
     count=st.integers(1, 20),
     limits=st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0]), min_size=1, max_size=4, unique=True),
@@ -192,6 +264,10 @@ def test_a_function_whose_name_says_not_what_it_is_is_left_out_of_files(metric, 
     [
         (lambda: metrics.Precision([0.5, 1.5]), r"lie from 0 to 1. Received: \[1.5\]"),
         (lambda: metrics.F1Score()([0, 1], P), r"columns by utils.to_categorical. Received: \(2,\) and \(2, 3\)"),
+        (
+            lambda: metrics.FBetaScore(threshold=1.5),
+            r"`threshold` lies above 0 and not above 1. Received: threshold=1.5",
+        ),
         (lambda: metrics.AUC(1), r"`num_thresholds` is a whole number from 2 on. Received: 1"),
         (lambda: metrics.AUC(curve="RO"), r"`curve` must be one of 'ROC', 'PR', 'PRGAIN'. Received"),
         (lambda: metrics.IoU(2, [2]), r"`target_class_ids` lie in 0 … 1. Received: \[2\]"),

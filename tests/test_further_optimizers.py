@@ -372,6 +372,16 @@ def test_cosine_decay_restarts():
     assert [even(step) for step in (0, 2, 4, 6)] == pytest.approx([0.1, 0.05, 0.1, 0.05])
 
 
+def test_falls_that_get_shorter_end():
+    """5 + 2.5 + 1.25 + … = 10 steps; Keras gives NaN from there on."""
+    rate = schedules.CosineDecayRestarts(0.1, 5, t_mul=0.5)
+    assert rate(5) == pytest.approx(0.1)
+    assert rate(9.9) > 0
+    for step in (10, 11, 1000):
+        with pytest.raises(ValueError, match=r"over after 10 steps.*Received: step="):
+            rate(step)
+
+
 def test_one_cycle():
     """PyTorch's OneCycleLR(max_lr=1, total_steps=10): up to step 2, down to step 9."""
     rate = schedules.OneCycle(1.0, 10)
@@ -380,6 +390,34 @@ def test_one_cycle():
     assert all(rate(i) > rate(i + 1) for i in range(2, 9))
     with pytest.raises(ValueError, match="`pct_start` must be"):
         schedules.OneCycle(1.0, 10, pct_start=1)
+
+
+EVERY = [
+    "SGD",
+    "RMSprop",
+    "Adam",
+    "AdamW",
+    "Adadelta",
+    "Adagrad",
+    "Adamax",
+    "Nadam",
+    "Ftrl",
+    "Lion",
+    "Lamb",
+    "Adafactor",
+]
+
+
+@pytest.mark.parametrize("name", [*EVERY, "Muon", "ScheduleFreeAdamW"])
+def test_a_learning_rate_of_0_moves_nothing(name):
+    """As a warm-up begins with. Keras 3.15.1 gives NaN with Ftrl, which divides by it."""
+    model = mc.Sequential([mc.Input((2,)), mc.layers.Dense(3)])
+    model.compile(getattr(optimizers, name)(learning_rate=0.0), "mse", backend="numpy")
+    before = model.get_weights()
+    for _ in range(2):
+        model.train_on_batch(np.ones((2, 2)), np.ones((2, 3)))
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_allclose(new, old, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

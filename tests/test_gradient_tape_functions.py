@@ -166,6 +166,46 @@ def test_weights_of_samples_are_on_the_tape(reduction, value, expected):
         np.testing.assert_allclose(tape.gradient(total, w), expected)
 
 
+@pytest.mark.parametrize("taped", ["targets", "predictions", "weights"])
+def test_a_weighted_mean_without_weights_is_0_on_the_tape_too(taped):
+    """TensorFlow's `divide_no_nan`, whose gradients are 0."""
+    given = {"targets": tf.Variable([[0.25], [0.5]]), "predictions": tf.Variable([[0.5], [0.75]])}
+    given["weights"] = tf.Variable([0.0, 0.0])
+    values = [v if name == taped else v.numpy() for name, v in given.items()]
+    for cls in (losses.MeanSquaredError, losses.BinaryCrossentropy):
+        with tf.GradientTape() as tape:
+            made = cls(reduction="mean_with_sample_weight")(*values[:2], sample_weight=values[2])
+        assert made.numpy() == 0
+        np.testing.assert_array_equal(tape.gradient(made, given[taped]), np.zeros(given[taped].shape))
+
+
+class _OfBatch(losses.Loss):
+    def call(self, y_true, y_pred):
+        return tf.reduce_mean((y_true - y_pred) ** 2)
+
+
+def test_one_loss_of_a_batch_counts_for_each_weight_on_the_tape():
+    """It is (¼² + ½²) / 2 = 5/32; the mean of the weights is 2."""
+    start = {"targets": [[0.25], [0.5]], "predictions": [[0.5], [1.0]], "weights": [3.0, 1.0]}
+    expected = {"targets": [[-0.5], [-1.0]], "predictions": [[0.5], [1.0]], "weights": [5 / 64, 5 / 64]}
+    for taped, gradients in expected.items():
+        given = {name: np.array(value, np.float32) for name, value in start.items()}
+        given[taped] = v = tf.Variable(given[taped])
+        with tf.GradientTape() as tape:
+            made = _OfBatch()(given["targets"], given["predictions"], sample_weight=given["weights"])
+        assert float(made) == 5 / 16
+        np.testing.assert_allclose(tape.gradient(made, v), gradients)
+
+
+def test_the_overlap_of_a_batch_is_differentiated_beside_weights():
+    """Dice of 1 and ½: 1 − 2 · ½ / 1.5, whose derivative by ½ is −2 · 1 / 1.5²; the mean of the weights is 1.5."""
+    v = tf.Variable([[0.5]])
+    with tf.GradientTape() as tape:
+        made = losses.Dice()([[1.0]], v, sample_weight=[[1.0], [2.0]])
+    np.testing.assert_allclose(float(made), 0.5, rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(made, v), [[-4 / 3]], rtol=1e-6)
+
+
 def test_weights_beside_classes_that_are_ignored_are_refused():
     w, logits = tf.Variable([1.0, 3.0]), tf.constant([[0.2, 0.8], [0.6, 0.4]])
     loss = losses.SparseCategoricalCrossentropy(ignore_class=0)

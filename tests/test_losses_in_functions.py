@@ -96,10 +96,17 @@ def test_a_loss_of_ones_own_inside_another(numbers):
     check(lambda p: Cubed()(target, p), prediction, 9)
 
 
-def test_a_loss_of_a_batch_has_no_weights_there(classes):
+def test_a_loss_of_a_batch_counts_for_each_weight_there(classes):
+    _, target, prediction = classes
+    for reduction in ("sum_over_batch_size", "sum", None):
+        loss = losses.Dice(reduction=reduction)
+        check(lambda p: loss(target, p, sample_weight=np.arange(5.0)), prediction, 11)  # noqa: B023 - at once
+
+
+def test_losses_of_areas_have_no_weights_there(classes):
     _, target, prediction = classes
     with pytest.raises(TypeError, match="'dice' is one number for a batch"):
-        losses.Dice(name="dice")(target, Recorded(prediction), sample_weight=np.ones(5))
+        losses.Dice(axis=(1, 2), name="dice")(target, Recorded(prediction), sample_weight=np.ones(5))
 
 
 def test_functions_are_not_hidden_by_files():

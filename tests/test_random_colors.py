@@ -5,6 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
+import minicnn as mc
 from minicnn import keras, layers
 from minicnn.errors import ShapeError
 
@@ -112,6 +113,9 @@ def test_colours_need_three_channels():
     for name in ("RandomHue", "RandomSaturation"):
         with pytest.raises(ShapeError, match="3 channels"):
             getattr(layers, name)(0.5)(np.zeros((1, 4, 4, 1)))
+    for factor in ("hue_factor", "saturation_factor"):
+        with pytest.raises(ShapeError, match="3 channels"):
+            mc.Sequential([mc.Input((4, 4, 1)), layers.RandomColorJitter(**{factor: 0.5})])
     with pytest.raises(ValueError, match="1 to 8"):
         layers.RandomPosterization(9)
 

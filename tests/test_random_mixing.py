@@ -69,6 +69,17 @@ def test_cutmix_puts_rectangles():
     assert cut > 12
 
 
+@pytest.mark.parametrize("number", [0.0, 0.5])
+def test_a_batch_has_one_alpha_of_the_range(number):
+    """0.25 + 0.5 · number, whose first one counts, beside a range of that alone."""
+    numbers = np.random.default_rng(7).random((6, random_mixing.NUMBERS))
+    numbers[0, random_mixing.ALPHA] = number
+    made = layers.CutMix((0.25, 0.75)).drawn(numbers, 40, 50)["batch_masks"]
+    alpha, other = (0.25, 0.5) if number == 0 else (0.5, 0.25)
+    np.testing.assert_array_equal(made, layers.CutMix((alpha, alpha)).drawn(numbers, 40, 50)["batch_masks"])
+    assert (made != layers.CutMix((other, other)).drawn(numbers, 40, 50)["batch_masks"]).any()
+
+
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("make", [layers.MixUp, layers.CutMix])
 def test_labels_follow_their_images(make, first):
@@ -96,7 +107,8 @@ def test_given_transformations():
     by["batch_masks"][0, 1, 0] = True
     mixed = layers.MixUp().transform_images(images, by)
     assert [i[0, 0, 0] for i in mixed] == [0.25 * 0 + 0.75 * 2, 1, 0.5 * 2 + 0.5 * 1]
-    np.testing.assert_allclose(layers.MixUp().transform_labels(labels, by)[0, :3], [0.25, 0, 0.75])
+    made = layers.MixUp().transform_labels(labels, by)[:, :3]
+    np.testing.assert_allclose(made, [[0.25, 0, 0.75], [0, 1, 0], [0, 0.5, 0.5]])
     cut = layers.CutMix().transform_images(images, by)
     assert cut[0, ..., 0].tolist() == [[0, 0], [2, 0]]
     assert (cut[1:] == images[1:]).all()

@@ -23,7 +23,7 @@ from minicnn.last_function import remembering
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.losses import Loss
 from minicnn.losses.functions import ArrayFunction
-from minicnn.losses.reductions import spread
+from minicnn.losses.reductions import for_each_weight, spread
 from minicnn.metrics import Metric
 from minicnn.nested import mapped
 from minicnn.settings import floatx
@@ -131,13 +131,17 @@ def _with_weights_on_tape(method, loss, weight, *args, **kwargs):
     single = copy(loss)
     single.reduction = None
     values = with_targets_on_tape(partial(method, single), *args, **kwargs)  # (N, …)
-    spread(value_of(weight), values.shape, len(values))
+    values = for_each_weight(values, value_of(weight))
+    spread(value_of(weight), values.shape, len(values) if values.ndim else 1)
     axes = weight.shape[: values.ndim]
     weight = np.reshape(weight, (*axes, *[1] * (values.ndim - len(axes)))) if axes else weight
     weighted = (values * weight).astype(floatx())
     if loss.reduction in (None, "sum"):
         return weighted if loss.reduction is None else np.sum(weighted)
-    return np.sum(weighted) / (np.sum(weight) if loss.reduction == "mean_with_sample_weight" else values.size)
+    if loss.reduction != "mean_with_sample_weight":
+        return np.sum(weighted) / values.size
+    total = np.sum(weight)
+    return np.sum(weighted) / total if value_of(total) else np.sum(weighted) * 0  # without any weight, as in Keras
 
 
 class _EagerFunction(ArrayFunction):

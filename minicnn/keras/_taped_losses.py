@@ -12,8 +12,9 @@ from minicnn.differentiation import Recorded, value_of
 from minicnn.keras._taped import Taped
 from minicnn.losses import recorded_formulas as recorded_formulas
 from minicnn.losses.crossentropy import ALMOST_ONE, EPSILON
+from minicnn.losses.of_calls import one_over
 from minicnn.losses.of_records import from_logits
-from minicnn.losses.reductions import spread
+from minicnn.losses.reductions import for_each_weight, spread
 from minicnn.nested import leaves, mapped
 from minicnn.settings import floatx
 
@@ -140,12 +141,13 @@ def _of_a_user(loss):
 def _reduced(values, reduction, weights):
     """One number of the losses of samples, each times its weight, unless they are asked for."""
     if weights is not None:
-        weights = spread(value_of(weights), values.shape, len(values)).astype(values.dtype)
+        values = for_each_weight(values, value_of(weights))
+        weights = spread(value_of(weights), values.shape, len(values) if values.ndim else 1).astype(values.dtype)
         values = values * weights
     if reduction in (None, "none"):
         return values
     if reduction == "mean_with_sample_weight" and weights is not None:
-        return np.sum(values) / np.sum(np.broadcast_to(weights, values.shape))
+        return np.sum(values) * one_over(np.sum(weights))
     return np.sum(values) if reduction == "sum" else np.mean(values)
 
 

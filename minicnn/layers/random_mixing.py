@@ -91,7 +91,7 @@ class Mixing(ImageLayer):
             return labels
         labels = np.asarray(labels, floatx())
         other = labels[transformation["permutation_order"]]
-        return mean_of_two(labels, other, np.asarray(transformation["mix_weight"]).reshape(-1, 1))
+        return mean_of_two(labels, other, np.asarray(transformation["mix_weight"]))
 
     def mixed(self, images: np.ndarray, transformation: Mapping[str, Any]) -> np.ndarray:
         """The images (N, H, W, C), mixed, on whatever machine they are."""

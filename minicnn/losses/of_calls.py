@@ -107,8 +107,18 @@ def _factor(loss, values, weight):
     if loss.reduction == "sum":
         return spread
     if loss.reduction == "mean_with_sample_weight" and weight is not None:
-        return spread / spread.sum()
+        return spread * one_over(spread.sum())
     return spread / values.size
+
+
+def one_over(total: Any) -> Any:
+    """1 / total, and 0 for a total of 0, as Keras divides by the weights of a batch: without any, its loss is 0.
+
+    Parameters
+    ----------
+    total : number or 0-d array
+    """
+    return (total != 0) / (total + (total == 0))
 
 
 def like(target: np.ndarray, prediction: np.ndarray, dtype: Any = None) -> np.ndarray:

@@ -38,7 +38,7 @@ def recorded_values(loss: Loss, y_true: Any, y_pred: Recorded, is_reduced: bool)
     Raises
     ------
     TypeError
-        If such a loss is not to be reduced.
+        If such a loss, of several parts of the batch, is not to be reduced.
     """
     given = y_pred
     loss, y_pred = from_logits(loss, y_true, y_pred)
@@ -51,7 +51,7 @@ def recorded_values(loss: Loss, y_true: Any, y_pred: Recorded, is_reduced: bool)
     values = loss.values(prediction, target)
     if np.shape(values) == (prediction.shape[:-1] or prediction.shape):
         return _of_rows(loss, target, y_pred, prediction, values), target
-    if not is_reduced:
+    if not is_reduced and np.ndim(values):
         raise TypeError(
             f"loss '{name_of(loss)}' is one number for a batch where it is differentiated: leave out sample_weight, "
             f"and reduction=None. Received: reduction={loss.reduction!r}"

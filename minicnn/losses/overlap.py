@@ -25,7 +25,7 @@ class Tversky(RowLoss):
     ----------
     alpha, beta : float, default 0.5
     axis : tuple of int, optional
-        Axes to sum over; default: all, so that a batch has one loss.
+        Axes to sum over; default: all, so that a batch has one loss, which counts for each weight of samples.
     **options
         See `Loss`.
     """
@@ -89,7 +89,7 @@ class Dice(Tversky):
     Parameters
     ----------
     axis : tuple of int, optional
-        Axes to sum over; default: all, so that a batch has one loss.
+        Axes to sum over; default: all, so that a batch has one loss, which counts for each weight of samples.
     **options
         See `Loss`.
     """

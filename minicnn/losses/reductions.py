@@ -14,7 +14,7 @@ from minicnn.data.elements import EagerArray, lent
 from minicnn.differentiation import Recorded
 from minicnn.hints import Config, Shape
 from minicnn.last_function import carried
-from minicnn.losses.of_calls import has_call, like
+from minicnn.losses.of_calls import has_call, like, one_over
 from minicnn.losses.of_records import from_logits, recorded_values
 from minicnn.losses.targets import real_targets
 from minicnn.own_parts import unwritten
@@ -146,7 +146,7 @@ class Reduced:
             return mean
         factor, ignored = self.counted(prediction, target, weight), self.ignored(target)
         if self.reduction == "mean_with_sample_weight":
-            factor = factor / _sum(weight, ignored)
+            factor = factor * one_over(_sum(weight, ignored))
         if gradient is not None:
             gradient *= factor
         if self.reduction is None:
@@ -194,6 +194,7 @@ def of_arrays(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: A
     """What `Loss.__call__` returns."""
     loss, y_true, y_pred = loss.of_last_axis(y_true, y_pred)
     values, target = _values(loss, y_true, y_pred, sample_weight is None and loss.reduction is not None)
+    values = for_each_weight(values, sample_weight)
     count = len(values) if values.ndim else 1
     weight = None if sample_weight is None else spread(sample_weight, values.shape, count)
     weighted = values if weight is None else values * weight
@@ -206,7 +207,9 @@ def of_arrays(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: A
         divisor = values.size - (0 if ignored is None else np.count_nonzero(ignored))
     else:
         divisor = _sum(weight, ignored)
-    return _number(np.sum(weighted) / divisor) if divisor else 0.0
+    if not divisor:  # as in Keras, and not NaN; what is recorded stays so
+        return np.sum(weighted) * 0 if isinstance(weighted, Recorded) else 0.0
+    return _number(np.sum(weighted) / divisor)
 
 
 def _values(loss, y_true, y_pred, is_reduced):
@@ -229,6 +232,17 @@ def _values(loss, y_true, y_pred, is_reduced):
 def _number(value):
     """A float; what is recorded stays so."""
     return value if isinstance(value, Recorded) else float(value)
+
+
+def for_each_weight(values: Any, weight: ArrayLike | None) -> Any:
+    """Losses, which may be recorded; a whole batch's one counts for each weight, as in Keras.
+
+    Parameters
+    ----------
+    values : array (N, …) or ()
+    weight : array-like or None
+    """
+    return values if values.ndim or weight is None else values * np.ones(np.shape(weight))
 
 
 def spread(weight: ArrayLike, shape: tuple[int, ...], count: int) -> np.ndarray:

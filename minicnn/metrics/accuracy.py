@@ -126,8 +126,10 @@ def accuracy_class(loss: Loss | None, output_shape: Shape | None, target_shape: 
     Parameters
     ----------
     loss : Loss or None
-    output_shape, target_shape : tuple of int or None
-        With the batch axis; None is a shape that is not known.
+    output_shape : tuple of int or None
+        The model's, without the batch axis.
+    target_shape : tuple of int or None
+        That of the array of all targets, (N, …); None: it is not known.
     """
     if output_shape is None:
         raise ValueError(

@@ -213,7 +213,7 @@ class Extras:
     # ------------------------------------------------------------------------ a learning rate for each group of weights
 
     def multiplier(self, weight: Weight) -> Multiplier:
-        """Of the learning rate, for one weight: a number, or a schedule of the updates."""
+        """Of the learning rate, for one weight: a number, or a schedule of the iterations."""
         items = (self.learning_rate_multipliers or {}).items()
         return next((value for pattern, value in items if re.search(pattern, weight.path)), 1.0)
 

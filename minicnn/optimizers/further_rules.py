@@ -211,7 +211,8 @@ class ScheduleFreeAdamW(TwoMoments):
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule, default 0.0025
-    beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
+    beta_1 : float above 0 and below 1, default 0.9
+    beta_2 : float in [0, 1), default 0.999
     epsilon : float above 0, default 1e-8
     warmup_steps : int, default 0
         In so many updates the rate rises in a straight line.

@@ -261,11 +261,17 @@ class CosineDecayRestarts(LearningRateSchedule):
     first_decay_steps : float
         Length of the first fall.
     t_mul : float, default 2
-        How many times as long each fall is as the one before.
+        How many times as long each fall is as the one before. Below 1 they end after first_decay_steps / (1 − t_mul)
+        steps.
     m_mul : float, default 1
         How many times as high it begins.
     alpha : float, default 0
         The last rate, as a fraction of the highest.
+
+    Raises
+    ------
+    ValueError
+        When it is called with a step after their end.
     """
 
     def __init__(
@@ -286,6 +292,12 @@ class CosineDecayRestarts(LearningRateSchedule):
 
     def __call__(self, step: int) -> float:
         periods = step / self.first_decay_steps
+        if periods * (1 - self.t_mul) >= 1:
+            raise ValueError(
+                f"CosineDecayRestarts with t_mul={self.t_mul} has falls that get shorter and are over after "
+                f"{self.first_decay_steps / (1 - self.t_mul):.6g} steps: train no longer, or with a t_mul from 1 on. "
+                f"Received: step={step}"
+            )
         if self.t_mul == 1:
             restarts = math.floor(periods)
             part = periods - restarts

@@ -8,6 +8,7 @@ from typing import Any
 from minicnn.errors import ShapeError
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import fits
+from minicnn.models.forms import input_like
 from minicnn.training.streams import peek
 
 
@@ -41,7 +42,7 @@ class AnySize:
         self.graph = None
         try:
             sizes = tuple(size if size == new else None for size, new in zip(known, shape, strict=True))
-            self._start(Input(sizes, name=graph.inputs[0].node.layer.name))
+            self._start(input_like(graph.inputs[0], sizes, graph.inputs[0].node.layer.name))
         except ShapeError:  # the data is refused, in the words of a model of known sizes
             self.graph = graph
             for layer, nodes in zip(self._stack, calls, strict=True):

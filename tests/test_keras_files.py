@@ -464,6 +464,15 @@ def test_a_file_that_names_no_optimizer_is_compiled_with_keras_s_default(tmp_pat
         assert mc.load_model(path).compiled is None
 
 
+def test_the_state_of_another_optimizer_is_not_taken(tmp_path):
+    """As many variables may be there: a file says whose they are, also where a class compiles its models itself."""
+    other = {"class_name": "RMSprop", "config": {"learning_rate": 0.5}}
+    path = edited("keras3_sgd.keras", tmp_path, lambda config: config["compile_config"].update(optimizer=other))
+    with pytest.warns(UserWarning, match="begins anew: the file has the state of SGD, .* compiled with RMSprop"):
+        model = mc.load_model(path)
+    assert (type(model.optimizer).__name__, model.optimizer.iterations) == ("RMSprop", 0)
+
+
 def test_an_optimizer_that_is_not_known(tmp_path):
     evil = {"class_name": "Evil", "config": {}}
     path = edited("keras3_sgd.keras", tmp_path, lambda config: config["compile_config"].update(optimizer=evil))

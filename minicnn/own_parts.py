@@ -102,9 +102,12 @@ def class_of(name: str, base: type, given: Mapping[str, Any]) -> Any:
     """
     bare = name.rpartition(">")[2]
     others = reversed([thing for thing in REGISTERED.values() if name == f">{bare}" and own_name(thing) == bare])
-    for cls in (given.get(name), REGISTERED.get(name), given.get(bare), *others):
-        if isinstance(cls, type) and issubclass(cls, base) and not (">" in name and is_of_package(cls)):
-            return cls
+    exact = given.get(name) or REGISTERED.get(name)
+    for cls in (exact, given.get(bare), *others):
+        if isinstance(cls, type) and issubclass(cls, base):
+            is_others = cls is not exact and not name.startswith(">") and cls in REGISTERED.values()
+            if not (">" in name and (is_others or is_of_package(cls))):
+                return cls
     return None
 
 

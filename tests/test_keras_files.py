@@ -449,6 +449,30 @@ def test_a_file_holds_no_argument_of_muon_that_keras_refuses():
     assert mc.optimizers.Muon(**compiled.optimizer_from_keras(entry)["config"]).get_config() == config
 
 
+def test_a_file_that_names_no_optimizer_is_compiled_with_keras_s_default(tmp_path):
+    """Keras 3.15.1 writes such a one of a model that it wrote as .h5 before; its loss and metrics are there."""
+    path = edited("keras3_sgd.keras", tmp_path, lambda config: config["compile_config"].pop("optimizer"))
+    with pytest.warns(UserWarning, match="does not say which optimizer .* default, RMSprop, whose state begins anew"):
+        model = mc.load_model(path)
+    whole = mc.load_model(GOLDEN / "keras3_sgd.keras")
+    assert (type(model.optimizer).__name__, model.optimizer.iterations) == ("RMSprop", 0)
+    assert whole.optimizer.iterations > 0  # of which the file has the state
+    assert [type(loss) for loss in model.compiled.losses] == [type(loss) for loss in whole.compiled.losses]
+    assert len(model.compiled.metrics[0]) == len(whole.compiled.metrics[0])
+    for nothing in ({}, None):  # of a model that is not compiled
+        path = edited("keras3_sgd.keras", tmp_path, lambda config: config.update(compile_config=nothing))  # noqa: B023
+        assert mc.load_model(path).compiled is None
+
+
+def test_the_state_of_another_optimizer_is_not_taken(tmp_path):
+    """As many variables may be there: a file says whose they are, also where a class compiles its models itself."""
+    other = {"class_name": "RMSprop", "config": {"learning_rate": 0.5}}
+    path = edited("keras3_sgd.keras", tmp_path, lambda config: config["compile_config"].update(optimizer=other))
+    with pytest.warns(UserWarning, match="begins anew: the file has the state of SGD, .* compiled with RMSprop"):
+        model = mc.load_model(path)
+    assert (type(model.optimizer).__name__, model.optimizer.iterations) == ("RMSprop", 0)
+
+
 def test_an_optimizer_that_is_not_known(tmp_path):
     evil = {"class_name": "Evil", "config": {}}
     path = edited("keras3_sgd.keras", tmp_path, lambda config: config["compile_config"].update(optimizer=evil))

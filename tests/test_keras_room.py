@@ -578,6 +578,31 @@ def test_functions_on_a_models_tensors():
         Activation("relu")(keras.ops.max(x))
 
 
+@pytest.mark.parametrize("name", ["BCE", "KLD", "MAE", "MAPE", "MSE", "MSLE"])
+def test_short_names_of_losses_are_functions_in_either_case(name):
+    """As in Keras: the losses of samples, not their mean."""
+    y, p = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.2, 0.7], [0.6, 0.3]])
+    formulas = {
+        "BCE": -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(1),
+        "KLD": (np.clip(y, 1e-7, 1) * np.log(np.clip(y, 1e-7, 1) / p)).sum(1),
+        "MAE": abs(y - p).mean(1),
+        "MAPE": 100 * (abs(y - p) / np.maximum(y, 1e-7)).mean(1),
+        "MSE": ((y - p) ** 2).mean(1),
+        "MSLE": ((np.log1p(y) - np.log1p(p)) ** 2).mean(1),
+    }
+    for given in (name, name.lower()):
+        for get in (keras.losses.get, keras.losses.deserialize):
+            np.testing.assert_allclose(get(given)(y, p), formulas[name], rtol=1e-5)
+
+
+def test_accuracy_alone_is_the_class_that_compares():
+    for get in (keras.metrics.get, keras.metrics.deserialize):
+        for name in ("accuracy", "Accuracy"):
+            metric = get(name)
+            assert type(metric) is keras.metrics.Accuracy
+            assert metric(np.array([1, 2, 3, 4]), np.array([1, 2, 0, 4])) == 0.75
+
+
 @pytest.mark.parametrize(
     ("module", "name"),
     [

@@ -1,8 +1,12 @@
 """Whole numbers among a model's tensors, and TensorFlow's shapes, texts and dtypes: the numbers are of 2.21."""
 
+import copy
+import json
+
 import numpy as np
 import pytest
 
+import minicnn as mc
 from minicnn import keras
 from minicnn.keras import ops
 from minicnn.keras import tensorflow as tf
@@ -332,3 +336,92 @@ def test_one_input_of_several_is_cast(tmp_path):
     for model in (inner, outer, keras.models.load_model(tmp_path / "model.keras")):
         np.testing.assert_array_equal(model.predict([half, half], verbose=0), [[1.0, 1.5]])
     np.testing.assert_array_equal(inner({"a": half, "b": half}), [[1.0, 1.5]])
+
+
+_HALVES = [[0.5, 1.5, -1.5], [-0.5, 0, 130]]
+
+
+def _halving(dtype):
+    """x / 2 of an input that casts."""
+    tensor = keras.Input((3,), dtype=dtype, name="whole")
+    return keras.Model(tensor, keras.layers.Rescaling(0.5)(tensor), name="halving")
+
+
+_BEGINNINGS = {
+    "functional": _halving,
+    "sequential": lambda dtype: keras.Sequential([keras.Input((3,), dtype=dtype), keras.layers.Rescaling(0.5)]),
+    "input layer": lambda dtype: keras.Sequential(
+        [keras.layers.InputLayer(shape=(3,), dtype=dtype), keras.layers.Rescaling(0.5)]
+    ),
+    "within a sequential": lambda dtype: keras.Sequential(
+        [keras.Input((3,)), keras.layers.Rescaling(1.0), _halving(dtype)]
+    ),
+    "within a model": lambda dtype: (x := keras.Input((3,))) is not None and keras.Model(x, _halving(dtype)(x)),
+}
+
+
+def _ways_back(model, folder):
+    for suffix in (".keras", ".h5", ".safetensors"):
+        for times in ("once", "twice"):
+            model.save(folder / f"model{suffix}")
+            model = keras.models.load_model(folder / f"model{suffix}")
+            yield f"{suffix} {times}", model
+    yield "text", keras.models.model_from_json(model.to_json())
+    yield "config", type(model).from_config(model.get_config())
+    yield "clone", keras.models.clone_model(model)
+    rebuilt = keras.models.clone_model(model, clone_function=lambda layer: type(layer).from_config(layer.get_config()))
+    yield "clone by a function", rebuilt
+    yield "copy", copy.deepcopy(model)
+
+
+@pytest.mark.parametrize("beginning", _BEGINNINGS)
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [("int32", [[0.5, 1.5, -1.5], [-0.5, 0, 130]]), ("bool", [[0.5] * 3] * 2)]
+)
+def test_files_configs_and_clones_hold_the_dtype_of_an_input(beginning, dtype, expected, tmp_path):
+    x = np.array([[1.7, 3.9, -3.2], [-1.1, 0.2, 260.9]], "float32")
+    model = _BEGINNINGS[beginning](dtype)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+    for way, back in _ways_back(model, tmp_path):
+        np.testing.assert_array_equal(back.predict(x, verbose=0), expected, err_msg=way)
+        if not beginning.startswith("within"):
+            assert back.inputs[0].dtype == back.input.dtype == dtype, way
+            assert back.get_config()["layers"][0]["config"]["dtype"] == dtype, way
+            np.testing.assert_array_equal(back(x), expected, err_msg=way)
+
+
+def _keras_tensor(name, dtype):
+    config = {"shape": [None, 3], "dtype": dtype, "keras_history": [name, 0, 0]}
+    return {"class_name": "__keras_tensor__", "config": config}
+
+
+def _keras_input(name, dtype):
+    config = {"batch_shape": [None, 3], "dtype": dtype, "sparse": False, "ragged": False, "name": name}
+    entry = {"module": "keras.layers", "class_name": "InputLayer", "registered_name": None, "name": name}
+    return entry | {"config": config, "inbound_nodes": []}
+
+
+@pytest.mark.parametrize("given", ["float32", "int32"])
+def test_a_model_within_a_model_of_keras_casts_what_it_is_given(given):
+    """As Keras 3.15.1 writes it, which has no operation there; it gives these numbers."""
+
+    def functional(name, entries, begin, end):
+        config = {"name": name, "trainable": True, "layers": entries, "input_layers": begin, "output_layers": end}
+        return {"module": "keras.src.models.functional", "class_name": "Functional", "config": config}
+
+    halving = {"module": "keras.layers", "class_name": "Rescaling", "registered_name": None, "name": "half"}
+    halving |= {"config": {"name": "half", "trainable": True, "dtype": "float32", "scale": 0.5, "offset": 0.0}}
+    halving["inbound_nodes"] = [{"args": [_keras_tensor("whole", "int32")], "kwargs": {}}]
+    inner = functional("inner", [_keras_input("whole", "int32"), halving], ["whole", 0, 0], ["half", 0, 0])
+    inner |= {"name": "inner", "inbound_nodes": [{"args": [_keras_tensor("x", given)], "kwargs": {}}]}
+    outer = functional("outer", [_keras_input("x", given), inner], ["x", 0, 0], ["inner", 1, 0])
+    model = keras.models.model_from_json(json.dumps(outer | {"registered_name": "Functional"}))
+    made = model.predict(np.array([[1.7, 3.9, -3.2], [-1.1, 0.2, 260.9]], "float32"), verbose=0)
+    np.testing.assert_array_equal(made, _HALVES)
+    assert ("inner_cast" in [layer.name for layer in model.operations]) == (given == "float32")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int3", 7, ["int32"]])
+def test_a_config_with_another_dtype_of_an_input_is_refused(dtype):
+    with pytest.raises(ValueError, match="input_dtype is None or one of bool, int8"):
+        mc.layers.InputLayer((3,), input_dtype=dtype)

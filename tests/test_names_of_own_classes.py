@@ -123,6 +123,37 @@ def test_without_the_class_none_of_the_library_takes_its_place(suffix, tmp_path)
         keras.models.load_model(tmp_path / f"model{suffix}")
 
 
+class Scaled(keras.layers.Layer):
+    """Called as no class of the library."""
+
+    def call(self, inputs):
+        return inputs * 4.0
+
+
+register_keras_serializable("Scales")(Scaled)
+
+
+@pytest.mark.parametrize(("own", "package"), [(Ten, "Tens"), (Scaled, "Scales")])
+def test_another_packages_class_of_the_name_is_not_the_registered_one(own, package, tmp_path):
+    """Unless somebody says so: as in Keras, which goes by "package>name"."""
+    stack(own()).save(path := tmp_path / "model.keras")
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(contents["config.json"])
+    assert config["config"]["layers"][1]["registered_name"] == f"{package}>{own.__name__}"
+    config["config"]["layers"][1] |= {"module": "hub.layers", "registered_name": f"hub>{own.__name__}"}
+    contents["config.json"] = json.dumps(config)
+    with zipfile.ZipFile(foreign := tmp_path / "foreign.keras", "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    assert type(keras.models.load_model(path).layers[0]) is own
+    for given in (None, {own.__name__: own}):
+        with pytest.raises(FileFormatError, match=rf"custom_objects=\{{'hub>{own.__name__}': its class\}}"):
+            keras.models.load_model(foreign, custom_objects=given)
+    back = keras.models.load_model(foreign, custom_objects={f"hub>{own.__name__}": own})
+    assert type(back.layers[0]) is own
+
+
 def test_files_name_the_classes_as_keras_does(tmp_path):
     """As Keras 3.15.1 wrote such a model."""
     model = stack(keras.layers.Dense(3), Ten(3.0), Hundred(2.0), Plain(1.0), Thrice())

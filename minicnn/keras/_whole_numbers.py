@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.graph import Tensor
+from minicnn.layers.rare_options import WHOLE
 from minicnn.layers.slicing import GetItem
 
 _KINDS = ("int", "uint", "bool")
@@ -35,11 +36,21 @@ def note_dtype(tensor: Tensor, dtype: Any) -> Tensor:
             raise ValueError(f"a dtype is a name such as 'float32' or 'int32'. Received: dtype={dtype!r}") from None
     if name.startswith(_KINDS):
         vars(tensor)["whole_dtype"] = name
+        if isinstance(tensor.node.layer, layers.InputLayer) and name in WHOLE:  # which files and clones hold
+            vars(tensor.node.layer)["input_dtype"] = name
     return tensor
+
+
+def without_whole(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an InputLayer, whose ``dtype`` of whole numbers or bools is its `input_dtype`."""
+    name = str(getattr(kwargs.get("dtype"), "name", kwargs.get("dtype")))
+    return {**kwargs, "dtype": None, "input_dtype": name} if name in WHOLE else kwargs
 
 
 def whole_dtype(tensor: Tensor) -> str | None:
     """The dtype of whole numbers or bools that a tensor was given, or those that it is made of; None of others."""
+    if (of_input := getattr(tensor.node.layer, "input_dtype", None)) is not None:
+        return of_input
     if "whole_dtype" not in vars(tensor):  # found once: a tensor that is added to itself is asked twice, and so on
         vars(tensor)["whole_dtype"] = _found(tensor.node) if isinstance(tensor.node.layer, _KEEPING) else None
     return vars(tensor)["whole_dtype"]
@@ -97,8 +108,18 @@ Tensor.__rpow__ = _operator("power", True)  # type: ignore[attr-defined]
 
 
 Tensor.dtype = property(  # type: ignore[attr-defined]
-    lambda tensor: vars(tensor).get("whole_dtype") or tensor.node.layer.compute_dtype,
+    lambda tensor: (
+        vars(tensor).get("whole_dtype")
+        or getattr(tensor.node.layer, "input_dtype", None)
+        or tensor.node.layer.compute_dtype
+    ),
     doc="What an input was said to be, or a cast; of others, in which it is computed, by name.",
+)
+
+
+layers.InputLayer.dtype = property(  # type: ignore[assignment]
+    lambda layer: layer.input_dtype or layer.variable_dtype,
+    doc="What the input was said to be.",
 )
 
 

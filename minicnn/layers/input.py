@@ -22,6 +22,7 @@ class InputLayer(Layer):
     """
 
     input_count: int | None = 0
+    rare_options: tuple[str, ...] = ("input_dtype",)  # of whole numbers, which `keras.Input` was told of
 
     def __init__(self, shape: OpenShape | None = None, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
@@ -67,5 +68,4 @@ def Input(
     if shape is None or isinstance(dtype, int):  # Input(28, 28, 1)
         example = "a tuple, e.g. Input(shape=(28, 28, 1))"
         raise ValueError(f"Input needs the shape of one sample, {example}. Received: shape={shape}")
-    layer = InputLayer(shape, name=name)
-    return layer.call_symbolically([]).outputs[0]
+    return InputLayer(shape, name=name).call_symbolically([]).outputs[0]

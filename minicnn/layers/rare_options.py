@@ -1,4 +1,4 @@
-"""Keras's options that few layers are given: penalties on outputs, and constraints on weights.
+"""Keras's options that few layers are given: penalties on outputs, constraints on weights, an input's dtype.
 
 They are not among the arguments of the constructors but in ``rare_options``, the names that a class takes; the layer
 has them as attributes, None by default.
@@ -21,15 +21,23 @@ def take_rare_options(names: tuple[str, ...], options: dict[str, Any]) -> dict[s
     Parameters
     ----------
     names : tuple of str
-        Each ends with "_regularizer" or "_constraint".
+        Each ends with "_regularizer" or "_constraint", or is "input_dtype".
     options : dict
         What a constructor was given beside its own arguments.
     """
     return {name: _object(name, options.pop(name, None)) for name in names}
 
 
+WHOLE: tuple[str, ...] = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
+"""The dtypes of whole numbers and bools."""
+
+
 def _object(name, value):
-    """A regularizer, or a constraint: a function w → w."""
+    """A regularizer, a constraint: a function w → w, or the name of a dtype."""
+    if name == "input_dtype":
+        if value not in (None, *WHOLE):
+            raise ValueError(f"input_dtype is None or one of {', '.join(WHOLE)}. Received: input_dtype={value!r}")
+        return value
     if name.endswith("_regularizer"):
         return regularizers.get(value)
     return get_constraint(value)
@@ -49,8 +57,10 @@ def written(value: Any) -> Any:
 
     Parameters
     ----------
-    value : Regularizer, Constraint or function
+    value : Regularizer, Constraint, function or str
     """
+    if isinstance(value, str):
+        return value
     is_part = isinstance(value, Configurable)
     return to_plain(value if is_part else import_module("minicnn.constraints").get(value))
 

@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from minicnn.graph import Tensor
-from minicnn.layers import Input, Lambda, Layer
+from minicnn.layers import Lambda, Layer
 from minicnn.models import config as configs
 from minicnn.models.alone import as_alone, placing
 from minicnn.models.arguments import check_model
 from minicnn.models.files import model_from_config
-from minicnn.models.forms import Tensors, layers_within
+from minicnn.models.forms import Tensors, input_like, layers_within
 from minicnn.models.network import Network
 from minicnn.nested import form, is_plain, leaves, packed, same_form
 from minicnn.own_parts import function_of, is_of_package, qualified_name
@@ -135,11 +135,11 @@ def _starts(model, tensors):
     """The tensors at which a clone begins: those given, or new inputs; none for a stack that is not built."""
     is_stack = model.saved_as == "Sequential"
     if tensors is None:
-        return [] if is_stack and not model.built else [Input(t.shape[1:], name=t.name) for t in model.inputs]
+        return [] if is_stack and not model.built else [input_like(t, name=t.name) for t in model.inputs]
     structure = [None] if is_stack else model.input_structure
     if not (is_plain(structure) and is_plain(tensors)) and not same_form(structure, tensors):
         raise ValueError(f"input_tensors needs the form of the model's: {form(structure)}. Received: {tensors!r}")
     tensors, count = leaves(tensors), len(leaves(structure))
     if len(tensors) != count or not all(isinstance(t, Tensor) for t in tensors):
         raise ValueError(f"input_tensors needs one tensor for each of {count} inputs. Received: {tensors!r}")
-    return [Input(t.shape[1:]) if is_stack and t.node.inputs else t for t in tensors]  # a stack begins at an Input
+    return [input_like(t) if is_stack and t.node.inputs else t for t in tensors]  # a stack begins at an Input

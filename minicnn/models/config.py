@@ -157,7 +157,7 @@ def graph_config(graph: Graph, structures: Sequence[Any]) -> dict[str, Any]:
     entries = [
         {
             "class_name": "InputLayer",
-            "config": {"shape": list(tensor.shape[1:]), "name": name, "trainable": True},
+            "config": {"shape": list(tensor.shape[1:]), "name": name, "trainable": True} | _dtype_of_input(tensor),
             "name": name,
             "inbound_nodes": [],
         }
@@ -168,6 +168,12 @@ def graph_config(graph: Graph, structures: Sequence[Any]) -> dict[str, Any]:
         entries[-1] |= {"inbound_nodes": [_call_config(node, histories) for node in nodes], **as_alone(nodes[0].layer)}
     inputs, outputs = (mapped(histories.get, s if isinstance(s, list | tuple | dict) else [s]) for s in structures)
     return {"layers": entries, "input_layers": inputs, "output_layers": outputs}
+
+
+def _dtype_of_input(tensor):
+    """What an input's config says of its dtype: only that it is one of whole numbers or bools."""
+    dtype = getattr(tensor.node.layer, "input_dtype", None)
+    return {} if dtype is None else {"input_dtype": dtype}
 
 
 def _places(graph):

@@ -37,6 +37,7 @@ from minicnn.own_parts import is_of_package
 from minicnn.parameters import weights_from_file
 from minicnn.registry import custom_object_scope
 from minicnn.saving.files import check_arrays, named_in_errors, read_json
+from minicnn.saving.keras.compiled import names_no_optimizer
 from minicnn.saving.keras.config import model_from_keras
 from minicnn.saving.keras.older import modernized
 from minicnn.saving.snapshot import Reader, Snapshot
@@ -215,6 +216,12 @@ def _state_to_load(model, file):
         return None
     if compiles_itself(model) and saved != own:
         warn_user(f"the optimizer begins anew: the file's is {saved}, and compile_from_config made one of class {own}")
+        return None
+    if not compiles_itself(model) and names_no_optimizer(file.compile_config):
+        warn_user(
+            "the file does not say which optimizer the model has, as Keras leaves it out once it has written the model "
+            f"as .h5: it is compiled with Keras's default, {own}, whose state begins anew; compile it with another one"
+        )
         return None
     try:
         return _read_optimizer(model, file)

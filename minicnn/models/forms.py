@@ -7,8 +7,10 @@ from typing import Any, TypeAlias
 
 from minicnn.foreign import check_open, shown
 from minicnn.graph import Graph, Tensor
+from minicnn.hints import OpenShape
 from minicnn.layers.added_loss import source_of
 from minicnn.layers.base import Layer
+from minicnn.layers.input import InputLayer
 from minicnn.nested import form, is_plain, leaves, mapped, matched, packed, path_names, same_form
 from minicnn.user_warnings import warn_user
 
@@ -133,6 +135,22 @@ class InForm(Layer):
     def _built_graph(self) -> Graph:
         """Hook: the graph, or the error that there is none yet."""
         raise NotImplementedError
+
+
+def input_like(tensor: Tensor, shape: OpenShape | None = None, name: str | None = None) -> Tensor:
+    """A new input of a model in the place of a tensor: of its shape, and of its dtype where it is an input.
+
+    Parameters
+    ----------
+    tensor : Tensor
+    shape : tuple of int or None, optional
+        Another shape of one sample.
+    name : str, optional
+        Default: one that is new.
+    """
+    dtype = getattr(tensor.node.layer, "input_dtype", None)
+    layer = InputLayer(tensor.shape[1:] if shape is None else shape, name=name, input_dtype=dtype)
+    return layer.call_symbolically([]).outputs[0]
 
 
 def layers_within(network: Any) -> Iterator[Layer]:

@@ -31,7 +31,7 @@ def unknown_layer(entry: dict[str, Any]) -> ValueError:
 
 def for_own(class_name: str) -> str:
     """The argument that tells of a class."""
-    return f"custom_objects={{{class_name.rpartition('>')[2]!r}: its class}}"
+    return f"custom_objects={{{class_name.removeprefix('>')!r}: its class}}"
 
 
 def _label(entry) -> str:

@@ -10,6 +10,7 @@ from minicnn import optimizers
 from minicnn.models.written_metrics import metrics_from, plain_metrics
 from minicnn.own_parts import is_of_package
 from minicnn.registry import to_plain
+from minicnn.saving.keras.compiled import names_no_optimizer
 from minicnn.user_warnings import warn_user
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def is_compiled(model: Model, file: Reader) -> bool:
 def _names_optimizer(file):
     """Whether a file, whose words are a user's own, says which optimizer it has the state of."""
     try:
-        return file.compile is not None
+        return file.compile is not None and not names_no_optimizer(file.compile_config)
     except (LookupError, TypeError, ValueError):
         return False
 

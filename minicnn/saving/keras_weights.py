@@ -8,15 +8,18 @@ that is a schedule; not in tf.keras), then each trainable weight's state vectors
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn import optimizers
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config, Shape
 from minicnn.layers.names import snake_case
+from minicnn.own_parts import is_of_package
 from minicnn.saving import hdf5, keras_hdf5, kinds
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.attributes import find_in_groups, write_parts
@@ -102,12 +105,22 @@ def read_optimizer(
     if not isinstance(variables, hdf5.Group):
         warn_user("the file has no state of its optimizer, which begins anew: tf.keras's older optimizers leave it out")
         return None
+    said, own = (_library_class(n) for n in (variables.attributes.get("name"), compiled["optimizer"]["class_name"]))
+    if said != own and said and own:
+        warn_user(f"the optimizer begins anew: the file has the state of {said}, and the model is compiled with {own}")
+        return None
     count = len(variables.members)
     datasets = [variables.members.get(str(index)) for index in range(count)]
     if not all(isinstance(dataset, hdf5.Dataset) for dataset in datasets):
         names = list(variables.members)[:9]
         raise FileFormatError(f"an optimizer's variables are called 0 … {count - 1}. Received: {names}")
     return optimizer_state(datasets, slots, expected, config, compiled, node=node)
+
+
+def _library_class(name: object) -> str | None:
+    """The library's optimizer that a name means, "sgd_1" as Keras names them, or its class's; None of others."""
+    found = getattr(optimizers, re.sub(r"_\d+$", "", str(name)), None)
+    return found.__name__ if isinstance(found, type) and is_of_package(found) else None
 
 
 FORMAT: Format = Format(

@@ -24,7 +24,7 @@ from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._on_constants import with_weights
 from minicnn.keras._translation import named_today, renamed, translated
 from minicnn.keras._warning import warn_once
-from minicnn.keras._whole_numbers import note_dtype
+from minicnn.keras._whole_numbers import note_dtype, without_whole
 from minicnn.keras.layers._joined import joining_samples
 from minicnn.keras.layers._lambdas import LAMBDA
 from minicnn.keras.layers._masks import making_none, masks_of, taking_masks
@@ -300,7 +300,7 @@ def _output_of_input(layer):
 @wraps(InputLayerOfCore.__init__)
 def _make_input(layer, *args, batch_size=None, input_tensor=None, **kwargs):
     """The constructor of an InputLayer; it keeps the size of batches that it was given, and no more."""
-    InputLayerOfCore.__init__(layer, *args, **kwargs)
+    InputLayerOfCore.__init__(layer, *args, **without_whole(kwargs))
     vars(layer).update({"batch_size": batch_size} if batch_size is not None else {})
     vars(layer).update({"_tensor": input_tensor} if input_tensor is not None else {})
 

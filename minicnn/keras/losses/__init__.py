@@ -53,16 +53,17 @@ _FUNCTIONS = (
     *("kl_divergence", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_error"),
     *("mean_squared_logarithmic_error", "poisson", "sparse_categorical_crossentropy", "squared_hinge"),
 )
+_SHORT = ("BCE", "KLD", "MAE", "MAPE", "MSE", "MSLE")
 _OLD = {"cosine_proximity": "cosine_similarity", "kullback_leibler_divergence": "kl_divergence", "logcosh": "log_cosh"}
 
 
 def get(identifier: Any) -> Any:
-    """As Keras: a name in lower case means the function, other identifiers an object of a class; None is None."""
+    """As Keras: a name in lower case, or a short one, means the function, others an object of a class; None is None."""
     found = registered(identifier)
     if found is None or (isinstance(identifier, str) and isinstance(found, FunctionType)):
         return found
     loss, identifier = _core.get(found), found
-    if isinstance(identifier, str) and identifier.islower():
+    if isinstance(identifier, str) and (identifier.islower() or identifier in _SHORT):
         return getattr(sys.modules[__name__], snake_case(type(loss).__name__))
     return loss
 

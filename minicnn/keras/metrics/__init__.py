@@ -44,7 +44,12 @@ _OLD = {"cosine_proximity": "cosine_similarity", "kullback_leibler_divergence": 
 
 
 def get(identifier: Any) -> Any:
-    """A metric from a name, a class, an instance or a config; None for None."""
+    """A metric from a name, a class, an instance or a config; None for None.
+
+    "accuracy" alone, without a model's output to choose by, is the class `Accuracy`, as in Keras 3.
+    """
+    if isinstance(identifier, str) and identifier in ("accuracy", "Accuracy"):
+        return Accuracy()
     return None if identifier is None else _core.get(registered(identifier))
 
 
@@ -143,7 +148,7 @@ for _name in ("BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"):
 FBetaScore, F1Score, R2Score = (eager_part(getattr(_core, n), __name__) for n in ("FBetaScore", "F1Score", "R2Score"))
 FBetaScore.translate = F1Score.translate = _with_floats
 R2Score.update_state = _of_columns
-MeanMetricWrapper = eager_part(_core.MeanMetricWrapper, __name__)
+Accuracy, MeanMetricWrapper = (eager_part(getattr(_core, n), __name__) for n in ("Accuracy", "MeanMetricWrapper"))
 MeanMetricWrapper.translate = _with_function
 __getattr__ = eager_names(lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD), __name__)
 globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__), __name__) for name in FORMULAS})

@@ -69,7 +69,7 @@ from minicnn.keras.models._older_calls import OlderCalls
 from minicnn.keras.models._older_names import lend_data
 from minicnn.keras.models._outer_ends import WithOuterEnds
 from minicnn.keras.models._places import file_at, warn_of_own_files, write_to
-from minicnn.keras.models._whole_inputs import WholeInputs
+from minicnn.keras.models._whole_inputs import WholeInputs, cast_within
 from minicnn.keras.optimizers._updating import begun_anew
 from minicnn.keras.utils._helpers import with_registered
 from minicnn.layers.open_sizes import all_fit
@@ -346,11 +346,14 @@ Model.core_class, Sequential.core_class = core.Model, core.Sequential
 def _with_old_methods(model):
     """The same model, as one of the classes of this module; what it is made of as layers of this package, too."""
     is_deferred = hasattr(model, "call") and not model.built
-    for part in (model, *(() if is_deferred else layers_within(model))):
+    parts = (model, *(() if is_deferred else layers_within(model)))
+    for part in parts:
         for own in (Sequential, Model):
             if type(part) is own.core_class:
                 part.__class__ = own
         as_in_keras(part)
+    for part in reversed(parts):
+        cast_within(part)
     return compiled_today(model)
 
 

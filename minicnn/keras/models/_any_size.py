@@ -12,6 +12,7 @@ from minicnn.errors import ShapeError
 from minicnn.keras._changed import forget_places
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import all_fit, fits
+from minicnn.models.forms import input_like
 from minicnn.nested import leaves, mapped
 from minicnn.training.streams import peek
 
@@ -48,7 +49,7 @@ class AnySize:
         self.graph = None
         try:
             sizes = tuple(size if size == new else None for size, new in zip(known, shape, strict=True))
-            self._start(Input(sizes, name=graph.inputs[0].node.layer.name))
+            self._start(input_like(graph.inputs[0], sizes, graph.inputs[0].node.layer.name))
         except ShapeError:  # the data is refused, in the words of a model of known sizes
             self.graph = graph
             for layer, nodes in zip(self._stack, calls, strict=True):
@@ -95,7 +96,7 @@ class AnySizeOfCall:
         forget_places(graph)
         rest = iter(sizes)
         try:
-            self._trace(mapped(lambda t: Input(next(rest), name=t.node.layer.name), self.input_structure))  # type: ignore[attr-defined]
+            self._trace(mapped(lambda t: input_like(t, next(rest), t.node.layer.name), self.input_structure))  # type: ignore[attr-defined]
             is_same = _weights_in(self.graph) == _weights_in(graph)  # and of no layer that `call` has made now
         except Exception:  # of a user's `call`, which is not for these: the data is refused, as of a known size
             is_same = False

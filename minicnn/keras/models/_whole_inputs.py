@@ -10,6 +10,8 @@ import numpy as np
 from minicnn.graph import Node, Tensor
 from minicnn.keras._new_arrays import in_named_dtype
 from minicnn.keras._whole_numbers import as_whole, whole_dtype
+from minicnn.models import Sequential
+from minicnn.models.forms import input_like
 
 
 class WholeInputs:
@@ -37,6 +39,21 @@ class WholeInputs:
     def _kinds(self) -> list[str | None]:
         """The dtype of each input of whole numbers or bools; None for others."""
         return [whole_dtype(tensor) for tensor in self.graph.inputs] if self.graph is not None else []
+
+
+def cast_within(stack: Any) -> None:
+    """Begin a Sequential anew, which a config made, if a model in it casts what it is given: its graph says nothing."""
+    if not isinstance(stack, Sequential) or stack.graph is None:
+        return
+    graph, engine = stack.graph, stack._engine
+    casting = [layer for layer in stack._stack if isinstance(layer, WholeInputs) and any(layer._kinds())]
+    if not casting or any(node.inputs and node.layer not in stack._stack for node in graph.nodes):
+        return
+    for layer in stack._stack:
+        layer.nodes = [node for node in layer.nodes if node not in graph.nodes]
+    stack.graph = None
+    stack._start(input_like(graph.inputs[0], name=graph.inputs[0].name))
+    stack._engine = None if engine is None else engine.renewed(keeps_state=True)
 
 
 def _whole(x, kind):

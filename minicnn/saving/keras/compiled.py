@@ -1,6 +1,7 @@
 """What a model was compiled with, in Keras's form and in minicnn's: losses, metrics, the optimizer."""
 
 from itertools import chain
+from typing import Any
 
 from minicnn import metrics
 from minicnn.checks import for_outputs
@@ -30,20 +31,33 @@ def compile_from_keras(config: Config | None, outputs: list[str]) -> Config | No
     outputs : list of str
         Names of the output layers, by which dicts of losses and metrics go.
     """
-    optimizer = config.get("optimizer", config.get("optimizer_config")) if isinstance(config, dict) else None
-    if not optimizer:  # without a loss it is compiled all the same: add_loss is one
+    optimizer = _named_optimizer(config)
+    if not optimizer and not names_no_optimizer(config):  # without a loss it is compiled all the same: add_loss is one
         return None
     if len(outputs) > MAX_OUTPUTS:
         raise FileFormatError(f"a model is compiled for at most {MAX_OUTPUTS} outputs. Received: {len(outputs)}")
     losses = _for_outputs("loss", config.get("loss"), outputs)
     weights = _for_outputs("loss_weights", config.get("loss_weights"), outputs)
     return {
-        "optimizer": optimizer_from_keras(optimizer),
+        "optimizer": optimizer_from_keras(optimizer or None),
         "loss": [_as_entry(NO_LOSS if loss is None else object_from_keras(loss)) for loss in losses],
         "loss_weights": [1.0 if w is None else w for w in weights],
         "metrics": _metrics_from_keras(config.get("metrics"), outputs),
         "weighted_metrics": _metrics_from_keras(config.get("weighted_metrics"), outputs),
     }
+
+
+def names_no_optimizer(config: Any) -> bool:
+    """Whether a file says what a model was compiled with, but for the optimizer, where Keras takes its default.
+
+    Keras 3 (3.15.1) writes such a .keras file of a model that it wrote as .h5 before, together with the state of the
+    optimizer that the model has.
+    """
+    return isinstance(config, dict) and "loss" in config and not _named_optimizer(config)
+
+
+def _named_optimizer(config):
+    return config.get("optimizer", config.get("optimizer_config")) if isinstance(config, dict) else None
 
 
 def _for_outputs(argument, value, outputs) -> list:

@@ -32,6 +32,7 @@ from minicnn.saving.keras.structure import (
     without_earlier_calls,
 )
 from minicnn.saving.keras.tf_operations import inputs_of, without_tf_operations
+from minicnn.saving.keras.whole_inputs import said_whole, with_casts
 from minicnn.saving.keras.written_operations import WRITERS, with_operations, without_written
 from minicnn.user_warnings import brief, warn_user
 
@@ -121,7 +122,7 @@ def _model(entry, dtypes, depth):
     found = config.get("layers")
     if not isinstance(found, list) or not all(isinstance(layer, dict) for layer in found):
         raise FileFormatError(f"a model has a list of layers. Received: {brief(found)}")
-    found = without_written(found)
+    found = without_written(with_casts(found))
     inputs = inputs_of(found)
     found = [without_tf_operations(layer, inputs) for layer in found]
     found, ends = layers_of_operations(found, config.get("output_layers"))
@@ -216,8 +217,9 @@ def _call_2(node, shifted) -> dict:
 def _call_3(node, entry) -> dict:
     """A call from Keras 3's form. Its `training` is left out, as its `fit`, `predict` and `evaluate` override it."""
     args, kwargs = (node.get("args"), node.get("kwargs", {})) if isinstance(node, dict) else (None, None)
-    if not isinstance(args, list) or not isinstance(kwargs, dict):
+    if not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
         raise FileFormatError(f"a call has 'args' and 'kwargs'. Received: {brief(node)}")
+    args = list(args)  # a tuple in a config that was in no file
     tensors = args[0] if len(args) == 1 and isinstance(args[0], list) else args
     if len(args) == 1 and isinstance(args[0], dict) and "class_name" not in args[0]:  # a model whose inputs are a dict
         tensors = [args[0][key] for key in sorted(args[0])]
@@ -286,7 +288,7 @@ def _model_to_keras(entry, dtype, earlier):
     before = {name: n for name, n in earlier.get(id(entry), {}).items() if name not in _operations_in(config["layers"])}
     for layer, described in zip(written["layers"], config["layers"], strict=True):
         calls = [with_names(described, _call_to_keras(node, dtype, before)) for node in described["inbound_nodes"]]
-        layer |= {"name": described["name"], "inbound_nodes": calls}
+        layer |= {"name": described["name"], "inbound_nodes": said_whole(layer, calls)}
     written["layers"] = with_operations(config["layers"], written["layers"])
     nested = {layer["name"] for layer in config["layers"] if is_model(layer) and is_functional(layer)}
     written["input_layers"] = _one_or_list(config["input_layers"])

@@ -10,6 +10,7 @@ from minicnn import initializers, layers
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
+from minicnn.layers.rare_options import WHOLE
 from minicnn.own_parts import is_of_package
 from minicnn.registry import ANY, constructor_parameters
 from minicnn.saving.keras.functions import function_from_keras, function_to_keras
@@ -136,7 +137,7 @@ def layer_from_keras(class_name: str, config: Config) -> Config:
     renamed = {} if is_users else RENAMED.get(class_name, {})
     arguments = {renamed.get(name, name): value for name, value in config.items() if name != "dtype"}
     if class_name == "InputLayer":
-        return {"class_name": class_name, "config": _input_arguments(arguments, label)}
+        return {"class_name": class_name, "config": _input_arguments(arguments, config.get("dtype"), label)}
     for name in ("batch_input_shape", "batch_shape"):  # of the first layer of a Keras 2 Sequential
         if name in arguments:
             shape = _sample_shape(arguments.pop(name), label)
@@ -230,10 +231,11 @@ def _part_of_weights(name, value, label):
     return None if value is None else object_from_keras(value)
 
 
-def _input_arguments(arguments, label) -> dict:
+def _input_arguments(arguments, dtype, label) -> dict:
     shape = arguments.get("batch_input_shape", arguments.get("batch_shape"))  # the first: set by a script, in a config
     shape = arguments.get("shape") if shape is None else _sample_shape(shape, label)
-    return {"shape": shape, "name": arguments.get("name")}
+    whole = {"input_dtype": dtype} if isinstance(dtype, str) and dtype in WHOLE else {}
+    return {"shape": shape, "name": arguments.get("name"), **whole}
 
 
 def _sample_shape(shape, label) -> list:
@@ -330,7 +332,12 @@ def layer_to_keras(class_name: str, config: Config, dtype: str) -> Config:
         return keras_object(
             "keras.layers",
             class_name,
-            {"batch_shape": [None, *config["shape"]], "dtype": dtype, "sparse": False, "name": config["name"]},
+            {
+                "batch_shape": [None, *config["shape"]],
+                "dtype": config.get("input_dtype") or dtype,
+                "sparse": False,
+                "name": config["name"],
+            },
         )
     if class_name not in layers.CLASSES and class_name != "Lambda":
         return own_object(class_name, {name: _part_to_keras(value, dtype) for name, value in config.items()})

@@ -13,7 +13,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.layers.base import Layer
 from minicnn.layers.base import _registry as registry
-from minicnn.own_parts import is_of_package
+from minicnn.own_parts import is_of_package, own_name
 from minicnn.registry import custom_object
 from minicnn.user_warnings import brief
 
@@ -51,8 +51,16 @@ def class_name_of(entry: Config) -> str:
     if ">" in known and custom_object(known) is not None:
         return known
     name = name.rpartition(">")[2]
+    if ">" in known and _is_of_another_package(name):
+        return known
     is_optimizer = known == f"Custom>{name}" and name not in layers.CLASSES and custom_object(name) is None  # Keras 2's
     return f">{name}" if own_parts.is_taken(name) and not is_optimizer else name
+
+
+def _is_of_another_package(name):
+    """Whether a class of that name is known as another package's alone, and not given by it."""
+    known, given = own_parts.REGISTERED.values(), custom_object(name)
+    return any(own_name(own) == name for own in known) and (given is None or any(given is own for own in known))
 
 
 def is_users(entry: Config) -> bool:

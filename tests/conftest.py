@@ -29,6 +29,7 @@ hypothesis.settings.register_profile("minicnn", deadline=None, max_examples=50, 
 hypothesis.settings.load_profile("minicnn")
 
 SETTINGS = (random._state, backends._chosen, threads._chosen, settings._settings)  # all that a test may leave changed
+ONCE = ("minicnn.keras._warning", "_warned"), ("minicnn.keras._missing", "_said")  # what is said once a process
 BY = {TILES: "by AMX", VECTORS: "by avx512_bf16"}
 
 
@@ -102,6 +103,8 @@ def _same_state(request):
     before = [dict(setting) for setting in SETTINGS]
     random.set_seed(zlib.crc32(f"{request.config.option.seed} {request.node.nodeid}".encode()))
     names.reset_names()
+    for module, said in ONCE:  # not imported for tests that do without
+        getattr(sys.modules.get(module), said, set()).clear()
     with as_before():
         yield
     for setting, values in zip(SETTINGS, before, strict=True):

@@ -66,7 +66,7 @@ def test_other_poolings_are_refused():
 
 def test_padding_by_number_of_a_mean_is_refused():
     """As in TensorFlow, whose maxima alone take it."""
-    with pytest.raises(ValueError, match="'VALID' or 'SAME'.*Received"):
+    with pytest.raises(ValueError, match=r"'VALID' or 'SAME'.*Received"):
         tf.nn.avg_pool(IMAGES, 2, 2, [[0, 0], [1, 1], [1, 1], [0, 0]])
 
 

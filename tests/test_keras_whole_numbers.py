@@ -390,6 +390,39 @@ def test_files_configs_and_clones_hold_the_dtype_of_an_input(beginning, dtype, e
             np.testing.assert_array_equal(back(x), expected, err_msg=way)
 
 
+class _Around(keras.Model):
+    """Has a model that casts among its parts."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.halving = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Rescaling(0.5)])
+
+    def call(self, inputs):
+        return self.halving(inputs)
+
+    def get_config(self):
+        return {}
+
+
+@pytest.mark.parametrize("form", [list, tuple])
+def test_one_tensor_in_a_list_is_cast(form):
+    tensor = keras.Input((3,))
+    model = keras.Model(tensor, _halving("int32")(form([tensor])))
+    x = np.array([[1.7, 3.9, -3.2], [-1.1, 0.2, 260.9]], "float32")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), _HALVES)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_a_class_around_a_model_that_casts_comes_back_as_it_is(suffix, tmp_path):
+    x = np.array([[1.7, 3.9, -3.2], [-1.1, 0.2, 260.9]], "float32")
+    model = _Around()
+    model.predict(x, verbose=0)
+    model.save(tmp_path / f"model{suffix}")
+    back = keras.models.load_model(tmp_path / f"model{suffix}", custom_objects={"_Around": _Around})
+    assert type(back) is _Around
+    np.testing.assert_array_equal(back.predict(x, verbose=0), _HALVES)
+
+
 def _keras_tensor(name, dtype):
     config = {"shape": [None, 3], "dtype": dtype, "keras_history": [name, 0, 0]}
     return {"class_name": "__keras_tensor__", "config": config}

@@ -390,6 +390,40 @@ def test_files_configs_and_clones_hold_the_dtype_of_an_input(beginning, dtype, e
             np.testing.assert_array_equal(back(x), expected, err_msg=way)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "name", "expected"),
+    [
+        (np.int32, "int32", [[0.5, 1.5, -1.5]]),
+        (np.dtype("int16"), "int16", [[0.5, 1.5, -1.5]]),
+        (tf.int32, "int32", [[0.5, 1.5, -1.5]]),
+        (int, "int64", [[0.5, 1.5, -1.5]]),
+        ("int", "int64", [[0.5, 1.5, -1.5]]),
+        (bool, "bool", [[0.5, 0.5, 0.5]]),
+        (np.bool_, "bool", [[0.5, 0.5, 0.5]]),
+    ],
+)
+def test_a_dtype_may_be_a_type(dtype, name, expected):
+    """Of inputs, their layers and casts; numbers and names of Keras 3.15.1."""
+    x = np.array([[1.7, 3.9, -3.2]], "float32")
+    tensor = keras.Input((3,))
+    cast = keras.Model(tensor, keras.layers.Rescaling(0.5)(ops.cast(tensor, dtype)))
+    layer = keras.layers.InputLayer(shape=(3,), dtype=dtype)
+    stack = keras.Sequential([layer, keras.layers.Rescaling(0.5)])
+    for model in (cast, _halving(dtype), stack, keras.models.model_from_json(_halving(dtype).to_json())):
+        np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+    assert keras.Input((3,), dtype=dtype).dtype == keras.KerasTensor((None, 3), dtype).dtype == layer.dtype == name
+
+
+def test_an_input_layer_has_the_dtype_of_its_config_and_of_its_tensor():
+    layer = keras.layers.InputLayer(shape=(3,), dtype="uint8", name="whole")
+    again = keras.layers.InputLayer.from_config(layer.get_config())
+    assert again.dtype == again.output.dtype == again.get_config()["dtype"] == "uint8"
+    around = keras.layers.InputLayer(input_tensor=keras.Input((3,), dtype="int32"))
+    stack = keras.Sequential([around, keras.layers.Rescaling(0.5)])
+    np.testing.assert_array_equal(stack.predict(np.array([[1.7, 3.9, -3.2]]), verbose=0), [[0.5, 1.5, -1.5]])
+    assert around.dtype == around.get_config()["dtype"] == "int32"
+
+
 class _Around(keras.Model):
     """Has a model that casts among its parts."""
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -486,6 +487,31 @@ def test_a_model_within_a_model_of_keras_casts_what_it_is_given(given):
     made = model.predict(np.array([[1.7, 3.9, -3.2], [-1.1, 0.2, 260.9]], "float32"), verbose=0)
     np.testing.assert_array_equal(made, _HALVES)
     assert ("inner_cast" in [layer.name for layer in model.operations]) == (given == "float32")
+
+
+@pytest.mark.parametrize("given", ["float32", "int32", "int64"])
+def test_a_model_within_a_model_of_keras_2_says_where_nothing_casts(given):
+    """Its files do not say what calls are of, unless that is an input."""
+
+    def functional(name, entries, end):
+        ends = {"input_layers": [[entries[0]["name"], 0, 0]], "output_layers": [end]}
+        return {"class_name": "Functional", "name": name, "config": {"name": name, "layers": entries, **ends}}
+
+    def begin(name, dtype):
+        config = {"batch_input_shape": [None, 3], "dtype": dtype, "sparse": False, "ragged": False, "name": name}
+        return {"class_name": "InputLayer", "config": config, "name": name, "inbound_nodes": []}
+
+    halving = {"class_name": "Rescaling", "config": {"name": "half", "scale": 0.5, "offset": 0.0}, "name": "half"}
+    halving["inbound_nodes"] = [[["whole", 0, 0, {}]]]
+    inner = functional("inner", [begin("whole", "int32"), halving], ["half", 0, 0])
+    outer = functional("outer", [begin("x", given), inner | {"inbound_nodes": [[["x", 0, 0, {}]]]}], ["inner", 1, 0])
+    text = json.dumps(outer | {"keras_version": "2.15.0", "backend": "tensorflow"})
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model = keras.models.model_from_json(text)
+    said = [str(warning.message) for warning in told if "takes numbers of int32: Keras casts" in str(warning.message)]
+    assert len(said) == (given != "int32")
+    np.testing.assert_array_equal(model.predict(np.array([[1.0, 3.0, -3.0]]), verbose=0), [[0.5, 1.5, -1.5]])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int3", 7, ["int32"]])

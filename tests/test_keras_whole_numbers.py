@@ -415,6 +415,13 @@ def test_a_dtype_may_be_a_type(dtype, name, expected):
     assert keras.Input((3,), dtype=dtype).dtype == keras.KerasTensor((None, 3), dtype).dtype == layer.dtype == name
 
 
+@pytest.mark.parametrize("dtype", ["flaot32", "int33", 7])
+@pytest.mark.parametrize("cast", [ops.cast, tf.cast])
+def test_what_is_no_dtype_is_refused_for_a_tensor(cast, dtype):
+    with pytest.raises(ValueError, match="a dtype is a name such as 'float32'"):
+        cast(keras.Input((3,)), dtype)
+
+
 def test_an_input_layer_has_the_dtype_of_its_config_and_of_its_tensor():
     layer = keras.layers.InputLayer(shape=(3,), dtype="uint8", name="whole")
     again = keras.layers.InputLayer.from_config(layer.get_config())

@@ -29,10 +29,7 @@ def note_dtype(tensor: Tensor, dtype: Any) -> Tensor:
     ValueError
         If it is no dtype.
     """
-    try:
-        name = standardize_dtype(getattr(dtype, "name", dtype))
-    except TypeError:
-        raise ValueError(f"a dtype is a name such as 'float32' or 'int32'. Received: dtype={dtype!r}") from None
+    name = _name_of(dtype)
     if name in WHOLE:
         vars(tensor)["whole_dtype"] = name
         if isinstance(tensor.node.layer, layers.InputLayer):  # which files and clones hold
@@ -56,10 +53,18 @@ def without_whole(kwargs: Mapping[str, Any], tensor: Tensor | None = None) -> di
 def _whole_name(dtype):
     """The name of a dtype of whole numbers or bools, which may be a type, np.uint8 or int; None of anything else."""
     try:
-        name = standardize_dtype(getattr(dtype, "name", dtype))
-    except TypeError:  # a dtype policy's
+        name = _name_of(dtype)
+    except ValueError:  # a dtype policy's
         return None
     return name if name in WHOLE else None
+
+
+def _name_of(dtype):
+    """The name of a dtype, as Keras has it."""
+    try:
+        return standardize_dtype(getattr(dtype, "name", dtype))
+    except TypeError:
+        raise ValueError(f"a dtype is a name such as 'float32' or 'int32'. Received: dtype={dtype!r}") from None
 
 
 def whole_dtype(tensor: Tensor) -> str | None:
@@ -81,9 +86,15 @@ def _found(node):
 
 
 def as_whole(tensor: Tensor, dtype: Any) -> Tensor:
-    """The numbers without what is behind the point, for "bool" 1 where they are not 0; for other dtypes as they are."""
-    name, known = _whole_name(dtype), whole_dtype(tensor)
-    if name is None or known == "bool" or (known and name != "bool"):
+    """The numbers without what is behind the point, for "bool" 1 where they are not 0; for other dtypes as they are.
+
+    Raises
+    ------
+    ValueError
+        If it is no dtype.
+    """
+    name, known = _name_of(dtype), whole_dtype(tensor)
+    if name not in WHOLE or known == "bool" or (known and name != "bool"):
         return tensor
     if name == "bool":
         return note_dtype(1.0 - layers.Elementary("nonnegative")(-abs(tensor)), name)

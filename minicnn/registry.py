@@ -5,8 +5,8 @@ that turns what a user may write (a name, a class, an instance, a saved config) 
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
@@ -152,7 +152,8 @@ def _short(value):
 _custom = ContextVar("custom objects", default=MappingProxyType({}))
 
 
-def custom_object_scope(objects: Mapping[str, Any] | None) -> AbstractContextManager[None]:
+@contextmanager
+def custom_object_scope(objects: Mapping[str, Any] | None) -> Iterator[None]:
     """Inside, names in configs are looked up in `objects` first.
 
     Parameters
@@ -169,7 +170,8 @@ def custom_object_scope(objects: Mapping[str, Any] | None) -> AbstractContextMan
     objects = {} if objects is None else objects
     if not isinstance(objects, dict):  # whose values may be anything, as {"tf": tf} for the function of a Lambda
         raise TypeError(f"custom_objects is a dict from names to classes and functions. Received: {objects!r}")
-    return holding(_custom, {**_custom.get(), **objects})
+    with holding(_custom, {**_custom.get(), **objects}):  # those around the `with`, as in Keras 2
+        yield
 
 
 def custom_object(name: str) -> Any:

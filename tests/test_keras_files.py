@@ -473,6 +473,20 @@ def test_the_state_of_another_optimizer_is_not_taken(tmp_path):
     assert (type(model.optimizer).__name__, model.optimizer.iterations) == ("RMSprop", 0)
 
 
+def test_an_optimizer_may_be_called_as_another_one(tmp_path):
+    """``SGD(name="adam")`` is written under that name in both places, by Keras 3.15.1."""
+    expected = mc.load_model(GOLDEN / "keras3_sgd.keras").optimizer.iterations
+    path = edited(
+        "keras3_sgd.keras",
+        tmp_path,
+        lambda config: config["compile_config"]["optimizer"]["config"].update(name="adam"),
+        lambda file: file["optimizer/vars"].attrs.update(name="adam"),
+    )
+    model = mc.load_model(path)
+    assert (type(model.optimizer).__name__, model.optimizer.iterations) == ("SGD", expected)
+    assert expected > 0
+
+
 def test_an_optimizer_that_is_not_known(tmp_path):
     evil = {"class_name": "Evil", "config": {}}
     path = edited("keras3_sgd.keras", tmp_path, lambda config: config["compile_config"].update(optimizer=evil))

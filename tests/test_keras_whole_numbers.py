@@ -2,6 +2,7 @@
 
 import copy
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -390,6 +391,80 @@ def test_files_configs_and_clones_hold_the_dtype_of_an_input(beginning, dtype, e
             np.testing.assert_array_equal(back(x), expected, err_msg=way)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "name", "expected"),
+    [
+        (np.int32, "int32", [[0.5, 1.5, -1.5]]),
+        (np.dtype("int16"), "int16", [[0.5, 1.5, -1.5]]),
+        (tf.int32, "int32", [[0.5, 1.5, -1.5]]),
+        (int, "int64", [[0.5, 1.5, -1.5]]),
+        ("int", "int64", [[0.5, 1.5, -1.5]]),
+        (bool, "bool", [[0.5, 0.5, 0.5]]),
+        (np.bool_, "bool", [[0.5, 0.5, 0.5]]),
+    ],
+)
+def test_a_dtype_may_be_a_type(dtype, name, expected):
+    """Of inputs, their layers and casts; numbers and names of Keras 3.15.1."""
+    x = np.array([[1.7, 3.9, -3.2]], "float32")
+    tensor = keras.Input((3,))
+    cast = keras.Model(tensor, keras.layers.Rescaling(0.5)(ops.cast(tensor, dtype)))
+    layer = keras.layers.InputLayer(shape=(3,), dtype=dtype)
+    stack = keras.Sequential([layer, keras.layers.Rescaling(0.5)])
+    for model in (cast, _halving(dtype), stack, keras.models.model_from_json(_halving(dtype).to_json())):
+        np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+    assert keras.Input((3,), dtype=dtype).dtype == keras.KerasTensor((None, 3), dtype).dtype == layer.dtype == name
+
+
+@pytest.mark.parametrize("dtype", ["flaot32", "int33", 7])
+@pytest.mark.parametrize("cast", [ops.cast, tf.cast])
+def test_what_is_no_dtype_is_refused_for_a_tensor(cast, dtype):
+    with pytest.raises(ValueError, match="a dtype is a name such as 'float32'"):
+        cast(keras.Input((3,)), dtype)
+
+
+def test_an_input_layer_has_the_dtype_of_its_config_and_of_its_tensor():
+    layer = keras.layers.InputLayer(shape=(3,), dtype="uint8", name="whole")
+    again = keras.layers.InputLayer.from_config(layer.get_config())
+    assert again.dtype == again.output.dtype == again.get_config()["dtype"] == "uint8"
+    around = keras.layers.InputLayer(input_tensor=keras.Input((3,), dtype="int32"))
+    stack = keras.Sequential([around, keras.layers.Rescaling(0.5)])
+    np.testing.assert_array_equal(stack.predict(np.array([[1.7, 3.9, -3.2]]), verbose=0), [[0.5, 1.5, -1.5]])
+    assert around.dtype == around.get_config()["dtype"] == "int32"
+
+
+class _Around(keras.Model):
+    """Has a model that casts among its parts."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.halving = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Rescaling(0.5)])
+
+    def call(self, inputs):
+        return self.halving(inputs)
+
+    def get_config(self):
+        return {}
+
+
+@pytest.mark.parametrize("form", [list, tuple])
+def test_one_tensor_in_a_list_is_cast(form):
+    tensor = keras.Input((3,))
+    model = keras.Model(tensor, _halving("int32")(form([tensor])))
+    x = np.array([[1.7, 3.9, -3.2], [-1.1, 0.2, 260.9]], "float32")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), _HALVES)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_a_class_around_a_model_that_casts_comes_back_as_it_is(suffix, tmp_path):
+    x = np.array([[1.7, 3.9, -3.2], [-1.1, 0.2, 260.9]], "float32")
+    model = _Around()
+    model.predict(x, verbose=0)
+    model.save(tmp_path / f"model{suffix}")
+    back = keras.models.load_model(tmp_path / f"model{suffix}", custom_objects={"_Around": _Around})
+    assert type(back) is _Around
+    np.testing.assert_array_equal(back.predict(x, verbose=0), _HALVES)
+
+
 def _keras_tensor(name, dtype):
     config = {"shape": [None, 3], "dtype": dtype, "keras_history": [name, 0, 0]}
     return {"class_name": "__keras_tensor__", "config": config}
@@ -419,6 +494,31 @@ def test_a_model_within_a_model_of_keras_casts_what_it_is_given(given):
     made = model.predict(np.array([[1.7, 3.9, -3.2], [-1.1, 0.2, 260.9]], "float32"), verbose=0)
     np.testing.assert_array_equal(made, _HALVES)
     assert ("inner_cast" in [layer.name for layer in model.operations]) == (given == "float32")
+
+
+@pytest.mark.parametrize("given", ["float32", "int32", "int64"])
+def test_a_model_within_a_model_of_keras_2_says_where_nothing_casts(given):
+    """Its files do not say what calls are of, unless that is an input."""
+
+    def functional(name, entries, end):
+        ends = {"input_layers": [[entries[0]["name"], 0, 0]], "output_layers": [end]}
+        return {"class_name": "Functional", "name": name, "config": {"name": name, "layers": entries, **ends}}
+
+    def begin(name, dtype):
+        config = {"batch_input_shape": [None, 3], "dtype": dtype, "sparse": False, "ragged": False, "name": name}
+        return {"class_name": "InputLayer", "config": config, "name": name, "inbound_nodes": []}
+
+    halving = {"class_name": "Rescaling", "config": {"name": "half", "scale": 0.5, "offset": 0.0}, "name": "half"}
+    halving["inbound_nodes"] = [[["whole", 0, 0, {}]]]
+    inner = functional("inner", [begin("whole", "int32"), halving], ["half", 0, 0])
+    outer = functional("outer", [begin("x", given), inner | {"inbound_nodes": [[["x", 0, 0, {}]]]}], ["inner", 1, 0])
+    text = json.dumps(outer | {"keras_version": "2.15.0", "backend": "tensorflow"})
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model = keras.models.model_from_json(text)
+    said = [str(warning.message) for warning in told if "takes numbers of int32: Keras casts" in str(warning.message)]
+    assert len(said) == (given != "int32")
+    np.testing.assert_array_equal(model.predict(np.array([[1.0, 3.0, -3.0]]), verbose=0), [[0.5, 1.5, -1.5]])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int3", 7, ["int32"]])

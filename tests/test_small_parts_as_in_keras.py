@@ -171,6 +171,23 @@ def test_names_in_a_scope():
     del keras.utils.get_custom_objects()["twice"]
 
 
+def test_a_scope_knows_what_is_known_where_it_is_entered():
+    """As Keras 2 has it, of two that were made beforehand and a dict that grows meanwhile; and a decorated function."""
+    found, later = keras.utils.get_registered_object, {}
+    outer, inner, grown = map(keras.utils.custom_object_scope, ({"most": max}, {"least": min}, later))
+    later["total"] = sum
+    with outer, inner, grown:
+        assert [found("most"), found("least"), found("total")] == [max, min, sum]
+
+    @keras.utils.custom_object_scope({"least": min})
+    def both():
+        return [found("most"), found("least")]
+
+    with keras.utils.custom_object_scope({"most": max}):
+        assert both() == [max, min]
+    assert both() == [None, min]
+
+
 def test_seeds_make_numbers_again():
     keras.utils.set_random_seed(3)
     first = np.asarray(keras.initializers.GlorotUniform()((2, 3)))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minicnn.hints import Config
+from minicnn.keras._whole_numbers import without_whole
 from minicnn.keras.saving._objects import without_axes
 from minicnn.layers import InputLayer, Layer
 from minicnn.models.config import is_described
@@ -82,6 +83,7 @@ def read(cls: type, config: Mapping[str, Any]) -> Config:
     """
     own = {p.name for p in constructor_parameters(cls)}
     kept = {n: v for n, v in config.items() if n in own or n not in _OF_KERAS_ALONE or not changes_nothing(n, v)}
+    kept = without_whole(kept) if issubclass(cls, InputLayer) else kept
     return {name: without_axes(v) if name.endswith("_initializer") else v for name, v in kept.items()}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn.graph import Node, Tensor
+from minicnn.keras._new_arrays import standardize_dtype
 from minicnn.keras._whole_numbers import note_dtype
 from minicnn.layers.input import InputLayer
 from minicnn.settings import floatx
@@ -51,7 +52,7 @@ class KerasTensor(Tensor, metaclass=_OfTensors):
         self.shape = sizes
         given = floatx() if dtype is None else dtype
         note_dtype(self, given)
-        vars(self)["_dtype"] = str(getattr(given, "name", getattr(given, "__name__", given)))
+        vars(self)["_dtype"] = standardize_dtype(getattr(given, "name", given))
 
     @property
     def dtype(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -9,10 +10,10 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.graph import Tensor
+from minicnn.keras._new_arrays import standardize_dtype
 from minicnn.layers.rare_options import WHOLE
 from minicnn.layers.slicing import GetItem
 
-_KINDS = ("int", "uint", "bool")
 _KEEPING = (layers.Reshape, layers.Permute, layers.Flatten, layers.RepeatVector, layers.Concatenate, GetItem)
 _KEEPING += (layers.Add, layers.Subtract, layers.Multiply, layers.Maximum, layers.Minimum)
 _KEEPING += (layers.Rescaling,)
@@ -28,23 +29,42 @@ def note_dtype(tensor: Tensor, dtype: Any) -> Tensor:
     ValueError
         If it is no dtype.
     """
-    name = str(getattr(dtype, "name", dtype))
-    if dtype is not None and name not in ("bfloat16", "string"):
-        try:
-            np.dtype(name if hasattr(dtype, "name") else dtype)
-        except TypeError:
-            raise ValueError(f"a dtype is a name such as 'float32' or 'int32'. Received: dtype={dtype!r}") from None
-    if name.startswith(_KINDS):
+    name = _name_of(dtype)
+    if name in WHOLE:
         vars(tensor)["whole_dtype"] = name
-        if isinstance(tensor.node.layer, layers.InputLayer) and name in WHOLE:  # which files and clones hold
+        if isinstance(tensor.node.layer, layers.InputLayer):  # which files and clones hold
             vars(tensor.node.layer)["input_dtype"] = name
     return tensor
 
 
-def without_whole(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of an InputLayer, whose ``dtype`` of whole numbers or bools is its `input_dtype`."""
-    name = str(getattr(kwargs.get("dtype"), "name", kwargs.get("dtype")))
-    return {**kwargs, "dtype": None, "input_dtype": name} if name in WHOLE else kwargs
+def without_whole(kwargs: Mapping[str, Any], tensor: Tensor | None = None) -> dict[str, Any]:
+    """The arguments of an InputLayer, whose ``dtype`` of whole numbers or bools is its `input_dtype`.
+
+    Parameters
+    ----------
+    kwargs : mapping
+    tensor : Tensor, optional
+        Its `input_tensor`, whose dtype it has.
+    """
+    name = _whole_name(kwargs.get("dtype")) or (None if tensor is None else whole_dtype(tensor))
+    return {**kwargs, "dtype": None, "input_dtype": name} if name else dict(kwargs)
+
+
+def _whole_name(dtype):
+    """The name of a dtype of whole numbers or bools, which may be a type, np.uint8 or int; None of anything else."""
+    try:
+        name = _name_of(dtype)
+    except ValueError:  # a dtype policy's
+        return None
+    return name if name in WHOLE else None
+
+
+def _name_of(dtype):
+    """The name of a dtype, as Keras has it."""
+    try:
+        return standardize_dtype(getattr(dtype, "name", dtype))
+    except TypeError:
+        raise ValueError(f"a dtype is a name such as 'float32' or 'int32'. Received: dtype={dtype!r}") from None
 
 
 def whole_dtype(tensor: Tensor) -> str | None:
@@ -66,9 +86,15 @@ def _found(node):
 
 
 def as_whole(tensor: Tensor, dtype: Any) -> Tensor:
-    """The numbers without what is behind the point, for "bool" 1 where they are not 0; for other dtypes as they are."""
-    name, known = str(getattr(dtype, "name", dtype)), whole_dtype(tensor)
-    if not name.startswith(_KINDS) or known == "bool" or (known and name != "bool"):
+    """The numbers without what is behind the point, for "bool" 1 where they are not 0; for other dtypes as they are.
+
+    Raises
+    ------
+    ValueError
+        If it is no dtype.
+    """
+    name, known = _name_of(dtype), whole_dtype(tensor)
+    if name not in WHOLE or known == "bool" or (known and name != "bool"):
         return tensor
     if name == "bool":
         return note_dtype(1.0 - layers.Elementary("nonnegative")(-abs(tensor)), name)

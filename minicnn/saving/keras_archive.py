@@ -16,7 +16,7 @@ from minicnn.saving import hdf5, keras_weights, kinds
 from minicnn.saving.files import MAX_JSON, read_json
 from minicnn.saving.formats import Format
 from minicnn.saving.keras.attributes import find_in_groups, goes_by_attributes, name_in, write_parts
-from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
+from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras, optimizer_name
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names
 from minicnn.saving.keras.older import modernized
 from minicnn.saving.keras.structure import is_model, parts_of, paths, structure_of
@@ -112,7 +112,8 @@ class Reader(BaseReader):
                 "order than Keras 3, by which its state would go to other weights"
             )
             return None
-        return keras_weights.read_optimizer(self.root, slots, expected, config, self.compile, node)
+        name = optimizer_name(self.compile_config)
+        return keras_weights.read_optimizer(self.root, slots, expected, config, self.compile, node, name)
 
 
 def _members(archive) -> dict:

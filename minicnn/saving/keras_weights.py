@@ -99,14 +99,16 @@ def read_optimizer(
     config: Config,
     compiled: dict[str, Any],
     node: Config | None,
+    name: Any,
 ) -> dict[str, Any] | None:
-    """The optimizer's state from ``optimizer/vars``; arguments as for `optimizer_state`."""
+    """The optimizer's state from ``optimizer/vars``; arguments as for `optimizer_state`, and the optimizer's name."""
     variables = root.find("optimizer/vars")
     if not isinstance(variables, hdf5.Group):
         warn_user("the file has no state of its optimizer, which begins anew: tf.keras's older optimizers leave it out")
         return None
-    said, own = (_library_class(n) for n in (variables.attributes.get("name"), compiled["optimizer"]["class_name"]))
-    if said != own and said and own:
+    owner = variables.attributes.get("name")
+    said, own = _library_class(owner), _library_class(compiled["optimizer"]["class_name"])
+    if said != own and said and own and owner != name:  # a script may have called an Adam "sgd"
         warn_user(f"the optimizer begins anew: the file has the state of {said}, and the model is compiled with {own}")
         return None
     count = len(variables.members)

@@ -300,7 +300,7 @@ def _output_of_input(layer):
 @wraps(InputLayerOfCore.__init__)
 def _make_input(layer, *args, batch_size=None, input_tensor=None, **kwargs):
     """The constructor of an InputLayer; it keeps the size of batches that it was given, and no more."""
-    InputLayerOfCore.__init__(layer, *args, **without_whole(kwargs))
+    InputLayerOfCore.__init__(layer, *args, **without_whole(kwargs, input_tensor))
     vars(layer).update({"batch_size": batch_size} if batch_size is not None else {})
     vars(layer).update({"_tensor": input_tensor} if input_tensor is not None else {})
 

@@ -32,6 +32,8 @@ class WholeInputs:
         kinds = self._kinds()
         if not any(kinds) or x is None:
             return x
+        if isinstance(x, list | tuple) and any(isinstance(part, Tensor) for part in x):  # cast in their graph
+            return x
         if isinstance(x, list | tuple) and len(x) == len(kinds) and (len(kinds) > 1 or isinstance(x[0], np.ndarray)):
             return [_whole(value, kind) for value, kind in zip(x, kinds, strict=True)]
         return _whole(x, kinds[0]) if len(kinds) == 1 else x

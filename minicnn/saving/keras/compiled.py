@@ -60,6 +60,13 @@ def _named_optimizer(config):
     return config.get("optimizer", config.get("optimizer_config")) if isinstance(config, dict) else None
 
 
+def optimizer_name(config: Any) -> Any:
+    """How a file calls its model's optimizer, "adam" or as a script did; None if it does not say so."""
+    optimizer = _named_optimizer(config)
+    own = optimizer.get("config") if isinstance(optimizer, dict) else None
+    return own.get("name") if isinstance(own, dict) else None
+
+
 def _for_outputs(argument, value, outputs) -> list:
     """One entry for each output, from a dict by name, which may leave some out, or nested lists and dicts."""
     if isinstance(value, dict) and not is_config(value) and set(value) <= set(outputs):

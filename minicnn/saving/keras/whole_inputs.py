@@ -15,7 +15,7 @@ def with_casts(entries: list[Config]) -> list[Config]:
 
     In minicnn's own files, layers do that already, and calls say so (`said_whole`). A Sequential has no calls:
     `minicnn.keras` casts in it. For calls that say not what they are of, those of Keras 2, a warning says that nothing
-    casts.
+    casts, unless they are of inputs of these dtypes.
 
     Parameters
     ----------
@@ -23,7 +23,8 @@ def with_casts(entries: list[Config]) -> list[Config]:
         As Keras writes them.
     """
     made: list[Config] = []
-    names = {entry.get("name") for entry in entries}
+    names = {entry["name"] for entry in entries if _is_named(entry)}
+    inputs = {entry["name"]: _dtype(entry) for entry in entries if _is_input(entry) and _is_named(entry)}
     for entry in entries:
         dtypes, calls = _dtypes_of(entry), entry.get("inbound_nodes")
         if not any(dtype in WHOLE for dtype in dtypes):
@@ -34,10 +35,11 @@ def with_casts(entries: list[Config]) -> list[Config]:
             casts = _Casts(entry["name"], dtypes, names)
             entry = entry | {"inbound_nodes": [casts.call(call) for call in calls]}
             made += casts.made
-        elif calls:
+        elif calls and not _are_of(calls, dtypes, inputs):
+            said = next(dtype for dtype in dtypes if dtype in WHOLE)
             warn_user(
-                f"model {brief(entry.get('name'))} within another one takes numbers of {dtypes[0]}: Keras casts what "
-                "it is given; as this file does not say what that is, give the outer model whole numbers"
+                f"model {brief(entry.get('name'))} within another one takes numbers of {said}: Keras casts what it "
+                "is given; as this file does not say what that is, give the outer model whole numbers"
             )
         made.append(entry)
     return made
@@ -93,6 +95,18 @@ def _tensors(node) -> list[Config] | None:
     return list(found) if isinstance(found, list | tuple) and found and all(map(_is_tensor, found)) else None
 
 
+def _are_of(calls, dtypes, inputs) -> bool:
+    """Whether calls as in Keras 2, of [[name, place, number, …], …], are of inputs that hold what they are cast to."""
+
+    def is_of(tensor, dtype):
+        name = tensor[0] if isinstance(tensor, list) and tensor and isinstance(tensor[0], str) else None
+        return dtype not in WHOLE or inputs.get(name) == dtype
+
+    return isinstance(calls, list) and all(
+        isinstance(call, list) and len(call) == len(dtypes) and all(map(is_of, call, dtypes)) for call in calls
+    )
+
+
 def _is_tensor(value) -> bool:
     config = value.get("config") if isinstance(value, dict) else None
     history = config.get("keras_history") if isinstance(config, dict) else None
@@ -110,6 +124,10 @@ def _dtypes_of(entry) -> list[Any]:
     if not isinstance(ends, list) or not ends:
         return list(found.values())
     return [found.get(history[0]) for history in histories_of([ends] if is_one(ends) else ends)]
+
+
+def _is_named(entry) -> bool:
+    return isinstance(entry.get("name"), str)
 
 
 def _is_input(entry) -> bool:

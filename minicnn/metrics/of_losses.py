@@ -56,8 +56,9 @@ class MetricOfLoss(Metric):
         return element_shapes(output_shape)
 
     def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        loss, prediction = from_logits(self.computed_by, target, prediction)
-        return loss.values(prediction, target.reshape(prediction.shape))
+        loss, target, prediction = self.computed_by.of_last_axis(target.reshape(prediction.shape), prediction)
+        loss, prediction = from_logits(loss, target, prediction)
+        return loss.values(prediction, target)
 
 
 @register("bce")
@@ -82,11 +83,16 @@ class CategoricalCrossentropy(MetricOfLoss):
 
 @register
 class SparseCategoricalCrossentropy(MetricOfLoss):
-    """See `minicnn.losses.SparseCategoricalCrossentropy`."""
+    """See `minicnn.losses.SparseCategoricalCrossentropy`; the classes lie along the last axis, as in Keras."""
 
     name: str = "sparse_categorical_crossentropy"
     loss: type[losses.Loss] = crossentropy.SparseCategoricalCrossentropy
     sibling: str | None = "CategoricalCrossentropy"
+
+    def __init__(self, name: str | None = None, dtype: str | None = None, **arguments: object):
+        if arguments.get("axis", -1) != -1:
+            raise ValueError(f"the metric {type(self).__name__} takes axis=-1 alone. Received: {arguments['axis']}")
+        super().__init__(name, dtype, **arguments)
 
     def target_shapes(self, output_shape: Shape) -> tuple[Shape, ...]:
         return label_shapes(output_shape)

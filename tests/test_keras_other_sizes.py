@@ -195,3 +195,34 @@ def test_the_number_of_channels_leaves_sizes_open():
     model(numbers(1, 8, 8, 3))
     model(numbers(1, 6, 8, 3))
     assert model.input_shape == (None, None, 8, 3)
+
+
+class LookingLayer(L.Layer):
+    """A convolution; ten times as much for pictures of 8 × 8."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = L.Conv2D(1, 3, padding="same", kernel_initializer="ones")
+
+    def call(self, x):
+        return self.convolution(x) * (10 if x.shape[1] == 8 else 1)
+
+
+@pytest.mark.parametrize("begin", [Called, lambda *parts: keras.Sequential(parts)])
+@pytest.mark.parametrize("part", [LookingLayer, lambda: Looking(), lambda: Called(LookingLayer())])
+def test_a_part_that_goes_by_the_size(begin, part):
+    """As `test_a_call_that_goes_by_the_size`, of layers and models in another model, and of such a layer itself."""
+    for is_called in (False, True):
+        parts = [part()] if isinstance(part(), Looking) else [part(), L.GlobalAveragePooling2D()]
+        model = begin(*parts)
+        model.build((None, 8, 8, 1))
+        for n in (8, 12, 8, 16, 8):
+            expected, x = [[(3 * n - 2) ** 2 / n**2 * (10 if n == 8 else 1)]], np.ones((1, n, n, 1))
+            np.testing.assert_allclose(model(x) if is_called else model.predict(x, verbose=0), expected, rtol=1e-5)
+
+
+def test_a_layer_that_goes_by_the_size():
+    layer = LookingLayer()
+    for n in (8, 12, 8):
+        made = np.mean(layer(np.ones((1, n, n, 1))))
+        np.testing.assert_allclose(made, (3 * n - 2) ** 2 / n**2 * (10 if n == 8 else 1), rtol=1e-5)

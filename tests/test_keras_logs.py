@@ -204,7 +204,7 @@ def test_whether_a_name_is_in_logs_is_what_asking_for_it_says():
 
 
 def test_the_order_of_a_models_own_metric_is_behind_those_of_compile():
-    """Outputs 2 for targets 1/2; Keras 3.15.1 gives the loss, those of `compile` as they were named, and the own one."""
+    """Outputs 2 for targets 1/2; Keras 3.15.1 gives the loss, those of `compile` in their order, and the own one."""
 
     class Counting(keras.Model):
         def __init__(self):

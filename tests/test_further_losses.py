@@ -456,3 +456,26 @@ def test_gradients_on_tapes_along_the_first_axis(name):
     (value, made), (expected, known) = gradient(1, first(z), first(target, name)), gradient(-1, z, target)
     assert value == pytest.approx(expected, rel=1e-6)
     np.testing.assert_allclose(made, first(known), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("axis", "places"), [(1, (3, 2, 4)), (-3, (3, 2, 4)), (2, (3, 4, 4)), (-1, (3, 4, 2)), (3, (3, 4, 2))]
+)
+def test_weights_of_places_beside_another_axis(axis, places):
+    """One for each place that has a loss: the mean of −log p by them; weights of other places are refused."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(3, 4, 2, 4))
+    p = np.exp(logits) / np.exp(logits).sum(axis, keepdims=True)
+    target = (p == p.max(axis, keepdims=True)).astype("float32")
+    weight = rng.random(places)
+    expected = np.mean(weight * -np.log((p * target).sum(axis)))
+    entry = mc.Input((4, 2, 4))
+    model = mc.Model(entry, mc.layers.Softmax(axis=axis)(entry))
+    model.compile("sgd", mc.losses.CategoricalCrossentropy(axis=axis))
+    for size in (2, 3):
+        found = model.evaluate(logits, target, sample_weight=weight, batch_size=size, verbose=0)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="sample_weight of the output"):
+        model.evaluate(
+            logits, target, sample_weight=np.ones((3, 4, 4) if places != (3, 4, 4) else (3, 4, 2)), verbose=0
+        )

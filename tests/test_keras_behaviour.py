@@ -315,7 +315,7 @@ def test_patience_may_be_a_part_of_the_epochs(patience, last):
 
 def test_cooldown_may_be_a_part_of_the_epochs():
     """The rates of Keras 3.15.1."""
-    plateau = keras.callbacks.ReduceLROnPlateau("loss", 0.5, 1.5, cooldown=1.5)
+    plateau = keras.callbacks.ReduceLROnPlateau("loss", 0.5, np.float32(1.5), cooldown=1.5)
     assert over(plateau, FALLING)[1] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
 
 

@@ -201,3 +201,25 @@ def test_whether_a_name_is_in_logs_is_what_asking_for_it_says():
     model.compile("sgd", "mse", metrics=[PSNR])
     model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0, callbacks=[told])
     assert found == [[True, True, True, False]]  # psnr, loss: as Keras 3.15 says
+
+
+def test_the_order_of_a_models_own_metric_is_behind_those_of_compile():
+    """Outputs 2 for targets 1/2; Keras 3.15.1 gives the loss, those of `compile` in their order, and the own one."""
+
+    class Counting(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1, kernel_initializer="ones")
+            self.average = keras.metrics.Mean(name="average")
+
+        def call(self, x):
+            y = self.dense(x)
+            self.average.update_state(y)
+            return y
+
+    model = Counting()
+    model.compile("sgd", "mse", metrics=["mse", "mae"])
+    x, y = np.ones((4, 2), "float32"), np.full((4, 1), 0.5, "float32")
+    np.testing.assert_allclose(model.evaluate(x, y, verbose=0), [2.25, 2.25, 1.5, 2])
+    np.testing.assert_allclose(model.test_on_batch(x, y), [2.25, 2.25, 1.5, 2])
+    assert [metric.name for metric in model.metrics] == ["loss", "compile_metrics", "average"]

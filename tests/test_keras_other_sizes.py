@@ -117,3 +117,112 @@ def test_sizes_that_a_weight_depends_on_are_refused(shape, layers):
     assert model.input_shape == (None, 8, 8, 1)
     model.pop()
     assert len(model.layers) == len(layers)
+
+
+class Looking(keras.Model):
+    """Ten times as much for pictures of 8 × 8; a mean whose divisor `call` computes, where it is told."""
+
+    def __init__(self, asks=lambda x: x.shape[1], divides=False):
+        super().__init__()
+        self.convolution, self.asks, self.divides = (
+            L.Conv2D(1, 3, padding="same", kernel_initializer="ones"),
+            asks,
+            divides,
+        )
+
+    def call(self, x):
+        y = self.convolution(x)
+        if self.divides:
+            return tf.reduce_sum(y, axis=(1, 2)) * (1 / (x.shape[1] * x.shape[2]) if x.shape[1] else 1000.0)
+        return L.GlobalAveragePooling2D()(y) * (10 if self.asks(x) == 8 else 1)
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        lambda x: x.shape[1],
+        lambda x: tuple(x.shape)[1],
+        lambda x: x.shape[1:].as_list()[0],
+        lambda x: x.get_shape().as_list()[1],
+        lambda x: keras.backend.int_shape(x)[1],
+        lambda x: 8 if 8 in x.shape else 0,
+        lambda x: 8 if x.shape == (None, 8, 8, 1) or x.shape == (1, 8, 8, 1) else 0,
+    ],
+)
+def test_a_call_that_goes_by_the_size(asks):
+    """A mean of 3 × 3 sums of ones, (3n - 2)² / n², ten times at n = 8: as Keras's, whatever came before."""
+    for model in (Looking(asks), built := Looking(asks)):
+        if model is built:
+            model.build((None, None, None, 1))
+        for n in (8, 12, 8, 16, 8):
+            expected = [[(3 * n - 2) ** 2 / n**2 * (10 if n == 8 else 1)]]
+            np.testing.assert_allclose(model.predict(np.ones((1, n, n, 1)), verbose=0), expected, rtol=1e-5)
+            np.testing.assert_allclose(model(np.ones((1, n, n, 1))), expected, rtol=1e-5)
+
+
+def test_a_call_that_goes_by_the_size_within_another_model():
+    """It has one graph, which two models of different sizes cannot share; Keras's 7.5625 and 6.25 are 13.8125."""
+
+    class Outer(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = Looking(divides=True)
+
+        def call(self, x):
+            return self.inner(x) + self.inner(x[:, ::2, ::2])
+
+    with pytest.raises(ShapeError, match="takes inputs of shapes"):
+        Outer()(np.ones((1, 8, 8, 1)))
+    inner, entry = Looking(divides=True), keras.Input((8, 8, 1))
+    outer = keras.Model(entry, inner(entry))
+    with pytest.raises(ShapeError, match="expected data of shape"):
+        inner(np.ones((1, 12, 12, 1)))
+    np.testing.assert_allclose(outer(np.ones((1, 8, 8, 1))), [[7.5625]])
+
+
+def test_the_number_of_channels_leaves_sizes_open():
+    """What a `call` asks most often is known for pictures of any size."""
+
+    class Scaled(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.convolution = L.Conv2D(2, 1)
+
+        def call(self, x):
+            return self.convolution(x) / x.shape[-1] * len(x.shape)
+
+    model = Scaled()
+    model(numbers(1, 8, 8, 3))
+    model(numbers(1, 6, 8, 3))
+    assert model.input_shape == (None, None, 8, 3)
+
+
+class LookingLayer(L.Layer):
+    """A convolution; ten times as much for pictures of 8 × 8."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = L.Conv2D(1, 3, padding="same", kernel_initializer="ones")
+
+    def call(self, x):
+        return self.convolution(x) * (10 if x.shape[1] == 8 else 1)
+
+
+@pytest.mark.parametrize("begin", [Called, lambda *parts: keras.Sequential(parts)])
+@pytest.mark.parametrize("part", [LookingLayer, lambda: Looking(), lambda: Called(LookingLayer())])
+def test_a_part_that_goes_by_the_size(begin, part):
+    """As `test_a_call_that_goes_by_the_size`, of layers and models in another model, and of such a layer itself."""
+    for is_called in (False, True):
+        parts = [part()] if isinstance(part(), Looking) else [part(), L.GlobalAveragePooling2D()]
+        model = begin(*parts)
+        model.build((None, 8, 8, 1))
+        for n in (8, 12, 8, 16, 8):
+            expected, x = [[(3 * n - 2) ** 2 / n**2 * (10 if n == 8 else 1)]], np.ones((1, n, n, 1))
+            np.testing.assert_allclose(model(x) if is_called else model.predict(x, verbose=0), expected, rtol=1e-5)
+
+
+def test_a_layer_that_goes_by_the_size():
+    layer = LookingLayer()
+    for n in (8, 12, 8):
+        made = np.mean(layer(np.ones((1, n, n, 1))))
+        np.testing.assert_allclose(made, (3 * n - 2) ** 2 / n**2 * (10 if n == 8 else 1), rtol=1e-5)

@@ -14,11 +14,12 @@ from minicnn.data.elements import EagerArray
 from minicnn.graph import Tensor
 from minicnn.keras._called import attributes_with_weights
 from minicnn.keras._changed import forget_places
+from minicnn.keras._open_looks import noting_looks
 from minicnn.keras._over_samples import OverSamples, kept_for_tensors
 from minicnn.keras._own_weights import standing_in, weights_in_graph
 from minicnn.last_function import note
 from minicnn.layers.input import Input
-from minicnn.layers.open_sizes import has_open
+from minicnn.layers.open_sizes import all_fit, has_open
 from minicnn.nested import leaves, mapped, packed
 from minicnn.plan.runs import looked_behind
 from minicnn.step import Shapes
@@ -106,25 +107,44 @@ class Made(EndsRemembered, models.Model):
         return self._forms[shapes]
 
 
-def leave_sizes_open(layer: Any, input_shapes: Shapes) -> None:
+def leave_sizes_open(layer: Any, input_shapes: Sequence[Sequence[int | None]], or_known: bool = True) -> None:
     """Make the graph of a layer of layers anew, where it is called on other sizes, for any in the places that differ.
 
-    If its `call` is not for any, nothing changes.
+    If its `call` is not for these, or it stands in a graph for other ones, nothing changes.
+
+    Parameters
+    ----------
+    layer : Layer
+    input_shapes : sequence of tuple
+    or_known : bool, default True
+        Whether it may be made for these sizes alone, if its `call` looks at them.
     """
-    before, made = layer.graph, layer._made
-    known = [t.shape[1:] for t in before.inputs]
+    known = [t.shape[1:] for t in layer.graph.inputs]
     if list(map(len, known)) != list(map(len, input_shapes)):
         return
     pairs = [list(zip(*shapes, strict=True)) for shapes in zip(known, input_shapes, strict=True)]
+    opened = tuple(tuple(a if a == b else None for a, b in shape) for shape in pairs)
+    if not _could_trace(layer, opened) and or_known and not has_open(input_shapes):
+        _could_trace(layer, input_shapes)
+
+
+def _could_trace(layer, shapes):
+    """Whether `call` gives a graph for these shapes, at open sizes of which it does not look: the layer's then."""
+    before, made = layer.graph, layer._made
     places = {part: list(part.nodes) for part in before.layers}
     forget_places(before)
     try:
         layer.graph = None
-        layer._trace_for(tuple(tuple(a if a == b else None for a, b in shape) for shape in pairs))
+        with noting_looks() as looks:
+            layer._trace_for(shapes)
+        if not looks and all(all_fit([t.shape[1:] for t in node.inputs], shapes) for node in layer.nodes):
+            return True
     except (TypeError, ValueError, NotImplementedError):
-        layer.graph, layer._made = before, made
-        for part, nodes in places.items():
-            part.nodes[:] = nodes
+        pass
+    layer.graph, layer._made = before, made
+    for part, nodes in places.items():
+        part.nodes[:] = nodes
+    return False
 
 
 @contextmanager

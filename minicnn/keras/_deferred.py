@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.graph import Tensor
+from minicnn.keras._open_looks import note_look
 from minicnn.layers.added_loss import BatchScalar
 
 
@@ -156,6 +157,7 @@ class SizesOf(tuple):
 
     def __new__(cls, sizes: Iterable[int | None], tensor: Tensor | None = None) -> SizesOf:
         made = super().__new__(cls, sizes)
+        note_look(made[1:])
         made.tensor = tensor
         return made
 

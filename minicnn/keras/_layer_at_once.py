@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from minicnn.differentiation import met
+from minicnn.errors import ShapeError
 from minicnn.keras._called import take_measured
+from minicnn.keras._composed import leave_sizes_open
 from minicnn.keras._eager import eager
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.layers import function_numbers
+from minicnn.layers.open_sizes import all_fit
 from minicnn.settings import floatx
 
 _UNTRACED = (NotInMinicnn, NotImplementedError, TypeError, ValueError)
@@ -24,8 +27,10 @@ _UNTRACED = (NotInMinicnn, NotImplementedError, TypeError, ValueError)
 
 def problem_of(layer: Any, shapes: Sequence[tuple[int, ...]]) -> Exception | None:
     """Why the `call` of a layer gives no graph for samples of these shapes; None if it does, or needs none."""
-    if layer.graph is not None or not layer.has_call:
+    if not layer.has_call:
         return None
+    if layer.graph is not None:
+        return _other_sizes(layer, shapes)
     if "_why_no_graph" not in vars(layer):
         if not layer.parts():
             layer._build_once(tuple(shapes))
@@ -37,6 +42,16 @@ def problem_of(layer: Any, shapes: Sequence[tuple[int, ...]]) -> Exception | Non
         except _UNTRACED as problem:
             vars(layer)["_why_no_graph"] = problem
     return vars(layer).get("_why_no_graph")
+
+
+def _other_sizes(layer, shapes):
+    """A ShapeError for sizes that the layer's graph is not for, and which could not be left open."""
+    if not all_fit(shapes, [t.shape[1:] for t in layer.graph.inputs]):
+        leave_sizes_open(layer, shapes, or_known=False)
+    known = [t.shape[1:] for t in layer.graph.inputs]
+    if all_fit(shapes, known):
+        return None
+    return ShapeError(f"layer '{layer.name}' takes inputs of shapes {tuple(known)}. Received: {tuple(shapes)}")
 
 
 def run(layer: Any, arrays: Sequence[Any], training: bool, problem: Exception) -> Any:

@@ -347,7 +347,7 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
         """What `call` gives for arrays, of any shape; layers that it is made of act as in training if it does."""
-        if self.graph is None and self.has_call and (problem := problem_of(self, [np.shape(x)[1:] for x in arrays])):
+        if self.has_call and (problem := problem_of(self, [np.shape(x)[1:] for x in arrays])):
             return run(self, arrays, training, problem)
         if belongs_to_a_function(self, arrays):
             return through_a_tape(self, arrays, training)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from minicnn.differentiation import Recorded
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.keras._dtypes import TensorDtype
+from minicnn.keras._open_looks import is_noting, note_look
+from minicnn.keras._own_names import is_of_library
 from minicnn.parameters import Weight
 
 
@@ -198,6 +201,30 @@ class ArrayShape(TensorShape):
         return ArrayShape(item) if isinstance(key, slice) else item
 
 
+class WatchedShape(TensorShape):
+    """The shape of a tensor with open sizes, in a `call` of which it is noted whether it looks at one."""
+
+    def __getitem__(self, key: Any) -> Any:
+        note_look((0, *tuple.__getitem__(self, slice(1, None)))[key])  # of the batch axis nothing else is ever known
+        return super().__getitem__(key)
+
+    def __iter__(self) -> Iterator[Any]:
+        note_look(None)
+        return super().__iter__()
+
+    def __contains__(self, size: object) -> bool:
+        note_look(None)
+        return super().__contains__(size)
+
+    def __eq__(self, other: object) -> bool:
+        note_look(None)
+        return super().__eq__(other)
+
+    def __hash__(self) -> int:
+        note_look(None)
+        return super().__hash__()
+
+
 class Sizes(TensorShape):
     """What ``tf.shape`` gives of a model's tensor: one number beside another is computed with, size by size.
 
@@ -265,14 +292,26 @@ def _set_shape(tensor, shape):
     vars(tensor)["shape"] = shape
 
 
+def _shape_of_tensor(tensor):
+    sizes = vars(tensor)["shape"]
+    if is_noting() and None in sizes[1:] and not is_of_library(sys._getframe(1)):
+        return WatchedShape(sizes)
+    return TensorShape(sizes)
+
+
+def _asked_shape(tensor):
+    note_look(vars(tensor)["shape"][1:])
+    return tensor.shape
+
+
 def _shape_of_weight(weight):
     return ArrayShape(vars(weight)["shape"])
 
 
 Weight.shape = property(_shape_of_weight, _set_shape)  # type: ignore[assignment]
-Tensor.shape = property(lambda tensor: TensorShape(vars(tensor)["shape"]), _set_shape)  # type: ignore[assignment]
+Tensor.shape = property(_shape_of_tensor, _set_shape)  # type: ignore[assignment]
 Tensor.sparse = Tensor.ragged = False  # type: ignore[attr-defined]
-Tensor.get_shape = lambda tensor: tensor.shape  # type: ignore[attr-defined]
+Tensor.get_shape = _asked_shape  # type: ignore[attr-defined]
 Recorded.shape = property(lambda array: ArrayShape(array.value.shape))
 Recorded.get_shape = lambda array: array.shape  # type: ignore[attr-defined]
 Recorded.dtype = property(lambda array: TensorDtype(array.value.dtype))

@@ -245,13 +245,13 @@ class Stepping(EndsRemembered):
 
     @property
     def metrics(self) -> list[Any]:
-        """The loss's mean, those in attributes, those of `compile` together, and those of layers."""
+        """The loss's mean, those of `compile` together, those in attributes, and those of layers, in Keras's order."""
         own = [part for part in metrics_of(self) if part is not vars(self).get("_loss_tracker")]
         inside = [part for part in metrics_within(self) if part not in [*own, vars(self).get("_loss_tracker")]]
         if self.compiled is None:
             return [*own, *inside]
         wanted = any(self.compiled.metrics + self.compiled.weighted_metrics) or self.compiled_metrics.metrics
-        return [tracker(self), *own, *([self.compiled_metrics] if wanted else []), *inside]
+        return [tracker(self), *([self.compiled_metrics] if wanted else []), *own, *inside]
 
     @property
     def compiled_loss(self) -> CompiledLoss:
@@ -392,5 +392,6 @@ class Stepping(EndsRemembered):
 
     def _in_kerass_order(self, logs):
         """The numbers as a list: those of metrics in their order, and then the others in the order of their names."""
-        names = [metric.name for metric in self.metrics if metric.name in logs]
+        parts = [getattr(metric, "metrics", [metric]) for metric in self.metrics]  # those of `compile` stand together
+        names = [metric.name for several in parts for metric in several if metric.name in logs]
         return one_or_list([logs[name] for name in dict.fromkeys([*names, *sorted(logs)])])

@@ -143,6 +143,10 @@ class AlongAxis(Loss):
     def goes_by_rows(self) -> bool:
         return super().goes_by_rows and not self._is_turned
 
+    def places(self, output_shape: Shape) -> Shape:
+        """As `Reduced.places`."""
+        return (_turned_shape(output_shape, self.axis) if self._is_turned else output_shape)[:-1]
+
     def of_last_axis(self, y_true: Any, y_pred: Any) -> tuple[Loss, Any, Any]:
         """As `Reduced.of_last_axis`."""
         if not self._is_turned:

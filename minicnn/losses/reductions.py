@@ -109,6 +109,10 @@ class Reduced:
         """Whether that is so where a final activation, a `Last`, has given the outputs; None for others."""
         return self.goes_by_rows
 
+    def places(self, output_shape: Shape) -> Shape:
+        """The sizes of a sample's weights, one for each place that has a loss of its own; output_shape: of a sample."""
+        return output_shape[:-1]
+
     def decisions(self, shape: Shape) -> int:
         """How many decisions, each with a loss of its own, an output (N, …) is."""
         return math.prod(shape[:-1]) if len(shape) > 1 else shape[0]

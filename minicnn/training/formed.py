@@ -84,9 +84,11 @@ class FormedIntake(Intake):
         else:
             inputs, targets, shared = self._some_arrays(x, given, weights)
         if by_output is not None:
-            outputs = self.outputs.items()
-            pairs = zip(by_output, outputs, strict=True)
-            checked = [None if w is None else _checked_weight(w, len(inputs[0]), *output) for w, output in pairs]
+            shapes = [output.shape[1:] for output in self.outputs.values()]
+            losses = self.model.compiled.losses
+            places = [loss.places(shape) for loss, shape in zip(losses, shapes, strict=True)]
+            each = zip(by_output, self.outputs, shapes, places, strict=True)
+            checked = [None if w is None else _checked_weight(w, len(inputs[0]), *of) for w, *of in each]
             shared = checked[0] if len(checked) == 1 else None
             if len(checked) > 1:
                 targets += [np.ones(len(inputs[0])) if w is None else w for w in checked]
@@ -150,17 +152,16 @@ def _is_for(y, count) -> bool:
     return count == 1 and not isinstance(y, dict)
 
 
-def _checked_weight(weight, samples, name, output):
-    """The weights of one output: one for each sample, or each row of the last axis, (N, H, W) of (N, H, W, C)."""
+def _checked_weight(weight, samples, name, shape, rows):
+    """The weights of one output: one for each sample, or each place that has a loss, (N, H, W) of (N, H, W, C)."""
     array = real_array(weight, "sample_weight").astype(np.float64)  # (N,), (N, 1), (N, H, W) or (N, H, W, 1)
-    rows = output.shape[1:-1]
     if array.shape[1:] == (*rows, 1) or (rows and array.shape[1:] == (1,) * (array.ndim - 1)):
         array = array.reshape(array.shape[: 1 + len(rows)] if array.shape[1:-1] == rows else -1)
     fits = len(array) == samples and array.shape[1:] in ((), rows)
     if not fits or not np.isfinite(array).all():
         raise ValueError(
             f"sample_weight of the output '{name}' needs finite numbers of shape ({samples},)"
-            f"{f' or {(samples, *rows)}' if rows else ''}, for an output of shape {with_batch(output.shape[1:])}. "
+            f"{f' or {(samples, *rows)}' if rows else ''}, for an output of shape {with_batch(shape)}. "
             f"Received: {'numbers that are not finite' if fits else f'shape {np.shape(weight)}'}"
         )
     return array

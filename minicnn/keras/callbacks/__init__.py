@@ -6,6 +6,8 @@ from contextlib import suppress
 from inspect import signature
 from string import Formatter
 
+import numpy as np
+
 from minicnn import callbacks as core
 from minicnn.callbacks.schedule import check_settable
 from minicnn.keras import ops
@@ -35,7 +37,7 @@ def _whole_epochs(cls, args, kwargs):
     """The arguments, with the next whole number for ``patience=epochs / 20``: Keras waits until that many are over."""
 
     def counted(name, value):
-        is_part = name in _NUMBERS_OF_EPOCHS and isinstance(value, float) and math.isfinite(value)
+        is_part = name in _NUMBERS_OF_EPOCHS and isinstance(value, float | np.floating) and math.isfinite(value)
         return math.ceil(value) if is_part else value
 
     names = tuple(signature(cls).parameters)

@@ -1,6 +1,6 @@
 """A Sequential takes data of other sizes than its Input's, or than the first batch's, if its layers can, as Keras's.
 
-So does a model with a `call` of its own.
+So does a model with a `call` of its own. Sizes at which that looks are never left open: it may go by them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from typing import Any
 
 from minicnn.errors import ShapeError
 from minicnn.keras._changed import forget_places
+from minicnn.keras._open_looks import noting_looks
 from minicnn.layers.input import Input
-from minicnn.layers.open_sizes import all_fit, fits
+from minicnn.layers.open_sizes import all_fit, fits, has_open
 from minicnn.models.forms import input_like
 from minicnn.nested import leaves, mapped
 from minicnn.training.streams import peek
 
-_OF_TRACE = ("graph", "_seen", "_engine")  # what a model has of its graph
+_OF_TRACE = ("graph", "_seen", "_engine", "_looks", "_made")  # what a model, or a layer of layers, has of its graph
 
 
 class AnySize:
@@ -41,21 +42,39 @@ class AnySize:
 
     def _open_for(self, shape):
         """Leave those sizes open in which samples of this shape differ, if the layers can do with any."""
-        graph, engine = self.graph, self._engine
-        known = graph.inputs[0].shape[1:]
+        engine = self._engine
+        known = self.graph.inputs[0].shape[1:]
         if len(shape) != len(known) or fits(shape, known):
             return
-        calls = [list(layer.nodes) for layer in self._stack]
+        opened = tuple(size if size == new else None for size, new in zip(known, shape, strict=True))
+        nodes = self.nodes  # type: ignore[attr-defined]
+        for sizes in (opened, shape) if all(fits(node.inputs[0].shape[1:], shape) for node in nodes) else (opened,):
+            if self._could_start(
+                sizes, is_told=sizes is shape
+            ):  # else the data is refused, in the words of a model of known sizes
+                self._engine = None if engine is None else engine.renewed(keeps_state=True)
+                self.forget_traced()  # type: ignore[attr-defined]
+                return
+
+    def _could_start(self, sizes, is_told):
+        """Whether the layers give a graph for inputs of these sizes, which is the model's then.
+
+        Sizes that are open because it is not told otherwise are none that a layer's `call` looks at.
+        """
+        graph = self.graph
+        before = _states_of(self._stack)
+        forget_places(graph)
         self.graph = None
         try:
-            sizes = tuple(size if size == new else None for size, new in zip(known, shape, strict=True))
-            self._start(input_like(graph.inputs[0], sizes, graph.inputs[0].node.layer.name))
-        except ShapeError:  # the data is refused, in the words of a model of known sizes
-            self.graph = graph
-            for layer, nodes in zip(self._stack, calls, strict=True):
-                layer.nodes = nodes
-        else:
-            self._engine = None if engine is None else engine.renewed(keeps_state=True)
+            with noting_looks() as looks:
+                self._start(input_like(graph.inputs[0], sizes, graph.inputs[0].node.layer.name))
+            if is_told or not looks:
+                return True
+        except ShapeError:
+            pass
+        self.graph = graph
+        _put_back(before)
+        return False
 
 
 class AnySizeOfCall:
@@ -79,35 +98,72 @@ class AnySizeOfCall:
     def _is_of_call(self):
         return self.graph is not None and getattr(self, "goes_by_attributes", False)
 
+    def _trace(self, inputs: Any) -> None:
+        with noting_looks() as looks:
+            super()._trace(inputs)  # type: ignore[misc]
+        vars(self)["_looks"] = bool(looks)  # at open sizes
+
     def _trace_for_others(self, shapes):
         """Run `call` for samples of these shapes if they do not fit: for any size, else for these; else all stays."""
         known = [t.shape[1:] for t in self.graph.inputs]
-        if all_fit(shapes, known) or list(map(len, shapes)) != list(map(len, known)):
+        if _suit(shapes, known, vars(self).get("_looks")) or list(map(len, shapes)) != list(map(len, known)):
             return
-        for sizes in ([_in_both(*pair) for pair in zip(known, shapes, strict=True)], shapes):
-            if self._could_trace(sizes):
+        opened = [_in_both(*pair) for pair in zip(known, shapes, strict=True)]
+        for sizes in (opened, shapes) if opened != shapes else (shapes,):
+            if self._could_trace(sizes, is_asked=sizes is shapes):
                 return
 
-    def _could_trace(self, sizes):
+    def _could_trace(self, sizes, is_asked):
         """Whether `call` gives a graph of the same weights for inputs of these sizes, which is the model's then."""
         graph = self.graph
-        before = {name: vars(self)[name] for name in _OF_TRACE if name in vars(self)}
-        places = {layer: list(layer.nodes) for layer in graph.layers}
+        before, own = _states_of(graph.layers), _of_trace(self)
         forget_places(graph)
         rest = iter(sizes)
         try:
-            self._trace(mapped(lambda t: input_like(t, next(rest), t.node.layer.name), self.input_structure))  # type: ignore[attr-defined]
+            self._trace(mapped(lambda t: input_like(t, next(rest), t.node.layer.name), self.input_structure))
             is_same = _weights_in(self.graph) == _weights_in(graph)  # and of no layer that `call` has made now
+            is_same = is_same and (is_asked or not self._looks) and self._suits_its_places(sizes)
         except Exception:  # of a user's `call`, which is not for these: the data is refused, as of a known size
             is_same = False
         if not is_same:
-            vars(self).update(before)
-            for layer, nodes in places.items():
-                layer.nodes[:] = nodes
+            vars(self).update(own)
+            _put_back(before)
             return False
         self._engine = None if self._engine is None else self._engine.renewed(keeps_state=True)
         self.forget_traced()  # type: ignore[attr-defined]
         return True
+
+    def _suits_its_places(self, sizes):
+        """Whether a graph for these sizes is that of all the models' graphs which have this model as a layer."""
+        calls = [[t.shape[1:] for t in node.inputs] for node in self.nodes]  # type: ignore[attr-defined]
+        return all(_suit(shapes, sizes, self._looks) for shapes in calls)
+
+
+def _suit(shapes, sizes, looks):
+    """Whether a graph for these sizes computes what `call` does for samples of these shapes."""
+    is_open = looks and has_open(sizes)
+    return list(map(tuple, shapes)) == list(map(tuple, sizes)) if is_open else all_fit(shapes, sizes)
+
+
+def _of_trace(layer):
+    return {name: vars(layer)[name] for name in _OF_TRACE if name in vars(layer)}
+
+
+def _states_of(layers):
+    """Layer → (where it is called, what it has of its graph), also of the layers inside."""
+    found = {}
+    rest = list(layers)
+    while rest:
+        if (layer := rest.pop()) not in found:
+            found[layer] = list(layer.nodes), _of_trace(layer)
+            rest += [] if layer.graph is None else layer.graph.layers
+    return found
+
+
+def _put_back(states):
+    for layer, (nodes, traced) in states.items():
+        layer.nodes[:] = nodes
+        vars(layer).update(traced)
 
 
 def _weights_in(graph):

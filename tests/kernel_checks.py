@@ -82,10 +82,13 @@ def run_both(name, inputs, shapes, dtype, terms=0.0, **options):
     return results[0]
 
 
-def largest_term(name, dy=None, x=None, kernel=None, **_):
+def largest_term(name, dy=None, x=None, kernel=None, bias=None, **_):
     """The size of what a convolution's output or gradient is a sum of, which may be near 0, as its terms cancel."""
     factors = {"y": [x, kernel], "dbias": [dy], "dkernel": [dy, x], "dx": [dy, kernel]}.get(name, [None])
-    return 0 if any(f is None for f in factors) else np.prod([np.abs(f).max(initial=0) for f in factors])
+    if any(f is None for f in factors):
+        return 0
+    product = np.prod([np.abs(f).max(initial=0) for f in factors])
+    return product if name != "y" or bias is None else max(product, np.abs(bias).max(initial=0))
 
 
 def compare(ours, theirs, dtype, name="", terms=0.0):

@@ -111,12 +111,12 @@ def test_winograd(dtype, window, channels, filters, n, relu, has_bias, seed):
     winograd.conv2d(x, kernel, bias if has_bias else None, y.array, window, relu)
     reference.conv2d(x, kernel, bias if has_bias else None, expected, window, relu=relu)
     y.check()
-    compare(y.array, expected, dtype)
+    compare(y.array, expected, dtype, "y", largest_term("y", x=x, kernel=kernel, bias=bias))
     dx, expected_dx = Output(x.shape, dtype), np.empty_like(x)
     winograd.input_gradient(kernel, expected if relu else None, dy, dx.array, window)
     reference.conv2d_backward(x, kernel, expected, dy, expected_dx, None, None, window, relu=relu)
     dx.check()
-    compare(dx.array, expected_dx, dtype)
+    compare(dx.array, expected_dx, dtype, "dx", largest_term("dx", dy=dy, kernel=kernel))
 
 
 @DTYPES
@@ -133,8 +133,7 @@ def test_winograd_with_pooling(dtype, window, channels, filters, n, relu, seed):
     reference.conv2d_pool(x, kernel, bias, expected, np.empty(shape, np.uint8), window, pool, relu)
     y.check()
     winner.check()
-    terms = float(np.abs(x).max() * np.abs(kernel).max())  # a sum of them may be next to nothing
-    compare(y.array, expected, dtype, terms=terms)
+    compare(y.array, expected, dtype, "y", largest_term("y", x=x, kernel=kernel, bias=bias))
     assert_winners(x, kernel, bias, winner.array, expected, window, relu, dtype)
     without_winner = Output(shape, dtype)
     winograd.conv2d_pool(x, kernel, bias, outputs(without_winner.array, None), window, relu)
@@ -156,7 +155,7 @@ def test_winograd_s_input_gradient_behind_pooling(dtype, window, channels, filte
     winograd.pool_input_gradient(kernel, winner, dy, dx.array, window)
     reference.conv2d_pool_backward(x, kernel, winner, dy, expected, None, None, window, pool)
     dx.check()
-    compare(dx.array, expected, dtype)
+    compare(dx.array, expected, dtype, "dx", largest_term("dx", dy=dy, kernel=kernel))
 
 
 @pytest.mark.parametrize("has_winner", [False, True])
@@ -617,7 +616,7 @@ def test_parts_of_images_are_computed_as_whole_ones(algorithm, window, channels,
     assert np.array_equal(parts.array, whole.array)
     expected = np.empty_like(whole.array)
     reference.conv2d(x, kernel, bias, expected, window, groups, relu)
-    compare(parts.array, expected, np.float32)
+    compare(parts.array, expected, np.float32, "y", largest_term("y", x=x, kernel=kernel, bias=bias))
 
 
 @pytest.mark.parametrize("spreads", [True, False])

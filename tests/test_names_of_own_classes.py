@@ -123,17 +123,17 @@ def test_without_the_class_none_of_the_library_takes_its_place(suffix, tmp_path)
         keras.models.load_model(tmp_path / f"model{suffix}")
 
 
-class Scaled(keras.layers.Layer):
+class ScaledOfAPackage(keras.layers.Layer):
     """Called as no class of the library."""
 
     def call(self, inputs):
         return inputs * 4.0
 
 
-register_keras_serializable("Scales")(Scaled)
+register_keras_serializable("Scales")(ScaledOfAPackage)
 
 
-@pytest.mark.parametrize(("own", "package"), [(Ten, "Tens"), (Scaled, "Scales")])
+@pytest.mark.parametrize(("own", "package"), [(Ten, "Tens"), (ScaledOfAPackage, "Scales")])
 def test_another_packages_class_of_the_name_is_not_the_registered_one(own, package, tmp_path):
     """Unless somebody says so: as in Keras, which goes by "package>name"."""
     stack(own()).save(path := tmp_path / "model.keras")

@@ -157,41 +157,57 @@ def kernel_of(form, rng):
 
 
 def test_weights_of_many_kernels(backend, monkeypatch, rng):
-    """In one launch as one by one, and as loops put them, in all forms; what was never wanted is not prepared."""
+    """By the launch that sets an iteration's numbers as one by one, and as loops put them, in all forms."""
     from minicnn.backends.cupy import prepared_weights
+    from minicnn.backends.cupy.graph import IterationState
     from minicnn.backends.cupy.prepared_weights import Preparation, prepared
 
     launched, launch = [], prepared_weights.launch
     monkeypatch.setattr(prepared_weights, "launch", lambda *a: (launched.append(a[1]), launch(*a)))
     kernels = [kernel_of(form, rng) for form in forms()]
     on_device = [backend.asarray(kernel) for kernel in kernels]
-    preparation = Preparation(on_device)
-    for count in (len(kernels), 1, 1):  # launches of an iteration
+    preparation, state = Preparation(on_device), IterationState()
+    one_by_one, at_once = ["prepare_weights"] * len(kernels), ["begin_iteration"]
+    for index, names in enumerate((one_by_one, at_once, at_once, one_by_one)):
         launched.clear()
+        if index < 3:  # else nobody has said that another iteration begins
+            state.set(0.5 + index, 0.25 + index, 7 + index, 8 * index, preparation)
+            numbers = state.rate(None).at[0], state.learning_rate, state.iteration.at[0], state.start[0]
+            assert [float(n) for n in numbers] == [0.5 + index, 0.25 + index, 7 + index, 8 * index]
         with preparation.at_once():
             found = [prepared(*pair) for pair in zip(on_device, forms(), strict=True)]
             for array, kernel, form in zip(found, kernels, forms(), strict=True):
                 expected = in_order(kernel, form).reshape(-1)
                 np.testing.assert_array_equal(backend.to_host(array).view(np.uint32), expected, str(form))
-        assert len(launched) == count
+        assert launched == names
         for array, kernel in zip(on_device, kernels, strict=True):  # the weights of the next iteration
             kernel *= np.float32(1.5)
             backend.load(array, kernel)
 
 
+def preparations(monkeypatch):
+    """A list that is going to have, for each launch that prepares weights, the number of kernels."""
+    from minicnn.backends.cupy import prepared_weights
+
+    launched, launch = [], prepared_weights.launch
+    monkeypatch.setattr(prepared_weights, "launch", lambda *a: (launched.append(int(a[-1]["count"][0])), launch(*a)))
+    return launched
+
+
 def test_which_weights_are_prepared_together(monkeypatch, backend, rng):
     """Those that nothing else writes, as far as there is room; outside an iteration each by itself."""
     from minicnn.backends.cupy import prepared_weights
+    from minicnn.backends.cupy.graph import IterationState
     from minicnn.backends.cupy.prepared_weights import Preparation, prepared
 
-    launched, launch = [], prepared_weights.launch
-    monkeypatch.setattr(prepared_weights, "launch", lambda *a: (launched.append(a[-1].count), launch(*a)))
+    launched = preparations(monkeypatch)
     form = forms()[0]
     kernels = [backend.asarray(kernel_of(form, rng)) for _ in range(4)]
-    preparation = Preparation(kernels[:3])
+    preparation, state = Preparation(kernels[:3]), IterationState()
 
     def launches():
         launched.clear()
+        state.set(0.0, 0.0, 0, 0, preparation)
         with preparation.at_once():
             for kernel in kernels:
                 prepared(kernel, form)
@@ -201,7 +217,7 @@ def test_which_weights_are_prepared_together(monkeypatch, backend, rng):
     assert launches() == [1] * 4
     assert launches() == [2, 1, 1]
     monkeypatch.undo()
-    monkeypatch.setattr(prepared_weights, "launch", lambda *a: (launched.append(a[-1].count), launch(*a)))
+    launched = preparations(monkeypatch)
     assert launches() == [2, 1, 1]
     assert launches() == [3, 1]
     launched.clear()
@@ -427,11 +443,7 @@ class Same(mc.layers.Layer):
 @pytest.mark.parametrize("own", [False, True])
 def test_a_network_learns_as_on_the_processor(own, chosen_always, folder, monkeypatch, rng):
     """Its weights are prepared in each iteration, from the second one on by one launch; not beside a user's layer."""
-    from minicnn.backends.cupy import prepared_weights
-
-    launched, launch = [], prepared_weights.launch
-    monkeypatch.setattr(prepared_weights, "launch", lambda *a: (launched.append(a[-1].count), launch(*a)))
-    L, losses = mc.layers, []
+    launched, L, losses = preparations(monkeypatch), mc.layers, []
     x, labels = rng.normal(size=(24, 6, 6, 16)).astype(np.float32), rng.integers(0, 10, 24)
 
     def network():
@@ -446,8 +458,81 @@ def test_a_network_learns_as_on_the_processor(own, chosen_always, folder, monkey
         losses.append(model.fit(x, labels, batch_size=8, epochs=4, shuffle=False, verbose=0).history["loss"])
     assert losses[0][-1] < losses[0][0]
     assert_close(*map(np.array, losses[::-1]), 1e-5)
-    # Both forward, and the second one's turned, one by one; then the same, or all at once, in a graph or without.
-    assert set(launched[3:]) == ({1} if own else {3}) and launched[:3] == [1, 1, 1]
+    # Both forward, and the second one's turned, one by one; then the same, or all at once where an iteration begins.
+    assert set(launched) == {1} if own else launched == [1] * 3 + [3] * 11
+
+
+class Writes(mc.callbacks.Callback):
+    """Writes the kernel of a layer behind every batch, each time in another way, or has somebody else write it."""
+
+    def __init__(self, layer, other, folder, x):
+        super().__init__()
+        self.layer, self.other, self.folder, self.x, self.batches = layer, other, folder, x, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        ways = self.sets, self.device_array, self.loads, self.trains_other, self.predicts, self.freezes, self.assigns
+        (*ways, self.freezes)[self.batches % 8]()
+        self.batches += 1
+
+    def sets(self):
+        self.layer.set_weights([0.5 * w for w in self.layer.get_weights()])
+
+    def device_array(self):
+        """Nothing of the library sees this."""
+        engine = self.model.training_engine()
+        engine.store.values[self.layer.weights[0]][...] *= 1.5
+
+    def loads(self):
+        path = self.folder / f"{self.batches}.safetensors"
+        self.model.save_weights(path)
+        self.sets()
+        self.model.load_weights(path)
+
+    def trains_other(self):
+        """A model that shares the layer."""
+        self.other.train_on_batch(self.x, np.zeros((len(self.x), *self.other.output_shape[1:]), np.float32))
+
+    def predicts(self):
+        self.model.predict(self.x, verbose=0)
+
+    def freezes(self):
+        """Or no longer."""
+        self.layer.trainable = not self.layer.trainable
+
+    def assigns(self):
+        kernel = self.layer.weights[0]
+        kernel.assign(0.7 * kernel.numpy())
+
+
+RULES = {
+    "a rule alone": lambda: mc.optimizers.SGD(0.5),
+    "all that may follow a rule": lambda: mc.optimizers.SGD(
+        0.5, momentum=0.5, weight_decay=0.01, clipnorm=0.3, use_ema=True, ema_overwrite_frequency=2
+    ),
+    "several batches a step": lambda: mc.optimizers.SGD(0.5, gradient_accumulation_steps=2),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_weights_are_prepared_after_whoever_wrote_them(rule, chosen_always, folder, tmp_path, monkeypatch, rng):
+    """Between iterations, and behind the optimizer's own rule: each one computes with the weights as they are."""
+    launched, L, losses = preparations(monkeypatch), mc.layers, []
+    x, y = rng.normal(size=(2, 20, 6, 6, 16)).astype(np.float32)  # batches of 8, 8 and 4
+    first = [rng.normal(size=(3, 3, 16, 16)) * 0.1, np.zeros(16)]
+    for name in ("numpy", "cupy"):
+        shared = L.Conv2D(16, 3, padding="same", kernel_constraint=mc.constraints.MaxNorm(1.5))
+        convolutions = [L.Conv2D(16, 3, padding="same", activation="tanh"), shared]
+        model, other = (mc.Sequential([L.Input((6, 6, 16)), *parts]) for parts in (convolutions, [shared]))
+        for layer in convolutions:
+            layer.set_weights(first)
+        model.compile(RULES[rule](), "mse", backend=name)
+        other.compile(mc.optimizers.SGD(0.5), "mse", backend=name)
+        written = Writes(shared, other, tmp_path, x[:8])
+        logged = mc.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs, to=losses: to.append(logs["loss"]))
+        for _ in range(2):
+            model.fit(x, y, batch_size=8, epochs=4, shuffle=False, verbose=0, callbacks=[logged, written])
+    assert written.batches == 24 and 3 in launched
+    assert_close(np.array(losses[24:]), np.array(losses[:24]), 1e-5)
 
 
 def test_kernels_that_a_function_writes_are_those_that_count(chosen_always, folder, rng):

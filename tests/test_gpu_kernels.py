@@ -692,7 +692,7 @@ def _on_standin(cupy, monkeypatch):
         cupy.device.reset()
         fit_three_batches(model, batch_size, shape, **compiled)
         assert cupy.device.graphs == 2
-        starts = [i for i, name in enumerate(names) if name == "set_iteration"]
+        starts = [i for i, name in enumerate(names) if name in ("set_iteration", "begin_iteration")]
         found = names[starts[1] : starts[2]]
         return found, cupy.device.nodes // 2 - (len(found) - 1)
 
@@ -722,12 +722,12 @@ def generation(request, monkeypatch):
 def test_launches_of_an_iteration(network, batch_size, most, launches, generation):
     """With the one before the graph, which sets the iteration's numbers; none of them is CuPy's own.
 
-    On Hopper there may be one more, which prepares the weights of all convolutions.
+    On Hopper it prepares the weights of all convolutions, too.
     """
     found, others = launches(NETWORKS[network](mc), batch_size, (28, 28, 1))
     print(len(found), found)
-    assert found.count("prepare_weights") <= 1
-    assert len(found) <= most + found.count("prepare_weights")
+    assert "prepare_weights" not in found
+    assert len(found) <= most
     assert others == 0
 
 
@@ -764,10 +764,10 @@ def test_launches_of_a_residual_block(launches, generation):
     assert more_others == others
 
 
-def test_the_weights_of_all_layers_are_prepared_in_one_launch(launches, generation):
+def test_the_weights_of_all_layers_are_prepared_where_an_iteration_begins(launches, generation):
     """Those of Hopper's convolutions, forward and turned; an A100 has none to prepare."""
     (found, _), (more, _) = (launches(residual(blocks, 28, 128), 64, (28, 28, 128)) for blocks in (1, 2))
-    assert more.count("prepare_weights") == found.count("prepare_weights")
+    assert "prepare_weights" not in found + more
     assert len(more) - len(found) <= 2 * (3 + 4)
 
 

@@ -50,17 +50,21 @@ class IterationGraph:
     body : callable
     keep : object
         What the graph's kernels read, and must not be freed.
+    preparation : object
+        What must be prepared before each launch; see `minicnn.backends.cupy.prepared_weights.Preparation`.
 
     Attributes
     ----------
+    preparation : object
+        The parameter.
     launches : int
         How many there were.
     reason : str or None
         Why there is no graph.
     """
 
-    def __init__(self, body: Callable[[], object], keep: object) -> None:
-        self._body, self._keep = body, keep
+    def __init__(self, body: Callable[[], object], keep: object, preparation: object) -> None:
+        self._body, self._keep, self.preparation = body, keep, preparation
         self._captured = self._result = None
         self.launches: int = 0
         self.reason: str | None = None
@@ -243,8 +247,9 @@ class DeviceEngine(Engine):
             self._totals, self._outcomes = weakref.ref(totals), {}
         iteration, learning_rate = optimizer.iterations, optimizer.current_learning_rate
         rate = optimizer.rate(learning_rate, iteration) if optimizer.is_data else 0.0
-        self.state.set(rate, learning_rate, iteration, batch.start)
-        losses, counts = self._graph(batch, bound, totals).launch(self.backend.capture)
+        graph = self._graph(batch, bound, totals)
+        self.state.set(rate, learning_rate, iteration, batch.start, graph.preparation)
+        losses, counts = graph.launch(self.backend.capture)
         totals.count(batch.count, counts, losses, bound.outputs)
         if not optimizer.is_data and self.backend.to_host(totals.report)[0] < 0:  # a rule of the user's, outside graphs
             super().update()
@@ -263,7 +268,7 @@ class DeviceEngine(Engine):
         graph = self.graphs.pop(key, None)
         if graph is None:
             preparation = self.backend.preparation(steady_kernels(bound))
-            graph = IterationGraph(lambda: self._iterate_anywhere(batch, bound, preparation), reads)
+            graph = IterationGraph(lambda: self._iterate_anywhere(batch, bound, preparation), reads, preparation)
             while len(self.graphs) >= MAX_GRAPHS:
                 self.graphs.pop(next(iter(self.graphs)))
         self.graphs[key] = graph  # the last in the dict is the last used

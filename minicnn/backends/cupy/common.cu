@@ -38,6 +38,15 @@ __device__ __forceinline__ void wait_for_copies() {
 }
 #endif
 
+// The numbers of the next iteration, where kernels read them; by one thread.
+__device__ __forceinline__ void set_numbers(double* rates, int64* counters, double rate, double learning_rate,
+                                            int64 iteration, int64 start) {
+    rates[0] = rate;
+    rates[1] = learning_rate;
+    counters[0] = iteration;
+    counters[1] = start;
+}
+
 // Of a block that adds up columns: channels side by side, and rows that are added side by side.
 constexpr int LANES = 32, ROWS = 8;
 

@@ -1,12 +1,9 @@
 // What a captured graph reads anew with every launch, and what it does about a loss that is not finite.
 
-// The numbers of the next iteration, where the graph's kernels read them.
+// The numbers of the next iteration; where weights are prepared with it, `begin_iteration` of prepared_weights.cu sets them.
 extern "C" __global__ void set_iteration(double* rates, int64* counters, double rate, double learning_rate,
                                          int64 iteration, int64 start) {
-    rates[0] = rate;
-    rates[1] = learning_rate;
-    counters[0] = iteration;
-    counters[1] = start;
+    set_numbers(rates, counters, rate, learning_rate, iteration, start);
 }
 
 // report[1] += loss * count. report[0] is the first iteration whose loss was not finite, -1 for none; from then on,

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.backends.cupy.gather import Gather, gather_rows, gathers
 from minicnn.backends.cupy.launch import THREADS, launch, launch_over
+from minicnn.backends.cupy.prepared_weights import Preparation
 
 FLOAT32 = np.dtype(np.float32)  # of kernels whose code does not depend on the model's dtype
 
@@ -84,8 +85,8 @@ class IterationState:
         totals, self._waiting = self._waiting, None
         return DeviceNumber(self._rates[:1], report, totals)
 
-    def set(self, rate: float, learning_rate: float, iteration: int, start: int) -> None:
-        """Set the numbers for the kernels that are launched from now on; nothing waits for that.
+    def set(self, rate: float, learning_rate: float, iteration: int, start: int, preparation: Preparation) -> None:
+        """Set the numbers for the kernels that are launched from now on, and prepare weights; nothing waits for that.
 
         Parameters
         ----------
@@ -93,9 +94,13 @@ class IterationState:
             What the optimizer's op multiplies with, see `minicnn.optimizers.Optimizer.rate`.
         learning_rate : float
         iteration, start : int
+        preparation : Preparation
+            Of this kind of iteration.
         """
         numbers = np.float64(rate), np.float64(learning_rate), np.int64(iteration), np.int64(start)
-        launch("graph", "set_iteration", FLOAT32, (1,), 1, self._rates, self._counters, *numbers)
+        arguments = self._rates, self._counters, *numbers
+        if not preparation.begin(*arguments):
+            launch("graph", "set_iteration", FLOAT32, (1,), 1, *arguments)
 
     def load(self, source: cupy.ndarray, order: cupy.ndarray | None, out: cupy.ndarray, is_late: bool = False) -> None:
         """out = the samples ``order[start:]`` (None: ``start:``) of `source`, cast.

@@ -46,7 +46,7 @@ def launch(
     dtype: np.dtype,
     grid: tuple[int, ...],
     threads: int,
-    *arguments: Array | np.generic | tuple[Any, ...] | None,
+    *arguments: Array | np.generic | np.ndarray | tuple[Any, ...] | None,
     shared: int = 0,
 ) -> None:
     """Launch a kernel.
@@ -62,7 +62,8 @@ def launch(
     threads : int
         Of a block.
     *arguments
-        Arrays (None: a null pointer), NumPy scalars of the parameters' types, `minicnn.backends.cupy.structures`.
+        Arrays (None: a null pointer), NumPy scalars of the parameters' types, `minicnn.backends.cupy.structures`, or
+        what their `by_value` makes of one, for who launches it often.
     shared : int, default 0
         Bytes of dynamic shared memory, no more than `most_shared_memory`.
 

@@ -5,7 +5,7 @@ constexpr int SLICE = 32;  // terms of a step
 
 // (taps, C, F) -> (tiles of columns, slices of the terms, taps, bytes of a step); zeros where there is no such term or column.
 // Grid: of each entry, slices times eights of columns, which are neighbours; a thread has a column and a term.
-extern "C" __global__ void __launch_bounds__(256) prepare_weights(const ManyWeights all) {
+__device__ __forceinline__ void prepare(const ManyWeights& all) {
     const Weights w = all.of[entry_of_block(all)];
     const float* const kernel = reinterpret_cast<const float*>(w.kernel);
     const int tiles = (w.filters + w.columns - 1) / w.columns, eights = tiles * (w.columns / 8);
@@ -35,4 +35,14 @@ extern "C" __global__ void __launch_bounds__(256) prepare_weights(const ManyWeig
         }
         to += step;
     }
+}
+
+extern "C" __global__ void __launch_bounds__(256) prepare_weights(const ManyWeights all) { prepare(all); }
+
+// An iteration's first launch, in front of its graph: the weights as they are then, whoever wrote them, and its numbers.
+extern "C" __global__ void __launch_bounds__(256)
+    begin_iteration(double* rates, int64* counters, double rate, double learning_rate, int64 iteration, int64 start,
+                    const ManyWeights all) {
+    if (first_element() == 0) set_numbers(rates, counters, rate, learning_rate, iteration, start);
+    prepare(all);
 }

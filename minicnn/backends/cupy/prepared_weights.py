@@ -1,7 +1,7 @@
-"""The weights of convolutions by Hopper's tensor cores: those of all layers prepared in one launch an iteration.
+"""The weights of convolutions by Hopper's tensor cores: those of all layers are prepared where an iteration begins.
 
-A convolution by itself has its own prepared, by a launch of its own. A training's iteration notes what was wanted, and
-the next one prepares all of it before anything else runs.
+A convolution by itself has its own prepared, by a launch of its own. A training's iteration notes what was wanted; the
+launch that sets the next one's numbers, before anything else runs, prepares all of it.
 """
 
 import threading
@@ -13,7 +13,7 @@ import cupy
 import numpy as np
 
 from minicnn.backends.cupy.launch import Array, launch
-from minicnn.backends.cupy.structures import MOST_WEIGHTS, ManyWeights, Weights
+from minicnn.backends.cupy.structures import MOST_WEIGHTS, ManyWeights, Weights, by_value
 from minicnn.backends.cupy.tensor_choice import hopper_weight_bytes
 
 EIGHT, THREADS = 8, 256  # columns whose weights a block prepares, of 32 terms each; as in prepared_weights.cu
@@ -78,12 +78,34 @@ class Preparation:
     def __init__(self, kernels: Sequence[Array]) -> None:
         self._steady = {kernel.data.ptr for kernel in kernels}
         self._wanted: list[Wanted] = []
+        self._arrays: dict[Wanted, Array] = {}  # they stay where they are: a captured graph reads them
+        self._grid, self._weights = (0,), None
         self._ready: dict[Wanted, Array] = {}
+
+    def begin(self, *numbers: Array | np.generic) -> bool:
+        """Prepare what the iterations so far have wanted, from the weights as they are now.
+
+        Parameters
+        ----------
+        *numbers
+            The arguments of ``set_iteration``: the same launch sets the numbers.
+
+        Returns
+        -------
+        bool
+            False if nothing was wanted; then nothing is set either.
+        """
+        if len(self._arrays) < len(self._wanted):
+            self._arrays |= _new_arrays(one for one in self._wanted if one not in self._arrays)
+            self._grid, self._weights = _entries(self._arrays)
+        self._ready = self._arrays
+        if self._arrays:
+            launch("prepared_weights", "begin_iteration", FLOAT32, self._grid, THREADS, *numbers, self._weights)
+        return bool(self._arrays)
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Inside, an iteration: what the one before has wanted is prepared before it begins."""
-        self._ready = _prepare(self._wanted) if self._wanted else {}
+        """Inside, an iteration's kernels read what `begin` has prepared; afterwards the weights are others."""
         _open.preparations.append(self)
         try:
             yield
@@ -92,7 +114,7 @@ class Preparation:
             self._ready = {}
 
     def take(self, wanted: Wanted) -> Array | None:
-        """What is there already; else it will be in the next iteration, if there is room for it."""
+        """What is ready; else it will be in the next iteration, if there is room for it."""
         if wanted in self._ready:
             return self._ready[wanted]
         fits = sum(form.nbytes for _, form in (*self._wanted, wanted)) <= MOST_BYTES
@@ -115,23 +137,27 @@ def prepared(kernel: Array, form: Form) -> Array:
     """The kernel's weights in that form."""
     wanted = kernel.data.ptr, form
     found = _open.preparations[-1].take(wanted) if _open.preparations else None
-    return _prepare([wanted])[wanted] if found is None else found
+    return _prepare(wanted) if found is None else found
 
 
 def _prepare(wanted):
-    """Wanted → the weights, all of them by one launch."""
-    arrays = {one: cupy.empty(one[1].nbytes // FLOAT32.itemsize, FLOAT32) for one in wanted}
+    """Those weights, by a launch of their own."""
+    arrays = _new_arrays([wanted])
+    grid, weights = _entries(arrays)
+    launch("prepared_weights", "prepare_weights", FLOAT32, grid, THREADS, weights)
+    return arrays[wanted]
+
+
+def _new_arrays(wanted):
+    """Wanted → an array for the weights."""
+    return {one: cupy.empty(one[1].nbytes // FLOAT32.itemsize, FLOAT32) for one in wanted}
+
+
+def _entries(arrays):
+    """(grid, `ManyWeights` as a launch takes it) of what one launch prepares."""
     entries, block = [], 0
     for (address, form), array in arrays.items():
         entries.append(Weights(address, array.data.ptr, *form, block))
         block += form.blocks
     empty = (NO_WEIGHTS,) * (MOST_WEIGHTS - len(entries))
-    launch(
-        "prepared_weights",
-        "prepare_weights",
-        FLOAT32,
-        (block,),
-        THREADS,
-        ManyWeights(len(entries), 0, (*entries, *empty)),
-    )
-    return arrays
+    return (block,), by_value(ManyWeights(len(entries), 0, (*entries, *empty)))

@@ -118,6 +118,11 @@ class TimeDistributed(Layer):
             raise ShapeError(f"TimeDistributed wraps a layer with one output. Received: one with {len(made)}")
         return shape[0], *made[0]
 
+    def call_symbolically(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
+        """See `Layer.call_symbolically`; a model that casts what it is called on has all frames cast."""
+        tensors = self.layer.cast_first(tensors) if hasattr(self.layer, "cast_first") else tensors
+        return super().call_symbolically(tensors, training)
+
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         """As of every layer; frames that are computed one after the other are as many wherever it is called."""
         (shape,) = input_shapes if len(input_shapes) == 1 else (None,)

@@ -17,6 +17,7 @@ from minicnn.graph import Node, Tensor
 from minicnn.keras import _calls
 from minicnn.keras._called import steps_of
 from minicnn.keras._calls import core_of
+from minicnn.keras._convolution_op import by_convolution_op
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._missing import NotInMinicnn
@@ -50,6 +51,8 @@ class OfLayers(WithInitialWeights):
         made: list[type] = []
         if (written := _written_base(bases, namespace)) is not None:
             return type(written[0])(name, written, namespace)
+        bases = by_convolution_op(bases, namespace.keys() | _names_in(bases[:first]), namespace)
+        first = next(i for i, base in enumerate(bases) if isinstance(base, OfLayers))
         own = {"call", "build"} & (namespace.keys() | _names_in(bases[:first]))
         if own and not any(OnBuiltIn in base.__mro__ for base in bases):
             if all(base.__init__ is object.__init__ for base in bases[:first]):

@@ -1,5 +1,7 @@
 """What Keras 2's layers began with, and scripts name: `_Conv`, `_Pooling2D`, a `rank`; and shapes of their weights."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -285,3 +287,28 @@ def test_a_convolution_op_of_one_dimension(padding, count):
     x = np.arange(1, 5, dtype="float32").reshape(1, 4, 1)
     whole = [2 * ((x[0, t - 2, 0] if t > 1 else 0) + 3 * x[0, t, 0]) for t in range(4)]
     np.testing.assert_allclose(model.predict(x, verbose=0)[0, :, 0], whole[-count:], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("base", "part"),
+    [
+        (layers.BatchNormalization, "_moments"),
+        (layers.Add, "_merge_function"),
+        (layers.SpatialDropout2D, "_get_noise_shape"),
+        (layers.RandomFlip, "transform_images"),
+        (layers.Resizing, "transform_images"),
+        (layers.Attention, "_calculate_scores"),
+    ],
+)
+def test_parts_of_keras_that_nothing_asks_for_are_named(base, part):
+    """What Keras's own layers call in themselves: a class that writes it would compute otherwise there."""
+
+    def own(self, *args):
+        return args[0]
+
+    with pytest.warns(UserWarning, match=f"class Own.*{part}"):
+        type("Own", (base,), {part: own})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        type("Own", (base,), {part: own, "call": own})
+        type("Own", (layers.Dense,), {part: own})

@@ -312,3 +312,27 @@ def test_parts_of_keras_that_nothing_asks_for_are_named(base, part):
         warnings.simplefilter("error")
         type("Own", (base,), {part: own, "call": own})
         type("Own", (layers.Dense,), {part: own})
+
+
+@pytest.mark.parametrize(
+    ("base", "part"),
+    [("ReduceLROnPlateau", "in_cooldown"), ("EarlyStopping", "_is_improvement"), ("ModelCheckpoint", "_save_model")],
+)
+def test_parts_of_callbacks_that_nothing_asks_for_are_named(base, part):
+    with pytest.warns(UserWarning, match=f"class Own.*{part}"):
+        type("Own", (getattr(keras.callbacks, base),), {part: lambda self, *args: True})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        type("Own", (getattr(keras.callbacks, base),), {"on_epoch_end": lambda self, epoch, logs=None: None})
+
+
+@pytest.mark.parametrize("part", ["__call__", "get_metrics_result", "reset_metrics"])
+def test_parts_of_models_that_fit_does_not_ask_for_are_named(part):
+    entry = keras.Input((2,))
+    own = {part: lambda self, *args, **options: getattr(super(type(self), self), part)(*args, **options)}
+    with pytest.warns(UserWarning, match=part):
+        type("Own", (keras.Model,), own)(entry, layers.Dense(1)(entry))
+    step = {"train_step": lambda self, data: super(type(self), self).train_step(data)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        type("Own", (keras.Model,), step if part == "__call__" else own | step)(entry, layers.Dense(1)(entry))

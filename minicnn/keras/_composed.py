@@ -130,6 +130,7 @@ def of_same_weights(graph: Graph, known: Graph, layer: Any, input_shapes: Shapes
         If it has not the weights of the one that is known: models train the same ones at each size.
     """
     forget_places(graph)
+    graph.remade = None  # the one that is known is asked for every size, and lives no longer than the layer
     if weights_in(graph) != weights_in(known):
         raise ShapeError(
             f"call of '{layer.name}' ({type(layer).__name__}) uses other weights for this size than for open ones, and "

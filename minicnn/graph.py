@@ -75,12 +75,16 @@ class Graph:
     ----------
     nodes : list of Node
         In an order in which they can run; the nodes of the inputs come first.
+    remade : callable or None
+        Shapes of samples → the graph for these, where a function that goes by sizes has made this one of open ones.
 
     Raises
     ------
     ValueError
         If an output depends on an input that is not in `inputs`.
     """
+
+    remade: Any = None
 
     def __init__(self, inputs: Iterable[Tensor], outputs: Iterable[Tensor]) -> None:
         self.inputs: tuple[Tensor, ...] = tuple(inputs)

@@ -1,5 +1,7 @@
 """What Keras 2's layers began with, and scripts name: `_Conv`, `_Pooling2D`, a `rank`; and shapes of their weights."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -230,3 +232,107 @@ def test_a_class_may_list_the_weights_that_it_inherits(cls, first) -> None:
     model = keras.Model(inputs, layer(inputs))
     assert model.trainable_weights[0] is getattr(layer, first).kernel
     assert len(model.trainable_weights) == len(model.get_weights())
+
+
+class OfSquares(layers.Conv2D):
+    """A convolution with the squares of a kernel, by the part that Keras's documentation has for that."""
+
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, kernel * kernel)
+
+
+class Doubled:
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, 2.0 * kernel)
+
+
+class OfSquaresOfDoubles(Doubled, OfSquares):
+    """A part of a mixin, which hands on."""
+
+
+class TwiceOfSquares(OfSquares):
+    def call(self, inputs):
+        return 2.0 * super().call(inputs)
+
+
+@pytest.mark.parametrize(("cls", "factor"), [(OfSquares, 1.0), (OfSquaresOfDoubles, 4.0), (TwiceOfSquares, 2.0)])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_convolution_computes_by_its_convolution_op(cls, factor, data_format):
+    """One window: y = factor · Σ k² x + bias, of which the loss y² has the gradient 2 y · factor · 2 k x by k."""
+    k, x = np.arange(1, 5, dtype="float32").reshape(2, 2, 1, 1) / 10, np.array([[1, -2], [3, 4]], "float32")
+    x = x[None, ..., None] if data_format == "channels_last" else x[None, None]
+    layer = cls(1, 2, data_format=data_format, activation="linear", bias_initializer="ones")
+    model = keras.Sequential([keras.Input(x.shape[1:]), layer, layers.Flatten()])
+    layer.kernel.assign(k)
+    bias = 2.0 if cls is TwiceOfSquares else 1.0
+    y = factor * (0.01 * 1 - 0.04 * 2 + 0.09 * 3 + 0.16 * 4) + bias
+    np.testing.assert_allclose(model.predict(x, verbose=0), [[y]], rtol=1e-6)
+    np.testing.assert_allclose(model(x), [[y]], rtol=1e-6)
+    model.compile(keras.optimizers.SGD(0.01), lambda target, made: made**2)
+    model.fit(x, np.zeros((1, 1)), verbose=0)
+    slopes = 2 * y * factor * 2 * k.reshape(2, 2) * x.reshape(2, 2)
+    np.testing.assert_allclose(layer.kernel.numpy().reshape(2, 2), k.reshape(2, 2) - 0.01 * slopes, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("padding", "count"), [("valid", 2), ("causal", 4)])
+def test_a_convolution_op_of_one_dimension(padding, count):
+    """As in Keras 2: y[t] = 2 (x[t - 2] + 3 x[t]), of dilated windows of two places."""
+
+    class Twice(Doubled, layers.Conv1D):
+        pass
+
+    layer = Twice(1, 2, padding=padding, dilation_rate=2, use_bias=False)
+    model = keras.Sequential([keras.Input((4, 1)), layer])
+    layer.kernel.assign(np.array([1.0, 3.0]).reshape(2, 1, 1))
+    x = np.arange(1, 5, dtype="float32").reshape(1, 4, 1)
+    whole = [2 * ((x[0, t - 2, 0] if t > 1 else 0) + 3 * x[0, t, 0]) for t in range(4)]
+    np.testing.assert_allclose(model.predict(x, verbose=0)[0, :, 0], whole[-count:], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("base", "part"),
+    [
+        (layers.BatchNormalization, "_moments"),
+        (layers.Add, "_merge_function"),
+        (layers.SpatialDropout2D, "_get_noise_shape"),
+        (layers.RandomFlip, "transform_images"),
+        (layers.Resizing, "transform_images"),
+        (layers.Attention, "_calculate_scores"),
+    ],
+)
+def test_parts_of_keras_that_nothing_asks_for_are_named(base, part):
+    """What Keras's own layers call in themselves: a class that writes it would compute otherwise there."""
+
+    def own(self, *args):
+        return args[0]
+
+    with pytest.warns(UserWarning, match=f"class Own.*{part}"):
+        type("Own", (base,), {part: own})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        type("Own", (base,), {part: own, "call": own})
+        type("Own", (layers.Dense,), {part: own})
+
+
+@pytest.mark.parametrize(
+    ("base", "part"),
+    [("ReduceLROnPlateau", "in_cooldown"), ("EarlyStopping", "_is_improvement"), ("ModelCheckpoint", "_save_model")],
+)
+def test_parts_of_callbacks_that_nothing_asks_for_are_named(base, part):
+    with pytest.warns(UserWarning, match=f"class Own.*{part}"):
+        type("Own", (getattr(keras.callbacks, base),), {part: lambda self, *args: True})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        type("Own", (getattr(keras.callbacks, base),), {"on_epoch_end": lambda self, epoch, logs=None: None})
+
+
+@pytest.mark.parametrize("part", ["__call__", "get_metrics_result", "reset_metrics"])
+def test_parts_of_models_that_fit_does_not_ask_for_are_named(part):
+    entry = keras.Input((2,))
+    own = {part: lambda self, *args, **options: getattr(super(type(self), self), part)(*args, **options)}
+    with pytest.warns(UserWarning, match=part):
+        type("Own", (keras.Model,), own)(entry, layers.Dense(1)(entry))
+    step = {"train_step": lambda self, data: super(type(self), self).train_step(data)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        type("Own", (keras.Model,), step if part == "__call__" else own | step)(entry, layers.Dense(1)(entry))

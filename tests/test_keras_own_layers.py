@@ -110,6 +110,34 @@ def test_the_gradient_takes_state_for_a_constant(rng):
     assert np.allclose(gradient, x.T @ (2 * (z - 0.5 * z.mean(0) - y)) / y.size, atol=1e-5)
 
 
+@pytest.mark.parametrize("in_fit", [True, False])
+def test_the_gradient_goes_by_the_state_that_was_used_and_not_by_what_it_is_assigned_afterwards(in_fit):
+    """As in spectral normalization, whose vector is new after each step: L = Σ (s w x)², with s = 3, and then 0.5."""
+
+    class Moved(keras.layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=input_shape[-1:], initializer="ones", name="w")
+            self.s = self.add_weight(shape=(1, 2), initializer=keras.initializers.Constant(3.0), trainable=False)
+
+        def call(self, x):
+            y = self.s * self.w * x
+            self.s.assign(self.s * 0.0 + 0.5)
+            return y
+
+    entry, layer, x = keras.Input((2,)), Moved(), np.array([[1.0, 2.0]], np.float32)
+    model = keras.Model(entry, layer(entry))
+    if in_fit:
+        model.compile(keras.optimizers.SGD(0.01), lambda y, p: keras.ops.sum(keras.ops.square(p)))
+        model.train_on_batch(x, x)
+        slopes = (1 - layer.w.numpy()) / 0.01
+    else:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(model(x, training=True)))
+        slopes = tape.gradient(loss, layer.w)
+    np.testing.assert_allclose(slopes, [2 * 9, 2 * 9 * 4], rtol=1e-4)  # 2 s² x² w
+    np.testing.assert_array_equal(layer.s.numpy(), [[0.5, 0.5]])
+
+
 def test_state_is_saved_and_goes_on(tmp_path, rng):
     x = rng.normal(size=(4, 3)).astype("float32")
     model = keras.Sequential([keras.Input((3,)), Centered(name="centered")])

@@ -976,6 +976,14 @@ def test_numbers_as_they_are_behind_a_quantization(low, high, bits, is_narrow):
     np.testing.assert_allclose(model.predict(x[None], verbose=0)[0], made, atol=1e-6)
 
 
+@pytest.mark.parametrize(("bits", "end"), [(4, 0.9333333), (8, 0.99607843)])
+def test_ends_at_equal_distances_lose_the_level_below(bits, end):
+    """TensorFlow's numbers: 0 is half a level off, which float32 rounds so that the upper end is the farther one."""
+    step = 2 / (2**bits - 1)
+    made = tf.quantization.fake_quant_with_min_max_vars(np.array([-2, 2], "float32"), -1.0, 1.0, num_bits=bits)
+    np.testing.assert_allclose(made, [-end, end + step], rtol=1e-6)
+
+
 def test_a_quantization_has_0_between_its_ends():
     with pytest.raises(ValueError, match="min <= 0 <= max"):
         tf.quantization.fake_quant_with_min_max_args([1.0], 1.0, 2.0)

@@ -525,3 +525,16 @@ def test_a_model_within_a_model_of_keras_2_says_where_nothing_casts(given):
 def test_a_config_with_another_dtype_of_an_input_is_refused(dtype):
     with pytest.raises(ValueError, match="input_dtype is None or one of bool, int8"):
         mc.layers.InputLayer((3,), input_dtype=dtype)
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_model_that_casts_within_frames(is_read, tmp_path):
+    """Keras's: of 1.5 and 2.5 in a frame it takes 1 and 2, of which it makes 10 and 20."""
+    part, video = keras.Input((2,), dtype="int32"), keras.Input((2, 2))
+    model = keras.Model(video, keras.layers.TimeDistributed(keras.Model(part, part * 10))(video))
+    if is_read:
+        model.save(tmp_path / "model.keras")
+        model = keras.models.load_model(tmp_path / "model.keras")
+    x = np.array([[[1.5, 2.5], [-0.5, -3.9]]], "float32")
+    for made in (model.predict(x, verbose=0), model(x)):
+        np.testing.assert_array_equal(made, [[[10, 20], [0, -30]]])

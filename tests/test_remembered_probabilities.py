@@ -526,3 +526,23 @@ def test_categorical_crossentropy_over_another_axis():
     t = np.eye(3, dtype="float32")[[[0, 1, 2, 0], [2, 2, 1, 0]]].transpose(0, 2, 1)  # (2, 3, 4), classes in the middle
     expected = -np.log((t * p).sum(1) / p.sum(1))
     np.testing.assert_allclose(keras.losses.categorical_crossentropy(t, p, axis=1), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "formula"),
+    [
+        (keras.losses.kl_divergence, lambda t, p: tf.reduce_sum(t * (tf.math.log(t) - tf.math.log(p)), axis=-1)),
+        (keras.losses.poisson, lambda t, p: tf.reduce_mean(p - t * tf.math.log(p), axis=-1)),
+    ],
+)
+def test_functions_whose_targets_are_on_the_tape_take_probabilities_for_what_they_are(function, formula):
+    """As R-Drop and its like compare two networks' outputs, in both directions."""
+    nets = [keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")]) for _ in range(2)]
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    slopes = []
+    for compute in (function, formula):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(compute(nets[0](x), nets[1](x)))
+        slopes.append(tape.gradient(loss, nets[0].trainable_weights + nets[1].trainable_weights))
+    for made, expected in zip(*slopes, strict=True):
+        np.testing.assert_allclose(made, expected, rtol=1e-3, atol=1e-5)

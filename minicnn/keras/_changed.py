@@ -29,7 +29,7 @@ _ANY_NAME = {"getattr", "vars", "__dict__"}  # with which code may read any attr
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _OF_LIBRARY = OF_KERAS | {"validation_data"}  # which a model has while `fit` runs
 _DEPTH = 5  # of lists in lists and objects in objects, which may go round in circles
-_OF_GRAPH = ("graph", "_made", "_seen")  # what a model or layer has of its graph
+_OF_GRAPH = ("graph", "_structures", "_made", "_seen")  # what a model or layer has of its graph
 _State = list[tuple[Any, dict[str, Any]]]  # each model and layer with a `call`, and these
 
 

@@ -11,12 +11,14 @@ import numpy as np
 
 from minicnn import layers, models
 from minicnn.data.elements import EagerArray
-from minicnn.graph import Tensor
+from minicnn.errors import ShapeError
+from minicnn.graph import Graph, Tensor
 from minicnn.keras._called import attributes_with_weights
 from minicnn.keras._changed import forget_places
 from minicnn.keras._open_looks import noting_looks
 from minicnn.keras._over_samples import OverSamples, kept_for_tensors
 from minicnn.keras._own_weights import standing_in, weights_in_graph
+from minicnn.keras._scopes import inside
 from minicnn.last_function import note
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import all_fit, has_open
@@ -54,6 +56,7 @@ class Made(EndsRemembered, models.Model):
         call = wraps(layer.call)(partial(self._call_of, layer))
         self.call = call if layer.activity_regularizer is None else _penalized(layer, call)
         super().__init__(name=layer.name)
+        self._remade = partial(_remade, layer)
         self.parts = layer.parts()  # now: to begin is to be trainable, with all parts, some of which may be frozen
         self._forms: dict[Shapes, Any] = {}  # of inputs of other sizes
 
@@ -76,7 +79,8 @@ class Made(EndsRemembered, models.Model):
         """Run `call` with tensors of these shapes, for the graph."""
         inputs = [Input(shape) for shape in input_shapes]
         try:
-            self._trace(inputs if len(inputs) > 1 else inputs[0])
+            with noting_looks() as looks:
+                self._trace(inputs if len(inputs) > 1 else inputs[0])
         except TypeError as problem:
             if "NoneType" not in str(problem) or "'NoneType' object is not" in str(problem):  # callable, iterable, …
                 raise
@@ -85,6 +89,8 @@ class Made(EndsRemembered, models.Model):
                 "graph is made, as the number of samples: reshape with -1 in its place if samples stay apart; else "
                 f"call it in a keras.Model with a call of its own, which runs on arrays then. Received: {problem}"
             ) from problem
+        if looks and self.graph is not None:
+            self.graph.remade = self._remade
 
     def given(self, layer: Any, outputs: Any, inputs: Sequence[Any]) -> Any:
         """The graph's outputs in the form of what `call` gives for these inputs, with its numbers and None."""
@@ -107,6 +113,38 @@ class Made(EndsRemembered, models.Model):
         return self._forms[shapes]
 
 
+def _remade(layer, input_shapes):
+    """The graph that the `call` of a layer of layers makes for inputs of these shapes, where it goes by sizes."""
+    other = Made(layer)
+    with inside(layer):
+        other.trace_for(input_shapes)
+    return of_same_weights(other.graph, layer.graph, layer, input_shapes)
+
+
+def of_same_weights(graph: Graph, known: Graph, layer: Any, input_shapes: Shapes) -> Graph:
+    """A graph that was made for other sizes of the inputs, whose layers forget its places.
+
+    Raises
+    ------
+    ShapeError
+        If it has not the weights of the one that is known: models train the same ones at each size.
+    """
+    forget_places(graph)
+    graph.remade = None  # the one that is known is asked for every size, and lives no longer than the layer
+    if weights_in(graph) != weights_in(known):
+        raise ShapeError(
+            f"call of '{layer.name}' ({type(layer).__name__}) uses other weights for this size than for open ones, and "
+            "a model has the same at each size: give its Input the sizes, or use all its layers at each of them. "
+            f"Received: an input of shape {', '.join(str((None, *shape)) for shape in input_shapes)}"
+        )
+    return graph
+
+
+def weights_in(graph: Graph) -> set[int]:
+    """The identities of the weights of a graph's layers."""
+    return {id(weight) for layer in graph.layers for weight in layer.weights}
+
+
 def leave_sizes_open(layer: Any, input_shapes: Sequence[Sequence[int | None]], or_known: bool = True) -> None:
     """Make the graph of a layer of layers anew, where it is called on other sizes, for any in the places that differ.
 
@@ -117,19 +155,20 @@ def leave_sizes_open(layer: Any, input_shapes: Sequence[Sequence[int | None]], o
     layer : Layer
     input_shapes : sequence of tuple
     or_known : bool, default True
-        Whether it may be made for these sizes alone, if its `call` looks at them.
+        Whether it may be made for these sizes alone, or anew for each, if its `call` looks at them.
     """
     known = [t.shape[1:] for t in layer.graph.inputs]
     if list(map(len, known)) != list(map(len, input_shapes)):
         return
     pairs = [list(zip(*shapes, strict=True)) for shapes in zip(known, input_shapes, strict=True)]
     opened = tuple(tuple(a if a == b else None for a, b in shape) for shape in pairs)
-    if not _could_trace(layer, opened) and or_known and not has_open(input_shapes):
-        _could_trace(layer, input_shapes)
+    if not _could_trace(layer, opened, may_look=False) and or_known:
+        is_known = not has_open(input_shapes) and _could_trace(layer, input_shapes, may_look=False)
+        is_known or _could_trace(layer, opened, may_look=True)
 
 
-def _could_trace(layer, shapes):
-    """Whether `call` gives a graph for these shapes, at open sizes of which it does not look: the layer's then."""
+def _could_trace(layer, shapes, may_look):
+    """Whether `call` gives a graph for these shapes, the layer's then; if it may not look at open sizes, none such."""
     before, made = layer.graph, layer._made
     places = {part: list(part.nodes) for part in before.layers}
     forget_places(before)
@@ -137,7 +176,7 @@ def _could_trace(layer, shapes):
         layer.graph = None
         with noting_looks() as looks:
             layer._trace_for(shapes)
-        if not looks and all(all_fit([t.shape[1:] for t in node.inputs], shapes) for node in layer.nodes):
+        if (may_look or not looks) and all(all_fit([t.shape[1:] for t in node.inputs], shapes) for node in layer.nodes):
             return True
     except (TypeError, ValueError, NotImplementedError):
         pass

@@ -17,9 +17,11 @@ from minicnn.graph import Node, Tensor
 from minicnn.keras import _calls
 from minicnn.keras._called import steps_of
 from minicnn.keras._calls import core_of
+from minicnn.keras._convolution_op import by_convolution_op
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._missing import NotInMinicnn
+from minicnn.keras._not_asked import warn_of_parts
 from minicnn.keras._operation_marks import stands_alone
 from minicnn.keras._own_parts import Layer
 from minicnn.keras._own_weights import OfWeights, weights_in_graph
@@ -50,6 +52,10 @@ class OfLayers(WithInitialWeights):
         made: list[type] = []
         if (written := _written_base(bases, namespace)) is not None:
             return type(written[0])(name, written, namespace)
+        written_parts = namespace.keys() | _names_in(bases[:first])
+        warn_of_parts(name, getattr(bases[first], "core_class", bases[first]).__name__, written_parts, namespace)
+        bases = by_convolution_op(bases, written_parts, namespace)
+        first = next(i for i, base in enumerate(bases) if isinstance(base, OfLayers))
         own = {"call", "build"} & (namespace.keys() | _names_in(bases[:first]))
         if own and not any(OnBuiltIn in base.__mro__ for base in bases):
             if all(base.__init__ is object.__init__ for base in bases[:first]):

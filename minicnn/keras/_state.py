@@ -84,13 +84,25 @@ class RecordedState(Recorded):
     """
 
     def __init__(self, array: np.ndarray) -> None:
-        super().__init__(np.array(on_host(array)))
         self.kept = array
+        self._take(on_host(array))
+
+    def _take(self, array):
+        """Have a copy of these numbers from now on; what was computed of those before goes back by these."""
+        self._now = Recorded(np.array(array))
+        super().__init__(self._now.value)
+
+    def on_tape(self) -> Recorded:
+        """What stands in a computation for the numbers that it has now."""
+        return self._now
+
+    def __getitem__(self, key: Any) -> Recorded:
+        return self._now[key]
 
     def assign(self, value: Any) -> RecordedState:
         """Copy a value, which is broadcast, into it."""
         assign(self.kept, value_of(value))
-        self.value = np.array(on_host(self.kept))  # what was computed of the one before keeps that
+        self._take(on_host(self.kept))
         return self
 
     def assign_add(self, value: Any) -> RecordedState:

@@ -121,7 +121,9 @@ _BY_TARGETS |= {"CategoricalCrossentropy": _categorical, "BinaryCrossentropy": _
 
 def _written_out(loss, formula, y_true, y_pred, sample_weight=None):
     """The loss by a formula of recorded arrays, whose gradients go back to both."""
-    owner, y_pred = from_logits(getattr(loss, "__self__", None) or loss.args[0], y_true, y_pred)
+    owner = getattr(loss, "__self__", None) or loss.args[0]
+    if hasattr(owner, "takes_logits_of"):  # a function goes by what it is given
+        owner, y_pred = from_logits(owner, y_true, y_pred)
     if getattr(owner, "axis", -1) not in (-1, np.ndim(value_of(y_pred)) - 1):
         _refuse(_owner(loss))
     p = y_pred if isinstance(y_pred, Recorded) else np.asarray(y_pred)

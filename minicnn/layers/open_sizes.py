@@ -8,11 +8,13 @@ what differs between the outputs is open too. Plans know nothing of this: one is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from minicnn.errors import ShapeError
 from minicnn.graph import Graph, Node
 from minicnn.hints import Shape
+from minicnn.user_warnings import warn_user
 
 _TRIED = (60, 120), (2520, 5040)
 """Numbers in the place of an open size: pairs, tried in turn. All small numbers divide them."""
@@ -90,11 +92,30 @@ def sized(graph: Graph, input_shapes: Sequence[Shape]) -> Graph:
     if input_shapes == tuple(t.shape[1:] for t in graph.inputs):
         return graph
     known = _sized.setdefault(graph, {})
-    found = known.pop(input_shapes, None) or _with_sizes(graph, input_shapes)
+    found = known.pop(input_shapes, None) or (graph.remade or partial(_with_sizes, graph))(input_shapes)
     while len(known) >= MAX_GRAPHS:
         known.pop(next(iter(known)), None)
     known[input_shapes] = found  # the last in the dict is the last used
     return found
+
+
+def of_sizes(graph: Graph | None, input_shapes: Sequence[Shape]) -> Graph | None:
+    """The graph inside a layer for inputs of these shapes: itself, unless something in it goes by sizes."""
+    return sized(graph, input_shapes) if graph is not None and goes_by_sizes(graph) else graph
+
+
+def goes_by_sizes(graph: Graph) -> bool:
+    """Whether a graph was made of a function that goes by sizes which are open in it, or has such a layer."""
+    inner = (layer.graph for layer in graph.layers)
+    return graph.remade is not None or any(each is not None and goes_by_sizes(each) for each in inner)
+
+
+def warn_of_sizes(what: str, kept: str) -> None:
+    """Warn that what is kept of a function that goes by sizes is one graph."""
+    warn_user(
+        f"{what} looks at sizes that are open, and is run again for each; {kept} has what it does where they are not "
+        "known: if that differs, give the model's Input its sizes"
+    )
 
 
 def _with_sizes(graph, input_shapes):

@@ -23,6 +23,7 @@ from minicnn.layers.flatten import Flatten
 from minicnn.layers.input import InputLayer
 from minicnn.layers.merge import Concatenate
 from minicnn.layers.normalization import BatchNormalization
+from minicnn.layers.open_sizes import goes_by_sizes, has_open, of_sizes
 from minicnn.layers.pipeline import Pipeline
 from minicnn.layers.random_mixing import Mixing
 from minicnn.layers.slicing import GetItem
@@ -117,6 +118,11 @@ class TimeDistributed(Layer):
             raise ShapeError(f"TimeDistributed wraps a layer with one output. Received: one with {len(made)}")
         return shape[0], *made[0]
 
+    def call_symbolically(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
+        """See `Layer.call_symbolically`; a model that casts what it is called on has all frames cast."""
+        tensors = self.layer.cast_first(tensors) if hasattr(self.layer, "cast_first") else tensors
+        return super().call_symbolically(tensors, training)
+
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
         """As of every layer; frames that are computed one after the other are as many wherever it is called."""
         (shape,) = input_shapes if len(input_shapes) == 1 else (None,)
@@ -124,6 +130,8 @@ class TimeDistributed(Layer):
             self.layer.build((None, *shape[1:]))
         if "_first_called_in" in vars(self) and not self.layer.built:  # of `Weight.path`
             vars(self.layer).setdefault("_first_called_in", f"{vars(self)['_first_called_in']}{self.name}/")
+        if shape and has_open([shape[1:]]):  # of numbers in their place it would be the graph of these
+            self.layer.build_for((tuple(shape[1:]),))
         shapes = super().build_for(input_shapes)
         self._shape = tuple(input_shapes[0])
         self._look_inside()
@@ -148,10 +156,20 @@ class TimeDistributed(Layer):
             return None
         frames = self._shape[0] if self._goes_by_batch() else None
         if frames not in self._graphs:
-            start = _start(self._shape)
-            found = self._all_at_once(start) if frames is None else self._one_by_one(start, frames)
-            self._graphs[frames] = self._with_penalty(found)
+            self._graphs[frames] = self._graph_for(self._shape, frames)
         return self._graphs[frames]
+
+    def _graph_for(self, shape, frames):
+        """The graph for samples of this shape."""
+        start = _start(shape)
+        graph = self._all_at_once(start) if frames is None else self._one_by_one(start, frames)
+        if frames is None and self.layer.graph is not None and goes_by_sizes(self.layer.graph):
+            graph.remade = self._remade
+        return self._with_penalty(graph)
+
+    def _remade(self, shapes):
+        """The graph for samples of these shapes, of a layer that goes by sizes."""
+        return self._graph_for(shapes[0], None)
 
     def _all_at_once(self, start):
         """All frames as so many samples; the wrapped layer's own `activity_regularizer` is left out, as in Keras."""
@@ -376,10 +394,11 @@ def _of_all_frames(layer, tensors, training=None):
     if layer.graph is None:
         mine = OfFrames(layer)
         return Node(mine, tensors, mine.build_for(tuple(t.shape[1:] for t in tensors)), training).outputs
-    known = dict(zip(layer.graph.inputs, tensors, strict=True))
-    for node in layer.graph.nodes:
+    graph = of_sizes(layer.graph, [t.shape[2:] for t in tensors])
+    known = dict(zip(graph.inputs, tensors, strict=True))
+    for node in graph.nodes:
         if node.outputs[0] not in known:
             mode = training if node.training is None else node.training
             made = _of_all_frames(node.layer, [known[t] for t in node.inputs], mode)
             known.update(zip(node.outputs, made, strict=True))
-    return [known[tensor] for tensor in layer.graph.outputs]
+    return [known[tensor] for tensor in graph.outputs]

@@ -22,6 +22,7 @@ from minicnn.graph import Graph
 from minicnn.held import holding
 from minicnn.layers import InputLayer
 from minicnn.layers.lambda_layer import with_names
+from minicnn.layers.open_sizes import warn_of_sizes
 from minicnn.models.alone import as_alone, as_argument, placing
 from minicnn.models.forms import layers_within
 from minicnn.models.named_errors import for_own, put_name, unknown_layer
@@ -84,6 +85,8 @@ def _config_to_save(layer):
     """The config; of a model that is written as a `call`, that of its graph, as a plain model takes no arguments."""
     if not hasattr(layer, "structure") or not hasattr(layer, "call"):
         return config_of(layer)
+    if layer.graph.remade is not None:
+        warn_of_sizes(f"call of model '{layer.name}'", "a file or copy of it, unless its class makes that,")
     return next(cls for cls in type(layer).__mro__ if not hasattr(cls, "call")).get_config(layer)
 
 

@@ -76,7 +76,8 @@ def _taken_apart(graph):
         )
         for node in graph.nodes
     ]
-    return _put_together, (calls, *([numbers[t] for t in end] for end in (graph.inputs, graph.outputs)))
+    ends = ([numbers[t] for t in end] for end in (graph.inputs, graph.outputs))
+    return _put_together, (calls, *ends), {"remade": graph.remade}
 
 
 def _put_together(calls, inputs, outputs):

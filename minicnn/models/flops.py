@@ -21,7 +21,7 @@ from minicnn.layers.one_dimensional import (
     MaxPooling1D,
     ZeroPadding1D,
 )
-from minicnn.layers.open_sizes import has_open
+from minicnn.layers.open_sizes import has_open, of_sizes
 from minicnn.layers.pooling import AveragePooling2D, MaxPooling2D
 from minicnn.layers.rearranging import Identity, Permute, RepeatVector
 from minicnn.layers.reshape import Reshape
@@ -54,8 +54,8 @@ def node_flops(node: Node) -> int | None:
     outputs = [tensor.shape[1:] for tensor in node.outputs]
     if has_open([*shapes, *outputs]):
         return None
-    if node.layer.graph is not None:
-        return graph_flops(node.layer.graph)
+    if (inner := of_sizes(node.layer.graph, shapes)) is not None:
+        return graph_flops(inner)
     return _layer_flops(node.layer, shapes, outputs[0])
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from minicnn.hints import FilePath
-from minicnn.layers.open_sizes import has_open
+from minicnn.layers.open_sizes import goes_by_sizes, has_open, warn_of_sizes
 from minicnn.models import Model
 from minicnn.models.arguments import check_model
 from minicnn.onnx.package import import_package
@@ -49,6 +49,8 @@ def export_onnx(model: Model, path: FilePath) -> None:
     `class_names` and `preprocessing` are properties of the file (metadata_props), as JSON.
     """
     check_model(model, "export_onnx")
+    if model.graph is not None and goes_by_sizes(model.graph):
+        warn_of_sizes(f"a call in model '{model.name}'", "the ONNX file")
     path = checked_path(path)
     if path.suffix.lower() != ".onnx":  # a model that was saved under this name would be lost
         raise ValueError(f"the name of an ONNX file ends in .onnx. Received: {str(path)!r}")

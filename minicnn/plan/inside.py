@@ -14,6 +14,7 @@ import numpy as np
 from minicnn.backends.base import Backend
 from minicnn.graph import Graph, Node, Tensor
 from minicnn.layers.base import Layer
+from minicnn.layers.open_sizes import of_sizes
 from minicnn.parameters import BorrowedWeights, ParameterStore
 from minicnn.plan.plan import BoundPlan, Plan
 from minicnn.settings import floatx
@@ -76,11 +77,12 @@ def _open(graph, inputs, inside, prefix) -> list[Tensor]:
         given = [tensors[tensor] for tensor in node.inputs]
         path = _new_path(f"{prefix}{node.layer.name}", inside.layers)
         inside.layers[path] = node.layer
-        if node.layer.graph is None:
+        inner = of_sizes(node.layer.graph, [tensor.shape[1:] for tensor in given])
+        if inner is None:
             shapes = node.layer.build_for(tuple(tensor.shape[1:] for tensor in given))
             outputs = Node(node.layer, given, shapes, node.training or False).outputs
         else:
-            outputs = _open(node.layer.graph, given, inside, f"{path}/")
+            outputs = _open(inner, given, inside, f"{path}/")
         inside.tensors[path] = outputs[0]
         tensors.update(zip(node.outputs, outputs, strict=True))
     return [tensors[tensor] for tensor in graph.outputs]

@@ -7,7 +7,7 @@ from minicnn.graph import Graph
 from minicnn.layers.activity import ActivityPenalty, with_penalty
 from minicnn.layers.base import Layer
 from minicnn.layers.contract import is_own
-from minicnn.layers.open_sizes import shape_behind
+from minicnn.layers.open_sizes import of_sizes, shape_behind
 from minicnn.step import Step
 
 
@@ -102,10 +102,10 @@ def _inline(graph, program, values, training):
             continue
         inputs = [values[tensor] for tensor in node.inputs]
         mode = training if node.training is None else node.training
-        if node.layer.graph is None:
+        inner = of_sizes(node.layer.graph, [program.shapes[i] for i in inputs])
+        if inner is None:
             outputs = [program.append(node.layer, inputs, mode)]
         else:
-            inner = node.layer.graph
             outputs = _inline(inner, program, dict(zip(inner.inputs, inputs, strict=True)), mode)
         values.update(zip(node.outputs, outputs, strict=True))
     return [values[tensor] for tensor in graph.outputs]

@@ -12,6 +12,7 @@ from minicnn import callbacks as core
 from minicnn.callbacks.schedule import check_settable
 from minicnn.keras import ops
 from minicnn.keras._names import BROUGHT, lookup
+from minicnn.keras._not_asked import warn_of_callback
 from minicnn.keras._old_logs import other_name, with_old_names
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
@@ -100,6 +101,7 @@ def _watching(cls):
         "monitor_op": property(_monitor_op),
         "__doc__": cls.__doc__,
     }
+    own["__init_subclass__"] = classmethod(warn_of_callback)
     own |= {"get_monitor_value": cls.current, "current": lambda self, logs: self.get_monitor_value(logs)}
     return type(cls.__name__, (cls,), own)
 

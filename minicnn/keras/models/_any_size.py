@@ -10,14 +10,21 @@ from typing import Any
 
 from minicnn.errors import ShapeError
 from minicnn.keras._changed import forget_places
+from minicnn.keras._composed import of_same_weights, weights_in
 from minicnn.keras._open_looks import noting_looks
 from minicnn.layers.input import Input
-from minicnn.layers.open_sizes import all_fit, fits, has_open
+from minicnn.layers.open_sizes import all_fit, fits
 from minicnn.models.forms import input_like
 from minicnn.nested import leaves, mapped
 from minicnn.training.streams import peek
 
-_OF_TRACE = ("graph", "_seen", "_engine", "_looks", "_made")  # what a model, or a layer of layers, has of its graph
+_OF_TRACE = (
+    "graph",
+    "_structures",
+    "_seen",
+    "_engine",
+    "_made",
+)  # what a model or layer has of its graph
 
 
 class AnySize:
@@ -101,28 +108,45 @@ class AnySizeOfCall:
     def _trace(self, inputs: Any) -> None:
         with noting_looks() as looks:
             super()._trace(inputs)  # type: ignore[misc]
-        vars(self)["_looks"] = bool(looks)  # at open sizes
+        if looks:  # at open sizes
+            self.graph.remade = self._remade
+
+    def _remade(self, shapes):
+        """The graph that `call` makes for samples of these shapes."""
+        graph, own = self.graph, _of_trace(self)
+        try:
+            self._trace(self._inputs_of(shapes))
+            return of_same_weights(self.graph, graph, self, shapes)
+        finally:
+            vars(self).update(own)
+
+    def _inputs_of(self, shapes):
+        """Inputs as those of the graph, for samples of these shapes."""
+        rest = iter(shapes)
+        return mapped(lambda t: input_like(t, next(rest), t.node.layer.name), self.input_structure)  # type: ignore[attr-defined]
 
     def _trace_for_others(self, shapes):
-        """Run `call` for samples of these shapes if they do not fit: for any size, else for these; else all stays."""
+        """Run `call` for samples of these shapes if they do not fit; if it is for none of them, all stays.
+
+        For any size; if it looks at sizes, for these, or, where others are in the graph of a model, for each anew.
+        """
         known = [t.shape[1:] for t in self.graph.inputs]
-        if _suit(shapes, known, vars(self).get("_looks")) or list(map(len, shapes)) != list(map(len, known)):
+        if all_fit(shapes, known) or list(map(len, shapes)) != list(map(len, known)):
             return
         opened = [_in_both(*pair) for pair in zip(known, shapes, strict=True)]
-        for sizes in (opened, shapes) if opened != shapes else (shapes,):
-            if self._could_trace(sizes, is_asked=sizes is shapes):
+        for sizes, may_look in ((opened, False), (shapes, True), (opened, True)):
+            if self._could_trace(sizes, may_look):
                 return
 
-    def _could_trace(self, sizes, is_asked):
+    def _could_trace(self, sizes, may_look):
         """Whether `call` gives a graph of the same weights for inputs of these sizes, which is the model's then."""
         graph = self.graph
         before, own = _states_of(graph.layers), _of_trace(self)
         forget_places(graph)
-        rest = iter(sizes)
         try:
-            self._trace(mapped(lambda t: input_like(t, next(rest), t.node.layer.name), self.input_structure))
-            is_same = _weights_in(self.graph) == _weights_in(graph)  # and of no layer that `call` has made now
-            is_same = is_same and (is_asked or not self._looks) and self._suits_its_places(sizes)
+            self._trace(self._inputs_of(sizes))
+            is_same = weights_in(self.graph) == weights_in(graph)  # and of no layer that `call` has made now
+            is_same = is_same and (may_look or self.graph.remade is None) and self._suits_its_places(sizes)
         except Exception:  # of a user's `call`, which is not for these: the data is refused, as of a known size
             is_same = False
         if not is_same:
@@ -136,13 +160,7 @@ class AnySizeOfCall:
     def _suits_its_places(self, sizes):
         """Whether a graph for these sizes is that of all the models' graphs which have this model as a layer."""
         calls = [[t.shape[1:] for t in node.inputs] for node in self.nodes]  # type: ignore[attr-defined]
-        return all(_suit(shapes, sizes, self._looks) for shapes in calls)
-
-
-def _suit(shapes, sizes, looks):
-    """Whether a graph for these sizes computes what `call` does for samples of these shapes."""
-    is_open = looks and has_open(sizes)
-    return list(map(tuple, shapes)) == list(map(tuple, sizes)) if is_open else all_fit(shapes, sizes)
+        return all(all_fit(shapes, sizes) for shapes in calls)
 
 
 def _of_trace(layer):
@@ -164,10 +182,6 @@ def _put_back(states):
     for layer, (nodes, traced) in states.items():
         layer.nodes[:] = nodes
         vars(layer).update(traced)
-
-
-def _weights_in(graph):
-    return {id(weight) for layer in graph.layers for weight in layer.weights}
 
 
 def _in_both(known, shape):

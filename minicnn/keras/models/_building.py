@@ -86,3 +86,15 @@ def warn_of_unused_call(model: Any) -> None:
             "Sequential, are their layers here; write a keras.Model that has them in an attribute, "
             "self.stack = keras.Sequential([…]), and a call that calls it"
         )
+    cls = type(model)
+    if not is_of_package(cls.__call__):
+        warn_user(
+            f"fit, evaluate and predict of {cls.__name__} do not go by its __call__, as Keras's do: write what it does "
+            "in the call of a keras.Model that has this one in an attribute"
+        )
+    for part in () if model.has_own_steps else ("get_metrics_result", "reset_metrics"):
+        if not is_of_package(getattr(cls, part)):
+            warn_user(
+                f"fit and evaluate of {cls.__name__} do not ask its {part}, as Keras's do, as it has no train_step or "
+                "test_step of its own: write compute_metrics, or a callback"
+            )

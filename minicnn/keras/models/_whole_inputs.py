@@ -21,10 +21,14 @@ class WholeInputs:
 
     def call_symbolically(self, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
         """See `minicnn.layers.Layer.call_symbolically`."""
+        return super().call_symbolically(self.cast_first(tensors), training)  # type: ignore[misc]
+
+    def cast_first(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The tensors that it is called on, cast; of several frames for `TimeDistributed`."""
         kinds = self._kinds()
         if any(kinds) and len(kinds) == len(tensors) and all(isinstance(t, Tensor) for t in tensors):
-            tensors = [as_whole(t, kind) if kind else t for t, kind in zip(tensors, kinds, strict=True)]
-        return super().call_symbolically(tensors, training)  # type: ignore[misc]
+            return [as_whole(t, kind) if kind else t for t, kind in zip(tensors, kinds, strict=True)]
+        return tensors
 
     def inputs_in_order(self, inputs: Any) -> Any:
         """As of all models; of arrays, and of each batch of generators and data sets, those of whole numbers."""

@@ -18,11 +18,14 @@ __all__ = ["fake_quant_with_min_max_args", "fake_quant_with_min_max_vars"]
 
 
 def _levels(low: float, high: float, bits: int, is_narrow: bool) -> tuple[float, float, float]:
-    """(the least number, the largest, the distance of levels), moved a little so that 0 is one of them."""
-    first, last = int(is_narrow), 2**bits - 1
-    step = (high - low) / (last - first)
-    zero = min(max(first - low / step, first), last)
-    zero = math.floor(zero + 0.5)
+    """(the least number, the largest, the distance of levels), moved a little so that 0 is one of them.
+
+    In float32, as TensorFlow: where ends lie at equal distances, 0 is half a level off, and rounding says which way.
+    """
+    first, last = np.float32(is_narrow), np.float32(2**bits - 1)
+    step = (np.float32(high) - np.float32(low)) / (last - first)
+    zero = min(max(first - np.float32(low) / step, first), last)
+    zero = np.float32(math.floor(float(zero) + 0.5))
     return (first - zero) * step, (last - zero) * step, step
 
 
@@ -36,7 +39,8 @@ def _quantized(x: Any, low: Any, high: Any, bits: int, is_narrow: bool) -> Any:
         raise ValueError(f"expected min <= 0 <= max, and max > min. Received: min={ends[0]}, max={ends[1]}")
     least, largest, step = _levels(*ends, bits, is_narrow)
     below, above = values < least, values > largest
-    made = np.floor((np.clip(values.astype("float64"), least, largest) - least) / step + 0.5) * step + least
+    shifted = np.clip(values.astype("float32"), least, largest) - least
+    made = np.floor(shifted / step + np.float32(0.5)) * step + least
     masks = (x, ~(below | above)), (low, below), (high, above)
     parents = [
         (each, (lambda g, mask=mask: g * mask) if each is x else (lambda g, mask=mask: np.sum(g * mask)))

@@ -1,0 +1,59 @@
+"""Subclasses of convolutions that write `convolution_op`, by which Keras's convolutions compute: for other kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib import import_module
+from typing import Any
+
+from minicnn.layers import Conv1D, Conv2D
+
+NAME = "convolution_op"
+
+
+class ByConvolutionOp:
+    """Base of such a subclass: what `super()` means in it."""
+
+    def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
+        """The convolution of inputs (N, …) with a kernel, without bias and activation."""
+        ops, padding = import_module("minicnn.keras.ops"), self.padding
+        if padding == "causal":
+            before = self.dilation_rate[0] * (self.kernel_size[0] - 1), 0
+            at, padding = (2 if self.data_format == "channels_first" else 1), "valid"
+            inputs = ops.pad(inputs, [before if axis == at else (0, 0) for axis in range(3)])
+        options = {"strides": self.strides, "dilation_rate": self.dilation_rate, "data_format": self.data_format}
+        return ops.conv(inputs, kernel, padding=padding, **options)
+
+    def call(self: Any, inputs: Any) -> Any:
+        """What Keras's convolutions compute: by `convolution_op`, with bias and activation."""
+        y = self.convolution_op(inputs, self.kernel)
+        if self.use_bias:
+            is_first = self.data_format == "channels_first"
+            bias = self.bias.reshape((-1, *[1] * (y.ndim - 2))) if is_first else self.bias
+            y = y + bias
+        return self.activation(y)
+
+
+def by_convolution_op(bases: tuple[type, ...], names: Collection[str], namespace: dict[str, Any]) -> tuple[type, ...]:
+    """The bases of a class, with `ByConvolutionOp` among them, and a `call` in it, if it writes `convolution_op`.
+
+    Parameters
+    ----------
+    bases : tuple of type
+    names : collection of str
+        What the class, and mixins before the library's layer, write.
+    namespace : dict
+        Of the class.
+    """
+    of_library = [getattr(base, "core_class", None) in (Conv1D, Conv2D) for base in bases]
+    if NAME not in names or not any(of_library) or any(ByConvolutionOp in base.__mro__ for base in bases):
+        return bases
+    first = of_library.index(True)
+    if "call" not in names:
+
+        def call(self: Any, inputs: Any) -> Any:
+            return ByConvolutionOp.call(self, inputs)
+
+        call.__module__ = namespace["__module__"]  # as if it had been written there
+        namespace["call"] = call
+    return *bases[:first], ByConvolutionOp, *bases[first:]

@@ -126,7 +126,11 @@ def _members(archive) -> dict:
         raise FileFormatError("the archive has two members of one name")
     missing = [name for name in (CONFIG, WEIGHTS) if name not in members]
     if missing:
-        raise FileFormatError(f"the archive needs {CONFIG} and {WEIGHTS}. Received: {sorted(members)[:5]}")
+        inside = any(
+            name.lower().endswith((".h5", ".hdf5", ".keras", ".onnx", ".pb", ".safetensors")) for name in members
+        )
+        hint = "; unpack it, and load what is in it" if inside else ""
+        raise FileFormatError(f"the archive needs {CONFIG} and {WEIGHTS}{hint}. Received: {sorted(members)[:5]}")
     return members
 
 

@@ -21,6 +21,7 @@ from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5, kinds
 from minicnn.saving.files import read_json
 from minicnn.saving.formats import Format
+from minicnn.saving.keras.absent import warn_of_absent
 from minicnn.saving.keras.attributes import find_in_groups
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names, without_modules
@@ -57,7 +58,9 @@ def write(path: Path, snapshot: Snapshot) -> None:
             _write_weights(file, snapshot)
             return
         file.attrs["keras_version"], file.attrs["backend"], file.attrs[MARKED] = KERAS_VERSION, "tensorflow", 1
-        file.attrs["model_config"] = json.dumps(without_modules(model_to_keras(snapshot.config, keeps_sharing=False)))
+        config = model_to_keras(snapshot.config, keeps_sharing=False)
+        warn_of_absent(config)
+        file.attrs["model_config"] = json.dumps(without_modules(config))
         if snapshot.training:
             file.attrs["minicnn_training"] = training_text(snapshot.training)
         _write_weights(file.create_group("model_weights"), snapshot)

@@ -223,7 +223,7 @@ FLOORS = {
         ("attributes",),
         ("groups",),
         ("state",),
-        ("config", "compiled"),
+        ("absent", "config", "compiled"),
         ("written_operations",),
         ("layers", "older", "operation_steps", "tf_operations"),
         ("number_recipes", "part_recipes"),

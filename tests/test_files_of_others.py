@@ -75,6 +75,72 @@ def test_files_of_other_programs(name, tmp_path):
             mc.load_model(tmp_path)
 
 
+def named_files(folder, names):
+    """Empty files, but for what says of which kind they are."""
+    begins = {"m.json": b'{"class_name": "Sequential"', "model.json": b'{"format": "layers-model", "modelTopology": {'}
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(begins.get(name.rpartition("/")[2], b""))
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "message"),
+    [
+        (
+            ["ckpt.index", "ckpt.data-00000-of-00001", "checkpoint"],
+            "ckpt",
+            "tf_keras.*Received: a checkpoint of Tensor",
+        ),
+        (["ckpt.index", "checkpoint"], "ckpt.index", "Received: a checkpoint of TensorFlow"),
+        (["c/checkpoint", "c/cp-0001.index"], "c", "Received: a checkpoint of TensorFlow"),
+        (
+            ["s/saved_model.pb"],
+            "s",
+            "tf2onnx.convert --saved-model .*/s --output.*Received: a folder with TensorFlow's",
+        ),
+        (
+            ["js/model.json", "js/group1-shard1of1.bin"],
+            "js",
+            "tensorflowjs_converter .*Received: a model of TensorFlow.js",
+        ),
+        (["model.json"], "model.json", "Received: a model of TensorFlow.js"),
+        (["m.json"], "m.json", r"model_from_json\(text\).*Received: the text"),
+        (["m.weights.json"], "m.weights.json", "Received: an index of weights"),
+        (["m.yaml"], "m.yaml", r"model_from_yaml\(text\).*Received: the text"),
+        (["w.npz"], "w.npz", "numpy.load; model.set_weights takes"),
+        (["m.tflite"], "m.tflite", "tf2onnx.convert --tflite"),
+    ],
+)
+def test_what_to_do_with_files_of_other_programs(names, given, message, tmp_path):
+    named_files(tmp_path, names)
+    for read in (mc.load_model, mc.Sequential([mc.Input((2,)), mc.layers.Dense(1)]).load_weights):
+        with pytest.raises(FileFormatError, match=f"expected a file of minicnn or Keras; .*{message}"):
+            read(tmp_path / given)
+
+
+def test_files_of_pytorch_are_known_by_what_is_in_them(tmp_path):
+    (tmp_path / "net.ckpt").write_bytes(b"\x80\x02}q\x00.")
+    with zipfile.ZipFile(tmp_path / "net.bin", "w") as file:
+        file.writestr("net/data.pkl", b"")
+    for name in ("net.ckpt", "net.bin"):
+        with pytest.raises(FileFormatError, match=r"torch\.onnx\.export.*Received: a PyTorch file"):
+            mc.load_model(tmp_path / name)
+
+
+def test_a_model_in_an_archive_is_to_be_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as file:
+        file.writestr("out/model.h5", b"")
+    with pytest.raises(FileFormatError, match="unpack it, and load what is in it"):
+        mc.load_model(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_a_lite_model_under_the_name_of_keras(suffix, tmp_path):
+    (tmp_path / f"model{suffix}").write_bytes(b"\x1c\0\0\0TFL3" + bytes(range(64)))
+    with pytest.raises(FileFormatError, match="Received: a TensorFlow Lite model"):
+        mc.load_model(tmp_path / f"model{suffix}")
+
+
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
 @pytest.mark.parametrize("load", [mc.load_model, mc.keras.models.load_model])
 def test_stacks_of_stacks_as_teachable_machine_exports_them(load, backend):

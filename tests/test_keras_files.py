@@ -696,7 +696,7 @@ def fill_with_nan(file):
         (replace(dtype=h5py.string_dtype() if h5py else None), "data type"),
         (cycle, "twice"),
         (delete, "missing: dense.*/kernel"),
-        (add, "not in the model: layers/dense/vars/7"),
+        (add, "not in the model: dense/vars 7"),
         (add_layer, "not in the model: layers/dense_9"),
         (fill_with_nan, "finite"),
     ],

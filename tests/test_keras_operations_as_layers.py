@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 import numpy as np
 import pytest
 
+import minicnn as mc
 from minicnn import keras
 from minicnn.keras import _named_function, layers, ops
 from minicnn.keras import tensorflow as tf
@@ -366,6 +367,76 @@ def test_what_was_written_is_read_as_the_layers_it_was(rng, tmp_path, name, endi
         model.save(tmp_path / f"model{ending}")
         read = keras.models.load_model(tmp_path / f"model{ending}")
     assert json.dumps(_kinds(read), default=str) == json.dumps(_kinds(model), default=str)
+
+
+def _windows(x, config, function):
+    """A pooling with padding="valid" of (N, H, W, C), by a loop over its windows."""
+    (rows, columns), (down, right) = config["pool_size"], config["strides"]
+    places = [
+        [(i, j) for j in range(0, x.shape[2] - columns + 1, right)] for i in range(0, x.shape[1] - rows + 1, down)
+    ]
+    parts = [[function(x[:, i : i + rows, j : j + columns], axis=(1, 2)) for i, j in line] for line in places]
+    return np.stack([np.stack(line, axis=1) for line in parts], axis=1)
+
+
+OF_NUMPY = {
+    "Pad": lambda config, x, constant_values: np.pad(x, config["pad_width"], constant_values=constant_values),
+    "MaxPool": lambda config, x: _windows(x, config, np.max),
+    "AveragePool": lambda config, x: _windows(x, config, np.mean),
+    "OnesLike": lambda config, x: np.ones_like(x),
+    "Divide": lambda config, x, y: x / y,
+}
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+@pytest.mark.parametrize("size", [(7, 8), (None, None)])
+@pytest.mark.parametrize(
+    "options",
+    [{"pool_size": 3, "strides": 2, "padding": 1}, {"pool_size": (2, 3), "padding": ((1, 0), (0, 2))}],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["PaddedMaxPooling2D", "PaddedAveragePooling2D"])
+def test_poolings_with_padding_in_numbers_are_operations_of_keras(rng, tmp_path, kind, options, size, ending):
+    """Keras 3.15 read these files, and its numbers were minicnn's to 1e-6."""
+    image = keras.Input((*size, 3), name="image")
+    model = keras.Model(image, getattr(mc.layers, kind)(**options, name="pool")(image))
+    x = rng.normal(size=(2, 7, 8, 3)).astype(np.float32) - 3  # below the zeros of a padding
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.save(path := tmp_path / f"model{ending}")
+    back = keras.models.load_model(path)
+    assert listed(back) == ["InputLayer", kind]
+    np.testing.assert_array_equal(back.predict(x), model.predict(x))
+
+    entries, values = json.loads(model.to_json())["config"]["layers"], {"image": x}
+    for entry in entries[1:]:
+        (call,) = entry["inbound_nodes"]
+        inputs = [values[tensor["config"]["keras_history"][0]] for tensor in call["args"]]
+        values[entry["name"]] = y = OF_NUMPY[entry["class_name"]](entry["config"], *inputs, **call["kwargs"])
+        later = [tensor["config"] for other in entries for node in other["inbound_nodes"] for tensor in node["args"]]
+        shapes = [config["shape"] for config in later if config["keras_history"][0] == entry["name"]]
+        assert all(shape in ([None, *y.shape[1:]], [None, None, None, 3]) for shape in shapes)
+    np.testing.assert_allclose(model.predict(x), values["pool"], rtol=2e-6)
+
+
+def test_what_keras_does_not_read_is_said_when_it_is_written(tmp_path):
+    """As Keras 3.15 refused each of them: "it is not a KerasSaveable subclass"."""
+    clip, image = mc.layers.Clip(0, 1, name="clip"), keras.Input((4, 8, 3))
+    models = {
+        r"'clip' \(Clip\); a functional model": keras.Sequential([keras.Input((8, 3)), clip, layers.Dense(2)]),
+        r"'clip' \(Clip\)": keras.Sequential([keras.Sequential([keras.Input((8, 3)), clip]), layers.Dense(2)]),
+        r"'\w+' \(Clip\)": keras.Model(image, layers.TimeDistributed(mc.layers.Clip(0, 1))(image)),
+        r"'resize' \(PlacedResizing\)$": keras.Model(image, mc.layers.PlacedResizing(8, 8, name="resize")(image)),
+    }
+    for said, model in models.items():
+        for ending in (".keras", ".h5"):
+            with pytest.warns(UserWarning, match=f"Keras does not, as it has no such layers: {said}"):
+                model.save(tmp_path / f"model{ending}")
+            keras.models.load_model(tmp_path / f"model{ending}")
+    with warnings.catch_warnings():  # where it is an operation, and weights alone
+        warnings.simplefilter("error")
+        keras.Model(image, clip(image)).save(tmp_path / "model.keras")
+        next(iter(models.values())).save_weights(tmp_path / "model.weights.h5")
 
 
 def _sorted_model():

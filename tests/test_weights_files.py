@@ -75,6 +75,47 @@ def test_layers_that_do_not_fit_are_skipped(suffix, tmp_path):
     np.testing.assert_array_equal(model.get_weights()[0], source.get_weights()[0])
 
 
+def normalized(center, form):
+    """A convolution and a normalization; in a model of their own, maybe, or those of a class."""
+    convolution, normalization = layers.Conv2D(4, 1, name="conv"), layers.BatchNormalization(center=center, name="bn")
+    if form == "class":
+
+        class Net(mc.Model):
+            def __init__(self):
+                super().__init__()
+                self.first, self.second = convolution, normalization
+
+            def call(self, x):
+                return self.second(self.first(x))
+
+        model = Net()
+        model(np.zeros((1, 2, 2, 3), np.float32))
+        return model
+    inner = [mc.Input((2, 2, 3)), convolution, normalization]
+    return mc.Sequential(inner if form == "flat" else [mc.Sequential(inner, name="base"), layers.Flatten()])
+
+
+@pytest.mark.parametrize("form", ["flat", "nested", "class"])
+@pytest.mark.parametrize("suffix", WEIGHTS)
+def test_a_layer_with_fewer_weights_than_the_file_has_stays_as_a_whole(suffix, form, tmp_path):
+    """Its others, which have the same shapes, are not taken for the ones behind them, as Keras 3.15 does not either.
+
+    The means were the shifts, and the variances the means, in silence.
+    """
+    source, model = normalized(True, form), normalized(False, form)
+    for net, first in ((source, 1), (model, 100)):
+        net.set_weights([np.full(w.shape, first + i, np.float32) for i, w in enumerate(net.weights)])
+    before = model.get_weights()
+    with pytest.warns(UserWarning, match="stays as it is"):
+        model.load_weights(written(source, tmp_path / f"w{suffix}"), skip_mismatch=True)
+    taken = changed(model, before)
+    assert {path.rpartition("/")[2] for path in taken} <= {"kernel", "bias"}, taken
+    assert taken or (suffix, form) == (".h5", "nested")  # there a model is one layer, as in Keras
+    left = r"bn/vars 3|bn/moving_variance \(left over\)|bn/beta|all of 'base', 6 arrays in the file and 5 here"
+    with pytest.raises(FileFormatError, match=left):
+        model.load_weights(tmp_path / f"w{suffix}")
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".h5"])
 def test_layers_by_name(suffix, tmp_path):
     source, model = net(3), net(3, last="new")

@@ -9,6 +9,7 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import FilePath
 from minicnn.saving import files, kinds
 from minicnn.saving.formats import Format, formats
+from minicnn.saving.others import check_not_foreign
 from minicnn.saving.snapshot import Reader, Snapshot
 
 
@@ -48,7 +49,7 @@ def open_file(path: FilePath) -> Reader:
         If it cannot be read.
     """
     path = files.checked_path(path)
-    kinds.check_not_foreign(path)
+    check_not_foreign(path)
     found = kinds.RENAMED.get(kinds.kind_of(path)) if path.is_file() else None
     try:
         form = formats()[check_suffix(path, weights_only=True)]

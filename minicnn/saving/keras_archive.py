@@ -15,6 +15,7 @@ from minicnn.numpy_archive import opened_member
 from minicnn.saving import hdf5, keras_weights, kinds
 from minicnn.saving.files import MAX_JSON, read_json
 from minicnn.saving.formats import Format
+from minicnn.saving.keras.absent import warn_of_absent
 from minicnn.saving.keras.attributes import find_in_groups, goes_by_attributes, name_in, write_parts
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras, optimizer_name
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names
@@ -34,6 +35,7 @@ MAX_EXPANSION = 20  # how many times its size in the archive the weights may hav
 def write(path: Path, snapshot: Snapshot) -> None:
     """Write a model to a new file."""
     config = model_to_keras(snapshot.config)
+    warn_of_absent(config)
     if snapshot.compile is not None:
         own = None if config["module"] else snapshot.training.get("compile_config")  # of a class that Keras asks, too
         config["compile_config"] = compile_to_keras(snapshot.compile) if own is None else own
@@ -126,7 +128,11 @@ def _members(archive) -> dict:
         raise FileFormatError("the archive has two members of one name")
     missing = [name for name in (CONFIG, WEIGHTS) if name not in members]
     if missing:
-        raise FileFormatError(f"the archive needs {CONFIG} and {WEIGHTS}. Received: {sorted(members)[:5]}")
+        inside = any(
+            name.lower().endswith((".h5", ".hdf5", ".keras", ".onnx", ".pb", ".safetensors")) for name in members
+        )
+        hint = "; unpack it, and load what is in it" if inside else ""
+        raise FileFormatError(f"the archive needs {CONFIG} and {WEIGHTS}{hint}. Received: {sorted(members)[:5]}")
     return members
 
 

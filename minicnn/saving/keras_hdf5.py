@@ -21,6 +21,7 @@ from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5, kinds
 from minicnn.saving.files import read_json
 from minicnn.saving.formats import Format
+from minicnn.saving.keras.absent import warn_of_absent
 from minicnn.saving.keras.attributes import find_in_groups
 from minicnn.saving.keras.compiled import compile_from_keras, compile_to_keras
 from minicnn.saving.keras.config import model_from_keras, model_to_keras, output_names, without_modules
@@ -57,7 +58,9 @@ def write(path: Path, snapshot: Snapshot) -> None:
             _write_weights(file, snapshot)
             return
         file.attrs["keras_version"], file.attrs["backend"], file.attrs[MARKED] = KERAS_VERSION, "tensorflow", 1
-        file.attrs["model_config"] = json.dumps(without_modules(model_to_keras(snapshot.config, keeps_sharing=False)))
+        config = model_to_keras(snapshot.config, keeps_sharing=False)
+        warn_of_absent(config)
+        file.attrs["model_config"] = json.dumps(without_modules(config))
         if snapshot.training:
             file.attrs["minicnn_training"] = training_text(snapshot.training)
         _write_weights(file.create_group("model_weights"), snapshot)
@@ -220,9 +223,21 @@ def find_weights(
     for name, named in (stored | ({TOP_LEVEL: arrays} if arrays else {})).items():
         own, arrays = layers.get(name, []), _in_order(named, places.get(name, []), expected)
         own = list(dict.fromkeys(own)) if len(arrays) < len(own) else own  # as Keras has it: once within a layer
-        left_over = {f"{name}/{array.path.rpartition('/')[2]} (left over)": array for array in arrays[len(own) :]}
-        found |= dict(zip(own, arrays, strict=False)) | left_over
+        found |= _paired(name, own, arrays)
     return {name: Stored(dataset.shape, partial(hdf5.read_finite, dataset)) for name, dataset in found.items()}
+
+
+def _paired(name, own, arrays) -> dict:
+    """A layer's arrays under its weights' names, and those that are left over.
+
+    Of what is made of several layers, one array more or less says of none of them which arrays are its own.
+    """
+    inside = dict.fromkeys(weight.rpartition("/")[0] for weight in own)
+    if len(inside) > 1 and len(arrays) != len(own):
+        said = f"all of '{name}', {len(arrays)} arrays in the file and {len(own)} here"
+        return {f"{layer}/{said}": arrays[0] for layer in inside}
+    left_over = {f"{name}/{array.path.rpartition('/')[2]} (left over)": array for array in arrays[len(own) :]}
+    return dict(zip(own, arrays, strict=False)) | left_over
 
 
 def _stored_layers(group, layers) -> dict:

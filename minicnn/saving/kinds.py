@@ -10,6 +10,7 @@ BEGINNING = 512  # bytes that are looked at
 SAFETENSORS, ARCHIVE, HDF5, ONNX = "a safetensors file", "a zip archive", "an HDF5 file", "an ONNX file"
 RENAMED = {SAFETENSORS: ".safetensors", ARCHIVE: ".keras", HDF5: ".h5", ONNX: ".onnx, for mc.import_onnx"}
 
+PICKLES = tuple(bytes([0x80, protocol]) for protocol in (2, 3, 4, 5))
 SIGNATURES = (
     (b"version https://git-lfs", "a pointer of Git LFS instead of the file; fetch it with `git lfs pull`"),
     (b"PK\x03\x04", ARCHIVE),
@@ -24,33 +25,39 @@ SIGNATURES = (
     (b"7z\xbc\xaf", "a 7z archive; unpack it first"),
     (b"\x93NUMPY", "a NumPy array; read it with numpy.load, and copy it with set_weights"),
     (b"GGUF", "a GGUF file"),
-    *((bytes([0x80, p]), "a pickle, such as PyTorch writes; it could run code and is not read") for p in (2, 3, 4, 5)),
+    *((start, "a pickle, such as PyTorch writes; it could run code and is not read") for start in PICKLES),
 )
+
+
+def beginning(path: Path) -> bytes:
+    """The first bytes of a file."""
+    with open(path, "rb") as file:
+        return file.read(BEGINNING)
 
 
 def check_kind(path: Path, expected: str) -> None:
     """Raise `FileFormatError` if a file is known to be of another kind than `expected`, one of the values above."""
-    with open(path, "rb") as file:
-        start, size = file.read(BEGINNING), os.fstat(file.fileno()).st_size
-    if _has_kind(start, size, expected) and not _foreign_archive(start):
+    start, size = beginning(path), os.stat(path).st_size
+    if _has_kind(start, size, expected) and not foreign_archive(start):
         return
     kind = next((text for signature, text in SIGNATURES if start.startswith(signature)), None)
+    kind = kind or ("a TensorFlow Lite model" if start[4:8] == b"TFL3" else None)
     kind = kind or next((k for k in (SAFETENSORS, ONNX) if _has_kind(start, size, k)), None) or _text_kind(start)
     if kind is None:
         return
-    foreign = _foreign_archive(start)
+    foreign = foreign_archive(start)
     kind, expected = foreign or kind, "one that Keras or minicnn wrote" if foreign and expected == ARCHIVE else expected
     hint = f"; if it shall be one of minicnn's or Keras's, its name ends in {RENAMED[kind]}" if kind in RENAMED else ""
     raise FileFormatError(f"expected {expected}{hint}. Received: {kind}")
 
 
-def _foreign_archive(start) -> str | None:
+def foreign_archive(start: bytes) -> str | None:
     """Which zip archive of another program a file is, if it is one."""
     if not start.startswith(b"PK\x03\x04"):
         return None
     if b".npy" in start[30:200]:
         return "a NumPy archive (.npz); read it with numpy.load, and copy it with set_weights"
-    if b"data.pkl" in start[30:200]:
+    if b"data.pkl" in start[30:200] or b"/.data/serialization_id" in start[30:200]:
         return "a PyTorch file; it could run code and is not read: use torch.onnx.export and mc.import_onnx"
     return None
 
@@ -80,36 +87,9 @@ def _text_kind(start) -> str | None:
     return f"a text that begins with {' '.join(text.split())[:40]!r}"
 
 
-PYTORCH = "a PyTorch file"
-FOREIGN = {
-    ".joblib": "a pickle of Python objects",
-    ".mlmodel": "a Core ML model",
-    ".pb": "TensorFlow's graph (SavedModel)",
-    ".pkl": "a pickle of Python objects",
-    ".pt": PYTORCH,
-    ".pth": PYTORCH,
-    ".tflite": "a TensorFlow Lite model",
-}
-
-
 def kind_of(path: Path) -> str | None:
     """Which of the kinds that have a suffix of their own a file is; None for others."""
-    with open(path, "rb") as file:
-        start, size = file.read(BEGINNING), os.fstat(file.fileno()).st_size
-    if _foreign_archive(start):
+    start, size = beginning(path), os.stat(path).st_size
+    if foreign_archive(start):
         return None
     return next((kind for kind in (ARCHIVE, HDF5, SAFETENSORS) if _has_kind(start, size, kind)), None)
-
-
-def check_not_foreign(path: Path) -> None:
-    """Raise `FileFormatError` if a path is that of another program's model, which is not read."""
-    if path.is_dir() and (path / "saved_model.pb").exists():
-        kind = "a folder with TensorFlow's SavedModel"
-    elif path.suffix.lower() in FOREIGN:
-        kind = FOREIGN[path.suffix.lower()]
-    else:
-        return
-    there = "save the model there with model.save('model.keras'), or as ONNX for mc.import_onnx"
-    if kind == PYTORCH:
-        there = "export it there with torch.onnx.export, for mc.import_onnx, or bring its weights (docs/pytorch.md)"
-    raise FileFormatError(f"{path}: expected a file of minicnn or Keras; {there}. Received: {kind}")

@@ -23,7 +23,7 @@ import numpy as np
 
 from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5
-from minicnn.saving.keras.groups import CONTAINERS, find_layers, groups_by_name, numbered, places_in
+from minicnn.saving.keras.groups import CONTAINERS, find_layers, groups_by_name, left_over, numbered, places_in
 from minicnn.saving.keras.structure import parts_of, weights_in_order
 from minicnn.saving.snapshot import Stored
 
@@ -156,7 +156,8 @@ def find_in_groups(
     if node is None or by_name or not goes_by_attributes(root, node):
         return find_layers(root, expected, config, by_name)
     wanted = {place: name for _, _, own in places(node, root) for place, name in own.items()}
-    found = {wanted.get(path, path): data for path, data in _datasets(root) if path in wanted or _is_weight(path, data)}
+    arrays = {path: data for path, data in _datasets(root) if path in wanted or _is_weight(path, data)}
+    found = {wanted.get(path) or left_over(path, wanted) or path: data for path, data in arrays.items()}
     return {name: Stored(data.shape, partial(hdf5.read_finite, data)) for name, data in found.items()}
 
 

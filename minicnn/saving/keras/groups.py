@@ -109,10 +109,27 @@ def _find_layers(group, expected, config, prefix, found):
             variables = layer.find(where) or layer.find(f"_{where}")  # of tf.keras
             members = variables.members if isinstance(variables, hdf5.Group) else {}
             arrays = {f"{where}/{n}": d for n, d in members.items() if isinstance(d, hdf5.Dataset)}
-            found |= {names.get(place, d.path): d for place, d in arrays.items()}
+            found |= {names.get(place) or left_over(place, names) or d.path: d for place, d in arrays.items()}
     for member in container.members.values():
         if isinstance(member, hdf5.Group) and member.path not in used and isinstance(member.find("vars"), hdf5.Group):
             found |= {d.path: d for d in member.find("vars").members.values() if isinstance(d, hdf5.Dataset)}
+
+
+def left_over(place: str, names: dict[str, str]) -> str | None:
+    """A name for an array that no weight asks for: among those of the layer whose others stand beside it.
+
+    So a file with too many arrays for a layer does not fit it, and none of them is taken for another one.
+
+    Parameters
+    ----------
+    place : str
+        Of the array.
+    names : dict
+        Place → weight's name, of those that are asked for.
+    """
+    group, _, number = place.rpartition("/")
+    layer = next((n.rpartition("/")[0] for p, n in names.items() if p.rpartition("/")[0] == group), "")
+    return f"{layer}/{group.rpartition('/')[2]} {number} (left over)" if layer else None
 
 
 def groups_by_name(container: hdf5.Group) -> dict[str, hdf5.Group]:

@@ -7,6 +7,7 @@ operations beside it are others than it writes of that layer, because somebody c
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -142,6 +143,44 @@ def _select(writing: Writing) -> Config:
     return writing.add("Where", [writing.compared("Greater", mask, 0.0), *values], dtype=mask["config"]["dtype"])
 
 
+def _largest_of_padded(writing: Writing) -> Config:
+    (x,) = writing.tensors
+    return _pooled("MaxPool", writing, _padded(writing, x, -math.inf))
+
+
+def _mean_of_padded(writing: Writing) -> Config:
+    """The mean of the pixels of the image alone: that with zeros around it, by the part of the window that is image."""
+    (x,) = writing.tensors
+    inside = _padded(writing, writing.add("OnesLike", [x]), 0.0)
+    return writing.add(
+        "Divide", [_pooled("AveragePool", writing, _padded(writing, x, 0.0)), _pooled("AveragePool", writing, inside)]
+    )
+
+
+def _padded(writing: Writing, x: Config, value: float) -> Config:
+    sides = writing.config["padding"]
+    widths = [[0, 0], [0, 0], *sides] if _is_channels_first(writing) else [[0, 0], *sides, [0, 0]]
+    shape = [
+        None if size is None else size + sum(width) for size, width in zip(x["config"]["shape"], widths, strict=True)
+    ]
+    config = {"pad_width": widths, "mode": "constant"}
+    return writing.add("Pad", [x], config, {"constant_values": value}, shape=shape)
+
+
+def _pooled(class_name: str, writing: Writing, x: Config) -> Config:
+    given, first = writing.config, 2 if _is_channels_first(writing) else 1
+    strides, shape = given.get("strides") or given["pool_size"], list(x["config"]["shape"])
+    for axis, (span, stride) in enumerate(zip(given["pool_size"], strides, strict=True), first):
+        shape[axis] = None if shape[axis] is None else (shape[axis] - span) // stride + 1
+    config = {"pool_size": list(given["pool_size"]), "strides": list(strides), "padding": "valid"}
+    config["data_format"] = given.get("data_format") or "channels_last"
+    return writing.add(class_name, [x], config, shape=shape)
+
+
+def _is_channels_first(writing: Writing) -> bool:
+    return writing.config.get("data_format") == "channels_first"
+
+
 def _part(writing: Writing) -> Config:
     names = ("start", "stop", "step")
     key = [
@@ -228,6 +267,8 @@ WRITERS: dict[str, Callable[[Writing], Config | None]] = {
     "GetItem": _part,
     "MatrixProduct": lambda writing: writing.add("Matmul", writing.tensors),
     "NamedFunction": _named,
+    "PaddedAveragePooling2D": _mean_of_padded,
+    "PaddedMaxPooling2D": _largest_of_padded,
     "Pointwise": _pointwise,
     "Power": _power,
     "Reduce": _reduction,

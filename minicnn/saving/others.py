@@ -1,0 +1,93 @@
+"""Models and weights of other programs: what they are, and what their owner does next."""
+
+from pathlib import Path
+
+from minicnn.errors import FileFormatError
+from minicnn.saving.formats import formats
+from minicnn.saving.kinds import HDF5, PICKLES, SAFETENSORS, beginning, foreign_archive, kind_of
+
+AS_KERAS = "save the model there with model.save('model.keras'), or as ONNX for mc.import_onnx"
+AS_ONNX = "python -m tf2onnx.convert {} --output model.onnx makes a file for mc.import_onnx"
+AS_ARRAYS = "model.set_weights takes arrays, in the order and the shapes of model.get_weights()"
+
+PYTORCH = (
+    "a PyTorch file",
+    "export it there with torch.onnx.export, for mc.import_onnx, or bring its weights (docs/pytorch.md)",
+)
+CHECKPOINT = (
+    "a checkpoint of TensorFlow",
+    "load_weights of the same model in Keras 2 (pip install tf_keras) reads it, and model.save_weights('model.h5') "
+    "there writes what is read here",
+)
+SAVED_MODEL = (
+    "where Keras wrote it, tf_keras.models.load_model of Keras 2 (pip install tf_keras) reads it, and "
+    "model.save('model.h5') there writes what is read here; or "
+)
+TENSORFLOW_JS = (
+    "a model of TensorFlow.js",
+    "tensorflowjs_converter --input_format=tfjs_layers_model --output_format=keras model.json model.h5 makes a file "
+    "that is read here of one that was a Keras model",
+)
+SHARDS = (
+    "an index of weights in several files (max_shard_size)",
+    "load_weights there reads them, and save_weights('model.weights.h5') writes one file that is read here",
+)
+TEXT = ("the text of a model's structure", "mc.models.model_from_json(text) makes the model, with new weights")
+
+FOREIGN = {
+    ".joblib": ("a pickle of Python objects", AS_KERAS),
+    ".json": TEXT,
+    ".mlmodel": ("a Core ML model", AS_KERAS),
+    ".mlpackage": ("a Core ML model", AS_KERAS),
+    ".npy": ("a NumPy array", f"read it with numpy.load; {AS_ARRAYS}"),
+    ".npz": ("a NumPy archive", f"read it with numpy.load; {AS_ARRAYS}"),
+    ".pb": ("TensorFlow's graph (SavedModel)", SAVED_MODEL + AS_ONNX.format("--saved-model FOLDER")),
+    ".pkl": ("a pickle of Python objects", AS_KERAS),
+    ".pt": PYTORCH,
+    ".pt2": PYTORCH,
+    ".pth": PYTORCH,
+    ".tflite": ("a TensorFlow Lite model", f"{AS_KERAS}: {AS_ONNX.format('--tflite model.tflite')}"),
+    ".yaml": (TEXT[0], "keras.models.model_from_yaml(text), of minicnn.keras, makes the model, with new weights"),
+}
+FOREIGN[".yml"], FOREIGN[".pickle"] = FOREIGN[".yaml"], FOREIGN[".pkl"]
+
+
+def check_not_foreign(path: Path) -> None:
+    """Raise `FileFormatError` if a path is that of another program's model, which is not read."""
+    found = _of_folder(path) if path.is_dir() else _of_file(path)
+    if found is not None:
+        kind, then = found
+        raise FileFormatError(f"{path}: expected a file of minicnn or Keras; {then}. Received: {kind}")
+
+
+def _of_folder(path):
+    """What a folder is and what to do, or None."""
+    if (path / "saved_model.pb").exists():
+        then = SAVED_MODEL + AS_ONNX.format(f"--saved-model {path}")
+        return "a folder with TensorFlow's SavedModel", then
+    if (path / "model.json").exists():
+        return _of_json(path / "model.json")
+    return CHECKPOINT if (path / "checkpoint").exists() else None
+
+
+def _of_file(path):
+    """What a file, or what has the beginning of several files' names, is and what to do, or None."""
+    suffix, name = path.suffix.lower(), path.name.lower()
+    is_beginning = not path.exists() and path.with_name(f"{path.name}.index").exists()
+    if is_beginning or suffix == ".index" or suffix.startswith(".data-0"):
+        return CHECKPOINT
+    if path.is_file() and kind_of(path) in (HDF5, SAFETENSORS):  # Keras 2 wrote HDF5 under any name
+        return None
+    if name.endswith(".weights.json"):
+        return SHARDS
+    if suffix == ".json" and path.is_file():
+        return _of_json(path)
+    if suffix in FOREIGN or not path.is_file() or any(name.endswith(known) for known in formats()):
+        return FOREIGN.get(suffix)
+    start = beginning(path)  # of a file whose name says nothing, such as PyTorch's .bin and .ckpt
+    return PYTORCH if start.startswith(PICKLES) or "PyTorch" in (foreign_archive(start) or "") else None
+
+
+def _of_json(path):
+    start = beginning(path)
+    return TENSORFLOW_JS if b"-model" in start or b"modelTopology" in start or b"weightsManifest" in start else TEXT

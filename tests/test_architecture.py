@@ -224,7 +224,7 @@ FLOORS = {
         ("groups",),
         ("state",),
         ("absent", "config", "compiled"),
-        ("written_operations",),
+        ("written_operations", "compiled_functions"),
         ("layers", "older", "operation_steps", "tf_operations"),
         ("number_recipes", "part_recipes"),
         ("axis_recipes", "named_recipes"),

@@ -250,12 +250,12 @@ def recall(y_true, y_pred):
 
 @pytest.mark.parametrize("metric", [recall, lambda t, p: 0.0, metrics.MeanMetricWrapper(distance, name="far")])
 def test_a_function_whose_name_says_not_what_it_is_is_left_out_of_files(metric, tmp_path):
-    """Recall is another metric, which would stand in its place."""
+    """The library's Recall is another metric, which must not stand in the place of a `recall` that nobody gives."""
     model = mc.Sequential([mc.layers.Input((3,)), mc.layers.Dense(3)])
     model.compile("sgd", "mse", metrics=[metric, "mae"], backend="numpy")
-    with pytest.warns(UserWarning, match="is a function, which no file can hold: it is left out. After load_model"):
-        model.save(tmp_path / "m.keras")
-    again = mc.models.load_model(tmp_path / "m.keras")
+    with pytest.warns(UserWarning, match="is a function, which no file can hold: it is left out"):
+        model.save(tmp_path / "m.keras")  # which says it of those that have no name of their own
+        again = mc.models.load_model(tmp_path / "m.keras")
     assert list(again.evaluate(np.ones((2, 3)), np.ones((2, 3)), verbose=0, return_dict=True)) == ["loss", "mae"]
 
 

@@ -21,6 +21,7 @@ from hypothesis.extra import numpy as hnp
 import minicnn as mc
 from minicnn import layers
 from minicnn.errors import FileFormatError
+from minicnn.models import written_compiled
 from minicnn.saving import hdf5
 from minicnn.saving.keras import compiled
 from minicnn.saving.keras import config as keras_config
@@ -492,6 +493,86 @@ def test_an_optimizer_that_is_not_known(tmp_path):
     path = edited("keras3_sgd.keras", tmp_path, lambda config: config["compile_config"].update(optimizer=evil))
     with pytest.warns(UserWarning, match="compiled with: .*Evil"):
         assert mc.load_model(path).compiled is None
+
+
+def huber(y_true, y_pred):
+    """A user's function, which a class of the library has the name of; so have the next ones."""
+    return y_true * y_pred + 4
+
+
+def iou(y_true, y_pred):
+    return np.mean(y_true * y_pred)
+
+
+def precision(y_true, y_pred):
+    return np.mean(y_true * y_pred) + 3
+
+
+OWN = {"huber": huber, "iou": iou, "precision": precision}
+FOUR = {"loss": 8.0, "iou": 4.0, "precision": 7.0}  # where the output is 4 and the target is 1
+
+
+def _of_ones():
+    model = mc.Sequential([layers.Input((4,)), layers.Dense(1, kernel_initializer="ones")])
+    model.compile("sgd", huber, metrics=[iou, precision])
+    return model
+
+
+def _measured(model):
+    return model.evaluate(np.ones((4, 4), "float32"), np.ones((4, 1), "float32"), verbose=0, return_dict=True)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_functions_with_names_of_the_library_come_back_as_a_loss_and_metrics(tmp_path, suffix):
+    if suffix == ".h5":
+        pytest.importorskip("h5py")
+    _of_ones().save(path := str(tmp_path / f"m{suffix}"))
+    assert _measured(mc.load_model(path, custom_objects=OWN)) == pytest.approx(FOUR)
+
+
+def _function(name):
+    return {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
+
+
+def _wrapper(name):
+    return {"class_name": "MeanMetricWrapper", "config": {"name": name, "dtype": "float32", "fn": name}}
+
+
+# as tf_keras 2.21 and Keras 3.15.1 wrote them of a model of such functions: .keras; .h5 of Keras 2, of Keras 3
+WRITTEN = [
+    (_function("huber"), [_function("iou"), _function("precision")]),
+    ("huber", [[_wrapper("iou"), _wrapper("precision")]]),
+    ("huber", ["iou", "precision"]),
+]
+
+
+@pytest.mark.parametrize("loss, metrics", WRITTEN)
+def test_functions_with_names_of_the_library_come_back_from_files_of_keras(loss, metrics):
+    model = _of_ones()
+    with mc.registry.custom_object_scope(OWN):
+        written_compiled.compile_as(
+            model, compiled.compile_from_keras({"optimizer": "sgd", "loss": loss, "metrics": metrics}, ["dense"])
+        )
+    assert _measured(model) == pytest.approx(FOUR)
+
+
+def test_of_functions_that_nobody_gives_keras_has_losses_and_no_metrics_that_are_classes():
+    """As in Keras, where "huber" is a function too; it has no function "precision", and stops."""
+    loss, metrics = WRITTEN[0]
+    told = {"optimizer": "sgd", "loss": loss, "metrics": [*metrics, _function("mean_absolute_error")]}
+    model = _of_ones()
+    with pytest.warns(UserWarning, match="'precision' is a function, which no file can hold"):
+        written_compiled.compile_as(model, compiled.compile_from_keras(told, ["dense"]))
+    assert _measured(model) == pytest.approx({"loss": 2.5, "mean_absolute_error": 3.0})  # Huber's, of a distance of 3
+
+
+def test_keras_is_told_of_a_function_by_its_name(tmp_path):
+    """Keras 3.15.1 reads this with custom_objects; it knows no class FunctionLoss."""
+    _of_ones().save(path := tmp_path / "m.keras")
+    with zipfile.ZipFile(path) as file:
+        told = json.loads(file.read("config.json"))["compile_config"]
+    found = [(entry["module"], entry["class_name"], entry["config"]) for entry in [told["loss"], *told["metrics"]]]
+    assert found == [("builtins", "function", name) for name in ("huber", "iou", "precision")]
 
 
 def test_a_loss_of_ones_own_needs_custom_objects(tmp_path):

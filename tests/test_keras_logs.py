@@ -223,3 +223,29 @@ def test_the_order_of_a_models_own_metric_is_behind_those_of_compile():
     np.testing.assert_allclose(model.evaluate(x, y, verbose=0), [2.25, 2.25, 1.5, 2])
     np.testing.assert_allclose(model.test_on_batch(x, y), [2.25, 2.25, 1.5, 2])
     assert [metric.name for metric in model.metrics] == ["loss", "compile_metrics", "average"]
+
+
+def _with_aucs(*metrics):
+    model = keras.Sequential([keras.Input((6,)), L.Dense(1, activation="sigmoid")])
+    model.compile("adam", "binary_crossentropy", metrics=[*metrics, keras.metrics.Precision()])
+    return model
+
+
+def test_a_metric_is_found_under_the_number_that_keras_would_have_counted():
+    """Keras 3.15.1 calls those of a second model "auc_1" and "precision_1"."""
+    model, y = _with_aucs(keras.metrics.AUC()), Y > 0
+    stop = keras.callbacks.EarlyStopping(monitor="val_auc_7", patience=1)
+    with pytest.warns(FutureWarning, match="val_auc_7.*'val_auc'"):
+        history = model.fit(X, y, verbose=0, epochs=2, validation_data=(X, y), callbacks=[stop]).history
+    assert stop.best == max(history["val_auc"])
+    with pytest.warns(FutureWarning, match="val_precision_1"):
+        assert history["val_precision_1"] is history["val_precision"]
+    with pytest.raises(KeyError, match="loss_1"):
+        history["loss_1"]
+
+
+def test_a_number_that_could_mean_two_metrics_is_refused():
+    history = _with_aucs(keras.metrics.AUC(), keras.metrics.AUC(curve="PR")).fit(X, Y > 0, verbose=0).history
+    assert "auc_1" in history and "auc_3" not in history
+    with pytest.raises(KeyError, match="auc_3"):
+        history["auc_3"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minicnn import keras
 from minicnn.keras import ops
 from minicnn.keras import tensorflow as tf
 
@@ -174,3 +175,44 @@ def test_activations_of_half_precision_stay_that(name):
     exact = getattr(tf.keras.activations, name)(x.astype("float64"))
     with np.errstate(over="ignore"):  # exp(20) is infinite in float16, as in Keras
         np.testing.assert_allclose(made, np.asarray(exact).astype("float16"), rtol=2e-3)
+
+
+_ROWS = np.array([[1.0, 2.5]])
+_OF_FLOAT = [
+    lambda: tf.constant(_ROWS, dtype=float),
+    lambda: tf.convert_to_tensor(_ROWS, float),
+    lambda: tf.cast(_ROWS, float),
+    lambda: tf.cast(_ROWS, "float"),
+    lambda: tf.Variable(_ROWS, dtype=float),
+    lambda: tf.zeros((2,), float),
+    lambda: tf.ones((2,), dtype=float),
+    lambda: tf.zeros_like(_ROWS, dtype=float),
+    lambda: tf.range(3, dtype=float),
+    lambda: tf.one_hot([1], 3, dtype=float),
+    lambda: tf.eye(2, dtype=float),
+    lambda: tf.random.normal((2,), dtype=float),
+    lambda: tf.random.Generator.from_seed(1).uniform((2,), dtype=float),
+    lambda: tf.strings.to_number("1", float),
+    lambda: tf.image.convert_image_dtype(np.ones((2, 2, 3), "uint8"), float),
+    lambda: tf.sequence_mask([1], 2, dtype=float),
+    lambda: tf.math.bincount([0], dtype=float),
+    lambda: tf.io.decode_raw(np.ones(2, "float32").tobytes(), float),
+    lambda: tf.as_dtype(float).type(0),
+    lambda: keras.ops.cast(_ROWS, float),
+    lambda: keras.ops.zeros((2,), float),
+    lambda: keras.ops.arange(3, dtype=float),
+    lambda: keras.ops.multi_hot([1], 3, dtype=float),
+    lambda: keras.random.uniform((2,), dtype=float),
+    lambda: keras.backend.variable(_ROWS, dtype=float),
+    lambda: keras.backend.zeros((2,), dtype=float),
+]
+
+
+@pytest.mark.parametrize("make", _OF_FLOAT)
+def test_pythons_float_is_float32_as_in_tensorflow(make):
+    """TensorFlow 2.21 and Keras 3.15 say float32 of each, NumPy float64."""
+    assert np.dtype(make().dtype.name) == np.float32
+
+
+def test_bytes_of_pythons_float_are_those_of_float32():
+    assert np.asarray(tf.io.decode_raw(np.array([1.5, 2], "float32").tobytes(), float)).tolist() == [1.5, 2.0]

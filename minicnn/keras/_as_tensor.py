@@ -9,7 +9,7 @@ import numpy as np
 from minicnn.data.elements import EagerArray, as_array, text_of
 from minicnn.differentiation import Recorded, met
 from minicnn.keras._deferred import Deferred
-from minicnn.keras._dtypes import narrowed
+from minicnn.keras._dtypes import narrowed, of_python
 from minicnn.keras._last_function import same
 from minicnn.keras._operations import is_symbolic, stacked
 
@@ -19,7 +19,7 @@ WITHOUT_VALUES = (Recorded, Deferred)
 
 def as_tensor(value: Any, dtype: Any = None) -> Any:
     """What TensorFlow makes of a number or list: float32 and int32, unless told; arrays keep their dtype."""
-    value = stacked(met(value))
+    value, dtype = stacked(met(value)), of_python(dtype)
     if isinstance(value, Recorded) and dtype is not None:
         return value.astype(dtype) if value.has_gradient else as_tensor(value.value, dtype)
     if is_symbolic(value) or isinstance(value, WITHOUT_VALUES):

@@ -80,6 +80,11 @@ class TextDtype(TensorDtype):
         return "<dtype: 'string'>"
 
 
+def of_python(dtype: Any) -> Any:
+    """A dtype, float32 for ``float``, which is float64 to NumPy, and float32 to TensorFlow and Keras."""
+    return "float32" if isinstance(dtype, str | type) and dtype in (float, "float") else dtype
+
+
 def narrowed(made: np.ndarray, kinds: Sequence[np.dtype] = ()) -> np.ndarray:
     """Numbers of Python's in float32 and int32; beside arrays, in the dtype of those.
 

@@ -9,13 +9,14 @@ import numpy as np
 
 from minicnn.bfloat16 import rounded
 from minicnn.differentiation import Recorded, value_of
+from minicnn.keras._dtypes import of_python
 from minicnn.nested import leaves
 from minicnn.settings import floatx
 
 
 def named_dtype(dtype: Any) -> Any:
-    """A dtype as NumPy has it, float32 for bfloat16."""
-    return {"bfloat16": "float32"}.get(dtype, dtype) if isinstance(dtype, str) else dtype
+    """A dtype as NumPy has it, float32 for bfloat16 and for Python's float."""
+    return "float32" if isinstance(dtype, str) and dtype == "bfloat16" else of_python(dtype)
 
 
 _OF_PYTHON = {float: "float32", int: "int64", str: "string", "string": "string"}

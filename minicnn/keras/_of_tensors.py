@@ -14,6 +14,7 @@ from minicnn.graph import Tensor
 from minicnn.keras import _crossentropies
 from minicnn.keras._called import is_trial
 from minicnn.keras._deferred import LATER, Deferred, applied, tensors_in, with_parts
+from minicnn.keras._dtypes import of_python
 from minicnn.keras._eager import eager
 from minicnn.keras._last_function import looking_behind
 from minicnn.keras._own_parts import Layer
@@ -184,7 +185,7 @@ def drawn(shape: Sequence[int | None], dtype: Any, seed: Any, draw: Callable[...
             source = seed.source()
         else:
             source = generator() if seed is None else seeded(int(seed), "function")
-        return np.asarray(draw(source, sizes), dtype or floatx())
+        return np.asarray(draw(source, sizes), of_python(dtype) or floatx())
 
     if None in shape:
         noise = Noise.of_shape(shape, numbers)

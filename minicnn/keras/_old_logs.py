@@ -40,7 +40,17 @@ def other_name(name: str, known: Collection[str]) -> str | None:
             if found in known:
                 return found
     start = "val_" if name.startswith("val_") else ""
-    return next((k for k in known if k.startswith(start) and start + snake_case(k.removeprefix(start)) == name), None)
+    as_function = (k for k in known if k.startswith(start) and start + snake_case(k.removeprefix(start)) == name)
+    return next(as_function, None) or _without_number(name, known)
+
+
+def _without_number(name: str, known: Collection[str]) -> str | None:
+    """The one metric of that kind, "auc", for "auc_2": Keras counts metrics through a session, over all models."""
+    kind, _, number = name.rpartition("_")
+    if not number.isdecimal() or kind not in known or kind.endswith("loss"):
+        return None
+    others = (k for k in known if k.rpartition("_")[0] == kind and k.rpartition("_")[2].isdecimal())
+    return kind if next(others, None) is None else None  # of two such metrics either could be meant
 
 
 class OldLogs(dict):

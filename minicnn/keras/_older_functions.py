@@ -18,6 +18,7 @@ from minicnn.keras import ops
 from minicnn.keras import random as numbers
 from minicnn.keras._as_tensor import as_tensor
 from minicnn.keras._data_format import or_current
+from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._own_metrics import Variable
@@ -81,17 +82,17 @@ def random_uniform_variable(
 
 def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
     """An array of zeros, by default of `floatx`."""
-    return made_once(np.zeros(shape, dtype or floatx()).view(EagerArray))
+    return made_once(np.zeros(shape, of_python(dtype) or floatx()).view(EagerArray))
 
 
 def ones(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
     """An array of ones, by default of `floatx`."""
-    return made_once(np.ones(shape, dtype or floatx()).view(EagerArray))
+    return made_once(np.ones(shape, of_python(dtype) or floatx()).view(EagerArray))
 
 
 def eye(size: int | Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
     """An array with ones on the diagonal, by default of `floatx`."""
-    return np.eye(*np.atleast_1d(size).tolist(), dtype=dtype or floatx())
+    return np.eye(*np.atleast_1d(size).tolist(), dtype=of_python(dtype) or floatx())
 
 
 def zeros_like(x: Any, dtype: Any = None, name: str | None = None) -> Any:
@@ -114,7 +115,7 @@ def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, 
 
 def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: None = None) -> Variable:
     """A number or an array that `set_value` changes, of ``floatx()`` unless told."""
-    return made_once(Variable(value, dtype or floatx()))
+    return made_once(Variable(value, of_python(dtype) or floatx()))
 
 
 def update(x: Any, new_x: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.keras._dtypes import TextDtype
+from minicnn.keras._dtypes import TextDtype, of_python
 from minicnn.keras._new_arrays import as_array, in_named_dtype
 from minicnn.settings import floatx
 
@@ -53,7 +53,9 @@ def in_kerass_dtype(function: Callable[..., Any], name: str = "") -> Callable[..
     def call(*args: Any, **kwargs: Any) -> Any:
         if isinstance(kwargs.get("axis"), list):  # which NumPy takes as a tuple
             kwargs["axis"] = tuple(kwargs["axis"])
-        args = _with_dtypes(args, name)
+        if "dtype" in kwargs:
+            kwargs["dtype"] = of_python(kwargs["dtype"])
+        args = _with_dtypes(tuple(of_python(each) if each is float else each for each in args), name)
         if _are_small(args, name):
             args = tuple(np.asarray(each).astype("int32") for each in args)
         made = function(*args, **kwargs)

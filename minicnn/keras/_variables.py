@@ -12,7 +12,7 @@ import numpy as np
 from minicnn import initializers
 from minicnn.data.elements import EagerArray, as_array
 from minicnn.differentiation import Recorded, met, value_of
-from minicnn.keras._dtypes import narrowed
+from minicnn.keras._dtypes import narrowed, of_python
 from minicnn.keras._kept_kinds import keep_kind
 from minicnn.keras._taped import is_recording, is_weight_in_graph, weight_on_tape
 from minicnn.layers.names import unique_name
@@ -245,7 +245,7 @@ def _first(given, dtype, shape):
     value = np.array(as_array(value_of(met(given))))
     if dtype is None and not hasattr(given, "dtype"):
         value = narrowed(value)
-    value = value.astype(dtype or value.dtype)
+    value = value.astype(of_python(dtype) or value.dtype)
     return value if shape is None else np.array(np.broadcast_to(value, tuple(shape)))
 
 

@@ -11,8 +11,8 @@ from minicnn.foreign import shown
 from minicnn.hints import Config
 from minicnn.losses.base import Loss, register, registry
 from minicnn.mistaken_names import thing_advice
+from minicnn.named_functions import function_named
 from minicnn.own_parts import check_takes, is_of_package
-from minicnn.registry import custom_object
 
 __all__ = ["FunctionLoss"]
 
@@ -63,7 +63,7 @@ class FunctionLoss(Loss):
             If it is not there.
         """
         name = config.get("fn", config.get("name"))  # Keras's files have a name alone
-        fn = name if callable(name) else custom_object(name)
+        fn = name if callable(name) else function_named(name)
         if fn is None:
             raise ValueError(
                 f"the model was compiled with a function as loss, which no file holds: load_model(…, custom_objects="

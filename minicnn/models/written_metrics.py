@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from minicnn import metrics
-from minicnn.registry import custom_object, to_plain
+from minicnn.named_functions import function_named
+from minicnn.registry import to_plain
 from minicnn.saving.keras.compiled import is_known
+from minicnn.saving.keras.compiled_functions import METRIC, function_entry
 from minicnn.user_warnings import warn_user
 
 
@@ -18,7 +20,7 @@ def plain_metrics(wanted: Iterable[Any]) -> Iterator[Any]:
         if not isinstance(metric, metrics.MeanMetricWrapper):
             yield metric if isinstance(metric, str) else to_plain(metric)
         elif _is_by_name(metric):
-            yield metric.name
+            yield function_entry(METRIC, metric.name) if is_known(metric.name) else metric.name
         else:
             warn_user(
                 f"metric '{metric.name}' is a function, which no file can hold: it is left out. After load_model, "
@@ -27,21 +29,23 @@ def plain_metrics(wanted: Iterable[Any]) -> Iterator[Any]:
 
 
 def _is_by_name(metric):
-    """Whether a function's name says all: it is the metric's, nothing else has it, and there are no arguments."""
+    """Whether a function's name says all: it is the metric's, and there are no arguments."""
     name = getattr(metric.fn, "__name__", "")
-    return metric.name == name and name.isidentifier() and not metric.arguments and not is_known(name)
+    return metric.name == name and name.isidentifier() and not metric.arguments
 
 
 def metrics_from(wanted: Iterable[Any]) -> Iterator[Any]:
     """What `plain_metrics` wrote; functions that ``custom_objects=`` does not have are left out."""
     for entry in wanted:
-        own = custom_object(entry) if isinstance(entry, str) else None
-        if own is not None and not isinstance(own, type):
-            yield own
-        elif isinstance(entry, str) and not is_known(entry):
+        is_function = isinstance(entry, dict) and entry["class_name"] == METRIC
+        name = entry["config"]["fn"] if is_function else entry if isinstance(entry, str) else ""
+        own, shown = function_named(name), entry["config"].get("name", name) if is_function else name
+        if own is not None:
+            yield own if shown == name else metrics.MeanMetricWrapper(own, shown)
+        elif is_function or (name and not is_known(name)):
             warn_user(
-                f"metric '{entry}' is a function, which no file can hold: it is left out. "
-                f"load_model(…, custom_objects={{'{entry}': {entry}}}) has it"
+                f"metric '{name}' is a function, which no file can hold: it is left out. "
+                f"load_model(…, custom_objects={{'{name}': {name}}}) has it"
             )
         else:
             yield entry if isinstance(entry, str) else metrics.get(entry)

@@ -17,6 +17,7 @@ from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded, beside, value_of
 from minicnn.keras import _crossentropies, _operations
 from minicnn.keras._deferred import applied
+from minicnn.keras._dtypes import of_python
 from minicnn.keras._epsilon import epsilon as default_epsilon
 from minicnn.keras._last_function import forgotten, looking_behind
 from minicnn.keras._named_function import is_of_ops, named
@@ -284,7 +285,7 @@ def multi_hot(
     """A row for each row of class numbers, with 1 at each of them: (…, classes). There are no sparse ones."""
     check_choice("sparse", sparse, (False,))
     hot = np.asarray(value_of(inputs))[..., None] == np.arange(num_classes)
-    return hot.any(axis=-2).astype(dtype)
+    return hot.any(axis=-2).astype(of_python(dtype))
 
 
 def sliced(inputs: Any, start_indices: Any, shape: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from minicnn.data.elements import map_leaves
 from minicnn.differentiation import Recorded, value_of
 from minicnn.errors import ShapeError
+from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import Room
 from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import as_tensor, cast, of_tensorflow, saturate_cast
@@ -285,7 +286,7 @@ _OTHERWISE = {"double": "float64", "half": "float16", "string": str}
 
 def as_dtype(type_value: Any) -> np.dtype:
     """The dtype of a name, "string" too, or of NumPy's or Python's class of it."""
-    return np.dtype(_OTHERWISE.get(type_value, type_value) if isinstance(type_value, str) else type_value)
+    return np.dtype(of_python(_OTHERWISE.get(type_value, type_value) if isinstance(type_value, str) else type_value))
 
 
 dtypes = Room(

@@ -17,6 +17,7 @@ from minicnn.errors import ShapeError
 from minicnn.keras import ops
 from minicnn.keras._as_tensor import WITHOUT_VALUES, as_tensor, of_tensorflow
 from minicnn.keras._deferred import Deferred
+from minicnn.keras._dtypes import of_python
 from minicnn.keras._kept_kinds import keep_kind
 from minicnn.keras._last_function import as_operation, forgotten
 from minicnn.keras._of_tensors import Computed
@@ -286,12 +287,12 @@ def identity(input: Any, name: str | None = None) -> Any:
 
 def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> EagerArray:
     """Zeros, float32 unless told."""
-    return np.zeros(whole_sizes(shape), dtype or floatx()).view(EagerArray)
+    return np.zeros(whole_sizes(shape), of_python(dtype) or floatx()).view(EagerArray)
 
 
 def ones(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> EagerArray:
     """Ones, float32 unless told."""
-    return np.ones(whole_sizes(shape), dtype or floatx()).view(EagerArray)
+    return np.ones(whole_sizes(shape), of_python(dtype) or floatx()).view(EagerArray)
 
 
 def fill(dims: Sequence[int], value: Any, name: str | None = None) -> EagerArray:
@@ -362,7 +363,7 @@ def one_hot(
         return Computed(lambda x: np.asarray(one_hot(value_of(x), depth, on_value, off_value, axis, dtype)))(indices)
     places = ops.one_hot(indices, depth, axis=axis, dtype="bool")
     given = [value for value in (on_value, off_value) if value is not None]
-    dtype = dtype or (as_tensor(given[0]).dtype if given else floatx())
+    dtype = of_python(dtype) or (as_tensor(given[0]).dtype if given else floatx())
     on_value, off_value = 1 if on_value is None else on_value, 0 if off_value is None else off_value
     return np.where(places, on_value, off_value).astype(dtype).view(EagerArray)
 

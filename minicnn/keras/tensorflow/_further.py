@@ -124,7 +124,7 @@ def bincount(
     numbers = np.asarray(value_of(arr)).ravel()
     weights = None if weights is None else np.asarray(value_of(as_tensor(weights))).ravel()
     made = np.bincount(numbers, weights, int(minlength or 0))[: None if maxlength is None else int(maxlength)]
-    return made.astype(dtype if weights is None else weights.dtype)
+    return as_tensor(made, dtype if weights is None else weights.dtype)
 
 
 def polyval(coeffs: Sequence[Any], x: Any) -> Any:
@@ -247,7 +247,7 @@ def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = bool) -> Any:
     """Rows that are true up to their lengths: (…, maxlen), by default as long as the longest."""
     lengths = np.asarray(value_of(lengths))
     count = int(lengths.max(initial=0)) if maxlen is None else int(maxlen)
-    return (np.arange(count) < lengths[..., None]).astype(dtype)
+    return as_tensor(np.arange(count) < lengths[..., None], dtype)
 
 
 def dynamic_partition(data: Any, partitions: Any, num_partitions: int) -> list[Any]:

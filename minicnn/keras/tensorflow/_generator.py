@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.data.elements import EagerArray
+from minicnn.keras._dtypes import of_python
 from minicnn.random import generator, next_seed
 
 __all__ = ["Generator"]
@@ -43,11 +44,11 @@ class Generator:
         self, shape: Sequence[int], mean: float = 0.0, stddev: float = 1.0, dtype: Any = "float32", name: Any = None
     ) -> EagerArray:
         """Normally distributed numbers."""
-        return self._source.normal(mean, stddev, tuple(shape)).astype(dtype).view(EagerArray)
+        return self._source.normal(mean, stddev, tuple(shape)).astype(of_python(dtype)).view(EagerArray)
 
     def uniform(
         self, shape: Sequence[int], minval: Any = 0, maxval: Any = 1, dtype: Any = "float32", name: Any = None
     ) -> EagerArray:
         """Uniformly distributed numbers from `minval` to below `maxval`; whole ones for a dtype of such."""
         draw = self._source.integers if np.dtype(dtype).kind in "iu" else self._source.uniform
-        return np.asarray(draw(minval, maxval, tuple(shape))).astype(dtype).view(EagerArray)
+        return np.asarray(draw(minval, maxval, tuple(shape))).astype(of_python(dtype)).view(EagerArray)

@@ -15,6 +15,7 @@ from minicnn.graph import Tensor
 from minicnn.images.resizing import INTERPOLATIONS, fitting, resized
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
+from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import lookup
 from minicnn.keras._operation_marks import operated
 from minicnn.keras._operations import entering, in_a_lambda, is_symbolic
@@ -150,7 +151,7 @@ def resize_with_pad(
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False) -> Any:
     """Whole numbers as floats from 0 to 1, and the reverse; whole numbers as others of a larger or smaller range."""
-    pixels, dtype = pixels_of(image), np.dtype(dtype)
+    pixels, dtype = pixels_of(image), np.dtype(of_python(dtype))
     if pixels.dtype.kind in "iu" and dtype.kind in "iu":
         most, largest = int(np.iinfo(pixels.dtype).max), int(np.iinfo(dtype).max)
         if most > largest:

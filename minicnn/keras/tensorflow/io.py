@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
+from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import lookup
 from minicnn.keras.tensorflow import gfile
 from minicnn.keras.tensorflow._codecs import *  # noqa: F403
@@ -84,7 +85,7 @@ def decode_raw(
     ValueError
         If the texts are of different lengths, or make no whole numbers.
     """
-    kind = np.dtype(out_type).newbyteorder("<" if little_endian else ">")
+    kind = np.dtype(out_type := of_python(out_type)).newbyteorder("<" if little_endian else ">")
     given = input_bytes if isinstance(input_bytes, bytes) else np.asarray(value_of(met(input_bytes)), object)
     texts = [as_bytes(each) for each in np.ravel(given)] if np.ndim(given) else [as_bytes(given)]
     if fixed_length is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from minicnn.checks import check_choice
 from minicnn.data.elements import EagerArray, as_array
 from minicnn.keras._as_tensor import as_tensor
+from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import NoAttribute, lookup
 from minicnn.keras.tensorflow._fingerprints import fingerprint
 from minicnn.keras.tensorflow._further import TOP
@@ -161,7 +162,7 @@ def to_number(input: Any, out_type: Any = "float32", name: str | None = None) ->
     ValueError
         If one writes none, or no whole one for a dtype of such.
     """
-    kind = np.dtype(out_type)
+    kind = np.dtype(of_python(out_type))
     try:
         return _each(lambda text: number_of(text, kind), input, kind)
     except (OverflowError, ValueError) as error:

@@ -8,7 +8,14 @@ from minicnn.checks import for_outputs
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.registry import is_config, to_plain
-from minicnn.saving.keras.names import REGISTERED, keras_object, object_from_keras, part_object
+from minicnn.saving.keras.compiled_functions import (
+    LOSS,
+    METRIC,
+    function_entry,
+    function_from_keras,
+    function_to_keras,
+)
+from minicnn.saving.keras.names import object_from_keras, part_object
 from minicnn.user_warnings import warn_user
 
 MAX_DEPTH = 20
@@ -40,7 +47,7 @@ def compile_from_keras(config: Config | None, outputs: list[str]) -> Config | No
     weights = _for_outputs("loss_weights", config.get("loss_weights"), outputs)
     return {
         "optimizer": optimizer_from_keras(optimizer or None),
-        "loss": [_as_entry(NO_LOSS if loss is None else object_from_keras(loss)) for loss in losses],
+        "loss": [_loss_from_keras(loss) for loss in losses],
         "loss_weights": [1.0 if w is None else w for w in weights],
         "metrics": _metrics_from_keras(config.get("metrics"), outputs),
         "weighted_metrics": _metrics_from_keras(config.get("weighted_metrics"), outputs),
@@ -92,6 +99,14 @@ def _entries(value, depth=0):
         yield value
 
 
+def _loss_from_keras(value) -> dict:
+    return function_from_keras(LOSS, value) or _as_entry(NO_LOSS if value is None else object_from_keras(value))
+
+
+def _metric_from_keras(value) -> str | Config:
+    return function_from_keras(METRIC, value) or object_from_keras(value)
+
+
 def _as_entry(value) -> dict:
     """A name as ``{"class_name", "config"}``."""
     return {"class_name": value, "config": {}} if isinstance(value, str) else value
@@ -111,7 +126,7 @@ def _metrics_from_keras(value, outputs) -> list:
     count = sum(len(entry) if isinstance(entry, list) else 1 for entry in lists)
     if count > MAX_METRICS:
         raise FileFormatError(f"a model has at most {MAX_METRICS} metrics, of all outputs. Received: {count}")
-    return [[object_from_keras(m) for m in (entry if isinstance(entry, list) else [entry]) if m] for entry in lists]
+    return [[_metric_from_keras(m) for m in (entry if isinstance(entry, list) else [entry]) if m] for entry in lists]
 
 
 def optimizer_from_keras(value: object) -> Config:
@@ -161,7 +176,10 @@ def _rule_of_keras(class_name, config) -> dict:
 
 def compile_to_keras(compiled: Config) -> Config:
     """Keras 3's compile_config."""
-    losses = [None if loss["class_name"] == NO_LOSS else part_object("keras.losses", loss) for loss in compiled["loss"]]
+    losses = [
+        None if loss["class_name"] == NO_LOSS else function_to_keras(loss) or part_object("keras.losses", loss)
+        for loss in compiled["loss"]
+    ]
     measured, weighted = (
         [[metric_to_keras(m) for m in wanted] for wanted in compiled.get(key, [])]
         for key in ("metrics", "weighted_metrics")
@@ -192,8 +210,9 @@ def metric_to_keras(value: str | Config) -> str | Config:
     """An object, but for "accuracy", which depends on the data; Keras 3 cannot read other names in .h5 files."""
     if isinstance(value, str) and value.lower() in ("accuracy", "acc"):
         return value
-    if isinstance(value, str) and not is_known(value):  # a function of the user's
-        return keras_object("builtins", "function", value) | {"registered_name": REGISTERED.get(value, value)}
+    value = function_entry(METRIC, value) if isinstance(value, str) and not is_known(value) else value
+    if function := function_to_keras(value):  # of the user's
+        return function
     entry = value if isinstance(value, dict) else to_plain(metrics.get(value))
     config = dict(entry["config"])
     if entry["class_name"] == "TopKCategoricalAccuracy" and config.pop("from_sorted_ids", False):

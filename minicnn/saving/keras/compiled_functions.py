@@ -1,0 +1,69 @@
+"""Functions as losses and metrics: files hold their names, which may also be names of the library."""
+
+from typing import Any
+
+from minicnn import losses, metrics
+from minicnn.hints import Config
+from minicnn.named_functions import function_named
+from minicnn.saving.keras.names import REGISTERED, class_name_of, keras_object
+
+LOSS, METRIC = "FunctionLoss", "MeanMetricWrapper"  # minicnn's classes of them
+_WRAPPERS = ("LossFunctionWrapper", METRIC)  # Keras's
+
+
+def function_from_keras(kind: str, value: Any) -> Config | None:
+    """minicnn's entry of a user's function; None if `value` is something else.
+
+    Parameters
+    ----------
+    kind : {"FunctionLoss", "MeanMetricWrapper"}
+        What it is.
+    value : str or dict
+        Keras 3 has ``{"module": "builtins", "class_name": "function", "config": name}``, Keras 2 an object whose ``fn``
+        it is; of .h5 files a name may be all.
+    """
+    shown = {}
+    if isinstance(value, dict) and class_name_of(value).rpartition(">")[2] in _WRAPPERS:
+        config = value.get("config")
+        value = config.get("fn") if isinstance(config, dict) else None
+        shown = {"name": config["name"]} if isinstance(value, str | dict) and "name" in config else {}
+    is_function = isinstance(value, dict) and class_name_of(value) == "function"
+    name = value.get("config") if is_function else value
+    if not isinstance(name, str):
+        return None
+    is_users = is_function and value.get("module") == "builtins" and not _is_of_keras(kind, name)
+    return function_entry(kind, name, **shown) if is_users or function_named(name) is not None else None
+
+
+def _is_of_keras(kind, name):
+    """Whether Keras has a function of that name, which stands for that of a user who has not given it."""
+    registry, base = (losses.base.registry, None) if kind == LOSS else (metrics.registry, metrics.Metric)
+    try:
+        found = registry.lookup(name)
+    except ValueError:
+        return False
+    return base is None or found.values is not base.values  # Precision, IoU and their like are classes alone
+
+
+def function_entry(kind: str, fn: str, **config: Any) -> Config:
+    """minicnn's entry of a user's function; `config` may have the `name` that it is shown under."""
+    return {"class_name": kind, "config": {"fn": fn} | config}
+
+
+def function_to_keras(entry: Any) -> Config | None:
+    """Keras 3's form of minicnn's entry of a user's function; None of others, and where that form cannot say all.
+
+    Parameters
+    ----------
+    entry : str or dict
+        As files of minicnn have a loss or a metric.
+    """
+    if not isinstance(entry, dict) or entry["class_name"] not in (LOSS, METRIC):
+        return None
+    name = entry["config"]["fn"]
+    if entry["config"].get("name", name) != name or entry["config"].get("reduction", _MEAN) != _MEAN:
+        return None
+    return keras_object("builtins", "function", name) | {"registered_name": REGISTERED.get(name, name)}
+
+
+_MEAN = "sum_over_batch_size"

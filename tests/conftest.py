@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import os
+import random as pythons_random
 import secrets
 import shutil
 import subprocess
@@ -13,13 +14,15 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from left_behind import changes, of_modules, of_process
 from quick import is_quick
-from registries import as_before
+from registries import as_before, knowing
 
-from minicnn import backends, random, settings, threads
+from minicnn import backends, console, dtype_policies, precision, random, settings, threads
 from minicnn.backends.numba.machine.launch import Kernel
 from minicnn.backends.numba.tiles.path import TILES, VECTORS, path
 from minicnn.layers import names
+from minicnn.training import engines
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # beside the checkout
 if DATA.is_dir():
@@ -28,8 +31,17 @@ if DATA.is_dir():
 hypothesis.settings.register_profile("minicnn", deadline=None, max_examples=50, print_blob=True)
 hypothesis.settings.load_profile("minicnn")
 
-SETTINGS = (random._state, backends._chosen, threads._chosen, settings._settings)  # all that a test may leave changed
-ONCE = ("minicnn.keras._warning", "_warned"), ("minicnn.keras._missing", "_said")  # what is said once a process
+SETTINGS = (  # all that a test may leave changed
+    *(random._state, backends._chosen, threads._chosen, settings._settings, dtype_policies._chosen, precision._chosen),
+    *(engines._chosen, console._state),
+)
+KERAS = {  # the same of the compatibility room, which is not imported for tests that do without → what it is at first
+    ("minicnn.keras._warning", "_warned"): set(),  # what is said once a process
+    ("minicnn.keras._missing", "_said"): set(),
+    ("minicnn.keras._epsilon", "_EPSILON"): [1e-7],
+    ("minicnn.keras._data_format", "_current"): ["channels_last"],
+}
+OWN = pytest.StashKey()  # the classes of a file of tests
 BY = {TILES: "by AMX", VECTORS: "by avx512_bf16"}
 
 
@@ -100,16 +112,48 @@ def backend(request):
 @pytest.fixture(autouse=True)
 def _same_state(request):
     """Every test starts from the same settings and names, and its own seed; it leaves none changed."""
+    process = of_process()
     before = [dict(setting) for setting in SETTINGS]
-    random.set_seed(zlib.crc32(f"{request.config.option.seed} {request.node.nodeid}".encode()))
+    seed = zlib.crc32(f"{request.config.option.seed} {request.node.nodeid}".encode())
+    for set_seed in (random.set_seed, np.random.seed, pythons_random.seed):
+        set_seed(seed)
     names.reset_names()
-    for module, said in ONCE:  # not imported for tests that do without
-        getattr(sys.modules.get(module), said, set()).clear()
+    for (module, name), first in KERAS.items():
+        if module in sys.modules:
+            _assign(getattr(sys.modules[module], name), first)
     with as_before():
         yield
     for setting, values in zip(SETTINGS, before, strict=True):
-        setting.clear()
-        setting.update(values)
+        _assign(setting, values)
+    if changed := changes(process, of_process()):
+        pytest.fail("this test leaves changed, for those after it:\n" + "\n".join(changed), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """A file of tests knows its own classes alone: of another file's, one may have the same name."""
+    if not isinstance(collector, pytest.Module):
+        return (yield)
+    with as_before(stays=lambda thing: getattr(thing, "__module__", "") != collector.path.stem) as own:
+        report = yield
+    collector.stash[OWN] = own
+    return report
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _same_modules(request):
+    """Of what takes longer to compare, a file of tests leaves nothing changed: modules, functions, figures."""
+    before = of_modules()
+    with knowing(request.node.stash[OWN]):
+        yield
+    if changed := changes(before, of_modules()):
+        pytest.fail("this file of tests leaves changed, for those after it:\n" + "\n".join(changed), pytrace=False)
+
+
+def _assign(container, values):
+    """Give a list, set or dict, which others have too, these values."""
+    container.clear()
+    getattr(container, "extend" if isinstance(container, list) else "update")(values)
 
 
 def pytest_collection_finish():

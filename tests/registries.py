@@ -20,22 +20,43 @@ REGISTRIES = (
 
 
 @contextmanager
-def as_before():
-    """A context, after which registries know what they did before; and what of the package was imported in it."""
-    before = [(table, dict(table)) for table in _tables()]
+def as_before(stays=None):
+    """A context, after which registries know what they did before; and what of the package was imported in it.
+
+    It yields a list, in which there is then what they know no more: (table, its entries) each; see `knowing`.
+
+    Parameters
+    ----------
+    stays : callable, optional
+        What says of a class or function whether it stays known. Default: what the package's modules define.
+    """
+    stays = stays or _is_of_a_module
+    before = [(table, dict(table)) for table in tables()]
     counts = [len(registry._names) for registry in REGISTRIES]
-    yield
+    forgotten = []
+    yield forgotten
     known = {id(table) for table, _ in before}
-    for table, entries in [*before, *((table, {}) for table in _tables() if id(table) not in known)]:
-        imported = {name: thing for name, thing in table.items() if name not in entries and _is_of_a_module(thing)}
+    for table, entries in [*before, *((table, {}) for table in tables() if id(table) not in known)]:
+        added = {name: thing for name, thing in table.items() if entries.get(name) is not thing}
+        stay = {name: thing for name, thing in added.items() if stays(thing)}
         table.clear()
-        table.update(entries | imported)
+        table.update(entries | stay)
+        forgotten.append((table, {name: thing for name, thing in added.items() if name not in stay}))
     for registry, count in zip(REGISTRIES, counts, strict=True):
         added = registry._names[count:]
         registry._names[count:] = [name for name in added if fold_name(name) in registry._classes]
 
 
-def _tables():
+@contextmanager
+def knowing(forgotten):
+    """A context in which registries know again what `as_before` has had them forget."""
+    with as_before():
+        for table, entries in forgotten:
+            table.update(entries)
+        yield
+
+
+def tables():
     """Names → classes and functions, and what Keras calls these."""
     helpers = sys.modules.get("minicnn.keras.utils._helpers")  # not imported for tests that do without
     own = [] if helpers is None else [helpers._OBJECTS._own]

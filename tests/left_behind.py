@@ -1,0 +1,84 @@
+"""What a test leaves changed meets those after it, which fail by chance of their order: here it is told at once."""
+
+from __future__ import annotations
+
+import gc
+import locale
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+from contextvars import copy_context
+
+import numpy as np
+
+from minicnn.own_parts import is_of_package
+
+OF_OTHERS = {  # variables that are set beside any test: by pytest for each, by scikit-learn once it is imported
+    os.environ.encodekey(name) for name in ("PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+}
+
+
+def of_process() -> dict[str, object]:
+    """Name → value, of what every test finds and may not leave changed. It takes some µs: each test is asked."""
+    return {
+        "os.environ": {name: value for name, value in os.environ._data.items() if name not in OF_OTHERS},  # not decoded
+        "the working directory": os.getcwd(),
+        "sys.path": sys.path[:],
+        "sys.argv": sys.argv[:],
+        "context variables": {v.name: value for v, value in copy_context().items() if v.name != "decimal_context"},
+        "NumPy's error states": np.geterr(),
+        "NumPy's print options": np.get_printoptions(),
+        "handlers of signals": (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)),
+        "hooks": (sys.excepthook, threading.excepthook, sys.unraisablehook, sys.displayhook),
+        "garbage collection": (gc.isenabled(), gc.get_threshold()),
+        "the recursion limit": sys.getrecursionlimit(),
+        "tempfile.tempdir": tempfile.tempdir and os.fspath(tempfile.tempdir),
+        "the locale": locale.setlocale(locale.LC_ALL),
+        "logging": (logging.root.manager.disable, logging.root.level),
+    }
+
+
+def of_modules() -> dict[str, object]:
+    """Name → value, of what every file of tests may not leave changed. It takes some ms: each file is asked."""
+    values: dict[str, object] = {"sys.modules": dict(sys.modules)}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "minicnn":
+            values[name] = dict(vars(module))
+            classes = [v for v in values[name].values() if isinstance(v, type) and v.__module__ == name]
+            values.update((f"{name}.{c.__qualname__}", dict(vars(c))) for c in classes)
+    if "matplotlib.pyplot" in sys.modules:
+        values["open figures"] = sys.modules["matplotlib.pyplot"].get_fignums()
+        values["matplotlib.rcParams"] = dict.copy(sys.modules["matplotlib"].rcParams)
+    return values
+
+
+def changes(before: dict[str, object], after: dict[str, object]) -> list[str]:
+    """A line for each value that was there before and is another one now."""
+    lines = []
+    for name, value in before.items():
+        if name == "sys.modules" or name.partition(".")[0] == "minicnn":
+            lines += _replaced(name, value, after.get(name, {}))
+        elif value != after.get(name, value):
+            lines.append(f"{name} was {_short(value, after[name])}")
+    return lines
+
+
+def _replaced(owner, before, after):
+    """What is called, by another than the package: its rooms for Keras replace some of it when they are imported."""
+    things = {name: thing for name, thing in before.items() if after.get(name) is not thing}
+    if owner != "sys.modules":
+        things = {n: t for n, t in things.items() if callable(t) and not is_of_package(after.get(n))}
+    return [f"{name} of {owner} was {thing!r:.200}, is {after.get(name)!r:.200}" for name, thing in things.items()]
+
+
+def _short(before, after):
+    """Both values; of dicts and lists, where they differ."""
+    if isinstance(before, dict):
+        keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+        before, after = ({key: values.get(key) for key in keys} for values in (before, after))
+    elif isinstance(before, list):
+        before, after = ([x for x in a if x not in b] for a, b in ((before, after), (after, before)))
+    return f"{before!r:.300}, is {after!r:.300}"

@@ -13,6 +13,7 @@ from oracles import assert_close
 import minicnn as mc
 from minicnn import backends
 from minicnn.backends.reference import ops as reference
+from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 from minicnn.geometry import make_window
 
 pytestmark = pytest.mark.gpu
@@ -259,6 +260,154 @@ def test_the_largest_numbers(rng):
         assert not np.isfinite(found[beyond]).any(), kind
 
 
+# ---------------------------------------------------------------------------------------------- moments that are left
+
+
+def normalized(convolution, choice, backend):
+    """What a convolution leaves to a normalization behind it; y, and mean and inverse deviation that this one finds."""
+    from minicnn.backends.cupy import left_moments, tensor_cores
+
+    found, filters = [], convolution.dy.shape[3]
+    x, kernel, bias = (backend.asarray(a) for a in (convolution.x, convolution.kernel, convolution.bias))
+    y, out, mean, inverse_std, *moving = (
+        backend.asarray(np.full(shape, np.nan, np.float32))
+        for shape in (*[convolution.dy.shape] * 2, *[(filters,)] * 4)
+    )
+
+    def write():
+        tensor_cores.convolve(choice, x, kernel, bias, y, None)
+
+    def read():
+        found.append(left_moments.left_moments(y))
+        averages = MovingAverages(*moving, 0.9)
+        backend.ops.batch_norm(y, out, Affine(), Moments(mean, inverse_std), averages, 1e-3, True)
+
+    for work in backend.with_moments(y, write, read):
+        work()
+    return [found[0], *map(backend.to_host, (y, mean, inverse_std))]
+
+
+def check_moments(convolution, choice, backend):
+    """The moments against float64's, of parts and of all."""
+    moments, y, mean, inverse_std = normalized(convolution, choice, backend)
+    means, squares, counts = (backend.to_host(array).astype(np.float64) for array in moments)
+    rows = y.reshape(-1, y.shape[-1]).astype(np.float64)
+    assert counts.sum() == len(rows) and len(counts) == choice.parts
+    assert_close(mean, rows.mean(0), CLOSE, choice.size)
+    assert_close(inverse_std, 1 / np.sqrt(rows.var(0) + 1e-3), CLOSE, choice.size)
+    if choice.file == "tensor_narrow":  # a block has every so-manieth tile
+        return y
+    stretch = int(choice.size.split("x")[0])
+    for part, own in enumerate(np.split(rows, range(stretch, len(rows), stretch))):
+        assert counts[part] == len(own)
+        assert_close(means[part], own.mean(0), CLOSE, choice.size)
+        assert_close(squares[part], np.square(own - own.mean(0)).sum(0), 2 * CLOSE, choice.size)
+    return y
+
+
+@pytest.mark.parametrize("case", [*CASES[:2], (2, 12, 9, 16, 32, (3, 3), "same", (2, 2))], ids=str)
+@pytest.mark.parametrize("relu", [False, True])
+def test_moments_for_a_normalization(case, relu, backend, nothing_twice, rng):
+    """Results with biases that are large beside their variance; the same bits as without moments, and twice."""
+    convolution = Case(rng, *case, relu=relu)
+    convolution.bias += 100
+    for choice in convolution.choices(h100())["forward"]:
+        y = check_moments(convolution, choice, backend)
+        np.testing.assert_array_equal(y, convolution.computed("forward", choice, backend)[0])
+    once, twice = (normalized(convolution, choice, backend) for _ in range(2))
+    for a, b in zip(once[0], twice[0], strict=True):
+        np.testing.assert_array_equal(backend.to_host(a), backend.to_host(b))
+    np.testing.assert_array_equal(once[2:], twice[2:])
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan, 3e38])
+def test_moments_of_what_is_computed_twice(bad, rng):
+    """Of results by float32's own multiplications, as they are: numbers beside what is none, and the largest ones."""
+    convolution = Case(rng, 2, 9, 7, 16, 20, (3, 3), "same")
+    convolution.kernel[:, :, 3] = 0
+    convolution.x[0, 2, 1, 3] = bad
+    convolution.kernel[..., 4:] = 0
+    choice = convolution.choices(h100())["forward"][-1]
+    _, y, mean, inverse_std = normalized(convolution, choice, backends.get("cupy"))
+    with np.errstate(invalid="ignore", over="ignore"):
+        rows = y.reshape(-1, 20).astype(np.float64)
+        finite = np.isfinite(rows).all(0)
+        assert finite.all() == np.isfinite(bad)
+        assert_close(mean[finite], rows.mean(0)[finite], CLOSE)
+        assert_close(inverse_std[finite], 1 / np.sqrt(rows.var(0) + 1e-3)[finite], CLOSE)
+        assert np.isnan(inverse_std[~finite]).all()
+
+
+def test_moments_are_left_to_one_reader_alone(rng):
+    """Nothing is left by who writes another array, nor for a second reader, nor where there would be too many parts."""
+    from minicnn.backends.cupy import left_moments
+
+    backend, found = backends.get("cupy"), []
+    a, b = (backend.zeros((4, 3), np.float32) for _ in range(2))
+
+    def asked(array, parts):
+        found.append(left_moments.are_wanted(array, parts))
+        if found[-1]:
+            left_moments.moments_to_leave(array, parts)
+
+    def read(array):
+        found.append(left_moments.left_moments(array) is not None)
+
+    most = left_moments.MOST_PARTS
+
+    def write_all():
+        asked(b, 1), asked(a, most + 1), asked(a, most)
+
+    write, then = backend.with_moments(a, write_all, lambda: (read(b), read(a)))
+    asked(a, 1), read(a)
+    assert found == [False, False]
+    write(), read(a), then(), then()
+    assert found[2:] == [False, False, True, False, False, True, False, False]
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """Tensor cores for layers of any size."""
+    from minicnn.backends.cupy import tensor_choice, tensor_strides
+
+    for module in (tensor_choice, tensor_strides):
+        monkeypatch.setattr(module, "plain_microseconds", lambda *_: np.inf)
+    tensor_choice.choose_convolution.cache_clear()
+    yield
+    tensor_choice.choose_convolution.cache_clear()
+
+
+@pytest.mark.parametrize(("policy", "close"), [("float32", 1e-5), ("mixed_bfloat16", 1e-2)])
+def test_normalizations_get_moments_as_on_the_processor(policy, close, always, monkeypatch, rng):
+    """Also where other layers come in between, or read the convolution too; one of two normalizations finds out."""
+    from minicnn.backends.cupy import left_moments, tensor_cores
+
+    L, left, losses = mc.layers, [], []
+
+    def noted(*arguments):
+        left.append(1)
+        return left_moments.moments_to_leave(*arguments)
+
+    def network():
+        mixed = {"dtype": policy}
+        x = L.Input((7, 6, 16))
+        a, b = (L.Conv2D(16, size, padding="same", use_bias=size == 1, **mixed)(x) for size in (3, 1))
+        c = L.ReLU(**mixed)(L.Add(**mixed)([L.BatchNormalization(**mixed)(h) for h in (a, b, b)] + [b]))
+        c = L.BatchNormalization(**mixed)(L.Conv2D(36, 3, 2, activation="relu", **mixed)(c))
+        return mc.Model(x, L.Dense(3, activation="softmax", dtype="float32")(L.GlobalAveragePooling2D(**mixed)(c)))
+
+    monkeypatch.setattr(tensor_cores, "moments_to_leave", noted)
+    x, labels, models = normal(rng, 16, 7, 6, 16) + 2, rng.integers(0, 3, 16), [network() for _ in range(2)]
+    models[1].set_weights(models[0].get_weights())
+    for model, backend in zip(models, ("numpy", "cupy"), strict=True):
+        model.compile(mc.optimizers.SGD(0.05), "sparse_categorical_crossentropy", backend=backend)
+        losses.append(model.fit(x, labels, batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"])
+    assert_close(*map(np.array, losses[::-1]), close)
+    for ours, theirs in zip(models[1].get_weights(), models[0].get_weights(), strict=True):
+        assert_close(ours, theirs, 10 * close)
+    assert len(left) == 2 * 3  # once kernel by kernel, once captured
+
+
 # ------------------------------------------------------------------------------------------------- mistakes in kernels
 
 
@@ -291,6 +440,29 @@ def standin(monkeypatch, seed):
     if cupy.__version__ != "stand-in":
         pytest.skip("what a mistake does on a device is undefined")
     monkeypatch.setenv("MINICNN_STANDIN_SEED", str(seed % 2**31 + 1))
+
+
+MISTAKES_OF_MOMENTS = {
+    "a missing barrier": ("__syncthreads();\n    write_moments", "write_moments"),
+    "memory that others still read": ("__syncthreads();                        // others", "// others"),
+    "a wrong lane": ("given, STEP);", "given, STEP ^ 12);"),
+    "a wrong lane of the shift": ("k % 2], lane % 4)", "k % 2], lane / 8)"),
+    "rows that do not exist": ("lane / 4 < all_rows", "lane / 4 < all_rows + 1"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES_OF_MOMENTS)
+def test_mistakes_of_moments_are_found(mistake, standin, monkeypatch, rng):
+    from minicnn.backends.cupy.sources import source
+
+    right, wrong = MISTAKES_OF_MOMENTS[mistake]
+    assert source("tensor_convolution").count(right) == 1
+    convolution = Case(rng, 3, 9, 7, 20, 36, (2, 2), "same")  # the last weights lie where the sums will
+    convolution.bias += 100
+    with changed(monkeypatch, NOTHING_TWICE, (right, wrong)), pytest.raises(AssertionError):
+        for choice in convolution.choices(h100())["forward"]:
+            y = check_moments(convolution, choice, backends.get("cupy"))
+            assert_close(y, convolution.expected("forward")[0], CLOSE)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -361,6 +533,16 @@ def test_sixteen_channels(kind, case, backend, nothing_twice, rng):
             other = wide.computed(kind, wide.choices(h100())[kind][-1], backend)
             np.testing.assert_array_equal(found[0], other[0])
     assert choices
+
+
+@pytest.mark.parametrize("case", NARROW, ids=str)
+def test_moments_of_sixteen_channels(case, backend, nothing_twice, rng):
+    convolution = NarrowCase(rng, *case)
+    convolution.bias += 100
+    (choice,) = convolution.choices(h100())["forward"]
+    for one in (choice, choice._replace(blocks=max(1, choice.blocks // 2))):
+        y = check_moments(convolution, one, backend)
+        np.testing.assert_array_equal(y, convolution.computed("forward", one, backend)[0])
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan])

@@ -43,10 +43,24 @@ def expect(bound: BoundPlan, backend: Backend) -> None:
 
 def _forward_and_backward(bound, backend):
     """Pairs of a step and its work, in the order in which they run."""
-    forward = [(step.place.step, forward_work(step)) for step in bound.forward_steps]
-    steps = [step.place.step for step in bound.backward_steps]
-    works = _summing_works(bound, backend) if backend.on_device else backward_works(bound, backend)
-    return forward, list(zip(steps, works, strict=True))
+    forward = list(map(forward_work, bound.forward_steps))
+    if backend.on_device:
+        forward, backward = _with_moments(bound, forward, backend), _summing_works(bound, backend)
+    else:
+        backward = backward_works(bound, backend)
+    pairs = (bound.forward_steps, forward), (bound.backward_steps, backward)
+    return tuple([(step.place.step, work) for step, work in zip(*pair, strict=True)] for pair in pairs)
+
+
+def _with_moments(bound, works, backend):
+    """The forward works; but who writes what a normalization reads may leave it the moments of the batch."""
+    works, steps = list(works), bound.forward_steps
+    writers = {step.place.output: i for i, step in enumerate(steps) if _does_only_ops(step.place.step)}
+    for i, step in enumerate(steps):
+        writer = writers.get(step.place.inputs[0]) if _is_normalization(step) else None
+        if writer is not None and step.place.step.fused().goes_by_batch(step.ws):
+            works[writer], works[i] = backend.with_moments(step.ws.xs[0], works[writer], works[i])
+    return works
 
 
 def _summing_works(bound, backend):

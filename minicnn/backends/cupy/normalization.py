@@ -7,6 +7,7 @@ import cupy
 import numpy as np
 
 from minicnn.backends.cupy.launch import Array, Maybe, launch, overlap
+from minicnn.backends.cupy.left_moments import left_moments, new_moments
 from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 
 THREADS, TURNS = 512, 2  # as in normalization.cu
@@ -63,10 +64,14 @@ def batch_norm(
     if not x.size:
         return
     grid, real = choose_grid(x, y, added), x.dtype.type
-    parts = grid.new_parts(x.dtype) if training else (None, None)
+    parts, count = (None,) * 3, 0
     if training:
-        grid.launch("moments_of_parts", x, *parts)
-    numbers = np.int32(grid.parts if training else 0), real(1 - moving.momentum), real(epsilon)
+        parts = left_moments(x)
+        if parts is None:
+            parts = new_moments(grid.parts, x)
+            grid.launch("moments_of_parts", x, *parts)
+        count = len(parts.counts)
+    numbers = np.int32(count), real(1 - moving.momentum), real(epsilon)
     arrays = *moments, moving.mean, moving.variance, affine.gamma, affine.beta, added, y
     grid.launch("normalize", x, *parts, *numbers, *arrays, np.int32(affine.relu))
 

@@ -7,7 +7,7 @@
 // cores multiply for one, the other's results are added to the sums, and the next step's pixels come into registers.
 
 constexpr int BM = SIZE_0, BN = SIZE_1, WARPS = SIZE_2, SLICE = SIZE_5, PRODUCTS = SIZE_6;
-constexpr bool TURNED = SIZE_7 == 1, LEAVES_MOMENTS = SIZE_7 == MOMENTS;
+constexpr bool LEAVES_MOMENTS = SIZE_7 == MOMENTS, LEAVES_SUMS = SIZE_7 == GRADIENT_SUMS, TURNED = SIZE_7 == 1 || LEAVES_SUMS;
 constexpr int THREADS = WARPS * 32;
 constexpr int HALF = BN / 2, HT = HALF / 8, NT = BN / 8;  // columns; tiles of 16 x 8
 constexpr int PITCH = SLICE * 4 + 16;                      // bytes of a pixel; an odd number of 16
@@ -159,7 +159,7 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
     convolve(const float* __restrict__ source, const float* __restrict__ kernel, const float* __restrict__ prepared,
              const float* __restrict__ bias, float* __restrict__ out, unsigned char* __restrict__ winner,
              const Convolution g,
-             float* __restrict__ means, float* __restrict__ squares, float* __restrict__ counts) {
+             float* __restrict__ means, float* __restrict__ squares, float* __restrict__ counts, const Normalized of) {
     // The stages of the weights, a row of zeros, two patches, the stages' barriers.
     DYNAMIC_SHARED(unsigned char, shared);
     const uint32 stages = shared_address(shared), zeros = stages + STAGES * STAGE, patches = zeros + PITCH;
@@ -253,8 +253,13 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
             m = row_of_result(g, tile_m, my_row + t / 2 % 2 * 8), n = my_column + t / 4 * 8 + t % 2;
             return !g.pool || t % 4 == 0;
         });
-        if (!LEAVES_MOMENTS) return;
+        if (!LEAVES_MOMENTS && !LEAVES_SUMS) return;
         read_back(all_sums, out, g, tile_m * BM + my_row, my_column);
+    }
+    if constexpr (LEAVES_SUMS) {
+        leave_gradient_sums<WARPS, BN>(of, means, squares, (float*)shared, all_sums, g, out, warp, tile_m * BM + warp * 16, 0,
+                                       tile_m, column);
+        return;
     }
 #pragma unroll
     for (int j = 0; j < NT; ++j) {

@@ -6,10 +6,11 @@ import numpy as np
 
 from minicnn.backends.cupy.launch import Array, Maybe, kernel, launch
 from minicnn.backends.cupy.prepared_weights import Form, prepared
+from minicnn.backends.cupy.structures import Normalized
 from minicnn.backends.cupy.tensor_choice import Choice, hopper_shared_bytes
 from minicnn.user_warnings import warn_user
 
-TURNED = 1  # direction, as in hopper_convolution.cu
+TURNED = 1, 4  # directions, as in hopper_convolution.cu
 _refusals: list[Exception] = []  # why these kernels are not used any more: the first one
 
 
@@ -48,7 +49,7 @@ def convolve(
     bias: Maybe,
     out: Array,
     winner: Maybe,
-    moments: tuple[Maybe, Maybe, Maybe],
+    left: tuple[Maybe, Maybe, Maybe, Normalized],
 ) -> None:
     """out = the convolution as the choice says.
 
@@ -60,12 +61,12 @@ def convolve(
     direction : int
         As in `minicnn.backends.cupy.tensor_cores`; of its input's gradient, the weights are prepared turned.
     source, kernel, bias, out, winner
-    moments : three arrays or None
-        See `minicnn.backends.cupy.left_moments`.
+    left
+        What is left of the result, and what is needed for that: the kernel's last arguments.
     """
-    file, g, turned = _file(chosen, products, direction), chosen.geometry, int(direction == TURNED)
+    file, g, turned = _file(chosen, products, direction), chosen.geometry, int(direction in TURNED)
     taps = g.kernel_height * g.kernel_width
     form = Form(g.channels, g.filters, taps, g.slices, chosen.columns, products, turned)
     shared = hopper_shared_bytes(chosen.columns, g.patch, products)
-    arguments = source, kernel, prepared(kernel, form), bias, out, winner, g, *moments
+    arguments = source, kernel, prepared(kernel, form), bias, out, winner, g, *left
     launch(file, "convolve", out.dtype, (chosen.blocks,), chosen.threads, *arguments, shared=shared)

@@ -1,11 +1,10 @@
 // Batch normalization: two launches forward, two back. The first one leaves sums over stretches of rows, parts, whose number
 // depends on shapes alone and is so small that every block of the second one adds those of its channels itself, while the
-// pixels that it begins with are on their way. Forward, the convolution before it may have left them. Compiled for channels of a thread (SIZE_0, of which an access is 16 bytes,
+// pixels that it begins with are on their way. Convolutions beside it may have left them. Compiled for channels of a thread (SIZE_0, of which an access is 16 bytes,
 // where there are as many) and for threads side by side (SIZE_1).
 
 constexpr int WIDTH = SIZE_0, PACKS = SIZE_1, THREADS = 512, LINES = THREADS / PACKS, WARPS = THREADS / 32;
-constexpr int TURNS = 2, AHEAD = 16 / sizeof(REAL);  // parts of sums that a line adds, at most; rows that are loaded together
-constexpr int PARTS_AHEAD = 4;                       // parts of moments that are loaded together
+constexpr int AHEAD = 16 / sizeof(REAL), PARTS_AHEAD = 4;  // rows, and parts of a line, that are loaded together
 static_assert(WIDTH * PACKS <= 32);
 
 struct __align__(WIDTH * sizeof(REAL)) Pack {
@@ -126,11 +125,11 @@ extern "C" __global__ void __launch_bounds__(512)
     store(squares, share.at(blockIdx.y), each([&](int v) { return sums[1].v[v] - mean.v[v] * sums[0].v[v]; }));
 }
 
-// COUNT parts of a line, from `first` on, those that there are: f(number of its turn, part).
-template <int COUNT, typename F>
+// PARTS_AHEAD parts of a line, from `first` on, those that there are: f(number of its turn, part).
+template <typename F>
 __device__ __forceinline__ void each_part(const Share& share, int first, int parts, F f) {
 #pragma unroll
-    for (int turn = 0; turn < COUNT; ++turn)
+    for (int turn = 0; turn < PARTS_AHEAD; ++turn)
         if (share.inside && first + turn * LINES < parts) f(turn, first + turn * LINES);
 }
 
@@ -144,12 +143,12 @@ __device__ __forceinline__ void moments_of_all(const Share& share, const REAL* m
     for (int first = share.line; first < parts; first += PARTS_AHEAD * LINES) {
         REAL rows_of[PARTS_AHEAD];
         Pack means_of[PARTS_AHEAD], squares_of[PARTS_AHEAD];
-        each_part<PARTS_AHEAD>(share, first, parts, [&](int turn, int part) {
+        each_part(share, first, parts, [&](int turn, int part) {
             rows_of[turn] = counts[part];
             means_of[turn] = load(means, share.at(part));
             squares_of[turn] = load(squares, share.at(part));
         });
-        each_part<PARTS_AHEAD>(share, first, parts, [&](int turn, int) {
+        each_part(share, first, parts, [&](int turn, int) {
             if (rows_of[turn] == 0) return;
             const REAL before = rows;
             rows += rows_of[turn];
@@ -305,18 +304,20 @@ extern "C" __global__ void __launch_bounds__(512)
     Pack sums[2] = {};
     auto prepare = [&] {
         if (!parts) return;
-        Pack of_dy[TURNS], of_x[TURNS];
-        each_part<TURNS>(share, share.line, parts, [&](int turn, int part) {
-            of_dy[turn] = load(parts_dy, share.at(part));
-            of_x[turn] = load(parts_x, share.at(part));
-        });
-        each_part<TURNS>(share, share.line, parts, [&](int turn, int) {
+        for (int first = share.line; first < parts; first += PARTS_AHEAD * LINES) {
+            Pack of_dy[PARTS_AHEAD], of_x[PARTS_AHEAD];
+            each_part(share, first, parts, [&](int turn, int part) {
+                of_dy[turn] = load(parts_dy, share.at(part));
+                of_x[turn] = load(parts_x, share.at(part));
+            });
+            each_part(share, first, parts, [&](int turn, int) {
 #pragma unroll
-            for (int v = 0; v < WIDTH; ++v) {
-                sums[0].v[v] += of_dy[turn].v[v];
-                sums[1].v[v] += of_x[turn].v[v];
-            }
-        });
+                for (int v = 0; v < WIDTH; ++v) {
+                    sums[0].v[v] += of_dy[turn].v[v];
+                    sums[1].v[v] += of_x[turn].v[v];
+                }
+            });
+        }
         add_lines(sums);
 #pragma unroll
         for (int v = 0; v < WIDTH; ++v) {

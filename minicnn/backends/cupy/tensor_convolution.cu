@@ -9,7 +9,8 @@
 // stages ahead. A thread's sums of one column are whole windows of 2 x 2 where the result is pooled.
 
 constexpr int BM = SIZE_0, BN = SIZE_1, WARPS_M = SIZE_2, WARPS_N = SIZE_3, SLICE = SIZE_5, PRODUCTS = SIZE_6;
-constexpr bool IN_PARTS = SIZE_7 == 2, TURNED = SIZE_7 == 1 || IN_PARTS, LEAVES_MOMENTS = SIZE_7 == MOMENTS;
+constexpr bool IN_PARTS = SIZE_7 == 2, LEAVES_MOMENTS = SIZE_7 == MOMENTS, LEAVES_SUMS = SIZE_7 == GRADIENT_SUMS;
+constexpr bool TURNED = SIZE_7 == 1 || IN_PARTS || LEAVES_SUMS;
 constexpr int THREADS = WARPS_M * WARPS_N * 32;
 constexpr int MT = BM / WARPS_M / 16, NT = BN / WARPS_N / 8;  // a warp computes MT x NT tiles of 16 x 8
 constexpr int PITCH = SLICE * 4 + 16;  // bytes of a pixel; an odd number of 16: eight rows lie in different banks
@@ -41,7 +42,7 @@ __device__ __forceinline__ int position_of(int tile, int warp, int i, int half) 
 extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
     convolve(const float* __restrict__ source, const float* __restrict__ kernel, const float* __restrict__ bias,
              float* __restrict__ out, unsigned char* __restrict__ winner, const Convolution whole,
-             float* __restrict__ means, float* __restrict__ squares, float* __restrict__ counts) {
+             float* __restrict__ means, float* __restrict__ squares, float* __restrict__ counts, const Normalized of) {
     const int tiles_n = (whole.filters + BN - 1) / BN;
     const int tiles = tiles_n * ((whole.rows + BM - 1) / BM);
     const int block = IN_PARTS ? blockIdx.x % tiles : blockIdx.x;
@@ -158,8 +159,13 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
             n = my_column + t / 4 % NT * 8 + t % 2;
             return !g.pool || (half == 0 && i % 2 == 0);
         });
-        if (!LEAVES_MOMENTS) return;
+        if (!LEAVES_MOMENTS && !LEAVES_SUMS) return;
         read_back(sums, out, g, position_of(tile_m, warp_m, 0, 0), my_column);
+    }
+    if constexpr (LEAVES_SUMS) {
+        leave_gradient_sums<WARPS_M, BN>(of, means, squares, (float*)shared, sums, g, out, warp_m,
+                                         tile_m * BM + warp_m * (MT * 16), warp_n * NT * 8, tile_m, column);
+        return;
     }
 #pragma unroll
     for (int j = 0; j < NT; ++j) {

@@ -8,11 +8,12 @@ from functools import cache, wraps
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy import hopper_convolution
+from minicnn.backends.cupy import hopper_convolution, left_sums
 from minicnn.backends.cupy.gradient_parts import Parts, give
 from minicnn.backends.cupy.launch import Array, Maybe, launch, most_shared_memory
 from minicnn.backends.cupy.left_moments import are_wanted, moments_to_leave
 from minicnn.backends.cupy.pooling import is_2x2
+from minicnn.backends.cupy.structures import Normalized
 from minicnn.backends.cupy.tensor_choice import (
     FAST,
     HOPPER_FILE,
@@ -29,7 +30,8 @@ from minicnn.geometry import Window
 from minicnn.precision import get_float32_precision
 
 VARIABLE = "MINICNN_TENSOR_CORES"  # 0: not used
-FORWARD, TURNED, IN_PARTS, WITH_MOMENTS = range(4)  # directions, as in the kernels
+NOTHING = Normalized()
+FORWARD, TURNED, IN_PARTS, WITH_MOMENTS, WITH_SUMS = range(5)  # directions, as in the kernels
 BFLOAT16 = 0  # as the number of products: one of bfloat16, as in tensor_cores.cu
 TF32_VARIABLE = "MINICNN_TF32"  # 1: as `mc.set_float32_precision("medium")`
 
@@ -127,9 +129,14 @@ def convolve(chosen: Choice, x: Array, kernel: Array, bias: Maybe, y: Array, win
 
 
 def input_gradient(chosen: Choice, kernel: Array, dy: Array, dx: Array) -> None:
-    """dx = the gradient by the input of a convolution."""
-    is_strided = chosen.geometry.divide_y * chosen.geometry.divide_x > 1
-    _launch_convolution(with_taps_turned(chosen), IN_PARTS if is_strided else TURNED, dy, kernel, None, dx, None)
+    """dx = the gradient by the input of a convolution; see `left_sums` for what else it leaves."""
+    is_strided, turned = chosen.geometry.divide_y * chosen.geometry.divide_x > 1, with_taps_turned(chosen)
+    if not is_strided and left_sums.are_wanted(dx, chosen.parts) and _serves(chosen, WITH_SUMS):
+        sums, normalized = left_sums.sums_to_leave(dx, chosen.parts)
+        parts = sums.of_dy, sums.of_x, None
+        _launch_convolution(turned, WITH_SUMS, dy, kernel, None, dx, None, parts, normalized)
+        return
+    _launch_convolution(turned, IN_PARTS if is_strided else TURNED, dy, kernel, None, dx, None)
 
 
 def _products():
@@ -145,13 +152,13 @@ def _products_in(chosen):
     return 1 if products == BFLOAT16 and chosen.file == NARROW_FILE else products
 
 
-def _launch_convolution(chosen, direction, source, kernel, bias, out, winner, moments=None):
-    moments = moments or (None,) * 3
+def _launch_convolution(chosen, direction, source, kernel, bias, out, winner, parts=None, normalized=NOTHING):
+    left = *(parts or (None,) * 3), normalized
     if chosen.file == HOPPER_FILE:
-        hopper_convolution.convolve(chosen, _products(), direction, source, kernel, bias, out, winner, moments)
+        hopper_convolution.convolve(chosen, _products(), direction, source, kernel, bias, out, winner, left)
         return
     file, is_narrow = f"{chosen.file}/{chosen.size}x{_products_in(chosen)}x{direction}", chosen.file == NARROW_FILE
-    arguments = source, kernel, bias, out, *(() if is_narrow else (winner,)), chosen.geometry, *moments
+    arguments = source, kernel, bias, out, *(() if is_narrow else (winner,)), chosen.geometry, *left
     launch(file, "convolve", out.dtype, (chosen.blocks,), chosen.threads, *arguments, shared=chosen.shared)
 
 

@@ -1,8 +1,10 @@
 // What a convolution on tensor cores leaves of its results for the batch normalization behind it (normalization.cu): for the
-// rows of a block, per column, their mean and the sum of the squared differences from it. The results are in registers
-// anyway, so that nobody reads them for that.
+// rows of a block, per column, their mean and the sum of the squared differences from it. And what the gradient of its input
+// leaves for the normalization before it: that gradient as far as ReLU lets it through, and the sums of norm_gradient_sums. The
+// results are in registers anyway, so that nobody reads them for that.
 
-constexpr int MOMENTS = 3;  // as the direction of a convolution: forward, and the moments of its results are left
+// As the direction of a convolution: forward, and turned.
+constexpr int MOMENTS = 3, GRADIENT_SUMS = 4;
 
 // Where they go: a part's means and squares in its row of (parts, columns), and how many rows it has.
 struct LeftMoments {
@@ -33,12 +35,24 @@ __device__ __forceinline__ int add_over_rows(float (&numbers)[COUNT]) {
     }
 }
 
+// Two sums of columns, BN apart, into the memory of this lane's columns: COUNT of them, of which it has added up those from
+// `first` on.
+template <int BN, int COUNT, int LEFT>
+__device__ __forceinline__ void put_sums(float* to, int first, const float (&sums)[LEFT], const float (&others)[LEFT]) {
+    constexpr int TWICE = COUNT < 8 ? 32 / COUNT - 4 : 0;  // bits of lanes that have added up the same
+    if (threadIdx.x % 32 & TWICE) return;
+#pragma unroll
+    for (int k = 0; k < LEFT; ++k) {
+        const int n = (first + k) / 2 * 8 + (first + k) % 2;
+        to[n] = sums[k], to[BN + n] = others[k];
+    }
+}
+
 // Sums over the rows of a warp, whose lanes hold NT tiles of 16 x 8 side by side as `multiply` leaves them: of differences
 // from the warp's first row, and of their squares (Chan, Golub, LeVeque, as in normalization.cu).
 template <int NT>
 struct RowSums {
     static constexpr int COUNT = NT * 2, LEFT = COUNT < 8 ? 1 : COUNT / 8;  // columns of a lane; those that it adds up
-    static constexpr int TWICE = COUNT < 8 ? 32 / COUNT - 4 : 0;            // bits of lanes that add up the same
     float shift[COUNT], sums[LEFT] = {}, squares[LEFT] = {};
     int rows = 0, first_sum;
 
@@ -80,12 +94,7 @@ struct RowSums {
         if (lane < 4)
 #pragma unroll
             for (int k = 0; k < COUNT; ++k) mine[k / 2 * 8 + k % 2] = shift[k];
-        if (!(lane & TWICE))
-#pragma unroll
-            for (int k = 0; k < LEFT; ++k) {
-                const int n = (first_sum + k) / 2 * 8 + (first_sum + k) % 2;
-                mine[BN + n] = sums[k], mine[2 * BN + n] = squares[k];
-            }
+        put_sums<BN, COUNT>(mine + BN, first_sum, sums, squares);
         if (lane == 0 && column == 0) memory[WARPS * 3 * BN + warp] = rows;
     }
 };
@@ -128,6 +137,100 @@ __device__ __forceinline__ void leave_moments(const LeftMoments& to, float* memo
     }
     __syncthreads();
     write_moments<WARPS, BN>(to, memory, part, column, columns);
+}
+
+// The gradient of a normalization's output, from that of a convolution's input.
+template <int NT>
+struct GradientSums {
+    static constexpr int COUNT = NT * 2, LEFT = COUNT < 8 ? 1 : COUNT / 8;  // as of `RowSums`
+    float of_dy[LEFT] = {}, of_x[LEFT] = {};  // of the gradient, and of its products with normalized x
+    int first_sum;
+
+    // Adds up and writes MT * 16 rows of the warp, from row `first` of the result on, of NT tiles of columns from `tile` on, the
+    // first of which is column `column` of the result.
+    template <int MT, int ALL>
+    __device__ __forceinline__ void add(const float (&results)[MT][ALL][4], int tile, int first, int column,
+                                        const Normalized& of, const Convolution& g, float* out) {
+        const float *const xs = (const float*)of.x, *const ys = (const float*)of.y, *const more = (const float*)of.more;
+        const float *const gamma = (const float*)of.gamma, *const beta = (const float*)of.beta;
+        const int lane = threadIdx.x % 32;
+        float sums[COUNT] = {}, products[COUNT] = {};
+#pragma unroll
+        for (int j = 0; j < NT; ++j) {
+            const int n = column + j * 8 + lane % 4 * 2;
+            if (n >= g.filters) continue;
+            float mean[2], inverse_std[2], scale[2], shift[2];
+#pragma unroll
+            for (int e = 0; e < 2; ++e) {
+                mean[e] = ((const float*)of.mean)[n + e], inverse_std[e] = ((const float*)of.inverse_std)[n + e];
+                scale[e] = gamma ? inverse_std[e] * gamma[n + e] : inverse_std[e];
+                shift[e] = beta ? beta[n + e] : 0.0f;
+            }
+#pragma unroll
+            for (int t = 0; t < MT * 2; ++t) {
+                const int m = first + t * 8 + lane / 4;
+                if (m >= g.rows) continue;
+                const int64 at = (int64)m * g.filters + n;
+                const float2 none = make_float2(0, 0), x = *(const float2*)(xs + at);
+                const float2 y = of.relu && ys ? *(const float2*)(ys + at) : none;
+                const float2 other = more ? *(const float2*)(more + at) : none;
+                const float x_of[2] = {x.x, x.y}, y_of[2] = {y.x, y.y}, more_of[2] = {other.x, other.y};
+                float passed[2];
+#pragma unroll
+                for (int e = 0; e < 2; ++e) {
+                    const float result = results[t / 2][tile + j][t % 2 * 2 + e], dy = more ? more_of[e] + result : result;
+                    const float value = ys ? y_of[e] : (x_of[e] - mean[e]) * scale[e] + shift[e];
+                    passed[e] = of.relu && value <= 0 ? 0.0f : dy;
+                    sums[j * 2 + e] += passed[e];
+                    products[j * 2 + e] += passed[e] * ((x_of[e] - mean[e]) * inverse_std[e]);
+                }
+                *(float2*)(out + at) = make_float2(passed[0], passed[1]);
+            }
+        }
+        first_sum = add_over_rows(sums);
+        add_over_rows(products);
+#pragma unroll
+        for (int k = 0; k < LEFT; ++k) of_dy[k] += sums[k], of_x[k] += products[k];
+    }
+
+    // Into the block's memory, as `RowSums` does.
+    template <int BN>
+    __device__ __forceinline__ void put(float* memory, int warp, int column) const {
+        put_sums<BN, COUNT>(memory + warp * (2 * BN) + column + threadIdx.x % 4 * 2, first_sum, of_dy, of_x);
+    }
+};
+
+// Writes what the warps have put into the block's memory, as part `part` of columns from `column` on.
+template <int WARPS, int BN>
+__device__ __forceinline__ void write_gradient_sums(float* parts_dy, float* parts_x, const float* memory, int part,
+                                                    int column, int columns) {
+    for (int n = threadIdx.x; n < BN && column + n < columns; n += blockDim.x) {
+        float of_dy = 0, of_x = 0;
+#pragma unroll
+        for (int warp = 0; warp < WARPS; ++warp) {
+            of_dy += memory[warp * (2 * BN) + n];
+            of_x += memory[warp * (2 * BN) + BN + n];
+        }
+        parts_dy[(int64)part * columns + column + n] = of_dy;
+        parts_x[(int64)part * columns + column + n] = of_x;
+    }
+}
+
+// As `leave_moments`, of a block whose results are the gradient of a convolution's input, which is written here.
+template <int WARPS, int BN, int MT, int NT>
+__device__ __forceinline__ void leave_gradient_sums(const Normalized& of, float* parts_dy, float* parts_x, float* memory,
+                                                    const float (&results)[MT][NT][4], const Convolution& g, float* out,
+                                                    int warp, int row, int own_column, int part, int column) {
+    constexpr int GROUP = NT < 4 ? NT : 4;
+    __syncthreads();  // others may still read what lies in that memory
+#pragma unroll
+    for (int tile = 0; tile < NT; tile += GROUP) {
+        GradientSums<GROUP> sums;
+        sums.add(results, tile, row, column + own_column + tile * 8, of, g, out);
+        sums.template put<BN>(memory, warp, own_column + tile * 8);
+    }
+    __syncthreads();
+    write_gradient_sums<WARPS, BN>(parts_dy, parts_x, memory, part, column, g.filters);
 }
 
 // Results of a lane that were written already, as its sums: `row` and `column` are those of its first one.

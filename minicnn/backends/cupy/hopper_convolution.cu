@@ -243,8 +243,8 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
 
     // This lane has, of each 16 x 8 tile, columns 2 (lane % 4) and the next one of rows lane / 4 and lane / 4 + 8; of windows
     // one of these columns.
-    const bool is_right = g.pool && lane / 4 % 2;
-    if (g.pool) gather_windows(sums, is_right);
+    const bool is_right = !LEAVES_MOMENTS && g.pool && lane / 4 % 2;
+    if (!LEAVES_MOMENTS && g.pool) gather_windows(sums, is_right);
     const int my_column = column + lane % 4 * 2 + is_right, my_row = warp * 16 + lane / 4;
     float(&all_sums)[1][NT][4] = *(float(*)[1][NT][4])&sums;
     const bool finite = are_finite(all_sums);
@@ -265,7 +265,7 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
     for (int j = 0; j < NT; ++j) {
         const int n = my_column + j * 8;
         if (n >= g.filters || (LEAVES_MOMENTS && !finite)) continue;
-        if (g.pool) {
+        if (!LEAVES_MOMENTS && g.pool) {
             const int m = row_of_result(g, tile_m, my_row);
             if (m >= g.rows) continue;
             const int64 at = (int64)m * g.filters + n;

@@ -34,6 +34,7 @@ MUST_EXIST = {
             "tensor_convolution",
             "tensor_cores",
             "tensor_gradient",
+            "tensor_moments",
             "tensor_narrow",
             "tensor_places",
             "warp",

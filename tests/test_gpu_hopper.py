@@ -74,6 +74,28 @@ def test_pooled(case, relu, backend, nothing_twice, rng):
         assert np.mean(winner == winners) > 0.99  # ties and near ones may go either way
 
 
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("case", CASES[:3], ids=str)
+def test_moments_for_a_normalization(case, relu, backend, nothing_twice, rng):
+    any_kernel.test_moments_for_a_normalization(case, relu, backend, None, rng)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan, 3e38])
+def test_moments_of_what_is_computed_twice(bad, rng):
+    any_kernel.test_moments_of_what_is_computed_twice(bad, rng)
+
+
+@pytest.mark.parametrize(("relu", "added", "more"), any_kernel.BEFORE[:3])
+@pytest.mark.parametrize("case", CASES[:2], ids=str)
+def test_sums_for_the_gradient_of_a_normalization(case, relu, added, more, backend, nothing_twice, rng):
+    any_kernel.test_sums_for_the_gradient_of_a_normalization(case, relu, added, more, backend, None, rng)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_sums_of_what_is_not_finite(bad, rng):
+    any_kernel.test_sums_of_what_is_not_finite(bad, rng)
+
+
 @settings(max_examples=6)
 @given(data=st.data(), seed=st.integers(0, 2**31))
 def test_odd_shapes(data, seed):

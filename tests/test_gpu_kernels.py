@@ -361,6 +361,70 @@ def test_moments_of_stretches_that_differ(channels, device, rng):
     assert_close(device.to_host(gradient), (normalized * device.to_host(y)).sum(0), 1e-5)
 
 
+PRODUCTS = [  # images, size, channels, filters, kernel size, groups, ReLU; block of 128 x 16, 64 x 32 and 128 x 64
+    (3, 9, 12, 16, 3, 1, False),
+    (4, 9, 10, 6, 1, 2, True),
+    (5, 10, 9, 36, 2, 1, True),
+    (2, 33, 12, 80, 5, 1, False),
+    (7, 8, 13, 23, 3, 1, False),
+]
+
+
+@pytest.fixture
+def plain_products(monkeypatch):
+    """No tensor cores; sums of small layers are not cut, which leaves no moments."""
+    from minicnn.backends.cupy import products
+
+    monkeypatch.setenv("MINICNN_TENSOR_CORES", "0")
+    monkeypatch.setattr(products, "BLOCKS_WANTED", 0)
+    monkeypatch.setattr(products, "LEAST_WORK_FOR_WIDE_BLOCKS", 200)
+
+
+def normalized_product(case, dtype, device, rng):
+    """y, what was left of it for a normalization behind it, and mean and inverse deviation that this one found."""
+    from minicnn.backends.cupy.left_moments import left_moments
+
+    images, size, channels, filters, kernel_size, groups, relu = case
+    window, left = make_window((size, size), (kernel_size,) * 2, (1, 1), "same"), []
+    x, kernel = (
+        rng.normal(size=(images, size, size, channels)),
+        rng.normal(size=(*[kernel_size] * 2, channels // groups, filters)),
+    )
+    x, kernel, bias, *moving = (device.asarray(a.astype(dtype)) for a in (x, kernel, *np.full((3, filters), 50.0)))
+    y, mean, inverse_std = (
+        device.asarray(np.full(s, np.nan, dtype)) for s in ((images, size, size, filters), *[(filters,)] * 2)
+    )
+
+    def read():
+        left.extend(map(device.to_host, left_moments(y) or ()))
+        averages, out = MovingAverages(*moving, 0.9), device.asarray(np.full(y.shape, np.nan, dtype))
+        device.ops.batch_norm(y, out, Affine(), Moments(mean, inverse_std), averages, 1e-3, True)
+
+    for work in device.with_moments(y, partial(device.ops.conv2d, x, kernel, bias, y, window, groups, relu), read):
+        work()
+    wide = [device.to_host(a).astype(np.float64) for a in (x, kernel, bias)]
+    expected = np.empty(y.shape)
+    reference.conv2d(*wide, expected, window, groups, relu)
+    return expected, *map(device.to_host, (y, mean, inverse_std)), left
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", PRODUCTS, ids=str)
+def test_products_leave_moments_to_a_normalization(case, dtype, plain_products, device, rng):
+    """Of each block's rows; biases are large beside the results' deviation."""
+    close = CLOSE if dtype == "float32" else 1e-13
+    expected, y, mean, inverse_std, left = normalized_product(case, dtype, device, rng)
+    assert_close(y, expected, close)
+    rows = y.reshape(-1, y.shape[-1]).astype(np.float64)
+    means, squares, counts = left
+    assert counts.sum() == len(rows)
+    for part, own in enumerate(np.split(rows, np.cumsum(counts.astype(int))[:-1])):
+        assert_close(means[part], own.mean(0), close)
+        assert_close(squares[part], np.square(own - own.mean(0)).sum(0), 5 * close)
+    assert_close(mean, rows.mean(0), close)
+    assert_close(inverse_std, 1 / np.sqrt(rows.var(0) + 1e-3), close)
+
+
 @pytest.mark.parametrize(("rows", "channels"), [(70, 5), (301, 20)])
 def test_batch_normalization_in_float64_and_by_moving_averages(rows, channels, device, rng):
     x, dy, shortcut = rng.normal(size=(3, rows, channels))
@@ -590,7 +654,7 @@ def test_a_missing_barrier_of_a_warp_is_found(mistaken, rng, seed, monkeypatch):
         ("    __syncthreads();\n    const int channel", "    const int channel"),
         ("    }\n    __syncthreads();\n#pragma unroll", "    }\n#pragma unroll"),
         ("step = PACKS; step < 32", "step = PACKS; step < 16"),
-        ("turn < TURNS", "turn < 1"),
+        ("turn < PARTS_AHEAD", "turn < 1"),
     ],
     ids=["a missing barrier", "a missing second barrier", "missing lanes", "missing parts"],
 )
@@ -603,6 +667,30 @@ def test_mistakes_of_batch_normalization_are_found(right, wrong, mistaken, rng, 
     backend.ops.batch_norm(backend.asarray(x), poisoned(backend, x.shape), Affine(), moments, moving, 1e-3, True)
     with pytest.raises(AssertionError):
         assert_close(backend.to_host(moments.inverse_std), 1 / np.sqrt(x.var(0, dtype=np.float64) + 1e-3), 1e-6)
+
+
+FIRST = "if (block.ty == 0) shift[n - block.column] = sums[0][j];\n    }\n    __syncthreads();"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (FIRST, FIRST.replace("__syncthreads();", "")),
+        ("scratch[1][warp][n] = square;\n    }\n    __syncthreads();", "scratch[1][warp][n] = square;\n    }"),
+        ("step = WIDTH; step < 32", "step = WIDTH; step < 16"),
+        ("block.row_of(i) < span.rows ?", "block.row_of(i) <= span.rows ?"),
+    ],
+    ids=["a missing barrier", "a missing second barrier", "missing lanes", "a row that does not exist"],
+)
+def test_mistakes_of_moments_are_found(right, wrong, mistaken, plain_products, rng, seed, monkeypatch):
+    monkeypatch.setenv("MINICNN_STANDIN_SEED", str(seed % 2**31 + 1))
+    mistaken("products", right, wrong)
+    expected, y, _, inverse_std, _ = normalized_product(
+        (3, 9, 12, 20, 3, 1, False), "float32", backends.get("cupy"), rng
+    )
+    assert_close(y, expected, CLOSE)
+    with pytest.raises(AssertionError):
+        assert_close(inverse_std, 1 / np.sqrt(expected.var((0, 1, 2)) + 1e-3), CLOSE)
 
 
 def test_a_missing_wait_is_found(mistaken, rng):
@@ -758,9 +846,11 @@ def residual(blocks, size=32, channels=16):
 
 
 def test_launches_of_a_residual_block(launches, generation):
-    """Of each convolution with its BatchNormalization three forward and four backward; none adds gradients."""
+    """Of each convolution with its BatchNormalization two forward and three backward; none adds gradients."""
     (found, others), (more, more_others) = (launches(residual(blocks), 128, (32, 32, 16)) for blocks in (2, 3))
-    assert len(more) - len(found) <= 2 * (3 + 4)
+    assert len(more) - len(found) <= 2 * (2 + 3)
+    assert "moments_of_parts" not in more
+    assert more.count("norm_gradient_sums") == 1  # of the last block, behind which is no convolution
     assert more_others == others
 
 
@@ -768,7 +858,7 @@ def test_the_weights_of_all_layers_are_prepared_where_an_iteration_begins(launch
     """Those of Hopper's convolutions, forward and turned; an A100 has none to prepare."""
     (found, _), (more, _) = (launches(residual(blocks, 28, 128), 64, (28, 28, 128)) for blocks in (1, 2))
     assert "prepare_weights" not in found + more
-    assert len(more) - len(found) <= 2 * (3 + 4)
+    assert len(more) - len(found) <= 2 * (2 + 3)
 
 
 @pytest.mark.parametrize("channels", [3, 8])

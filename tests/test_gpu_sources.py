@@ -14,7 +14,7 @@ from minicnn.backends.cupy.sources import options, source
 FOLDER = Path(__file__).parents[1] / "minicnn" / "backends" / "cupy"
 ARCHITECTURES = (75, 80, 86, 89, 90, 100)
 BLOCKS = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
-BEGINNINGS = {"common", "slices", "tensor_cores", "tensor_places"}  # of other files
+BEGINNINGS = {"common", "slices", "tensor_cores", "tensor_places", "tensor_moments"}  # of other files
 FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - BEGINNINGS)
 # Files whose kernels exist for sizes that options name; few channels: what the documents' networks compile, and others.
 SIZES = {
@@ -40,14 +40,24 @@ SIZES = {
     # Taps in a row, stride, dilation, padding by the stride, channels of a thread, rows of taps.
     "depthwise": {"float32": ("3x1x1x0x4x3", "3x2x1x1x4x3", "5x1x2x0x4x1", "7x1x1x0x1x5"), "float64": ("3x2x1x0x1x3",)},
     # Tiles, blocks, terms, products, direction; tiles, blocks, taps, pixels, products: those of most registers.
-    "tensor_convolution": {"float32": ("128x64x2x2x2x32x3x0", "128x64x2x2x2x32x3x1", "128x64x2x2x2x32x0x1")},
+    "tensor_convolution": {
+        "float32": (
+            "128x64x2x2x2x32x3x0",
+            "128x64x2x2x2x32x3x1",
+            "128x64x2x2x2x32x0x1",
+            "128x64x2x2x2x32x3x3",
+            "128x64x2x2x2x32x3x4",
+        )
+    },
     "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3", "64x64x4x2x1x3x40x0")},
-    "tensor_narrow": {"float32": ("128x16x4x1x4x16x3x3x3x0",)},
+    "tensor_narrow": {"float32": ("128x16x4x1x4x16x3x3x3x0", "128x16x4x1x4x16x3x3x3x3", "128x16x4x1x4x16x3x3x3x4")},
     "hopper_convolution": {
         "float32": (
             *("128x64x8x1x1x32x3x0", "128x64x8x1x1x32x3x1", "128x64x8x1x1x32x1x0", "128x128x8x1x1x32x3x0"),
             *("128x128x8x1x1x32x3x1", "128x128x8x1x1x32x1x1", "64x64x4x1x3x32x3x0", "64x64x4x1x3x32x3x1"),
             *("64x64x4x1x3x32x1x0", "128x64x8x1x1x32x0x0", "128x128x8x1x1x32x0x1", "64x64x4x1x3x32x0x0"),
+            *("128x64x8x1x1x32x3x3", "128x128x8x1x1x32x3x3", "64x64x4x1x3x32x3x3", "128x128x8x1x1x32x0x3"),
+            *("128x64x8x1x1x32x3x4", "128x128x8x1x1x32x3x4", "64x64x4x1x3x32x3x4", "128x128x8x1x1x32x0x4"),
         )
     },
 }
@@ -60,13 +70,17 @@ MORE_SIZES = {
         *("32x32x1x2x8x32x3x0", "32x32x1x2x8x32x3x1", "128x64x2x2x2x32x3x2", "64x64x2x2x3x32x3x2"),
         *("64x32x2x1x4x32x3x2", "64x16x2x1x6x32x3x2", "256x16x4x1x4x32x3x2"),
         *("128x64x2x2x2x32x0x0", "64x64x2x2x3x32x0x0", "64x32x2x1x4x32x0x1", "64x16x2x1x6x16x0x0"),
+        *("64x64x2x2x3x32x3x3", "64x32x2x1x4x32x3x3", "64x16x2x1x6x16x3x3", "256x16x4x1x4x16x3x3"),
+        *("128x32x2x1x4x32x3x3", "32x32x1x2x8x32x3x3", "64x64x2x2x3x32x0x3"),
+        *("64x64x2x2x3x32x3x4", "64x32x2x1x4x32x3x4", "64x16x2x1x6x16x3x4", "256x16x4x1x4x16x3x4"),
+        *("128x32x2x1x4x32x3x4", "32x32x1x2x8x32x3x4", "64x64x2x2x3x32x0x4"),
     ),
     "tensor_gradient": (
         *("64x64x4x2x1x5x40x3", "64x64x4x2x1x1x32x3", "64x64x4x2x1x3x40x1", "32x64x2x2x2x5x72x3"),
         *("32x32x2x1x4x5x64x3", "16x16x1x1x8x3x40x3"),
         *("64x64x4x2x1x5x40x0", "32x64x2x2x2x5x72x0", "32x32x2x1x4x5x64x0"),
     ),
-    "tensor_narrow": ("128x16x4x1x4x16x3x3x3x1", "128x16x4x1x4x16x5x5x3x0", "128x16x4x1x4x16x1x1x1x0"),
+    "tensor_narrow": ("128x16x4x1x4x16x3x3x3x1", "128x16x4x1x4x16x5x5x3x0", "128x16x4x1x4x16x1x1x1x3"),
 }
 # So many sizes for those between the oldest and the newest.
 FEW = {"few_channels": 2, "products": 1, "depthwise": 2, "normalization": 1}

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from oracles import assert_close
 import minicnn as mc
 from minicnn import backends
 from minicnn.backends.reference import ops as reference
+from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 from minicnn.geometry import make_window
 
 pytestmark = pytest.mark.gpu
@@ -259,6 +261,255 @@ def test_the_largest_numbers(rng):
         assert not np.isfinite(found[beyond]).any(), kind
 
 
+# ---------------------------------------------------------------------------------------------- moments that are left
+
+
+def normalized(convolution, choice, backend):
+    """What a convolution leaves to a normalization behind it; y, and mean and inverse deviation that this one finds."""
+    from minicnn.backends.cupy import left_moments, tensor_cores
+
+    found, filters = [], convolution.dy.shape[3]
+    x, kernel, bias = (backend.asarray(a) for a in (convolution.x, convolution.kernel, convolution.bias))
+    y, out, mean, inverse_std, *moving = (
+        backend.asarray(np.full(shape, np.nan, np.float32))
+        for shape in (*[convolution.dy.shape] * 2, *[(filters,)] * 4)
+    )
+
+    def write():
+        tensor_cores.convolve(choice, x, kernel, bias, y, None)
+
+    def read():
+        found.append(left_moments.left_moments(y))
+        averages = MovingAverages(*moving, 0.9)
+        backend.ops.batch_norm(y, out, Affine(), Moments(mean, inverse_std), averages, 1e-3, True)
+
+    for work in backend.with_moments(y, write, read):
+        work()
+    return [found[0], *map(backend.to_host, (y, mean, inverse_std))]
+
+
+def check_moments(convolution, choice, backend):
+    """The moments against float64's, of parts and of all."""
+    moments, y, mean, inverse_std = normalized(convolution, choice, backend)
+    means, squares, counts = (backend.to_host(array).astype(np.float64) for array in moments)
+    rows = y.reshape(-1, y.shape[-1]).astype(np.float64)
+    assert counts.sum() == len(rows) and len(counts) == choice.parts
+    assert_close(mean, rows.mean(0), CLOSE, choice.size)
+    assert_close(inverse_std, 1 / np.sqrt(rows.var(0) + 1e-3), CLOSE, choice.size)
+    if choice.file == "tensor_narrow":  # a block has every so-manieth tile
+        return y
+    stretch = int(choice.size.split("x")[0])
+    for part, own in enumerate(np.split(rows, range(stretch, len(rows), stretch))):
+        assert counts[part] == len(own)
+        assert_close(means[part], own.mean(0), CLOSE, choice.size)
+        assert_close(squares[part], np.square(own - own.mean(0)).sum(0), 2 * CLOSE, choice.size)
+    return y
+
+
+@pytest.mark.parametrize("case", [*CASES[:2], (2, 12, 9, 16, 32, (3, 3), "same", (2, 2))], ids=str)
+@pytest.mark.parametrize("relu", [False, True])
+def test_moments_for_a_normalization(case, relu, backend, nothing_twice, rng):
+    """Results with biases that are large beside their variance; the same bits as without moments, and twice."""
+    convolution = Case(rng, *case, relu=relu)
+    convolution.bias += 100
+    for choice in convolution.choices(h100())["forward"]:
+        y = check_moments(convolution, choice, backend)
+        np.testing.assert_array_equal(y, convolution.computed("forward", choice, backend)[0])
+    once, twice = (normalized(convolution, choice, backend) for _ in range(2))
+    for a, b in zip(once[0], twice[0], strict=True):
+        np.testing.assert_array_equal(backend.to_host(a), backend.to_host(b))
+    np.testing.assert_array_equal(once[2:], twice[2:])
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan, 3e38])
+def test_moments_of_what_is_computed_twice(bad, rng):
+    """Of results by float32's own multiplications, as they are: numbers beside what is none, and the largest ones."""
+    convolution = Case(rng, 2, 9, 7, 16, 20, (3, 3), "same")
+    convolution.kernel[:, :, 3] = 0
+    convolution.x[0, 2, 1, 3] = bad
+    convolution.kernel[..., 4:] = 0
+    choice = convolution.choices(h100())["forward"][-1]
+    _, y, mean, inverse_std = normalized(convolution, choice, backends.get("cupy"))
+    with np.errstate(invalid="ignore", over="ignore"):
+        rows = y.reshape(-1, 20).astype(np.float64)
+        finite = np.isfinite(rows).all(0)
+        assert finite.all() == np.isfinite(bad)
+        assert_close(mean[finite], rows.mean(0)[finite], CLOSE)
+        assert_close(inverse_std[finite], 1 / np.sqrt(rows.var(0) + 1e-3)[finite], CLOSE)
+        assert np.isnan(inverse_std[~finite]).all()
+
+
+def test_moments_are_left_to_one_reader_alone(rng):
+    """Nothing is left by who writes another array, nor for a second reader, nor where there would be too many parts."""
+    from minicnn.backends.cupy import left_moments
+
+    backend, found = backends.get("cupy"), []
+    a, b = (backend.zeros((4, 3), np.float32) for _ in range(2))
+
+    def asked(array, parts):
+        found.append(left_moments.are_wanted(array, parts))
+        if found[-1]:
+            left_moments.moments_to_leave(array, parts)
+
+    def read(array):
+        found.append(left_moments.left_moments(array) is not None)
+
+    most = left_moments.MOST_PARTS
+
+    def write_all():
+        asked(b, 1), asked(a, most + 1), asked(a, most)
+
+    write, then = backend.with_moments(a, write_all, lambda: (read(b), read(a)))
+    asked(a, 1), read(a)
+    assert found == [False, False]
+    write(), read(a), then(), then()
+    assert found[2:] == [False, False, True, False, False, True, False, False]
+
+
+class Before:
+    """A normalization before a convolution, with what its backward pass needs; `added`: ReLU behind an addition."""
+
+    def __init__(self, convolution, relu, added, more, rng):
+        shape = convolution.x.shape
+        self.convolution, self.relu, self.added = convolution, relu, added
+        self.x, self.more = normal(rng, *shape), normal(rng, *shape) if more else None
+        self.gamma, self.beta = normal(rng, shape[-1]), normal(rng, shape[-1])
+        self.mean, self.inverse_std = normal(rng, shape[-1]), np.abs(normal(rng, shape[-1])) + 0.5
+        self.y = (self.x - self.mean) * self.inverse_std * self.gamma + self.beta
+        self.x[np.abs(self.y) < 1e-4] += 1  # where ReLU is no matter of rounding
+        self.y = np.maximum(self.y + 0.5, 0) if added else None
+
+    def backward(self, up, dy):
+        """Arguments of ``batch_norm_backward``, the last five of which are written."""
+        gamma, beta, mean, inverse_std = map(up, (self.gamma, self.beta, self.mean, self.inverse_std))
+        nothing = [up(np.full(shape, np.nan, np.float32)) for shape in (*[self.x.shape] * 2, *[self.gamma.shape] * 2)]
+        nothing[1] = nothing[1] if self.added else None
+        y = None if self.y is None else up(self.y)
+        return up(self.x), y, dy, Affine(gamma, beta, self.relu), Moments(mean, inverse_std), *nothing, True
+
+    def expected(self):
+        """dx, dadded, dgamma, dbeta in float64."""
+        wide = lambda a: a.astype(np.float64)  # noqa: E731
+        (dy,) = self.convolution.expected("input gradient")
+        arguments = self.backward(wide, dy if self.more is None else dy + wide(self.more))
+        reference.batch_norm_backward(*arguments)
+        return arguments[5:9]
+
+    def computed(self, choice, backend):
+        """The same by the device, where the convolution's gradient leaves the sums; and what it left."""
+        from minicnn.backends.cupy import left_sums, tensor_cores
+
+        kernel, dconvolution = backend.asarray(self.convolution.kernel), backend.asarray(self.convolution.dy)
+        gradient = backend.asarray(np.full(self.x.shape, np.nan, np.float32))
+        total = gradient if self.more is None else backend.asarray(self.more)
+        arguments, found = self.backward(backend.asarray, total), []
+
+        def read():
+            found.append(left_sums.left_sums(total))
+            work = partial(backend.ops.batch_norm_backward, *arguments)
+            work() if self.more is None else backend.with_addition(total, gradient, work)
+
+        more = None if self.more is None else total
+        write = partial(tensor_cores.input_gradient, choice, kernel, dconvolution, gradient)
+        for work in backend.with_gradient_sums(gradient, more, arguments, write, read):
+            work()
+        return [None if a is None else backend.to_host(a) for a in arguments[5:9]], found[0]
+
+    def check(self, choice, backend):
+        found, left = self.computed(choice, backend)
+        assert len(left.of_dy) == len(left.of_x) == choice.parts
+        for name, a, b in zip(("dx", "dadded", "dgamma", "dbeta"), found, self.expected(), strict=True):
+            if b is not None:
+                assert_close(a, b, 2 * CLOSE, f"{name} {choice.size}")
+        return found
+
+
+BEFORE = [(True, False, False), (True, True, True), (False, False, True), (True, False, True), (True, True, False)]
+
+
+@pytest.mark.parametrize(("relu", "added", "more"), BEFORE)
+@pytest.mark.parametrize("case", CASES[:2], ids=str)
+def test_sums_for_the_gradient_of_a_normalization(case, relu, added, more, backend, nothing_twice, rng):
+    """With and without ReLU, behind an addition or not, and with a second gradient; the same bits twice."""
+    before = Before(Case(rng, *case), relu, added, more, rng)
+    for choice in before.convolution.choices(h100())["input gradient"]:
+        found = before.check(choice, backend)
+    for a, b in zip(found, before.computed(choice, backend)[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_sums_of_what_is_not_finite(bad, rng):
+    """One gradient that is none spoils its own channels, all that they share, and no other."""
+    before = Before(Case(rng, 2, 9, 7, 20, 16, (1, 1), "same"), True, False, False, rng)
+    before.convolution.kernel[..., 3:, 3] = 0
+    before.convolution.dy[0, 2, 1, 3] = bad
+    choice = before.convolution.choices(h100())["input gradient"][-1]
+    found, _ = before.computed(choice, backends.get("cupy"))
+    with np.errstate(invalid="ignore"):
+        expected = before.expected()
+    for a, b in zip(found, expected, strict=True):
+        if b is not None:
+            good = np.isfinite(b)
+            np.testing.assert_array_equal(np.isfinite(a), good)
+            assert_close(a[good], b[good], 2 * CLOSE)
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """Tensor cores for layers of any size."""
+    from minicnn.backends.cupy import tensor_choice, tensor_strides
+
+    for module in (tensor_choice, tensor_strides):
+        monkeypatch.setattr(module, "plain_microseconds", lambda *_: np.inf)
+    tensor_choice.choose_convolution.cache_clear()
+    yield
+    tensor_choice.choose_convolution.cache_clear()
+
+
+def branching(policy):
+    """A network whose normalizations stand behind and before convolutions, with others beside and between them."""
+    L, mixed = mc.layers, {"dtype": policy}
+    convolution, norm = partial(L.Conv2D, padding="same", **mixed), partial(L.BatchNormalization, **mixed)
+    x = L.Input((7, 6, 16))
+    a, b = (convolution(16, size, use_bias=size == 1)(x) for size in (3, 1))
+    h = L.ReLU(**mixed)(L.Add(**mixed)([norm()(y) for y in (a, b, b)] + [b]))
+    for _ in range(2):
+        h = L.ReLU(**mixed)(L.Add(**mixed)([norm()(convolution(16, 3, use_bias=False)(h)), h]))
+    h = convolution(20, 1)(norm()(convolution(36, 3, 2, activation="relu")(h)))
+    return mc.Model(x, L.Dense(3, activation="softmax", dtype="float32")(L.GlobalAveragePooling2D(**mixed)(h)))
+
+
+@pytest.mark.parametrize(
+    ("policy", "other", "epochs", "close"), [("float32", "numpy", 3, 1e-5), ("mixed_bfloat16", "cupy", 1, 1e-4)]
+)
+def test_a_network_learns_as_without_what_is_left(policy, other, epochs, close, always, monkeypatch, rng):
+    """As on the processor; or, where factors are rounded, as on the GPU by launches of their own, for two steps."""
+    from minicnn.backends.cupy import left_moments, left_sums, tensor_cores
+
+    left, losses = [], []
+
+    def note(name, module, place):
+        original = getattr(module, name)
+        monkeypatch.setattr(place, name, lambda *arguments: (left.append(name), original(*arguments))[1])
+
+    note("moments_to_leave", left_moments, tensor_cores)
+    note("sums_to_leave", left_sums, left_sums)
+    x, labels, models = normal(rng, 16, 7, 6, 16) + 2, rng.integers(0, 3, 16), [branching(policy) for _ in range(2)]
+    models[1].set_weights(models[0].get_weights())
+    for model, backend, most in zip(models, (other, "cupy"), (-1, left_moments.MOST_PARTS), strict=True):
+        monkeypatch.setattr(left_moments, "MOST_PARTS", most)
+        monkeypatch.setattr(left_sums, "MOST_PARTS", most)
+        model.compile(mc.optimizers.SGD(0.05), "sparse_categorical_crossentropy", backend=backend)
+        losses.append(model.fit(x, labels, batch_size=8, epochs=epochs, shuffle=False, verbose=0).history["loss"])
+    assert_close(*map(np.array, losses[::-1]), close)
+    for ours, theirs in zip(models[1].get_weights(), models[0].get_weights(), strict=True):
+        assert_close(ours, theirs, 10 * close)
+    # Once kernel by kernel, once captured: of the convolutions a, one of two readers of b's, two, and the strided one.
+    assert left.count("moments_to_leave") == 2 * 5
+    assert left.count("sums_to_leave") == 2 * 2  # by the second of the two, and by the last
+
+
 # ------------------------------------------------------------------------------------------------- mistakes in kernels
 
 
@@ -291,6 +542,50 @@ def standin(monkeypatch, seed):
     if cupy.__version__ != "stand-in":
         pytest.skip("what a mistake does on a device is undefined")
     monkeypatch.setenv("MINICNN_STANDIN_SEED", str(seed % 2**31 + 1))
+
+
+MISTAKES_OF_SUMS = {
+    "a missing barrier": ("__syncthreads();\n    write_gradient_sums", "write_gradient_sums"),
+    "memory that others still read": ("__syncthreads();  // others may still read what", "// what"),
+    "a wrong lane": ("given, STEP);", "given, STEP ^ 12);"),
+    "another column": ("beta[n + e] : 0.0f", "beta[n] : 0.0f"),
+    "the second gradient twice": ("more_of[e] + result", "more_of[e] + more_of[e] + result"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES_OF_SUMS)
+def test_mistakes_of_sums_are_found(mistake, standin, monkeypatch, rng):
+    from minicnn.backends.cupy.sources import source
+
+    right, wrong = MISTAKES_OF_SUMS[mistake]
+    assert source("tensor_convolution").count(right) == 1
+    before = Before(Case(rng, 3, 9, 7, 36, 20, (2, 2), "same"), True, False, True, rng)
+    with changed(monkeypatch, NOTHING_TWICE, (right, wrong)), pytest.raises(AssertionError):
+        for choice in before.convolution.choices(h100())["input gradient"]:
+            before.check(choice, backends.get("cupy"))
+
+
+MISTAKES_OF_MOMENTS = {
+    "a missing barrier": ("__syncthreads();\n    write_moments", "write_moments"),
+    "memory that others still read": ("__syncthreads();                        // others", "// others"),
+    "a wrong lane": ("given, STEP);", "given, STEP ^ 12);"),
+    "a wrong lane of the shift": ("k % 2], lane % 4)", "k % 2], lane / 8)"),
+    "rows that do not exist": ("lane / 4 < all_rows", "lane / 4 < all_rows + 1"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES_OF_MOMENTS)
+def test_mistakes_of_moments_are_found(mistake, standin, monkeypatch, rng):
+    from minicnn.backends.cupy.sources import source
+
+    right, wrong = MISTAKES_OF_MOMENTS[mistake]
+    assert source("tensor_convolution").count(right) == 1
+    convolution = Case(rng, 3, 9, 7, 20, 36, (2, 2), "same")  # the last weights lie where the sums will
+    convolution.bias += 100
+    with changed(monkeypatch, NOTHING_TWICE, (right, wrong)), pytest.raises(AssertionError):
+        for choice in convolution.choices(h100())["forward"]:
+            y = check_moments(convolution, choice, backends.get("cupy"))
+            assert_close(y, convolution.expected("forward")[0], CLOSE)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -361,6 +656,25 @@ def test_sixteen_channels(kind, case, backend, nothing_twice, rng):
             other = wide.computed(kind, wide.choices(h100())[kind][-1], backend)
             np.testing.assert_array_equal(found[0], other[0])
     assert choices
+
+
+@pytest.mark.parametrize("case", NARROW, ids=str)
+def test_moments_of_sixteen_channels(case, backend, nothing_twice, rng):
+    convolution = NarrowCase(rng, *case)
+    convolution.bias += 100
+    (choice,) = convolution.choices(h100())["forward"]
+    for one in (choice, choice._replace(blocks=max(1, choice.blocks // 2))):
+        y = check_moments(convolution, one, backend)
+        np.testing.assert_array_equal(y, convolution.computed("forward", one, backend)[0])
+
+
+@pytest.mark.parametrize(("relu", "added", "more"), BEFORE[:3])
+@pytest.mark.parametrize("case", NARROW[:2], ids=str)
+def test_sums_of_sixteen_channels(case, relu, added, more, backend, nothing_twice, rng):
+    before = Before(NarrowCase(rng, *case), relu, added, more, rng)
+    (choice,) = before.convolution.choices(h100())["input gradient"]
+    for one in (choice, choice._replace(blocks=max(1, choice.blocks // 2))):
+        before.check(one, backend)
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan])

@@ -6,8 +6,10 @@ Beside the core: without it, plans compute the same in a little more time.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import groupby, pairwise
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from minicnn.layers.normalization import BatchNormalization, FusedNormalization
@@ -43,15 +45,32 @@ def expect(bound: BoundPlan, backend: Backend) -> None:
 
 def _forward_and_backward(bound, backend):
     """Pairs of a step and its work, in the order in which they run."""
-    forward = [(step.place.step, forward_work(step)) for step in bound.forward_steps]
-    steps = [step.place.step for step in bound.backward_steps]
-    works = _summing_works(bound, backend) if backend.on_device else backward_works(bound, backend)
-    return forward, list(zip(steps, works, strict=True))
+    forward = list(map(forward_work, bound.forward_steps))
+    if backend.on_device:
+        forward, backward = _with_moments(bound, forward, backend), _summing_works(bound, backend)
+    else:
+        backward = backward_works(bound, backend)
+    pairs = (bound.forward_steps, forward), (bound.backward_steps, backward)
+    return tuple([(step.place.step, work) for step, work in zip(*pair, strict=True)] for pair in pairs)
+
+
+def _with_moments(bound, works, backend):
+    """The forward works; but who writes what a normalization reads may leave it the moments of the batch."""
+    works, steps = list(works), bound.forward_steps
+    writers = {step.place.output: i for i, step in enumerate(steps) if _does_only_ops(step.place.step)}
+    for i, step in enumerate(steps):
+        writer = writers.get(step.place.inputs[0]) if _is_normalization(step) else None
+        if writer is not None and step.place.step.fused().goes_by_batch(step.ws):
+            works[writer], works[i] = backend.with_moments(step.ws.xs[0], works[writer], works[i])
+    return works
 
 
 def _summing_works(bound, backend):
-    """As `backward_works`; but an addition to the gradient that the next step reads is left to that step, if it can."""
-    works, left = [], None
+    """As `backward_works`; but an addition to the gradient that the next step reads is left to that step, if it can.
+
+    And who computes that gradient may leave the sums to it that a normalization begins with.
+    """
+    works, left, summing = [], None, []
     for step, then in pairwise([*bound.backward_steps, None]):
         own = None
         if then is not None and step.additions and _is_normalization(then):
@@ -60,8 +79,33 @@ def _summing_works(bound, backend):
         rest = step._replace(additions=[pair for pair in step.additions if pair[1] is not own])
         work = _backward(rest, backend.ops)
         works.append(work if left is None else partial(backend.with_addition, step.ws.dy, left, work))
+        if then is not None and (gradients := _gradients_between(step, then, own)):
+            summing.append((len(works) - 1, (*gradients, _arguments(then))))
         left = own
+    for i, arguments in summing:
+        works[i : i + 2] = backend.with_gradient_sums(*arguments, *works[i : i + 2])
     return works
+
+
+def _gradients_between(step, then, own):
+    """(what a step computes, what is to be added to it) of a gradient that the next one, a normalization, alone reads.
+
+    `own`: what the step leaves to be added. None: there is no such gradient.
+    """
+    if not (_is_normalization(then) and _does_only_ops(step.place.step)):
+        return None
+    if own is not None:
+        return own, then.ws.dy
+    is_whole = not step.additions and then.place.output in step.place.inputs
+    return (then.ws.dy, None) if is_whole else None
+
+
+def _arguments(step):
+    """What the backward pass of a normalization calls its op with."""
+    found = []
+    ops = SimpleNamespace(batch_norm_backward=lambda *arguments: found.append(arguments))
+    step.place.step.backward(step.ws.dy, replace(step.ws, ops=ops))
+    return found[0]
 
 
 def _is_normalization(step):

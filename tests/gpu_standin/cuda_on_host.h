@@ -127,6 +127,12 @@ inline T __shfl_xor_sync(unsigned, T value, int step) {
     return standin::of_lane<T>(t / 32, turn, t % 32 ^ step);
 }
 
+template <class T>
+inline T __shfl_sync(unsigned, T value, int lane) {
+    const unsigned turn = standin::meet_warp(value);
+    return standin::of_lane<T>(standin::thread_of_block() / 32, turn, lane);
+}
+
 inline unsigned __ballot_sync(unsigned, bool value) {
     const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(value);
     unsigned bits = 0;

@@ -15,6 +15,8 @@ from minicnn.backends.cupy import devices
 from minicnn.backends.cupy.dense import dense_classes, serves_classes
 from minicnn.backends.cupy.gradient_parts import left_in_parts
 from minicnn.backends.cupy.graph import CapturedGraph, IterationState, free_retired
+from minicnn.backends.cupy.left_moments import with_moments
+from minicnn.backends.cupy.left_sums import with_gradient_sums
 from minicnn.backends.cupy.normalization import left_addition, with_addition
 from minicnn.backends.cupy.prepared_weights import Preparation
 from minicnn.backends.cupy.tensor_cores import in_bfloat16
@@ -102,6 +104,7 @@ class CupyBackend(Backend):
     left_in_parts = staticmethod(left_in_parts)
     serves_classes, dense_classes = staticmethod(serves_classes), staticmethod(dense_classes)
     left_addition, with_addition = staticmethod(left_addition), staticmethod(with_addition)
+    with_moments, with_gradient_sums = staticmethod(with_moments), staticmethod(with_gradient_sums)
 
     def upload(self, array: np.ndarray, out: cupy.ndarray) -> None:
         """out = array, of the host, for what is launched from now on; nothing waits for that."""

@@ -7,7 +7,7 @@
 // cores multiply for one, the other's results are added to the sums, and the next step's pixels come into registers.
 
 constexpr int BM = SIZE_0, BN = SIZE_1, WARPS = SIZE_2, SLICE = SIZE_5, PRODUCTS = SIZE_6;
-constexpr bool TURNED = SIZE_7;
+constexpr bool LEAVES_MOMENTS = SIZE_7 == MOMENTS, LEAVES_SUMS = SIZE_7 == GRADIENT_SUMS, TURNED = SIZE_7 == 1 || LEAVES_SUMS;
 constexpr int THREADS = WARPS * 32;
 constexpr int HALF = BN / 2, HT = HALF / 8, NT = BN / 8;  // columns; tiles of 16 x 8
 constexpr int PITCH = SLICE * 4 + 16;                      // bytes of a pixel; an odd number of 16
@@ -158,7 +158,8 @@ __device__ __forceinline__ void gather_windows(float (&sums)[NT][4], bool is_rig
 extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
     convolve(const float* __restrict__ source, const float* __restrict__ kernel, const float* __restrict__ prepared,
              const float* __restrict__ bias, float* __restrict__ out, unsigned char* __restrict__ winner,
-             const Convolution g) {
+             const Convolution g,
+             float* __restrict__ means, float* __restrict__ squares, float* __restrict__ counts, const Normalized of) {
     // The stages of the weights, a row of zeros, two patches, the stages' barriers.
     DYNAMIC_SHARED(unsigned char, shared);
     const uint32 stages = shared_address(shared), zeros = stages + STAGES * STAGE, patches = zeros + PITCH;
@@ -242,21 +243,29 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
 
     // This lane has, of each 16 x 8 tile, columns 2 (lane % 4) and the next one of rows lane / 4 and lane / 4 + 8; of windows
     // one of these columns.
-    const bool is_right = g.pool && lane / 4 % 2;
-    if (g.pool) gather_windows(sums, is_right);
+    const bool is_right = !LEAVES_MOMENTS && g.pool && lane / 4 % 2;
+    if (!LEAVES_MOMENTS && g.pool) gather_windows(sums, is_right);
     const int my_column = column + lane % 4 * 2 + is_right, my_row = warp * 16 + lane / 4;
-    if (!are_finite(*(float(*)[1][NT][4])&sums)) {
+    float(&all_sums)[1][NT][4] = *(float(*)[1][NT][4])&sums;
+    const bool finite = are_finite(all_sums);
+    if (!finite) {
         write_plain<TURNED>(source, kernel, bias, out, winner, g, NT * 4, [&](int t, int& m, int& n) {
             m = row_of_result(g, tile_m, my_row + t / 2 % 2 * 8), n = my_column + t / 4 * 8 + t % 2;
             return !g.pool || t % 4 == 0;
         });
+        if (!LEAVES_MOMENTS && !LEAVES_SUMS) return;
+        read_back(all_sums, out, g, tile_m * BM + my_row, my_column);
+    }
+    if constexpr (LEAVES_SUMS) {
+        leave_gradient_sums<WARPS, BN>(of, means, squares, (float*)shared, all_sums, g, out, warp, tile_m * BM + warp * 16, 0,
+                                       tile_m, column);
         return;
     }
 #pragma unroll
     for (int j = 0; j < NT; ++j) {
         const int n = my_column + j * 8;
-        if (n >= g.filters) continue;
-        if (g.pool) {
+        if (n >= g.filters || (LEAVES_MOMENTS && !finite)) continue;
+        if (!LEAVES_MOMENTS && g.pool) {
             const int m = row_of_result(g, tile_m, my_row);
             if (m >= g.rows) continue;
             const int64 at = (int64)m * g.filters + n;
@@ -272,7 +281,11 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
             if (m >= g.rows) continue;
             const float y_0 = activate(sums[j][half * 2] + bias_0, g.relu);
             const float y_1 = activate(sums[j][half * 2 + 1] + bias_1, g.relu);
+            if (LEAVES_MOMENTS) sums[j][half * 2] = y_0, sums[j][half * 2 + 1] = y_1;
             *(float2*)(out + (int64)m * g.filters + n) = make_float2(y_0, y_1);
         }
     }
+    if constexpr (LEAVES_MOMENTS)
+        leave_moments<WARPS, BN>({means, squares, counts}, (float*)shared, all_sums, warp, tile_m * BM + warp * 16, g.rows,
+                                 0, tile_m, column, g.filters);
 }

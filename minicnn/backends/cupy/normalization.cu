@@ -1,10 +1,10 @@
 // Batch normalization: two launches forward, two back. The first one leaves sums over stretches of rows, parts, whose number
 // depends on shapes alone and is so small that every block of the second one adds those of its channels itself, while the
-// pixels that it begins with are on their way. Compiled for channels of a thread (SIZE_0, of which an access is 16 bytes,
+// pixels that it begins with are on their way. Convolutions beside it may have left them. Compiled for channels of a thread (SIZE_0, of which an access is 16 bytes,
 // where there are as many) and for threads side by side (SIZE_1).
 
 constexpr int WIDTH = SIZE_0, PACKS = SIZE_1, THREADS = 512, LINES = THREADS / PACKS, WARPS = THREADS / 32;
-constexpr int TURNS = 2, AHEAD = 16 / sizeof(REAL);  // parts that a line adds, at most; rows that are loaded together
+constexpr int AHEAD = 16 / sizeof(REAL), PARTS_AHEAD = 4;  // rows, and parts of a line, that are loaded together
 static_assert(WIDTH * PACKS <= 32);
 
 struct __align__(WIDTH * sizeof(REAL)) Pack {
@@ -103,7 +103,7 @@ __device__ __forceinline__ void add_lines(Pack (&sums)[COUNT]) {
 // Of each stretch of rows the mean, and the sum of the squared differences from it. Both are sums of differences from the
 // stretch's first row (Chan, Golub, LeVeque: "Algorithms for computing the sample variance", 1983).
 extern "C" __global__ void __launch_bounds__(512)
-    moments_of_parts(const REAL* x, REAL* means, REAL* squares, int64 rows, int64 stretch, int channels) {
+    moments_of_parts(const REAL* x, REAL* means, REAL* squares, REAL* counts, int64 rows, int64 stretch, int channels) {
     const Share share(rows, stretch, channels);
     const Pack shift = share.has(share.first) ? load(x, share.at(share.first)) : Pack{};
     Pack sums[2] = {};
@@ -119,44 +119,58 @@ extern "C" __global__ void __launch_bounds__(512)
     add_lines(sums);
     if (share.line || !share.inside) return;
     const REAL count = share.end - share.first;
+    if (share.channel == 0) counts[blockIdx.y] = count;
     const Pack mean = each([&](int v) { return count ? sums[0].v[v] / count : REAL(0); });
     store(means, share.at(blockIdx.y), each([&](int v) { return shift.v[v] + mean.v[v]; }));
     store(squares, share.at(blockIdx.y), each([&](int v) { return sums[1].v[v] - mean.v[v] * sums[0].v[v]; }));
 }
 
-// The parts of a line, of up to TURNS * LINES in all: f(number of its turn, part).
+// PARTS_AHEAD parts of a line, from `first` on, those that there are: f(number of its turn, part).
 template <typename F>
-__device__ __forceinline__ void each_part(const Share& share, int parts, F f) {
+__device__ __forceinline__ void each_part(const Share& share, int first, int parts, F f) {
 #pragma unroll
-    for (int turn = 0; turn < TURNS; ++turn)
-        if (share.inside && share.line + turn * LINES < parts) f(turn, share.line + turn * LINES);
+    for (int turn = 0; turn < PARTS_AHEAD; ++turn)
+        if (share.inside && first + turn * LINES < parts) f(turn, first + turn * LINES);
 }
 
-// Mean and variance of all rows, from those of the parts.
-__device__ __forceinline__ void moments_of_all(const Share& share, const REAL* means, const REAL* squares, int parts,
-                                               Pack& mean, Pack& variance) {
-    Pack own[TURNS], square[TURNS], sums[1] = {};
+// Mean and variance of all rows, from those of the parts, which have `counts` rows. The parts of a line come
+// together first, then the lines (Chan, Golub, LeVeque, as above).
+__device__ __forceinline__ void moments_of_all(const Share& share, const REAL* means, const REAL* squares,
+                                               const REAL* counts, int parts, Pack& mean, Pack& variance) {
     const Pack shift = share.inside ? load(means, share.channel) : Pack{};
-    each_part(share, parts, [&](int turn, int part) {
-        own[turn] = load(means, share.at(part));
-        square[turn] = load(squares, share.at(part));
-    });
-    each_part(share, parts, [&](int turn, int part) {
-        const REAL count = share.rows_of(part);
+    REAL rows = 0;
+    Pack own = {}, square = {}, sums[1] = {};
+    for (int first = share.line; first < parts; first += PARTS_AHEAD * LINES) {
+        REAL rows_of[PARTS_AHEAD];
+        Pack means_of[PARTS_AHEAD], squares_of[PARTS_AHEAD];
+        each_part(share, first, parts, [&](int turn, int part) {
+            rows_of[turn] = counts[part];
+            means_of[turn] = load(means, share.at(part));
+            squares_of[turn] = load(squares, share.at(part));
+        });
+        each_part(share, first, parts, [&](int turn, int) {
+            if (rows_of[turn] == 0) return;
+            const REAL before = rows;
+            rows += rows_of[turn];
+            const REAL weight = rows_of[turn] / rows;
 #pragma unroll
-        for (int v = 0; v < WIDTH; ++v) sums[0].v[v] += count * (own[turn].v[v] - shift.v[v]);
-    });
+            for (int v = 0; v < WIDTH; ++v) {
+                const REAL difference = means_of[turn].v[v] - own.v[v];
+                own.v[v] += difference * weight;
+                square.v[v] += squares_of[turn].v[v] + difference * difference * before * weight;
+            }
+        });
+    }
+    if (rows > 0) sums[0] = each([&](int v) { return rows * (own.v[v] - shift.v[v]); });
     add_lines(sums);
     mean = each([&](int v) { return shift.v[v] + sums[0].v[v] / share.rows; });
-    sums[0] = Pack{};
-    each_part(share, parts, [&](int turn, int part) {
-        const REAL count = share.rows_of(part);
+    sums[0] = square;
+    if (rows > 0)
 #pragma unroll
         for (int v = 0; v < WIDTH; ++v) {
-            const REAL difference = own[turn].v[v] - mean.v[v];
-            sums[0].v[v] += square[turn].v[v] + count * difference * difference;
+            const REAL difference = own.v[v] - mean.v[v];
+            sums[0].v[v] += rows * difference * difference;
         }
-    });
     add_lines(sums);
     variance = each([&](int v) { return sums[0].v[v] / share.rows; });
 }
@@ -167,7 +181,7 @@ __device__ __forceinline__ REAL affine(REAL x, REAL mean, REAL scale, REAL beta)
 // What a pack is normalized with: the moments of the parts, which `moving` follows (+= follow * (batch - moving)), or,
 // without parts, the moving averages.
 struct Averages {
-    const REAL *means, *squares;
+    const REAL *means, *squares, *counts;
     int parts;
     REAL follow, epsilon, *mean, *inverse_std, *moving_mean, *moving_variance;
 
@@ -175,7 +189,7 @@ struct Averages {
         const Pack old_mean = share.of(moving_mean), old_variance = share.of(moving_variance);
         Pack variance = old_variance;
         batch_mean = old_mean;
-        if (parts) moments_of_all(share, means, squares, parts, batch_mean, variance);
+        if (parts) moments_of_all(share, means, squares, counts, parts, batch_mean, variance);
         batch_inverse_std = each([&](int v) { return 1 / sqrt(variance.v[v] + epsilon); });
         if (!share.speaks()) return;
 #pragma unroll
@@ -191,15 +205,16 @@ struct Averages {
 };
 
 extern "C" __global__ void __launch_bounds__(512)
-    normalize(const REAL* x, const REAL* means, const REAL* squares, int parts, REAL follow, REAL epsilon, REAL* mean_of,
-              REAL* inverse_std_of, REAL* moving_mean, REAL* moving_variance, const REAL* gamma, const REAL* beta,
-              const REAL* added, REAL* y, int relu, int64 rows, int64 stretch, int channels) {
+    normalize(const REAL* x, const REAL* means, const REAL* squares, const REAL* counts, int parts, REAL follow,
+              REAL epsilon, REAL* mean_of, REAL* inverse_std_of, REAL* moving_mean, REAL* moving_variance,
+              const REAL* gamma, const REAL* beta, const REAL* added, REAL* y, int relu, int64 rows, int64 stretch,
+              int channels) {
     struct Read {
         Pack x, added;
     };
     const Share share(rows, stretch, channels);
-    const Averages averages{means,   squares, parts,          follow,      epsilon,
-                            mean_of, inverse_std_of, moving_mean, moving_variance};
+    const Averages averages{means,   squares, counts,         parts,       follow,
+                            epsilon, mean_of, inverse_std_of, moving_mean, moving_variance};
     Pack mean, scale, shift;
     auto prepare = [&] {
         const Pack factor = share.of(gamma, 1);
@@ -289,18 +304,20 @@ extern "C" __global__ void __launch_bounds__(512)
     Pack sums[2] = {};
     auto prepare = [&] {
         if (!parts) return;
-        Pack of_dy[TURNS], of_x[TURNS];
-        each_part(share, parts, [&](int turn, int part) {
-            of_dy[turn] = load(parts_dy, share.at(part));
-            of_x[turn] = load(parts_x, share.at(part));
-        });
-        each_part(share, parts, [&](int turn, int) {
+        for (int first = share.line; first < parts; first += PARTS_AHEAD * LINES) {
+            Pack of_dy[PARTS_AHEAD], of_x[PARTS_AHEAD];
+            each_part(share, first, parts, [&](int turn, int part) {
+                of_dy[turn] = load(parts_dy, share.at(part));
+                of_x[turn] = load(parts_x, share.at(part));
+            });
+            each_part(share, first, parts, [&](int turn, int) {
 #pragma unroll
-            for (int v = 0; v < WIDTH; ++v) {
-                sums[0].v[v] += of_dy[turn].v[v];
-                sums[1].v[v] += of_x[turn].v[v];
-            }
-        });
+                for (int v = 0; v < WIDTH; ++v) {
+                    sums[0].v[v] += of_dy[turn].v[v];
+                    sums[1].v[v] += of_x[turn].v[v];
+                }
+            });
+        }
         add_lines(sums);
 #pragma unroll
         for (int v = 0; v < WIDTH; ++v) {

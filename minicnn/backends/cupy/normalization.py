@@ -7,9 +7,12 @@ import cupy
 import numpy as np
 
 from minicnn.backends.cupy.launch import Array, Maybe, launch, overlap
+from minicnn.backends.cupy.left_moments import left_moments, new_moments
+from minicnn.backends.cupy.left_sums import left_sums
 from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 
-THREADS, TURNS = 512, 2  # as in normalization.cu
+THREADS = 512  # as in normalization.cu
+TURNS = 2  # parts that a line of threads adds up, at most, where no convolution has left them
 ACCESS, LANES = 16, 32  # bytes; channels of a block, at most
 LEAST_ROWS, MOST_BLOCKS = 32, 128  # of a part; of a launch, if there is no part with all rows: a wave of the large GPUs
 
@@ -63,10 +66,14 @@ def batch_norm(
     if not x.size:
         return
     grid, real = choose_grid(x, y, added), x.dtype.type
-    parts = grid.new_parts(x.dtype) if training else (None, None)
+    parts, count = (None,) * 3, 0
     if training:
-        grid.launch("moments_of_parts", x, *parts)
-    numbers = np.int32(grid.parts if training else 0), real(1 - moving.momentum), real(epsilon)
+        parts = left_moments(x)
+        if parts is None:
+            parts = new_moments(grid.parts, x)
+            grid.launch("moments_of_parts", x, *parts)
+        count = len(parts.counts)
+    numbers = np.int32(count), real(1 - moving.momentum), real(epsilon)
     arrays = *moments, moving.mean, moving.variance, affine.gamma, affine.beta, added, y
     grid.launch("normalize", x, *parts, *numbers, *arrays, np.int32(affine.relu))
 
@@ -90,7 +97,11 @@ def batch_norm_backward(
     grid = choose_grid(x, y, dy, dx, dadded, more)
     weights = *moments, affine.gamma, affine.beta
     passed, relu, parts, count = (y, dy), np.int32(affine.relu), (None, None), 0
-    if dgamma is not None or dbeta is not None or (dx is not None and training):
+    left = left_sums(dy)
+    if left is not None:
+        masked, *parts = left
+        passed, relu, count = (None, masked), np.int32(0), len(parts[0])
+    elif dgamma is not None or dbeta is not None or (dx is not None and training):
         parts, count = grid.new_parts(x.dtype), grid.parts
         masked = dadded if more is None or dadded is not None else dy
         grid.launch("norm_gradient_sums", x, *weights, *passed, more, relu, masked, *parts)

@@ -141,14 +141,69 @@ __device__ __forceinline__ void write_pooled(const Block<BM, BN, TM, TN>& block,
     }
 }
 
+// Where moments of the result go, which normalization.cu puts together: a part's means and squares in its row of (parts,
+// columns), and how many rows it has.
+struct LeftMoments {
+    REAL *means, *squares, *counts;
+};
+
+// For the rows of a block, per column: the mean of what `write_rows` writes, and the sum of the squared differences from it,
+// both as sums of differences from the block's first row (Chan, Golub, LeVeque, as in normalization.cu).
+template <int BM, int BN, int TM, int TN>
+__device__ __forceinline__ void write_moments(const Block<BM, BN, TM, TN>& block, const Span& span, const REAL* bias,
+                                              const LeftMoments& to, int row_length, bool relu, REAL (&sums)[TM][TN]) {
+    constexpr int THREADS = Block<BM, BN, TM, TN>::THREADS, WARPS = THREADS / 32, WIDTH = BN / TN;  // threads side by side
+    __shared__ REAL shift[BN], scratch[2][WARPS][BN];
+    const int first_column = block.group * span.columns, rows = min(BM, span.rows - block.row);
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+#pragma unroll
+    for (int j = 0; j < TN; ++j) {
+        const int n = block.column_of(j);
+        const REAL offset = bias && n < span.columns ? bias[first_column + n] : REAL(0);
+#pragma unroll
+        for (int i = 0; i < TM; ++i) sums[i][j] = activate(sums[i][j] + offset, relu);
+        if (block.ty == 0) shift[n - block.column] = sums[0][j];
+    }
+    __syncthreads();
+#pragma unroll
+    for (int j = 0; j < TN; ++j) {
+        const int n = block.column_of(j) - block.column;
+        REAL sum = 0, square = 0;
+#pragma unroll
+        for (int i = 0; i < TM; ++i) {
+            const REAL difference = block.row_of(i) < span.rows ? sums[i][j] - shift[n] : REAL(0);
+            sum += difference;
+            square += difference * difference;
+        }
+#pragma unroll
+        for (int step = WIDTH; step < 32; step *= 2) {
+            sum += __shfl_xor_sync(0xffffffffu, sum, step);
+            square += __shfl_xor_sync(0xffffffffu, square, step);
+        }
+        if (lane < WIDTH) scratch[0][warp][n] = sum, scratch[1][warp][n] = square;
+    }
+    __syncthreads();
+    for (int n = threadIdx.x; n < BN && block.column + n < span.columns; n += THREADS) {
+        REAL sum = 0, square = 0;
+#pragma unroll
+        for (int other = 0; other < WARPS; ++other) sum += scratch[0][other][n], square += scratch[1][other][n];
+        const REAL offset = sum / rows;
+        const int c = first_column + block.column + n;
+        const int64 at = (int64)blockIdx.x * row_length + c;
+        to.means[at] = shift[n] + offset;
+        to.squares[at] = square - offset * sum;
+        if (c == 0) to.counts[blockIdx.x] = rows;
+    }
+}
+
 // ----------------------------------------------------------------------------------------------------- the kernels
 
-template <int BM, int BN, int TM, int TN, int COUNT>
+template <int BM, int BN, int TM, int TN, int COUNT, bool LEAVES_MOMENTS>
 __device__ __forceinline__ void product(const REAL* __restrict__ source, const Positions& left,
                                         const REAL* __restrict__ matrix, const Matrix& right,
                                         const REAL* __restrict__ bias, REAL* __restrict__ out,
                                         unsigned char* __restrict__ winner, int row_length, bool relu, const Pool& pool,
-                                        const Span& span) {
+                                        const Span& span, const LeftMoments& moments) {
     const Block<BM, BN, TM, TN> block(span);
     __shared__ Located<BM, block.THREADS> located;
     located.fill(left, pool, block.row, span.rows, block.group * left.group_channels);
@@ -162,6 +217,7 @@ __device__ __forceinline__ void product(const REAL* __restrict__ source, const P
         write_pooled(block, span, bias, out, winner, row_length, relu, sums);
     else
         write_rows<BM, BN, TM, TN, COUNT>(block, span, bias, out, row_length, relu, sums);
+    if constexpr (LEAVES_MOMENTS) write_moments(block, span, bias, moments, row_length, relu, sums);
 }
 
 // The gradient of the input: rows are pixels, whose taps meet positions of `dy`, masked by `y`.
@@ -204,7 +260,16 @@ __device__ __forceinline__ void correlation(const REAL* __restrict__ source, con
         const REAL* __restrict__ source, Positions left, const REAL* __restrict__ matrix, Matrix right,                \
         const REAL* __restrict__ bias, REAL* __restrict__ out, unsigned char* __restrict__ winner, int row_length,     \
         int relu, Pool pool, Span span) {                                                                              \
-        product<BM, BN, TM, TN, COUNT>(source, left, matrix, right, bias, out, winner, row_length, relu, pool, span);  \
+        product<BM, BN, TM, TN, COUNT, false>(source, left, matrix, right, bias, out, winner, row_length, relu, pool,  \
+                                              span, {});                                                               \
+    }                                                                                                                  \
+    extern "C" __global__ void __launch_bounds__((BM / TM) * (BN / TN))                                                \
+        product_and_moments_##BM##x##BN##_v##COUNT(                                                                    \
+            const REAL* __restrict__ source, Positions left, const REAL* __restrict__ matrix, Matrix right,            \
+            const REAL* __restrict__ bias, REAL* __restrict__ out, int row_length, int relu, Span span,                \
+            REAL* __restrict__ means, REAL* __restrict__ squares, REAL* __restrict__ counts) {                         \
+        product<BM, BN, TM, TN, COUNT, true>(source, left, matrix, right, bias, out, nullptr, row_length, relu,        \
+                                             Pool{}, span, {means, squares, counts});                                  \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__((BM / TM) * (BN / TN)) gradient_##BM##x##BN##_v##COUNT(               \
         const REAL* __restrict__ dy, const REAL* __restrict__ y, Positions left, const REAL* __restrict__ kernel,      \

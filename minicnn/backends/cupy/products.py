@@ -7,6 +7,7 @@ import numpy as np
 
 from minicnn.backends.cupy.gradient_parts import Parts, give
 from minicnn.backends.cupy.launch import Array, Maybe, launch
+from minicnn.backends.cupy.left_moments import are_wanted, moments_to_leave
 from minicnn.backends.cupy.partial_sums import add_parts
 from minicnn.backends.cupy.structures import Matrix, Pool, Positions, Span, Taps
 
@@ -58,14 +59,19 @@ class Out(NamedTuple):
 
 
 def product(left: Left, right: Right, out: Out, span: Span) -> None:
-    """out[m, n] = sum over k of left[m, k] · right[k, n], where `left.layout` are `Positions`."""
+    """out[m, n] = sum over k of left[m, k] · right[k, n], where `left.layout` are `Positions`; and wanted moments."""
     block = choose_block(span, left.array.dtype)
     span = cut(span, block, most_parts=1 if out.pool.height else None)
     vector = _vector(left, right, span, (left.array, right.array, out.array))
     target, in_parts = _target(out, span)
     row = np.int32(out.array.shape[-1])
-    bias, relu = (None, False) if in_parts else (out.bias, out.relu)
-    arguments = *left, *right, bias, target, out.winner, row, np.int32(relu), out.pool, span
+    bias, relu = (None, np.int32(0)) if in_parts else (out.bias, np.int32(out.relu))
+    stretches = -(-span.rows // block[0])
+    if not (in_parts or out.pool.height) and are_wanted(out.array, stretches):
+        arguments = *left, *right, bias, target, row, relu, span, *moments_to_leave(out.array, stretches)
+        _launch("product_and_moments", block, vector, target.dtype, span, arguments)
+        return
+    arguments = *left, *right, bias, target, out.winner, row, relu, out.pool, span
     _launch("product", block, vector, target.dtype, span, arguments)
     if in_parts:
         add_parts(target, out.array, out.bias, out.relu)

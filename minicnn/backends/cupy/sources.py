@@ -10,10 +10,10 @@ from minicnn.backends.cupy import structures
 PARTS = {
     "products": ("slices",),
     "tensor_gradient": ("tensor_cores",),
-    "tensor_convolution": ("tensor_cores", "tensor_places"),
-    "tensor_narrow": ("tensor_cores", "tensor_places"),
+    "tensor_convolution": ("tensor_cores", "tensor_places", "tensor_moments"),
+    "tensor_narrow": ("tensor_cores", "tensor_places", "tensor_moments"),
     "prepared_weights": ("tensor_cores",),
-    "hopper_convolution": ("tensor_cores", "tensor_places"),
+    "hopper_convolution": ("tensor_cores", "tensor_places", "tensor_moments"),
 }
 ARCHITECTURES = {"hopper_convolution": "sm_90a"}  # of files that CuPy's modules are not compiled for
 REALS = {"float32": "float", "float64": "double"}  # element types, in NumPy and in C

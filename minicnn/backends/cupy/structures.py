@@ -192,6 +192,20 @@ class Convolution(NamedTuple):
     rest_x: int
 
 
+class Normalized(NamedTuple):
+    """A batch normalization before a convolution: the gradient of its output is that of the input, and maybe `more`."""
+
+    x: Address = Address(0)
+    mean: Address = Address(0)
+    inverse_std: Address = Address(0)
+    gamma: Address = Address(0)  # 0: none, as of the next three
+    beta: Address = Address(0)
+    y: Address = Address(0)  # with ReLU behind an addition
+    more: Address = Address(0)
+    relu: int = 0
+    unused: int = 0
+
+
 class Correlation(NamedTuple):
     """The gradient of a kernel on tensor cores."""
 
@@ -216,7 +230,7 @@ class Correlation(NamedTuple):
 
 ALL = (
     *(Window, Positions, Taps, Matrix, Pool, Span),
-    *(Segment, Segments, Weights, ManyWeights, Few, Convolution, Correlation),
+    *(Segment, Segments, Weights, ManyWeights, Few, Convolution, Normalized, Correlation),
 )  # a structure behind those that it holds
 
 

@@ -135,6 +135,11 @@ class Choice(NamedTuple):
         """Of a block."""
         return int(self.size.split("x")[1])
 
+    @property
+    def parts(self) -> int:
+        """Of the rows, whose moments can be left: one for each block below another."""
+        return self.blocks // -(-self.geometry.filters // self.columns)
+
 
 def is_servable(window: Window, inner: int, outer: int, device: Device) -> bool:
     """Whether the kernels can compute such a convolution and its gradients, worth it or not."""

@@ -9,7 +9,8 @@
 // stages ahead. A thread's sums of one column are whole windows of 2 x 2 where the result is pooled.
 
 constexpr int BM = SIZE_0, BN = SIZE_1, WARPS_M = SIZE_2, WARPS_N = SIZE_3, SLICE = SIZE_5, PRODUCTS = SIZE_6;
-constexpr bool TURNED = SIZE_7 > 0, IN_PARTS = SIZE_7 == 2;
+constexpr bool IN_PARTS = SIZE_7 == 2, LEAVES_MOMENTS = SIZE_7 == MOMENTS, LEAVES_SUMS = SIZE_7 == GRADIENT_SUMS;
+constexpr bool TURNED = SIZE_7 == 1 || IN_PARTS || LEAVES_SUMS;
 constexpr int THREADS = WARPS_M * WARPS_N * 32;
 constexpr int MT = BM / WARPS_M / 16, NT = BN / WARPS_N / 8;  // a warp computes MT x NT tiles of 16 x 8
 constexpr int PITCH = SLICE * 4 + 16;  // bytes of a pixel; an odd number of 16: eight rows lie in different banks
@@ -40,7 +41,8 @@ __device__ __forceinline__ int position_of(int tile, int warp, int i, int half) 
 // Grid: tiles of columns, which are neighbours, times tiles of positions.
 extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
     convolve(const float* __restrict__ source, const float* __restrict__ kernel, const float* __restrict__ bias,
-             float* __restrict__ out, unsigned char* __restrict__ winner, const Convolution whole) {
+             float* __restrict__ out, unsigned char* __restrict__ winner, const Convolution whole,
+             float* __restrict__ means, float* __restrict__ squares, float* __restrict__ counts, const Normalized of) {
     const int tiles_n = (whole.filters + BN - 1) / BN;
     const int tiles = tiles_n * ((whole.rows + BM - 1) / BM);
     const int block = IN_PARTS ? blockIdx.x % tiles : blockIdx.x;
@@ -149,19 +151,26 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
 
     // This lane has, of each 16 x 8 tile, columns 2 (lane % 4) and the next one of rows lane / 4 and lane / 4 + 8.
     const int my_column = column + warp_n * NT * 8 + lane % 4 * 2;
-    if (!are_finite(sums)) {
+    const bool finite = are_finite(sums);
+    if (!finite) {
         write_plain<TURNED>(source, kernel, bias, out, winner, g, MT * NT * 4, [&](int t, int& m, int& n) {
             const int i = t / (NT * 4), half = t / 2 % 2;
             m = g.pool ? window_of(tile_m, warp_m, i) : position_of(tile_m, warp_m, i, half);
             n = my_column + t / 4 % NT * 8 + t % 2;
             return !g.pool || (half == 0 && i % 2 == 0);
         });
+        if (!LEAVES_MOMENTS && !LEAVES_SUMS) return;
+        read_back(sums, out, g, position_of(tile_m, warp_m, 0, 0), my_column);
+    }
+    if constexpr (LEAVES_SUMS) {
+        leave_gradient_sums<WARPS_M, BN>(of, means, squares, (float*)shared, sums, g, out, warp_m,
+                                         tile_m * BM + warp_m * (MT * 16), warp_n * NT * 8, tile_m, column);
         return;
     }
 #pragma unroll
     for (int j = 0; j < NT; ++j) {
         const int n = my_column + j * 8;
-        if (n >= g.filters) continue;
+        if (n >= g.filters || (LEAVES_MOMENTS && !finite)) continue;
         const float bias_0 = bias ? bias[n] : 0, bias_1 = bias ? bias[n + 1] : 0;
 #pragma unroll
         for (int i = 0; i < MT; i += 2) {
@@ -181,11 +190,14 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
             for (int t = 0; t < 4; ++t) {
                 const int m = position_of(tile_m, warp_m, i + t / 2, t % 2), row = IN_PARTS ? row_of_out(g, m) : m;
                 if (m >= g.rows || row < 0) continue;
-                const float(&pair)[4] = sums[i + t / 2][j];
-                const float y_0 = activate(pair[t % 2 * 2] + bias_0, g.relu);
-                const float y_1 = activate(pair[t % 2 * 2 + 1] + bias_1, g.relu);
+                float(&pair)[4] = sums[i + t / 2][j];
+                const float y_0 = pair[t % 2 * 2] = activate(pair[t % 2 * 2] + bias_0, g.relu);
+                const float y_1 = pair[t % 2 * 2 + 1] = activate(pair[t % 2 * 2 + 1] + bias_1, g.relu);
                 *(float2*)(out + (int64)row * g.filters + n) = make_float2(y_0, y_1);
             }
         }
     }
+    if constexpr (LEAVES_MOMENTS)
+        leave_moments<WARPS_M, BN>({means, squares, counts}, (float*)shared, sums, warp_m,
+                                   tile_m * BM + warp_m * (MT * 16), g.rows, warp_n * NT * 8, tile_m, column, g.filters);
 }

@@ -8,10 +8,12 @@ from functools import cache, wraps
 import cupy
 import numpy as np
 
-from minicnn.backends.cupy import hopper_convolution
+from minicnn.backends.cupy import hopper_convolution, left_sums
 from minicnn.backends.cupy.gradient_parts import Parts, give
 from minicnn.backends.cupy.launch import Array, Maybe, launch, most_shared_memory
+from minicnn.backends.cupy.left_moments import are_wanted, moments_to_leave
 from minicnn.backends.cupy.pooling import is_2x2
+from minicnn.backends.cupy.structures import Normalized
 from minicnn.backends.cupy.tensor_choice import (
     FAST,
     HOPPER_FILE,
@@ -28,6 +30,8 @@ from minicnn.geometry import Window
 from minicnn.precision import get_float32_precision
 
 VARIABLE = "MINICNN_TENSOR_CORES"  # 0: not used
+NOTHING = Normalized()
+FORWARD, TURNED, IN_PARTS, WITH_MOMENTS, WITH_SUMS = range(5)  # directions, as in the kernels
 BFLOAT16 = 0  # as the number of products: one of bfloat16, as in tensor_cores.cu
 TF32_VARIABLE = "MINICNN_TF32"  # 1: as `mc.set_float32_precision("medium")`
 
@@ -84,22 +88,27 @@ def choice(
     """How `convolve` is to compute a convolution with these arguments; None if it is not to."""
     if not _can_read(window, groups, x, kernel, y) or not (pool is None or is_2x2(pool)):
         return None
-    return _choose(choose_convolution, 0, len(x), window, *kernel.shape[2:], pool, relu)
+    return _choose(choose_convolution, FORWARD, len(x), window, *kernel.shape[2:], pool, relu)
 
 
 def choice_of_input_gradient(kernel: Array, dy: Array, dx: Maybe, window: Window, groups: int) -> Choice | None:
     """As `choice`, of `input_gradient`."""
     if dx is None or not _can_read(window, groups, kernel, dy, dx):
         return None
-    return _choose(choose_input_gradient, 1, len(dx), window, kernel.shape[3], kernel.shape[2])
+    return _choose(choose_input_gradient, TURNED, len(dx), window, kernel.shape[3], kernel.shape[2])
 
 
-def _choose(choose, turned, *numbers):
+def _choose(choose, direction, *numbers):
     """The best choice whose kernel can be had: without that for Hopper, as on an A100."""
     chosen = choose(*numbers, device())
-    if chosen and chosen.file == HOPPER_FILE and not hopper_convolution.serves(chosen, _products(), turned):
+    if chosen and not _serves(chosen, direction):
         return choose(*numbers, device()._replace(capability=LEAST_CAPABILITY))
     return chosen
+
+
+def _serves(chosen, direction):
+    """Whether the kernel for this direction can be had."""
+    return chosen.file != HOPPER_FILE or hopper_convolution.serves(chosen, _products(), direction)
 
 
 def choice_of_kernel_gradient(
@@ -112,14 +121,22 @@ def choice_of_kernel_gradient(
 
 
 def convolve(chosen: Choice, x: Array, kernel: Array, bias: Maybe, y: Array, winner: Maybe) -> None:
-    """y = the convolution, + bias, pooling and ReLU as the choice says."""
-    _launch_convolution(chosen, 0, x, kernel, bias, y, winner)
+    """y = the convolution, + bias, pooling and ReLU as the choice says; see `left_moments` for what else it leaves."""
+    moments = None
+    if not chosen.geometry.pool and are_wanted(y, chosen.parts) and _serves(chosen, WITH_MOMENTS):
+        moments = moments_to_leave(y, chosen.parts)
+    _launch_convolution(chosen, WITH_MOMENTS if moments else FORWARD, x, kernel, bias, y, winner, moments)
 
 
 def input_gradient(chosen: Choice, kernel: Array, dy: Array, dx: Array) -> None:
-    """dx = the gradient by the input of a convolution."""
-    is_strided = chosen.geometry.divide_y * chosen.geometry.divide_x > 1
-    _launch_convolution(with_taps_turned(chosen), 2 if is_strided else 1, dy, kernel, None, dx, None)
+    """dx = the gradient by the input of a convolution; see `left_sums` for what else it leaves."""
+    is_strided, turned = chosen.geometry.divide_y * chosen.geometry.divide_x > 1, with_taps_turned(chosen)
+    if not is_strided and left_sums.are_wanted(dx, chosen.parts) and _serves(chosen, WITH_SUMS):
+        sums, normalized = left_sums.sums_to_leave(dx, chosen.parts)
+        parts = sums.of_dy, sums.of_x, None
+        _launch_convolution(turned, WITH_SUMS, dy, kernel, None, dx, None, parts, normalized)
+        return
+    _launch_convolution(turned, IN_PARTS if is_strided else TURNED, dy, kernel, None, dx, None)
 
 
 def _products():
@@ -135,12 +152,13 @@ def _products_in(chosen):
     return 1 if products == BFLOAT16 and chosen.file == NARROW_FILE else products
 
 
-def _launch_convolution(chosen, turned, source, kernel, bias, out, winner):
+def _launch_convolution(chosen, direction, source, kernel, bias, out, winner, parts=None, normalized=NOTHING):
+    left = *(parts or (None,) * 3), normalized
     if chosen.file == HOPPER_FILE:
-        hopper_convolution.convolve(chosen, _products(), turned, source, kernel, bias, out, winner)
+        hopper_convolution.convolve(chosen, _products(), direction, source, kernel, bias, out, winner, left)
         return
-    file, is_narrow = f"{chosen.file}/{chosen.size}x{_products_in(chosen)}x{turned}", chosen.file == NARROW_FILE
-    arguments = source, kernel, bias, out, *(() if is_narrow else (winner,)), chosen.geometry
+    file, is_narrow = f"{chosen.file}/{chosen.size}x{_products_in(chosen)}x{direction}", chosen.file == NARROW_FILE
+    arguments = source, kernel, bias, out, *(() if is_narrow else (winner,)), chosen.geometry, *left
     launch(file, "convolve", out.dtype, (chosen.blocks,), chosen.threads, *arguments, shared=chosen.shared)
 
 

@@ -5,7 +5,7 @@
 // it multiplies, the next tile's pixels are on their way; so nobody waits between the taps.
 
 constexpr int BM = SIZE_0, BN = SIZE_1, WARPS = SIZE_2, SLICE = SIZE_5, KH = SIZE_6, KW = SIZE_7, PRODUCTS = SIZE_8;
-constexpr bool TURNED = SIZE_9;
+constexpr bool LEAVES_MOMENTS = SIZE_9 == MOMENTS, LEAVES_SUMS = SIZE_9 == GRADIENT_SUMS, TURNED = SIZE_9 == 1 || LEAVES_SUMS;
 constexpr int THREADS = WARPS * 32;
 constexpr int MT = BM / WARPS / 16, NT = BN / 8;  // a warp computes MT x NT tiles of 16 x 8
 constexpr int STEPS = SLICE / 8, PITCH = SLICE * 4 + 16;  // bytes of a pixel; an odd number of 16
@@ -16,7 +16,8 @@ static_assert(BM % (WARPS * 16) == 0 && SIZE_3 == 1, "sizes that the loops below
 // Grid: blocks that share the tiles of positions.
 extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
     convolve(const float* __restrict__ source, const float* __restrict__ kernel, const float* __restrict__ bias,
-             float* __restrict__ out, const Convolution g) {
+             float* __restrict__ out, const Convolution g,
+             float* __restrict__ means, float* __restrict__ squares, float* __restrict__ counts, const Normalized of) {
     DYNAMIC_SHARED(unsigned char, shared);  // the weights, a row of zeros, two patches
     float* const weights = (float*)shared;
     const uint32 zeros = shared_address(shared) + WEIGHTS, patches = zeros + PITCH, patch_bytes = g.patch * PITCH;
@@ -49,6 +50,8 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
 
     const uint32 lane_row = lane / 16 * 16;  // bytes: lanes 16 to 31 point at the second half of the terms
     int stage = 0;
+    RowSums<NT> result_sums;
+    GradientSums<NT> gradient_sums;
     for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         wait_for_all_groups_but<0>();
         __syncthreads();
@@ -112,25 +115,42 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
         // This lane has, of each 16 x 8 tile, columns 2 (lane % 4) and the next one of rows lane / 4 and lane / 4 + 8.
         const int my_column = lane % 4 * 2, result_row = my_row + lane / 4;
         const bool finite = are_finite(sums);
-        if (!finite)
+        if (!finite) {
             write_plain<TURNED>(source, kernel, bias, out, nullptr, g, MT * NT * 4, [&](int t, int& m, int& n) {
                 m = result_row + t / (NT * 4) * 16 + t / 2 % 2 * 8, n = my_column + t / 4 % NT * 8 + t % 2;
                 return true;
             });
+            if (LEAVES_MOMENTS || LEAVES_SUMS) read_back(sums, out, g, result_row, my_column);
+        }
+        if constexpr (LEAVES_SUMS) gradient_sums.add(sums, 0, my_row, 0, of, g, out);
 #pragma unroll
         for (int j = 0; j < NT; ++j) {
             const int n = my_column + j * 8;
-            if (!finite || n >= g.filters) continue;
+            if (LEAVES_SUMS || !finite || n >= g.filters) continue;
             const float bias_0 = bias ? bias[n] : 0, bias_1 = bias ? bias[n + 1] : 0;
 #pragma unroll
             for (int t = 0; t < MT * 2; ++t) {
                 const int m = result_row + t * 8;
                 if (m >= g.rows) continue;
-                const float y_0 = activate(sums[t / 2][j][t % 2 * 2] + bias_0, g.relu);
-                const float y_1 = activate(sums[t / 2][j][t % 2 * 2 + 1] + bias_1, g.relu);
+                float(&four)[4] = sums[t / 2][j];
+                const float y_0 = four[t % 2 * 2] = activate(four[t % 2 * 2] + bias_0, g.relu);
+                const float y_1 = four[t % 2 * 2 + 1] = activate(four[t % 2 * 2 + 1] + bias_1, g.relu);
                 *(float2*)(out + (int64)m * g.filters + n) = make_float2(y_0, y_1);
             }
         }
+        if constexpr (LEAVES_MOMENTS) result_sums.add(sums, 0, my_row, g.rows);
         first_pixel = next_pixel, stage = 1 - stage;
+    }
+    if constexpr (LEAVES_MOMENTS) {
+        __syncthreads();  // others may still read the weights
+        result_sums.template put<WARPS, BN>(weights, warp, 0);
+        __syncthreads();
+        write_moments<WARPS, BN>({means, squares, counts}, weights, blockIdx.x, 0, g.filters);
+    }
+    if constexpr (LEAVES_SUMS) {
+        __syncthreads();
+        gradient_sums.template put<BN>(weights, warp, 0);
+        __syncthreads();
+        write_gradient_sums<WARPS, BN>(means, squares, weights, blockIdx.x, 0, g.filters);
     }
 }

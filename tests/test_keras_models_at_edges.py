@@ -519,3 +519,28 @@ def test_whether_a_model_is_compiled():
     assert model.compiled is True
     model.fit(np.ones((4, 3)), np.ones(4), verbose=0)
     assert model.compiled is True
+
+
+@pytest.mark.parametrize("begin", ["call", "fit", "tape"])
+def test_a_sequential_of_models_with_a_call_that_is_used_before_it_is_built(begin):
+    """Each gives the sum of its numbers, twice: of 1, 2 and 3 it is 6 in three units, and 18 in two."""
+
+    class Sums(keras.Model):
+        def __init__(self, units):
+            super().__init__()
+            self.dense = keras.layers.Dense(units, kernel_initializer="ones", use_bias=False)
+
+        def call(self, x):
+            return self.dense(x)
+
+    model = keras.Sequential([Sums(3), keras.Sequential([Sums(2), keras.layers.ReLU()])])
+    x = np.array([[1.0, 2.0, 3.0]], "float32")
+    if begin == "fit":
+        model.compile(keras.optimizers.SGD(0.0), "mse")
+        history = model.fit(x, np.zeros((1, 2)), verbose=0).history
+        np.testing.assert_allclose(history["loss"], [18.0**2])
+    elif begin == "tape":
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(model(x))
+        np.testing.assert_allclose(tape.gradient(total, model.trainable_variables)[1], np.full((3, 2), 6.0))
+    np.testing.assert_allclose(model(x), [[18.0, 18.0]])

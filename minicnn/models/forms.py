@@ -155,7 +155,7 @@ def input_like(tensor: Tensor, shape: OpenShape | None = None, name: str | None 
 
 def layers_within(network: Any) -> Iterator[Layer]:
     """The layers of a network and of the networks in it."""
-    for layer in dict.fromkeys(network.layers):
+    for layer in dict.fromkeys(network.layers if network.built else network._own_layers()):
         yield layer
         if isinstance(layer, InForm):
             yield from layers_within(layer)

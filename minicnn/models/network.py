@@ -84,7 +84,7 @@ class Network(Summarized):
     @property
     def acts_on_arrays(self) -> bool:
         """Whether the model is nothing but augmentation: called on arrays, it augments them, as in Keras."""
-        layers = [layer for layer in self.layers if layer.input_count != 0]
+        layers = [layer for layer in (self.layers if self.built else self._own_layers()) if layer.input_count != 0]
         return bool(layers) and all(layer.acts_on_arrays for layer in layers)
 
     def _built_graph(self) -> Graph:

@@ -570,3 +570,17 @@ def test_whole_numbers_divided_towards_zero_and_bytes_of_numbers():
     assert tf.bitcast(tf.constant([1, 256]), tf.uint8).numpy().tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
     assert tf.bitcast(tf.constant([[1, 2, 0, 0]], tf.uint8), tf.int32).numpy().tolist() == [513]
     assert tf.math.accumulate_n([x, x, x]).numpy().tolist() == [21, -21, 15]
+
+
+def test_whether_there_are_gpus_is_asked_in_keras_2_by_their_names(monkeypatch):
+    """`K.tensorflow_backend._get_available_gpus()`, in which TensorFlow's names end like that."""
+    monkeypatch.setattr(tf.config, "_is_there", lambda kind: True)
+    assert keras.backend.tensorflow_backend._get_available_gpus() == ["/device:GPU:0"]
+    monkeypatch.setattr(tf.config, "_is_there", lambda kind: kind == "CPU")
+    assert keras.backend.tensorflow_backend._get_available_gpus() == []
+
+
+def test_the_number_of_tensorflows_threads_is_that_of_nobody():
+    tf.config.threading.set_intra_op_parallelism_threads(2)
+    assert tf.config.threading.get_intra_op_parallelism_threads() == 0
+    assert tf.config.threading.get_inter_op_parallelism_threads() == 0

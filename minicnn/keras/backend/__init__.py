@@ -151,6 +151,12 @@ def set_session(session: Any) -> None:
     warn_once("set_session was dropped by Keras 3, as there are no sessions any more")
 
 
+def _get_available_gpus() -> list[str]:
+    """The names of GPUs that can be used, by which scripts of Keras 2 ask whether there are any."""
+    devices = import_module("minicnn.keras.tensorflow.config").list_physical_devices("GPU")
+    return [device.name.replace("physical_device", "device") for device in devices]
+
+
 def get_session() -> Any:
     """A session that computes nothing, as Keras 1 and 2 give."""
     return import_module("minicnn.keras.tensorflow.compat").Session()

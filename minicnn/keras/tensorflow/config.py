@@ -71,6 +71,8 @@ threading: Any = Room(
     "tf.config.threading",
     set_intra_op_parallelism_threads=_nothing,
     set_inter_op_parallelism_threads=_nothing,  # minicnn.set_num_threads does
+    get_intra_op_parallelism_threads=lambda: 0,  # TensorFlow's number where nobody has set one
+    get_inter_op_parallelism_threads=lambda: 0,
 )
 LogicalDeviceConfiguration = SimpleNamespace
 experimental: Any = Room(

@@ -16,8 +16,13 @@ import numpy as np
 
 from minicnn.own_parts import is_of_package
 
-OF_OTHERS = {  # variables that are set beside any test: by pytest for each, by scikit-learn once it is imported
-    os.environ.encodekey(name) for name in ("PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+OF_OTHERS = {  # variables that pytest sets beside each test, and other libraries when they are imported
+    os.environ.encodekey(name)
+    for name in (
+        *("PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"),
+        *("TF2_BEHAVIOR", "TPU_ML_PLATFORM", "TPU_ML_PLATFORM_VERSION", "HDF5_PLUGIN_PATH"),
+        "ENABLE_RUNTIME_UPTIME_TELEMETRY",
+    )
 }
 
 

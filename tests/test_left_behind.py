@@ -29,7 +29,8 @@ def test_what_was_not_changed_is_not_told():
 @pytest.mark.parametrize(
     "change, said",
     [
-        (lambda patch, path: patch.setenv("LEFT", "1"), "os.environ was {b'LEFT': None}, is {b'LEFT': b'1'}"),
+        (lambda patch, path: patch.setenv("MINICNN_LEFT", "1"), "os.environ was {b'MINICNN_LEFT': None}, is {b'M"),
+        (lambda patch, path: patch.delenv("PATH"), "os.environ was {b'PATH': b"),
         (lambda patch, path: patch.chdir(path), "the working directory was '"),
         (lambda patch, path: patch.syspath_prepend("left"), "sys.path was [], is ['left']"),
         (lambda patch, path: patch.setattr(sys, "argv", ["left"]), "sys.argv was ["),
@@ -40,6 +41,12 @@ def test_a_change_of_the_process_is_told(monkeypatch, tmp_path, change, said):
     before = of_process()
     change(monkeypatch, tmp_path)
     assert [line[: len(said)] for line in changes(before, of_process())] == [said]
+
+
+def test_variables_that_libraries_set_when_they_are_imported_are_no_tests(monkeypatch):
+    before = of_process()
+    monkeypatch.setenv("CRC32C_SW_MODE", "auto")
+    assert not changes(before, of_process())
 
 
 def test_a_change_of_numpy_or_of_the_collector_is_told():

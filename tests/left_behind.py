@@ -54,6 +54,9 @@ def of_modules() -> dict[str, object]:
     if "matplotlib.pyplot" in sys.modules:
         values["open figures"] = sys.modules["matplotlib.pyplot"].get_fignums()
         values["matplotlib.rcParams"] = dict.copy(sys.modules["matplotlib"].rcParams)
+        backend = values["matplotlib.rcParams"].pop("backend")
+        if isinstance(backend, str):  # else it is chosen with the first figure
+            values["matplotlib's backend"] = backend
     return values
 
 

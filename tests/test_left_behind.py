@@ -71,14 +71,21 @@ def test_a_module_function_or_method_in_anothers_place_is_told(monkeypatch):
     assert told == ["build of minicnn.layers.dense.Dense", "check_choice of minicnn.checks", "json of sys.modules"]
 
 
-def test_figures_and_their_settings_are_told():
+def test_figures_and_their_settings_are_told(monkeypatch):
     plt = pytest.importorskip("matplotlib.pyplot")
+    figure = plt.figure()  # which chooses a backend, unless there is one
+    plt.close(figure)
     before = of_modules()
+    monkeypatch.setitem(plt.rcParams, "backend", "svg")
     with plt.rc_context({"font.size": 3}):
         figure = plt.figure()
         told = changes(before, of_modules())
     plt.close(figure)
-    assert [line.partition(" was ")[0] for line in told] == ["open figures", "matplotlib.rcParams"]
+    assert [line.partition(" was ")[0] for line in told] == [
+        "open figures",
+        "matplotlib.rcParams",
+        "matplotlib's backend",
+    ]
     assert "is {'font.size': 3.0}" in told[1]
 
 

@@ -274,6 +274,28 @@ def test_a_convolution_computes_by_its_convolution_op(cls, factor, data_format):
     np.testing.assert_allclose(layer.kernel.numpy().reshape(2, 2), k.reshape(2, 2) - 0.01 * slopes, rtol=1e-5)
 
 
+class HalfOfAll(layers.Conv2D):
+    def call(self, inputs):
+        return super().call(inputs) / 2.0
+
+
+class Counted(layers.Conv2D):
+    def build(self, input_shape):
+        super().build(input_shape)
+
+
+@pytest.mark.parametrize(("base", "factor"), [(HalfOfAll, 0.5), (Counted, 1.0)])
+def test_a_convolution_op_below_a_class_that_writes_call_or_build(base, factor):
+    """Two windows of one number: y = factor · (k² x + bias); without a convolution_op y = factor · (k x + bias)."""
+    own = type("Own", (base,), {"convolution_op": lambda self, x, k: super(type(self), self).convolution_op(x, k * k)})
+    for cls, kernel in ((base, 3.0), (own, 9.0)):
+        layer = cls(1, 1, bias_initializer="ones")
+        model = keras.Sequential([keras.Input((1, 2, 1)), layer])
+        layer.kernel.assign(np.full((1, 1, 1, 1), 3.0))
+        made = model.predict(np.array([1.0, 2.0]).reshape(1, 1, 2, 1), verbose=0)
+        np.testing.assert_allclose(made.ravel(), [factor * (kernel + 1), factor * (2 * kernel + 1)], rtol=1e-6)
+
+
 @pytest.mark.parametrize(("padding", "count"), [("valid", 2), ("causal", 4)])
 def test_a_convolution_op_of_one_dimension(padding, count):
     """As in Keras 2: y[t] = 2 (x[t - 2] + 3 x[t]), of dilated windows of two places."""

@@ -1,7 +1,9 @@
 """Models of Keras's room on data of other sizes than the first; numbers of Keras 3.15.1 on TensorFlow."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -317,3 +319,20 @@ def test_a_refused_size_leaves_a_model_as_it_was(tmp_path):
     with pytest.raises(ShapeError):
         model(np.ones((1, 9, 9, 1)))
     assert keras.Model.from_config(model.get_config()).output_shape == (None, 1)
+
+
+@pytest.mark.parametrize("part", [LookingLayer, LookingModel, lambda: L.Conv2D(1, 3)])
+def test_a_model_of_open_sizes_is_gone_when_nobody_has_it(part):
+    """Its graphs for sizes were kept apart from it, and kept their layers: it was there for ever if these have it."""
+
+    def made():
+        own = part()
+        model = of_open_sizes(own)
+        model.layers[1].seen_by = own.seen_by = lambda: model
+        for n in (12, 8):
+            model(np.ones((1, n, n, 1)))
+        return weakref.ref(model), weakref.ref(model.weights[0])
+
+    gone = made()
+    gc.collect()
+    assert [each() for each in gone] == [None, None]

@@ -80,7 +80,7 @@ def warn_of_callback(cls: type) -> None:
 def _begins_anew(name, namespaces):
     """Whether one of what users have written as this method does not go on to the library's."""
     codes = [getattr(unwrap(each[name]), "__code__", None) for each in namespaces if name in each]
-    return any(code is not None and "super" not in code.co_names for code in codes)
+    return any(code is not None and not {"super", name} & {*code.co_names} for code in codes)
 
 
 def _warn(name, kind, parts, instead):

@@ -12,6 +12,7 @@ import minicnn as mc
 from minicnn import keras
 from minicnn.errors import ShapeError
 from minicnn.keras import tensorflow as tf
+from minicnn.keras.models import _any_size
 
 L = keras.layers
 
@@ -336,3 +337,14 @@ def test_a_model_of_open_sizes_is_gone_when_nobody_has_it(part):
     gone = made()
     gc.collect()
     assert [each() for each in gone] == [None, None]
+
+
+def test_a_model_keeps_its_graph_while_one_for_a_size_is_made(monkeypatch):
+    """Another thread, which calls it on another size at that time, read the graph for this one."""
+    part = LookingModel()
+    model = of_open_sizes(part)
+    graph, seen, compared = part.graph, [], _any_size.of_same_weights
+    monkeypatch.setattr(_any_size, "of_same_weights", lambda *made: seen.append(part.graph) or compared(*made))
+    for n in (8, 12):
+        model(np.ones((1, n, n, 1)))
+    assert [each is graph for each in seen] == [True, True]

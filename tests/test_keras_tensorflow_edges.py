@@ -986,7 +986,7 @@ def test_ends_at_equal_distances_lose_the_level_below(bits, end):
 
 @pytest.mark.parametrize(("bits", "end", "near"), [(5, 2, 1.9354838), (7, 3.7, 3.670866), (9, 6, 5.9882584)])
 def test_the_end_itself_lies_half_way_between_levels(bits, end, near):
-    """TensorFlow's numbers, which multiplies by the levels in one and counts from 0: of other sums, the last one won."""
+    """TensorFlow's numbers, which multiplies by the levels in one, and counts from 0: other sums give the next ones."""
     far = near + 2 * (end - near)
     x = np.array([-end, end, -2 * end, 2 * end], "float32")
     made = tf.quantization.fake_quant_with_min_max_vars(x, -float(end), float(end), num_bits=bits)

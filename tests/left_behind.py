@@ -16,15 +16,17 @@ import numpy as np
 
 from minicnn.own_parts import is_of_package
 
-OF_OTHERS = {  # variables that are set beside any test: by pytest for each, by scikit-learn once it is imported
-    os.environ.encodekey(name) for name in ("PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
-}
+PYTESTS_OWN = os.environ.encodekey("PYTEST_CURRENT_TEST")
+READ = tuple(  # of variables that were not there before, those that count: libraries set others when they are imported
+    os.environ.encodekey(name)
+    for name in ("MINICNN_", "PYTHON", "OMP_", "OPENBLAS_", "MKL_", "MPL", "CUDA_VISIBLE_DEVICES", "XDG_", "HOME", "TZ")
+)
 
 
 def of_process() -> dict[str, object]:
     """Name → value, of what every test finds and may not leave changed. It takes some µs: each test is asked."""
     return {
-        "os.environ": {name: value for name, value in os.environ._data.items() if name not in OF_OTHERS},  # not decoded
+        "os.environ": {name: value for name, value in os.environ._data.items() if name != PYTESTS_OWN},  # not decoded
         "the working directory": os.getcwd(),
         "sys.path": sys.path[:],
         "sys.argv": sys.argv[:],
@@ -52,6 +54,9 @@ def of_modules() -> dict[str, object]:
     if "matplotlib.pyplot" in sys.modules:
         values["open figures"] = sys.modules["matplotlib.pyplot"].get_fignums()
         values["matplotlib.rcParams"] = dict.copy(sys.modules["matplotlib"].rcParams)
+        backend = values["matplotlib.rcParams"].pop("backend")
+        if isinstance(backend, str):  # else it is chosen with the first figure
+            values["matplotlib's backend"] = backend
     return values
 
 
@@ -61,9 +66,14 @@ def changes(before: dict[str, object], after: dict[str, object]) -> list[str]:
     for name, value in before.items():
         if name == "sys.modules" or name.partition(".")[0] == "minicnn":
             lines += _replaced(name, value, after.get(name, {}))
-        elif value != after.get(name, value):
-            lines.append(f"{name} was {_short(value, after[name])}")
+        elif name in after:
+            now = _without_news(value, after[name]) if name == "os.environ" else after[name]
+            lines += [f"{name} was {_short(value, now)}"] * (value != now)
     return lines
+
+
+def _without_news(before, after):
+    return {name: value for name, value in after.items() if name in before or name.startswith(READ)}
 
 
 def _replaced(owner, before, after):

@@ -69,9 +69,9 @@ def same_config(old, today):
         ("objectives", "categorical_crossentropy"),
     ],
 )
-def test_modules_of_older_kerases(path, name):
+def test_modules_of_older_kerases(monkeypatch, path, name):
+    monkeypatch.delitem(sys.modules, f"minicnn.keras.{path}", raising=False)
     with pytest.warns(FutureWarning, match=rf"keras\.{path} is a module of an older Keras: today .* in keras\.\w+"):
-        sys.modules.pop(f"minicnn.keras.{path}", None)
         module = importlib.import_module(f"minicnn.keras.{path}")
     today = importlib.import_module(f"minicnn.keras.{_today(path)}")
     assert getattr(module, name) is getattr(today, name)

@@ -29,7 +29,8 @@ def test_what_was_not_changed_is_not_told():
 @pytest.mark.parametrize(
     "change, said",
     [
-        (lambda patch, path: patch.setenv("LEFT", "1"), "os.environ was {b'LEFT': None}, is {b'LEFT': b'1'}"),
+        (lambda patch, path: patch.setenv("MINICNN_LEFT", "1"), "os.environ was {b'MINICNN_LEFT': None}, is {b'M"),
+        (lambda patch, path: patch.delenv("PATH"), "os.environ was {b'PATH': b"),
         (lambda patch, path: patch.chdir(path), "the working directory was '"),
         (lambda patch, path: patch.syspath_prepend("left"), "sys.path was [], is ['left']"),
         (lambda patch, path: patch.setattr(sys, "argv", ["left"]), "sys.argv was ["),
@@ -40,6 +41,12 @@ def test_a_change_of_the_process_is_told(monkeypatch, tmp_path, change, said):
     before = of_process()
     change(monkeypatch, tmp_path)
     assert [line[: len(said)] for line in changes(before, of_process())] == [said]
+
+
+def test_variables_that_libraries_set_when_they_are_imported_are_no_tests(monkeypatch):
+    before = of_process()
+    monkeypatch.setenv("CRC32C_SW_MODE", "auto")
+    assert not changes(before, of_process())
 
 
 def test_a_change_of_numpy_or_of_the_collector_is_told():
@@ -64,14 +71,21 @@ def test_a_module_function_or_method_in_anothers_place_is_told(monkeypatch):
     assert told == ["build of minicnn.layers.dense.Dense", "check_choice of minicnn.checks", "json of sys.modules"]
 
 
-def test_figures_and_their_settings_are_told():
+def test_figures_and_their_settings_are_told(monkeypatch):
     plt = pytest.importorskip("matplotlib.pyplot")
+    figure = plt.figure()  # which chooses a backend, unless there is one
+    plt.close(figure)
     before = of_modules()
+    monkeypatch.setitem(plt.rcParams, "backend", "svg")
     with plt.rc_context({"font.size": 3}):
         figure = plt.figure()
         told = changes(before, of_modules())
     plt.close(figure)
-    assert [line.partition(" was ")[0] for line in told] == ["open figures", "matplotlib.rcParams"]
+    assert [line.partition(" was ")[0] for line in told] == [
+        "open figures",
+        "matplotlib.rcParams",
+        "matplotlib's backend",
+    ]
     assert "is {'font.size': 3.0}" in told[1]
 
 

@@ -19,8 +19,20 @@ from minicnn.own_parts import is_of_package
 PYTESTS_OWN = os.environ.encodekey("PYTEST_CURRENT_TEST")
 READ = tuple(  # of variables that were not there before, those that count: libraries set others when they are imported
     os.environ.encodekey(name)
-    for name in ("MINICNN_", "PYTHON", "OMP_", "OPENBLAS_", "MKL_", "MPL", "CUDA_VISIBLE_DEVICES", "XDG_", "HOME", "TZ")
+    for name in (
+        "MINICNN_",
+        "PYTHON",
+        "OMP_",
+        "OPENBLAS_",
+        "MKL_",
+        "MPLBACKEND",
+        "CUDA_VISIBLE_DEVICES",
+        "XDG_",
+        "HOME",
+        "TZ",
+    )
 )
+tempfile.gettempdir()  # is chosen once, when it is first asked for
 
 
 def of_process() -> dict[str, object]:
@@ -34,7 +46,12 @@ def of_process() -> dict[str, object]:
         "NumPy's error states": np.geterr(),
         "NumPy's print options": np.get_printoptions(),
         "handlers of signals": (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)),
-        "hooks": (sys.excepthook, threading.excepthook, sys.unraisablehook, sys.displayhook),
+        "hooks": [
+            None
+            if str(getattr(hook, "__module__", "")).startswith("_pytest.")
+            else hook  # older ones set theirs for each phase of a test
+            for hook in (sys.excepthook, threading.excepthook, sys.unraisablehook, sys.displayhook)
+        ],
         "garbage collection": (gc.isenabled(), gc.get_threshold()),
         "the recursion limit": sys.getrecursionlimit(),
         "tempfile.tempdir": tempfile.tempdir and os.fspath(tempfile.tempdir),

@@ -18,13 +18,7 @@ from minicnn.models.forms import input_like
 from minicnn.nested import leaves, mapped
 from minicnn.training.streams import peek
 
-_OF_TRACE = (
-    "graph",
-    "_structures",
-    "_seen",
-    "_engine",
-    "_made",
-)  # what a model or layer has of its graph
+_OF_TRACE = ("graph", "_structures", "_seen", "_engine", "_made")  # what a model or layer has of its graph
 
 
 class AnySize:

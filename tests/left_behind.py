@@ -19,7 +19,7 @@ from minicnn.own_parts import is_of_package
 PYTESTS_OWN = os.environ.encodekey("PYTEST_CURRENT_TEST")
 READ = tuple(  # of variables that were not there before, those that count: libraries set others when they are imported
     os.environ.encodekey(name)
-    for name in "MINICNN_ PYTHON OMP_ OPENBLAS_ MKL_ MPLBACKEND CUDA_VISIBLE_DEVICES XDG_ HOME TZ".split()
+    for name in ("MINICNN_", "PYTHON", "OMP_", "OPENBLAS_", "MKL_", "MPLBACKEND", "CUDA_VIS", "XDG_", "HOME", "TZ")
 )
 tempfile.gettempdir()  # is chosen once, when it is first asked for
 

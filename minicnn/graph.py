@@ -77,6 +77,8 @@ class Graph:
         In an order in which they can run; the nodes of the inputs come first.
     remade : callable or None
         Shapes of samples → the graph for these, where a function that goes by sizes has made this one of open ones.
+    sized : dict
+        Shapes of samples → the same for these; see `minicnn.layers.open_sizes`.
 
     Raises
     ------
@@ -91,6 +93,7 @@ class Graph:
         self.outputs: tuple[Tensor, ...] = tuple(outputs)
         if len(set(self.inputs)) != len(self.inputs):
             raise ValueError(f"every input is given once. Received: {[t.name for t in self.inputs]}")
+        self.sized: dict[tuple[Any, ...], Graph] = {}
         self._starts = {tensor.node for tensor in self.inputs}
         self.nodes: list[Node] = self._sort()
 

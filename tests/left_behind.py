@@ -19,8 +19,9 @@ from minicnn.own_parts import is_of_package
 PYTESTS_OWN = os.environ.encodekey("PYTEST_CURRENT_TEST")
 READ = tuple(  # of variables that were not there before, those that count: libraries set others when they are imported
     os.environ.encodekey(name)
-    for name in ("MINICNN_", "PYTHON", "OMP_", "OPENBLAS_", "MKL_", "MPL", "CUDA_VISIBLE_DEVICES", "XDG_", "HOME", "TZ")
+    for name in ("MINICNN_", "PYTHON", "OMP_", "OPENBLAS_", "MKL_", "MPLBACKEND", "CUDA_VIS", "XDG_", "HOME", "TZ")
 )
+tempfile.gettempdir()  # is chosen once, when it is first asked for
 
 
 def of_process() -> dict[str, object]:
@@ -34,13 +35,18 @@ def of_process() -> dict[str, object]:
         "NumPy's error states": np.geterr(),
         "NumPy's print options": np.get_printoptions(),
         "handlers of signals": (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)),
-        "hooks": (sys.excepthook, threading.excepthook, sys.unraisablehook, sys.displayhook),
+        "hooks": [*map(_not_pytests, (sys.excepthook, threading.excepthook, sys.unraisablehook, sys.displayhook))],
         "garbage collection": (gc.isenabled(), gc.get_threshold()),
         "the recursion limit": sys.getrecursionlimit(),
         "tempfile.tempdir": tempfile.tempdir and os.fspath(tempfile.tempdir),
         "the locale": locale.setlocale(locale.LC_ALL),
         "logging": (logging.root.manager.disable, logging.root.level),
     }
+
+
+def _not_pytests(hook):
+    """A hook; None for those that pytest before 8.4 sets anew for each phase of a test."""
+    return None if str(getattr(hook, "__module__", "")).startswith("_pytest.") else hook
 
 
 def of_modules() -> dict[str, object]:

@@ -274,6 +274,28 @@ def test_a_convolution_computes_by_its_convolution_op(cls, factor, data_format):
     np.testing.assert_allclose(layer.kernel.numpy().reshape(2, 2), k.reshape(2, 2) - 0.01 * slopes, rtol=1e-5)
 
 
+class HalfOfAll(layers.Conv2D):
+    def call(self, inputs):
+        return super().call(inputs) / 2.0
+
+
+class Counted(layers.Conv2D):
+    def build(self, input_shape):
+        super().build(input_shape)
+
+
+@pytest.mark.parametrize(("base", "factor"), [(HalfOfAll, 0.5), (Counted, 1.0)])
+def test_a_convolution_op_below_a_class_that_writes_call_or_build(base, factor):
+    """Two windows of one number: y = factor · (k² x + bias); without a convolution_op y = factor · (k x + bias)."""
+    own = type("Own", (base,), {"convolution_op": lambda self, x, k: super(type(self), self).convolution_op(x, k * k)})
+    for cls, kernel in ((base, 3.0), (own, 9.0)):
+        layer = cls(1, 1, bias_initializer="ones")
+        model = keras.Sequential([keras.Input((1, 2, 1)), layer])
+        layer.kernel.assign(np.full((1, 1, 1, 1), 3.0))
+        made = model.predict(np.array([1.0, 2.0]).reshape(1, 1, 2, 1), verbose=0)
+        np.testing.assert_allclose(made.ravel(), [factor * (kernel + 1), factor * (2 * kernel + 1)], rtol=1e-6)
+
+
 @pytest.mark.parametrize(("padding", "count"), [("valid", 2), ("causal", 4)])
 def test_a_convolution_op_of_one_dimension(padding, count):
     """As in Keras 2: y[t] = 2 (x[t - 2] + 3 x[t]), of dilated windows of two places."""
@@ -314,6 +336,21 @@ def test_parts_of_keras_that_nothing_asks_for_are_named(base, part):
         type("Own", (layers.Dense,), {part: own})
 
 
+def test_parts_below_a_class_of_ones_own_are_named_unless_that_has_a_call_of_its_own():
+    built = type("Built", (layers.BatchNormalization,), {"build": lambda self, shape: None})
+    with pytest.warns(UserWarning, match=r"class Own\(BatchNormalization\) writes _moments"):
+        type("Own", (built,), {"_moments": lambda self, x, mask: x})
+
+    class Whole:
+        def call(self, inputs):
+            return self._moments(inputs, None)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = type("Whole", (Whole, layers.BatchNormalization), {"_moments": lambda self, x, mask: x})
+        type("Own", (whole,), {"_moments": lambda self, x, mask: 2 * x})
+
+
 @pytest.mark.parametrize(
     ("base", "part"),
     [("ReduceLROnPlateau", "in_cooldown"), ("EarlyStopping", "_is_improvement"), ("ModelCheckpoint", "_save_model")],
@@ -323,7 +360,12 @@ def test_parts_of_callbacks_that_nothing_asks_for_are_named(base, part):
         type("Own", (getattr(keras.callbacks, base),), {part: lambda self, *args: True})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        type("Own", (getattr(keras.callbacks, base),), {"on_epoch_end": lambda self, epoch, logs=None: None})
+        own = {"on_epoch_end": lambda self, epoch, logs=None: None}
+        type("Own", (getattr(keras.callbacks, base),), own)
+        type("Own", (getattr(keras.callbacks, base),), own | {part: lambda self, *args: True})  # by itself alone
+    with pytest.warns(UserWarning, match=f"class Own.*{part}"):
+        mixin = type("Mixin", (), {part: lambda self, *args: True})
+        type("Own", (mixin, getattr(keras.callbacks, base)), {})
 
 
 @pytest.mark.parametrize("part", ["__call__", "get_metrics_result", "reset_metrics"])
@@ -333,6 +375,9 @@ def test_parts_of_models_that_fit_does_not_ask_for_are_named(part):
     with pytest.warns(UserWarning, match=part):
         type("Own", (keras.Model,), own)(entry, layers.Dense(1)(entry))
     step = {"train_step": lambda self, data: super(type(self), self).train_step(data)}
+    if part == "__call__":
+        with pytest.warns(UserWarning, match="^predict of Own does not go by its __call__"):
+            type("Own", (keras.Model,), own | step)(entry, layers.Dense(1)(entry))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         type("Own", (keras.Model,), step if part == "__call__" else own | step)(entry, layers.Dense(1)(entry))

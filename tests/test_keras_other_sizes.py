@@ -1,7 +1,9 @@
 """Models of Keras's room on data of other sizes than the first; numbers of Keras 3.15.1 on TensorFlow."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import minicnn as mc
 from minicnn import keras
 from minicnn.errors import ShapeError
 from minicnn.keras import tensorflow as tf
+from minicnn.keras.models import _any_size
 
 L = keras.layers
 
@@ -317,3 +320,31 @@ def test_a_refused_size_leaves_a_model_as_it_was(tmp_path):
     with pytest.raises(ShapeError):
         model(np.ones((1, 9, 9, 1)))
     assert keras.Model.from_config(model.get_config()).output_shape == (None, 1)
+
+
+@pytest.mark.parametrize("part", [LookingLayer, LookingModel, lambda: L.Conv2D(1, 3)])
+def test_a_model_of_open_sizes_is_gone_when_nobody_has_it(part):
+    """Its graphs for sizes were kept apart from it, and kept their layers: it was there for ever if these have it."""
+
+    def made():
+        own = part()
+        model = of_open_sizes(own)
+        model.layers[1].seen_by = own.seen_by = lambda: model
+        for n in (12, 8):
+            model(np.ones((1, n, n, 1)))
+        return weakref.ref(model), weakref.ref(model.weights[0])
+
+    gone = made()
+    gc.collect()
+    assert [each() for each in gone] == [None, None]
+
+
+def test_a_model_keeps_its_graph_while_one_for_a_size_is_made(monkeypatch):
+    """Another thread, which calls it on another size at that time, read the graph for this one."""
+    part = LookingModel()
+    model = of_open_sizes(part)
+    graph, seen, compared = part.graph, [], _any_size.of_same_weights
+    monkeypatch.setattr(_any_size, "of_same_weights", lambda *made: seen.append(part.graph) or compared(*made))
+    for n in (8, 12):
+        model(np.ones((1, n, n, 1)))
+    assert [each is graph for each in seen] == [True, True]

@@ -984,6 +984,15 @@ def test_ends_at_equal_distances_lose_the_level_below(bits, end):
     np.testing.assert_allclose(made, [-end, end + step], rtol=1e-6)
 
 
+@pytest.mark.parametrize(("bits", "end", "near"), [(5, 2, 1.9354838), (7, 3.7, 3.670866), (9, 6, 5.9882584)])
+def test_the_end_itself_lies_half_way_between_levels(bits, end, near):
+    """TensorFlow's numbers, which multiplies by the levels in one, and counts from 0: other sums give the next ones."""
+    far = near + 2 * (end - near)
+    x = np.array([-end, end, -2 * end, 2 * end], "float32")
+    made = tf.quantization.fake_quant_with_min_max_vars(x, -float(end), float(end), num_bits=bits)
+    np.testing.assert_allclose(made, [-near, near, -far, near], rtol=1e-6)
+
+
 def test_a_quantization_has_0_between_its_ends():
     with pytest.raises(ValueError, match="min <= 0 <= max"):
         tf.quantization.fake_quant_with_min_max_args([1.0], 1.0, 2.0)

@@ -34,7 +34,7 @@ def test_what_was_not_changed_is_not_told():
         (lambda patch, path: patch.chdir(path), "the working directory was '"),
         (lambda patch, path: patch.syspath_prepend("left"), "sys.path was [], is ['left']"),
         (lambda patch, path: patch.setattr(sys, "argv", ["left"]), "sys.argv was ["),
-        (lambda patch, path: patch.setattr(sys, "excepthook", print), "hooks was ("),
+        (lambda patch, path: patch.setattr(sys, "excepthook", print), "hooks was ["),
     ],
 )
 def test_a_change_of_the_process_is_told(monkeypatch, tmp_path, change, said):
@@ -47,6 +47,16 @@ def test_variables_that_libraries_set_when_they_are_imported_are_no_tests(monkey
     before = of_process()
     monkeypatch.setenv("CRC32C_SW_MODE", "auto")
     assert not changes(before, of_process())
+
+
+def test_what_libraries_and_pytest_choose_themselves_is_no_tests(monkeypatch):
+    """A folder for matplotlib's settings where that of HOME cannot be written; hooks of pytest before 8.4."""
+    hook = type("Hook", (), {"__module__": "_pytest.unraisableexception"})
+    monkeypatch.setattr(sys, "unraisablehook", hook())
+    before = of_process()
+    monkeypatch.setattr(sys, "unraisablehook", hook())
+    monkeypatch.setenv("MPLCONFIGDIR", "left")
+    assert before["tempfile.tempdir"] and not changes(before, of_process())
 
 
 def test_a_change_of_numpy_or_of_the_collector_is_told():

@@ -7,12 +7,13 @@ from importlib import import_module
 from typing import Any
 
 from minicnn.layers import Conv1D, Conv2D
+from minicnn.own_parts import is_of_package
 
 NAME = "convolution_op"
 
 
 class ByConvolutionOp:
-    """Base of such a subclass: what `super()` means in it."""
+    """Base of such a subclass, and of each that writes `call` or `build`, as subclasses of that may write it, too."""
 
     def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
         """The convolution of inputs (N, …) with a kernel, without bias and activation."""
@@ -24,8 +25,10 @@ class ByConvolutionOp:
         options = {"strides": self.strides, "dilation_rate": self.dilation_rate, "data_format": self.data_format}
         return ops.conv(inputs, kernel, padding=padding, **options)
 
-    def call(self: Any, inputs: Any) -> Any:
-        """What Keras's convolutions compute: by `convolution_op`, with bias and activation."""
+    def call(self: Any, inputs: Any = None, training: Any = None) -> Any:
+        """What Keras's convolutions compute: by `convolution_op`, if that is written, with bias and activation."""
+        if type(self).convolution_op is ByConvolutionOp.convolution_op:
+            return super().call(inputs, training)  # type: ignore[misc]
         y = self.convolution_op(inputs, self.kernel)
         if self.use_bias:
             is_first = self.data_format == "channels_first"
@@ -35,7 +38,7 @@ class ByConvolutionOp:
 
 
 def by_convolution_op(bases: tuple[type, ...], names: Collection[str], namespace: dict[str, Any]) -> tuple[type, ...]:
-    """The bases of a class, with `ByConvolutionOp` among them, and a `call` in it, if it writes `convolution_op`.
+    """The bases of a class, with `ByConvolutionOp` among them, if it or a subclass may compute by `convolution_op`.
 
     Parameters
     ----------
@@ -43,17 +46,24 @@ def by_convolution_op(bases: tuple[type, ...], names: Collection[str], namespace
     names : collection of str
         What the class, and mixins before the library's layer, write.
     namespace : dict
-        Of the class.
+        Of the class, which gets a `call` if it writes `convolution_op` and there is none.
     """
     of_library = [getattr(base, "core_class", None) in (Conv1D, Conv2D) for base in bases]
-    if NAME not in names or not any(of_library) or any(ByConvolutionOp in base.__mro__ for base in bases):
+    is_there = any(ByConvolutionOp in base.__mro__ for base in bases)
+    if not is_there and not (any(of_library) and {NAME, "call", "build"} & set(names)):
         return bases
-    first = of_library.index(True)
-    if "call" not in names:
+    if (
+        NAME in names
+        and "call" not in names
+        and all(is_of_package(getattr(base, "call", ByConvolutionOp)) for base in bases)
+    ):
 
         def call(self: Any, inputs: Any) -> Any:
             return ByConvolutionOp.call(self, inputs)
 
         call.__module__ = namespace["__module__"]  # as if it had been written there
         namespace["call"] = call
+    if is_there:
+        return bases
+    first = of_library.index(True)
     return *bases[:first], ByConvolutionOp, *bases[first:]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from inspect import unwrap
+from itertools import filterfalse
 from typing import Any
 
+from minicnn.callbacks import Callback
+from minicnn.own_parts import is_of_package
 from minicnn.user_warnings import warn_user
 
 _MERGING = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot")
@@ -37,23 +41,25 @@ _OF_CALLBACKS = {
 """Callback → what it asks itself for in Keras 3.15."""
 
 
-def warn_of_parts(name: str, kind: str, written: Collection[str], namespace: Mapping[str, Any]) -> None:
-    """Warn of a class of a user's that writes such parts, if its own `call` is not all that it computes.
+def warn_of_parts(name: str, bases: Sequence[type], written: Collection[str], namespace: Mapping[str, Any]) -> None:
+    """Warn of a class of a user's that writes such parts, if no `call` of a user's is all that it computes.
 
     Parameters
     ----------
-    name, kind : str
-        Of the class, and of the library's.
+    name : str
+        Of the class.
+    bases : sequence of type
+        Of the class: layers of the library, users' classes of such, and mixins.
     written : collection of str
         What it, and mixins before the library's layer, write.
     namespace : mapping
         Of the class.
     """
-    code = getattr(namespace.get("call"), "__code__", None)
-    if code is not None and "super" not in code.co_names:
-        return
+    classes = [cls for base in bases for cls in base.__mro__]
+    kind = next((cls.__name__ for cls in classes if {"core_class", "translate"} <= vars(cls).keys()), "")
     asked = [part for part, kinds in _ASKED_BY_KERAS.items() if part in written and kind.startswith(kinds)]
-    _warn(name, kind, asked, "write what it computes in a call of its own")
+    if asked and not _begins_anew("call", [namespace, *map(vars, filterfalse(is_of_package, classes))]):
+        _warn(name, kind, asked, "write what it computes in a call of its own")
 
 
 def warn_of_callback(cls: type) -> None:
@@ -64,14 +70,21 @@ def warn_of_callback(cls: type) -> None:
     cls : type
         A subclass of one of the library's.
     """
-    kinds = {base.__name__ for base in cls.__mro__[1:]} & _OF_CALLBACKS.keys()
-    for kind in kinds:
-        _warn(cls.__name__, kind, _OF_CALLBACKS[kind] & vars(cls).keys(), "decide in its on_epoch_end")
+    own = [each for each in cls.__mro__ if not is_of_package(each)]
+    written = {name for each in own if each is cls or not issubclass(each, Callback) for name in vars(each)}
+    for kind in {base.__name__ for base in cls.__mro__ if is_of_package(base)} & _OF_CALLBACKS.keys():
+        if (asked := _OF_CALLBACKS[kind] & written) and not _begins_anew("on_epoch_end", map(vars, own)):
+            _warn(cls.__name__, kind, asked, "decide in its on_epoch_end")
+
+
+def _begins_anew(name, namespaces):
+    """Whether one of what users have written as this method does not go on to the library's."""
+    codes = [getattr(unwrap(each[name]), "__code__", None) for each in namespaces if name in each]
+    return any(code is not None and not {"super", name} & {*code.co_names} for code in codes)
 
 
 def _warn(name, kind, parts, instead):
-    if parts:
-        warn_user(
-            f"class {name}({kind}) writes {', '.join(sorted(parts))}, which Keras's {kind} goes by, and minicnn's does "
-            f"not ask for: {instead}"
-        )
+    warn_user(
+        f"class {name}({kind}) writes {', '.join(sorted(parts))}, which Keras's {kind} goes by, and minicnn's does "
+        f"not ask for: {instead}"
+    )

@@ -53,7 +53,7 @@ class OfLayers(WithInitialWeights):
         if (written := _written_base(bases, namespace)) is not None:
             return type(written[0])(name, written, namespace)
         written_parts = namespace.keys() | _names_in(bases[:first])
-        warn_of_parts(name, getattr(bases[first], "core_class", bases[first]).__name__, written_parts, namespace)
+        warn_of_parts(name, bases, written_parts, namespace)
         bases = by_convolution_op(bases, written_parts, namespace)
         first = next(i for i, base in enumerate(bases) if isinstance(base, OfLayers))
         own = {"call", "build"} & (namespace.keys() | _names_in(bases[:first]))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from weakref import WeakKeyDictionary
 
 from minicnn.errors import ShapeError
 from minicnn.graph import Graph, Node
@@ -21,8 +20,6 @@ _TRIED = (60, 120), (2520, 5040)
 
 MAX_GRAPHS = 64
 """A graph is kept for so many sizes, those that were met last."""
-
-_sized: WeakKeyDictionary[Graph, dict[tuple[Shape, ...], Graph]] = WeakKeyDictionary()
 
 
 class StandIn(int):
@@ -91,7 +88,7 @@ def sized(graph: Graph, input_shapes: Sequence[Shape]) -> Graph:
     input_shapes = tuple(map(tuple, input_shapes))
     if input_shapes == tuple(t.shape[1:] for t in graph.inputs):
         return graph
-    known = _sized.setdefault(graph, {})
+    known = graph.sized
     found = known.pop(input_shapes, None) or (graph.remade or partial(_with_sizes, graph))(input_shapes)
     while len(known) >= MAX_GRAPHS:
         known.pop(next(iter(known)), None)

@@ -18,13 +18,7 @@ from minicnn.models.forms import input_like
 from minicnn.nested import leaves, mapped
 from minicnn.training.streams import peek
 
-_OF_TRACE = (
-    "graph",
-    "_structures",
-    "_seen",
-    "_engine",
-    "_made",
-)  # what a model or layer has of its graph
+_OF_TRACE = ("graph", "_structures", "_seen", "_engine", "_made")  # what a model or layer has of its graph
 
 
 class AnySize:
@@ -112,13 +106,11 @@ class AnySizeOfCall:
             self.graph.remade = self._remade
 
     def _remade(self, shapes):
-        """The graph that `call` makes for samples of these shapes."""
-        graph, own = self.graph, _of_trace(self)
-        try:
-            self._trace(self._inputs_of(shapes))
-            return of_same_weights(self.graph, graph, self, shapes)
-        finally:
-            vars(self).update(own)
+        """The graph that `call` makes for samples of these shapes: of a twin, as other threads may read the model's."""
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        twin._trace(self._inputs_of(shapes))
+        return of_same_weights(twin.graph, self.graph, self, shapes)
 
     def _inputs_of(self, shapes):
         """Inputs as those of the graph, for samples of these shapes."""

@@ -88,8 +88,9 @@ def warn_of_unused_call(model: Any) -> None:
         )
     cls = type(model)
     if not is_of_package(cls.__call__):
+        methods = "predict of {} does" if model.has_own_steps else "fit, evaluate and predict of {} do"
         warn_user(
-            f"fit, evaluate and predict of {cls.__name__} do not go by its __call__, as Keras's do: write what it does "
+            f"{methods.format(cls.__name__)} not go by its __call__, as Keras's do: write what it does "
             "in the call of a keras.Model that has this one in an attribute"
         )
     for part in () if model.has_own_steps else ("get_metrics_result", "reset_metrics"):

@@ -39,8 +39,8 @@ def _quantized(x: Any, low: Any, high: Any, bits: int, is_narrow: bool) -> Any:
         raise ValueError(f"expected min <= 0 <= max, and max > min. Received: min={ends[0]}, max={ends[1]}")
     least, largest, step = _levels(*ends, bits, is_narrow)
     below, above = values < least, values > largest
-    shifted = np.clip(values.astype("float32"), least, largest) - least
-    made = np.floor(shifted / step + np.float32(0.5)) * step + least
+    shifted, per_step, half = np.clip(values.astype("float32"), least, largest) - least, 1 / step, np.float32(0.5)
+    made = np.floor(shifted * per_step - np.floor(half - least * per_step) + half) * step  # as TensorFlow rounds
     masks = (x, ~(below | above)), (low, below), (high, above)
     parents = [
         (each, (lambda g, mask=mask: g * mask) if each is x else (lambda g, mask=mask: np.sum(g * mask)))

@@ -559,7 +559,8 @@ def test_functions_with_names_of_the_library_come_back_from_files_of_keras(loss,
 def test_of_functions_that_nobody_gives_keras_has_losses_and_no_metrics_that_are_classes():
     """As in Keras, where "huber" is a function too; it has no function "precision", and stops."""
     loss, metrics = WRITTEN[0]
-    told = {"optimizer": "sgd", "loss": loss, "metrics": [*metrics, _function("mean_absolute_error")]}
+    names = ["mean_absolute_error", "accuracy", "root_mean_squared_error"]
+    told = {"optimizer": "sgd", "loss": loss, "metrics": [*metrics, *map(_function, names)]}
     model = _of_ones()
     with pytest.warns(UserWarning, match="'precision' is a function, which no file can hold"):
         written_compiled.compile_as(model, compiled.compile_from_keras(told, ["dense"]))

@@ -8,6 +8,7 @@ from minicnn.named_functions import function_named
 from minicnn.saving.keras.names import REGISTERED, class_name_of, keras_object
 
 LOSS, METRIC = "FunctionLoss", "MeanMetricWrapper"  # minicnn's classes of them
+_CLASSES_ALONE = ("Accuracy", "RootMeanSquaredError")  # metrics of samples' values that are no functions of Keras's
 _WRAPPERS = ("LossFunctionWrapper", METRIC)  # Keras's
 
 
@@ -42,7 +43,9 @@ def _is_of_keras(kind, name):
         found = registry.lookup(name)
     except ValueError:
         return False
-    return base is None or found.values is not base.values  # Precision, IoU and their like are classes alone
+    if base is None:
+        return True
+    return found.values is not base.values and found.__name__ not in _CLASSES_ALONE  # as Precision, IoU and their like
 
 
 def function_entry(kind: str, fn: str, **config: Any) -> Config:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from minicnn import metrics
-from minicnn.named_functions import function_named
+from minicnn.named_functions import function_beside, function_named
 from minicnn.registry import to_plain
 from minicnn.saving.keras.compiled import is_known
 from minicnn.saving.keras.compiled_functions import METRIC, function_entry
@@ -39,7 +39,8 @@ def metrics_from(wanted: Iterable[Any]) -> Iterator[Any]:
     for entry in wanted:
         is_function = isinstance(entry, dict) and entry["class_name"] == METRIC
         name = entry["config"]["fn"] if is_function else entry if isinstance(entry, str) else ""
-        own, shown = function_named(name), entry["config"].get("name", name) if is_function else name
+        own = (function_named if is_function else function_beside)(name)
+        shown = entry["config"].get("name", name) if is_function else name
         if own is not None:
             yield own if shown == name else metrics.MeanMetricWrapper(own, shown)
         elif is_function or (name and not is_known(name)):

@@ -34,10 +34,16 @@ def _is_by_name(metric):
     return metric.name == name and name.isidentifier() and not metric.arguments
 
 
+def _is_of_function(entry):
+    """Whether a file means a function; others, such as wrappers without any, are refused as metrics are."""
+    config = entry.get("config") if isinstance(entry, dict) and entry.get("class_name") == METRIC else None
+    return isinstance(config, dict) and isinstance(config.get("fn"), str)
+
+
 def metrics_from(wanted: Iterable[Any]) -> Iterator[Any]:
     """What `plain_metrics` wrote; functions that ``custom_objects=`` does not have are left out."""
     for entry in wanted:
-        is_function = isinstance(entry, dict) and entry["class_name"] == METRIC
+        is_function = _is_of_function(entry)
         name = entry["config"]["fn"] if is_function else entry if isinstance(entry, str) else ""
         own = (function_named if is_function else function_beside)(name)
         shown = entry["config"].get("name", name) if is_function else name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from minicnn.own_parts import REGISTERED, own_name
+from minicnn.own_parts import REGISTERED, is_taken, own_name
 from minicnn.registry import custom_object
 
 
@@ -43,6 +43,16 @@ def function_named(name: str) -> Callable[..., Any] | None:
     registered = [each for key, each in REGISTERED.items() if name in (key, own_name(each))]
     known = [each for each in (custom_object(name), *reversed(registered)) if callable(each)]
     return next((each for each in known if not isinstance(each, type)), None)
+
+
+def function_beside(name: str) -> Callable[..., Any] | None:
+    """`function_named`; of a name that is the library's only what ``custom_objects`` has, whatever is registered.
+
+    Parameters
+    ----------
+    name : str
+    """
+    return None if is_taken(name) and custom_object(name) is None else function_named(name)
 
 
 def entry_of(identifier: Any, class_name: str) -> Any:

@@ -118,6 +118,17 @@ def test_what_to_do_with_files_of_other_programs(names, given, message, tmp_path
             read(tmp_path / given)
 
 
+@pytest.mark.parametrize("name", ["m.json", "m.yaml", "m.npz", "m.index", "m.data-00000-of-00001", "m.weights.json"])
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_models_under_other_names_are_read_by_what_is_in_them(suffix, name, tmp_path):
+    """Keras 2 wrote under whatever name it was told."""
+    model = mc.Sequential([mc.Input((2,)), mc.layers.Dense(1)])
+    model.save(tmp_path / f"m{suffix}")
+    (tmp_path / f"m{suffix}").rename(tmp_path / name)
+    x = np.ones((1, 2), np.float32)
+    np.testing.assert_array_equal(mc.load_model(tmp_path / name).predict(x), model.predict(x))
+
+
 def test_files_of_pytorch_are_known_by_what_is_in_them(tmp_path):
     (tmp_path / "net.ckpt").write_bytes(b"\x80\x02}q\x00.")
     with zipfile.ZipFile(tmp_path / "net.bin", "w") as file:

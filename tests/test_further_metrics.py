@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import minicnn as mc
 from minicnn import losses, metrics
+from minicnn.models.written_metrics import metrics_from
 
 T = np.array([[0, 1, 1], [1, 0, 0]])
 HOT = np.array([[0, 1, 0], [1, 0, 0]])
@@ -242,6 +243,12 @@ def test_a_function_is_a_metric(tmp_path):
         assert list(again.evaluate(x, y, verbose=0, return_dict=True)) == ["loss", "r2_score", "mae"]
         again = mc.models.load_model(tmp_path / f"m.{suffix}", custom_objects={"distance": distance})
         assert again.evaluate(x, y, batch_size=3, verbose=0, return_dict=True) == pytest.approx(values, rel=1e-6)
+
+
+@pytest.mark.parametrize("config", [None, [], {}, {"fn": 3}, {"fn": ["distance"]}])
+def test_a_function_that_a_damaged_file_does_not_name_is_refused_as_metrics_are(config):
+    with pytest.raises((TypeError, ValueError), match=r"MeanMetricWrapper\(\) needs fn|`fn` is a function of"):
+        list(metrics_from([{"class_name": "MeanMetricWrapper", "config": config}]))
 
 
 def recall(y_true, y_pred):

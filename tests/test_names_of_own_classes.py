@@ -12,6 +12,9 @@ from named_alike import Dropout
 from minicnn import keras, own_parts
 from minicnn.errors import FileFormatError
 from minicnn.keras.saving import register_keras_serializable
+from minicnn.keras.utils._helpers import with_registered
+from minicnn.models import written_compiled
+from minicnn.saving.keras import compiled as compiled_as
 
 X = np.arange(8, dtype="float32").reshape(2, 4) / 8  # (2, 4)
 Y = np.ones((2, 1), "float32")  # (2, 1)
@@ -239,6 +242,64 @@ def test_names_mean_the_librarys_classes_beside_registered_ones():
     assert compiled("Huber", "SGD", "L2").evaluate(X, Y, verbose=0) == pytest.approx(0.640625 + 0.04, rel=1e-5)
     assert not isinstance(keras.losses.get("Huber"), Huber)
     assert isinstance(keras.losses.get("Parts>Huber"), REGISTERED["Huber"])
+
+
+@register_keras_serializable("Functions")
+def log_cosh(y_true, y_pred):
+    return 100.0 + 0.0 * y_pred
+
+
+@register_keras_serializable("Functions")
+def hinge(y_true, y_pred):
+    return 200.0 + 0.0 * y_pred
+
+
+def measured(loss, metric, path, given):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+    model.compile("sgd", loss, metrics=[metric])
+    model.save(path)
+    back = keras.models.load_model(path, custom_objects=given)
+    return back.evaluate(X, -Y, verbose=0)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_names_mean_the_librarys_functions_beside_registered_ones(suffix, tmp_path):
+    """As Keras 3.15.1 reads its files, which call those that are registered "Functions>log_cosh"."""
+    path = tmp_path / f"model{suffix}"
+    assert measured("log_cosh", "hinge", path, None) == pytest.approx([np.log(np.cosh(1)), 1.0])
+    assert measured(log_cosh, hinge, path, None) == pytest.approx([100.0, 200.0])
+
+
+@pytest.mark.parametrize("metrics", [["hinge"], [{"class_name": "MeanMetricWrapper", "config": {"fn": "hinge"}}]])
+@pytest.mark.parametrize("given", [{}, {"log_cosh": lambda t, p: 7.0 + p, "hinge": lambda t, p: 8.0 + p}])
+def test_bare_names_of_functions_in_files_of_keras(given, metrics):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+    told = {"optimizer": "sgd", "loss": "log_cosh", "metrics": metrics}
+    with keras.saving.custom_object_scope(with_registered(given)):
+        written_compiled.compile_as(model, compiled_as.compile_from_keras(told, ["dense"]))
+    expected = [7.0, 8.0] if given else [np.log(np.cosh(1)), 1.0]
+    assert model.evaluate(X, -Y, verbose=0) == pytest.approx(expected)
+
+
+def test_keras_finds_registered_functions_by_their_whole_names(tmp_path):
+    """It read this, and refused "log_cosh" with the registered name beside it."""
+    measured(log_cosh, "hinge", path := tmp_path / "model.keras", None)
+    loss = json.loads(zipfile.ZipFile(path).read("config.json"))["compile_config"]["loss"]
+    assert (loss["config"], loss["registered_name"]) == ("Functions>log_cosh", "function")
+
+
+def test_a_registered_function_comes_back_by_its_own_name_where_it_is_not_registered(tmp_path):
+    measured(log_cosh, "hinge", path := tmp_path / "model.keras", None)
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    members["config.json"] = members["config.json"].replace(b"Functions>log_cosh", b"Others>log_cosh")
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    back = keras.models.load_model(path, custom_objects={"log_cosh": lambda t, p: 7.0 + p})
+    assert back.evaluate(X, -Y, verbose=0) == pytest.approx([7.0, 1.0])
+    with pytest.warns(UserWarning, match="function as loss.*'Others>log_cosh'"):
+        keras.models.load_model(path)
 
 
 @pytest.mark.parametrize("own", [OWN["Ones"], REGISTERED["Ones"]], ids=["plain", "registered"])

@@ -128,7 +128,8 @@ def _leaf(value, dtype, shape):
         raise DataError(
             f"the generator gives one array, as it was told. Received: an element of type {type(value).__name__}"
         ) from None
-    wanted = np.dtype(dtype)
+    is_pythons = isinstance(dtype, str | type) and dtype in (float, "float")
+    wanted = np.dtype("float32" if is_pythons else dtype)  # as in TensorFlow; NumPy's float is float64
     if (wanted.kind in "OSU") != (array.dtype.kind in "OSU"):
         raise DataError(f"the generator gives numbers of {wanted}, as it was told. Received: dtype {array.dtype}")
     sizes = None if shape is None else tuple(getattr(shape, "as_list", lambda: shape)())

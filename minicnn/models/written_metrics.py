@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from minicnn import metrics
-from minicnn.named_functions import function_named
+from minicnn.named_functions import function_beside, function_named
 from minicnn.registry import to_plain
 from minicnn.saving.keras.compiled import is_known
 from minicnn.saving.keras.compiled_functions import METRIC, function_entry
@@ -34,12 +34,19 @@ def _is_by_name(metric):
     return metric.name == name and name.isidentifier() and not metric.arguments
 
 
+def _is_of_function(entry):
+    """Whether a file means a function; others, such as wrappers without any, are refused as metrics are."""
+    config = entry.get("config") if isinstance(entry, dict) and entry.get("class_name") == METRIC else None
+    return isinstance(config, dict) and isinstance(config.get("fn"), str)
+
+
 def metrics_from(wanted: Iterable[Any]) -> Iterator[Any]:
     """What `plain_metrics` wrote; functions that ``custom_objects=`` does not have are left out."""
     for entry in wanted:
-        is_function = isinstance(entry, dict) and entry["class_name"] == METRIC
+        is_function = _is_of_function(entry)
         name = entry["config"]["fn"] if is_function else entry if isinstance(entry, str) else ""
-        own, shown = function_named(name), entry["config"].get("name", name) if is_function else name
+        own = (function_named if is_function else function_beside)(name)
+        shown = entry["config"].get("name", name) if is_function else name
         if own is not None:
             yield own if shown == name else metrics.MeanMetricWrapper(own, shown)
         elif is_function or (name and not is_known(name)):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from minicnn.errors import FileFormatError
 from minicnn.saving.formats import formats
-from minicnn.saving.kinds import HDF5, PICKLES, SAFETENSORS, beginning, foreign_archive, kind_of
+from minicnn.saving.kinds import ARCHIVE, HDF5, PICKLES, SAFETENSORS, beginning, foreign_archive, kind_of
 
 AS_KERAS = "save the model there with model.save('model.keras'), or as ONNX for mc.import_onnx"
 AS_ONNX = "python -m tf2onnx.convert {} --output model.onnx makes a file for mc.import_onnx"
@@ -33,6 +33,8 @@ SHARDS = (
     "load_weights there reads them, and save_weights('model.weights.h5') writes one file that is read here",
 )
 TEXT = ("the text of a model's structure", "mc.models.model_from_json(text) makes the model, with new weights")
+
+KERAS_MEMBERS = (b"metadata.json", b"config.json", b"model.weights.h5")  # of a .keras archive, in whatever order
 
 FOREIGN = {
     ".joblib": ("a pickle of Python objects", AS_KERAS),
@@ -73,11 +75,11 @@ def _of_folder(path):
 def _of_file(path):
     """What a file, or what has the beginning of several files' names, is and what to do, or None."""
     suffix, name = path.suffix.lower(), path.name.lower()
+    if path.is_file() and _is_read(path):
+        return None
     is_beginning = not path.exists() and path.with_name(f"{path.name}.index").exists()
     if is_beginning or suffix == ".index" or suffix.startswith(".data-0"):
         return CHECKPOINT
-    if path.is_file() and kind_of(path) in (HDF5, SAFETENSORS):  # Keras 2 wrote HDF5 under any name
-        return None
     if name.endswith(".weights.json"):
         return SHARDS
     if suffix == ".json" and path.is_file():
@@ -86,6 +88,13 @@ def _of_file(path):
         return FOREIGN.get(suffix)
     start = beginning(path)  # of a file whose name says nothing, such as PyTorch's .bin and .ckpt
     return PYTORCH if start.startswith(PICKLES) or "PyTorch" in (foreign_archive(start) or "") else None
+
+
+def _is_read(path):
+    """Whether a file is one of Keras or minicnn under another name: Keras 2 wrote HDF5 and archives under any."""
+    kind = kind_of(path)
+    first = beginning(path)[30:]  # the name of an archive's first member
+    return kind in (HDF5, SAFETENSORS) or (kind == ARCHIVE and first.startswith(KERAS_MEMBERS))
 
 
 def _of_json(path):

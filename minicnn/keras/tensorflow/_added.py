@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import ops
+from minicnn.keras._dtypes import of_python
 from minicnn.keras.tensorflow import _further
 from minicnn.keras.tensorflow._elements import tensordot
 from minicnn.keras.tensorflow._functions import as_tensor
@@ -202,7 +203,7 @@ def truncatemod(x: Any, y: Any) -> np.ndarray:
 
 def bitcast(input: Any, type: Any) -> np.ndarray:
     """The same bytes as numbers of another dtype; where that is narrower, along one more axis."""
-    x, dtype = np.ascontiguousarray(as_tensor(input)), np.dtype(type)
+    x, dtype = np.ascontiguousarray(as_tensor(input)), np.dtype(of_python(type))
     if dtype.itemsize == x.dtype.itemsize:
         return x.view(dtype)
     return x[..., None].view(dtype) if dtype.itemsize < x.dtype.itemsize else x.view(dtype)[..., 0]

@@ -14,6 +14,7 @@ from minicnn.differentiation import Recorded
 from minicnn.errors import ShapeError
 from minicnn.keras import initializers, ops
 from minicnn.keras._deferred import applied
+from minicnn.keras._dtypes import of_python
 from minicnn.keras._last_function import forgotten
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._shapes import TensorShape
@@ -40,7 +41,7 @@ def _typed(made, types):
             raise ValueError(f"expected a result of the function for each of Tout={types}. Received: {len(parts)}")
         return tuple(map(_typed, parts, types))
     array = np.asarray(made)
-    return (array if types is None or array.dtype.kind in "SUO" else array.astype(types)).view(EagerArray)
+    return (array if types is None or array.dtype.kind in "SUO" else array.astype(of_python(types))).view(EagerArray)
 
 
 @entering

@@ -113,7 +113,7 @@ def parse_tensor(serialized: Any, out_type: Any, name: str | None = None) -> Any
         If it is of another dtype.
     """
     made = tensor_of(as_bytes(serialized))
-    if made.dtype != np.dtype(out_type):
+    if made.dtype != np.dtype(of_python(out_type)):
         raise ValueError(f"the tensor is of {made.dtype}. Received: out_type={out_type!r}")
     return of_tensorflow(made)
 

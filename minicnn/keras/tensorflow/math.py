@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.keras import ops
+from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import lookup as _lookup
 from minicnn.keras._operations import entering as _entering
 from minicnn.keras.ops._further import TopK
@@ -59,7 +60,9 @@ def add_n(inputs: Any, name: str | None = None) -> Any:
 def count_nonzero(input: Any, axis: Any = None, keepdims: bool = False, dtype: Any = "int64") -> Any:
     """How many numbers along the axes are not 0."""
     axis = tuple(axis) if isinstance(axis, list) else axis
-    return _functions.of_tensorflow(np.count_nonzero(np.asarray(input), axis=axis, keepdims=keepdims)).astype(dtype)
+    return _functions.of_tensorflow(np.count_nonzero(np.asarray(input), axis=axis, keepdims=keepdims)).astype(
+        of_python(dtype)
+    )
 
 
 @_entering

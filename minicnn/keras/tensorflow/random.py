@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.differentiation import met
 from minicnn.keras import random as numbers
+from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import lookup
 from minicnn.keras._of_tensors import drawn
 from minicnn.keras.tensorflow._functions import of_tensorflow
@@ -68,7 +69,7 @@ def gamma(
     alpha, rate = (np.asarray(met(each), np.float64) for each in (alpha, 1.0 if beta is None else beta))
     alpha, rate = np.broadcast_arrays(alpha, rate)
     sizes = (*(int(n) for n in np.ravel(np.asarray(shape))), *alpha.shape)
-    return of_tensorflow(np.asarray(numbers.gamma(sizes, alpha, dtype, seed)) / rate.astype(dtype))
+    return of_tensorflow(np.asarray(numbers.gamma(sizes, alpha, dtype, seed)) / rate.astype(of_python(dtype)))
 
 
 def poisson(

@@ -250,7 +250,7 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
             if isinstance(thing, type) and isinstance(base, type) and issubclass(thing, base):
                 getattr(home, "register", register_layer)(thing)
         bare = name or thing.__name__  # alone, one of the library's names is the library's
-        _OBJECTS._own[key if isinstance(thing, type) and own_parts.is_taken(bare) else bare] = thing
+        _OBJECTS._own[key if own_parts.is_taken(bare) else bare] = thing
         names.REGISTERED[getattr(thing, "__name__", bare)] = key
         return thing
 

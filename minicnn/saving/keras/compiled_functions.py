@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from minicnn import losses, metrics
+from minicnn import losses, metrics, own_parts
 from minicnn.hints import Config
-from minicnn.named_functions import function_named
+from minicnn.named_functions import function_beside, function_named
+from minicnn.registry import custom_object
 from minicnn.saving.keras.names import REGISTERED, class_name_of, keras_object
 
 LOSS, METRIC = "FunctionLoss", "MeanMetricWrapper"  # minicnn's classes of them
@@ -32,8 +33,18 @@ def function_from_keras(kind: str, value: Any) -> Config | None:
     name = value.get("config") if is_function else value
     if not isinstance(name, str):
         return None
-    is_users = is_function and value.get("module") == "builtins" and not _is_of_keras(kind, name)
-    return function_entry(kind, name, **shown) if is_users or function_named(name) is not None else None
+    is_registered = is_function and ">" in f"{name} {value.get('registered_name')}"
+    is_users = is_registered or (is_function and value.get("module") == "builtins" and not _is_of_keras(kind, name))
+    name = _as_given(name)
+    return function_entry(kind, name, **shown) if is_users or function_beside(name) is not None else None
+
+
+def _as_given(name):
+    """The name alone of "package>name", if ``custom_objects`` has only that, and of nothing that is registered."""
+    bare = name.rpartition(">")[2]
+    given = custom_object(bare)
+    is_given = given is not None and all(given is not each for each in own_parts.REGISTERED.values())
+    return bare if is_given and function_named(name) is None else name
 
 
 def _is_of_keras(kind, name):
@@ -66,7 +77,10 @@ def function_to_keras(entry: Any) -> Config | None:
     name = entry["config"]["fn"]
     if entry["config"].get("name", name) != name or entry["config"].get("reduction", _MEAN) != _MEAN:
         return None
-    return keras_object("builtins", "function", name) | {"registered_name": REGISTERED.get(name, name)}
+    registered = REGISTERED.get(name, name)
+    if registered != name and own_parts.is_taken(name):  # alone, Keras takes it for its own
+        return keras_object("builtins", "function", registered) | {"registered_name": "function"}
+    return keras_object("builtins", "function", name) | {"registered_name": registered}
 
 
 _MEAN = "sum_over_batch_size"

@@ -41,7 +41,7 @@ def class_name_of(entry: Config) -> str:
     name = entry.get("class_name")
     if not isinstance(name, str):
         raise FileFormatError(f"an object in a Keras file has a class name. Received: {brief(name)}")
-    if not is_users(entry):
+    if name == "function" or not is_users(entry):
         name = name.rpartition(">")[2]
         return CLASS_NAMES.get(name, name)
     registered = entry.get("registered_name")

@@ -71,6 +71,21 @@ def test_against_rounded_factors_in_float64(file, case, backend, nothing_twice, 
                 np.testing.assert_array_equal(one, again)
 
 
+@pytest.mark.parametrize("case", CASES[:2], ids=str)
+@pytest.mark.parametrize("file", ["any", "hopper"])
+def test_what_is_left_to_normalizations(file, case, backend, nothing_twice, rng):
+    """Moments of the results as they are, and sums of the gradient by rounded factors."""
+    from minicnn.backends.cupy.tensor_cores import in_bfloat16
+
+    convolution = possible(file)(rng, *case)
+    convolution.bias += 100
+    for choice in convolution.choices(h100())["forward"]:
+        in_bfloat16(any_kernel.check_moments)(convolution, choice, backend)
+    before = any_kernel.Before(possible(file)(rng, *case), True, True, True, rng)
+    for choice in before.convolution.choices(h100())["input gradient"]:
+        in_bfloat16(before.check)(choice, backend, CLOSE)
+
+
 @settings(max_examples=6)
 @given(data=st.data(), seed=st.integers(0, 2**31))
 @pytest.mark.parametrize("file", ["any", "hopper"])

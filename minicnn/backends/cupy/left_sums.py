@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import cupy
 
 from minicnn.backends.cupy.launch import Array, Maybe
-from minicnn.backends.cupy.left_moments import MOST_PARTS
+from minicnn.backends.cupy.left_moments import MOST_PARTS, have_same_rows
 from minicnn.backends.cupy.structures import Normalized
 
 
@@ -64,10 +64,6 @@ class _Left:
         return Normalized(*(0 if a is None else a.data.ptr for a in arrays), int(self.affine.relu))
 
 
-def _are_same(a, b):
-    return (a.data.ptr, a.shape, a.dtype) == (b.data.ptr, b.shape, b.dtype)
-
-
 def with_gradient_sums(
     gradient: Array, more: Maybe, arguments: tuple[Any, ...], write: Callable[[], None], read: Callable[[], None]
 ) -> tuple[Callable[[], None], Callable[[], None]]:
@@ -90,7 +86,7 @@ def with_gradient_sums(
 def are_wanted(dx: Array, parts: int) -> bool:
     """Whether the op that computes `dx` is to leave its sums too, where they are those of so many parts."""
     left = _now.wanted
-    if left is None or not left.needs_sums or parts > MOST_PARTS or not _are_same(left.gradient, dx):
+    if left is None or not left.needs_sums or parts > MOST_PARTS or not have_same_rows(left.gradient, dx):
         return False
     return all(a is None or a.data.ptr % 16 == 0 for a in (left.x, left.y, left.more))
 
@@ -105,4 +101,4 @@ def sums_to_leave(dx: Array, parts: int) -> tuple[LeftSums, Normalized]:
 def left_sums(dy: Array) -> LeftSums | None:
     """What was left for the normalization whose output's gradient this is, if anything was."""
     left = _now.given
-    return left.sums if left is not None and _are_same(left.dy, dy) else None
+    return left.sums if left is not None and have_same_rows(left.dy, dy) else None

@@ -1,7 +1,7 @@
 // Batch normalization: two launches forward, two back. The first one leaves sums over stretches of rows, parts, whose number
 // depends on shapes alone and is so small that every block of the second one adds those of its channels itself, while the
-// pixels that it begins with are on their way. Convolutions beside it may have left them. Compiled for channels of a thread (SIZE_0, of which an access is 16 bytes,
-// where there are as many) and for threads side by side (SIZE_1).
+// pixels that it begins with are on their way. Convolutions beside it may have left them. Compiled for channels of a thread
+// (SIZE_0, of which an access is 16 bytes, where there are as many) and for threads side by side (SIZE_1).
 
 constexpr int WIDTH = SIZE_0, PACKS = SIZE_1, THREADS = 512, LINES = THREADS / PACKS, WARPS = THREADS / 32;
 constexpr int AHEAD = 16 / sizeof(REAL), PARTS_AHEAD = 4;  // rows, and parts of a line, that are loaded together

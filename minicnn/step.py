@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -128,6 +128,8 @@ class Step:
     only_ops : bool
         Whether `forward` and `backward` do nothing but call ops, the same ones with the same arrays of the workspace
         each time, unless an attribute of a layer has changed: backends may remember what the calls came down to.
+    unread : collection of str
+        Names of weights that it has, and no formula of it: `backward` assigns them no gradient.
     """
 
     uses_input: bool = True
@@ -137,6 +139,7 @@ class Step:
     has_penalty: bool = False
     draws_anew: bool = False
     only_ops: bool = False
+    unread: Collection[str] = ()
 
     @property
     def weights(self) -> list[Weight]:

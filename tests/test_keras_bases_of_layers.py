@@ -381,3 +381,25 @@ def test_parts_of_models_that_fit_does_not_ask_for_are_named(part):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         type("Own", (keras.Model,), step if part == "__call__" else own | step)(entry, layers.Dense(1)(entry))
+
+
+class WithMore(layers.Dense):
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.more = self.add_weight(name="more", shape=(3,), initializer="ones")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_weight_that_the_formula_does_not_read_stays_as_it_is(count):
+    """Of a layer that is called several times it got what lay in memory for its gradient."""
+    layer, x = WithMore(3), np.linspace(-1, 1, 24, dtype="float32").reshape(8, 3)
+    inputs = y = keras.Input((3,))
+    for _ in range(count):
+        y = layer(y)
+    model = keras.Model(inputs, y)
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    before = layer.kernel.numpy().copy()
+    for _ in range(3):
+        model.train_on_batch(x, x)
+    assert layer.more.numpy().tolist() == [1, 1, 1]
+    assert not np.allclose(layer.kernel.numpy(), before)

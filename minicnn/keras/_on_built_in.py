@@ -180,6 +180,7 @@ class OnBuiltIn(Layer):
         """As of any layer; the library's own have another order of arguments."""
         if self._by_core:
             name = args[0] if args else kwargs["name"]
+            vars(self).setdefault("_of_formula", set()).add(name)
             if isinstance(vars(self).get(name), OfWeights):
                 return vars(self)[name]
             self._take_over(name)
@@ -217,7 +218,9 @@ class OnBuiltIn(Layer):
         def build(shapes):
             return contract.check_output_shape(self, self.build_itself(shapes))
 
-        return [shape_behind(build, input_shapes)]
+        made = [shape_behind(build, input_shapes)]
+        vars(self)["unread"] = self._weights.keys() - vars(self).get("_of_formula", set())
+        return made
 
     def _with_weights_of_others(self, inputs):
         """The layer's formula, with what `build` computed of other layers' weights in the place of its own."""

@@ -188,7 +188,7 @@ class Wiring:
             wires.grads = {
                 weight: self._slot(weight.shape, per_sample=False)
                 for weight in place.step.weights
-                if weight.trainable and self._last_user[weight] is not place
+                if weight.trainable and self._last_user[weight] is not place and weight.name not in place.step.unread
             }
         return wires
 

@@ -13,8 +13,16 @@ constexpr int PIECE = PRODUCTS == 3 ? 4 : 2;              // words of a lane: tw
 constexpr int WEIGHTS = KH * KW * STEPS * NT * 32 * PIECE * 4;
 static_assert(BM % (WARPS * 16) == 0 && SIZE_3 == 1, "sizes that the loops below can do");
 
+// Blocks of a multiprocessor: one fewer where what is added up (LEAVES_SUMS) would not fit into registers.
+#if SIZE_9 == 4 && __CUDA_ARCH__ >= 1000
+#define BLOCKS SIZE_4 - 1
+#else
+#define BLOCKS SIZE_4
+#endif
+static_assert(GRADIENT_SUMS == 4, "as above");
+
 // Grid: blocks that share the tiles of positions.
-extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, SIZE_4)
+extern "C" __global__ void __launch_bounds__(SIZE_2 * 32, BLOCKS)
     convolve(const float* __restrict__ source, const float* __restrict__ kernel, const float* __restrict__ bias,
              float* __restrict__ out, const Convolution g,
              float* __restrict__ means, float* __restrict__ squares, float* __restrict__ counts, const Normalized of) {

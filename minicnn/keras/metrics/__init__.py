@@ -18,6 +18,7 @@ from minicnn.keras._of_keras_3 import OF_METRICS
 from minicnn.keras._of_tensors import FORMULAS, of_anything
 from minicnn.keras.saving._objects import deserialize_keras_object, is_function, registered
 from minicnn.keras.utils._helpers import get_custom_objects
+from minicnn.named_functions import function_named
 from minicnn.registry import custom_object, custom_object_scope
 from minicnn.user_warnings import warn_user
 
@@ -75,7 +76,10 @@ def _with_function(args, kwargs):
     """The arguments of a MeanMetricWrapper, whose function a config knows by its name."""
     name = args[0] if args else kwargs.get("fn")
     if isinstance(name, str):
-        args, kwargs = args[1:], kwargs | {"fn": custom_object(name) or get_custom_objects().get(name, name)}
+        args, kwargs = (
+            args[1:],
+            kwargs | {"fn": custom_object(name) or get_custom_objects().get(name) or function_named(name) or name},
+        )
     return args, kwargs
 
 

@@ -3,13 +3,12 @@
 So these need no launch of their own, and the output is not read for them.
 """
 
-import threading
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import cupy
 
+from minicnn.backends.cupy.handed_on import HandedOn, running
 from minicnn.backends.cupy.launch import Array
 
 MOST_PARTS = 1024  # every block of the normalization reads all of its channels: more of them would cost what is gained
@@ -29,39 +28,15 @@ def new_moments(parts: int, like: Array) -> PartMoments:
     return PartMoments(*(cupy.empty(shape, like.dtype) for shape in ((parts, channels), (parts, channels), (parts,))))
 
 
-class _Now(threading.local):
-    """What is wanted from the op that runs, and what is there for it, in a thread."""
-
-    wanted: "_Left | None" = None
-    given: "_Left | None" = None
+_running = running("moments")
 
 
-_now = _Now()
-
-
-class _Left:
-    """The moments of an array, from the op that writes it until one has read them."""
+class _Moments(HandedOn):
+    """The moments of an array."""
 
     def __init__(self, array: Array) -> None:
+        super().__init__(_running)
         self.array: Array = array
-        self.moments: PartMoments | None = None
-
-    def write(self, work: Callable[[], None]) -> None:
-        self.moments, _now.wanted = None, self
-        try:
-            work()
-        finally:
-            _now.wanted = None
-
-    def read(self, work: Callable[[], None]) -> None:
-        _now.given = self
-        try:
-            work()
-        finally:
-            self.moments = _now.given = None
-
-    def is_of(self, array: Array) -> bool:
-        return have_same_rows(self.array, array)
 
 
 def have_same_rows(a: Array, b: Array) -> bool:
@@ -69,9 +44,7 @@ def have_same_rows(a: Array, b: Array) -> bool:
     return (a.data.ptr, a.size, a.shape[-1], a.dtype) == (b.data.ptr, b.size, b.shape[-1], b.dtype)
 
 
-def with_moments(
-    array: Array, write: Callable[[], None], read: Callable[[], None]
-) -> tuple[Callable[[], None], Callable[[], None]]:
+def with_moments(array: Array, write: Callable[[], None], read: Callable[[], None]) -> tuple[Callable[[], None], ...]:
     """Works that do the same as `write` and `read`, where the first one may leave moments to the second one.
 
     Parameters
@@ -80,22 +53,23 @@ def with_moments(
         What `write` writes, `read` normalizes, and nobody changes in between.
     write, read : callable
     """
-    left = _Left(array)
-    return partial(left.write, write), partial(left.read, read)
+    return _Moments(array).works(write, read)
 
 
 def are_wanted(y: Array, parts: int) -> bool:
     """Whether the op that writes `y` is to leave its moments too, where they are those of so many parts."""
-    return _now.wanted is not None and _now.wanted.is_of(y) and parts <= MOST_PARTS
+    wanted = _running.wanted.get()
+    return wanted is not None and have_same_rows(wanted.array, y) and parts <= MOST_PARTS
 
 
 def moments_to_leave(y: Array, parts: int) -> PartMoments:
     """Where the op that writes `y` writes its moments, which `are_wanted`."""
-    _now.wanted.moments = new_moments(parts, y)
-    return _now.wanted.moments
+    wanted = _running.wanted.get()
+    wanted.left = new_moments(parts, y)
+    return wanted.left
 
 
 def left_moments(x: Array) -> PartMoments | None:
     """What was left for the op that reads `x`, if anything was."""
-    left = _now.given
-    return left.moments if left is not None and left.is_of(x) else None
+    given = _running.given.get()
+    return given.left if given is not None and have_same_rows(given.array, x) else None

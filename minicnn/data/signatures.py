@@ -121,6 +121,11 @@ def _is_row(element, count):
     return is_row and len(element) == count
 
 
+def of_python(dtype: Any) -> Any:
+    """A dtype, float32 for ``float``, which is float64 to NumPy, and float32 to TensorFlow and Keras."""
+    return "float32" if isinstance(dtype, str | type) and dtype in (float, "float") else dtype
+
+
 def _leaf(value, dtype, shape):
     try:
         array = as_array(_own(value))
@@ -128,8 +133,7 @@ def _leaf(value, dtype, shape):
         raise DataError(
             f"the generator gives one array, as it was told. Received: an element of type {type(value).__name__}"
         ) from None
-    is_pythons = isinstance(dtype, str | type) and dtype in (float, "float")
-    wanted = np.dtype("float32" if is_pythons else dtype)  # as in TensorFlow; NumPy's float is float64
+    wanted = np.dtype(of_python(dtype))
     if (wanted.kind in "OSU") != (array.dtype.kind in "OSU"):
         raise DataError(f"the generator gives numbers of {wanted}, as it was told. Received: dtype {array.dtype}")
     sizes = None if shape is None else tuple(getattr(shape, "as_list", lambda: shape)())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.data.elements import EagerArray, EagerText
+from minicnn.data.signatures import of_python as of_python
 from minicnn.settings import floatx
 
 
@@ -78,11 +79,6 @@ class TextDtype(TensorDtype):
 
     def __repr__(self) -> str:
         return "<dtype: 'string'>"
-
-
-def of_python(dtype: Any) -> Any:
-    """A dtype, float32 for ``float``, which is float64 to NumPy, and float32 to TensorFlow and Keras."""
-    return "float32" if isinstance(dtype, str | type) and dtype in (float, "float") else dtype
 
 
 def narrowed(made: np.ndarray, kinds: Sequence[np.dtype] = ()) -> np.ndarray:

@@ -3,6 +3,7 @@
 import ast
 import io
 import tokenize
+from bisect import bisect_left, bisect_right
 
 _NO_CODE = (
     tokenize.COMMENT,
@@ -34,9 +35,9 @@ def code_line_numbers(text):
 
 def functions(text):
     """(dotted name in its module, lines of code, number of parameters without self) of every function of a text."""
-    numbers = code_line_numbers(text)
+    numbers = sorted(code_line_numbers(text))
     for name, node in _functions(ast.parse(text), ""):
-        length = sum(node.lineno <= number <= node.end_lineno for number in numbers)
+        length = bisect_right(numbers, node.end_lineno) - bisect_left(numbers, node.lineno)
         names = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
         names = [name for name in names if name.arg not in ("self", "cls")]
         yield name, length, len(names) + (node.args.vararg is not None) + (node.args.kwarg is not None)
@@ -66,7 +67,7 @@ class Sources:
     """
 
     def __init__(self, folder):
-        self.trees, self.paths = {}, {}
+        self.trees, self.paths, self._imports = {}, {}, {}
         for path in sorted(folder.rglob("*.py")):
             parts = path.relative_to(folder.parent).with_suffix("").parts
             name = ".".join(parts).removesuffix(".__init__")
@@ -77,6 +78,11 @@ class Sources:
 
         Not those that only type checkers import.
         """
+        if module not in self._imports:  # a walk through its tree: many tests ask
+            self._imports[module] = tuple(self._find_imports(module))
+        return self._imports[module]
+
+    def _find_imports(self, module):
         for node in _without_types(self.trees[module]):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)

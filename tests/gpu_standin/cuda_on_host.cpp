@@ -422,24 +422,30 @@ static CopyBarrier& copy_barrier(unsigned address) {
     return found->second;
 }
 
-// What the tensor cores read of the right factor: term k of a column, in blocks of 8 columns x 16 bytes.
-static double described(unsigned long long right, unsigned k, unsigned column, unsigned terms) {
+// What the tensor cores read of a column of the right factor: half of its terms each in a line of 16 bytes, which lie in
+// blocks of 8 columns.
+static void read_column(unsigned long long right, unsigned column, unsigned terms, double (&factors)[16]) {
     const auto bytes = [&](unsigned bit) { return unsigned(right >> bit & 0x3fff) << 4; };
-    const unsigned block = bytes(0) + k * 2 / terms * bytes(16) + column / 8 * bytes(32), word = k % (terms / 2) * 8 / terms;
-    unsigned bits;
-    std::memcpy(&bits, at_shared(block + column % 8 * 16, 16) + word * 4, 4);
-    return terms == 16 ? half_of(bits, k % 2) : cut_to_tf32(bits);
+    for (unsigned half = 0; half < 2; ++half) {
+        unsigned words[4];
+        std::memcpy(words, at_shared(bytes(0) + half * bytes(16) + column / 8 * bytes(32) + column % 8 * 16, 16), 16);
+        for (unsigned k = 0; k < terms / 2; ++k)
+            factors[half * terms / 2 + k] = terms == 16 ? half_of(words[k / 2], k % 2) : cut_to_tf32(words[k]);
+    }
 }
 
 static void finish_product(const Product& product, unsigned lane) {
     if (std::memcmp(product.registers, product.kept, sizeof product.kept)) fail("a factor changed during its product");
     auto& sums = current->sums[product.sums];
-    for (unsigned i = 0; i < product.tiles * 4; ++i) {
-        double exact = product.add ? sums[i] : 0;
-        for (unsigned k = 0; k < product.terms; ++k)
-            exact += product.left[i / 2 % 2][k] *
-                     described(product.right, k, i / 4 * 8 + lane % 4 * 2 + i % 2, product.terms);
-        sums[i] = cut_to_float(exact);
+    for (unsigned pair = 0; pair < product.tiles * 2; ++pair) {
+        double right[16];
+        read_column(product.right, pair / 2 * 8 + lane % 4 * 2 + pair % 2, product.terms, right);
+        for (unsigned half = 0; half < 2; ++half) {
+            float& sum = sums[pair / 2 * 4 + half * 2 + pair % 2];
+            double exact = product.add ? sum : 0;
+            for (unsigned k = 0; k < product.terms; ++k) exact += product.left[half][k] * right[k];
+            sum = cut_to_float(exact);
+        }
     }
 }
 

@@ -62,13 +62,12 @@ def test_against_rounded_factors_in_float64(file, case, backend, nothing_twice, 
     """Both gradients too; the bias's is that of what was not rounded; the same bits twice."""
     convolution = possible(file)(rng, *case)
     for kind, choices in convolution.choices(h100()).items():
+        expected = convolution.expected(kind)
         for choice in choices if file == "any" or kind != "kernel gradient" else ():
-            found = convolution.computed(kind, choice, backend)
-            for one, again, expected in zip(
-                found, convolution.computed(kind, choice, backend), convolution.expected(kind), strict=True
-            ):
-                assert_close(one, expected, CLOSE, f"{kind} {choice.size}")
-                np.testing.assert_array_equal(one, again)
+            found, again = (convolution.computed(kind, choice, backend) for _ in range(2))
+            for first, second, right in zip(found, again, expected, strict=True):
+                assert_close(first, right, CLOSE, f"{kind} {choice.size}")
+                np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("case", CASES[:2], ids=str)
@@ -82,8 +81,7 @@ def test_what_is_left_to_normalizations(file, case, backend, nothing_twice, rng)
     for choice in convolution.choices(h100())["forward"]:
         in_bfloat16(any_kernel.check_moments)(convolution, choice, backend)
     before = any_kernel.Before(possible(file)(rng, *case), True, True, True, rng)
-    for choice in before.convolution.choices(h100())["input gradient"]:
-        in_bfloat16(before.check)(choice, backend, CLOSE)
+    in_bfloat16(before.check)(before.convolution.choices(h100())["input gradient"], backend, CLOSE)
 
 
 @settings(max_examples=6)

@@ -539,12 +539,12 @@ RULES = {
 def test_weights_are_prepared_after_whoever_wrote_them(rule, chosen_always, folder, tmp_path, monkeypatch, rng):
     """Between iterations, and behind the optimizer's own rule: each one computes with the weights as they are."""
     launched, L, losses = preparations(monkeypatch), mc.layers, []
-    x, y = rng.normal(size=(2, 20, 6, 6, 16)).astype(np.float32)  # batches of 8, 8 and 4
+    x, y = rng.normal(size=(2, 20, 4, 4, 16)).astype(np.float32)  # batches of 8, 8 and 4
     first = [rng.normal(size=(3, 3, 16, 16)) * 0.1, np.zeros(16)]
     for name in ("numpy", "cupy"):
         shared = L.Conv2D(16, 3, padding="same", kernel_constraint=mc.constraints.MaxNorm(1.5))
         convolutions = [L.Conv2D(16, 3, padding="same", activation="tanh"), shared]
-        model, other = (mc.Sequential([L.Input((6, 6, 16)), *parts]) for parts in (convolutions, [shared]))
+        model, other = (mc.Sequential([L.Input((4, 4, 16)), *parts]) for parts in (convolutions, [shared]))
         for layer in convolutions:
             layer.set_weights(first)
         model.compile(RULES[rule](), "mse", backend=name)

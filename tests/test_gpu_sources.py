@@ -61,7 +61,7 @@ SIZES = {
         )
     },
 }
-# Others, which are compiled for one GPU: each tile alone and with the sums for a normalization, which take most registers,
+# Others, which are compiled for one GPU: each tile alone and with a normalization's sums, which take most registers,
 # and one of each of the other sizes.
 MORE_SIZES = {
     "tensor_convolution": (
@@ -80,7 +80,8 @@ MORE_SIZES = {
     "tensor_narrow": ("128x16x4x1x4x16x3x3x3x1", "128x16x4x1x4x16x5x5x3x0", "128x16x4x1x4x16x1x1x1x3"),
 }
 # So many sizes for those between the oldest and the newest.
-FEW = {"few_channels": 2, "products": 1, "depthwise": 2, "normalization": 1, "tensor_convolution": 2, "tensor_narrow": 2}
+FEW = {"products": 1, "normalization": 1}
+FEW |= dict.fromkeys(("few_channels", "depthwise", "tensor_convolution", "tensor_narrow"), 2)
 ENDS = (75, 100)
 TENSOR_CORES = {"tensor_convolution", "tensor_gradient", "tensor_narrow"}
 FROM_80_ON = {"prepared_weights", *TENSOR_CORES}  # their kernels are for sm_80 and later

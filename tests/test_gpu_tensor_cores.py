@@ -101,15 +101,20 @@ class Case:
         reference.conv2d_backward(x, kernel, None, dy, dx, dkernel, dbias, self.window)
         return (dx,) if kind == "input gradient" else (dkernel, dbias)
 
+    def poisoned(self, kind):
+        """Arrays for what is computed, with what no result is."""
+        if kind == "forward" and self.pool:
+            shape = len(self.x), self.pool.out_height, self.pool.out_width, len(self.bias)
+            return np.full(shape, np.nan, np.float32), np.full(shape, 77, np.uint8)
+        like = {"forward": (self.dy,), "input gradient": (self.x,), "kernel gradient": (self.kernel, self.bias)}[kind]
+        return [np.full(a.shape, np.nan, np.float32) for a in like]
+
     def computed(self, kind, choice, backend):
         """The same by a kernel, into poisoned arrays."""
         from minicnn.backends.cupy import tensor_cores
 
         x, kernel, bias, dy = (backend.asarray(a) for a in (self.x, self.kernel, self.bias, self.dy))
-        outputs = [
-            backend.asarray(np.full(a.shape, 77 if a.dtype == np.uint8 else np.nan, a.dtype))
-            for a in self.expected(kind, np.float32)
-        ]
+        outputs = [backend.asarray(a) for a in self.poisoned(kind)]
         if kind == "forward":
             tensor_cores.convolve(choice, x, kernel, bias, *outputs, *([] if self.pool else [None]))
         elif kind == "input gradient":
@@ -415,12 +420,15 @@ class Before:
             work()
         return [None if a is None else backend.to_host(a) for a in arguments[5:9]], found[0]
 
-    def check(self, choice, backend, close=2 * CLOSE):
-        found, left = self.computed(choice, backend)
-        assert len(left.of_dy) == len(left.of_x) == choice.parts
-        for name, a, b in zip(("dx", "dadded", "dgamma", "dbeta"), found, self.expected(), strict=True):
-            if b is not None:
-                assert_close(a, b, close, f"{name} {choice.size}")
+    def check(self, choices, backend, close=2 * CLOSE):
+        """By all choices; returns what the last one computed."""
+        expected = self.expected()
+        for choice in choices:
+            found, left = self.computed(choice, backend)
+            assert len(left.of_dy) == len(left.of_x) == choice.parts
+            for name, a, b in zip(("dx", "dadded", "dgamma", "dbeta"), found, expected, strict=True):
+                if b is not None:
+                    assert_close(a, b, close, f"{name} {choice.size}")
         return found
 
 
@@ -432,9 +440,9 @@ BEFORE = [(True, False, False), (True, True, True), (False, False, True), (True,
 def test_sums_for_the_gradient_of_a_normalization(case, relu, added, more, backend, nothing_twice, rng):
     """With and without ReLU, behind an addition or not, and with a second gradient; the same bits twice."""
     before = Before(Case(rng, *case), relu, added, more, rng)
-    for choice in before.convolution.choices(h100())["input gradient"]:
-        found = before.check(choice, backend)
-    for a, b in zip(found, before.computed(choice, backend)[0], strict=True):
+    choices = before.convolution.choices(h100())["input gradient"]
+    found = before.check(choices, backend)
+    for a, b in zip(found, before.computed(choices[-1], backend)[0], strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -594,8 +602,7 @@ def test_mistakes_of_sums_are_found(mistake, standin, monkeypatch, rng):
     assert source("tensor_convolution").count(right) == 1
     before = Before(Case(rng, 3, 9, 7, 36, 20, (2, 2), "same"), True, False, True, rng)
     with changed(monkeypatch, NOTHING_TWICE, (right, wrong)), pytest.raises(AssertionError):
-        for choice in before.convolution.choices(h100())["input gradient"]:
-            before.check(choice, backends.get("cupy"))
+        before.check(before.convolution.choices(h100())["input gradient"], backends.get("cupy"))
 
 
 MISTAKES_OF_MOMENTS = {
@@ -706,8 +713,7 @@ def test_moments_of_sixteen_channels(case, backend, nothing_twice, rng):
 def test_sums_of_sixteen_channels(case, relu, added, more, backend, nothing_twice, rng):
     before = Before(NarrowCase(rng, *case), relu, added, more, rng)
     (choice,) = before.convolution.choices(h100())["input gradient"]
-    for one in (choice, choice._replace(blocks=max(1, choice.blocks // 2))):
-        before.check(one, backend)
+    before.check((choice, choice._replace(blocks=max(1, choice.blocks // 2))), backend)
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan])

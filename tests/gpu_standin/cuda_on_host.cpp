@@ -369,20 +369,23 @@ namespace standin {
 // NVIDIA's "PTX ISA". factor(word, which): one of them.
 template <unsigned TERMS, unsigned EACH, typename F>
 static void multiply_fragments(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2], F factor) {
-    struct Fragments {
-        unsigned a[4], b[2];
+    struct Factors {
+        double a[4][EACH], b[2][EACH];
     } mine;
-    std::memcpy(mine.a, a, sizeof a);
-    std::memcpy(mine.b, b, sizeof b);
+    for (unsigned each = 0; each < EACH; ++each) {
+        for (unsigned word = 0; word < 4; ++word) mine.a[word][each] = factor(a[word], each);
+        for (unsigned word = 0; word < 2; ++word) mine.b[word][each] = factor(b[word], each);
+    }
     const unsigned t = thread_of_block(), turn = meet_warp(mine), lane = t % 32;
+    const auto of = [&](unsigned other) -> const Factors& { return of_lane<Factors>(t / 32, turn, other); };
+    static_assert(TERMS == 2 * 4 * EACH);  // words, lanes, factors in a word
     for (unsigned e = 0; e < 4; ++e) {
         double exact = sum[e];
-        for (unsigned k = 0; k < TERMS; ++k) {
-            const unsigned own = k % (4 * EACH) / EACH, word = k / (4 * EACH);
-            const auto& left = of_lane<Fragments>(t / 32, turn, lane / 4 * 4 + own);
-            const auto& right = of_lane<Fragments>(t / 32, turn, (lane % 4 * 2 + e % 2) * 4 + own);
-            exact += factor(left.a[e / 2 + word * 2], k % EACH) * factor(right.b[word], k % EACH);
-        }
+        for (unsigned word = 0; word < 2; ++word)
+            for (unsigned own = 0; own < 4; ++own)
+                for (unsigned each = 0; each < EACH; ++each)
+                    exact += of(lane / 4 * 4 + own).a[e / 2 + word * 2][each] *
+                             of((lane % 4 * 2 + e % 2) * 4 + own).b[word][each];
         sum[e] = cut_to_float(exact);
     }
 }

@@ -79,7 +79,7 @@ namespace standin {
 
 constexpr size_t MOST_SHARED = 232448, GUARD = 64;  // bytes; behind what a launch asked for lies a pattern
 alignas(128) extern unsigned char shared_memory[MOST_SHARED + GUARD];
-constexpr size_t MOST_EXCHANGED = 64;
+constexpr size_t MOST_EXCHANGED = 128;
 alignas(16) extern unsigned char exchanged[32][2][32][MOST_EXCHANGED];  // (warp, turn, lane, bytes)
 
 inline unsigned thread_of_block() { return (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x; }

@@ -22,7 +22,7 @@ def run(*arguments, cwd):
 
     path = [str(Path(cupy.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "MINICNN_DATA": str(cwd / "none")}
-    environment |= {"MINICNN_CACHE": str(cwd / "cache"), "no_proxy": "", "https_proxy": "http://127.0.0.1:9"}
+    environment |= {"no_proxy": "", "https_proxy": "http://127.0.0.1:9"}
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 

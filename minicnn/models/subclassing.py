@@ -13,6 +13,7 @@ from minicnn.graph import Graph, Tensor
 from minicnn.last_function import FUNCTIONS, OF_OPERATIONS
 from minicnn.layers.added_loss import ToMeasure, with_losses
 from minicnn.layers.base import Layer
+from minicnn.layers.call_order import in_call_order
 from minicnn.layers.input import Input
 from minicnn.layers.names import unique_name
 from minicnn.losses.of_calls import has_call
@@ -170,6 +171,11 @@ class Written(OfPictures, Differentiable):
                 f"and dicts at most. Received: {type(outputs).__name__}"
             )
         return self._with_losses(inputs, outputs, self._taken_losses())
+
+    def _graph_of(self, inputs: Any, outputs: Any) -> Graph:
+        """The graph between tensors; that of a `call` runs in its order."""
+        graph = super()._graph_of(inputs, outputs)
+        return in_call_order(graph) if hasattr(self, "call") else graph
 
     def _taken_losses(self) -> list[Any]:
         """What `add_loss` was given since `call` began."""

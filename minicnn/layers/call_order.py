@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from minicnn.graph import Graph, Node, Tensor
+from minicnn.user_warnings import warn_user
 
 
 class InCallOrder(Graph):
@@ -46,3 +47,29 @@ def in_call_order(graph: Graph) -> Graph:
 def like(kind: type[Graph], inputs: Iterable[Tensor], outputs: Iterable[Tensor], order: Iterable[Node]) -> Graph:
     """A graph of a kind, that of the one of which it is a copy; `order` is that of the other one's nodes."""
     return kind(inputs, outputs, order) if issubclass(kind, InCallOrder) else kind(inputs, outputs)
+
+
+def warn_of_unread(graph: Graph, layers: Iterable[Any], since: int, owner: Any) -> None:
+    """Warn of layers that would move averages at a place whose output nothing reads: a graph leaves it out.
+
+    Parameters
+    ----------
+    graph : Graph
+        That of a `call`.
+    layers : iterable of Layer
+        Those that it may have called.
+    since : int
+        The number of a call before its own ones.
+    owner : Layer
+        Whose `call` it is.
+    """
+    there = set(graph.nodes)
+    for layer in layers:
+        moves = layer.trainable and any(not weight.has_gradient for weight in layer.weights)
+        own = (node for node in layer.nodes if node.number > since and node.training is not False)
+        if moves and not there.issuperset(own):
+            warn_user(
+                f"call of '{owner.name}' calls layer '{layer.name}', and nothing that it returns is computed of what "
+                "that gives: such a call is left out, and moves no averages in training, as it does in Keras. Use its "
+                f"result, as in x = self.{layer.name}(x), or leave the call out"
+            )

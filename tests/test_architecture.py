@@ -246,6 +246,7 @@ FLOORS = {
         ("outputs", "weighting"),
         ("measured_ends",),
         ("added_metrics", "class_weights", "columns", "data_advice", "kept_state", "lazy", "non_finite", "passes"),
+        ("told_metrics",),
     ),
     "minicnn.visualization": (("*",), ("saliency",), ("heat",), ("asked", "rows"), ("figures", "layout")),
 }

@@ -64,8 +64,7 @@ class Totals:
     def reset(self) -> None:
         """Start an epoch."""
         self._samples, self._loss, self._parts = 0, 0.0, [0.0] * len(self._names)
-        for _, _, metric in self._metrics:
-            metric.reset_state()
+        weighting.begin(self._metrics)
 
     def add(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> None:
         """Count a batch: its loss, each output's part of it, and the metrics."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from minicnn.data.elements import lent
 from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import Metric
 from minicnn.own_parts import is_of_package
+from minicnn.training import told_metrics
 from minicnn.training.added_metrics import Added, measured_in, numbers_of_places
 from minicnn.training.columns import had_columns
 from minicnn.training.measured_ends import is_own_function, seen_by
@@ -169,6 +169,12 @@ def label_of(prefix: str, name: str, is_weighted: bool, taken: Collection[str]) 
     return next(each for each in itertools.chain([label], numbered) if each not in taken)
 
 
+def begin(metrics: Sequence[tuple[str, int, Metric | Weighted]]) -> None:
+    """Have what `named_metrics` gave forget all batches."""
+    for _, _, metric in metrics:
+        told_metrics.begin(metric._metric if isinstance(metric, Weighted) else metric)
+
+
 def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> list[tuple[str, int, Metric | Weighted]]:
     """(name in the logs, index of the output, copy of the metric) of all that `compile` and `add_metric` were told.
 
@@ -196,8 +202,8 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
                 label = label_of(prefix, metric.name, is_weighted, [*found, *of_losses])
                 if label == "loss":
                     raise ValueError("a metric needs another name than 'loss'. Received: 'loss'")
-                copied = copy.deepcopy(metric)
-                found[label] = (label, index, Weighted(copied) if is_weighted else copied)
+                made = told_metrics.copied(metric, entry)
+                found[label] = (label, index, Weighted(made) if is_weighted else made)
     for name, places in measured_in(model.graph).items():
         if name == "loss" or name in found or name in (f"{own}_loss" for _, own in names):
             raise ValueError(f"add_metric needs a name that no loss and no other metric has. Received: {name!r}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def state_of(model: CompilableNetwork) -> dict[str, Any]:
     """A model's attributes, with its position in training instead of the engine."""
-    state = vars(model) | {"nodes": [], "_engine": _position(model)}
+    state = vars(model) | {"nodes": [], "_engine": _position(model), "_last_totals": None}
     if model._structures is not None:  # whose tensors lead to all others
         state["_structures"] = tuple(mapped(lambda tensor: None, structure) for structure in model._structures)
     return state

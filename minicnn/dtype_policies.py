@@ -112,6 +112,8 @@ def _name_of(policy):
     """A dtype's name, of whatever may stand for it; "" for what cannot."""
     if isinstance(policy, str):
         return policy
+    if policy is float:  # Python's, in Keras
+        return "float32"
     name = getattr(policy, "name", None) or getattr(policy, "__name__", None)
     return name if isinstance(name, str) else policy
 

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_number, check_seed, is_integer, plain
+from minicnn.data.signatures import of_python
 from minicnn.foreign import items_of
 from minicnn.hints import Config, Shape
 from minicnn.initializers import Constant, Initializer, register, registry
 from minicnn.named_functions import FunctionName, entry_of, function_named
 from minicnn.own_parts import check_takes
+from minicnn.settings import floatx
 
 
 def checked(shape: Any, dtype: Any) -> tuple[Shape, np.dtype[Any]]:
@@ -21,7 +23,8 @@ def checked(shape: Any, dtype: Any) -> tuple[Shape, np.dtype[Any]]:
     Parameters
     ----------
     shape : int or sequence of int
-    dtype : str or numpy dtype
+    dtype : str or numpy dtype, or None
+        Python's ``float`` is float32, as in Keras; None: `minicnn.utils.floatx`.
 
     Raises
     ------
@@ -36,7 +39,7 @@ def checked(shape: Any, dtype: Any) -> tuple[Shape, np.dtype[Any]]:
             f"Received: shape={shape!r}"
         )
     try:
-        return tuple(int(n) for n in sizes), np.dtype(dtype)
+        return tuple(int(n) for n in sizes), np.dtype(floatx() if dtype is None else of_python(dtype))
     except TypeError:
         raise TypeError(
             f"an initializer's dtype is that of the array, such as 'float32'. Received: dtype={dtype!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from typing import Any, NoReturn
 
 
@@ -49,7 +50,11 @@ class Node:
         A layer has one output; a model that is called as a layer can have several.
     training : bool or None
         Whether the layer acts as in training here whatever the model does; None: as the model does.
+    number : int
+        The calls are counted: what was called earlier has a smaller one.
     """
+
+    numbers = count()
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class Node:
         training: bool | None = None,
     ) -> None:
         self.layer: Any = layer
+        self.number: int = next(self.numbers)
         self.training: bool | None = training
         self.inputs: tuple[Tensor, ...] = tuple(inputs)
         self.outputs: tuple[Tensor, ...] = tuple(Tensor(shape, self) for shape in output_shapes)
@@ -100,7 +106,7 @@ class Graph:
     @property
     def layers(self) -> list[Any]:
         """Every layer once, in the order of its first call; not one whose output is where the graph begins."""
-        return list(dict.fromkeys(n.layer for n in self.nodes if not (n.inputs and self._is_input(n))))
+        return list(dict.fromkeys(n.layer for n in self.nodes if not (n.inputs and n in self._starts)))
 
     def _sort(self):
         """The nodes by decreasing distance from the outputs, as Keras orders layers and so their weights.
@@ -113,16 +119,13 @@ class Graph:
         for node in reversed(found):  # every node after those that read it
             own = max(distance.get(node, 0), layer_distance.get(node.layer, 0))
             distance[node] = layer_distance[node.layer] = own
-            for tensor in node.inputs if not self._is_input(node) else ():
+            for tensor in node.inputs if node not in self._starts else ():
                 part = getattr(tensor.node.layer, "is_operation", False) and "_operation" in tensor.node.layer.name
                 distance[tensor.node] = max(distance.get(tensor.node, 0), own + 2**-20 if part else int(own) + 1)
         for tensor in self.inputs:  # an input that nothing reads
             distance.setdefault(tensor.node, 0)
             rank.setdefault(tensor.node.layer, len(rank))
         return sorted(distance, key=lambda node: (-distance[node], rank[node.layer]))
-
-    def _is_input(self, node) -> bool:
-        return node in self._starts
 
     def _search(self):
         """(nodes in an order in which they can run, layer → how many layers were met before it).
@@ -144,6 +147,5 @@ class Graph:
                     f"the outputs depend on the input '{tensor.name}', which is not among the model's inputs "
                     f"{[t.name for t in self.inputs]}; add it to inputs="
                 )
-            stack.append((tensor, True))
-            stack.extend((parent, False) for parent in reversed(tensor.node.inputs))
+            stack += [(tensor, True), *((parent, False) for parent in reversed(tensor.node.inputs))]
         return list(order), rank

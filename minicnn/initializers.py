@@ -28,15 +28,14 @@ class Initializer(Configurable):
     seed: int | None = None
 
     @np.errstate(under="ignore")
-    def __call__(
-        self, shape: Shape, dtype: DTypeLike = "float32", rng: np.random.Generator | None = None
-    ) -> np.ndarray:
+    def __call__(self, shape: Shape, dtype: DTypeLike = None, rng: np.random.Generator | None = None) -> np.ndarray:
         """First values of a weight.
 
         Parameters
         ----------
         shape : tuple of int
-        dtype : str or numpy dtype, default 'float32'
+        dtype : str or numpy dtype, optional
+            Default: `minicnn.utils.floatx`. Python's ``float`` is float32.
         rng : numpy.random.Generator, optional
             Where random numbers come from, unless the initializer has a seed of its own: then every call with one shape
             gives the same values. Default: a new generator from the global seed (`minicnn.utils.set_random_seed`).

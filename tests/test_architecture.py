@@ -140,6 +140,7 @@ FLOORS = {
         ("replacing",),
         ("contract", "given", "names", "rare_forms", "rare_options", "shapes"),
         ("open_sizes",),
+        ("call_order",),
     ),
     "minicnn.losses": (
         ("function_loss", "further", "recorded_formulas"),
@@ -205,7 +206,7 @@ FLOORS = {
         ("plan",),
         ("fusion", "non_finite", "wiring", "works"),
         ("casting",),
-        ("ends",),
+        ("ends", "order"),
         ("arena", "program"),
     ),
     "minicnn.saving": (
@@ -245,6 +246,7 @@ FLOORS = {
         ("outputs", "weighting"),
         ("measured_ends",),
         ("added_metrics", "class_weights", "columns", "data_advice", "kept_state", "lazy", "non_finite", "passes"),
+        ("told_metrics",),
     ),
     "minicnn.visualization": (("*",), ("saliency",), ("heat",), ("asked", "rows"), ("figures", "layout")),
 }
@@ -331,6 +333,7 @@ BESIDE_THE_CORE = {
     "threads": {"blas", "processors", "turns"},  # what the system allows; others' threads
     "plan.fusion": {  # in its rules
         *("layers.augmentation", "layers.channel_order", "layers.contract", "layers.merge", "layers.normalization"),
+        "plan.order",  # of averages that one layer moves at several places
     },
     "training.arrays": {
         *("layers.open_sizes", "training.data_advice", "training.lazy"),  # what messages guess; for data sets in files

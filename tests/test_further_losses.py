@@ -296,6 +296,26 @@ def test_classes_that_do_not_count():
         loss([-2, 1, 0], p)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_nan_in_a_row_that_does_not_count(backend):
+    """Keras 3.15.1 has the mean of the others, and 0 for such a row without a reduction."""
+    z, y = np.array([[0.1, 0.2, 0.4], [math.nan, 0.1, 0.5], [0.3, 0.1, 0.2]], np.float32), np.array([0, 255, 1])
+    rows = [math.log(sum(math.exp(v) for v in row)) - row[k] for row, k in ((z[0].tolist(), 0), (z[2].tolist(), 1))]
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)
+    assert loss(y, z) == pytest.approx(sum(rows) / 2, rel=1e-6)
+    single = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255, reduction=None)
+    np.testing.assert_allclose(single(y, z), [rows[0], 0, rows[1]], rtol=1e-6)
+    model = mc.Sequential([mc.Input((3,)), mc.layers.ReLU()])
+    model.compile("sgd", loss, backend=backend)
+    assert model.evaluate(z, y, verbose=0) == pytest.approx(sum(rows) / 2, rel=1e-5)
+    model = mc.Sequential([mc.Input((3,)), mc.layers.Dense(3)])
+    model.compile("sgd", loss, backend=backend)
+    before = model.get_weights()
+    with pytest.raises(mc.errors.NonFiniteError, match="input data holds NaN"):  # in Keras its weights are NaN then
+        model.fit(z, y, verbose=0)
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
 def test_a_probability_of_one_for_the_wrong_class():
     """Keras 3.15.1: BinaryCrossentropy()([0.], [1.]) is 15.942385: its arrays are float32, and so is 1 - 1e-7."""
     assert losses.BinaryCrossentropy()([0.0], [1.0]) == pytest.approx(15.942385, abs=1e-5)

@@ -206,6 +206,13 @@ def test_the_overlap_of_a_batch_is_differentiated_beside_weights():
     np.testing.assert_allclose(tape.gradient(made, v), [[-4 / 3]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", None])
+def test_no_gradient_comes_from_nan_where_a_class_is_ignored(reduction):
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255, reduction=reduction)
+    made = gradient(lambda v: loss([0, 255], v), [[0.0, 0.0], [np.nan, 1.0]])
+    np.testing.assert_allclose(made, [[-0.5, 0.5], [0, 0]], rtol=1e-6)  # softmax − target, as TensorFlow
+
+
 def test_weights_beside_classes_that_are_ignored_are_refused():
     w, logits = tf.Variable([1.0, 3.0]), tf.constant([[0.2, 0.8], [0.6, 0.4]])
     loss = losses.SparseCategoricalCrossentropy(ignore_class=0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicnn import checks, errors, initializers, random, regularizers
+from minicnn import checks, errors, initializers, random, regularizers, utils
 from minicnn.registry import Configurable
 
 KERNEL = (3, 3, 16, 32)  # fan_in 144, fan_out 288
@@ -269,3 +269,17 @@ def test_check_positive_int_explains(value):
 def test_unknown_name_without_a_near_one():
     message = str(errors.unknown_name("loss", "zzzz", ["mse", "mae"]))
     assert message == "Unknown loss. Known names: mae, mse. Received: 'zzzz'"
+
+
+@pytest.mark.parametrize("name", ["Zeros", "Ones", "Identity", "Constant", "GlorotUniform", "Orthogonal"])
+def test_dtypes_are_those_of_keras(name):
+    """Python's float is float32, and None the dtype of models, as in Keras 3.15.1; to NumPy both are float64."""
+    made = getattr(initializers, name)()
+    for dtype, expected in ((float, "float32"), ("float", "float32"), (None, "float32"), (np.float64, "float64")):
+        assert made((3, 3), dtype).dtype == made((3, 3), dtype=dtype).dtype == expected
+    utils.set_floatx("float64")
+    try:
+        assert made((3, 3)).dtype == made((3, 3), None).dtype == "float64"
+        assert made((3, 3), float).dtype == "float32"
+    finally:
+        utils.set_floatx("float32")

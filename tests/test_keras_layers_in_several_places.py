@@ -37,6 +37,82 @@ def test_gradients_of_both_places_add_up():
     np.testing.assert_allclose(model.get_weights()[0], np.full((4, 4), 0.4), rtol=1e-5)
 
 
+def shared_norm(kind, backend):
+    """A model in which one normalization is called on x, and then on x²; the first has a ReLU behind it."""
+    norm = layers.BatchNormalization(momentum=0.5)
+
+    class Twice(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.relu = norm, layers.ReLU()
+
+        def call(self, x):
+            first = self.norm(x)  # the nearer one to the output
+            second = self.norm(x * x)
+            return self.relu(self.relu(second * 2.0)) + first
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.twice = Twice()
+
+        def call(self, x):
+            return self.twice(x)
+
+    start = keras.Input((None, 3) if kind == "open sizes" else (4, 3))
+    # In graphs of tensors Keras goes by distances from the outputs, a layer having its largest one: here x is first
+    if kind == "fused":
+        ends = [layers.Dense(1)(norm(start * start)), layers.Dense(1)(layers.Dense(1)(layers.ReLU()(norm(start))))]
+        model = keras.Model(start, ends)
+    elif kind == "added":  # what the first is added to is computed behind the second
+        first, second = norm(start), norm(start * start)
+        model = keras.Model(start, layers.Add()([first, layers.ReLU()(layers.ReLU()(second))]))
+    else:
+        model = Own() if kind == "model" else keras.Model(start, Twice()(start))
+    model.compile("sgd", "mse", backend=backend)
+    return copy.deepcopy(model) if kind == "copy" else model
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("kind", ["layer", "model", "open sizes", "copy", "fused", "added"])
+def test_averages_move_in_the_order_of_calls(kind, backend):
+    x = np.random.default_rng(0).normal(1, 2, (8, 4, 3)).astype(np.float32)  # (8, 4, 3)
+    model = shared_norm(kind, backend)
+    model.fit(x, [x[..., :1]] * 2 if kind == "fused" else x, verbose=0)
+    mean, variance = (w for w in model.non_trainable_weights)
+    expected = np.zeros(3), np.ones(3)
+    for given in (x, x * x):
+        moments = given.mean((0, 1), np.float64), given.var((0, 1), np.float64)
+        expected = [0.5 * old + 0.5 * new for old, new in zip(expected, moments, strict=True)]
+    np.testing.assert_allclose(mean.numpy(), expected[0], rtol=1e-5)
+    np.testing.assert_allclose(variance.numpy(), expected[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("base", [keras.Model, layers.Layer])
+@pytest.mark.parametrize("how", ["dropped", "dropped at one place", "read", "by its averages", "frozen"])
+def test_a_call_whose_result_is_dropped_is_told(base, how, recwarn):
+    class Own(base):
+        def __init__(self):
+            super().__init__()
+            self.norm = layers.BatchNormalization(name="norm", trainable=how != "frozen")
+            self.dense = layers.Dense(3, use_bias=False)
+
+        def call(self, x, training=None):
+            made = self.norm(self.dense(x), training=False if how == "by its averages" else training)
+            if how == "dropped at one place":
+                made = self.norm(made)
+                self.norm(made * 2.0)
+            return made if how in ("read", "dropped at one place") else self.dense(x)
+
+    own = Own()
+    model = own if base is keras.Model else keras.Sequential([own])
+    model.compile("sgd", "mse")
+    model.fit(X, X[:, :3], verbose=0)
+    told = [str(w.message) for w in recwarn if "moves no averages in training" in str(w.message)]
+    assert len(told) == how.startswith("dropped"), told
+    assert all("calls layer 'norm'" in text for text in told)
+
+
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
 def test_files_hold_all_places(suffix, tmp_path):
     model = shared()

@@ -1,5 +1,7 @@
 """What callbacks are told: names, their order, values. Expected: what Keras 3.15.1 tells the same callbacks."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -249,3 +251,52 @@ def test_a_number_that_could_mean_two_metrics_is_refused():
     assert "auc_1" in history and "auc_3" not in history
     with pytest.raises(KeyError, match="auc_3"):
         history["auc_3"]
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_metrics_that_compile_was_given_show_what_is_counted(validated):
+    """As in Keras 3.15.1, whose callbacks read them after each batch, and which leaves what validation has counted."""
+
+    class Columns(keras.metrics.Metric):
+        def __init__(self):
+            super().__init__(name="columns")
+            self.sums, self.batches = self.add_weight(shape=(3,)), self.add_weight(shape=())
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.sums.assign_add(keras.ops.sum(y_pred, axis=0))
+            self.batches.assign_add(1.0)
+
+        def result(self):
+            return keras.ops.sum(self.sums) / self.batches
+
+    class Reading(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.read = []
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.read.append((float(error.result()), float(columns.batches)))
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 20, 3)).astype(np.float32)  # (20, 3)
+    error, columns, reading = keras.metrics.MeanSquaredError(), Columns(), Reading()
+    model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU()])
+    model.compile("sgd", "mae", metrics=[error, columns])
+    options = {"validation_data": (x[:5], y[:5])} if validated else {}
+    model.fit(x, y, 8, 2, verbose=0, shuffle=False, callbacks=[reading], **options)
+    made = np.maximum(x, 0)
+    squares = [((made - y)[:end] ** 2).mean() for end in (8, 16, 20)] * 2
+    np.testing.assert_allclose(reading.read, list(zip(squares, [1, 2, 3] * 2, strict=True)), rtol=1e-5)
+    last = 5 if validated else 20
+    assert float(error.result()) == pytest.approx(((made - y)[:last] ** 2).mean(), rel=1e-5)
+    np.testing.assert_allclose(columns.sums.numpy(), made[:last].sum(axis=0), rtol=1e-5)
+    loss = np.abs(made - y)[:last].mean()
+    expected = {"loss": loss, "mean_squared_error": squares[-1], "columns": made.sum() / 3}
+    if validated:
+        expected |= {"mean_squared_error": ((made - y)[:5] ** 2).mean(), "columns": made[:5].sum()}
+    assert model.get_metrics_result() == pytest.approx(expected, rel=1e-5)
+    assert float(model.metrics[0].result()) == pytest.approx(loss, rel=1e-5)
+    model.reset_metrics()
+    assert float(error.result()) == float(columns.batches) == model.get_metrics_result()["loss"] == 0
+    of_all = [np.abs(made - y).mean(), squares[-1], made.sum()]
+    assert copy.deepcopy(model).evaluate(x, y, verbose=0) == pytest.approx(of_all, rel=1e-5)

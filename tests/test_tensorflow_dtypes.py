@@ -224,3 +224,15 @@ def test_pythons_float_is_float32_as_in_tensorflow(make):
 
 def test_bytes_of_pythons_float_are_those_of_float32():
     assert np.asarray(tf.io.decode_raw(np.array([1.5, 2], "float32").tobytes(), float)).tolist() == [1.5, 2.0]
+
+
+@pytest.mark.parametrize("dtype", [float, np.float32, None])
+def test_a_dtype_is_that_of_python_or_numpy(dtype):
+    """As in Keras 3.15.1; None is the dtype of models."""
+    x = np.arange(4, dtype="float32").reshape(2, 2)
+    assert keras.ops.cast(np.arange(3.0), dtype).dtype == "float32"
+    assert keras.layers.Dense(2, dtype=dtype)(x).dtype == "float32"
+    assert keras.layers.Rescaling(2.0, dtype=dtype).compute_dtype == "float32"
+    assert keras.metrics.Mean(dtype=dtype).dtype in ("float32", dtype)
+    assert float(keras.losses.MeanSquaredError(dtype=dtype)(x, x + 1)) == 1
+    assert dtype is None or keras.random.categorical(x, 3, dtype=dtype).dtype == "float32"

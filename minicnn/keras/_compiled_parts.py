@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -20,11 +21,32 @@ from minicnn.training.weighting import label_of, naming
 
 def tracker(model: Any) -> metrics.Metric:
     """The mean of the model's losses since `reset_metrics`."""
-    return vars(model).setdefault("_loss_tracker", _Mean("loss"))
+    if "_loss_tracker" not in vars(model):
+        vars(model)["_loss_tracker"] = _Mean(model)
+    return vars(model)["_loss_tracker"]
+
+
+def last_logs(model: Any) -> dict[str, float]:
+    """What `fit`, `evaluate` and their like last counted, other than by a step of the model's own."""
+    totals = vars(model).get("_last_totals")
+    return {} if totals is None or model.has_own_steps else totals.logs()
 
 
 class _Mean(metrics.Mean):
-    """A mean that takes what is on a tape."""
+    """A mean that takes what is on a tape; of a model without steps of its own the loss that is in the logs."""
+
+    model: Any = None
+
+    def __init__(self, model: Any) -> None:
+        super().__init__("loss")
+        self.model = ref(model)
+
+    def __getstate__(self) -> dict[str, Any]:  # of a copy, which is no model's
+        return {name: value for name, value in vars(self).items() if name != "model"}
+
+    def result(self) -> float:
+        model = None if self.model is None else self.model()
+        return super().result() if model is None else last_logs(model).get("loss", super().result())
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         super().update_state(value_of(met(values)), sample_weight)
@@ -177,6 +199,8 @@ class CompiledMetrics:
 
     def result(self) -> dict[str, Any]:
         """Name → result."""
+        if self._found is None and (logs := last_logs(self._model)):
+            return {label: logs[label] for label, *_ in vars(self._model)["_last_totals"].metrics}
         return {label: metric.result() for label, (*_, metric) in (self._found or {}).items()}
 
 

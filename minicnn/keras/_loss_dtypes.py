@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn import losses
 from minicnn.bfloat16 import rounded
+from minicnn.keras._new_arrays import standardize_dtype
 from minicnn.layers.names import snake_case
 from minicnn.own_parts import is_of_package
 from minicnn.settings import floatx
@@ -28,6 +29,7 @@ def with_dtype(constructor: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(constructor)
     def __init__(self: Any, *args: Any, dtype: Any = None, **kwargs: Any) -> None:
+        dtype = standardize_dtype(dtype) if isinstance(dtype, type) else dtype  # Python's float, np.float32
         half = _half(dtype)
         constructor(self, *args, **kwargs if dtype is None or half is not None else {**kwargs, "dtype": dtype})
         vars(self)["_half"] = half

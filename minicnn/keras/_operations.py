@@ -328,7 +328,7 @@ def cast(x: Any, dtype: Any) -> Any:
     """x in another dtype; a model's tensors stay floats, but lose what is behind the point for integers."""
     if x is None or (isinstance(x, tuple) and None in x):
         return sizes_of_batch(x, named_dtype(dtype))
-    return _cast(x, dtype)
+    return _cast(x, floatx() if dtype is None else dtype)
 
 
 @entering

@@ -270,6 +270,8 @@ class Stepping(EndsRemembered):
         """Have all metrics forget what they saw."""
         for metric in self.metrics:
             metric.reset_state()
+        if vars(self).get("_last_totals") is not None:
+            vars(self)["_last_totals"].reset()
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Name → result of all metrics."""

@@ -13,6 +13,7 @@ from functools import partial
 from minicnn.errors import ShapeError
 from minicnn.graph import Graph, Node
 from minicnn.hints import Shape
+from minicnn.layers.call_order import like
 from minicnn.user_warnings import warn_user
 
 _TRIED = (60, 120), (2520, 5040)
@@ -126,7 +127,8 @@ def _with_sizes(graph, input_shapes):
             inputs = [tensors[tensor] for tensor in node.inputs]
             shapes = node.layer.build_for(tuple(tensor.shape[1:] for tensor in inputs))
             tensors.update(zip(node.outputs, Node(node.layer, inputs, shapes, node.training).outputs, strict=True))
-    return Graph((tensors[t] for t in graph.inputs), (tensors[t] for t in graph.outputs))
+    ends = (tensors[t] for t in graph.inputs), (tensors[t] for t in graph.outputs)
+    return like(type(graph), *ends, dict.fromkeys(tensor.node for tensor in tensors.values()))
 
 
 def rank_advice(shape: Shape, rank: int) -> str:

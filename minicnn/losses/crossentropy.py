@@ -79,10 +79,10 @@ class ClassLoss(Crossentropy):
 
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         row_weight = _row_weights(prediction, self.decisions(prediction.shape), weight)
-        reductions.without_ignored(row_weight, self.ignored(target))
+        reductions.without_ignored(row_weight, ignored := self.ignored(target))
         loss = self.rows(prediction, target, row_weight, gradient, ops, from_logits)
-        loss *= row_weight
-        return loss.sum(dtype=np.float64)
+        np.multiply(loss, row_weight, out=loss)
+        return reductions.of_the_others(loss, ignored, gradient).sum(dtype=np.float64)
 
     def values(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
         return reductions.of_rows(self, prediction, target)

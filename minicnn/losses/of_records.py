@@ -93,6 +93,8 @@ def _of_rows(loss, target, y_pred, prediction, values):
         gradient = np.empty_like(rows)
         weight = np.broadcast_to(g, np.shape(values)).reshape(count).astype(rows.dtype)
         summed.compute(rows, targets, weight, gradient, reference)
+        if (ignored := loss.ignored(targets)) is not None:
+            gradient[ignored] = 0  # also where a row is NaN
         return gradient.reshape(prediction.shape)
 
     return Recorded(values, [(y_pred, back)])

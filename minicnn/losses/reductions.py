@@ -177,7 +177,22 @@ def of_rows(loss: ClassLoss, prediction: np.ndarray, target: np.ndarray) -> np.n
     weight = np.ones_like(prediction, shape=loss.decisions(prediction.shape))
     values = loss.rows(prediction, target, weight, None, reference, loss.from_logits)
     values, ignored = values.reshape(prediction.shape[:-1]), loss.ignored(target)
-    return values if ignored is None else values * ~ignored
+    return of_the_others(values, ignored)
+
+
+def of_the_others(values: np.ndarray, ignored: np.ndarray | None, gradient: np.ndarray | None = None) -> np.ndarray:
+    """The losses of rows, with 0 for those that do not count, in place: what was NaN in these counts for nothing.
+
+    Parameters
+    ----------
+    values : array (rows,) or of the shape of `ignored`
+    ignored : mask, or None
+    gradient : array or None
+        Where it is wanted, the losses stay: a training on NaN would have weights that are, and is stopped by its loss.
+    """
+    if ignored is not None and gradient is None:
+        np.copyto(values, 0, where=ignored.reshape(values.shape))
+    return values
 
 
 def without_ignored(weight: np.ndarray, ignored: np.ndarray | None) -> None:

@@ -16,15 +16,16 @@ from minicnn.losses.reductions import weighted_sum
 _DTYPES = (None, "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8")
 
 
-def check_dtype(dtype: str | None) -> str | None:
-    """`dtype`, if it is the name of one.
+def check_dtype(dtype: object) -> str | None:
+    """The name of a metric's dtype, of that, of a dtype or its class; Python's ``float`` is float32, as in Keras.
 
     Raises
     ------
     ValueError
         If it is not.
     """
-    return check_choice("dtype", dtype, _DTYPES)
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype)
+    return check_choice("dtype", "float32" if dtype is float else name, _DTYPES)
 
 
 class OfArrays:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn import backends
 from minicnn.backends import memory
 from minicnn.graph import Graph, Node, Tensor
+from minicnn.layers.call_order import InCallOrder, like
 from minicnn.nested import mapped, packed
 from minicnn.parameters import Weight
 from minicnn.training.engine import Engine
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def state_of(model: CompilableNetwork) -> dict[str, Any]:
     """A model's attributes, with its position in training instead of the engine."""
-    state = vars(model) | {"nodes": [], "_engine": _position(model)}
+    state = vars(model) | {"nodes": [], "_engine": _position(model), "_last_totals": None}
     if model._structures is not None:  # whose tensors lead to all others
         state["_structures"] = tuple(mapped(lambda tensor: None, structure) for structure in model._structures)
     return state
@@ -77,17 +78,19 @@ def _taken_apart(graph):
         for node in graph.nodes
     ]
     ends = ([numbers[t] for t in end] for end in (graph.inputs, graph.outputs))
-    return _put_together, (calls, *ends), {"remade": graph.remade}
+    kept = {"remade": graph.remade}
+    return _put_together, (calls, *ends, type(graph)), kept
 
 
-def _put_together(calls, inputs, outputs):
+def _put_together(calls, inputs, outputs, kind=Graph):
     tensors = []
     for layer, numbers, shapes, training in calls:
         sources = [tensors[n] if isinstance(n, int) else Tensor(n, None) for n in numbers]
         node = Node(layer, sources, shapes, training)
         vars(layer).setdefault("nodes", []).append(node)
         tensors += node.outputs
-    return Graph([tensors[number] for number in inputs], [tensors[number] for number in outputs])
+    ends = [tensors[number] for number in inputs], [tensors[number] for number in outputs]
+    return like(kind, *ends, dict.fromkeys(tensor.node for tensor in tensors))
 
 
 def _weight_taken_apart(weight):
@@ -104,4 +107,5 @@ def _weight(values):
 
 
 copyreg.pickle(Graph, _taken_apart)
+copyreg.pickle(InCallOrder, _taken_apart)
 copyreg.pickle(Weight, _weight_taken_apart)

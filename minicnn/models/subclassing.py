@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ContractError
-from minicnn.graph import Graph, Tensor
+from minicnn.graph import Graph, Node, Tensor
 from minicnn.last_function import FUNCTIONS, OF_OPERATIONS
 from minicnn.layers.added_loss import ToMeasure, with_losses
 from minicnn.layers.base import Layer
+from minicnn.layers.call_order import in_call_order, warn_of_unread
 from minicnn.layers.input import Input
 from minicnn.layers.names import unique_name
 from minicnn.losses.of_calls import has_call
@@ -136,7 +137,7 @@ class Written(OfPictures, Differentiable):
         takes_training = "training" in names or any(p.kind is p.VAR_KEYWORD for p in names.values())
         if takes_training:
             without = self._outcome(inputs, training=AsRun(False))
-            seen = _signature(without, self)
+            seen, since = _signature(without, self), next(Node.numbers)
             for node in without.nodes:
                 node.layer.nodes.remove(node) if node.inputs else None
             graph = self._outcome(inputs, training=AsRun(True))
@@ -147,7 +148,9 @@ class Written(OfPictures, Differentiable):
                     "Received: a call that computes something else in training"
                 )
         else:
+            since = next(Node.numbers)
             graph = self._outcome(inputs)
+        warn_of_unread(graph, dict.fromkeys(layers_in(list(vars(self).values()))), since, self)
         for node in graph.nodes:
             node.training = None if isinstance(node.training, AsRun) else node.training
         self.graph: Graph | None = graph
@@ -170,6 +173,11 @@ class Written(OfPictures, Differentiable):
                 f"and dicts at most. Received: {type(outputs).__name__}"
             )
         return self._with_losses(inputs, outputs, self._taken_losses())
+
+    def _graph_of(self, inputs: Any, outputs: Any) -> Graph:
+        """The graph between tensors; that of a `call` runs in its order."""
+        graph = super()._graph_of(inputs, outputs)
+        return in_call_order(graph) if hasattr(self, "call") else graph
 
     def _taken_losses(self) -> list[Any]:
         """What `add_loss` was given since `call` began."""

@@ -20,6 +20,7 @@ from minicnn.layers.kernel import Fused
 from minicnn.layers.merge import Add, FusedAdd
 from minicnn.layers.normalization import BatchNormalization, FusedNormalization
 from minicnn.layers.pooling import MaxPooling2D
+from minicnn.plan.order import passing
 from minicnn.plan.program import Program
 from minicnn.step import Step
 
@@ -72,12 +73,13 @@ def fuse(program: Program, kept: set[int], training: bool) -> None:
     training : bool
         Whether steps act as in training where nothing else is said at their place.
     """
+    passes = passing(program)
 
     def merged(place, then):
         first, n = place.step.fused(), math.prod(program.shapes[place.output])
         for rule in RULES:
             may = isinstance(first, rule.first) and isinstance(then.step, rule.then) and rule.when(first, then.step, n)
-            if may and (rule.in_training or not (training or then.training)):
+            if may and (rule.in_training or not (training or then.training)) and not passes(place, then):
                 return replace(first, **{rule.part: then.step})
         return None
 
@@ -96,17 +98,13 @@ def _leave_out_inactive(program, kept, training):
     for place in program.places:
         place.inputs = tuple(stands_for.get(value, value) for value in place.inputs)
         is_active = training if place.training is None else place.training
-        is_idle = (place.step.only_in_training and not is_active) or _keeps_order(program, place)
+        keeps_order = isinstance(place.step, MoveAxis) and place.step.keeps_order(program.shapes[place.inputs[0]])
+        is_idle = (place.step.only_in_training and not is_active) or keeps_order  # an axis that is moved to where it is
         if is_idle and place.output not in kept:
             (stands_for[place.output],) = place.inputs
         else:
             places.append(place)
     program.places = places
-
-
-def _keeps_order(program, place):
-    """Whether a place moves an axis to where it is: ``axis=3`` of images with the channels last."""
-    return isinstance(place.step, MoveAxis) and place.step.keeps_order(program.shapes[place.inputs[0]])
 
 
 def _one_warp(place, then):

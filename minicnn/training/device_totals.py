@@ -66,32 +66,32 @@ class DeviceTotals(Totals):
     def __init__(self, engine: DeviceEngine, targets: Sequence[np.ndarray]) -> None:
         self._engine, self.report = engine, None
         super().__init__(engine.model, targets)
-        self.kinds: tuple[str, ...] = tuple(f"{index} {metric!r}" for _, index, metric in self._metrics)
-        self._own = [is_own_mean(metric) for _, _, metric in self._metrics]
+        self.kinds: tuple[str, ...] = tuple(f"{index} {metric!r}" for _, index, metric in self.metrics)
+        self._own = [is_own_mean(metric) for _, _, metric in self.metrics]
         self._first_metric = 2 + len(self._names)
-        self.report: np.ndarray = engine.take_report(self._first_metric + len(self._metrics))
+        self.report: np.ndarray = engine.take_report(self._first_metric + len(self.metrics))
         weakref.finalize(self, engine.give_back_report, self.report)
         self.reset()
 
     def reset(self) -> None:
         super().reset()
-        self._counts = [0] * (len(self._metrics))
+        self._counts = [0] * (len(self.metrics))
         if self.report is not None:
             self.report.fill(0)
             self.report[:1].fill(-1)
 
     def record(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> list[int]:
         """Launch what adds a batch to the sums; returns what `count` needs to know."""
-        counts, hits = [0] * len(self._metrics), None
+        counts, hits = [0] * len(self.metrics), None
         if isinstance(losses.total, RowResults):  # of the only output
-            hits = index_of_hits([(i, metric) for i, (_, _, metric) in enumerate(self._metrics)])
+            hits = index_of_hits([(i, metric) for i, (_, _, metric) in enumerate(self.metrics)])
             at = 0 if hits is None else self._first_metric + hits
             self._engine.state.record_rows(*losses.total, at, self.report, self._engine.updates_at_once)
         else:
             self._engine.state.record_loss(losses.total, self.report, count)
             for i, (index, _) in enumerate(self._names, 2):
                 self.report[i : i + 1] += losses.parts[index] * count
-        for i, (_, index, metric) in enumerate(self._metrics):
+        for i, (_, index, metric) in enumerate(self.metrics):
             if i == hits:
                 counts[i] = count
             elif self._own[i]:
@@ -112,7 +112,7 @@ class DeviceTotals(Totals):
         self._samples += count
         self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
         to_host = self._engine.backend.to_host
-        for own, (_, index, metric) in zip(self._own, self._metrics, strict=True):
+        for own, (_, index, metric) in zip(self._own, self.metrics, strict=True):
             if not own:
                 weight = None if losses.weights[index] is None else to_host(losses.weights[index])
                 seen = losses.measured[index]
@@ -139,11 +139,12 @@ class DeviceTotals(Totals):
     def logs(self) -> dict[str, float]:
         values = self._engine.backend.to_host(self.report)
         self._engine.look_at(self, None if values[0] < 0 else int(values[0]))
-        logs = {"loss": float(values[1] / self._samples)}
-        parts = values[2 : self._first_metric] / self._samples
+        logs = {"loss": float(values[1] / max(self._samples, 1))}
+        parts = values[2 : self._first_metric] / max(self._samples, 1)
         logs |= {name: float(part) for (_, name), part in zip(self._names, parts, strict=True)}
-        sums = zip(self._metrics, self._own, values[self._first_metric :], self._counts, strict=True)
-        return logs | {
-            label: float(total / max(count, 1)) if own else value_in_logs(metric)
-            for (label, _, metric), own, total, count in sums
-        }
+        sums = zip(self.metrics, self._own, values[self._first_metric :], self._counts, strict=True)
+        for (label, _, metric), own, total, count in sums:
+            if own:  # whose object, where `compile` was given one, shows it from now on
+                metric._sum, metric._count = float(total), count
+            logs[label] = float(total / max(count, 1)) if own else value_in_logs(metric)
+        return logs

@@ -47,32 +47,35 @@ class Totals:
     model : Model
     targets : list of array
         Checked targets: their shapes decide what "accuracy" means. Weights may follow them.
+
+    Attributes
+    ----------
+    metrics : NamedMetrics
+        (name, index of the output, metric): copies, since a fit may start inside another one.
     """
 
     def __init__(self, model: Model, targets: Sequence[np.ndarray]) -> None:
         self._target_shapes = [list(target.shape) for target in targets]
         self._names = weighting.names_of_losses(model)
-        # (name, index of the output, metric): copies, since a fit may start inside another one
-        self._metrics = weighting.named_metrics(model, targets)
+        self.metrics = weighting.named_metrics(model, targets)
         self.reset()
 
     def of(self, data: Any) -> Totals:
         """The same totals, for a source or an intake: users' metrics get class numbers in the form that it had."""
-        weighting.keep_columns(self._metrics, data.losses)
+        weighting.keep_columns(self.metrics, data.losses)
         return self
 
     def reset(self) -> None:
         """Start an epoch."""
         self._samples, self._loss, self._parts = 0, 0.0, [0.0] * len(self._names)
-        for _, _, metric in self._metrics:
-            metric.reset_state()
+        weighting.begin(self.metrics, self)
 
     def add(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> None:
         """Count a batch: its loss, each output's part of it, and the metrics."""
         self._samples += count
         self._loss += losses.total * count
         self._parts = [s + losses.parts[i] * count for s, (i, _) in zip(self._parts, self._names, strict=True)]
-        for _, i, metric in self._metrics:
+        for _, i, metric in self.metrics:
             weighting.update(metric, losses.targets[i], outputs[i], losses.weights[i], losses.measured[i])
 
     def logs_when_read(self) -> Mapping[str, float]:
@@ -81,9 +84,9 @@ class Totals:
 
     def logs(self) -> dict[str, float]:
         """Name → average so far."""
-        logs = {"loss": float(self._loss / self._samples)}
-        logs |= {n: float(p / self._samples) for (_, n), p in zip(self._names, self._parts, strict=True)}
-        return logs | {label: weighting.value_in_logs(metric) for label, _, metric in self._metrics}
+        logs = {"loss": float(self._loss / max(self._samples, 1))}
+        logs |= {n: float(p / max(self._samples, 1)) for (_, n), p in zip(self._names, self._parts, strict=True)}
+        return logs | {label: weighting.value_in_logs(metric) for label, _, metric in self.metrics}
 
     def get_state(self) -> dict[str, Any]:
         """What a checkpoint in the middle of an epoch keeps; `set_state` takes it."""
@@ -92,12 +95,12 @@ class Totals:
             "samples": self._samples,
             "loss": self._loss,
             "parts": self._parts,
-            "metrics": [metric.get_state() for _, _, metric in self._metrics],
+            "metrics": [metric.get_state() for _, _, metric in self.metrics],
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `get_state` returned."""
         check_kept({"samples": 0, "loss": 0.0, "parts": (*self._parts,)}, state, "the sums of the epoch")
         self._samples, self._loss, self._parts = state["samples"], state["loss"], list(state["parts"])
-        for (label, _, metric), saved in zip(self._metrics, state["metrics"], strict=True):
+        for (label, _, metric), saved in zip(self.metrics, state["metrics"], strict=True):
             metric.set_state(fitting(metric, saved, f"metric '{label}'"))

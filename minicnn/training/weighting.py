@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import unwrap
 from typing import TYPE_CHECKING
+from weakref import ref
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from minicnn.data.elements import lent
 from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import Metric
 from minicnn.own_parts import is_of_package
+from minicnn.training import told_metrics
 from minicnn.training.added_metrics import Added, measured_in, numbers_of_places
 from minicnn.training.columns import had_columns
 from minicnn.training.measured_ends import is_own_function, seen_by
@@ -23,6 +24,7 @@ from minicnn.training.measured_ends import is_own_function, seen_by
 if TYPE_CHECKING:
     from minicnn.last_function import Last
     from minicnn.models.compilable import CompilableNetwork
+    from minicnn.training.totals import Totals
 
 
 def by_row(
@@ -169,7 +171,29 @@ def label_of(prefix: str, name: str, is_weighted: bool, taken: Collection[str]) 
     return next(each for each in itertools.chain([label], numbered) if each not in taken)
 
 
-def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> list[tuple[str, int, Metric | Weighted]]:
+class NamedMetrics(list[tuple[str, int, "Metric | Weighted"]]):
+    """(name in the logs, index of the output, copy of the metric) of each.
+
+    Attributes
+    ----------
+    model : weak reference
+        Whose they are.
+    """
+
+    def __init__(self, model: CompilableNetwork, found: Iterable[tuple[str, int, Metric | Weighted]]) -> None:
+        super().__init__(found)
+        self.model: ref[CompilableNetwork] = ref(model)
+
+
+def begin(metrics: NamedMetrics, totals: Totals) -> None:
+    """Have the metrics forget all batches; `totals`, whose they are, are the last that the model counts with."""
+    for _, _, metric in metrics:
+        told_metrics.begin(metric._metric if isinstance(metric, Weighted) else metric)
+    if (model := metrics.model()) is not None:
+        vars(model)["_last_totals"] = totals
+
+
+def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> NamedMetrics:
     """(name in the logs, index of the output, copy of the metric) of all that `compile` and `add_metric` were told.
 
     Parameters
@@ -196,10 +220,10 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> li
                 label = label_of(prefix, metric.name, is_weighted, [*found, *of_losses])
                 if label == "loss":
                     raise ValueError("a metric needs another name than 'loss'. Received: 'loss'")
-                copied = copy.deepcopy(metric)
-                found[label] = (label, index, Weighted(copied) if is_weighted else copied)
+                made = told_metrics.copied(metric, entry)
+                found[label] = (label, index, Weighted(made) if is_weighted else made)
     for name, places in measured_in(model.graph).items():
         if name == "loss" or name in found or name in (f"{own}_loss" for _, own in names):
             raise ValueError(f"add_metric needs a name that no loss and no other metric has. Received: {name!r}")
         found[name] = (name, 0, Added(name, places, numbers_of_places(model.graph)))
-    return list(found.values())
+    return NamedMetrics(model, found.values())

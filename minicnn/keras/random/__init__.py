@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
+from minicnn.keras._dtypes import of_python
 from minicnn.keras._of_tensors import Computed, SeedGenerator, drawn
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._result_types import eager
@@ -98,7 +99,7 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: int |
     rows = np.asarray(value_of(met(logits)), np.float64)[:, None]  # (N, 1, classes)
     size = (len(rows), int(num_samples), rows.shape[-1])
     noise = drawn(size, "float64", seed, lambda draw, size: draw.gumbel(size=size)).value
-    return np.argmax(rows + noise, axis=-1).astype(dtype).view(EagerArray)
+    return np.argmax(rows + noise, axis=-1).astype(of_python(dtype)).view(EagerArray)
 
 
 def shuffle(x: Any, axis: int = 0, seed: int | None = None) -> Any:

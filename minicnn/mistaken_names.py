@@ -32,6 +32,16 @@ _OF_NUMBERS = {
     "initializer": "initializers.Constant({})",
     "optimizer": "optimizers.SGD(learning_rate={})",
 }  # kind → what takes a number
+_LOW_RANK = (
+    "low-rank adapters (LoRA) are not there: trainable = False freezes layers, and a smaller one is trained beside"
+)
+_QUANTIZED = (
+    "weights stay floats here: policies of bfloat16 (docs/bfloat16.md) halve them, and ONNX's tools quantize a file"
+)
+_OF_KERAS = {
+    **dict.fromkeys(("enable_lora", "lora_enabled", "lora_rank"), _LOW_RANK),
+    **dict.fromkeys(("quantize", "quantized_build", "quantization_mode"), _QUANTIZED),
+}
 _ESTIMATORS = "minicnn.sklearn.CNNClassifier is an estimator; see docs/sklearn.md"
 _OF_ESTIMATORS = {
     "score": "model.evaluate(x, y) gives the loss and the metrics",
@@ -97,9 +107,14 @@ def _is_of_torch(part):
 def explain_missing(thing: object, name: str) -> object:
     """A ``__getattr__``: the usual error, or that of a property, with what another library's name is here."""
     cls = type(thing)
-    if not hasattr(cls, name) and (advice := attribute_advice(cls, name) or _estimator_advice(cls, name)):
+    if not hasattr(cls, name) and (advice := _advice(cls, name)):
         raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}{advice}")
     return object.__getattribute__(thing, name)
+
+
+def _advice(cls, name):
+    of_keras = f": {_OF_KERAS[name]}" if name in _OF_KERAS else ""
+    return attribute_advice(cls, name) or _estimator_advice(cls, name) or of_keras
 
 
 def _estimator_advice(cls, name):

@@ -1,5 +1,6 @@
 """What Keras 2's layers began with, and scripts name: `_Conv`, `_Pooling2D`, a `rank`; and shapes of their weights."""
 
+import json
 import warnings
 
 import numpy as np
@@ -315,7 +316,7 @@ def test_a_convolution_op_of_one_dimension(padding, count):
     ("base", "part"),
     [
         (layers.BatchNormalization, "_moments"),
-        (layers.Add, "_merge_function"),
+        (layers.Add, "_apply_merge_op_and_or_mask"),
         (layers.SpatialDropout2D, "_get_noise_shape"),
         (layers.RandomFlip, "transform_images"),
         (layers.Resizing, "transform_images"),
@@ -403,3 +404,103 @@ def test_a_weight_that_the_formula_does_not_read_stays_as_it_is(count):
         model.train_on_batch(x, x)
     assert layer.more.numpy().tolist() == [1, 1, 1]
     assert not np.allclose(layer.kernel.numpy(), before)
+
+
+class WeightedSum(layers.Add):
+    """Of progressive growing: a block that is faded in."""
+
+    def __init__(self, alpha=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.alpha = K.variable(alpha, name="ws_alpha")
+
+    def _merge_function(self, inputs):
+        return ((1.0 - self.alpha) * inputs[0]) + (self.alpha * inputs[1])
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_sum_whose_weights_change_is_a_layer_of_the_model_and_of_its_file(suffix, tmp_path):
+    """0.75 · 0 + 0.25 · 12.5 = 3.125, and by halves 6.25, 7.25, …: numbers of tf_keras 2.21."""
+    a, b = keras.Input((2, 2, 3)), keras.Input((2, 2, 3))
+    x = np.arange(24.0).reshape(2, 2, 2, 3)
+    y = x[::-1] + 0.5
+    model = keras.Model([a, b], WeightedSum(0.25)([a, b]))
+    (found,) = [layer for layer in model.layers if isinstance(layer, WeightedSum)]
+    assert model.predict([x, y], verbose=0).ravel()[:3].tolist() == [3.125, 4.125, 5.125]
+    K.set_value(found.alpha, 0.5)
+    assert model.predict([x, y], verbose=0).ravel()[:3].tolist() == [6.25, 7.25, 8.25]
+    model.save(path := tmp_path / f"model.{suffix}")
+    again = keras.models.load_model(path, custom_objects={"WeightedSum": WeightedSum})
+    assert again.predict([x, y], verbose=0).ravel()[:3].tolist() == [6.25, 7.25, 8.25]
+
+
+class Half(layers.Multiply):
+    def _merge_function(self, inputs):
+        return super()._merge_function(inputs) * 0.5
+
+
+class Third(Half):
+    def _merge_function(self, inputs):
+        return super()._merge_function(inputs) + 1.0
+
+
+class Reversed(layers.Concatenate):
+    def _merge_function(self, inputs):
+        return super()._merge_function(inputs[::-1])
+
+
+@pytest.mark.parametrize(
+    ("cls", "expected"), [(Half, [5.0, 14.0]), (Third, [6.0, 15.0]), (Reversed, [5.0, 7.0, 2.0, 4.0])]
+)
+def test_a_merge_function_goes_on_to_that_of_the_library(cls, expected):
+    a, b = keras.Input((2,)), keras.Input((2,))
+    x, y = np.array([[2.0, 4.0]]), np.array([[5.0, 7.0]])
+    assert keras.Model([a, b], cls()([a, b])).predict([x, y], verbose=0).tolist() == [expected]
+    assert np.asarray(cls()([x, y])).tolist() == [expected]
+
+
+def test_inputs_of_fewer_axes_are_handed_to_a_merge_function_with_axes_of_size_one():
+    """As Keras's layers do: a vector of a sample is beside each of its places."""
+    a, b = keras.Input((2, 2, 3)), keras.Input((3,))
+    x, y = np.zeros((2, 2, 2, 3)), np.arange(6.0).reshape(2, 3)
+    made = keras.Model([a, b], WeightedSum(1.0)([a, b])).predict([x, y], verbose=0)
+    np.testing.assert_array_equal(made, np.broadcast_to(y[:, None, None], x.shape))
+
+
+@pytest.mark.parametrize(
+    ("base", "arguments"), [(layers.Add, ()), (layers.Conv2D, (2, 1)), (layers.Dense, (3,)), (layers.ReLU, ())]
+)
+def test_a_call_that_leaves_the_librarys_out_is_that_of_a_layer_of_the_model(base, arguments):
+    """It was a part of the graph's operations, so that nothing found it by its class or name."""
+
+    class Own(base):
+        def call(self, inputs):
+            x = inputs[0] if isinstance(inputs, list) else inputs
+            return x * 0.5 + 1.0
+
+    a, b = keras.Input((2, 2, 2)), keras.Input((2, 2, 2))
+    layer, x = Own(*arguments, name="mine"), np.arange(8.0).reshape(1, 2, 2, 2)
+    several = base is layers.Add
+    model = keras.Model([a, b] if several else a, layer([a, b] if several else a))
+    assert model.layers[-1] is layer is model.get_layer("mine")
+    made = model.predict([x, x] if several else x, verbose=0)
+    np.testing.assert_allclose(made, x * 0.5 + 1.0)
+
+
+@pytest.mark.parametrize("kind", [layers.Layer, layers.Dense])
+def test_an_argument_whose_attribute_is_a_variable_is_in_the_config(kind):
+    """The number that K.variable has by then; of a weight, the first one where it is known."""
+
+    class Own(kind):
+        def __init__(self, *args, alpha=0.5, beta=0.25, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.alpha = K.variable(alpha)
+            self.beta = tf.Variable(beta)
+
+        def call(self, inputs):
+            return inputs * self.alpha + self.beta
+
+    layer = Own(*([2] if kind is layers.Dense else []), alpha=2.0, beta=3.0)
+    K.set_value(layer.alpha, 0.125)
+    layer.beta.assign(1.0)
+    config = json.loads(json.dumps(layer.get_config()))
+    assert (config["alpha"], config["beta"]) == (0.125, 3.0 if kind is layers.Layer else 1.0)

@@ -233,6 +233,31 @@ def test_a_discriminator_is_trained_however_it_was_frozen_for_the_generator(by_l
         assert all(np.array_equal(w, b) for w, b in zip(discriminator.get_weights(), after, strict=True))
 
 
+def test_a_discriminator_that_is_frozen_but_for_its_normalizations_is_trained():
+    """Pix2pix, ACGAN and WGAN of many scripts: in tf_keras 2.21 its own `train_on_batch` moves all of its weights."""
+    discriminator = keras.Sequential([keras.Input((3,)), layers.Dense(4), layers.BatchNormalization(), layers.Dense(1)])
+    discriminator.compile("sgd", "mse")
+    for part in discriminator.layers:
+        if not isinstance(part, layers.BatchNormalization):
+            part.trainable = False
+    noise = keras.Input((2,))
+    gan = keras.Model(noise, discriminator(layers.Dense(3)(noise)))
+    gan.compile("sgd", "mse")
+    rng = np.random.default_rng(0)
+    images, z, y = rng.random((8, 3)), rng.random((8, 2)), np.ones((8, 1))
+    first, last = discriminator.layers[0], discriminator.layers[-1]
+    before = first.get_weights()[:1] + last.get_weights()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # which says it, in a process once
+        discriminator.train_on_batch(images, y)
+    after = first.get_weights()[:1] + last.get_weights()
+    assert not any(np.array_equal(w, b) for w, b in zip(after, before, strict=True))
+    gamma = discriminator.layers[1].get_weights()[0]
+    gan.train_on_batch(z, y)
+    assert all(np.array_equal(w, b) for w, b in zip(first.get_weights()[:1] + last.get_weights(), after, strict=True))
+    assert not np.array_equal(discriminator.layers[1].get_weights()[0], gamma)
+
+
 # ------------------------------------------------------------------------------- losses that use a model's tensors
 
 

@@ -570,6 +570,10 @@ OF_NODES = {  # several operators, or some of what one gives
         lambda x, y: np.tensordot(x, np.arange(24.0).reshape(4, 3, 2), axes=2),
     ),
     "dot": (lambda x, y: ops.dot(x, np.eye(3)[:, :2]), lambda x, y: x[..., :2]),
+    "pad by what lies inside": (
+        lambda x, y: ops.pad(x, [[0, 0], [1, 2], [2, 0]], mode="reflect"),
+        lambda x, y: np.pad(x, [[0, 0], [1, 2], [2, 0]], mode="reflect"),
+    ),
     "prod": (lambda x, y: ops.prod(x, axis=(1, 2), keepdims=True), lambda x, y: x.prod((1, 2), keepdims=True)),
     "logical_xor": (lambda x, y: ops.logical_xor(x > 0, y > 0), lambda x, y: (x > 0) ^ (y > 0)),
     "log2": (lambda x, y: ops.log2(x * x), lambda x, y: np.log2(x * x)),
@@ -631,6 +635,7 @@ def test_functions_of_infinite_numbers_and_of_less_than_nothing(tmp_path, name):
         ("einsum", lambda x: ops.einsum("bij,bij->bi", x, x)),
         ("cumsum", lambda x: ops.cumsum(x, axis=1, dtype="float32")),
         ("equal", lambda x: ops.equal(x, x[:, :1])),
+        ("pad", lambda x: ops.pad(x, [[0, 0], [1, 1], [1, 1]], mode="symmetric")),
     ],
 )
 def test_functions_that_onnx_has_no_operator_for_are_refused(name, function, tmp_path):

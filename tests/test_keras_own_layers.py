@@ -1323,3 +1323,32 @@ def test_the_function_of_a_lambda_gets_a_list_of_one_as_a_list(rng, tmp_path):
     np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, rtol=1e-6)
     with pytest.raises(ValueError, match="in a list wherever"):
         model.layers[-1](inputs)
+
+
+class Called(layers.Layer):
+    """Raschka's NoisyLinear calls a weight "weights"; no name of a weight is an attribute in Keras."""
+
+    def build(self, input_shape):
+        self.w = self.add_weight(name="weights", shape=(input_shape[1], 2), initializer="ones")
+        self.c = self.add_weight(name="call", shape=(2,), initializer="zeros")
+        self.q = self.add_weight(name="block/scale", shape=(2,), initializer="ones")
+        self.n = self.add_weight(name="name", shape=(2,), initializer="ones", trainable=False)
+
+    def call(self, x):
+        return tf.matmul(x, self.w) + self.c + self.q * self.n
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_weights_may_be_called_as_what_layers_have(suffix, tmp_path):
+    """Losses and outputs of tf_keras 2.21."""
+    x = np.arange(6.0).reshape(2, 3) / 6
+    model = keras.Sequential([keras.Input((3,)), Called()])
+    model.compile("sgd", "mse")
+    losses = model.fit(x, np.ones((2, 2)), epochs=3, verbose=0).history["loss"]
+    np.testing.assert_allclose(losses, [2.125, 2.031881332397461, 1.9435232877731323], rtol=1e-5)
+    layer = model.layers[0]
+    assert layer.name == "called" and callable(layer.call) and len(layer.weights) == 4
+    assert [w.shape for w in layer.trainable_weights] == [(3, 2), (2,), (2,)]
+    model.save(path := tmp_path / f"model{suffix}")
+    again = keras.models.load_model(path, custom_objects={"Called": Called})
+    np.testing.assert_allclose(again.predict(x, verbose=0).ravel(), [1.4146373] * 2 + [2.8834639] * 2, rtol=1e-5)

@@ -549,6 +549,14 @@ def test_names_of_estimators(name, instead):
         getattr(layers.Dense(2), name)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("enable_lora", "adapters .LoRA. are not there"), ("quantize", "stay floats")]
+)
+def test_methods_of_keras_that_are_not_there(name, said):
+    with pytest.raises(AttributeError, match=f"'Dense' object has no attribute '{name}': .*{said}"):
+        getattr(layers.Dense(2), name)
+
+
 @pytest.mark.parametrize("key", ["loss", 0])
 def test_the_history_is_a_dict_of_what_fit_returns(key):
     history = net().fit(X, Y, verbose=0)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.keras._outer_names import outer_values
+from minicnn.keras._variables import Variable
 from minicnn.step import Changes
 from minicnn.user_warnings import brief, warn_user
 
@@ -80,6 +81,8 @@ def _plain(function) -> Iterator[tuple[str, Any]]:
             yield name, list(value)
         elif isinstance(value, _PLAIN):
             yield name, value
+        elif isinstance(value, Variable):
+            yield name, value.numpy()
 
 
 def _is_same(a, b):

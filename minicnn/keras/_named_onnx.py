@@ -282,6 +282,15 @@ def _tensordot(nodes: _Nodes, x1: Any, x2: Any, axes: Any = 2) -> Value:
     return nodes.add("Reshape", y, nodes.integers(-1, *x1.shape[:kept], *kernel.shape[axes:]))
 
 
+def _pad(nodes: _Nodes, x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Value:
+    widths = np.broadcast_to(np.asarray(pad_width, np.int64), (len(x.shape) + 1, 2))
+    number = 0.0 if constant_values is None else constant_values
+    if widths[0].any() or mode not in ("constant", "reflect") or not isinstance(number, int | float):
+        raise NotImplementedError  # the samples', or mirrored with the edge, which ONNX does not do
+    inputs = [x, nodes.integers(*widths.T.ravel().tolist()), *([float(number)] if mode == "constant" else [])]
+    return nodes.add("Pad", *inputs, mode=mode)
+
+
 _MADE: dict[str, Callable[..., Value]] = {
     "arctan2": _angle,
     "argsort": _order,
@@ -307,6 +316,7 @@ _MADE: dict[str, Callable[..., Value]] = {
     "mod": _remainder,
     "nan_to_num": _numbers_alone,
     "one_hot": _one_hot,
+    "pad": _pad,
     "prod": _product,
     "ptp": _spread,
     "rad2deg": lambda nodes, x: nodes.add("Mul", x, 180 / math.pi),

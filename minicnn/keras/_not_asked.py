@@ -21,7 +21,7 @@ _ASKED_BY_KERAS = {
     "_get_noise_shape": ("SpatialDropout",),
     "_get_concrete_noise_shape": ("AlphaDropout",),
     "_resize_images": ("UpSampling2D",),
-    **dict.fromkeys(("_merge_function", "_apply_merge_op_and_or_mask"), _MERGING),
+    "_apply_merge_op_and_or_mask": _MERGING,
     **dict.fromkeys(("_calculate_scores", "_apply_scores", "_calculate_score_mask"), _SCORING),
     **dict.fromkeys(("transform_images", "get_random_transformation", "_transform_images"), _OF_PICTURES),
     "_flip_inputs": ("RandomFlip",),

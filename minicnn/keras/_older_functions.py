@@ -21,7 +21,7 @@ from minicnn.keras._data_format import or_current
 from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._operations import is_symbolic
-from minicnn.keras._own_metrics import Variable
+from minicnn.keras._settable import Settable
 from minicnn.keras._updates import made_once, updated
 from minicnn.keras._warning import warn_once
 from minicnn.nested import mapped
@@ -68,16 +68,16 @@ random_bernoulli = random_binomial
 
 def random_normal_variable(
     shape: Sequence[int], mean: float, scale: float, dtype: Any = None, name: str | None = None, seed: int | None = None
-) -> Variable:
+) -> Settable:
     """A variable of normally distributed numbers."""
-    return Variable(numbers.normal(shape, mean, scale, dtype, seed).value)
+    return Settable(numbers.normal(shape, mean, scale, dtype, seed).value)
 
 
 def random_uniform_variable(
     shape: Sequence[int], low: float, high: float, dtype: Any = None, name: str | None = None, seed: int | None = None
-) -> Variable:
+) -> Settable:
     """A variable of uniformly distributed numbers."""
-    return Variable(numbers.uniform(shape, low, high, dtype, seed).value)
+    return Settable(numbers.uniform(shape, low, high, dtype, seed).value)
 
 
 def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> np.ndarray:
@@ -113,9 +113,9 @@ def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, 
     return value.reshape(tuple(shape)) if value.size != 1 else np.full_like(value, value.item(), shape=tuple(shape))
 
 
-def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: None = None) -> Variable:
+def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: None = None) -> Settable:
     """A number or an array that `set_value` changes, of ``floatx()`` unless told."""
-    return made_once(Variable(value, of_python(dtype) or floatx()))
+    return made_once(Settable(value, of_python(dtype) or floatx()))
 
 
 def update(x: Any, new_x: Any) -> Any:

@@ -20,6 +20,7 @@ from minicnn.keras._calls import core_of
 from minicnn.keras._convolution_op import by_convolution_op
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
+from minicnn.keras._merge_function import by_merge_function
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._not_asked import warn_of_parts
 from minicnn.keras._operation_marks import stands_alone
@@ -55,6 +56,7 @@ class OfLayers(WithInitialWeights):
         written_parts = namespace.keys() | _names_in(bases[:first])
         warn_of_parts(name, bases, written_parts, namespace)
         bases = by_convolution_op(bases, written_parts, namespace)
+        bases = by_merge_function(bases, written_parts, namespace)
         first = next(i for i, base in enumerate(bases) if isinstance(base, OfLayers))
         own = {"call", "build"} & (namespace.keys() | _names_in(bases[:first]))
         if own and not any(OnBuiltIn in base.__mro__ for base in bases):
@@ -120,6 +122,7 @@ class OnBuiltIn(Layer):
 
     activation = Shown("linear")
     _is_graph: bool | None = None  # whether `call` is made a graph; None: that is not known yet
+    _leaves_itself_out: bool = False  # whether that has no super().call in it: it is the layer's own, as of `Made`
     _hides: bool = False  # its weights, while a graph is made
     _by_core: bool = False  # while the library's `build` runs
     _is_asked: bool = False  # while the user's `build` does, for shapes with the batch axis
@@ -205,6 +208,9 @@ class OnBuiltIn(Layer):
 
     @taking_initial_weights
     def build_for(self, input_shapes: Shapes) -> list[Shape]:
+        if self._leaves_itself_out:
+            self._build_once(input_shapes)
+            return self._composed(input_shapes)
         if self.has_call or is_of_package(type(self).build):
             return super().build_for(input_shapes)
         with weights_in_graph():
@@ -265,7 +271,11 @@ class OnBuiltIn(Layer):
         vars(self)["_is_graph"] = is_usual and is_of_package(type(self).build)
         try:
             if self._is_graph:
-                return self._graph(tensors, training)
+                made = self._graph(tensors, training)
+                if len(self.nodes) > len(nodes):
+                    return made
+                _forget(_nodes_between(tensors, made))
+                vars(self).update(_is_graph=False, _leaves_itself_out=True)
         except (TypeError, AttributeError, NotImplementedError, NotInMinicnn):
             vars(self).update(_is_graph=False, nodes=nodes)
         return self.call_symbolically(tensors, training)
@@ -285,8 +295,7 @@ class OnBuiltIn(Layer):
     def _try(self, arrays):
         """See whether `call` makes a graph, of which nothing is kept."""
         tensors = [Input(np.shape(x)[1:]) for x in arrays]
-        for node in _nodes_between(tensors, self._first_place(tensors, None)):
-            node.layer.nodes.remove(node)
+        _forget(_nodes_between(tensors, self._first_place(tensors, None)))
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
         if self._is_graph is None and self.has_call and self.parts():
@@ -318,6 +327,12 @@ def _lower(layer):
 
 
 OnBuiltIn.lower = _lower  # type: ignore[method-assign]  # one in the class would have its channels moved to the end
+
+
+def _forget(nodes):
+    """Take calls back."""
+    for node in nodes:
+        node.layer.nodes.remove(node)
 
 
 def _is_of_samples(shape):

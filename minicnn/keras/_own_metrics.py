@@ -14,7 +14,7 @@ from minicnn.keras._translation import Translated
 
 
 class Variable(NDArrayOperatorsMixin):
-    """A number or an array that a metric keeps, or ``K.variable(…)``.
+    """A number or an array that a metric keeps.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ import numpy as np
 from minicnn import layers
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Node, Tensor
+from minicnn.keras._arguments_in_configs import with_arguments
 from minicnn.keras._autocast import Autocast
 from minicnn.keras._call_forms import Form, form_of, is_usual, shapes_in, usual_form, with_parts
 from minicnn.keras._called import Called, attributes_with_weights, steps_of, take_measured
@@ -22,7 +23,7 @@ from minicnn.keras._changed import changed, compose_again, note
 from minicnn.keras._composed import Made, leave_sizes_open
 from minicnn.keras._eager import eager
 from minicnn.keras._function_activations import with_functions
-from minicnn.keras._given import Remembering, given
+from minicnn.keras._given import Remembering
 from minicnn.keras._in_order import Asked, is_asked, noted, weights_listed
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
 from minicnn.keras._layer_at_once import problem_of, run
@@ -53,7 +54,6 @@ from minicnn.layers.added_loss import Measured, ToMeasure, with_losses
 from minicnn.layers.open_sizes import all_fit
 from minicnn.nested import leaves, mapped
 from minicnn.parameters import Weight
-from minicnn.registry import to_plain
 from minicnn.settings import floatx
 from minicnn.step import Shape, Shapes, Step
 
@@ -407,14 +407,4 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
                 "holds: make them arguments of its constructor, or save the weights alone. "
                 f"Received: {self._form.arguments}"
             )
-        config = {name: value for name, value in super().get_config().items() if name not in _OF_ANY_LAYER}
-        missing = {name: to_plain(value) for name, value in given(self).items() if name not in config}
-        config |= {
-            n: value for n, value in missing.items() if all(isinstance(part, _IN_JSON) for part in leaves(value))
-        }
-        return without_arguments(self, config)
-
-
-# What an attribute of these names says is no argument of the constructor, which may have one of them (`weights`).
-_OF_ANY_LAYER = ("input", "losses", "metrics", "output", "output_shape", "weights")
-_IN_JSON = (bool, int, float, str, type(None))
+        return without_arguments(self, with_arguments(self, super().get_config()))

@@ -17,6 +17,7 @@ from minicnn.keras._operation_marks import traced
 from minicnn.keras._over_samples import OverSamples
 from minicnn.keras._taped import recording, weights_as
 from minicnn.layers.added_loss import BatchScalar
+from minicnn.layers.contract import is_taken
 from minicnn.parameters import Weight
 
 # ``MAKERS[0](weights, function)`` makes the layer; `function` takes the weights' arrays by name, and the tensors'.
@@ -207,6 +208,15 @@ def weight_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
     return given
 
 
+def _free(layer, name):
+    """A weight's name, which is no attribute in Keras: one that every layer has gets a '_' behind it, as "weights"."""
+    if isinstance(name, str):
+        name = name.replace("/", "_")
+        while is_taken(layer, name):
+            name += "_"
+    return name
+
+
 def declared(layer: Any, add: Callable[..., Weight], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Weight:
     """The weight of a layer or model that is declared with Keras's arguments.
 
@@ -228,7 +238,7 @@ def declared(layer: Any, add: Callable[..., Weight], args: tuple[Any, ...], kwar
         given["has_gradient"] = False
     for name in ("aggregation", "synchronization", "use_resource", "autocast"):
         given.pop(name, None)
-    name = given.pop("name", None) or f"weight_{len(layer._weights)}"
+    name = _free(layer, given.pop("name", None) or f"weight_{len(layer._weights)}")
     initializer = given.pop("initializer", None) or ("glorot_uniform" if whole is None else "zeros")
     kept = {name: vars(layer)[name]} if name in vars(layer) else {}  # an attribute that happens to be called so
     weight = add(name, given.pop("shape", ()), initializer, **given)

@@ -157,8 +157,7 @@ def check_weight(layer: Layer, name: Any, shape: Any, options: dict[str, Any]) -
             f"Received: name={name!r}, shape={shape!r}, in layer '{layer.name}'"
         )
     _check_declared_once(layer, name)
-    attribute = getattr(type(layer), name, None)
-    if name in _RESERVED or callable(attribute) or isinstance(attribute, property):
+    if is_taken(layer, name):
         raise ContractError(
             f"a weight becomes an attribute of its layer, and every layer has a {name} already: take another name, "
             f"such as 'kernel'. Received: name={name!r}, in layer '{layer.name}'"
@@ -180,6 +179,12 @@ def check_weight(layer: Layer, name: Any, shape: Any, options: dict[str, Any]) -
             f"layer '{layer.name}'"
         )
     return _weight_shape(layer, name, shape)
+
+
+def is_taken(layer: Layer, name: str) -> bool:
+    """Whether layers, or those of this class, have something else of a name, so that no weight becomes it."""
+    attribute = getattr(type(layer), name, None)
+    return name in _RESERVED or callable(attribute) or isinstance(attribute, property)
 
 
 def _check_declared_once(layer, name):

@@ -12,6 +12,7 @@ from minicnn import keras
 from minicnn.errors import ShapeError
 from minicnn.keras import backend as K
 from minicnn.keras import layers, metrics, models
+from minicnn.keras import tensorflow as tf
 from minicnn.keras.preprocessing.image import ImageDataGenerator
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -1066,6 +1067,40 @@ def test_a_variable_beside_tensors_follows_set_value():
         expected = [x * many, number / (x**2 + 1), abs(x) ** number, x > number, x <= number, x * number + many]
         for a, b in zip(model.predict(x, verbose=0), expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_computed_of_variables_follows_set_value_too():
+    """(1 - alpha) · x: the number of the first moment stayed, silently, while alpha · x followed."""
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    inputs, one, three = layers.Input((3,)), K.variable(0.25), K.variable([1.0, 2.0, 3.0])
+    made = [(1.0 - one) * inputs, inputs / (one + 1), K.sqrt(one) * inputs, abs(inputs) ** (2 * one)]
+    made += [inputs * (one * three - 1), inputs + three[1], inputs > -one, (one + one) ** 2 - inputs]
+    made.append(layers.Lambda(lambda t: t * (1 - one))(inputs))
+    model = models.Model(inputs, made)
+    for n in (0.25, 0.5):
+        K.set_value(one, n)
+        K.set_value(three, many := np.array([n, 1 + n, 0]))
+        expected = [(1 - n) * x, x / (n + 1), np.sqrt(n) * x, abs(x) ** (2 * n)]
+        expected += [x * (n * many - 1), x + 1 + n, x > -n, 4 * n * n - x, x * (1 - n)]
+        for a, b in zip(model.predict(x, verbose=0), expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_numbers_that_are_computed_of_variables_stay():
+    variable = K.variable(2.0)
+    made = (1.0 - variable) * 3
+    K.set_value(variable, 5.0)
+    assert float(made) == -3.0 and f"{made:.1f}" == "-3.0" and made + 1 == -2.0
+    assert isinstance(np.asarray(made * np.ones(2)), np.ndarray) and (np.add.reduce(K.variable([1.0, 2.0])) == 3.0)
+
+
+def test_a_variable_of_tensorflow_in_a_lambda_is_warned_of_once_it_changes():
+    scale, inputs = tf.Variable(0.25), layers.Input((3,))
+    model = models.Model(inputs, layers.Lambda(lambda t: layers.add([t, t]) * (1.0 - scale))(inputs))
+    model.predict(x := np.ones((2, 3)), verbose=0)
+    scale.assign(0.5)
+    with pytest.warns(UserWarning, match="scale has changed .* K.set_value"):
+        model.predict(x, verbose=0)
 
 
 def test_variables_as_loss_weights(small):

@@ -1,7 +1,8 @@
 """What is trained is what was trainable when `compile` was called, as Keras's guide to transfer learning says.
 
 A GAN of Keras 1 and 2 counts on it: its discriminator is compiled, then frozen for the model that trains the generator,
-and `train_on_batch` of the discriminator trains it all the same.
+as a whole or layer by layer, maybe without its batch normalizations, and `train_on_batch` of the discriminator trains
+it all the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 from minicnn.keras._taped import as_numbers, training_of
 from minicnn.keras._warning import warn_once
+from minicnn.layers import BatchNormalization
 from minicnn.models.forms import InForm, layers_within
 from minicnn.user_warnings import warn_user
 
@@ -46,20 +48,25 @@ class Freezing:
                     layer.trainable = not flag
 
     def _flags_to_set(self):
-        """Layers frozen at `compile` stay so; where all are frozen by now, those that were not are trained."""
+        """Layers frozen at `compile` stay so; where all but normalizations are frozen by now, all are trained."""
         flags = {layer: flag for layer, flag in (self._flags_at_compile or {}).items() if layer.trainable is not flag}
         changed = [layer for layer in flags if any(w.has_gradient for w in layer.weights)]
         thawed = [layer for layer in changed if layer.trainable]
         if thawed:
             self._say_what_stays(thawed[0])
         again_frozen = {w for layer in thawed for w in layer.weights}  # the other half of a GAN
-        if not changed or any(w.trainable and w not in again_frozen for w in self.weights):  # type: ignore[attr-defined]
+        if not changed or any(w.trainable and w not in again_frozen for w in self._weights_to_freeze()):
             return {layer: flag for layer, flag in flags.items() if not flag}
         warn_once(
             "a model that was frozen after compile is trained all the same, as in Keras 1 and 2, where compile says "
             "what is trained: today its trainable is set to True, and it is compiled, before it is trained"
         )
         return flags
+
+    def _weights_to_freeze(self):
+        """All but those of batch normalizations, which pix2pix leaves trainable in a frozen discriminator."""
+        kept = {w for layer in layers_within(self) if isinstance(layer, BatchNormalization) for w in layer.weights}
+        return [w for w in self.weights if w not in kept]  # type: ignore[attr-defined]
 
     def _say_what_stays(self, layer):
         warn_user(

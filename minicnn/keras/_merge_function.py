@@ -1,0 +1,59 @@
+"""Subclasses of merging layers that write `_merge_function`, by which Keras's compute, as sums with weights."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib import import_module
+from typing import Any
+
+from minicnn.layers import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
+from minicnn.own_parts import is_of_package
+
+NAME = "_merge_function"
+_MERGING = (Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract)
+
+
+class ByMergeFunction:
+    """Base of such a subclass, so that its `_merge_function` may go on to that of the library's layer."""
+
+    def _merge_function(self, inputs: Any) -> Any:
+        """What the library's layer makes of its inputs."""
+        return super().call(inputs)  # type: ignore[misc]
+
+
+def by_merge_function(bases: tuple[type, ...], names: Collection[str], namespace: dict[str, Any]) -> tuple[type, ...]:
+    """The bases of a class, with `ByMergeFunction` among them, if it computes by a `_merge_function`.
+
+    Parameters
+    ----------
+    bases : tuple of type
+    names : collection of str
+        What the class, and mixins before the library's layer, write.
+    namespace : dict
+        Of the class, which gets a `call` if there is none of a user's.
+    """
+    of_library = [getattr(base, "core_class", None) in _MERGING for base in bases]
+    if NAME not in names or not any(of_library):
+        return bases
+    if "call" not in names and all(is_of_package(getattr(base, "call", ByMergeFunction)) for base in bases):
+
+        def call(self: Any, inputs: Any) -> Any:
+            return self._merge_function(_aligned(inputs))
+
+        call.__module__ = namespace["__module__"]  # as if it had been written there
+        namespace["call"] = call
+    if any(ByMergeFunction in base.__mro__ for base in bases):
+        return bases
+    first = of_library.index(True)
+    return *bases[:first], ByMergeFunction, *bases[first:]
+
+
+def _aligned(inputs):
+    """The inputs, those of fewer axes with axes of size 1 behind the samples', as Keras hands them over."""
+    ops, rank = import_module("minicnn.keras.ops"), max(len(x.shape) for x in inputs)
+    made = []
+    for x in inputs:
+        for _ in range(rank - len(x.shape)):
+            x = ops.expand_dims(x, 1)
+        made.append(x)
+    return made

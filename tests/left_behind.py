@@ -61,7 +61,7 @@ def of_modules() -> dict[str, object]:
         values["open figures"] = sys.modules["matplotlib.pyplot"].get_fignums()
         values["matplotlib.rcParams"] = dict.copy(sys.modules["matplotlib"].rcParams)
         backend = values["matplotlib.rcParams"].pop("backend")
-        values["matplotlib.rcParams"].pop("backend_fallback", None)  # whether it was chosen or asked for: either is fine
+        values["matplotlib.rcParams"].pop("backend_fallback", None)  # chosen or asked for: either is fine
         if isinstance(backend, str):  # else it is chosen with the first figure
             values["matplotlib's backend"] = backend.lower()  # "agg" where it was chosen, "Agg" where asked for
     return values

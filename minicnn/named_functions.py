@@ -41,7 +41,8 @@ def function_named(name: str) -> Callable[..., Any] | None:
     if isinstance(name, FunctionName):
         return name.function
     registered = [each for key, each in REGISTERED.items() if name in (key, own_name(each))]
-    known = [each for each in (custom_object(name), *reversed(registered)) if callable(each)]
+    given, bare = custom_object(name), custom_object(name.rpartition(">")[2])  # of "package>name", as in a Lambda
+    known = [each for each in (given, *reversed(registered), bare) if callable(each)]
     return next((each for each in known if not isinstance(each, type)), None)
 
 

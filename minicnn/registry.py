@@ -137,8 +137,8 @@ def to_plain(value: Any) -> Any:
 
 
 def is_config(value: object) -> bool:
-    """Whether `value` looks like a nested object in a config: a dict with the key 'class_name'."""
-    return isinstance(value, dict) and "class_name" in value
+    """Whether `value` looks like a nested object in a config: a dict with a 'class_name', a text."""
+    return isinstance(value, dict) and isinstance(value.get("class_name"), str)
 
 
 def _short(value):

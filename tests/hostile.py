@@ -17,6 +17,7 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import select
 import shutil
@@ -45,6 +46,9 @@ SECONDS = 5  # of processor time, for one file
 PATIENCE = 60  # seconds on the clock without an answer, on a machine that others use too
 MEMORY = 500_000_000  # bytes more than before
 BATCH = 250  # files that one worker opens at most
+OF_PYTHON = re.compile(
+    "has no attribute|unhashable|not subscriptable|index out of range|not supported between|is not iter"
+)
 PROBE = 1_000_000  # numbers in all outputs of a model that is tried on data
 
 
@@ -519,6 +523,20 @@ def make_models(suffix):
     return make
 
 
+def make_texts(folder):
+    """The structures of the small models as text."""
+    for name, model in small_models().items():
+        (folder / f"{name}.json").write_text(model.to_json())
+    return sorted(folder.iterdir())
+
+
+def open_text(path):
+    """`model_from_json`."""
+    model = mc.models.model_from_json(Path(path).read_bytes())
+    if model.built:
+        try_model(model)
+
+
 def make_checkpoint(folder):
     """Write a checkpoint in the middle of an epoch."""
     model = small_models()["stack"]
@@ -759,6 +777,7 @@ FORMATS = {
     "weights.h5": Format(
         ".weights.h5", make_weights(".weights.h5"), open_weights, mutators=(mutate_hdf5,), needs=("h5py",)
     ),
+    "json": Format(".json", make_texts, open_text, mutators=(mutate_json_text,)),
     "onnx": Format(".onnx", make_onnx, open_onnx, mutators=(mutate_onnx,), needs=("onnx",)),
     "checkpoint of numbers": Format(
         ".npz", make_numbers, open_numbers, ValueError, (mutate_npz,)
@@ -867,6 +886,8 @@ def _outcome(chosen, path):
     except chosen.error as error:
         if any(isinstance(e, MemoryError) for e in _chain(error)):
             return {"broken": f"memory: {error}"}
+        if OF_PYTHON.search(str(error)):
+            return {"broken": f"no sentence of the library: {error}"}
         return {"outcome": "refused", "message": str(error)}
     except BaseException:
         return {"broken": traceback.format_exc()}

@@ -2,7 +2,6 @@
 
 import gc
 import inspect
-import shutil
 import sys
 import weakref
 from importlib import import_module
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from writable import copied
 
 import minicnn as mc
 from minicnn import backends, layers
@@ -41,7 +41,7 @@ def package(tmp_path, monkeypatch):
 
     def make(name, source=None, **files):
         folder = tmp_path / name
-        shutil.copytree(source, folder) if source else folder.mkdir()
+        copied(source, folder) if source else folder.mkdir()
         (folder / "__init__.py").touch()
         for file, text in files.items():
             (folder / f"{file}.py").write_text(text)

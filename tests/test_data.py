@@ -88,6 +88,8 @@ def test_map_and_filter_unpack_tuples():
     odd = pairs.filter(lambda a, b: a % 2 == 1).map(lambda a, b: b)
     assert numbers(odd) == [11, 13, 15]
     assert odd.cardinality() == UNKNOWN_CARDINALITY
+    assert odd.take(1).cardinality() == UNKNOWN_CARDINALITY  # these two as in TensorFlow
+    assert Dataset.zip(odd, Dataset.range(3)).cardinality() == UNKNOWN_CARDINALITY
     assert [(int(i), int(e)) for i, e in Dataset.range(5, 7).enumerate(start=3)] == [(3, 5), (4, 6)]
     assert numbers(Dataset.range(4).map(lambda n: {"n": n}).map(lambda d: d["n"])) == [0, 1, 2, 3]
 

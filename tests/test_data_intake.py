@@ -391,18 +391,20 @@ def test_callbacks_stop_evaluations_and_predictions(model, notes):
 # ----------------------------------------------------------------------------------------------- class weights
 
 
-@pytest.mark.parametrize("form", ["labels", "column", "one-hot", "binary"])
+@pytest.mark.parametrize("form", ["labels", "column", "one-hot", "two columns", "binary"])
 @pytest.mark.parametrize("keys", [int, float, np.int8, np.float32, bool])
 def test_class_weights_by_hand(form, keys):
     """Against sample weights that Python's dict gives; a class without an entry weighs 1."""
-    labels = Y % 2 if keys is bool or form == "binary" else Y
+    labels = Y % 2 if keys is bool or form in ("binary", "two columns") else Y
     weights = {0: 3.0, 1: np.float32(0.5)}
     y = {"labels": labels, "column": labels[:, None], "one-hot": np.eye(3)[labels], "binary": labels[:, None] * 1.0}
-    loss = {"one-hot": "categorical_crossentropy", "binary": "binary_crossentropy"}
+    y["two columns"] = np.eye(2)[labels % 2]
+    loss = dict.fromkeys(["one-hot", "two columns"], "categorical_crossentropy") | {"binary": "binary_crossentropy"}
+    units = {"two columns": 2, "binary": 1}.get(form, 3)
 
     def loss_of_a_batch(**options):
         mc.utils.set_random_seed(1)
-        final = layers.Dense(1, activation="sigmoid") if form == "binary" else layers.Dense(3, activation="softmax")
+        final = layers.Dense(units, activation="sigmoid" if form == "binary" else "softmax")
         model = mc.Sequential([mc.Input((1,)), final])
         model.compile("sgd", loss.get(form, "sparse_categorical_crossentropy"), backend="numpy")
         return model.train_on_batch(X, y[form], **options)
@@ -413,7 +415,9 @@ def test_class_weights_by_hand(form, keys):
 
 
 def test_classes_that_do_not_exist(model):
-    with pytest.warns(UserWarning, match=r"class_weight has weights for classes \[3, 7\].*3 classes") as caught:
+    with pytest.warns(
+        UserWarning, match=r"class_weight has weights for classes \[3, 7\].*3 classes apart, 0 to 2\."
+    ) as caught:
         model.fit(X, Y, class_weight={0: 1, 7: 2, 3.0: 2}, verbose=0)
     assert caught[0].filename == __file__
     with warnings.catch_warnings():

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from oracles import BACKENDS, every_backend
+from writable import copied
 
 import minicnn as mc
 from minicnn.backends.numba.machine.disk_cache import kernel_folder
@@ -119,7 +119,7 @@ def test_the_process_that_compiles_and_those_that_read_its_machine_code(tmp_path
     """Of the warp alone: to compile the other kernels here would take a minute, if they are on disk already."""
     folder = kernel_folder()
     if folder is not None:
-        shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("warp.*"))
+        copied(folder, tmp_path / folder.name, "warp.*")
     assert not list(tmp_path.rglob("*warp*.nbc"))
     first, second = (in_a_process("t.train_augmented()", MINICNN_CACHE=str(tmp_path)) for _ in range(2))
     assert list(tmp_path.rglob("*warp*.nbc"))

@@ -109,6 +109,16 @@ def named_files(folder, names):
         (["m.yaml"], "m.yaml", r"model_from_yaml\(text\).*Received: the text"),
         (["w.npz"], "w.npz", "numpy.load; model.set_weights takes"),
         (["m.tflite"], "m.tflite", "tf2onnx.convert --tflite"),
+        (["graph.pb"], "graph.pb", "tf2onnx.convert --graphdef .*Received: TensorFlow's graph"),
+        (["s/keras_metadata.pb"], "s/keras_metadata.pb", "tf_keras.models.load_model.*--saved-model FOLDER"),
+        (["v/variables.index", "v/variables.data-00000-of-00001"], "v", "Received: a checkpoint of TensorFlow"),
+        (["ckpt.meta"], "ckpt.meta", "Received: a checkpoint of TensorFlow"),
+        (["checkpoint"], "checkpoint", "Received: a checkpoint of TensorFlow"),
+        (["model.json", "group1-shard1of1.bin"], "group1-shard1of1.bin", "Received: a model of TensorFlow.js"),
+        (["k/config.json", "k/model.weights.h5"], "k", "into a zip archive, model.keras.*Received: an unpacked"),
+        (["m.tar.gz"], "m.tar.gz", "unpack it"),
+        (["m.caffemodel"], "m.caffemodel", "take the model that it was made of, as ONNX"),
+        (["m.keras.part"], "m.keras.part", "download it again"),
     ],
 )
 def test_what_to_do_with_files_of_other_programs(names, given, message, tmp_path):
@@ -129,11 +139,21 @@ def test_models_under_other_names_are_read_by_what_is_in_them(suffix, name, tmp_
     np.testing.assert_array_equal(mc.load_model(tmp_path / name).predict(x), model.predict(x))
 
 
+def test_what_is_not_there_is_what_is_said_first(tmp_path):
+    """Rather than which names there are."""
+    named_files(tmp_path, ["model.keras"])
+    with pytest.raises(FileNotFoundError, match=r"did you mean 'model\.keras'"):
+        mc.load_model(tmp_path / "model")
+    with pytest.raises(OSError, match="which is a folder"):
+        mc.load_model(tmp_path)
+
+
 def test_files_of_pytorch_are_known_by_what_is_in_them(tmp_path):
-    (tmp_path / "net.ckpt").write_bytes(b"\x80\x02}q\x00.")
+    for name in ("net.ckpt", "net.pth.tar"):
+        (tmp_path / name).write_bytes(b"\x80\x02}q\x00.")
     with zipfile.ZipFile(tmp_path / "net.bin", "w") as file:
         file.writestr("net/data.pkl", b"")
-    for name in ("net.ckpt", "net.bin"):
+    for name in ("net.ckpt", "net.pth.tar", "net.bin"):
         with pytest.raises(FileFormatError, match=r"torch\.onnx\.export.*Received: a PyTorch file"):
             mc.load_model(tmp_path / name)
 

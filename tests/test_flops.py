@@ -46,6 +46,8 @@ def test_other_layers():
     assert of(L.GlobalAveragePooling2D()) == 8 * 6 * 4
     assert of(L.BatchNormalization()) == 2 * 8 * 6 * 4
     assert of(L.ReLU()) == 8 * 6 * 4
+    assert of(L.Conv2DTranspose(2, (3, 5), use_bias=False), shape=(5, 4, 7)) == 5 * 4 * 2 * (3 * 5 * 7 * 2)
+    assert of(L.TimeDistributed(L.Conv1D(5, 3)), shape=(6, 9, 2)) == 6 * 7 * (2 * 3 * 2 * 5 + 5)
     assert of(L.Flatten(), L.Dropout(0.5), L.Reshape((4, 48))) == 0
     assert of(L.RandomFlip(), L.ZeroPadding2D(1)) == 0
 

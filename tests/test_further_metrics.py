@@ -306,6 +306,24 @@ def test_on_a_device_as_on_the_host():
         np.testing.assert_allclose(values, logs[1][name], rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+@pytest.mark.parametrize("where", ["numpy", "numba", pytest.param("cupy", marks=pytest.mark.gpu)])
+def test_targets_of_a_hinge_are_signs_for_the_loss_alone(loss, where):
+    """Metrics have 0 and 1, as they were given; and what a batch holds says whether its 0s are −1."""
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(8, 3)).astype("float32"), rng.integers(0, 2, (8, 3)).astype("float32")
+    y[5, 1] = -1  # so that the second batch has signs, and its 0s stay
+    model = mc.Sequential([mc.layers.Input((3,)), mc.layers.Dense(3, activation="sigmoid")])
+    model.compile(mc.optimizers.SGD(0.0), loss, metrics=["mae", "hinge", metrics.Recall(0.6)], backend=where)
+    p = model.predict(x, verbose=0)
+    rooms = np.maximum(1 - np.concatenate([2 * y[:4] - 1, y[4:]]) * p, 0)
+    expected = {"loss": (rooms if loss == "hinge" else rooms**2).mean(), "mae": np.abs(y - p).mean()}
+    expected |= {"hinge": rooms.mean(), "recall": (p > 0.6)[y != 0].mean()}
+    history = model.fit(x, y, batch_size=4, shuffle=False, verbose=0).history
+    for found in (model.evaluate(x, y, batch_size=4, return_dict=True), {k: v[0] for k, v in history.items()}):
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
 def test_values_of_classes_are_arrays_in_the_history(tmp_path):
     """What Keras keeps for F1Score(), whose default is no average: here, by the formula, of the model's own outputs."""
     rng = np.random.default_rng(1)

@@ -6,7 +6,6 @@ tests/test_keras_oracle_files.py has the comparisons for which Keras must be ins
 import builtins
 import io
 import json
-import shutil
 import struct
 import warnings
 import zipfile
@@ -17,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from writable import copied
 
 import minicnn as mc
 from minicnn import layers
@@ -698,7 +698,7 @@ def test_archives_that_lie(tmp_path):
     refused(path, "needs config.json")
     path.write_bytes(b"nothing of the kind")
     refused(path, "zip")
-    shutil.copy(GOLDEN / "keras3_sgd.keras", path)
+    copied(GOLDEN / "keras3_sgd.keras", path)
     path.write_bytes(path.read_bytes()[:-1000])
     refused(path, "zip")
 
@@ -798,7 +798,7 @@ def test_old_files_that_lie(tmp_path):
     pytest.importorskip("h5py")
 
     def check(edit, message):
-        path = Path(shutil.copy(GOLDEN / "keras2_legacy_adam.h5", tmp_path / "edited.h5"))
+        path = copied(GOLDEN / "keras2_legacy_adam.h5", tmp_path / "edited.h5")
         with h5py.File(path, "r+") as file:
             edit(file)
         refused(path, message)

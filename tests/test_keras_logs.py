@@ -145,7 +145,8 @@ def test_functions_find_the_number_of_the_batch_and_the_older_name_in_their_logs
         told.append((logs["batch"], logs["size"], logs["acc"] == logs["accuracy"]))
 
     callback = keras.callbacks.LambdaCallback(on_train_batch_end=note)
-    model.fit(X, Y, batch_size=5, verbose=0, callbacks=[callback])
+    with pytest.warns(FutureWarning, match="history\\['acc'\\]: it is called 'accuracy'"):
+        model.fit(X, Y, batch_size=5, verbose=0, callbacks=[callback])
     assert told == [(0, 5, True), (1, 3, True)]
 
 
@@ -165,7 +166,8 @@ def test_logs_of_a_gpu_are_fetched_when_they_are_read_and_are_in_that_order():
         found.extend([list(logs), logs["acc"], logs.get("acc"), logs.get("nothing", 7)])
         logs["more"] = 3.0
 
-    with_old_names(reads, "on_train_batch_end")(0, logs)
+    with pytest.warns(FutureWarning, match="history\\['acc'\\]: it is called 'accuracy'"):
+        with_old_names(reads, "on_train_batch_end")(0, logs)
     assert found == [["accuracy", "loss"], 0.5, 0.5, 7]
     assert dict(logs) == {"accuracy": 0.5, "loss": 2.0, "more": 3.0}
     assert fetched == [True]
@@ -222,7 +224,8 @@ def test_the_order_of_a_models_own_metric_is_behind_those_of_compile():
     model = Counting()
     model.compile("sgd", "mse", metrics=["mse", "mae"])
     x, y = np.ones((4, 2), "float32"), np.full((4, 1), 0.5, "float32")
-    np.testing.assert_allclose(model.evaluate(x, y, verbose=0), [2.25, 2.25, 1.5, 2])
+    with pytest.warns(UserWarning, match="metric 'average' counts numbers.*it runs on arrays"):
+        np.testing.assert_allclose(model.evaluate(x, y, verbose=0), [2.25, 2.25, 1.5, 2])
     np.testing.assert_allclose(model.test_on_batch(x, y), [2.25, 2.25, 1.5, 2])
     assert [metric.name for metric in model.metrics] == ["loss", "compile_metrics", "average"]
 

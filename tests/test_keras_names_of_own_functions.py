@@ -104,7 +104,12 @@ def absolute(w):
     return ops.sum(ops.abs(w)) * 0.01
 
 
+def bent(x):
+    return ops.tanh(x) * 2 + x
+
+
 PARTS = {
+    "activation": bent,
     "kernel_initializer": eighths,
     "kernel_constraint": at_least_a_tenth,
     "kernel_regularizer": absolute,
@@ -160,8 +165,24 @@ def test_keras_writes_such_functions_like_this(argument):
         assert getattr(model.layers[0], argument).function is PARTS[argument]
 
 
+def test_keras_writes_a_registered_activation_like_this(monkeypatch):
+    """Noted down from Keras 3.15.1; custom_objects may have the function by its name alone."""
+    noted = {"module": "builtins", "class_name": "function", "registered_name": "function"}
+    noted["config"] = "names_of_own_functions>softplus"
+    text = both().to_json()
+    assert [entry["config"]["activation"] for entry in json.loads(text)["config"]["layers"][1:]] == [noted, "softplus"]
+    other = text.replace(noted["config"], "another>bent")
+    model = keras.models.model_from_json(other, custom_objects={"bent": bent})
+    assert model.layers[0].activation.function is bent
+    monkeypatch.setattr("minicnn.saving.keras.functions.ACTIVATION", "AClassThatIsNotImported")
+    with pytest.raises(ValueError, match="a function as an activation is run by minicnn"):
+        keras.models.model_from_json(other, custom_objects={"bent": bent})
+
+
 def test_a_function_that_nobody_names():
-    for argument, message in (("kernel_constraint", "as a constraint"), ("kernel_regularizer", "as a regularizer")):
+    messages = {"kernel_constraint": "as a constraint", "kernel_regularizer": "as a regularizer"}
+    messages["activation"] = r"'dense_\d' \(Dense\)"
+    for argument, message in messages.items():
         text = with_part(argument).to_json()
         with pytest.raises(ValueError, match=f"{message}.*custom_objects=.'{PARTS[argument].__name__}'"):
             keras.models.model_from_json(text)

@@ -3,7 +3,6 @@
 import ast
 import inspect
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
+from writable import copied
 
 numba = pytest.importorskip("numba")
 
@@ -554,8 +554,7 @@ SOURCES = (
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_an_edit_in_any_folder_makes_the_cache_stale(source, tmp_path):
-    copy = tmp_path / "minicnn"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    copy = copied(PACKAGE, tmp_path / "minicnn", "__pycache__")
     assert disk_cache.hash_of_sources(copy) == disk_cache.sources_hash()
     (copy / source).write_text((copy / source).read_text() + "# edited\n")
     assert disk_cache.hash_of_sources(copy) != disk_cache.sources_hash()

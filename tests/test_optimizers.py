@@ -1,13 +1,13 @@
 """Optimizers against formulas written again here, from Keras's text, element by element in plain Python floats."""
 
 import math
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from writable import copied
 
 from minicnn import optimizers
 from minicnn.backends.reference import ops as reference
@@ -286,7 +286,7 @@ def test_names_in_files_of_tf_keras_go_with_the_slots():
 
 def test_a_new_file_with_an_optimizer_needs_no_entry(tmp_path):
     package = Path(optimizers.__file__).parents[1]
-    shutil.copytree(package, tmp_path / "minicnn", ignore=shutil.ignore_patterns("*.npz", "__pycache__"))
+    copied(package, tmp_path / "minicnn", "*.npz", "__pycache__")
     (tmp_path / "minicnn" / "optimizers" / "slow_rules.py").write_text(
         "from minicnn.optimizers.optimizer import register\n"
         "from minicnn.optimizers.rules import SGD\n\n"

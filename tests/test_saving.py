@@ -224,6 +224,13 @@ def test_own_metrics(tmp_path):
         ('{"class_name": "Sequential", "config": {"layers": 3}}', "list 'layers'"),
         ('{"class_name": "Sequential", "config": {"layers": [{"class_name": "Dense", "config": {"x": 1}}]}}', "units"),
         ("[" * 100_000, "expected JSON"),
+        ('{"class_name": "Sequential", "config": "Sequential"}', r"from_config takes a dict.*Received: 'Sequential'"),
+        (
+            '{"class_name": "Functional", "config": {"layers": [{"class_name": "ReLU", "inbound_nodes": 3}]}}',
+            r"layer \(ReLU\): a layer of a graph has .*a list of calls.*Received: name='', inbound_nodes=3",
+        ),
+        ('{"class_name": "Net", "config": 7}', r"layer \(Net\): Unknown layer.*custom_objects=.'Net': its class"),
+        ('{"class_name": "Dense", "config": {}, "shared_object_id": {"a": 1}}', "shared_object_id is a number"),
     ],
 )
 def test_text_that_is_no_model(text, message):

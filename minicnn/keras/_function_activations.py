@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from importlib import import_module
@@ -20,6 +20,7 @@ from minicnn.keras.saving._objects import initializer_named, registered
 from minicnn.keras.utils._helpers import function_called, named_by_user
 from minicnn.layers import activations
 from minicnn.layers.activations import Elementwise
+from minicnn.named_functions import FunctionName, function_beside
 from minicnn.own_parts import is_of_package
 from minicnn.settings import floatx
 from minicnn.step import Arrays, Step, Workspace
@@ -79,7 +80,7 @@ class FunctionActivation(layers.Lambda):
 
     def get_config(self) -> Config:
         """The function by its name."""
-        return {"function": self.__name__, "name": self.name}
+        return {"function": FunctionName(self.function), "name": self.name}
 
     @classmethod
     def from_config(cls, config: Any) -> Self:
@@ -151,8 +152,10 @@ def activation(value: Any) -> Any:
     TypeError
         For a layer that is none, as one with weights.
     """
+    if isinstance(value, Mapping) and value.get("class_name") == "function":  # as Keras writes one down
+        value = value["config"]
     if isinstance(value, str):
-        value = named_by_user(value, value)
+        value = function_beside(value) or named_by_user(value, value)
     name = value if isinstance(value, str) else getattr(value, "__name__", None)
     if isinstance(name, str) and name in _NO_LAYERS and (name is value or is_of_package(value)):
         raise ValueError(

@@ -1,9 +1,7 @@
 """Hinge losses: those of support vector machines."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from minicnn.hints import Shape
 from minicnn.losses.base import register
 from minicnn.losses.elementwise import ElementwiseLoss, RowLoss
 
@@ -11,21 +9,21 @@ __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
 
 
 def signs(target: np.ndarray) -> np.ndarray:
-    """Targets of 0 and 1 as −1 and 1; others stay as they are."""
-    return 2 * target.astype(np.float64) - 1 if np.isin(target, (0, 1)).all() else target
+    """Targets of 0 and 1 as −1 and 1; those of a batch with others stay as they are.
+
+    For the loss alone: metrics measure the targets as they were given. There is no branch, for which a GPU had to wait.
+    """
+    return np.where(((target == 0) | (target == 1)).all(), 2 * target - 1, target)
 
 
 @register
 class Hinge(ElementwiseLoss):
     """max(1 − t · p, 0) with t from {−1, 1}; targets of 0 and 1 are taken for these (Cortes and Vapnik, 1995)."""
 
-    def check_target(self, target: ArrayLike, output_shape: Shape) -> np.ndarray:
-        return signs(super().check_target(target, output_shape))
-
     def elements(
         self, prediction: np.ndarray, target: np.ndarray, gradient: np.ndarray | None, from_logits: bool
     ) -> np.ndarray:
-        target = target.astype(prediction.dtype, copy=False)
+        target = signs(target.astype(prediction.dtype, copy=False))
         room = 1 - target * prediction
         if gradient is not None:
             np.multiply(-target, room >= 0, out=gradient)  # at 0 too, as in TensorFlow

@@ -172,17 +172,8 @@ class CosineSimilarity(MetricOfLoss):
         return -super().values(target, prediction)
 
 
-class _OfSigns(MetricOfLoss):
-    """Base of metrics whose targets are −1 and 1, or 0 and 1, which a batch's values tell, on the host."""
-
-    on_device = False
-
-    def values(self, target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        return super().values(hinges.signs(np.asarray(target)), prediction)
-
-
 @register
-class Hinge(_OfSigns):
+class Hinge(MetricOfLoss):
     """See `minicnn.losses.Hinge`."""
 
     name: str = "hinge"
@@ -190,7 +181,7 @@ class Hinge(_OfSigns):
 
 
 @register
-class SquaredHinge(_OfSigns):
+class SquaredHinge(MetricOfLoss):
     """See `minicnn.losses.SquaredHinge`."""
 
     name: str = "squared_hinge"

@@ -25,7 +25,7 @@ from minicnn.layers.lambda_layer import with_names
 from minicnn.layers.open_sizes import warn_of_sizes
 from minicnn.models.alone import as_alone, as_argument, placing
 from minicnn.models.forms import layers_within
-from minicnn.models.named_errors import for_own, put_name, unknown_layer
+from minicnn.models.named_errors import checked_calls, for_own, put_name, shared_number, unknown_layer
 from minicnn.nested import mapped
 from minicnn.own_parts import config_of, qualified_name
 from minicnn.registry import constructor_parameters, to_plain
@@ -218,7 +218,7 @@ def layer_from_config(entry: dict[str, Any]) -> layers.Layer:
     ValueError, TypeError
         If the class is unknown or its arguments are wrong.
     """
-    known, identity = _shared.get(), entry.get("shared_object_id")
+    known, identity = _shared.get(), shared_number(entry)
     if identity is not None and identity in known:
         return known[identity]
     try:
@@ -244,8 +244,8 @@ def layer_from_config(entry: dict[str, Any]) -> layers.Layer:
 
 def _plain_model(entry) -> dict | None:
     """The entry of a subclass's model as that of the class it is derived from; None if it has arguments of its own."""
-    config = entry.get("config") or {}
-    if "layers" not in config or "dtype" not in config or not set(config) <= set(STRUCTURE):
+    config = entry.get("config")
+    if not isinstance(config, dict) or not {"layers", "dtype"} <= set(config) <= set(STRUCTURE):
         return None
     return {"class_name": "Functional" if "input_layers" in config else "Sequential", "config": config}
 
@@ -341,7 +341,7 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
     made = {}  # (layer name, number of the call) -> node
     pending, found = {}, {}
     for entry in layers_of(config):
-        layer, calls = layer_from_config(entry), entry.get("inbound_nodes", [])
+        layer, calls = layer_from_config(entry), checked_calls(entry)
         name = entry.get("name", layer.name)
         if name in found:
             raise ValueError(f"the layers of a model need different names. Received: {name!r} more than once")

@@ -55,6 +55,7 @@ def open_file(path: FilePath) -> Reader:
         form = formats()[check_suffix(path, weights_only=True)]
     except ValueError:
         if found not in formats():
+            files.check_readable(path)  # where there is nothing, that is what to say first
             raise
         form = formats()[found]
     files.check_readable(path)

@@ -32,23 +32,45 @@ SHARDS = (
     "an index of weights in several files (max_shard_size)",
     "load_weights there reads them, and save_weights('model.weights.h5') writes one file that is read here",
 )
+FROZEN = (
+    "TensorFlow's graph, with its weights where it is a frozen one",
+    f"of a SavedModel, {AS_ONNX.format('--saved-model FOLDER')}; of a frozen graph, "
+    "python -m tf2onnx.convert --graphdef graph.pb --inputs NAME:0 --outputs NAME:0 --output model.onnx does",
+)
+ELSEWHERE = "take the model that it was made of, as ONNX for mc.import_onnx or as a file of Keras"
+UNPACKED = (
+    "an unpacked .keras archive",
+    "put the files in it, without a folder around them, into a zip archive, model.keras",
+)
+PACKED = "an archive", "unpack it, and load what is in it"
+UNFINISHED = "a download that has not ended", "wait until it has, or download it again"
 TEXT = ("the text of a model's structure", "mc.models.model_from_json(text) makes the model, with new weights")
 
 KERAS_MEMBERS = (b"metadata.json", b"config.json", b"model.weights.h5")  # of a .keras archive, in whatever order
 
 FOREIGN = {
+    ".7z": PACKED,
+    ".caffemodel": ("a Caffe model", ELSEWHERE),
+    ".crdownload": UNFINISHED,
+    ".engine": ("a TensorRT engine", ELSEWHERE),
+    ".gz": PACKED,
     ".joblib": ("a pickle of Python objects", AS_KERAS),
     ".json": TEXT,
     ".mlmodel": ("a Core ML model", AS_KERAS),
     ".mlpackage": ("a Core ML model", AS_KERAS),
     ".npy": ("a NumPy array", f"read it with numpy.load; {AS_ARRAYS}"),
     ".npz": ("a NumPy archive", f"read it with numpy.load; {AS_ARRAYS}"),
-    ".pb": ("TensorFlow's graph (SavedModel)", SAVED_MODEL + AS_ONNX.format("--saved-model FOLDER")),
+    ".ort": ("a model of ONNX Runtime", ELSEWHERE),
+    ".part": UNFINISHED,
+    ".pb": FROZEN,
     ".pkl": ("a pickle of Python objects", AS_KERAS),
     ".pt": PYTORCH,
     ".pt2": PYTORCH,
     ".pth": PYTORCH,
+    ".rar": PACKED,
     ".tflite": ("a TensorFlow Lite model", f"{AS_KERAS}: {AS_ONNX.format('--tflite model.tflite')}"),
+    ".tgz": PACKED,
+    ".weights": ("Darknet's weights", ELSEWHERE),
     ".yaml": (TEXT[0], "keras.models.model_from_yaml(text), of minicnn.keras, makes the model, with new weights"),
 }
 FOREIGN[".yml"], FOREIGN[".pickle"] = FOREIGN[".yaml"], FOREIGN[".pkl"]
@@ -69,7 +91,9 @@ def _of_folder(path):
         return "a folder with TensorFlow's SavedModel", then
     if (path / "model.json").exists():
         return _of_json(path / "model.json")
-    return CHECKPOINT if (path / "checkpoint").exists() else None
+    if (path / "model.weights.h5").exists():
+        return UNPACKED
+    return CHECKPOINT if (path / "checkpoint").exists() or any(path.glob("*.index")) else None
 
 
 def _of_file(path):
@@ -78,8 +102,12 @@ def _of_file(path):
     if path.is_file() and _is_read(path):
         return None
     is_beginning = not path.exists() and path.with_name(f"{path.name}.index").exists()
-    if is_beginning or suffix == ".index" or suffix.startswith(".data-0"):
+    if is_beginning or suffix in (".index", ".meta") or suffix.startswith(".data-0") or name == "checkpoint":
         return CHECKPOINT
+    if name in ("saved_model.pb", "keras_metadata.pb"):
+        return "a file of TensorFlow's SavedModel", SAVED_MODEL + AS_ONNX.format("--saved-model FOLDER")
+    if suffix == ".bin" and (path.parent / "model.json").exists():
+        return _of_json(path.parent / "model.json")
     if name.endswith(".weights.json"):
         return SHARDS
     if suffix == ".json" and path.is_file():

@@ -17,7 +17,7 @@ from minicnn.graph import Tensor
 from minicnn.keras._translation import renamed
 from minicnn.keras._warning import warn_once
 from minicnn.layers.base import register as register_layer
-from minicnn.named_functions import function_named
+from minicnn.named_functions import FunctionName, function_named
 from minicnn.registry import custom_object
 from minicnn.saving.keras import names
 from minicnn.user_warnings import warn_user
@@ -149,7 +149,8 @@ def function_called(name: str, role: str) -> Any:
     ValueError
         If it is not there.
     """
-    function = custom_object(name) or get_custom_objects().get(name) or function_named(name)
+    known = function_named(name) if isinstance(name, FunctionName) else custom_object(name)
+    function = known or get_custom_objects().get(name) or function_named(name)
     if function is None:
         raise ValueError(
             f"the model has a function as {role}, which no file holds: load_model(…, custom_objects={{'{name}': "

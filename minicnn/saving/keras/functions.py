@@ -1,18 +1,26 @@
-"""Functions as initializers, regularizers and constraints, of which Keras's files hold the names."""
+"""Functions as initializers, regularizers, constraints and activations, of which Keras's files hold the names."""
 
 from typing import Any
 
 from minicnn import constraints, initializers, regularizers
+from minicnn.errors import FileFormatError
 from minicnn.hints import Config
-from minicnn.named_functions import function_named
+from minicnn.layers import activations
+from minicnn.layers.base import Layer
+from minicnn.named_functions import function_beside, function_named
+from minicnn.own_parts import REGISTERED, is_taken
 from minicnn.saving.keras.names import class_name_of, keras_object
+from minicnn.user_warnings import brief
 
 _KINDS = {
     "initializer": ("FunctionInitializer", initializers.registry),
     "regularizer": ("FunctionRegularizer", regularizers.registry),
     "constraint": ("FunctionConstraint", constraints.registry),
 }
-_CLASSES = {name for name, _ in _KINDS.values()}
+ACTIVATION = "FunctionActivation"
+"""The class that `minicnn.keras` has for a function as an activation."""
+
+_CLASSES = {ACTIVATION, *(name for name, _ in _KINDS.values())}
 
 
 def function_from_keras(argument: str, value: Any) -> Config | None:
@@ -38,8 +46,44 @@ def _is_missing(name, is_function, registry):
     return is_function and name not in registry.names()
 
 
+def activation_named(name: str | None, label: str) -> str | Config | None:
+    """A name that `minicnn.layers.activations` knows, or the entry of a user's function.
+
+    Parameters
+    ----------
+    name : str or None
+        As Keras writes it: "relu", "scale", or "package>scale" of a registered function.
+    label : str
+        The layer's, for messages.
+
+    Raises
+    ------
+    FileFormatError
+        If it is neither, or the function's, and nothing makes a layer of that.
+    """
+    if name is None:
+        return None
+    function = function_beside(name)
+    is_own = function is not None and not isinstance(function, Layer)
+    entry = {"class_name": ACTIVATION, "config": {"function": name}}
+    try:
+        activations.get(entry if is_own else name)
+    except ValueError as error:
+        advice = (
+            "a function as an activation is run by minicnn.keras: call its keras.models.load_model, or `import "
+            f"minicnn.keras.models` before. Received: activation={brief(name)}"
+            if is_own
+            else f"a function of yours is given as load_model(…, custom_objects={{{name!r}: …}}). {error}"
+        )
+        raise FileFormatError(f"{label}: {advice}") from None
+    return entry if is_own else name
+
+
 def function_to_keras(value: Config) -> Config | None:
     """Keras 3's form of such an entry; None if `value` is something else.
+
+    A function that is registered has the name that it is registered under. An activation that is not, and is called as
+    one of the library's, has no name in Keras that means it.
 
     Parameters
     ----------
@@ -48,4 +92,9 @@ def function_to_keras(value: Config) -> Config | None:
     """
     if value["class_name"] not in _CLASSES:
         return None
-    return keras_object("builtins", "function", value["config"]["function"]) | {"registered_name": "function"}
+    name = value["config"]["function"]
+    function = function_named(name)
+    name = next((key for key, each in REGISTERED.items() if each is function), name)
+    if value["class_name"] == ACTIVATION and is_taken(name):
+        return None
+    return keras_object("builtins", "function", name) | {"registered_name": "function"}

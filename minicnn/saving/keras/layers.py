@@ -13,7 +13,7 @@ from minicnn.hints import Config
 from minicnn.layers.rare_options import WHOLE
 from minicnn.own_parts import is_of_package
 from minicnn.registry import ANY, constructor_parameters
-from minicnn.saving.keras.functions import function_from_keras, function_to_keras
+from minicnn.saving.keras.functions import activation_named, function_from_keras, function_to_keras
 from minicnn.saving.keras.names import (
     bare_name,
     class_name_of,
@@ -257,11 +257,7 @@ def activation_from_keras(value: object, label: str) -> str | Config | None:
             return layer_from_keras(class_name, config_of(value))
     if not isinstance(value, str | None):
         raise FileFormatError(f"{label}: an activation is a name or a layer. Received: activation={brief(value)}")
-    try:
-        layers.activations.get(value)
-    except ValueError as error:
-        raise FileFormatError(f"{label}: {error}") from None
-    return value
+    return activation_named(value, label)
 
 
 def _initializer_from_keras(value, label):
@@ -391,6 +387,8 @@ def _activation_to_keras(value, dtype):
     """A function's name where Keras has a function that does the same, else a layer."""
     if value is None or isinstance(value, str):
         return value or "linear"
+    if (function := function_to_keras(value)) is not None:
+        return function
     name = _function_name(value["class_name"], value["config"])
     return layer_to_keras(value["class_name"], value["config"], dtype) if name is None else name
 

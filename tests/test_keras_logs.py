@@ -300,3 +300,13 @@ def test_metrics_that_compile_was_given_show_what_is_counted(validated):
     assert float(error.result()) == float(columns.batches) == model.get_metrics_result()["loss"] == 0
     of_all = [np.abs(made - y).mean(), squares[-1], made.sum()]
     assert copy.deepcopy(model).evaluate(x, y, verbose=0) == pytest.approx(of_all, rel=1e-5)
+
+
+def test_compile_forgets_what_was_counted_with_other_metrics():
+    x = np.ones((4, 2), np.float32)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.ReLU()])
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.evaluate(x, x + 1, verbose=0)
+    assert model.get_metrics_result() == {"loss": 1, "mae": 1}
+    model.compile("sgd", "mse", metrics=["mse"])
+    assert model.get_metrics_result() == {"loss": 0}

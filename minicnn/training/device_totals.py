@@ -70,7 +70,7 @@ class DeviceTotals(Totals):
         self._own = [is_own_mean(metric) for _, _, metric in self.metrics]
         self._first_metric = 2 + len(self._names)
         self.report: np.ndarray = engine.take_report(self._first_metric + len(self.metrics))
-        weakref.finalize(self, engine.give_back_report, self.report)
+        weakref.finalize(self, engine.reports.append, self.report)  # no word of the engine, whose model has the totals
         self.reset()
 
     def reset(self) -> None:

@@ -1,6 +1,7 @@
 """What callbacks are told: names, their order, values. Expected: what Keras 3.15.1 tells the same callbacks."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -310,3 +311,30 @@ def test_compile_forgets_what_was_counted_with_other_metrics():
     assert model.get_metrics_result() == {"loss": 1, "mae": 1}
     model.compile("sgd", "mse", metrics=["mse"])
     assert model.get_metrics_result() == {"loss": 0}
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda model: model, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
+)
+def test_what_is_told_by_hand_adds_to_what_was_counted(copied):
+    """As in Keras 3.15.1, whose `fit` and `evaluate` count with the very parts of `model.metrics`."""
+    x, y = np.random.default_rng(0).normal(size=(2, 20, 3)).astype(np.float32)  # (20, 3)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU()])
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.evaluate(x, y, 5, verbose=0)
+    model.metrics[0].update_state(1.0)
+    model = copied(model)
+    made = np.maximum(x, 0)
+    loss, error = ((made - y) ** 2).mean(), np.abs(made - y).mean()
+    for _ in range(2):  # behind what was told by hand, too
+        model.evaluate(x, y, 5, verbose=0)
+        assert model.get_metrics_result() == pytest.approx({"loss": loss, "mae": error}, rel=1e-5)
+        model.metrics[0].update_state(10.0)
+        assert model.get_metrics_result() == pytest.approx({"loss": (20 * loss + 10) / 21, "mae": error}, rel=1e-5)
+        further = np.abs(made[:5] - 3 * y[:5]).mean()
+        found = model.compute_metrics(x[:5], 3 * y[:5], made[:5])
+        assert found["mae"] == pytest.approx((20 * error + 5 * further) / 25, rel=1e-5)
+    model.evaluate(x, y, 5, verbose=0)
+    for metric in model.metrics:
+        metric.reset_state()
+    assert model.get_metrics_result() == {"loss": 0, "mae": 0}

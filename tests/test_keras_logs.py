@@ -313,9 +313,7 @@ def test_compile_forgets_what_was_counted_with_other_metrics():
     assert model.get_metrics_result() == {"loss": 0}
 
 
-@pytest.mark.parametrize(
-    "copied", [lambda model: model, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
-)
+@pytest.mark.parametrize("copied", [lambda model: model, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_what_is_told_by_hand_adds_to_what_was_counted(copied):
     """As in Keras 3.15.1, whose `fit` and `evaluate` count with the very parts of `model.metrics`."""
     x, y = np.random.default_rng(0).normal(size=(2, 20, 3)).astype(np.float32)  # (20, 3)

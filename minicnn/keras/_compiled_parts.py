@@ -29,7 +29,7 @@ def tracker(model: Any) -> _Mean:
 
 
 def last_totals(model: Any) -> Totals | None:
-    """What `fit`, `evaluate` and their like last counted with, but for steps of the model's own; None: by hand since."""
+    """What `fit`, `evaluate` and their like last counted with, not a step of the model's own; None: by hand since."""
     return None if model.has_own_steps else vars(model).get("_last_totals")
 
 

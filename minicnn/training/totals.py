@@ -51,7 +51,7 @@ class Totals:
     Attributes
     ----------
     metrics : NamedMetrics
-        (name, index of the output, metric): copies, since a fit may start inside another one.
+        (name, index of the output, metric).
     samples : int
         How many were counted.
     """
@@ -71,7 +71,7 @@ class Totals:
         """Start an epoch."""
         self.samples: int = 0
         self._loss, self._parts = 0.0, [0.0] * len(self._names)
-        weighting.begin(self.metrics, self)
+        self.metrics.begin(self)
 
     def add(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> None:
         """Count a batch: its loss, each output's part of it, and the metrics."""

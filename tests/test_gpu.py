@@ -5,6 +5,7 @@ import inspect
 import math
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -272,6 +273,15 @@ def test_memory_is_given_back(rng, standin):
     del model
     gc.collect()
     assert standin.used == before
+
+
+def test_compile_lets_go_of_what_was_counted_before(rng):
+    model = dense_model()
+    model.fit(*dense_data(rng), verbose=0)
+    engine = weakref.ref(model.engine)
+    model.compile("adam", "mse", backend="numpy")
+    gc.collect()
+    assert engine() is None  # and with it its arrays on the device
 
 
 # ------------------------------------------------------------------------------------------------------------ graphs

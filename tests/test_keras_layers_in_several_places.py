@@ -257,3 +257,26 @@ def test_a_metric_called_loss_leaves_that_of_its_output():
     model.compile("sgd", ["mse", "mse"], metrics=[[mean], []])
     logs = model.evaluate(X, [3 * X[:, :1], X[:, :1]], verbose=0, return_dict=True)
     assert (logs["a_loss"], logs["a_loss_1"]) == (9, 3)
+
+
+@pytest.mark.parametrize("kind", ["adapted", "frozen inside"])
+def test_a_dropped_call_that_moves_nothing_is_not_told(kind, recwarn):
+    inner = layers.Normalization() if kind == "adapted" else keras.Sequential([layers.BatchNormalization()])
+    if kind == "adapted":
+        inner.adapt(X)
+    else:
+        inner.layers[0].trainable = False
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.dense = inner, layers.Dense(3)
+
+        def call(self, x):
+            self.inner(x)
+            return self.dense(x)
+
+    model = Own()
+    model.compile("sgd", "mse")
+    model.fit(X, X[:, :3], verbose=0)
+    assert not [str(w.message) for w in recwarn if "moves no averages" in str(w.message)]

@@ -1,10 +1,12 @@
 """What callbacks are told: names, their order, values. Expected: what Keras 3.15.1 tells the same callbacks."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
 
+import minicnn as mc
 from minicnn import keras
 from minicnn.keras._old_logs import with_old_names
 from minicnn.training.device_totals import LogsWhenRead
@@ -303,3 +305,99 @@ def test_metrics_that_compile_was_given_show_what_is_counted(validated):
     assert float(error.result()) == float(columns.batches) == model.get_metrics_result()["loss"] == 0
     of_all = [np.abs(made - y).mean(), squares[-1], made.sum()]
     assert copy.deepcopy(model).evaluate(x, y, verbose=0) == pytest.approx(of_all, rel=1e-5)
+
+
+def test_compile_forgets_what_was_counted_with_other_metrics():
+    x = np.ones((4, 2), np.float32)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.ReLU()])
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.evaluate(x, x + 1, verbose=0)
+    assert model.get_metrics_result() == {"loss": 1, "mae": 1}
+    model.compile("sgd", "mse", metrics=["mse"])
+    assert model.get_metrics_result() == {"loss": 0}
+
+
+@pytest.mark.parametrize("copied", [lambda model: model, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_what_is_told_by_hand_adds_to_what_was_counted(copied):
+    """As in Keras 3.15.1, whose `fit` and `evaluate` count with the very parts of `model.metrics`."""
+    x, y = np.random.default_rng(0).normal(size=(2, 20, 3)).astype(np.float32)  # (20, 3)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU()])
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.evaluate(x, y, 5, verbose=0)
+    model.metrics[0].update_state(1.0)
+    model = copied(model)
+    made = np.maximum(x, 0)
+    loss, error = ((made - y) ** 2).mean(), np.abs(made - y).mean()
+    for _ in range(2):  # behind what was told by hand, too
+        model.evaluate(x, y, 5, verbose=0)
+        assert model.get_metrics_result() == pytest.approx({"loss": loss, "mae": error}, rel=1e-5)
+        model.metrics[0].update_state(10.0)
+        assert model.get_metrics_result() == pytest.approx({"loss": (20 * loss + 10) / 21, "mae": error}, rel=1e-5)
+        further = np.abs(made[:5] - 3 * y[:5]).mean()
+        found = model.compute_metrics(x[:5], 3 * y[:5], made[:5])
+        assert found["mae"] == pytest.approx((20 * error + 5 * further) / 25, rel=1e-5)
+    model.evaluate(x, y, 5, verbose=0)
+    for metric in model.metrics:
+        metric.reset_state()
+    assert model.get_metrics_result() == {"loss": 0, "mae": 0}
+
+
+class Rate(keras.metrics.Metric):
+    """Reads what belongs to others; counts its batches."""
+
+    def __init__(self, optimizer, told):
+        super().__init__(name="rate")
+        self.optimizer, self.told, self.batches = optimizer, told, self.add_weight(shape=())
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.batches.assign_add(1.0)
+
+    def result(self):
+        return self.optimizer.learning_rate + self.told["more"]
+
+
+def test_a_metric_reads_what_others_change():
+    """As in Keras 3.15.1."""
+
+    class Changing(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            optimizer.learning_rate, told["more"] = 0.5 / 2**epoch, 10 * epoch
+
+    x, told, optimizer = np.ones((4, 2), np.float32), {"more": 0}, keras.optimizers.SGD(0.125)
+    rate = Rate(optimizer, told)
+    batches = rate.batches
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile(optimizer, "mse", metrics=[rate])
+    for _ in range(2):
+        history = model.fit(x, x, 2, 3, verbose=0, callbacks=[Changing()]).history["rate"]
+        assert history == pytest.approx([0.5, 10.25, 20.125])
+    assert rate.optimizer is optimizer and rate.told is told
+    assert rate.batches is batches and float(batches) == 2
+
+
+def test_passes_inside_others_count_for_themselves():
+    class Asking(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            assert model.evaluate(x[:2], y[:2], verbose=0)[1] == pytest.approx(of_two, rel=1e-5)
+            shown.append(float(error.result()))
+
+    x, y = np.random.default_rng(0).normal(size=(2, 12, 3)).astype(np.float32)  # (12, 3)
+    error, shown = keras.metrics.MeanAbsoluteError(), []
+    model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU()])
+    model.compile("sgd", "mse", metrics=[error])
+    errors = np.abs(np.maximum(x, 0) - y)
+    of_two = errors[:2].mean()
+    history = model.fit(x, y, 4, 2, verbose=0, callbacks=[Asking()]).history
+    assert history["mean_absolute_error"] == pytest.approx([errors.mean()] * 2, rel=1e-5)
+    assert shown == pytest.approx([of_two] * 6, rel=1e-5)
+
+
+def test_warmup_leaves_what_was_counted():
+    x = np.ones((4, 2), np.float32)
+    error = keras.metrics.MeanAbsoluteError()
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, bias_initializer="ones")])
+    model.compile("sgd", "mse", metrics=[error])
+    before = model.evaluate(x, x, verbose=0, return_dict=True)
+    mc.warmup(model, 4)
+    assert model.get_metrics_result() == before
+    assert float(error.result()) == before["mean_absolute_error"]

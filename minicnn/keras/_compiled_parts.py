@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any
 from weakref import ref
 
@@ -16,39 +17,52 @@ from minicnn.losses.no_loss import NoLoss
 from minicnn.nested import leaves
 from minicnn.training.added_metrics import Added, by_name, measured_in
 from minicnn.training.compiled import Compiled
-from minicnn.training.weighting import label_of, naming
+from minicnn.training.totals import Totals
+from minicnn.training.weighting import NamedMetrics, Weighted, label_of, naming
 
 
-def tracker(model: Any) -> metrics.Metric:
+def tracker(model: Any) -> _Mean:
     """The mean of the model's losses since `reset_metrics`."""
-    if "_loss_tracker" not in vars(model):
-        vars(model)["_loss_tracker"] = _Mean(model)
-    return vars(model)["_loss_tracker"]
+    kept = vars(model).setdefault("_loss_tracker", _Mean("loss"))
+    kept.model = ref(model)  # that a copy of a tracker has none of
+    return kept
 
 
-def last_logs(model: Any) -> dict[str, float]:
-    """What `fit`, `evaluate` and their like last counted, other than by a step of the model's own."""
-    totals = vars(model).get("_last_totals")
-    return {} if totals is None or model.has_own_steps else totals.logs()
+def last_totals(model: Any) -> Totals | None:
+    """What `fit`, `evaluate` and their like last counted with, not a step of the model's own; None: by hand since."""
+    return None if model.has_own_steps else vars(model).get("_last_totals")
+
+
+def by_hand(model: Any) -> None:
+    """Have the parts of `model.metrics` go on from what was counted last: now they are told something themselves."""
+    if (totals := last_totals(model)) is None:
+        return
+    mean, loss = tracker(model), totals.logs()["loss"]
+    vars(model)["_last_totals"] = None
+    mean._sum, mean._count = loss * totals.samples, totals.samples
+    model.compiled_metrics.take(totals.metrics)
 
 
 class _Mean(metrics.Mean):
     """A mean that takes what is on a tape; of a model without steps of its own the loss that is in the logs."""
 
-    model: Any = None
-
-    def __init__(self, model: Any) -> None:
-        super().__init__("loss")
-        self.model = ref(model)
+    model: Callable[[], Any] = staticmethod(lambda: None)
 
     def __getstate__(self) -> dict[str, Any]:  # of a copy, which is no model's
         return {name: value for name, value in vars(self).items() if name != "model"}
 
     def result(self) -> float:
-        model = None if self.model is None else self.model()
-        return super().result() if model is None else last_logs(model).get("loss", super().result())
+        totals = None if (model := self.model()) is None else last_totals(model)
+        return super().result() if totals is None else totals.logs()["loss"]
+
+    def reset_state(self) -> None:
+        if (model := self.model()) is not None:
+            by_hand(model)
+        super().reset_state()
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        if (model := self.model()) is not None:
+            by_hand(model)
         super().update_state(value_of(met(values)), sample_weight)
 
 
@@ -167,6 +181,7 @@ class CompiledMetrics:
         sample_weight : optional
             Counts in `weighted_metrics` alone.
         """
+        by_hand(self._model)
         outputs = [np.asanyarray(remembering(met(output))) for output in leaves(y_pred)]
         targets, weights = (_by_output(self._model, value, len(outputs)) for value in (y_true, sample_weight))
         targets = [None if target is None else np.asarray(value_of(met(target))) for target in targets]
@@ -192,15 +207,27 @@ class CompiledMetrics:
         measured = by_name([self._model, *within(self._model)]) if graph is None else measured_in(graph)
         return found | {name: (0, False, Added(name, places)) for name, places in measured.items()}
 
+    def take(self, counted: NamedMetrics) -> None:
+        """Go on with these, which have counted."""
+        self._found = {}
+        for label, number, metric in counted:
+            if isinstance(metric, Added):  # a call by hand leaves what it measures under numbers of its own
+                metric = copy(metric)
+                metric.numbers = None
+            is_weighted = isinstance(metric, Weighted)
+            self._found[label] = number, is_weighted, metric._metric if is_weighted else metric
+
     def reset_state(self) -> None:
         """Forget all batches."""
+        by_hand(self._model)
         for metric in self.metrics:
             metric.reset_state()
 
     def result(self) -> dict[str, Any]:
         """Name → result."""
-        if self._found is None and (logs := last_logs(self._model)):
-            return {label: logs[label] for label, *_ in vars(self._model)["_last_totals"].metrics}
+        if (totals := last_totals(self._model)) is not None:
+            logs = totals.logs()
+            return {label: logs[label] for label, *_ in totals.metrics}
         return {label: metric.result() for label, (*_, metric) in (self._found or {}).items()}
 
 

@@ -19,7 +19,7 @@ from minicnn.console import say
 from minicnn.differentiation import met, value_of
 from minicnn.keras._applied import hand_over
 from minicnn.keras._called import metrics_of
-from minicnn.keras._compiled_parts import CompiledLoss, CompiledMetrics, loss_of, tracker
+from minicnn.keras._compiled_parts import CompiledLoss, CompiledMetrics, last_totals, loss_of, tracker
 from minicnn.keras._composed import EndsRemembered
 from minicnn.keras._in_order import answering
 from minicnn.keras._loss_scale import scale_loss
@@ -268,10 +268,11 @@ class Stepping(EndsRemembered):
 
     def reset_metrics(self) -> None:
         """Have all metrics forget what they saw."""
+        totals = last_totals(self)
         for metric in self.metrics:
             metric.reset_state()
-        if vars(self).get("_last_totals") is not None:
-            vars(self)["_last_totals"].reset()
+        if totals is not None:  # which a training may go on with
+            totals.reset()
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Name → result of all metrics."""

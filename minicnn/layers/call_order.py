@@ -65,7 +65,7 @@ def warn_of_unread(graph: Graph, layers: Iterable[Any], since: int, owner: Any) 
     """
     there = set(graph.nodes)
     for layer in layers:
-        moves = layer.trainable and any(not weight.has_gradient for weight in layer.weights)
+        moves = layer.trainable and any(_moves(weight) for weight in layer.weights)
         own = (node for node in layer.nodes if node.number > since and node.training is not False)
         if moves and not there.issuperset(own):
             warn_user(
@@ -73,3 +73,8 @@ def warn_of_unread(graph: Graph, layers: Iterable[Any], since: int, owner: Any) 
                 "that gives: such a call is left out, and moves no averages in training, as it does in Keras. Use its "
                 f"result, as in x = self.{layer.name}(x), or leave the call out"
             )
+
+
+def _moves(weight):
+    """Whether calls in training change a weight without a gradient; not where its layer, inside a model, is frozen."""
+    return not weight.has_gradient and weight.layer.trainable and not hasattr(weight.layer, "adapt")

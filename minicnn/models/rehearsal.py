@@ -1,5 +1,6 @@
 """Kernels ahead of time."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +42,7 @@ def _rehearse(engine, count):
     """Run an iteration and an evaluation on zeros, and put everything back."""
     model, store, optimizer = engine.model, engine.store, engine.optimizer
     before = store.theta.copy(), store.sigma.copy(), optimizer.iterations, optimizer.owner, engine.optimizer_state
+    counted = vars(model).get("_last_totals")
     engine.optimizer_state = None
     graph = sized(model.graph, with_number([t.shape[1:] for t in model.inputs], 64))
     inputs = [np.zeros((count, *t.shape[1:]), np.float32) for t in graph.inputs]
@@ -52,17 +54,23 @@ def _rehearse(engine, count):
         engine.evaluate_batch(batch, totals)
     finally:
         store.theta[...], store.sigma[...], optimizer.iterations, optimizer.owner, engine.optimizer_state = before
+        vars(model)["_last_totals"] = counted
 
 
 def _totals(engine, targets):
-    """The totals; without metrics that want other targets than made-up ones."""
-    model = engine.model
+    """The totals, with metrics of their own; without any where these want other targets than made-up ones."""
+    compiled, none = engine.model.compiled, [[] for _ in targets]
+    try:
+        return _with_metrics(engine, targets, *copy.deepcopy((compiled.metrics, compiled.weighted_metrics)))
+    except ValueError:
+        return _with_metrics(engine, targets, none, none)
+
+
+def _with_metrics(engine, targets, metrics, weighted_metrics):
+    """The totals of a model that was compiled with these metrics."""
+    attributes, compiled = vars(engine.model), engine.model.compiled
+    attributes["compiled"] = replace(compiled, metrics=metrics, weighted_metrics=weighted_metrics)
     try:
         return engine.totals(targets)
-    except ValueError:
-        compiled, none = model.compiled, [[] for _ in targets]
-        model.compiled = replace(compiled, metrics=none, weighted_metrics=none)
-        try:
-            return engine.totals(targets)
-        finally:
-            model.compiled = compiled
+    finally:
+        attributes["compiled"] = compiled

@@ -114,6 +114,8 @@ class DeviceEngine(Engine):
         The numbers of the current iteration, on the device; see `minicnn.backends.cupy.graph.IterationState`.
     graphs : dict
         Kind → `IterationGraph`.
+    reports : list of device array
+        Those of `DeviceTotals` that are gone.
     updates_at_once : bool
         Whether nothing looks at the totals between the losses of an iteration and the optimizer's only kernel.
     """
@@ -125,7 +127,7 @@ class DeviceEngine(Engine):
         self._staging = {}  # shapes → DeviceData for batches that come from the host
         self.graphs: dict[tuple[Any, ...], IterationGraph] = {}
         self._graphs_of = None  # the store whose arrays they read
-        self._reports = []
+        self.reports: list[np.ndarray] = []
         self._totals = None  # weak reference to those of the last iteration
         self._counts = None  # what `DeviceTotals.count` needs to know of the last batch that was recorded
         self._outcomes = {}  # iteration → DeviceOutcome
@@ -135,15 +137,11 @@ class DeviceEngine(Engine):
     # ------------------------------------------------------------------------------------------------------- reports
 
     def take_report(self, size: int) -> np.ndarray:
-        """A buffer for `DeviceTotals`; one that was given back is used again, and with it the graphs that write it."""
-        for i, report in enumerate(self._reports):
+        """A buffer for `DeviceTotals`; one of `reports` is used again, and with it the graphs that write it."""
+        for i, report in enumerate(self.reports):
             if report.size == size:
-                return self._reports.pop(i)
+                return self.reports.pop(i)
         return self.backend.zeros((size,), np.float64)
-
-    def give_back_report(self, report: np.ndarray) -> None:
-        """Let others have it."""
-        self._reports.append(report)
 
     def totals(self, targets: Sequence[np.ndarray]) -> DeviceTotals:
         return DeviceTotals(self, targets)

@@ -70,7 +70,7 @@ class DeviceTotals(Totals):
         self._own = [is_own_mean(metric) for _, _, metric in self.metrics]
         self._first_metric = 2 + len(self._names)
         self.report: np.ndarray = engine.take_report(self._first_metric + len(self.metrics))
-        weakref.finalize(self, engine.give_back_report, self.report)
+        weakref.finalize(self, engine.reports.append, self.report)  # no word of the engine, whose model has the totals
         self.reset()
 
     def reset(self) -> None:
@@ -109,7 +109,7 @@ class DeviceTotals(Totals):
         outputs: Sequence[np.ndarray],
     ) -> None:
         """What is known on the host about a batch that was recorded."""
-        self._samples += count
+        self.samples += count
         self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
         to_host = self._engine.backend.to_host
         for own, (_, index, metric) in zip(self._own, self.metrics, strict=True):
@@ -139,8 +139,8 @@ class DeviceTotals(Totals):
     def logs(self) -> dict[str, float]:
         values = self._engine.backend.to_host(self.report)
         self._engine.look_at(self, None if values[0] < 0 else int(values[0]))
-        logs = {"loss": float(values[1] / max(self._samples, 1))}
-        parts = values[2 : self._first_metric] / max(self._samples, 1)
+        logs = {"loss": float(values[1] / max(self.samples, 1))}
+        parts = values[2 : self._first_metric] / max(self.samples, 1)
         logs |= {name: float(part) for (_, name), part in zip(self._names, parts, strict=True)}
         sums = zip(self.metrics, self._own, values[self._first_metric :], self._counts, strict=True)
         for (label, _, metric), own, total, count in sums:

@@ -1,33 +1,30 @@
-"""Metrics that `compile` was given as objects: they show what a copy of each counts, as in Keras."""
+"""Metrics that `compile` was given as objects: what counts, counts in their attributes, as in Keras."""
 
 from __future__ import annotations
 
 import copy
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from minicnn.metrics import Metric
 
-_told: WeakKeyDictionary[Metric, Metric] = WeakKeyDictionary()
-"""The copy of a metric → what `compile` was given."""
+_counting: WeakValueDictionary[int, Metric] = WeakValueDictionary()
+"""id of what `compile` was given → the twin that has its attributes."""
 
 
-def copied(metric: Metric, entry: object) -> Metric:
-    """A copy, which a pass over data has for itself, since one may begin inside another.
+def begin(metric: Metric, told: Metric | None) -> None:
+    """Have a metric forget all batches.
 
     Parameters
     ----------
     metric : Metric
-    entry : object
-        What `compile` was given for it: the metric itself, or a name, a class, a function.
+    told : Metric or None
+        What `compile` was given, where `metric` is a twin of it: they share their attributes from now on. A twin that
+        did so before, of a pass over data that this one begins inside of, goes on with a copy of them.
     """
-    made = copy.deepcopy(metric)
-    if metric is entry:
-        _told[made] = metric
-    return made
-
-
-def begin(metric: Metric) -> None:
-    """Have a copy forget all batches; from now on the metric of `compile` has what this copy has."""
+    if told is not None and vars(metric) is not vars(told):
+        before = _counting.get(id(told))
+        if before is not None and vars(before) is vars(told):
+            before.__dict__ = vars(copy.deepcopy(told))
+        metric.__dict__ = vars(told)
+        _counting[id(told)] = metric
     metric.reset_state()
-    if metric in _told:
-        _told[metric].__dict__ = metric.__dict__

@@ -51,7 +51,9 @@ class Totals:
     Attributes
     ----------
     metrics : NamedMetrics
-        (name, index of the output, metric): copies, since a fit may start inside another one.
+        (name, index of the output, metric).
+    samples : int
+        How many were counted.
     """
 
     def __init__(self, model: Model, targets: Sequence[np.ndarray]) -> None:
@@ -67,12 +69,13 @@ class Totals:
 
     def reset(self) -> None:
         """Start an epoch."""
-        self._samples, self._loss, self._parts = 0, 0.0, [0.0] * len(self._names)
-        weighting.begin(self.metrics, self)
+        self.samples: int = 0
+        self._loss, self._parts = 0.0, [0.0] * len(self._names)
+        self.metrics.begin(self)
 
     def add(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> None:
         """Count a batch: its loss, each output's part of it, and the metrics."""
-        self._samples += count
+        self.samples += count
         self._loss += losses.total * count
         self._parts = [s + losses.parts[i] * count for s, (i, _) in zip(self._parts, self._names, strict=True)]
         for _, i, metric in self.metrics:
@@ -84,15 +87,15 @@ class Totals:
 
     def logs(self) -> dict[str, float]:
         """Name → average so far."""
-        logs = {"loss": float(self._loss / max(self._samples, 1))}
-        logs |= {n: float(p / max(self._samples, 1)) for (_, n), p in zip(self._names, self._parts, strict=True)}
+        logs = {"loss": float(self._loss / max(self.samples, 1))}
+        logs |= {n: float(p / max(self.samples, 1)) for (_, n), p in zip(self._names, self._parts, strict=True)}
         return logs | {label: weighting.value_in_logs(metric) for label, _, metric in self.metrics}
 
     def get_state(self) -> dict[str, Any]:
         """What a checkpoint in the middle of an epoch keeps; `set_state` takes it."""
         return {
             "target_shapes": self._target_shapes,
-            "samples": self._samples,
+            "samples": self.samples,
             "loss": self._loss,
             "parts": self._parts,
             "metrics": [metric.get_state() for _, _, metric in self.metrics],
@@ -101,6 +104,6 @@ class Totals:
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `get_state` returned."""
         check_kept({"samples": 0, "loss": 0.0, "parts": (*self._parts,)}, state, "the sums of the epoch")
-        self._samples, self._loss, self._parts = state["samples"], state["loss"], list(state["parts"])
+        self.samples, self._loss, self._parts = state["samples"], state["loss"], list(state["parts"])
         for (label, _, metric), saved in zip(self.metrics, state["metrics"], strict=True):
             metric.set_state(fitting(metric, saved, f"metric '{label}'"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -172,29 +173,37 @@ def label_of(prefix: str, name: str, is_weighted: bool, taken: Collection[str]) 
 
 
 class NamedMetrics(list[tuple[str, int, "Metric | Weighted"]]):
-    """(name in the logs, index of the output, copy of the metric) of each.
+    """(name in the logs, index of the output, metric) of each, none of which another pass over data counts with.
 
-    Attributes
+    Parameters
     ----------
-    model : weak reference
-        Whose they are.
+    model : CompilableNetwork
+        Whose they are; not kept alive.
+    found : iterable
+        Of these.
+    told : sequence of (Metric or None)
+        What `compile` was given, where a metric is a twin of that.
     """
 
-    def __init__(self, model: CompilableNetwork, found: Iterable[tuple[str, int, Metric | Weighted]]) -> None:
+    def __init__(
+        self,
+        model: CompilableNetwork,
+        found: Iterable[tuple[str, int, Metric | Weighted]],
+        told: Sequence[Metric | None],
+    ) -> None:
         super().__init__(found)
-        self.model: ref[CompilableNetwork] = ref(model)
+        self._model, self._told = ref(model), told
 
-
-def begin(metrics: NamedMetrics, totals: Totals) -> None:
-    """Have the metrics forget all batches; `totals`, whose they are, are the last that the model counts with."""
-    for _, _, metric in metrics:
-        told_metrics.begin(metric._metric if isinstance(metric, Weighted) else metric)
-    if (model := metrics.model()) is not None:
-        vars(model)["_last_totals"] = totals
+    def begin(self, totals: Totals) -> None:
+        """Forget all batches; `totals`, whose they are, are the last that the model counts with."""
+        if (model := self._model()) is not None:
+            vars(model)["_last_totals"] = totals
+        for (_, _, metric), told in zip(self, self._told, strict=True):
+            told_metrics.begin(metric._metric if isinstance(metric, Weighted) else metric, told)
 
 
 def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> NamedMetrics:
-    """(name in the logs, index of the output, copy of the metric) of all that `compile` and `add_metric` were told.
+    """(name in the logs, index of the output, metric) of all that `compile` and `add_metric` were told.
 
     Parameters
     ----------
@@ -207,7 +216,7 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> Na
     ValueError
         If one is called as the loss.
     """
-    compiled, names, found = model.compiled, model.log_names(), {}
+    compiled, names, found, told = model.compiled, model.log_names(), {}, []
     of_losses = [f"{own}_loss" for _, own in names] if len(names) > 1 else []
     for wanted, is_weighted in ((compiled.metrics, False), (compiled.weighted_metrics, True)):
         for index, entries in enumerate(wanted):
@@ -220,10 +229,11 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> Na
                 label = label_of(prefix, metric.name, is_weighted, [*found, *of_losses])
                 if label == "loss":
                     raise ValueError("a metric needs another name than 'loss'. Received: 'loss'")
-                made = told_metrics.copied(metric, entry)
+                told.append(metric if metric is entry else None)
+                made = copy.copy(metric) if metric is entry else copy.deepcopy(metric)
                 found[label] = (label, index, Weighted(made) if is_weighted else made)
     for name, places in measured_in(model.graph).items():
         if name == "loss" or name in found or name in (f"{own}_loss" for _, own in names):
             raise ValueError(f"add_metric needs a name that no loss and no other metric has. Received: {name!r}")
         found[name] = (name, 0, Added(name, places, numbers_of_places(model.graph)))
-    return NamedMetrics(model, found.values())
+    return NamedMetrics(model, found.values(), told + [None] * (len(found) - len(told)))

@@ -466,6 +466,19 @@ def test_inputs_of_fewer_axes_are_handed_to_a_merge_function_with_axes_of_size_o
     np.testing.assert_array_equal(made, np.broadcast_to(y[:, None, None], x.shape))
 
 
+class Twice(layers.Dot):
+    def _merge_function(self, inputs):
+        return super()._merge_function(inputs) * 2
+
+
+def test_a_merge_function_of_a_scalar_product_has_its_inputs_as_they_are():
+    """As in Keras: with an axis of size 1 a vector was of other axes than `axes` says."""
+    a, b = keras.Input((2, 3)), keras.Input((3,))
+    x, y = np.arange(12.0).reshape(2, 2, 3), np.arange(6.0).reshape(2, 3)
+    expected = [[2 * sum(p * q for p, q in zip(row, v, strict=True)) for row in m] for m, v in zip(x, y, strict=True)]
+    assert keras.Model([a, b], Twice(axes=(2, 1))([a, b])).predict([x, y], verbose=0).tolist() == expected
+
+
 @pytest.mark.parametrize(
     ("base", "arguments"), [(layers.Add, ()), (layers.Conv2D, (2, 1)), (layers.Dense, (3,)), (layers.ReLU, ())]
 )
@@ -484,6 +497,32 @@ def test_a_call_that_leaves_the_librarys_out_is_that_of_a_layer_of_the_model(bas
     assert model.layers[-1] is layer is model.get_layer("mine")
     made = model.predict([x, x] if several else x, verbose=0)
     np.testing.assert_allclose(made, x * 0.5 + 1.0)
+
+
+@pytest.mark.parametrize("base", [layers.ReLU, layers.Add])
+def test_a_call_that_leaves_the_librarys_out_takes_inputs_of_several_shapes(base):
+    """As each layer without weights does in Keras: of the second shape it was refused."""
+
+    class Own(base):
+        def call(self, inputs):
+            x = inputs[0] if isinstance(inputs, list) else inputs
+            return x + K.mean(x, axis=1, keepdims=True)
+
+    layer, shapes = Own(), [(4,), (7,), (5, 2)]
+    ends = [keras.Input(shape) for shape in shapes]
+    model = keras.Model(ends, [layer([x, x] if base is layers.Add else x) for x in ends])
+    arrays = [np.arange(2.0 * np.prod(shape)).reshape(2, *shape) for shape in shapes]
+    for x, made in zip(arrays, model.predict(arrays, verbose=0), strict=True):
+        np.testing.assert_allclose(made, x + x.mean(1, keepdims=True))
+
+
+def test_files_of_a_call_that_leaves_the_librarys_out_are_no_files_that_keras_computes_twice(tmp_path):
+    """A warning said so of a call that adds nothing to super().call."""
+    a, b = keras.Input((2,)), keras.Input((2,))
+    model = keras.Model([a, b], layers.Dense(1)(WeightedSum(0.25)([a, b])))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.save(tmp_path / "model.keras")
 
 
 @pytest.mark.parametrize("kind", [layers.Layer, layers.Dense])

@@ -258,6 +258,18 @@ def test_a_discriminator_that_is_frozen_but_for_its_normalizations_is_trained():
     assert not np.array_equal(discriminator.layers[1].get_weights()[0], gamma)
 
 
+def test_a_normalization_that_is_frozen_after_compile_is_frozen_at_once_beside_one_that_is_trained():
+    """As in Keras 3, also where nothing else is trained, as behind a frozen backbone."""
+    parts = [layers.BatchNormalization(), layers.Dense(3, trainable=False), layers.BatchNormalization()]
+    model = keras.Sequential([keras.Input((3,)), *parts])
+    model.compile("sgd", "mse")
+    parts[0].trainable = False
+    x = np.random.default_rng(0).random((8, 3))
+    model.fit(x, x, verbose=0)
+    assert parts[0].get_weights()[0].tolist() == [1, 1, 1]
+    assert parts[2].get_weights()[0].tolist() != [1, 1, 1]
+
+
 # ------------------------------------------------------------------------------- losses that use a model's tensors
 
 

@@ -10,7 +10,8 @@ from minicnn.layers import Add, Average, Concatenate, Dot, Maximum, Minimum, Mul
 from minicnn.own_parts import is_of_package
 
 NAME = "_merge_function"
-_MERGING = (Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract)
+_ALIGNED = (Add, Average, Maximum, Minimum, Multiply, Subtract)
+_MERGING = (*_ALIGNED, Concatenate, Dot)
 
 
 class ByMergeFunction:
@@ -38,7 +39,7 @@ def by_merge_function(bases: tuple[type, ...], names: Collection[str], namespace
     if "call" not in names and all(is_of_package(getattr(base, "call", ByMergeFunction)) for base in bases):
 
         def call(self: Any, inputs: Any) -> Any:
-            return self._merge_function(_aligned(inputs))
+            return self._merge_function(_aligned(inputs) if isinstance(self, _ALIGNED) else inputs)
 
         call.__module__ = namespace["__module__"]  # as if it had been written there
         namespace["call"] = call

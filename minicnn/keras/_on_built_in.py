@@ -34,7 +34,7 @@ from minicnn.layers.attention import MultiHeadAttention
 from minicnn.layers.base import Layer as LayerOfCore
 from minicnn.layers.grouped_attention import GroupQueryAttention
 from minicnn.layers.input import Input
-from minicnn.layers.open_sizes import shape_behind
+from minicnn.layers.open_sizes import all_fit, shape_behind
 from minicnn.layers.replacing import MAKERS
 from minicnn.models.subclassing import AsRun
 from minicnn.own_parts import is_of_package
@@ -243,9 +243,15 @@ class OnBuiltIn(Layer):
         if "_is_itself" not in vars(self):
             if self.has_call and self._is_graph is None:
                 return self._first_place(tensors, training)
-            if self._is_graph:
+            if self._is_graph or self._is_for_others(tensors):
                 return self._graph(tensors, training)
         return core_of(self).call_symbolically(self, tensors, training)
+
+    def _is_for_others(self, tensors):
+        """Whether a call that leaves the library's out has a graph by now, of which these cannot be the inputs."""
+        if not self._leaves_itself_out or self.graph is None:
+            return False
+        return not all_fit([t.shape[1:] for t in tensors], [t.shape[1:] for t in self.graph.inputs])
 
     @property
     def is_alone(self) -> bool:
@@ -287,7 +293,7 @@ class OnBuiltIn(Layer):
         nodes = _nodes_between(tensors, made)
         for node in nodes:
             node.training = None if node.training is unsaid else node.training
-        vars(self)["_adds_places"] = len(nodes) > 1
+        vars(self)["_adds_places"] = len(nodes) > 1 and any(node.layer is self for node in nodes)
         stands_alone(self, nodes)
         vars(self)["_called_with"] = {"output": list(made.outputs)}
         return made

@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.data.elements import EagerArray
 from minicnn.keras._own_metrics import Variable
 
-_NUMBERS = (bool, int, float, np.number, np.bool_, np.ndarray)
+_LONGEST = 100  # operations: formulas have fewer, and a sum that a loop adds up, which stays, would keep all its parts
 
 
 class Computed(EagerArray):
@@ -18,11 +18,19 @@ class Computed(EagerArray):
 
     again: Callable[[], Any] | None = None  # of what is made of this array otherwise, as a copy, None: it stays
     sources: tuple[Any, ...] = ()
+    length: int = 0  # how many operations `again` comes down to, or would
 
     def follow(self, take_over: Callable[[np.ndarray], object]) -> None:
         """Have `take_over` called with the array whenever one of the variables is assigned to."""
         for source in self.sources:
             source.follow(lambda _: take_over(_now(self)))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.again, self.sources = None, ()  # what is written into an array is made of no variable
+
+    def __round__(self, digits: int | None = None) -> Any:  # as of NumPy's numbers
+        return round(self.view(np.ndarray)[()], digits)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return _computed(ufunc, method, inputs, kwargs)
@@ -35,23 +43,33 @@ class Settable(Variable):
         return _computed(ufunc, method, inputs, kwargs)
 
     def __getitem__(self, key: Any) -> Any:
-        return _followed(self.value[key].copy(), lambda: self.value[key].copy(), [self])
+        return _followed(lambda _: self.value[key].copy(), [self])
+
+
+_KEPT = (bool, int, float, complex, np.generic, Settable, Computed)  # whose own types NumPy goes by
 
 
 def _computed(ufunc, method, inputs, kwargs):
-    """What one of NumPy's functions gives; arrays of other kinds, as a model's tensors, have their own."""
-    if not all(isinstance(x, (*_NUMBERS, Settable)) for x in inputs):
+    """What one of NumPy's functions gives; what has rules of its own for these, as a model's tensors, is asked."""
+    if any(map(_has_rules, inputs)):
         return NotImplemented
     if method == "__call__" and not kwargs and ufunc.nout == 1:
-        sources = [x for x in inputs if isinstance(x, Settable | Computed)]
-        return _followed(ufunc(*map(_plain, inputs)), lambda: ufunc(*map(_now, inputs)), sources)
+        kept = [x if isinstance(x, _KEPT) else np.array(x) for x in inputs]  # a user's array may change
+        return _followed(lambda value_of: ufunc(*map(value_of, kept)), kept)
     results = {name: tuple(map(_plain, value)) if name == "out" else value for name, value in kwargs.items()}
     return getattr(ufunc, method)(*map(_plain, inputs), **results)
 
 
-def _followed(value, again, sources):
-    made = np.asarray(value).view(Computed)
-    made.again, made.sources = again, tuple(sources)
+def _has_rules(x):
+    return hasattr(type(x), "__array_ufunc__") and not isinstance(x, np.ndarray | np.generic | Settable)
+
+
+def _followed(make, inputs):
+    """What `make` gives with the inputs' values now, and anew with those that they have by then."""
+    made, sources = np.asarray(make(_plain)).view(Computed), [x for x in inputs if isinstance(x, Settable | Computed)]
+    made.length = min(1 + sum(getattr(source, "length", 0) for source in sources), _LONGEST + 1)
+    if made.length <= _LONGEST:
+        made.again, made.sources = (lambda: make(_now)), tuple(sources)
     return made
 
 

@@ -3,6 +3,7 @@
 import functools
 import pickle
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -1084,6 +1085,48 @@ def test_what_is_computed_of_variables_follows_set_value_too():
         expected += [x * (n * many - 1), x + 1 + n, x > -n, 4 * n * n - x, x * (1 - n)]
         for a, b in zip(model.predict(x, verbose=0), expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("of", [lambda v: v, lambda v: v * 1.0])
+def test_variables_beside_what_is_no_array(of):
+    """Lists, None, complex numbers and whatever else NumPy takes: K.variable(…) + [3, 4] was a TypeError."""
+    v = of(K.variable([1.0, 2.0]))
+    for made, expected in (
+        (v - [3, 4], [-2, -2]),
+        ((3, 4) * v, [3, 8]),
+        (v * 1j, [1j, 2j]),
+        (v * memoryview(np.array([3, 4])), [3, 8]),
+        (v == None, [False, False]),  # noqa: E711 (what is looked at)
+        (np.maximum(v, [3, 1]), [3, 2]),
+        (np.multiply.outer(v, [1, 2]), [[1, 2], [2, 4]]),
+        (round(of(K.variable(2.26)) * 1, 1), np.float32(2.3)),
+    ):
+        np.testing.assert_array_equal(made, expected)
+
+
+def test_what_is_computed_of_variables_follows_with_the_numbers_that_stood_beside_them():
+    """An array that changes later is not read again; nor is what was written into, or what a loop has added up."""
+    x, v, beside, inputs = np.ones((1, 2)), K.variable(0.5), np.array([2.0, 3.0]), layers.Input((2,))
+    made, written, added = v * beside, v * beside, 0.0 * v
+    beside[:] = 7
+    written[0] = 5
+    for _ in range(5000):
+        added = added + v
+    model = models.Model(inputs, [inputs * made, inputs * written, inputs * added])
+    expected = [[[1.0, 1.5]], [[5.0, 1.5]], [[2500.0, 2500.0]]]
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+    K.set_value(v, 1.0)
+    expected[0] = [[2.0, 3.0]]
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+
+
+def test_a_sum_that_a_loop_adds_up_keeps_none_of_its_parts():
+    v, parts = K.variable(np.ones(3)), []
+    added = v * 0.0
+    for _ in range(200):
+        added = 0.5 * added + v
+        parts.append(weakref.ref(added))
+    assert not any(part() is not None for part in parts[:-1])
 
 
 def test_numbers_that_are_computed_of_variables_stay():

@@ -55,7 +55,7 @@ class Freezing:
         if thawed:
             self._say_what_stays(thawed[0])
         again_frozen = {w for layer in thawed for w in layer.weights}  # the other half of a GAN
-        if not changed or any(w.trainable and w not in again_frozen for w in self._weights_to_freeze()):
+        if not changed or any(w.trainable and w not in again_frozen for w in self._weights_to_freeze(changed)):
             return {layer: flag for layer, flag in flags.items() if not flag}
         warn_once(
             "a model that was frozen after compile is trained all the same, as in Keras 1 and 2, where compile says "
@@ -63,9 +63,11 @@ class Freezing:
         )
         return flags
 
-    def _weights_to_freeze(self):
-        """All but those of batch normalizations, which pix2pix leaves trainable in a frozen discriminator."""
-        kept = {w for layer in layers_within(self) if isinstance(layer, BatchNormalization) for w in layer.weights}
+    def _weights_to_freeze(self, changed):
+        """All; but for batch normalizations, which pix2pix leaves trainable, where other layers have been frozen."""
+        of_any = all(isinstance(layer, BatchNormalization) for layer in changed)
+        left = [] if of_any else [part for part in layers_within(self) if isinstance(part, BatchNormalization)]
+        kept = {w for layer in left for w in layer.weights}
         return [w for w in self.weights if w not in kept]  # type: ignore[attr-defined]
 
     def _say_what_stays(self, layer):

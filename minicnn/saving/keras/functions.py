@@ -9,7 +9,7 @@ from minicnn.layers import activations
 from minicnn.layers.base import Layer
 from minicnn.named_functions import function_beside, function_named
 from minicnn.own_parts import REGISTERED, is_taken
-from minicnn.saving.keras.names import class_name_of, keras_object
+from minicnn.saving.keras.names import bare_name, class_name_of, keras_object
 from minicnn.user_warnings import brief
 
 _KINDS = {
@@ -73,7 +73,8 @@ def activation_named(name: str | None, label: str) -> str | Config | None:
             "a function as an activation is run by minicnn.keras: call its keras.models.load_model, or `import "
             f"minicnn.keras.models` before. Received: activation={brief(name)}"
             if is_own
-            else f"a function of yours is given as load_model(…, custom_objects={{{name!r}: …}}). {error}"
+            else "a function of yours is given as load_model(…, custom_objects="
+            f"{{{name!r}: {bare_name(name)}}}). {error}"
         )
         raise FileFormatError(f"{label}: {advice}") from None
     return entry if is_own else name

@@ -7,6 +7,7 @@ import struct
 import sys
 from functools import partial
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -661,3 +662,24 @@ def test_a_file_that_does_not_fit_freezes_nothing(tmp_path):
         with pytest.raises(FileFormatError, match="'trainable_within' is a list of 0 flags"):
             other.restore(file)
     assert [layer.trainable for layer in other.layers] == [True, True, False]
+
+
+@pytest.mark.parametrize("wrong", ["n['a']", "{l: 1}", "l[0]", "t['a']", "n < t", "None.items()"])
+def test_a_part_that_is_not_what_it_was_taken_for_is_damage(wrong, monkeypatch, tmp_path):
+    """In words of the library; what Python says in a user's own code stays."""
+    path, values = tmp_path / "model.safetensors", {"n": 3, "t": "text", "l": []}
+    model = mc.Sequential([layers.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(np.zeros((2, 2)), np.zeros((2, 1)), verbose=0)
+    model.save(path)
+    said = {}
+    for module in ("minicnn.saving.some", "own"):
+        function = FunctionType(compile(wrong, "some.py", "eval"), {**values, "__name__": module})
+        monkeypatch.setattr(mc.callbacks.History, "set_state", lambda *_, call=function: call())
+        with pytest.raises(FileFormatError) as error:
+            mc.load_model(path)
+        said[module] = str(error.value).removeprefix(f"{path} cannot be used: ")
+    assert said["minicnn.saving.some"].startswith("it is damaged, or something else wrote it so")
+    with pytest.raises((TypeError, AttributeError, IndexError)) as error:
+        eval(wrong, values)
+    assert said["own"] == str(error.value)

@@ -4,11 +4,13 @@ import difflib
 import errno
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from minicnn.errors import FileFormatError
@@ -17,6 +19,10 @@ from minicnn.hints import FilePath, Shape
 MAX_REASON = 2000  # characters of what is wrong with a file, which may name what is in it
 MAX_JSON = 10_000_000  # bytes of a model's description; a layer takes less than a thousand
 TEMPORARY = ".tmp"
+_OF_ANOTHER_KIND = re.compile(
+    r"^'(bool|dict|float|int|list|str|tuple|NoneType)' object |^unhashable type|index out of range$|"
+    r"^(list|string|tuple) indices must be |^'[<>]=?' not supported between |^cannot unpack non-iterable "
+)
 
 
 def checked_path(path: FilePath) -> Path:
@@ -144,7 +150,15 @@ def named_in_errors(path: FilePath) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(f"{error}".split()) or type(error).__name__
+        if _is_pythons(error):
+            reason = "it is damaged, or something else wrote it so: what is read there is of another kind than expected"
         raise FileFormatError(f"{path} cannot be used: {reason[:MAX_REASON]}") from error
+
+
+def _is_pythons(error):
+    """Whether Python says in the package that a part of a file is not what it was taken for; in a user's code, not."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return bool(_OF_ANOTHER_KIND.search(str(error))) and str(frame.f_globals.get("__name__")).startswith("minicnn.")
 
 
 def read_json(text: str | bytes) -> dict[str, Any]:

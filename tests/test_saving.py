@@ -679,7 +679,7 @@ def test_a_part_that_is_not_what_it_was_taken_for_is_damage(wrong, monkeypatch, 
         with pytest.raises(FileFormatError) as error:
             mc.load_model(path)
         said[module] = str(error.value).removeprefix(f"{path} cannot be used: ")
-    assert said["minicnn.saving.some"].startswith("it is damaged, or something else wrote it so")
+    assert said["minicnn.saving.some"].startswith("what is read there is of another kind than expected: it is damaged")
     with pytest.raises((TypeError, AttributeError, IndexError)) as error:
         eval(wrong, values)
     assert said["own"] == str(error.value)

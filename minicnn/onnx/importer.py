@@ -36,6 +36,7 @@ from minicnn.onnx.values import (
     same_order,
 )
 from minicnn.onnx.windows import Sides
+from minicnn.saving.files import reason_of
 
 MAX_MOVED = 2**23  # numbers of a tensor that a layer brings into another order
 MAX_SPARE = 2**24  # numbers in arrays that become tensors
@@ -169,7 +170,7 @@ class Importer:
         except FileFormatError:
             raise
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise node.error(f"it cannot be a layer here: {error}") from error
+            raise node.error(f"it cannot be a layer here: {reason_of(error)}") from error
         node.check_all_read()
 
     def _output(self, name):

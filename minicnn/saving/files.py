@@ -149,10 +149,14 @@ def named_in_errors(path: FilePath) -> Iterator[None]:
     except (OSError, ImportError):
         raise
     except Exception as error:
-        reason = " ".join(f"{error}".split()) or type(error).__name__
-        if _is_pythons(error):
-            reason = "it is damaged, or something else wrote it so: what is read there is of another kind than expected"
-        raise FileFormatError(f"{path} cannot be used: {reason[:MAX_REASON]}") from error
+        raise FileFormatError(f"{path} cannot be used: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What an error that a file's content leads to says, in a line; of one in Python's words, what that means."""
+    if _is_pythons(error):
+        return "what is read there is of another kind than expected: it is damaged, or in a form that is not known here"
+    return (" ".join(f"{error}".split()) or type(error).__name__)[:MAX_REASON]
 
 
 def _is_pythons(error):

@@ -346,6 +346,11 @@ class Rate(keras.metrics.Metric):
         super().__init__(name="rate")
         self.optimizer, self.told, self.batches = optimizer, told, self.add_weight(shape=())
 
+    def __setattr__(self, name, value):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        super().__setattr__(name, value)
+
     def update_state(self, y_true, y_pred, sample_weight=None):
         self.batches.assign_add(1.0)
 

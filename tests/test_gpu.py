@@ -262,6 +262,20 @@ def test_train_on_batch_uses_one_graph(rng, standin):
     assert standin.graphs == 4
 
 
+def test_metrics_that_compile_was_given_show_what_is_counted(rng):
+    """Means, whose sums are on the device, when logs are read; others after each batch."""
+    x, y = dense_data(rng)
+    results = []
+    for backend in ("numpy", "cupy"):
+        told = [metrics.SparseCategoricalAccuracy(), metrics.MeanIoU(3, sparse_y_pred=False)]
+        model = dense_model(backend, metrics=told)
+        model.set_weights([np.linspace(-1, 1, w.size).reshape(w.shape) for w in model.get_weights()])
+        shown = model.evaluate(x, y, verbose=0)[1:]
+        assert [metric.result() for metric in told] == shown
+        results.append(shown)
+    np.testing.assert_allclose(*results, rtol=1e-6)
+
+
 def test_memory_is_given_back(rng, standin):
     gc.collect()
     before = standin.used

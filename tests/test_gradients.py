@@ -322,6 +322,17 @@ def test_gradcheck_of_chains(name, backend, fuses, seed):
     assert all(ran_where_it_should(kernel, backend) for kernel in check.kernels)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_a_relu_behind_a_normalization_of_several_places_is_merged(training):
+    """Other steps stand between them where both normalizations come first."""
+    norm, start = BatchNormalization(), Input((5, 4))
+    made = [norm(mc.layers.Rescaling(scale)(start)) for scale in (1.0, 2.0)]
+    model = mc.Model(start, mc.layers.Concatenate()([ReLU()(each) for each in made]))
+    plan = run(model.graph, [np.ones((2, 5, 4))], training=training, fuses=True).plan
+    steps = [type(place.step).__name__ for place in plan.places]
+    assert "ReLU" not in steps and steps.count("FusedNormalization") == 2
+
+
 def test_what_fuses():
     """The steps of a fused plan, by name: a rule that silently stops matching is noticed here."""
 

@@ -259,13 +259,35 @@ def test_a_metric_called_loss_leaves_that_of_its_output():
     assert (logs["a_loss"], logs["a_loss_1"]) == (9, 3)
 
 
-@pytest.mark.parametrize("kind", ["adapted", "frozen inside"])
+def test_the_order_of_calls_is_none_of_layers():
+    """These, and so weights in files, are listed by their distance from the outputs, as in any graph."""
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.near, self.far = layers.BatchNormalization(), layers.Dense(3), layers.Dense(3)
+            self.middle = layers.Dense(3)
+
+        def call(self, x):
+            near = self.near(self.norm(x))
+            return near + self.middle(self.far(self.norm(x * x)))
+
+    own = Own()
+    own(X)
+    order = [layer for layer in own.graph.layers if isinstance(layer, layers.Dense)]
+    assert order == [own.far, own.near, own.middle] or order == [own.far, own.middle, own.near]
+    assert [node.layer for node in own.graph.nodes if node.layer in order] == [own.near, own.far, own.middle]
+
+
+@pytest.mark.parametrize("kind", ["adapted", "frozen inside", "elsewhere"])
 def test_a_dropped_call_that_moves_nothing_is_not_told(kind, recwarn):
     inner = layers.Normalization() if kind == "adapted" else keras.Sequential([layers.BatchNormalization()])
     if kind == "adapted":
         inner.adapt(X)
-    else:
+    elif kind == "frozen inside":
         inner.layers[0].trainable = False
+    else:
+        keras.Model(start := keras.Input(X.shape[1:]), inner(start))
 
     class Own(keras.Model):
         def __init__(self):
@@ -273,8 +295,8 @@ def test_a_dropped_call_that_moves_nothing_is_not_told(kind, recwarn):
             self.inner, self.dense = inner, layers.Dense(3)
 
         def call(self, x):
-            self.inner(x)
-            return self.dense(x)
+            made = self.inner(x)
+            return self.dense(made if kind == "elsewhere" else x)
 
     model = Own()
     model.compile("sgd", "mse")

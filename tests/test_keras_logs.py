@@ -349,6 +349,11 @@ class Rate(keras.metrics.Metric):
         super().__init__(name="rate")
         self.optimizer, self.told, self.batches = optimizer, told, self.add_weight(shape=())
 
+    def __setattr__(self, name, value):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        super().__setattr__(name, value)
+
     def update_state(self, y_true, y_pred, sample_weight=None):
         self.batches.assign_add(1.0)
 
@@ -401,3 +406,14 @@ def test_warmup_leaves_what_was_counted():
     mc.warmup(model, 4)
     assert model.get_metrics_result() == before
     assert float(error.result()) == before["mean_absolute_error"]
+
+
+def test_results_hold_the_losses_of_several_outputs():
+    """As in Keras 3.15.1."""
+    x = np.ones((4, 2), np.float32)
+    start = keras.Input((2,))
+    ends = {"a": keras.layers.ReLU(name="a")(start), "b": keras.layers.Rescaling(2.0, name="b")(start)}
+    model = keras.Model(start, ends)
+    model.compile("sgd", {"a": "mse", "b": "mae"}, metrics={"a": ["mae"]})
+    model.evaluate(x, {"a": x + 2, "b": x}, verbose=0)
+    assert model.get_metrics_result() == {"loss": 5, "a_loss": 4, "b_loss": 1, "a_mae": 2}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import copy
 from typing import Any
 from weakref import ref
 
@@ -211,9 +210,6 @@ class CompiledMetrics:
         """Go on with these, which have counted."""
         self._found = {}
         for label, number, metric in counted:
-            if isinstance(metric, Added):  # a call by hand leaves what it measures under numbers of its own
-                metric = copy(metric)
-                metric.numbers = None
             is_weighted = isinstance(metric, Weighted)
             self._found[label] = number, is_weighted, metric._metric if is_weighted else metric
 

@@ -275,8 +275,9 @@ class Stepping(EndsRemembered):
             totals.reset()
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """Name → result of all metrics."""
-        found = {}
+        """Name → result of all metrics; behind `fit` and `evaluate` also the losses of several outputs."""
+        totals = last_totals(self)
+        found: dict[str, Any] = {} if totals is None else totals.logs()
         for metric in self.metrics:
             result = metric.result()
             found |= result if isinstance(result, Mapping) else {metric.name: result}

@@ -24,7 +24,12 @@ def begin(metric: Metric, told: Metric | None) -> None:
     if told is not None and vars(metric) is not vars(told):
         before = _counting.get(id(told))
         if before is not None and vars(before) is vars(told):
-            before.__dict__ = vars(copy.deepcopy(told))
-        metric.__dict__ = vars(told)
+            _share(before, copy.deepcopy(told))
+        _share(metric, told)
         _counting[id(told)] = metric
     metric.reset_state()
+
+
+def _share(metric, other):
+    """Have two metrics the attributes of one, whatever a user's `__setattr__` does."""
+    object.__setattr__(metric, "__dict__", vars(other))

@@ -230,7 +230,7 @@ def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> Na
                 if label == "loss":
                     raise ValueError("a metric needs another name than 'loss'. Received: 'loss'")
                 told.append(metric if metric is entry else None)
-                made = copy.copy(metric) if metric is entry else copy.deepcopy(metric)
+                made = copy.copy(metric) if metric is entry else metric
                 found[label] = (label, index, Weighted(made) if is_weighted else made)
     for name, places in measured_in(model.graph).items():
         if name == "loss" or name in found or name in (f"{own}_loss" for _, own in names):

@@ -188,6 +188,26 @@ def test_a_function_that_nobody_names():
             keras.models.model_from_json(text)
 
 
+def test_an_activation_that_nobody_names_in_a_layers_config():
+    """It was the name of no activation, with the nearest ones: what mends it is another thing."""
+    config = json.loads(json.dumps(with_part("activation").layers[0].get_config()))
+    with pytest.raises(ValueError, match=r"as an activation.*custom_objects=.'bent': bent"):
+        layers.Dense.from_config(config)
+    with keras.utils.custom_object_scope({"bent": bent}):
+        assert layers.Dense.from_config(config).activation.function is bent
+
+
+def test_what_is_said_of_an_activation_without_a_name_of_its_own(tmp_path):
+    class Doubled:
+        def __call__(self, x):
+            return x * 2.0
+
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(3, activation=Doubled())])
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=r"custom_objects=.'<.* object at .*>': ….\)"):
+        keras.models.load_model(tmp_path / "model.keras")
+
+
 def test_constraints_of_lambdas_are_in_pickles_and_clones():
     model = keras.Sequential([keras.Input((5,)), layers.Dense(3, kernel_constraint=lambda w: np.maximum(w, 0.2))])
     clone = keras.models.clone_model(model)

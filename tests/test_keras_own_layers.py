@@ -1352,3 +1352,46 @@ def test_weights_may_be_called_as_what_layers_have(suffix, tmp_path):
     model.save(path := tmp_path / f"model{suffix}")
     again = keras.models.load_model(path, custom_objects={"Called": Called})
     np.testing.assert_allclose(again.predict(x, verbose=0).ravel(), [1.4146373] * 2 + [2.8834639] * 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("names", [["w", "w", "w"], ["a/b", "a_b", "a_b"], ["weights_", "weights", "weights"]])
+def test_weights_of_one_name_are_several(names, tmp_path):
+    """Of a loop, for one; the second was the first, silently. 2 · 3 · 4 as in Keras."""
+
+    class Scaled(layers.Layer):
+        def build(self, input_shape):
+            self.scales = [
+                self.add_weight(name=n, initializer=keras.initializers.Constant(k)) for k, n in enumerate(names, 2)
+            ]
+            self.built = True
+
+        def call(self, x):
+            for scale in self.scales:
+                x = x * scale
+            return x
+
+    a, b = keras.Input((1,)), keras.Input((1,))
+    layer = Scaled()
+    model = keras.Model([a, b], [layer(a), layer(b)])
+    assert [y.item() for y in model.predict([np.ones((1, 1)), np.ones((1, 1))], verbose=0)] == [24, 24]
+    assert len({w.name for w in layer.weights}) == 3
+    model.save_weights(path := tmp_path / "model.weights.h5")
+    layer.set_weights([np.float32(1)] * 3)
+    model.load_weights(path)
+    assert [float(w.numpy()) for w in layer.weights] == [2, 3, 4]
+
+
+def test_a_weight_called_as_one_of_the_librarys_layer():
+    """Its formula has the one that it declares: 0 · x + 1."""
+
+    class Scaled(layers.Dense):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.scale = self.add_weight(name="kernel", shape=(3, 3), initializer="ones")
+
+        def call(self, x):
+            return super().call(x)
+
+    model = keras.Sequential([keras.Input((3,)), Scaled(3, kernel_initializer="zeros", bias_initializer="ones")])
+    assert model.predict(np.ones((1, 3)), verbose=0).tolist() == [[1, 1, 1]]
+    assert [w.numpy().sum() for w in model.weights] == [0, 3, 9]

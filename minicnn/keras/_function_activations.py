@@ -153,7 +153,7 @@ def activation(value: Any) -> Any:
         For a layer that is none, as one with weights.
     """
     if isinstance(value, Mapping) and value.get("class_name") == "function":  # as Keras writes one down
-        value = value["config"]
+        value = function_called(value["config"], "an activation")
     if isinstance(value, str):
         value = function_beside(value) or named_by_user(value, value)
     name = value if isinstance(value, str) else getattr(value, "__name__", None)

@@ -183,7 +183,8 @@ class OnBuiltIn(Layer):
         """As of any layer; the library's own have another order of arguments."""
         if self._by_core:
             name = args[0] if args else kwargs["name"]
-            vars(self).setdefault("_of_formula", set()).add(name)
+            for names in (vars(self).setdefault("_of_formula", set()), vars(self).get("_names_in_build", set())):
+                names.add(name)
             if isinstance(vars(self).get(name), OfWeights):
                 return vars(self)[name]
             self._take_over(name)

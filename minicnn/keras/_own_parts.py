@@ -29,7 +29,7 @@ from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_we
 from minicnn.keras._layer_at_once import problem_of, run
 from minicnn.keras._operation_marks import traced, unnamed
 from minicnn.keras._own_names import divide, divide_again, dividing_methods
-from minicnn.keras._own_weights import declared
+from minicnn.keras._own_weights import declared, names_apart
 from minicnn.keras._parts_in_files import InFiles
 from minicnn.keras._scopes import inside, note_scope
 from minicnn.keras._shapes import TensorShape
@@ -290,7 +290,8 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
             self._adopt(name, value)
         if not self._built:
             shapes = [TensorShape((None, *shape)) for shape in input_shapes]
-            self.build(*self._form_for(len(shapes)).shapes_for(self.build, shapes))
+            with names_apart(self):
+                self.build(*self._form_for(len(shapes)).shapes_for(self.build, shapes))
 
     def _composed(self, input_shapes):
         """The output shapes of a layer of layers, whose graph is made once, and once more for any sizes."""

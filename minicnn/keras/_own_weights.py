@@ -208,12 +208,25 @@ def weight_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
     return given
 
 
+@contextmanager
+def names_apart(layer: Any) -> Iterator[None]:
+    """Inside, where a user's `build` runs, two weights of one name are two, as in Keras."""
+    vars(layer)["_names_in_build"] = names = set()
+    try:
+        yield
+    finally:
+        if vars(layer).get("_names_in_build") is names:
+            del vars(layer)["_names_in_build"]
+
+
 def _free(layer, name):
-    """A weight's name, which is no attribute in Keras: one that every layer has gets a '_' behind it, as "weights"."""
+    """A weight's name, which is no attribute in Keras: one that is there for something else gets a "_" behind it."""
+    names = vars(layer).get("_names_in_build", set())
     if isinstance(name, str):
         name = name.replace("/", "_")
-        while is_taken(layer, name):
+        while is_taken(layer, name) or name in names:
             name += "_"
+        names.add(name)
     return name
 
 

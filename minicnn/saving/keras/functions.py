@@ -65,6 +65,7 @@ def activation_named(name: str | None, label: str) -> str | Config | None:
         return None
     function = function_beside(name)
     is_own = function is not None and not isinstance(function, Layer)
+    own = bare if (bare := bare_name(name)).isidentifier() else "…"  # not of "<lambda>"
     entry = {"class_name": ACTIVATION, "config": {"function": name}}
     try:
         activations.get(entry if is_own else name)
@@ -73,8 +74,7 @@ def activation_named(name: str | None, label: str) -> str | Config | None:
             "a function as an activation is run by minicnn.keras: call its keras.models.load_model, or `import "
             f"minicnn.keras.models` before. Received: activation={brief(name)}"
             if is_own
-            else "a function of yours is given as load_model(…, custom_objects="
-            f"{{{name!r}: {bare_name(name)}}}). {error}"
+            else f"a function of yours is given as load_model(…, custom_objects={{{name!r}: {own}}}). {error}"
         )
         raise FileFormatError(f"{label}: {advice}") from None
     return entry if is_own else name

@@ -460,7 +460,15 @@ def test_a_merge_function_goes_on_to_that_of_the_library(cls, expected):
 
 def test_inputs_of_fewer_axes_are_handed_to_a_merge_function_with_axes_of_size_one():
     """As Keras's layers do: a vector of a sample is beside each of its places."""
+    seen = []
+
+    class Noting(layers.Add):
+        def _merge_function(self, inputs):
+            seen.extend(len(x.shape) for x in inputs)
+            return super()._merge_function(inputs)
+
     a, b = keras.Input((2, 2, 3)), keras.Input((3,))
+    assert Noting()([a, b]).shape == (None, 2, 2, 3) and set(seen) == {4}
     x, y = np.zeros((2, 2, 2, 3)), np.arange(6.0).reshape(2, 3)
     made = keras.Model([a, b], WeightedSum(1.0)([a, b])).predict([x, y], verbose=0)
     np.testing.assert_array_equal(made, np.broadcast_to(y[:, None, None], x.shape))

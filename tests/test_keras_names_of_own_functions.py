@@ -188,6 +188,19 @@ def test_a_function_that_nobody_names():
             keras.models.model_from_json(text)
 
 
+def test_an_activation_called_as_one_of_the_librarys_is_none_of_keras_in_files():
+    """Keras would take its own tanh for it, in silence."""
+
+    def tanh(x):
+        return x * 3.0
+
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(3, activation=tanh)])
+    text = model.to_json()
+    assert json.loads(text)["config"]["layers"][1]["config"]["activation"]["class_name"] == "FunctionActivation"
+    again = keras.models.model_from_json(text, custom_objects={"tanh": tanh})
+    assert again.layers[-1].activation.function is tanh
+
+
 def test_an_activation_that_nobody_names_in_a_layers_config():
     """It was the name of no activation, with the nearest ones: what mends it is another thing."""
     config = json.loads(json.dumps(with_part("activation").layers[0].get_config()))

@@ -1381,6 +1381,21 @@ def test_weights_of_one_name_are_several(names, tmp_path):
     assert [float(w.numpy()) for w in layer.weights] == [2, 3, 4]
 
 
+def test_weights_of_one_name_in_a_constructor_are_several():
+    class Line(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.slope = self.add_weight(name="w", initializer=keras.initializers.Constant(2))
+            self.offset = self.add_weight(name="w", initializer=keras.initializers.Constant(3))
+
+        def call(self, x):
+            return x * self.slope + self.offset
+
+    model = keras.Sequential([keras.Input((1,)), Line()])
+    assert model.predict(np.full((1, 1), 5.0), verbose=0).tolist() == [[13]]
+    assert [float(w.numpy()) for w in model.weights] == [2, 3]
+
+
 def test_a_weight_called_as_one_of_the_librarys_layer():
     """Its formula has the one that it declares: 0 · x + 1."""
 

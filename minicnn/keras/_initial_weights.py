@@ -25,6 +25,7 @@ class WithInitialWeights(Translated):
         is_own = "weights" in signature(cls.__init__).parameters  # of a user's class, which means what it wants
         arrays = None if is_own else kwargs.pop("weights", None)
         layer = super().__call__(*args, **kwargs)
+        vars(layer).pop("_names_in_build", None)
         if outer := calling.get():
             vars(layer)["_made_in_call_of"] = outer
         if kwargs and not is_of_package(cls):

@@ -76,6 +76,7 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         is_cast, _ = kwargs.pop("autocast", True), kwargs.pop("dynamic", None)
+        vars(self)["_names_in_build"] = set()  # of weights that a constructor declares: until it is done
         super().__init__(*args, **with_functions(named_today(kwargs)))
         self.autocast = is_cast
         for name, value in list(vars(self).items()):  # which were there before

@@ -210,7 +210,7 @@ def weight_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
 
 @contextmanager
 def names_apart(layer: Any) -> Iterator[None]:
-    """Inside, where a user's `build` runs, two weights of one name are two, as in Keras."""
+    """Inside, where a user's `build` runs, two weights of one name are two, as in Keras; so in a constructor."""
     vars(layer)["_names_in_build"] = names = set()
     try:
         yield

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import count
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 
 class Tensor:
@@ -54,7 +54,7 @@ class Node:
         The calls are counted: what was called earlier has a smaller one.
     """
 
-    numbers = count()
+    numbers: ClassVar[Iterator[int]] = count()
 
     def __init__(
         self,

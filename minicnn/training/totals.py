@@ -59,7 +59,7 @@ class Totals:
     def __init__(self, model: Model, targets: Sequence[np.ndarray]) -> None:
         self._target_shapes = [list(target.shape) for target in targets]
         self._names = weighting.names_of_losses(model)
-        self.metrics = weighting.named_metrics(model, targets)
+        self.metrics: weighting.NamedMetrics = weighting.named_metrics(model, targets)
         self.reset()
 
     def of(self, data: Any) -> Totals:

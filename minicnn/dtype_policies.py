@@ -108,12 +108,17 @@ def get(policy: Any) -> DTypePolicy:
     return policy if isinstance(policy, DTypePolicy) else DTypePolicy(_name_of(policy))
 
 
+def of_python(dtype: Any) -> Any:
+    """A dtype, float32 for ``float``, which is float64 to NumPy, and float32 to TensorFlow and Keras."""
+    return "float32" if isinstance(dtype, str | type) and dtype in (float, "float") else dtype
+
+
 def _name_of(policy):
     """A dtype's name, of whatever may stand for it; "" for what cannot."""
-    if isinstance(policy, str):
+    if isinstance(policy, str):  # also "float", which Keras knows no policy of
         return policy
-    if policy is float:  # Python's, in Keras
-        return "float32"
+    if policy is float:
+        return of_python(policy)
     name = getattr(policy, "name", None) or getattr(policy, "__name__", None)
     return name if isinstance(name, str) else policy
 

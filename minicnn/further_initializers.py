@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minicnn.checks import check_number, check_seed, is_integer, plain
-from minicnn.data.signatures import of_python
+from minicnn.dtype_policies import of_python
 from minicnn.foreign import items_of
 from minicnn.hints import Config, Shape
 from minicnn.initializers import Constant, Initializer, register, registry

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.checks import plain
 from minicnn.data.elements import Element, as_array, map_leaves, numbers_of
+from minicnn.dtype_policies import of_python
 from minicnn.errors import DataError
 from minicnn.own_parts import check_takes
 
@@ -119,11 +120,6 @@ def _fitted(element, told):
 def _is_row(element, count):
     is_row = isinstance(element, tuple | list) or (isinstance(element, np.ndarray) and element.ndim > 0)
     return is_row and len(element) == count
-
-
-def of_python(dtype: Any) -> Any:
-    """A dtype, float32 for ``float``, which is float64 to NumPy, and float32 to TensorFlow and Keras."""
-    return "float32" if isinstance(dtype, str | type) and dtype in (float, "float") else dtype
 
 
 def _leaf(value, dtype, shape):

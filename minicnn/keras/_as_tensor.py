@@ -8,8 +8,9 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray, as_array, text_of
 from minicnn.differentiation import Recorded, met
+from minicnn.dtype_policies import of_python
 from minicnn.keras._deferred import Deferred
-from minicnn.keras._dtypes import narrowed, of_python
+from minicnn.keras._dtypes import narrowed
 from minicnn.keras._last_function import same
 from minicnn.keras._operations import is_symbolic, stacked
 

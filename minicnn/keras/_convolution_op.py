@@ -6,10 +6,11 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
+from minicnn.keras._hooks import are_of, give_call, with_base
 from minicnn.layers import Conv1D, Conv2D
-from minicnn.own_parts import is_of_package
 
 NAME = "convolution_op"
+_CONVOLUTIONS = (Conv1D, Conv2D)
 
 
 class ByConvolutionOp:
@@ -48,22 +49,13 @@ def by_convolution_op(bases: tuple[type, ...], names: Collection[str], namespace
     namespace : dict
         Of the class, which gets a `call` if it writes `convolution_op` and there is none.
     """
-    of_library = [getattr(base, "core_class", None) in (Conv1D, Conv2D) for base in bases]
     is_there = any(ByConvolutionOp in base.__mro__ for base in bases)
-    if not is_there and not (any(of_library) and {NAME, "call", "build"} & set(names)):
+    if not is_there and not (any(are_of(bases, _CONVOLUTIONS)) and {NAME, "call", "build"} & set(names)):
         return bases
-    if (
-        NAME in names
-        and "call" not in names
-        and all(is_of_package(getattr(base, "call", ByConvolutionOp)) for base in bases)
-    ):
+    if NAME in names:
 
         def call(self: Any, inputs: Any) -> Any:
             return ByConvolutionOp.call(self, inputs)
 
-        call.__module__ = namespace["__module__"]  # as if it had been written there
-        namespace["call"] = call
-    if is_there:
-        return bases
-    first = of_library.index(True)
-    return *bases[:first], ByConvolutionOp, *bases[first:]
+        give_call(bases, names, namespace, call)
+    return with_base(bases, ByConvolutionOp, _CONVOLUTIONS)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from minicnn.data.elements import EagerArray, EagerText
-from minicnn.data.signatures import of_python as of_python
 from minicnn.settings import floatx
 
 

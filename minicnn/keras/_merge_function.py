@@ -6,8 +6,8 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
+from minicnn.keras._hooks import are_of, give_call, with_base
 from minicnn.layers import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
-from minicnn.own_parts import is_of_package
 
 NAME = "_merge_function"
 _ALIGNED = (Add, Average, Maximum, Minimum, Multiply, Subtract)
@@ -33,20 +33,14 @@ def by_merge_function(bases: tuple[type, ...], names: Collection[str], namespace
     namespace : dict
         Of the class, which gets a `call` if there is none of a user's.
     """
-    of_library = [getattr(base, "core_class", None) in _MERGING for base in bases]
-    if NAME not in names or not any(of_library):
+    if NAME not in names or not any(are_of(bases, _MERGING)):
         return bases
-    if "call" not in names and all(is_of_package(getattr(base, "call", ByMergeFunction)) for base in bases):
 
-        def call(self: Any, inputs: Any) -> Any:
-            return self._merge_function(_aligned(inputs) if isinstance(self, _ALIGNED) else inputs)
+    def call(self: Any, inputs: Any) -> Any:
+        return self._merge_function(_aligned(inputs) if isinstance(self, _ALIGNED) else inputs)
 
-        call.__module__ = namespace["__module__"]  # as if it had been written there
-        namespace["call"] = call
-    if any(ByMergeFunction in base.__mro__ for base in bases):
-        return bases
-    first = of_library.index(True)
-    return *bases[:first], ByMergeFunction, *bases[first:]
+    give_call(bases, names, namespace, call)
+    return with_base(bases, ByMergeFunction, _MERGING)
 
 
 def _aligned(inputs):

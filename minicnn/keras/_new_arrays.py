@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn.bfloat16 import rounded
 from minicnn.differentiation import Recorded, value_of
-from minicnn.keras._dtypes import of_python
+from minicnn.dtype_policies import of_python
 from minicnn.nested import leaves
 from minicnn.settings import floatx
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from minicnn.checks import real_array
 from minicnn.differentiation import Recorded, met
+from minicnn.dtype_policies import of_python
 from minicnn.graph import Tensor
 from minicnn.keras import _crossentropies
 from minicnn.keras._called import is_trial
 from minicnn.keras._deferred import LATER, Deferred, applied, tensors_in, with_parts
-from minicnn.keras._dtypes import of_python
 from minicnn.keras._eager import eager
 from minicnn.keras._last_function import looking_behind
 from minicnn.keras._own_parts import Layer

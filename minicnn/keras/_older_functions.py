@@ -14,11 +14,11 @@ import numpy as np
 from minicnn import layers
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met, value_of
+from minicnn.dtype_policies import of_python
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
 from minicnn.keras._as_tensor import as_tensor
 from minicnn.keras._data_format import or_current
-from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._settable import Settable

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.keras._dtypes import TextDtype, of_python
+from minicnn.dtype_policies import of_python
+from minicnn.keras._dtypes import TextDtype
 from minicnn.keras._new_arrays import as_array, in_named_dtype
 from minicnn.settings import floatx
 

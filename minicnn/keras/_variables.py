@@ -12,7 +12,8 @@ import numpy as np
 from minicnn import initializers
 from minicnn.data.elements import EagerArray, as_array
 from minicnn.differentiation import Recorded, met, value_of
-from minicnn.keras._dtypes import narrowed, of_python
+from minicnn.dtype_policies import of_python
+from minicnn.keras._dtypes import narrowed
 from minicnn.keras._kept_kinds import keep_kind
 from minicnn.keras._taped import is_recording, is_weight_in_graph, weight_on_tape
 from minicnn.layers.names import unique_name

@@ -15,9 +15,9 @@ import numpy as np
 
 from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded, beside, value_of
+from minicnn.dtype_policies import of_python
 from minicnn.keras import _crossentropies, _operations
 from minicnn.keras._deferred import applied
-from minicnn.keras._dtypes import of_python
 from minicnn.keras._epsilon import epsilon as default_epsilon
 from minicnn.keras._last_function import forgotten, looking_behind
 from minicnn.keras._named_function import is_of_ops, named

@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
-from minicnn.keras._dtypes import of_python
+from minicnn.dtype_policies import of_python
 from minicnn.keras._of_tensors import Computed, SeedGenerator, drawn
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._result_types import eager

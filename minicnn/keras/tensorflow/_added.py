@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.differentiation import Recorded, value_of
+from minicnn.dtype_policies import of_python
 from minicnn.keras import ops
-from minicnn.keras._dtypes import of_python
 from minicnn.keras.tensorflow import _further
 from minicnn.keras.tensorflow._elements import tensordot
 from minicnn.keras.tensorflow._functions import as_tensor

@@ -11,10 +11,10 @@ import numpy as np
 from minicnn.data.elements import EagerArray, map_leaves
 from minicnn.data.further import TensorSpec
 from minicnn.differentiation import Recorded
+from minicnn.dtype_policies import of_python
 from minicnn.errors import ShapeError
 from minicnn.keras import initializers, ops
 from minicnn.keras._deferred import applied
-from minicnn.keras._dtypes import of_python
 from minicnn.keras._last_function import forgotten
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._shapes import TensorShape

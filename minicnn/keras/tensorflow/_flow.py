@@ -10,8 +10,8 @@ import numpy as np
 
 from minicnn.data.elements import map_leaves
 from minicnn.differentiation import Recorded, value_of
+from minicnn.dtype_policies import of_python
 from minicnn.errors import ShapeError
-from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import Room
 from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import as_tensor, cast, of_tensorflow, saturate_cast

@@ -13,11 +13,11 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray, EagerText
 from minicnn.differentiation import Recorded, met, value_of
+from minicnn.dtype_policies import of_python
 from minicnn.errors import ShapeError
 from minicnn.keras import ops
 from minicnn.keras._as_tensor import WITHOUT_VALUES, as_tensor, of_tensorflow
 from minicnn.keras._deferred import Deferred
-from minicnn.keras._dtypes import of_python
 from minicnn.keras._kept_kinds import keep_kind
 from minicnn.keras._last_function import as_operation, forgotten
 from minicnn.keras._of_tensors import Computed

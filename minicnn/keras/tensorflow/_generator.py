@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.data.elements import EagerArray
-from minicnn.keras._dtypes import of_python
+from minicnn.dtype_policies import of_python
 from minicnn.random import generator, next_seed
 
 __all__ = ["Generator"]

@@ -10,12 +10,12 @@ import numpy as np
 from minicnn import layers
 from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded
+from minicnn.dtype_policies import of_python
 from minicnn.errors import ShapeError
 from minicnn.graph import Tensor
 from minicnn.images.resizing import INTERPOLATIONS, fitting, resized
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
-from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import lookup
 from minicnn.keras._operation_marks import operated
 from minicnn.keras._operations import entering, in_a_lambda, is_symbolic

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
-from minicnn.keras._dtypes import of_python
+from minicnn.dtype_policies import of_python
 from minicnn.keras._names import lookup
 from minicnn.keras.tensorflow import gfile
 from minicnn.keras.tensorflow._codecs import *  # noqa: F403

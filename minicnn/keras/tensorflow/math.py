@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.dtype_policies import of_python
 from minicnn.keras import ops
-from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import lookup as _lookup
 from minicnn.keras._operations import entering as _entering
 from minicnn.keras.ops._further import TopK

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.differentiation import met
+from minicnn.dtype_policies import of_python
 from minicnn.keras import random as numbers
-from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import lookup
 from minicnn.keras._of_tensors import drawn
 from minicnn.keras.tensorflow._functions import of_tensorflow

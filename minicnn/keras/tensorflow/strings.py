@@ -11,8 +11,8 @@ import numpy as np
 
 from minicnn.checks import check_choice
 from minicnn.data.elements import EagerArray, as_array
+from minicnn.dtype_policies import of_python
 from minicnn.keras._as_tensor import as_tensor
-from minicnn.keras._dtypes import of_python
 from minicnn.keras._names import NoAttribute, lookup
 from minicnn.keras.tensorflow._fingerprints import fingerprint
 from minicnn.keras.tensorflow._further import TOP

@@ -42,7 +42,13 @@ def precision(name):
 
 def ways(ours, part):
     """(what was chosen or None, every way to compute a part, a function that computes it that way)."""
-    from minicnn.backends.cupy import tensor_choice, tensor_cores, tensor_gradient_choice, tensor_strides
+    from minicnn.backends.cupy import (
+        tensor_choice,
+        tensor_cores,
+        tensor_gradient,
+        tensor_gradient_choice,
+        tensor_strides,
+    )
 
     device, window, kernel = tensor_cores.device(), ours.window, ours.kernel
     images, channels, filters = len(ours.x), *kernel.shape[2:]
@@ -61,10 +67,11 @@ def ways(ours, part):
             lambda way: tensor_cores.input_gradient(way, kernel, ours.dy, ours.dx),
         )
     sizes = images, window, channels, filters, False, device
+    wanted = tensor_gradient.wanted(ours.x, ours.dy, ours.dkernel, None, window)
     return (
         tensor_gradient_choice.choose_gradient(*sizes),
         tensor_gradient_choice.gradient_candidates(*sizes),
-        lambda way: tensor_cores.kernel_gradient(way, ours.x, ours.dy, ours.dkernel, None),
+        lambda way: tensor_gradient.compute_alone(way, wanted),
     )
 
 

@@ -205,7 +205,7 @@ FLOORS = {
         ("inside",),
         ("plan",),
         ("fusion", "non_finite", "wiring", "works"),
-        ("casting",),
+        ("casting", "waiting"),
         ("ends", "order"),
         ("arena", "program"),
     ),
@@ -327,7 +327,7 @@ BESIDE_THE_CORE = {
         *("last_function", "layers.contract", "plan.casting", "plan.ends", "plan.works"),
     },  # which one is last; mixed precision; what a backend remembers
     "layers.pooling": {"layers.large_windows"},
-    "plan.wiring": {"plan.casting"},
+    "plan.wiring": {"plan.casting", "plan.waiting"},  # bfloat16; what waits on a GPU
     "plan.program": {"layers.activity", "layers.contract", "layers.open_sizes"},
     "registry": {"held", "keywords", "mistaken_names", "own_parts"},  # losses and the like of one's own
     "threads": {"blas", "processors", "turns"},  # what the system allows; others' threads

@@ -164,9 +164,9 @@ def test_after_a_mixed_layer_others_are_float32_again(rng):
     from minicnn.backends.cupy import tensor_cores
 
     def fails():
-        assert tensor_cores._products() == tensor_cores.BFLOAT16
+        assert tensor_cores.products() == tensor_cores.BFLOAT16
         raise ValueError("of an op")
 
     with pytest.raises(ValueError, match="of an op"):
         tensor_cores.in_bfloat16(fails)()
-    assert tensor_cores._products() == 3
+    assert tensor_cores.products() == 3

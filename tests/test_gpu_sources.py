@@ -39,7 +39,7 @@ SIZES = {
     },
     # Taps in a row, stride, dilation, padding by the stride, channels of a thread, rows of taps.
     "depthwise": {"float32": ("3x1x1x0x4x3", "3x2x1x1x4x3", "5x1x2x0x4x1", "7x1x1x0x1x5"), "float64": ("3x2x1x0x1x3",)},
-    # Tiles, blocks, terms, products, direction; tiles, blocks, taps, pixels, products: those of most registers.
+    # Tiles, blocks, terms, products, direction; tiles, blocks, taps, pixels, products, several: of most registers.
     "tensor_convolution": {
         "float32": (
             "128x64x2x2x2x32x3x0",
@@ -49,7 +49,7 @@ SIZES = {
             "128x64x2x2x2x32x3x3",
         )
     },
-    "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3", "64x64x4x2x1x3x40x0")},
+    "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3x1", "64x64x4x2x1x3x40x0x0")},
     "tensor_narrow": {"float32": ("128x16x4x1x4x16x3x3x3x0", "128x16x4x1x4x16x3x3x3x4", "128x16x4x1x4x16x3x3x3x3")},
     "hopper_convolution": {
         "float32": (
@@ -73,9 +73,9 @@ MORE_SIZES = {
         *("64x64x2x2x3x32x0x3", "64x64x2x2x3x32x0x4"),
     ),
     "tensor_gradient": (
-        *("64x64x4x2x1x5x40x3", "64x64x4x2x1x1x32x3", "64x64x4x2x1x3x40x1", "32x64x2x2x2x5x72x3"),
-        *("32x32x2x1x4x5x64x3", "16x16x1x1x8x3x40x3"),
-        *("64x64x4x2x1x5x40x0", "32x64x2x2x2x5x72x0", "32x32x2x1x4x5x64x0"),
+        *("64x64x4x2x1x5x40x3x1", "64x64x4x2x1x1x32x3x0", "64x64x4x2x1x3x40x1x0", "32x64x2x2x2x5x72x3x1"),
+        *("32x32x2x1x4x5x64x3x1", "16x16x1x1x8x3x40x3x1"),
+        *("64x64x4x2x1x5x40x0x1", "32x64x2x2x2x5x72x0x0", "32x32x2x1x4x5x64x0x1"),
     ),
     "tensor_narrow": ("128x16x4x1x4x16x3x3x3x1", "128x16x4x1x4x16x5x5x3x0", "128x16x4x1x4x16x1x1x1x3"),
 }
@@ -195,7 +195,7 @@ def test_a_mistake_is_reported(nvrtc):
 
 def test_every_file_stands_beside_the_python_that_launches_it():
     for file in set(FILES) - {"graph"}:
-        python = ("tensor_cores" if "gradient" in file else "tensor_choice") if file in TENSOR_CORES else file
+        python = "tensor_choice" if file in TENSOR_CORES - {"tensor_gradient"} else file
         assert re.search(f'"{file}["/]', (FOLDER / f"{python}.py").read_text(encoding="utf-8")), file
 
 

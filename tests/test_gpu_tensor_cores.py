@@ -111,7 +111,7 @@ class Case:
 
     def computed(self, kind, choice, backend):
         """The same by a kernel, into poisoned arrays."""
-        from minicnn.backends.cupy import tensor_cores
+        from minicnn.backends.cupy import tensor_cores, tensor_gradient
 
         x, kernel, bias, dy = (backend.asarray(a) for a in (self.x, self.kernel, self.bias, self.dy))
         outputs = [backend.asarray(a) for a in self.poisoned(kind)]
@@ -120,7 +120,7 @@ class Case:
         elif kind == "input gradient":
             tensor_cores.input_gradient(choice, kernel, dy, *outputs)
         else:
-            tensor_cores.kernel_gradient(choice, x, dy, *outputs)
+            tensor_gradient.compute_alone(choice, tensor_gradient.wanted(x, dy, *outputs, self.window))
         return [backend.to_host(a) for a in outputs]
 
 

@@ -12,6 +12,7 @@ from minicnn.parameters import BorrowedWeights, ParameterStore, Weight
 from minicnn.plan.arena import Interval, Slot
 from minicnn.plan.casting import stored_dtypes
 from minicnn.plan.program import Place, Program
+from minicnn.plan.waiting import uses_of_what_waits, waiting_gradients
 
 START = -1  # the time at which a batch is loaded
 
@@ -81,6 +82,8 @@ class Wiring:
     ----------
     places : list of Wires
         What each place touches, in the order of the program.
+    waiting : list of list of int
+        Places whose gradients by kernels are computed together, see `plan.waiting`.
     inputs, outputs, heads, measured : list of Slot
     head_gradients : list of Slot or None
         Where each loss assigns its gradient.
@@ -103,7 +106,7 @@ class Wiring:
     ) -> None:
         self._program, self._heads, self._remembers = program, heads, store.backend.remembers
         self._dtype, self._batch_size, self._training = store.dtype, batch_size, training
-        self._leaves_additions = store.backend.on_device  # to the step that runs next, see `plan.works`
+        self._leaves = store.backend.on_device  # to steps that run later, see `plan.waiting`
         self._dtypes = stored_dtypes(program, (*heads, *measured), store)
         self._values = self._value_slots()
         wanted = program.values_with_gradient(heads, input_gradients) if training else set()
@@ -114,6 +117,7 @@ class Wiring:
         self._last_reader = {value: place for place in active for value in place.inputs}
         self._last_user = {weight: place for place in active for weight in place.step.weights}
         self.places: list[Wires] = [self._wire(place, place in active) for place in program.places]
+        self.waiting: list[list[int]] = waiting_gradients(self.places, store.backend)
         self.inputs: list[Slot] = [self._values[value] for value in program.inputs]
         self.outputs: list[Slot] = [self._values[value] for value in program.outputs]
         self.heads: list[Slot | None] = [self._values.get(value) for value in heads]
@@ -134,7 +138,7 @@ class Wiring:
         uses = [(START, self.inputs), (n if self._training or self._remembers else START, self.inputs)]
         for i, wires in enumerate(self.places):
             uses += [(i, wires.used_forward()), (2 * n - i, wires.used_backward())]
-            uses += [(2 * n - i + 1, [own for _, own in wires.additions if self._leaves_additions])]
+        uses += uses_of_what_waits(self.places, self.waiting) if self._leaves else []
         penalized = [wires.y for wires in self.places if wires.place.step.has_penalty]  # read when all steps have run
         uses += [(n, penalized), (2 * n + 1, [*self.outputs, *self.measured]), (n, self.heads)]
         uses += [(n, self.head_gradients), (n, self.zero_gradients), (2 * n + 1, self.input_gradients)]

@@ -68,7 +68,8 @@ def _with_moments(bound, works, backend):
 def _summing_works(bound, backend):
     """As `backward_works`; but an addition to the gradient that the next step reads is left to that step, if it can.
 
-    And who computes that gradient may leave the sums to it that a normalization begins with.
+    And who computes that gradient may leave the sums to it that a normalization begins with; and gradients of kernels
+    may wait for each other.
     """
     works, left, summing = [], None, []
     for step, then in pairwise([*bound.backward_steps, None]):
@@ -78,13 +79,27 @@ def _summing_works(bound, backend):
             own = backend.left_addition(step.additions, ws.dy, [*ws.dxs, *ws.grads.values()])
         rest = step._replace(additions=[pair for pair in step.additions if pair[1] is not own])
         work = _backward(rest, backend.ops)
+        if step.ws.grads and not is_of_library(step.place.step):  # which may read what the library has computed for it
+            work = partial(backend.added_at_once, work)
         works.append(work if left is None else partial(backend.with_addition, step.ws.dy, left, work))
         if then is not None and (gradients := _gradients_between(step, then, own)):
             summing.append((len(works) - 1, (*gradients, _arguments(then))))
         left = own
+    for group in _waiting(bound):
+        for i, work in zip(group, backend.together([works[i] for i in group]), strict=True):
+            works[i] = work
     for i, arguments in summing:
         works[i : i + 2] = backend.with_gradient_sums(*arguments, *works[i : i + 2])
     return works
+
+
+def _waiting(bound):
+    """Numbers of the backward steps whose gradients by kernels may wait, in groups; see `minicnn.plan.waiting`."""
+    wiring = bound.plan.wiring
+    numbers = {step.place.output: i for i, step in enumerate(bound.backward_steps) if _does_only_ops(step.place.step)}
+    groups = [[wiring.places[i].place.output for i in group] for group in wiring.waiting]
+    found = [[numbers[output] for output in group if output in numbers] for group in groups]
+    return [group for group in found if len(group) > 1]
 
 
 def _gradients_between(step, then, own):

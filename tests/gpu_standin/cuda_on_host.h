@@ -23,6 +23,7 @@
 #define __shared__ static  // blocks run one after the other
 #define __align__(bytes) __attribute__((aligned(bytes)))
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __restrict__ __restrict
 
 // In a kernel: memory of the block whose size the launch says.

@@ -13,13 +13,14 @@ from minicnn.backends import cupy as package
 from minicnn.backends.base import Backend, Shape
 from minicnn.backends.cupy import devices
 from minicnn.backends.cupy.dense import dense_classes, serves_classes
-from minicnn.backends.cupy.gradient_parts import left_in_parts
+from minicnn.backends.cupy.gradient_parts import added_at_once, left_in_parts
 from minicnn.backends.cupy.graph import CapturedGraph, IterationState, free_retired
 from minicnn.backends.cupy.left_moments import with_moments
 from minicnn.backends.cupy.left_sums import with_gradient_sums
 from minicnn.backends.cupy.normalization import left_addition, with_addition
 from minicnn.backends.cupy.prepared_weights import Preparation
 from minicnn.backends.cupy.tensor_cores import in_bfloat16
+from minicnn.backends.cupy.tensor_gradient import kernel_gradients_wait, together
 from minicnn.backends.cupy.uploads import PinnedCopies, Uploads
 
 ON_TENSOR_CORES = "conv2d", "conv2d_backward", "conv2d_pool", "conv2d_pool_backward", "dense", "dense_backward"
@@ -101,9 +102,10 @@ class CupyBackend(Backend):
             return IterationState()
 
     capture, preparation = CapturedGraph, Preparation
-    left_in_parts = staticmethod(left_in_parts)
+    left_in_parts, added_at_once = staticmethod(left_in_parts), staticmethod(added_at_once)
     serves_classes, dense_classes = staticmethod(serves_classes), staticmethod(dense_classes)
     left_addition, with_addition = staticmethod(left_addition), staticmethod(with_addition)
+    kernel_gradients_wait, together = staticmethod(kernel_gradients_wait), staticmethod(together)
     with_moments, with_gradient_sums = staticmethod(with_moments), staticmethod(with_gradient_sums)
 
     def upload(self, array: np.ndarray, out: cupy.ndarray) -> None:

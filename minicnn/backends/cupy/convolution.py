@@ -2,7 +2,7 @@
 
 import cupy
 
-from minicnn.backends.cupy import blas, depthwise, few_channels, tensor_cores
+from minicnn.backends.cupy import blas, depthwise, few_channels, tensor_cores, tensor_gradient
 from minicnn.backends.cupy.gather import gathers
 from minicnn.backends.cupy.launch import Array, Maybe
 from minicnn.backends.cupy.partial_sums import column_sums
@@ -105,8 +105,8 @@ def conv2d_backward(x, kernel, y, dy, dx, dkernel, dbias, window: Window, groups
         if chosen := tensor_cores.choice_of_input_gradient(kernel, dy, dx, window, groups):
             tensor_cores.input_gradient(chosen, kernel, dy, dx)
             dx = None
-        if chosen := tensor_cores.choice_of_kernel_gradient(x, dy, dkernel, dbias, window, groups):
-            tensor_cores.kernel_gradient(chosen, x, dy, dkernel, dbias)
+        if tensor_gradient.serves(x, dy, dkernel, dbias, window, groups):
+            tensor_gradient.compute(x, dy, dkernel, dbias, window)
             dkernel = dbias = None
     _plain_backward(x, kernel, mask, dy, dx, dkernel, dbias, window, groups, is_blas)
 

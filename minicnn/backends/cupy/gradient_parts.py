@@ -4,7 +4,7 @@ Outside `left_in_parts` they are added at once, by a kernel of their own.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -68,6 +68,15 @@ def left_in_parts() -> Iterator[None]:
         add_all()
     finally:
         _open.dicts.pop()
+
+
+def added_at_once(work: Callable[[], None]) -> None:
+    """Do a work that may read the gradients that it computes: they are added now, though `left_in_parts` is open."""
+    dicts, _open.dicts = _open.dicts, []
+    try:
+        work()
+    finally:
+        _open.dicts = dicts
 
 
 def add_all() -> None:

@@ -228,9 +228,33 @@ class Correlation(NamedTuple):
     stride_x: int
 
 
+class OneOfSeveral(NamedTuple):
+    """The gradient of one kernel of those that a launch computes; see `tensor_gradient.cu`."""
+
+    x: Address
+    dy: Address
+    parts: Address
+    bias_parts: Address
+    of: Correlation
+    first: int  # block of threads
+    blocks: int  # of a part
+    unused: int
+
+
+MOST_CORRELATIONS = 32  # a kernel takes 4 KB of arguments
+
+
+class Correlations(NamedTuple):
+    """All of a launch, in their order."""
+
+    count: int
+    unused: int
+    of: Annotated[tuple[OneOfSeveral, ...], MOST_CORRELATIONS]
+
+
 ALL = (
     *(Window, Positions, Taps, Matrix, Pool, Span),
-    *(Segment, Segments, Weights, ManyWeights, Few, Convolution, Normalized, Correlation),
+    *(Segment, Segments, Weights, ManyWeights, Few, Convolution, Normalized, Correlation, OneOfSeveral, Correlations),
 )  # a structure behind those that it holds
 
 

@@ -9,7 +9,6 @@ import cupy
 import numpy as np
 
 from minicnn.backends.cupy import hopper_convolution, left_sums
-from minicnn.backends.cupy.gradient_parts import Parts, give
 from minicnn.backends.cupy.launch import Array, Maybe, launch, most_shared_memory
 from minicnn.backends.cupy.left_moments import are_wanted, moments_to_leave
 from minicnn.backends.cupy.pooling import is_2x2
@@ -24,7 +23,6 @@ from minicnn.backends.cupy.tensor_choice import (
     choose_convolution,
     with_taps_turned,
 )
-from minicnn.backends.cupy.tensor_gradient_choice import GradientChoice, choose_gradient
 from minicnn.backends.cupy.tensor_strides import choose_input_gradient
 from minicnn.geometry import Window
 from minicnn.precision import get_float32_precision
@@ -69,7 +67,7 @@ def device() -> Device:
     if os.environ.get(VARIABLE, "1") in ("", "0"):
         return Device(0, 0)
     found = _device(cupy.cuda.Device().id)
-    return found if _products() != 3 or found.capability in FAST else Device(0, 0)
+    return found if products() != 3 or found.capability in FAST else Device(0, 0)
 
 
 @cache
@@ -77,7 +75,7 @@ def _device(index):
     return Device(int(cupy.cuda.Device(index).compute_capability), most_shared_memory())
 
 
-def _can_read(window, groups, *arrays) -> bool:
+def can_read(window: Window, groups: int, *arrays: Maybe) -> bool:
     """Whether the arrays are float32, and 16 bytes can be moved at a time."""
     return groups == 1 and all(a.dtype == np.float32 and a.data.ptr % 16 == 0 for a in arrays if a is not None)
 
@@ -86,14 +84,14 @@ def choice(
     x: Array, kernel: Array, y: Array, window: Window, groups: int, pool: Window | None, relu: bool
 ) -> Choice | None:
     """How `convolve` is to compute a convolution with these arguments; None if it is not to."""
-    if not _can_read(window, groups, x, kernel, y) or not (pool is None or is_2x2(pool)):
+    if not can_read(window, groups, x, kernel, y) or not (pool is None or is_2x2(pool)):
         return None
     return _choose(choose_convolution, FORWARD, len(x), window, *kernel.shape[2:], pool, relu)
 
 
 def choice_of_input_gradient(kernel: Array, dy: Array, dx: Maybe, window: Window, groups: int) -> Choice | None:
     """As `choice`, of `input_gradient`."""
-    if dx is None or not _can_read(window, groups, kernel, dy, dx):
+    if dx is None or not can_read(window, groups, kernel, dy, dx):
         return None
     return _choose(choose_input_gradient, TURNED, len(dx), window, kernel.shape[3], kernel.shape[2])
 
@@ -108,16 +106,7 @@ def _choose(choose, direction, *numbers):
 
 def _serves(chosen, direction):
     """Whether the kernel for this direction can be had."""
-    return chosen.file != HOPPER_FILE or hopper_convolution.serves(chosen, _products(), direction)
-
-
-def choice_of_kernel_gradient(
-    x: Array, dy: Array, dkernel: Maybe, dbias: Maybe, window: Window, groups: int
-) -> GradientChoice | None:
-    """As `choice`, of `kernel_gradient`."""
-    if dkernel is None or not _can_read(window, groups, x, dy, dkernel):
-        return None
-    return choose_gradient(len(x), window, *dkernel.shape[2:], dbias is not None, device())
+    return chosen.file != HOPPER_FILE or hopper_convolution.serves(chosen, products(), direction)
 
 
 def convolve(chosen: Choice, x: Array, kernel: Array, bias: Maybe, y: Array, winner: Maybe) -> None:
@@ -139,7 +128,7 @@ def input_gradient(chosen: Choice, kernel: Array, dy: Array, dx: Array) -> None:
     _launch_convolution(turned, IN_PARTS if is_strided else TURNED, dy, kernel, None, dx, None)
 
 
-def _products():
+def products() -> int:
     """How many products of TF32 stand for one of float32; or `BFLOAT16`."""
     if _policy.is_bfloat16:
         return BFLOAT16
@@ -147,28 +136,16 @@ def _products():
 
 
 def _products_in(chosen):
-    """As `_products`; kernels for 16 channels, which load more than they multiply, round to TF32 instead."""
-    products = _products()
-    return 1 if products == BFLOAT16 and chosen.file == NARROW_FILE else products
+    """As `products`; kernels for 16 channels, which load more than they multiply, round to TF32 instead."""
+    number = products()
+    return 1 if number == BFLOAT16 and chosen.file == NARROW_FILE else number
 
 
 def _launch_convolution(chosen, direction, source, kernel, bias, out, winner, parts=None, normalized=NOTHING):
     left = *(parts or (None,) * 3), normalized
     if chosen.file == HOPPER_FILE:
-        hopper_convolution.convolve(chosen, _products(), direction, source, kernel, bias, out, winner, left)
+        hopper_convolution.convolve(chosen, products(), direction, source, kernel, bias, out, winner, left)
         return
     file, is_narrow = f"{chosen.file}/{chosen.size}x{_products_in(chosen)}x{direction}", chosen.file == NARROW_FILE
     arguments = source, kernel, bias, out, *(() if is_narrow else (winner,)), chosen.geometry, *left
     launch(file, "convolve", out.dtype, (chosen.blocks,), chosen.threads, *arguments, shared=chosen.shared)
-
-
-def kernel_gradient(chosen: GradientChoice, x: Array, dy: Array, dkernel: Array, dbias: Maybe) -> None:
-    """The gradients by kernel and bias, maybe later: see `minicnn.backends.cupy.gradient_parts`."""
-    parts = cupy.empty((chosen.parts, dkernel.size), dkernel.dtype)
-    bias_parts = None if dbias is None else cupy.empty((chosen.parts, dbias.size), dbias.dtype)
-    file, grid = f"tensor_gradient/{chosen.size}x{_products()}", (chosen.blocks, chosen.parts)
-    arguments = x, dy, parts, bias_parts, chosen.geometry
-    launch(file, "correlate", dkernel.dtype, grid, chosen.threads, *arguments, shared=chosen.shared)
-    give(dkernel, Parts(parts, chosen.parts, dkernel.size))
-    if dbias is not None:
-        give(dbias, Parts(bias_parts, chosen.parts, dbias.size))

@@ -10,6 +10,7 @@
 constexpr int CHANNELS = SIZE_0, FILTERS = SIZE_1, WARPS_M = SIZE_2, WARPS_N = SIZE_3, KW = SIZE_5;
 constexpr int PATCH = SIZE_6;  // pixels, the most that POSITIONS positions see through a row of taps
 constexpr int PRODUCTS = SIZE_7;
+// SIZE_8: 1 where a launch computes the gradients of several kernels, each by blocks of its own.
 constexpr int THREADS = WARPS_M * WARPS_N * 32;
 constexpr int MT = KW * CHANNELS / 16 / WARPS_M, NT = FILTERS / 8 / WARPS_N;  // a warp computes MT x NT tiles of 16 x 8
 constexpr int X_PITCH = CHANNELS + 8, DY_PITCH = FILTERS + 8;  // a warp's four rows of eight lie in 32 banks
@@ -34,21 +35,34 @@ __device__ __forceinline__ float plain_sum(const float* x, const float* dy, cons
 }
 
 // Grid: (row of taps, channels, filters) in x, splits in y. parts: (splits, taps, C, F); bias_parts: (splits, F) or null.
+// Of several kernels: the blocks of the first one's gradient, of the next one's, …, each in that order.
 extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
+#if SIZE_8
+    correlate(const __grid_constant__ Correlations all) {
+    int number = 0;
+    while (number + 1 < all.count && blockIdx.x >= all.of[number + 1].first) ++number;
+    const OneOfSeveral& one = all.of[number];
+    const Correlation& g = one.of;
+    const float *const __restrict__ x = (const float*)one.x, *const __restrict__ dy = (const float*)one.dy;
+    float *__restrict__ parts = (float*)one.parts, *const __restrict__ bias_parts = (float*)one.bias_parts;
+    const uint32 of_one = blockIdx.x - one.first, blocks = one.blocks, block = of_one % blocks, split = of_one / blocks;
+#else
     correlate(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts,
               float* __restrict__ bias_parts, const Correlation g) {
+    const uint32 block = blockIdx.x, split = blockIdx.y;
+#endif
     DYNAMIC_SHARED(float, shared);
     float* const x_stages = shared + X_PITCH;  // before it, a row of zeros
     float* const dy_stages = x_stages + STAGES * PATCH * X_PITCH;
     uint32* const places = (uint32*)(dy_stages + STAGES * POSITIONS * DY_PITCH);  // pixel << 8 | which taps are inside
 
     const int tiles_f = (g.filters + FILTERS - 1) / FILTERS, tiles_c = (g.channels + CHANNELS - 1) / CHANNELS;
-    const int filter = blockIdx.x % tiles_f * FILTERS, channel = blockIdx.x / tiles_f % tiles_c * CHANNELS;
-    const int tap_row = blockIdx.x / tiles_f / tiles_c;
+    const int filter = block % tiles_f * FILTERS, channel = block / tiles_f % tiles_c * CHANNELS;
+    const int tap_row = block / tiles_f / tiles_c;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warp_m = warp % WARPS_M, warp_n = warp / WARPS_M;
     const int positions = g.images * g.out_height * g.out_width;
     const uint32 pixels = g.images * g.height * g.width;
-    const int first_stage = blockIdx.y * g.stages_per_split;
+    const int first_stage = split * g.stages_per_split;
     const int stages = min(g.stages_per_split, (positions + POSITIONS - 1) / POSITIONS - first_stage);
 
     // The pixel under the first tap of position m, and where it lies.
@@ -140,7 +154,7 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
         stage = stage == STAGES - 1 ? 0 : stage + 1;
     }
 
-    parts += (int64)blockIdx.y * g.kernel_height * KW * g.channels * g.filters;
+    parts += (int64)split * g.kernel_height * KW * g.channels * g.filters;
     const bool finite = are_finite(sums);
 #pragma unroll
     for (int i = 0; i < MT; ++i) {
@@ -174,7 +188,7 @@ extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
             sum += __shfl_xor_sync(0xffffffffu, sum, 1);
             sum += __shfl_xor_sync(0xffffffffu, sum, 2);
             const int f = filter + (warp_n * NT + j) * 8 + lane / 4;
-            if (lane % 4 == 0 && f < g.filters) bias_parts[(int64)blockIdx.y * g.filters + f] = sum;
+            if (lane % 4 == 0 && f < g.filters) bias_parts[(int64)split * g.filters + f] = sum;
         }
     }
 }

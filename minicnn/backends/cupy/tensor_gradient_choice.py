@@ -35,7 +35,10 @@ PARTS_RATE = 2.4e6  # bytes a µs: parts are written, and read to be added
 
 
 class GradientChoice(NamedTuple):
-    """How the gradient of a kernel is computed: as `Choice`, and in how many parts."""
+    """How the gradient of a kernel is computed: as `Choice`, and in how many parts.
+
+    `microseconds` are those of all that are computed together.
+    """
 
     size: str
     geometry: Correlation
@@ -48,21 +51,31 @@ class GradientChoice(NamedTuple):
 
 @lru_cache(1024)
 def choose_gradient(
-    images: int, window: Window, channels: int, filters: int, has_bias: bool, device: Device
+    images: int, window: Window, channels: int, filters: int, has_bias: bool, device: Device, together: int = 1
 ) -> GradientChoice | None:
     """How to compute the gradient of a kernel; None if other kernels are better, or the only ones.
 
-    `has_bias`: whether that of the bias is computed too.
+    Parameters
+    ----------
+    images : int
+    window : Window
+        Of the convolution.
+    channels, filters : int
+    has_bias : bool
+        Whether the gradient of the bias is computed too.
+    device : Device
+    together : int, default 1
+        So many that are alike are computed side by side: then fewer parts of each keep the GPU busy.
     """
     products = images * window.out_height * window.out_width * window.taps * channels * filters
-    found = gradient_candidates(images, window, channels, filters, has_bias, device)
+    found = gradient_candidates(images, window, channels, filters, has_bias, device, together)
     fit = [choice for choice in found if choice.shared <= device.shared]
     best = min(fit, key=lambda choice: choice.microseconds, default=None)
-    return best if best and best.microseconds < plain_microseconds(products, True) else None
+    return best if best and best.microseconds < together * plain_microseconds(products, True) else None
 
 
 def gradient_candidates(
-    images: int, window: Window, channels: int, filters: int, has_bias: bool, device: Device
+    images: int, window: Window, channels: int, filters: int, has_bias: bool, device: Device, together: int = 1
 ) -> list[GradientChoice]:
     """A `GradientChoice` for every tile; see `choose_gradient`."""
     positions = images * window.out_height * window.out_width
@@ -81,14 +94,14 @@ def gradient_candidates(
     )
     size = window.taps * channels * filters + (filters if has_bias else 0)
     tiles = (tile for tile in GRADIENT_TILES if tile.suits(channels, filters))
-    return [_in_tiles(tile, window, plain, size, positions) for tile in tiles]
+    return [_in_tiles(tile, window, plain, size, positions, together) for tile in tiles]
 
 
-def _in_tiles(tile, window, plain, size, positions):
+def _in_tiles(tile, window, plain, size, positions, together):
     width, patch = window.kernel_width, -(-patch_of_row(window, positions) // 8) * 8
     blocks = window.kernel_height * -(-plain.channels // tile.rows) * -(-plain.filters // tile.columns)
     shared = 4 * ((tile.rows + 8) * (1 + STAGES * patch) + STAGES * POSITIONS * (tile.columns + 9))
-    own, parts, cost = _cut(tile, blocks, -(-positions // POSITIONS), width / 3, size, shared)
+    own, parts, cost = _cut(tile, blocks * together, -(-positions // POSITIONS), width / 3, size * together, shared)
     name = f"{tile.rows}x{tile.columns}x{tile.warps_down}x{tile.warps_across}x{tile.blocks}x{width}x{patch}"
     threads = 32 * tile.warps_down * tile.warps_across
     return GradientChoice(name, plain._replace(stages_per_split=own), threads, blocks, parts, shared, cost)

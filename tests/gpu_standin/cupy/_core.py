@@ -32,6 +32,8 @@ class State:
     ----------
     recording : list or None
         The operations of the graph that is being captured.
+    kept : list
+        Memory that was taken meanwhile: the graph's own.
     to_host, to_device : int
         Number of copies between host and device.
     launches, graphs, nodes : int
@@ -44,6 +46,7 @@ class State:
 
     def __init__(self):
         self.recording = None
+        self.kept = []
         self.used, self.limit = 0, 1 << 34
         self.shared_memory = 232448
         self.reset()
@@ -87,6 +90,8 @@ def allocate(shape, dtype):
     device.used += size
     memory = (ctypes.c_char * size).from_address(pointer.value)
     weakref.finalize(memory, _free, pointer.value, size)
+    if device.recording is not None:
+        device.kept.append(memory)
     array = np.frombuffer(memory, np.uint8) if size else np.empty(0, np.uint8)
     array.fill(0xFF)
     return array.view(dtype).reshape(shape)

@@ -112,8 +112,8 @@ def using_allocator(allocator=None):
 class Graph:
     """Recorded operations; made by `Stream.end_capture`."""
 
-    def __init__(self, operations):
-        self._operations = operations
+    def __init__(self, operations, memory):
+        self._operations, self._memory = operations, memory
 
     def launch(self, stream=None):
         _core.forbid_while_capturing("graph launches")
@@ -138,11 +138,12 @@ class Stream:
             raise RuntimeError("cannot capture on the default (legacy) stream")
         if get_current_stream() is not self:
             raise RuntimeError("the stand-in captures the current stream only")
-        _state.recording = []
+        _state.recording, _state.kept = [], []
 
     def end_capture(self):
         operations, _state.recording = _state.recording, None
-        return Graph(operations)
+        memory, _state.kept = _state.kept, []
+        return Graph(operations, memory)
 
     def is_capturing(self):
         return _state.recording is not None and get_current_stream() is self

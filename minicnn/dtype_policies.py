@@ -14,14 +14,14 @@ from typing import Any, Self
 from minicnn.settings import floatx, set_floatx
 from minicnn.user_warnings import warn_user
 
-NAMES: tuple[str, ...] = ("float32", "float64", "mixed_bfloat16")
+NAMES: tuple[str, ...] = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
 
 _REFUSED = {
     "float16": "float16 is for GPUs with units of their own for it, and weights stay float32",
     "bfloat16": "weights stay float32, as small updates would be rounded away; mixed_bfloat16 keeps the rest so",
 }
 _FLOAT16 = "mixed_float16"
-_chosen = {"mixed": False}
+_chosen: dict[str, DTypePolicy | None] = {"mixed": None}
 
 
 class DTypePolicy:
@@ -29,15 +29,17 @@ class DTypePolicy:
 
     Parameters
     ----------
-    name : {"float32", "float64", "mixed_bfloat16"}, optional
-        Default: the global one, see `set_dtype_policy`. "mixed_float16", of scripts for a GPU, is taken for "float32",
-        and a warning says so.
+    name : {"float32", "float64", "mixed_bfloat16", "mixed_float16"}, optional
+        Default: the global one, see `set_dtype_policy`. With "mixed_float16" a GPU multiplies numbers of float16's 11
+        bits in float32's range, all else is computed in float32, on a processor everything; a warning says so.
 
     Attributes
     ----------
     name : str
     compute_dtype : str
         "float32", "float64" or "bfloat16": what a layer's inputs are cast to, and its output has.
+    factor_dtype : str
+        "float16" in "mixed_float16", else `compute_dtype`: what a GPU may round the factors of products to.
     variable_dtype : str
         "float32" or "float64".
 
@@ -48,26 +50,26 @@ class DTypePolicy:
     """
 
     def __init__(self, name: str | None = None) -> None:
-        name = dtype_policy().name if name is None else name
         if name == _FLOAT16:
             warn_user(
-                "mixed_float16: minicnn computes in float32 here, more precisely; what halves the memory of activations"
-                " is mixed_bfloat16, and what multiplies numbers of float16's 11 bits on a GPU "
-                'mc.set_float32_precision("medium")'
+                "mixed_float16: a GPU multiplies numbers of float16's 11 bits, and all else is computed in float32, on "
+                "a processor everything, more precisely: no loss needs to be scaled; what halves the memory of "
+                "activations is mixed_bfloat16"
             )
-            name = "float32"
+        name = dtype_policy().name if name is None else name
         if name not in NAMES:
             reason = f": {_REFUSED[name]}" if isinstance(name, str) and name in _REFUSED else ""
             allowed = ", ".join(map(repr, NAMES))
             raise ValueError(f"a dtype policy is one of {allowed}{reason}. Received: {name!r}")
         self.name: str = name
-        self.compute_dtype: str = name.removeprefix("mixed_")
+        self.factor_dtype: str = name.removeprefix("mixed_")
+        self.compute_dtype: str = "float32" if name == _FLOAT16 else self.factor_dtype
         self.variable_dtype: str = "float64" if name == "float64" else "float32"
 
     @property
     def is_mixed(self) -> bool:
-        """Whether it computes in another dtype than the weights'."""
-        return self.compute_dtype != self.variable_dtype
+        """Whether it may compute in another dtype than the weights'."""
+        return self.factor_dtype != self.variable_dtype
 
     def get_config(self) -> dict[str, str]:
         """``{"name": …}``."""
@@ -128,7 +130,8 @@ def dtype_policy() -> DTypePolicy:
 
     Where `minicnn.utils.set_floatx` chose float64, it is "float64".
     """
-    return DTypePolicy("mixed_bfloat16" if _chosen["mixed"] and floatx() == "float32" else floatx())
+    mixed = _chosen["mixed"]
+    return mixed if mixed is not None and floatx() == "float32" else DTypePolicy(floatx())
 
 
 def set_dtype_policy(policy: Any) -> None:
@@ -138,7 +141,7 @@ def set_dtype_policy(policy: Any) -> None:
 
     Parameters
     ----------
-    policy : {"float32", "float64", "mixed_bfloat16"} or DTypePolicy
+    policy : {"float32", "float64", "mixed_bfloat16", "mixed_float16"} or DTypePolicy
         See `DTypePolicy`. "mixed_bfloat16": activations and their gradients are rounded to bfloat16 and kept in it,
         weights, sums, losses and statistics stay float32, see ``docs/bfloat16.md``. A last layer with
         ``dtype="float32"`` gives probabilities that are not rounded.
@@ -150,7 +153,7 @@ def set_dtype_policy(policy: Any) -> None:
     """
     policy = get(policy)
     set_floatx(policy.variable_dtype)
-    _chosen["mixed"] = policy.is_mixed
+    _chosen["mixed"] = policy if policy.is_mixed else None
 
 
 @contextmanager
@@ -180,11 +183,11 @@ def as_operands(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def by_operands(*args: Any, **kwargs: Any) -> Any:
         before = _chosen["mixed"]
-        if not before:
+        if before is None:
             return function(*args, **kwargs)
         operands = [a for arg in (*args, *kwargs.values()) for a in (arg if isinstance(arg, list | tuple) else [arg])]
         dtypes = {dtype for a in operands if isinstance(dtype := getattr(a, "dtype", None), str)}
-        _chosen["mixed"] = dtypes == {"bfloat16"}
+        _chosen["mixed"] = before if dtypes == {"bfloat16"} else None
         try:
             return function(*args, **kwargs)
         finally:

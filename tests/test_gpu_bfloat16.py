@@ -31,10 +31,10 @@ class MixedCase(Case):
         return (found[0], bias_gradient.astype(dtype)) if kind == "kernel gradient" else found
 
     def computed(self, kind, choice, backend):
-        from minicnn.backends.cupy.tensor_cores import in_bfloat16
+        from minicnn.backends.cupy.tensor_cores import BFLOAT16, in_products
 
         found = []
-        in_bfloat16(lambda: found.extend(super(MixedCase, self).computed(kind, choice, backend)))()
+        in_products(lambda: found.extend(super(MixedCase, self).computed(kind, choice, backend)), BFLOAT16)()
         return found
 
 
@@ -74,14 +74,14 @@ def test_against_rounded_factors_in_float64(file, case, backend, nothing_twice, 
 @pytest.mark.parametrize("file", ["any", "hopper"])
 def test_what_is_left_to_normalizations(file, case, backend, nothing_twice, rng):
     """Moments of the results as they are, and sums of the gradient by rounded factors."""
-    from minicnn.backends.cupy.tensor_cores import in_bfloat16
+    from minicnn.backends.cupy.tensor_cores import BFLOAT16, in_products
 
     convolution = possible(file)(rng, *case)
     convolution.bias += 100
     for choice in convolution.choices(h100())["forward"]:
-        in_bfloat16(any_kernel.check_moments)(convolution, choice, backend)
+        in_products(any_kernel.check_moments, BFLOAT16)(convolution, choice, backend)
     before = any_kernel.Before(possible(file)(rng, *case), True, True, True, rng)
-    in_bfloat16(before.check)(before.convolution.choices(h100())["input gradient"], backend, CLOSE)
+    in_products(before.check, BFLOAT16)(before.convolution.choices(h100())["input gradient"], backend, CLOSE)
 
 
 @settings(max_examples=6)
@@ -159,6 +159,24 @@ def test_a_mixed_model_rounds_factors_and_trains_as_on_a_processor(rng):
     np.testing.assert_allclose(mixed, trained("mixed_bfloat16", "numpy", x, y), rtol=1e-2)
 
 
+@pytest.mark.filterwarnings("ignore:mixed_float16")
+def test_mixed_float16_multiplies_numbers_of_11_bits(monkeypatch, rng):
+    """By one product of TF32, whatever the precision of others is; what is not a product is float32's."""
+    possible("any")
+    from minicnn.backends.cupy import tensor_cores
+
+    counts, products = [], tensor_cores.products
+    monkeypatch.setattr(tensor_cores, "products", lambda: (counts.append(products()), counts[-1])[1])
+    x, y = any_kernel.normal(rng, 32, 8, 8, 16), rng.integers(0, 3, 32)
+    mixed = trained("mixed_float16", "cupy", x, y)
+    assert set(counts) == {1, 3}  # 3: of the last layer
+    counts.clear()
+    plain = trained("float32", "cupy", x, y)
+    assert set(counts) == {3}
+    assert (mixed != plain).all()
+    np.testing.assert_allclose(mixed, plain, rtol=1e-3)
+
+
 def test_after_a_mixed_layer_others_are_float32_again(rng):
     possible("any")
     from minicnn.backends.cupy import tensor_cores
@@ -168,5 +186,5 @@ def test_after_a_mixed_layer_others_are_float32_again(rng):
         raise ValueError("of an op")
 
     with pytest.raises(ValueError, match="of an op"):
-        tensor_cores.in_bfloat16(fails)()
+        tensor_cores.in_products(fails, tensor_cores.BFLOAT16)()
     assert tensor_cores.products() == 3

@@ -130,7 +130,7 @@ def test_precisions_do_not_mix(always, launched, rng):
     device, cases = backends.get("cupy"), [Case(rng, *ALIKE[0]) for _ in range(4)]
     outputs, works = [], []
     for i, case in enumerate(cases):
-        ops = device.bfloat16_ops if i % 2 else device.ops
+        ops = device.rounding_ops["bfloat16"] if i % 2 else device.ops
         outputs.append(device.asarray(case.poisoned("kernel gradient")[0]))
         x, kernel, dy = (device.asarray(a) for a in (case.x, case.kernel, case.dy))
         arguments = x, kernel, None, dy, None, outputs[-1], None, case.window

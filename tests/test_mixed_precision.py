@@ -1,6 +1,7 @@
 """Mixed precision: what is rounded, what is kept as bfloat16, what stays float32, and what files say of it."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -81,15 +82,33 @@ def test_what_is_no_policy_here(name, why):
     assert dtype_policies.dtype_policy().name == "float32"
 
 
-def test_mixed_float16_is_float32_and_says_so():
+def test_mixed_float16_says_what_it_is():
     for give in (
         lambda: layers.Dense(3, dtype="mixed_float16").dtype_policy,
         lambda: mc.keras.DTypePolicy("mixed_float16"),
         lambda: mixed_precision.set_global_policy("mixed_float16") or dtype_policies.dtype_policy(),
         lambda: mc.keras.dtype_policies.get({"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}),
     ):
-        with pytest.warns(UserWarning, match='mixed_float16: minicnn computes in float32.*precision."medium"'):
-            assert give().name == "float32"
+        with pytest.warns(UserWarning, match="float16's 11 bits.* in float32, on a processor everything"):
+            policy = give()
+        assert (policy.name, policy.compute_dtype, policy.variable_dtype) == ("mixed_float16", "float32", "float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing more where layers are made by the global policy
+        assert layers.Dense(3).dtype_policy is dtype_policies.dtype_policy() and mixed_precision.DTypePolicy() == policy
+
+
+@on_processors
+@pytest.mark.filterwarnings("ignore:mixed_float16")
+def test_mixed_float16_is_float32_on_a_processor(backend, data):
+    mc.set_backend(backend)
+    weights = []
+    for policy in ("float32", "mixed_float16"):
+        mc.utils.set_random_seed(2)
+        model = small(policy)
+        model.fit(*data, epochs=2, batch_size=16, verbose=0)
+        weights.append([*model.get_weights(), model.predict(data[0], verbose=0)])
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_policies_are_where_keras_has_them():
@@ -509,17 +528,19 @@ def test_training_goes_as_in_float32(data):
     assert histories[0] != histories[1]
 
 
+@pytest.mark.filterwarnings("ignore:mixed_float16")
+@pytest.mark.parametrize("policy", [MIXED, "mixed_float16"])
 @pytest.mark.parametrize("ending", [".keras", ".h5", ".safetensors"])
-def test_files_keep_the_policy(ending, data, tmp_path):
+def test_files_keep_the_policy(ending, policy, data, tmp_path):
     if ending == ".h5":
         pytest.importorskip("h5py")
-    model = small(MIXED)
+    model = small(policy)
     model.fit(*data, epochs=1, verbose=0)
     model.save(tmp_path / f"model{ending}")
     dtype_policies.set_dtype_policy(MIXED)  # what a file says counts, not the policy now
     read = mc.load_model(tmp_path / f"model{ending}")
     assert [x.dtype_policy.name for x in read.layers] == [x.dtype_policy.name for x in model.layers]
-    assert read.dtype_policy == model.dtype_policy and read.dtype_policy.name == MIXED
+    assert read.dtype_policy == model.dtype_policy and read.dtype_policy.name == policy
     np.testing.assert_array_equal(read.predict(data[0], verbose=0), model.predict(data[0], verbose=0))
     for m in (model, read):
         m.fit(*data, epochs=1, verbose=0)
@@ -537,12 +558,14 @@ def test_a_float32_model_stays_one_where_the_policy_is_mixed_now(tmp_path):
     assert layer.dtype_policy.name == "float32"
 
 
-def test_copies_keep_the_policy():
-    model = small(MIXED)
+@pytest.mark.filterwarnings("ignore:mixed_float16")
+@pytest.mark.parametrize("policy", [MIXED, "mixed_float16"])
+def test_copies_keep_the_policy(policy):
+    model = small(policy)
     for copy in (mc.keras.models.clone_model(model), pickle.loads(pickle.dumps(model))):
         assert [x.dtype_policy.name for x in copy.layers] == [x.dtype_policy.name for x in model.layers]
-    config = layers.Dense(3, dtype=MIXED).get_config()
-    assert config["dtype"] == MIXED and layers.Dense.from_config(config).compute_dtype == "bfloat16"
+    config = layers.Dense(3, dtype=policy).get_config()
+    assert config["dtype"] == policy and layers.Dense.from_config(config).dtype_policy.name == policy
     assert "dtype" not in layers.Dense(3).get_config()
 
 

@@ -1,7 +1,8 @@
 """A loss that is multiplied before its gradients are computed, as scripts for float16 do, whose small numbers are zero.
 
-minicnn has no float16. A script's loop gets the gradients that it would get there: `loss_scale_factor` multiplies and
-divides as in Keras 3, and what ``LossScaleOptimizer`` does stands on every optimizer and leaves numbers as they are.
+minicnn keeps no float16: what is multiplied in its 11 bits has float32's range. A script's loop gets the gradients that
+it would get there: `loss_scale_factor` multiplies and divides as in Keras 3, and what ``LossScaleOptimizer`` does is
+there on every optimizer and leaves numbers as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from minicnn.optimizers import Optimizer
 
 
 class LossScaleOptimizer:
-    """The optimizer itself: a loss is scaled for float16 alone, which minicnn does not compute in.
+    """The optimizer itself: a loss is scaled for float16's range alone, which minicnn does not compute in.
 
     So nothing is an instance of this class, and loops that ask scale nothing; those that do not ask find
     ``get_scaled_loss`` and ``get_unscaled_gradients`` at the optimizer.
@@ -37,9 +38,7 @@ class LossScaleOptimizer:
                 "LossScaleOptimizer stands around an optimizer, such as keras.optimizers.Adam(). Received: "
                 f"{inner_optimizer!r}"
             )
-        warn_once(
-            "LossScaleOptimizer: the loss is not scaled, as minicnn computes in float32 or bfloat16; leave it out"
-        )
+        warn_once("LossScaleOptimizer: the loss is not scaled, as minicnn computes in float32's range; leave it out")
         return inner_optimizer
 
 

@@ -41,8 +41,8 @@ class Layer(Standalone, WithPolicy, Step, Configurable):
     input_shape : tuple of int or None, optional
         Shape of one sample, for the first layer of a `Sequential`; ``input_dim=n`` means ``(n,)``.
     dtype : str or DTypePolicy, optional
-        "float32", "float64" or "mixed_bfloat16", see `minicnn.dtype_policies`; default: the global policy. Its weights'
-        dtype must be the current one, see `minicnn.utils.set_floatx`.
+        "float32", "float64", "mixed_bfloat16" or "mixed_float16", see `minicnn.dtype_policies`; default: the global
+        policy. Its weights' dtype must be the current one, see `minicnn.utils.set_floatx`.
     input_dim : int, optional
         The one size of samples that are vectors.
     batch_input_shape : tuple of int or None, optional

@@ -89,8 +89,8 @@ def is_factor(name: str) -> bool:
 
 def by_policy(layer: WithPolicy, steps: list[Step]) -> list[Step]:
     """A layer's steps as they run alone, without a plan."""
-    is_mixed = layer.dtype_policy.is_mixed and not current().on_device
-    return [InBfloat16(step) for step in steps] if is_mixed else steps
+    is_rounded = layer.compute_dtype == "bfloat16" and not current().on_device
+    return [InBfloat16(step) for step in steps] if is_rounded else steps
 
 
 class InBfloat16(Step):

@@ -85,8 +85,8 @@ def cast_around(plan: Plan, wires: Wires, ws: Workspace) -> Workspace:
         With the plan's own arrays, not bound to the step yet.
     """
     place, backend = wires.place, plan.backend
-    if place.dtype == MIXED and plan.store.dtype == FLOAT32:  # a GPU rounds factors alone, in its products
-        ws.ops = getattr(backend, "bfloat16_ops", ws.ops)
+    if backend.on_device and plan.store.dtype == FLOAT32:  # which rounds factors alone, in its products
+        ws.ops = backend.rounding_ops.get(place.dtype, ws.ops)
     is_mixed = place.dtype == MIXED and _can_be_mixed(plan.store)
     if not is_mixed and all(array is None or array.dtype != BFLOAT16 for array in _values(ws)):
         return ws

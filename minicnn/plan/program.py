@@ -21,7 +21,7 @@ class Place:
     layer_name: str  # for messages
     stream: int  # key of its random numbers: counted before fusion, so that every backend draws the same
     training: bool | None = None  # whether it acts as in training whatever the plan does; None: as the plan does
-    dtype: str = "float32"  # in which its layer computes
+    dtype: str = "float32"  # in which its layer computes, or multiplies where that is another one
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Program:
         """Append a layer's steps; returns the value that the last one writes."""
         for step in with_penalty(layer):
             output = self.new_value(shape_behind(step.build, [self.shapes[i] for i in inputs]))
-            stream, dtype = len(self.places), layer.compute_dtype
+            stream, dtype = len(self.places), layer.dtype_policy.factor_dtype
             self.places.append(Place(step, tuple(inputs), output, layer.name, stream, training, dtype))
             inputs = (output,)
         return inputs[0]

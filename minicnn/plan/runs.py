@@ -15,6 +15,7 @@ from minicnn.graph import Graph, Tensor
 from minicnn.layers.open_sizes import sized
 from minicnn.layers.spectral_normalization import Normalizing
 from minicnn.parameters import ParameterStore, Weight
+from minicnn.plan.casting import MIXED
 from minicnn.plan.ends import end, heads
 from minicnn.plan.inside import by_inputs, load, look_inside
 from minicnn.plan.plan import BoundPlan, Plan
@@ -296,7 +297,7 @@ def ends_of(graph: Graph, training: bool = True) -> list[Step | None]:
     program = lower(graph)
     pairs = zip(program.outputs, heads(program, [LOOKED_BEHIND] * len(program.outputs), training), strict=True)
     ends = [None if head == output else end(program, output, training) for output, head in pairs]
-    return [place.step if place is not None and place.dtype == floatx() else None for place in ends]
+    return [place.step if place is not None and place.dtype != MIXED else None for place in ends]
 
 
 def looked_behind(graph: Graph) -> list[tuple[str, ...]]:

@@ -19,7 +19,7 @@ from minicnn.backends.cupy.left_moments import with_moments
 from minicnn.backends.cupy.left_sums import with_gradient_sums
 from minicnn.backends.cupy.normalization import left_addition, with_addition
 from minicnn.backends.cupy.prepared_weights import Preparation
-from minicnn.backends.cupy.tensor_cores import in_bfloat16
+from minicnn.backends.cupy.tensor_cores import OF_FACTORS, in_products
 from minicnn.backends.cupy.tensor_gradient import kernel_gradients_wait, together
 from minicnn.backends.cupy.uploads import PinnedCopies, Uploads
 
@@ -36,8 +36,8 @@ class CupyBackend(Backend):
 
     Attributes
     ----------
-    bfloat16_ops : namespace
-        `ops`, for layers that compute in bfloat16.
+    rounding_ops : dict
+        "bfloat16" or "float16" → `ops`, for layers whose factors are rounded to that.
 
     Raises
     ------
@@ -51,8 +51,10 @@ class CupyBackend(Backend):
     def __init__(self, index: int = 0) -> None:
         super().__init__("cupy" if index == 0 else f"cupy:{index}", package, fuses=True)
         devices.check(index)
-        mixed = {name: in_bfloat16(op) for name, op in vars(self.ops).items() if name in ON_TENSOR_CORES}
-        self.bfloat16_ops: SimpleNamespace = SimpleNamespace(**vars(self.ops) | mixed)
+        self.rounding_ops: dict[str, SimpleNamespace] = {}
+        for dtype, count in OF_FACTORS.items():
+            own = {name: in_products(op, count) for name, op in vars(self.ops).items() if name in ON_TENSOR_CORES}
+            self.rounding_ops[dtype] = SimpleNamespace(**vars(self.ops) | own)
         self.device: cupy.cuda.Device = cupy.cuda.Device(index)
         self._pinned = PinnedCopies()
 

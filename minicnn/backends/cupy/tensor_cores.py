@@ -31,6 +31,7 @@ VARIABLE = "MINICNN_TENSOR_CORES"  # 0: not used
 NOTHING = Normalized()
 FORWARD, TURNED, IN_PARTS, WITH_MOMENTS, WITH_SUMS = range(5)  # directions, as in the kernels
 BFLOAT16 = 0  # as the number of products: one of bfloat16, as in tensor_cores.cu
+OF_FACTORS = {"bfloat16": BFLOAT16, "float16": 1}  # by what factors are rounded to: TF32 has as many bits as float16
 TF32_VARIABLE = "MINICNN_TF32"  # 1: as `mc.set_float32_precision("medium")`
 
 
@@ -42,22 +43,22 @@ def uses_tf32() -> bool:
 class _Policy(threading.local):
     """Of the op that runs, in a thread: another one may prepare data meanwhile."""
 
-    is_bfloat16 = False
+    products: int | None = None
 
 
 _policy = _Policy()
 
 
-def in_bfloat16(op: Callable[..., None]) -> Callable[..., None]:
-    """The op, whose products on tensor cores round their factors to bfloat16; what else it does is as without."""
+def in_products(op: Callable[..., None], count: int) -> Callable[..., None]:
+    """The op, which computes so many `products` for one on tensor cores; what else it does is as without."""
 
     @wraps(op)
     def mixed(*arguments: object, **options: object) -> None:
-        _policy.is_bfloat16 = True
+        _policy.products = count
         try:
             op(*arguments, **options)
         finally:
-            _policy.is_bfloat16 = False
+            _policy.products = None
 
     return mixed
 
@@ -130,8 +131,8 @@ def input_gradient(chosen: Choice, kernel: Array, dy: Array, dx: Array) -> None:
 
 def products() -> int:
     """How many products of TF32 stand for one of float32; or `BFLOAT16`."""
-    if _policy.is_bfloat16:
-        return BFLOAT16
+    if _policy.products is not None:
+        return _policy.products
     return 1 if uses_tf32() else 3
 
 

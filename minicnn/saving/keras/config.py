@@ -129,8 +129,9 @@ def _model(entry, dtypes, depth):
     config = config | ({"output_layers": ends} if "output_layers" in config else {})
     found = [part for layer in found for part in taken_apart(layer)]
     read = own | {"name": config.get("name"), "trainable": config.get("trainable", True)}
-    if policy_from_keras(config, f"model {brief(read['name'])}") == MIXED:
-        read["dtype"] = MIXED
+    policy = policy_from_keras(config, f"model {brief(read['name'])}")
+    if policy in MIXED:
+        read["dtype"] = policy
     read["layers"] = [_layer(layer, dtypes, depth + 1) for layer in found]
     if class_name == "Functional" or "input_layers" in config:
         _read_graph(read, config, found)
@@ -155,8 +156,8 @@ def _layer(entry, dtypes, depth):
             read["config"]["layer"] = _layer(inner, dtypes, depth + 1)
         if class_name != "InputLayer":
             policy = policy_from_keras(config, f"layer {brief(config.get('name'))}")
-            read["config"] |= {"dtype": MIXED} if policy == MIXED else {}
-            dtypes |= {"float32" if policy == MIXED else policy} - {None}
+            read["config"] |= {"dtype": policy} if policy in MIXED else {}
+            dtypes |= {"float32" if policy in MIXED else policy} - {None}
     read["name"] = entry.get("name", read["config"].get("name"))
     return read | {name: entry[name] for name in OF_MINICNN if name in entry}
 
@@ -259,7 +260,7 @@ def model_to_keras(entry: Config, keeps_sharing: bool = True) -> Config:
     """
     earlier = earlier_calls(entry) if keeps_sharing else {}
     dtype = entry["config"].get("dtype", "float32")
-    return _written(entry, "float32" if dtype == MIXED else dtype, earlier)
+    return _written(entry, "float32" if dtype in MIXED else dtype, earlier)
 
 
 def _written(entry, dtype, earlier):

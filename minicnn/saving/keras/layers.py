@@ -89,10 +89,9 @@ OPERATIONS = ("TFOpLambda", "SlicingOpLambda")
 CODE = ("TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers that hold a program, or the place of one: never read."""
 
-POLICIES = {"float32": "float32", "float64": "float64", "mixed_float16": "float32", "mixed_bfloat16": "mixed_bfloat16"}
-"""Keras's dtype policies → those here."""
-
-MIXED = "mixed_bfloat16"
+MIXED = ("mixed_bfloat16", "mixed_float16")
+POLICIES = ("float32", "float64", *MIXED)
+"""Keras's dtype policies that are here, too."""
 
 POLICY_CLASSES = ("DTypePolicy", "FloatDTypePolicy", "Policy")
 
@@ -290,9 +289,7 @@ def policy_from_keras(config: Config, label: str) -> str | None:
         return None
     if not isinstance(policy, str) or policy not in POLICIES:
         raise FileFormatError(f"{label}: the dtype is one of {', '.join(POLICIES)}. Received: dtype={brief(policy)}")
-    if policy == "mixed_float16":
-        warn_user(f"the model is computed in float32 here, more precisely than with {policy!r}")
-    return POLICIES[policy]
+    return policy
 
 
 def _policy_name(policy):
@@ -311,7 +308,7 @@ def _policy_name(policy):
 
 def policy_to_keras(name):
     """A policy as Keras 3 writes it; of one dtype, the name, which all Kerases read."""
-    return keras_object("keras", "DTypePolicy", {"name": name}) if name == MIXED else name
+    return keras_object("keras", "DTypePolicy", {"name": name}) if name in MIXED else name
 
 
 # ----------------------------------------------------------------------------------------------------------- writing

@@ -105,9 +105,10 @@ def _waiting(bound):
 def _gradients_between(step, then, own):
     """(what a step computes, what is to be added to it) of a gradient that the next one, a normalization, alone reads.
 
-    `own`: what the step leaves to be added. None: there is no such gradient.
+    `own`: what the step leaves to be added. None: there is no such gradient, or the step has several inputs, which may
+    be one value.
     """
-    if not (_is_normalization(then) and _does_only_ops(step.place.step)):
+    if not (_is_normalization(then) and _does_only_ops(step.place.step) and len(step.place.inputs) == 1):
         return None
     if own is not None:
         return own, then.ws.dy

@@ -386,3 +386,13 @@ MEASURED = {
         "32x32x2x1x4": 9.3,
     },
 }
+
+# The same, of a prototype of hopper_gradient.cu, which had one scale for all channels of a stage: the adding of parts
+# included, and as many blocks as fit at a time.
+PROTOTYPE = {
+    ((64, 56, 64, 64, 3), "kernel gradient"): {"hopper 64x64x4x1x2": 145.4, "hopper 32x64x4x1x2": 221.2},
+    ((64, 28, 128, 128, 3), "kernel gradient"): {"hopper 64x64x4x1x2": 138.6, "hopper 32x64x4x1x2": 220.7},
+    ((64, 14, 256, 256, 3), "kernel gradient"): {"hopper 64x64x4x1x2": 146.2, "hopper 32x64x4x1x2": 279.5},
+    ((128, 28, 32, 64, 3), "kernel gradient"): {"hopper 32x64x4x1x2": 71.4},
+    ((32, 13, 32, 64, 3), "kernel gradient"): {"hopper 32x64x4x1x2": 14.4},
+}

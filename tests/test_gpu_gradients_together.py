@@ -169,9 +169,9 @@ def test_a_pass_that_was_broken_off_leaves_nothing(always, launched, rng):
 
 
 MISTAKES = {  # none of which leaves the arrays
-    "the gradient of the first one": ("dy = (const float*)one.dy", "dy = (const float*)all.of[0].dy"),
-    "the first part alone": ("split = of_one / blocks", "split = 0"),
-    "the first block alone": ("block = of_one % blocks", "block = 0"),
+    "the gradient of the first one": ("(const float*)one.dy", "(const float*)all.of[0].dy"),
+    "the first part alone": ("of_one / blocks);", "0);"),
+    "the first block alone": ("of_one % blocks, ", "0, "),
 }
 
 

@@ -29,12 +29,12 @@ backend, nothing_twice, standin = any_kernel.backend, any_kernel.nothing_twice, 
 
 
 class HopperCase(Case):
-    """By this kernel, which computes both directions."""
+    """By these kernels, of which one computes both directions; the gradients of some kernels are not theirs."""
 
-    file = "hopper_convolution"
+    file, gradient_file = "hopper_convolution", "hopper_gradient"
 
     def choices(self, device):
-        return {kind: found for kind, found in super().choices(device).items() if kind != "kernel gradient"}
+        return {kind: found for kind, found in super().choices(device).items() if found}
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +61,24 @@ def test_against_float64(kind, case, backend, nothing_twice, rng):
     assert_close(first, expected, CLOSE)
     for other in others:
         np.testing.assert_array_equal(other, first)
+
+
+GRADIENTS = [*CASES[:2], *CASES[3:], (2, 6, 9, 68, 100, (1, 4), "valid")]  # kernels of 1 x 1 are not theirs
+
+
+@pytest.mark.parametrize("case", GRADIENTS, ids=str)
+def test_gradients_of_kernels_against_float64(case, backend, nothing_twice, rng):
+    """In one part, and in several; the same bits twice."""
+    convolution = HopperCase(rng, *case)
+    expected = convolution.expected("kernel gradient")
+    for choice in convolution.choices(h100())["kernel gradient"]:
+        stages = choice.parts * choice.geometry.stages_per_split
+        for own in {stages, 2, 1}:
+            cut = choice._replace(parts=-(-stages // own), geometry=choice.geometry._replace(stages_per_split=own))
+            first, second = (convolution.computed("kernel gradient", cut, backend) for _ in range(2))
+            for a, b, c in zip(first, second, expected, strict=True):
+                np.testing.assert_array_equal(a, b)
+                assert_close(a, c, CLOSE, choice.size)
 
 
 @pytest.mark.parametrize("relu", [False, True])
@@ -94,6 +112,37 @@ def test_sums_for_the_gradient_of_a_normalization(case, relu, added, more, backe
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
 def test_sums_of_what_is_not_finite(bad, rng):
     any_kernel.test_sums_of_what_is_not_finite(bad, rng)
+
+
+@pytest.mark.parametrize("spread", [17, 30, 45])
+def test_gradients_of_kernels_whose_numbers_differ_much(spread, nothing_twice, rng):
+    """Those of a channel, or filter, in one stage: down to 2^-17 of the largest; below that 2^-39 of it may be lost."""
+    convolution = HopperCase(rng, 2, 6, 7, 32, 64, (3, 3), "same")
+    for array in (convolution.x, convolution.dy):
+        array[...] = np.sign(array) * np.exp2(-spread * rng.random(array.shape))
+    (expected, _), terms = convolution.expected("kernel gradient"), HopperCase(rng, 2, 6, 7, 32, 64, (3, 3), "same")
+    terms.x, terms.dy = np.abs(convolution.x), np.abs(convolution.dy)
+    size = terms.expected("kernel gradient")[0]
+    largest = [np.abs(a.astype(float)).reshape(-1, a.shape[3]) for a in (convolution.x, convolution.dy)]
+    (x_most, x_all), (dy_most, dy_all) = ((a.max(0), a.sum(0)) for a in largest)
+    lost = 2.0**-39 * (np.outer(x_most, dy_all) + np.outer(x_all, dy_most))  # (C, F)
+    for choice in convolution.choices(h100())["kernel gradient"]:
+        found = convolution.computed("kernel gradient", choice, backends.get("cupy"))[0]
+        assert (np.abs(found - expected) <= CLOSE * size + (0 if spread == 17 else lost)).all(), choice.size
+
+
+def test_several_gradients_of_kernels_in_one_launch(chosen_always, folder, monkeypatch, rng):
+    """Those of one size of tiles; of other shapes, each with its part of the blocks."""
+    from test_gpu_gradients_together import check
+
+    from minicnn.backends.cupy import launch, tensor_gradient
+
+    launched = []
+    original = launch.launch
+    monkeypatch.setattr(tensor_gradient, "launch", lambda *a, **o: (launched.append(a[0]), original(*a, **o)))
+    sizes = (3, 9, 7, 16, 20), (5, 12, 9, 64, 36), (2, 6, 9, 40, 100)
+    check([HopperCase(rng, *size, (3, 3), "same") for size in sizes], backends.get("cupy"))
+    assert [(file.partition("/")[0], file[-2:]) for file in launched] == [("hopper_gradient", "x1")]
 
 
 @settings(max_examples=6)
@@ -266,7 +315,7 @@ MISTAKES = {  # what is right, what is wrong, what is said then
         ANYHOW,
     ),
     "no wait for the last products": ("wait_for_products_but<0>();\n        add_half", "add_half", "for its products"),
-    "no fence": ("begin_products();\n#pragma", "\n#pragma", "no fence"),
+    "no fence": ("    begin_products();\n#pragma unroll\n    for", "#pragma unroll\n    for", "no fence"),
     "no end of products": ("    end_products();\n}\n\n", "}\n\n", ANYHOW),
     "pixels that change too early": ("Pixels even, odd;", "Pixels even; Pixels& odd = even;", "changed during its"),
     "no wait for pixels": ("if (is_last_tap) wait_for_all_groups_but<0>();", "", "for its copies"),
@@ -276,8 +325,26 @@ MISTAKES = {  # what is right, what is wrong, what is said then
     "a missing barrier": ("__syncthreads();\n            load_weights", "load_weights", ANYHOW),
     "weights that are still read": ("stage == 0 ? STAGES - 1 : stage - 1);", "stage);", ANYHOW),
     "a wrong lane of a pixel": ("lane_row = lane / 16 * 16", "lane_row = lane / 8 % 2 * 16", WRONG),
-    "a wrong description of weights": ("(uint64)8 << 32", "(uint64)4 << 32", WRONG),
+    "a wrong description of weights": ("BN << 16 | (uint64)8 << 32", "BN << 16 | (uint64)4 << 32", WRONG),
     "weights of the other direction": ("(w.taps - 1 - tap) * w.filters", "tap * w.filters", WRONG),
+    # Of a kernel's gradient.
+    "no wait for its products": (
+        "wait_for_products_but<0>();\n            const float* const of_rows",
+        "const float* const of_rows",
+        ANYHOW,
+    ),
+    "halves that nobody publishes": ("        publish();\n    };", "    };", "nobody has published"),
+    "a stage that is still read": (
+        "        }\n        __syncthreads();\n    }\n\n    parts +=",
+        "        }\n    }\n\n    parts +=",
+        WRONG,
+    ),
+    "no wait for what others have found": ("__syncthreads();  // what all warps have found", "", WRONG),
+    "halves before all have written theirs": ("load(1);\n    __syncthreads();", "load(1);", WRONG),
+    "a wrong lane of a position": ("lane % 8 + lane / 16 * 8, lane_ch", "lane % 8 + lane / 8 % 2 * 8, lane_ch", WRONG),
+    "the scale of another channel": ("{of_rows[0], of_rows[8]}", "{of_rows[0], of_rows[0]}", WRONG),
+    "a wrong description of dy": ("(uint64)(EIGHT >> 4) << 16", "(uint64)8 << 16", WRONG),
+    "gradients of the neighbour": ("dy_line * 16 + lane % 2 * 8", "(dy_line ^ 1) * 16 + lane % 2 * 8", WRONG),
 }
 
 
@@ -286,11 +353,13 @@ def check_mistaken(mistake, patch):
     from minicnn.backends.cupy.sources import source
 
     right, wrong, _ = MISTAKES[mistake]
-    if source(HopperCase.file).count(right) + source("prepared_weights").count(right) != 1:
+    files = [file for file in (HopperCase.file, "prepared_weights", HopperCase.gradient_file) if right in source(file)]
+    if [source(file).count(right) for file in files] != [1]:
         raise ValueError(f"the source has no such text, or several: {right}")
     rng = np.random.default_rng(0)
-    convolution, kind = HopperCase(rng, 3, 9, 7, 36, 20, (3, 3), "same"), "forward"
-    kind = "input gradient" if "filters" in right else "forward"
+    convolution = HopperCase(rng, 3, 9, 7, 36, 20, (3, 3), "same")
+    is_gradient = files == [HopperCase.gradient_file]
+    kind = "kernel gradient" if is_gradient else "input gradient" if "filters" in right else "forward"
     with changed(patch, NOTHING_TWICE, (right, wrong)):
         found = convolution.computed(kind, convolution.choices(h100())[kind][-1], backends.get("cupy"))[0]
         assert_close(found, convolution.expected(kind)[0], CLOSE)
@@ -406,46 +475,57 @@ def test_what_the_compiler_says(folder, standin):
 
 @pytest.fixture
 def chosen_always(monkeypatch, standin):
-    """A Hopper GPU, and a choice that prefers this kernel for small layers, too."""
-    from minicnn.backends.cupy import hopper_convolution, tensor_choice, tensor_cores
+    """A Hopper GPU, and a choice that prefers these kernels for small layers, too."""
+    from minicnn.backends.cupy import tensor_choice, tensor_cores, tensor_gradient_choice, wgmma
 
+    free = [tile._replace(alone=0, together=0, start=0) for tile in tensor_gradient_choice.HOPPER_GRADIENT_TILES]
     monkeypatch.setattr(tensor_choice, "PREPARING", -1000)
+    monkeypatch.setattr(tensor_gradient_choice, "HOPPER_GRADIENT_TILES", free)
     monkeypatch.setattr(tensor_cores, "_device", lambda index: h100())
-    monkeypatch.setattr(hopper_convolution, "_refusals", [])
-    tensor_choice.choose_convolution.cache_clear()
+    monkeypatch.setattr(wgmma, "_refusals", [])
+    caches = tensor_choice.choose_convolution, tensor_gradient_choice.choose_gradient
+    for cache in caches:
+        cache.cache_clear()
     yield
-    tensor_choice.choose_convolution.cache_clear()
+    for cache in caches:
+        cache.cache_clear()
 
 
-def both_directions(case):
-    """(y, dx) by the backend's operations."""
+def all_directions(case):
+    """(y, dx, dkernel, dbias) by the backend's operations."""
     device = backends.get("cupy")
-    x, kernel, bias, dy = (device.asarray(a) for a in (case.x, case.kernel, case.bias, case.dy))
-    y, dx = device.zeros(case.dy.shape, np.float32), device.zeros(case.x.shape, np.float32)
-    device.ops.conv2d(x, kernel, bias, y, case.window)
-    device.ops.conv2d_backward(x, kernel, None, dy, dx, None, None, case.window)
-    return device.to_host(y), device.to_host(dx)
+    arrays = case.x, case.kernel, case.bias, case.dy
+    (x, kernel, bias, dy), found = map(device.asarray, arrays), [device.zeros(a.shape, np.float32) for a in arrays]
+    device.ops.conv2d(x, kernel, bias, found[3], case.window)
+    device.ops.conv2d_backward(x, kernel, None, dy, *found[:3], case.window)
+    return [device.to_host(found[i]) for i in (3, 0, 1, 2)]
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_operations(fails, chosen_always, folder, monkeypatch, rng):
-    """They use the kernel; where it cannot be compiled, others serve, and one warning says so."""
-    from minicnn.backends.cupy import cubins, hopper_convolution, tensor_cores
+    """They use the kernels; where these cannot be compiled, others serve, and one warning says so."""
+    from minicnn.backends.cupy import cubins, hopper_convolution, launch, tensor_gradient, wgmma
 
     launched = []
-    convolve = hopper_convolution.convolve
-    monkeypatch.setattr(tensor_cores.hopper_convolution, "convolve", lambda *a: (launched.append(a), convolve(*a)))
+
+    def noted(file, *arguments, **options):
+        launched.append(file.partition("/")[0])
+        launch.launch(file, *arguments, **options)
+
+    monkeypatch.setattr(hopper_convolution, "launch", noted)
+    monkeypatch.setattr(tensor_gradient, "launch", noted)
     if fails:
         monkeypatch.setattr(cubins.nvrtc, "compileProgram", lambda *a: (_ for _ in ()).throw(cubins.nvrtc.NVRTCError()))
-        hopper_convolution._loads.cache_clear()
+        wgmma._loads.cache_clear()
         any_kernel.forget_kernels()
     case = HopperCase(rng, 2, 6, 7, 16, 20, (3, 3), "same")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        y, dx = both_directions(case)
-    assert_close(y, case.expected("forward")[0], CLOSE)
-    assert_close(dx, case.expected("input gradient")[0], CLOSE)
-    assert len(launched) == (0 if fails else 2)
+        found = all_directions(case)
+    expected = [*case.expected("forward"), *case.expected("input gradient"), *case.expected("kernel gradient")]
+    for a, b in zip(found, expected, strict=True):
+        assert_close(a, b, CLOSE)
+    assert launched == (["tensor_gradient"] if fails else ["hopper_convolution"] * 2 + ["hopper_gradient"])
     assert [w.category for w in caught] == [RuntimeWarning] * fails
 
 
@@ -594,6 +674,23 @@ def test_kernels_that_a_layer_writes_are_not_prepared_before():
     (kernel,) = steady_kernels(bound[0])
     device = backends.get("cupy")
     np.testing.assert_array_equal(device.to_host(kernel), alone.get_weights()[0])
+
+
+def test_only_hopper_has_the_gradient(rng):
+    """Its tiles are for capability 9.0 and strides of 1; no more than three products of a block fit into registers."""
+    from minicnn.backends.cupy.tensor_gradient_choice import gradient_candidates
+
+    def tiles(window, capability=90):
+        found = gradient_candidates(8, window, 64, 64, False, h100()._replace(capability=capability))
+        return [one.size[:5] for one in found if one.file == HopperCase.gradient_file]
+
+    for width, expected in {1: [], 2: ["64x64"], 3: ["64x64", "32x64"], 4: ["32x64"], 5: ["32x64"]}.items():
+        window = make_window((9, 11), (3, width), (1, 1), "same")
+        assert tiles(window) == expected, width
+        assert not any(tiles(window, capability) for capability in (80, 86, 89, 100, 103))
+    assert (
+        tiles(make_window((9, 11), (3, 3), (2, 1), "same")) == tiles(make_window((9, 11), (3, 3), (1, 2), "same")) == []
+    )
 
 
 def test_only_hopper_has_it(rng):

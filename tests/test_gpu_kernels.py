@@ -793,13 +793,13 @@ def generation(request, monkeypatch):
     """On the stand-in, the choices of both; on a device, its own."""
     import cupy
 
-    from minicnn.backends.cupy import hopper_convolution, tensor_cores
+    from minicnn.backends.cupy import tensor_cores, wgmma
     from minicnn.backends.cupy.tensor_choice import Device
 
     if cupy.__version__ == "stand-in":
         chosen = Device(80, 166848) if request.param == "an A100" else Device(90, 232384)
         monkeypatch.setattr(tensor_cores, "_device", lambda index: chosen)
-        monkeypatch.setattr(hopper_convolution, "_loads", lambda file: True)  # nothing is computed
+        monkeypatch.setattr(wgmma, "_loads", lambda file, name: True)  # nothing is computed
     elif request.param != "an A100":
         pytest.skip("there is one device")
 

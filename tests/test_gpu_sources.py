@@ -14,7 +14,15 @@ from minicnn.backends.cupy.sources import options, source
 FOLDER = Path(__file__).parents[1] / "minicnn" / "backends" / "cupy"
 ARCHITECTURES = (75, 80, 86, 89, 90, 100)
 BLOCKS = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
-BEGINNINGS = {"common", "slices", "tensor_cores", "tensor_places", "tensor_moments"}  # of other files
+BEGINNINGS = {
+    "common",
+    "slices",
+    "tensor_cores",
+    "tensor_places",
+    "tensor_moments",
+    "correlation",
+    "wgmma",
+}  # of others
 FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - BEGINNINGS)
 # Files whose kernels exist for sizes that options name; few channels: what the documents' networks compile, and others.
 SIZES = {
@@ -51,6 +59,12 @@ SIZES = {
     },
     "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3x1", "64x64x4x2x1x3x40x0x0")},
     "tensor_narrow": {"float32": ("128x16x4x1x4x16x3x3x3x0", "128x16x4x1x4x16x3x3x3x4", "128x16x4x1x4x16x3x3x3x3")},
+    "hopper_gradient": {
+        "float32": (
+            *("64x64x4x1x2x3x40x3x0", "64x64x4x1x2x3x40x3x1", "64x64x4x1x2x2x40x3x1", "32x64x4x1x2x5x40x3x1"),
+            *("32x64x4x1x2x3x40x3x0", "64x64x4x1x2x3x40x0x1", "64x64x4x1x2x3x40x1x0"),
+        )
+    },
     "hopper_convolution": {
         "float32": (
             *("128x64x8x1x1x32x3x0", "128x64x8x1x1x32x3x1", "128x64x8x1x1x32x1x0", "128x128x8x1x1x32x3x0"),
@@ -85,7 +99,7 @@ FEW |= dict.fromkeys(("few_channels", "depthwise", "tensor_convolution", "tensor
 ENDS = (75, 100)
 TENSOR_CORES = {"tensor_convolution", "tensor_gradient", "tensor_narrow"}
 FROM_80_ON = {"prepared_weights", *TENSOR_CORES}  # their kernels are for sm_80 and later
-FLOAT32_ALONE = {"dense", "few_channels", "hopper_convolution", *FROM_80_ON}
+FLOAT32_ALONE = {"dense", "few_channels", "hopper_convolution", "hopper_gradient", *FROM_80_ON}
 MOST_SPILT = 16  # bytes of a thread: more than a word or two would be a kernel that does not fit into its registers
 
 
@@ -195,7 +209,8 @@ def test_a_mistake_is_reported(nvrtc):
 
 def test_every_file_stands_beside_the_python_that_launches_it():
     for file in set(FILES) - {"graph"}:
-        python = "tensor_choice" if file in TENSOR_CORES - {"tensor_gradient"} else file
+        choice = "tensor_gradient_choice" if "gradient" in file else "tensor_choice"
+        python = choice if file in {"hopper_gradient", *TENSOR_CORES} else file
         assert re.search(f'"{file}["/]', (FOLDER / f"{python}.py").read_text(encoding="utf-8")), file
 
 
@@ -214,6 +229,7 @@ def test_these_are_the_tiles_of_tensor_cores():
         ("tensor_gradient", tensor_gradient_choice.GRADIENT_TILES),
         ("tensor_narrow", tensor_choice.NARROW_TILES),
         ("hopper_convolution", tensor_choice.HOPPER_TILES),
+        ("hopper_gradient", tensor_gradient_choice.HOPPER_GRADIENT_TILES),
     ):
         every = *SIZES[file]["float32"], *MORE_SIZES.get(file, ())
         compiled = {tuple(map(int, size.split("x")[:5])) for size in every}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gpu_measured_tiles import MEASURED
+from gpu_measured_tiles import MEASURED, PROTOTYPE
 from oracles import assert_close
 
 import minicnn as mc
@@ -56,6 +56,7 @@ class Case:
     """A convolution with data and the gradient of its output; `windows`: pooled."""
 
     file = "tensor_convolution"  # which has the kernels for both directions
+    gradient_file = "tensor_gradient"
 
     def __init__(
         self, rng, images, height, width, channels, filters, size, padding, strides=(1, 1), pooled=False, relu=False
@@ -79,10 +80,11 @@ class Case:
 
         images, window, channels, filters = self.numbers()
         of_input = tensor_strides.candidates(images, window, filters, channels, device)
+        of_kernel = tensor_gradient_choice.gradient_candidates(*self.numbers(), True, device)
         return {
             "forward": candidates(*self.numbers(), self.pool, self.relu),
             "input gradient": [choice for choice in of_input if choice.file == self.file],
-            "kernel gradient": tensor_gradient_choice.gradient_candidates(*self.numbers(), True, device),
+            "kernel gradient": [choice for choice in of_kernel if choice.file == self.gradient_file],
         }
 
     def expected(self, kind, dtype=np.float64):
@@ -870,10 +872,10 @@ def test_the_fastest_tiles_are_chosen(measured, capability):
 
     def name(choice):
         tile = "x".join(choice.size.split("x")[:5])
-        is_hopper = kind != "kernel gradient" and choice.file == "hopper_convolution"
-        return f"hopper {tile}" if is_hopper else tile
+        return f"hopper {tile}" if choice.file.startswith("hopper") else tile
 
-    times = {name(one): MEASURED[measured].get(name(one)) for one in found}
+    every = MEASURED[measured] | PROTOTYPE.get(measured, {})
+    times = {name(one): every.get(name(one)) for one in found}
     known = [one for one in found if times[name(one)] is not None]
     fastest = min(times[name(one)] for one in known)
     chosen = min(known, key=lambda one: one.microseconds)

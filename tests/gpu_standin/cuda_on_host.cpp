@@ -38,7 +38,7 @@ struct Product {
     const unsigned* registers;
     unsigned kept[4];
     double left[2][16];  // this lane's two rows
-    unsigned terms;      // 8 of TF32, 16 of bfloat16
+    Factors kind;
     unsigned long long right;
     bool add;
     unsigned group;
@@ -56,7 +56,7 @@ struct Fiber {
     std::vector<Product> products;
     std::map<float*, std::vector<float>> sums;  // of these products, as they were
     unsigned product_group = 0;
-    bool may_multiply = false;
+    bool may_multiply = false, has_published = false;
 };
 
 alignas(128) unsigned char shared_memory[MOST_SHARED + GUARD];
@@ -206,7 +206,7 @@ static bool run_until_barrier(unsigned threads) {
 // One block by fibers; returns whether any of them waited.
 static bool run_block_by_fibers(unsigned threads) {
     while (fibers.size() < threads) fibers.push_back(std::make_unique<Fiber>());
-    for (unsigned t = 0; t < threads; ++t) fibers[t]->state = READY;
+    for (unsigned t = 0; t < threads; ++t) fibers[t]->state = READY, fibers[t]->has_published = false;
     unsigned seen = bulk_events - 1;
     for (bool waited = false;; waited = true) {
         waited = run_until_barrier(threads) || waited;
@@ -425,15 +425,26 @@ static CopyBarrier& copy_barrier(unsigned address) {
     return found->second;
 }
 
+static unsigned terms_of(Factors kind) { return kind == OF_TF32 ? 8 : 16; }
+
+static double factor_of(Factors kind, unsigned bits, unsigned which) {
+    if (kind == OF_TF32) return cut_to_tf32(bits);
+    return kind == OF_BFLOAT16 ? half_of(bits, which) : low_half(which ? bits >> 16 : bits);
+}
+
 // What the tensor cores read of a column of the right factor: half of its terms each in a line of 16 bytes, which lie in
-// blocks of 8 columns.
-static void read_column(unsigned long long right, unsigned column, unsigned terms, double (&factors)[16]) {
+// blocks of 8 columns; of halves each term in a line of its own, which has 8 columns.
+static void read_column(unsigned long long right, unsigned column, Factors kind, double (&factors)[16]) {
     const auto bytes = [&](unsigned bit) { return unsigned(right >> bit & 0x3fff) << 4; };
+    const unsigned terms = terms_of(kind);
     for (unsigned half = 0; half < 2; ++half) {
+        const unsigned block = bytes(0) + half * bytes(16) + column / 8 * bytes(32);
         unsigned words[4];
-        std::memcpy(words, at_shared(bytes(0) + half * bytes(16) + column / 8 * bytes(32) + column % 8 * 16, 16), 16);
-        for (unsigned k = 0; k < terms / 2; ++k)
-            factors[half * terms / 2 + k] = terms == 16 ? half_of(words[k / 2], k % 2) : cut_to_tf32(words[k]);
+        for (unsigned k = 0; k < terms / 2; ++k) {
+            std::memcpy(words, at_shared(block + (kind == OF_HALVES ? k : column % 8) * 16, 16), 16);
+            const unsigned at = kind == OF_HALVES ? column % 8 : k, each = kind == OF_TF32 ? 1 : 2;  // in a word
+            factors[half * terms / 2 + k] = factor_of(kind, words[at / each], at % each);
+        }
     }
 }
 
@@ -442,11 +453,11 @@ static void finish_product(const Product& product, unsigned lane) {
     auto& sums = current->sums[product.sums];
     for (unsigned pair = 0; pair < product.tiles * 2; ++pair) {
         double right[16];
-        read_column(product.right, pair / 2 * 8 + lane % 4 * 2 + pair % 2, product.terms, right);
+        read_column(product.right, pair / 2 * 8 + lane % 4 * 2 + pair % 2, product.kind, right);
         for (unsigned half = 0; half < 2; ++half) {
             float& sum = sums[pair / 2 * 4 + half * 2 + pair % 2];
             double exact = product.add ? sum : 0;
-            for (unsigned k = 0; k < product.terms; ++k) exact += product.left[half][k] * right[k];
+            for (unsigned k = 0; k < terms_of(product.kind); ++k) exact += product.left[half][k] * right[k];
             sum = cut_to_float(exact);
         }
     }
@@ -486,23 +497,24 @@ void end_products() { ++standin::current->product_group, standin::current->may_m
 namespace standin {
 
 // Computed when its group is waited for; until then the sums hold what spoils any other one.
-void start_product(float* sums, unsigned tiles, const unsigned (&a)[4], unsigned long long b, bool add, unsigned terms) {
+void start_product(float* sums, unsigned tiles, const unsigned (&a)[4], unsigned long long b, bool add, Factors kind) {
     struct Factor {
         unsigned a[4];
     } mine;
     std::memcpy(mine.a, a, sizeof a);
     const unsigned t = thread_of_block(), turn = meet_warp(mine), lane = t % 32;
-    Product product{sums, tiles, a, {a[0], a[1], a[2], a[3]}, {}, terms, b, add};
+    Product product{sums, tiles, a, {a[0], a[1], a[2], a[3]}, {}, kind, b, add};
     auto& self = *current;
     product.group = self.product_group;
     for (unsigned half = 0; half < 2; ++half)
-        for (unsigned k = 0; k < terms; ++k) {
-            const unsigned word = k * 8 / terms;
+        for (unsigned k = 0; k < terms_of(kind); ++k) {
+            const unsigned word = k * 8 / terms_of(kind);
             const auto& other = of_lane<Factor>(t / 32, turn, lane / 4 * 4 + word % 4);
             const unsigned bits = other.a[half + word / 4 * 2];
-            product.left[half][k] = terms == 16 ? half_of(bits, k % 2) : cut_to_tf32(bits);
+            product.left[half][k] = factor_of(kind, bits, k % 2);
         }
     if (!self.may_multiply) fail("a product that no fence precedes");
+    if (kind == OF_HALVES && !self.has_published) fail("a product of what nobody has published");
     if (self.sums.try_emplace(product.sums, product.sums, product.sums + tiles * 4).second)
         std::memset(product.sums, 0x6b, tiles * 16);
     self.products.push_back(product);
@@ -526,3 +538,48 @@ void wait_for_products_but(unsigned count) {
 }
 
 }  // namespace standin
+
+// -------------------------------------------------------------------------------------------- halves (hopper_gradient.cu)
+
+void publish() { standin::current->has_published = true; }
+
+// Lane i gets, of each of four matrices, rows 2 (i % 4) and the next one of column i / 4.
+void load_transposed(unsigned address, unsigned (&a)[4]) {
+    const unsigned t = standin::thread_of_block(), turn = standin::meet_warp(address), lane = t % 32;
+    for (unsigned matrix = 0; matrix < 4; ++matrix) {
+        a[matrix] = 0;
+        for (unsigned each = 0; each < 2; ++each) {
+            const unsigned row = standin::of_lane<unsigned>(t / 32, turn, 8 * matrix + lane % 4 * 2 + each);
+            uint16_t half;
+            std::memcpy(&half, standin::at_shared(row, 16) + lane / 4 * 2, 2);
+            a[matrix] |= unsigned(half) << 16 * each;
+        }
+    }
+}
+
+namespace standin {
+
+// The nearest number of 11 bits from 2^-14 on, below that the nearest multiple of 2^-24; from 65520 on infinity.
+static unsigned round_to_half(float x) {
+    const unsigned sign = same_bits<unsigned>(x) >> 16 & 0x8000;
+    const float size = std::fabs(x);
+    if (size != size) return 0x7fff;
+    if (size == 0) return sign;
+    if (size >= 65520) return sign | 0x7c00;
+    int exponent;
+    std::frexp(size, &exponent);  // size < 2^exponent
+    const int step = max(exponent - 11, -24);
+    const unsigned steps = static_cast<unsigned>(std::nearbyint(std::ldexp(size, -step)));  // maybe 2^11
+    return sign | (step == -24 ? steps : (unsigned(step + 24) << 10) + steps);
+}
+
+}  // namespace standin
+
+unsigned two_halves(float low, float high) { return standin::round_to_half(low) | standin::round_to_half(high) << 16; }
+
+float low_half(unsigned x) {
+    const int exponent = x >> 10 & 31, fraction = x & 1023;
+    const float size = exponent == 31 ? (fraction ? NAN : INFINITY)
+                                      : std::ldexp(float(fraction + (exponent ? 1024 : 0)), max(exponent, 1) - 25);
+    return x & 0x8000 ? -size : size;
+}

@@ -62,6 +62,9 @@ inline void __stcs(T* to, T value) { *to = value; }
 struct alignas(8) int2 {
     int x, y;
 };
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
 struct alignas(8) float2 {
     float x, y;
 };
@@ -72,6 +75,7 @@ struct alignas(4) uchar4 {
     unsigned char x, y, z, w;
 };
 inline int2 make_int2(int x, int y) { return {x, y}; }
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 inline uchar4 make_uchar4(unsigned char x, unsigned char y, unsigned char z, unsigned char w) { return {x, y, z, w}; }
@@ -179,30 +183,42 @@ inline unsigned round_to_tf32(unsigned bits) {
     return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & 0xffffe000u;
 }
 
-// ------------------------------------------------------- tensor cores that take shared memory (hopper_convolution.cu)
+// ------------------------------------------------- tensor cores that take shared memory (wgmma.cu, hopper_convolution.cu)
 
 void start_barrier(unsigned barrier);
 void copy_in_bulk(unsigned to, const void* from, unsigned bytes, unsigned barrier);
 void wait_for_copy(unsigned barrier, unsigned phase);
 
 namespace standin {
-void start_product(float* sums, unsigned tiles, const unsigned (&a)[4], unsigned long long b, bool add, unsigned terms);
+enum Factors { OF_TF32, OF_BFLOAT16, OF_HALVES };  // 8 terms, 16, and 16 whose right side lies the other way round
+void start_product(float* sums, unsigned tiles, const unsigned (&a)[4], unsigned long long b, bool add, Factors kind);
 void wait_for_products_but(unsigned count);
 }  // namespace standin
 
 void begin_products();
 template <size_t TILES>
 inline void multiply_group(float (&sums)[TILES][4], const unsigned (&a)[4], unsigned long long b, int add) {
-    standin::start_product(&sums[0][0], TILES, a, b, add != 0, 8);
+    standin::start_product(&sums[0][0], TILES, a, b, add != 0, standin::OF_TF32);
 }
 template <size_t TILES>
 inline void multiply_group_bfloat16(float (&sums)[TILES][4], const unsigned (&a)[4], unsigned long long b) {
-    standin::start_product(&sums[0][0], TILES, a, b, true, 16);
+    standin::start_product(&sums[0][0], TILES, a, b, true, standin::OF_BFLOAT16);
 }
 void end_products();
 template <int COUNT>
 inline void wait_for_products_but() {
     standin::wait_for_products_but(COUNT);
+}
+
+// -------------------------------------------------------------------------------------------- halves (hopper_gradient.cu)
+
+void publish();
+void load_transposed(unsigned address, unsigned (&a)[4]);
+unsigned two_halves(float low, float high);
+float low_half(unsigned x);
+inline float high_half(unsigned x) { return low_half(x >> 16); }
+inline void multiply_halves(float (&sums)[8][4], const unsigned (&a)[4], unsigned long long b, int add) {
+    standin::start_product(&sums[0][0], 8, a, b, add != 0, standin::OF_HALVES);
 }
 
 #pragma GCC visibility pop

@@ -39,7 +39,6 @@ __device__ __forceinline__ void wait_for_copy(uint32 barrier, uint32 phase) {
 // sums (64 x 2 * WIDTH) = a (64 x 8) * b (8 x 2 * WIDTH), added to them if `add`, by four warps with 16 rows each, whose
 // lanes hold a and the sums as in `multiply` of tensor_cores.cu. b is described: see `describe`. Between begin_products and
 // end_products; nobody may touch sums or a until they were waited for.
-#define FOUR(j) "+f"(sums[j][0]), "+f"(sums[j][1]), "+f"(sums[j][2]), "+f"(sums[j][3])
 __device__ __forceinline__ void multiply_group(float (&sums)[4][4], const uint32 (&a)[4], uint64 b, int add) {
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %21, 0;\n"
                  "wgmma.mma_async.sync.aligned.m64n32k8.f32.tf32.tf32 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "
@@ -70,12 +69,6 @@ __device__ __forceinline__ void multiply_group_bfloat16(float (&sums)[8][4], con
                  "{%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}"
                  : FOUR(0), FOUR(1), FOUR(2), FOUR(3), FOUR(4), FOUR(5), FOUR(6), FOUR(7)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-}
-__device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-__device__ __forceinline__ void end_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-template <int COUNT>
-__device__ __forceinline__ void wait_for_products_but() {
-    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(COUNT) : "memory");
 }
 #endif
 

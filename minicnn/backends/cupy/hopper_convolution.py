@@ -1,39 +1,17 @@
 """Convolutions of stride 1 by the tensor cores' instructions of Hopper alone (sm_90a)."""
 
-from functools import cache
-
-import numpy as np
-
-from minicnn.backends.cupy.launch import Array, Maybe, kernel, launch
+from minicnn.backends.cupy.launch import Array, Maybe, launch
 from minicnn.backends.cupy.prepared_weights import Form, prepared
 from minicnn.backends.cupy.structures import Normalized
 from minicnn.backends.cupy.tensor_choice import Choice, hopper_shared_bytes
-from minicnn.user_warnings import warn_user
+from minicnn.backends.cupy.wgmma import can_be_had
 
 TURNED = 1, 4  # directions, as in hopper_convolution.cu
-_refusals: list[Exception] = []  # why these kernels are not used any more: the first one
 
 
 def serves(chosen: Choice, products: int, direction: int) -> bool:
-    """Whether the kernel can be compiled and loaded; where it cannot, a warning says so once, and no other is tried."""
-    if _refusals:
-        return False
-    try:
-        return _loads(_file(chosen, products, direction))
-    except Exception as error:  # whatever it is, other kernels compute the same
-        _refusals.append(error)
-        warn_user(
-            "convolutions are computed by slower kernels: those for this GPU could not be compiled for sm_90a; a newer "
-            f"CUDA may help. Received: {type(error).__name__}: {error}",
-            RuntimeWarning,
-        )
-        return False
-
-
-@cache
-def _loads(file):
-    """True; CuPy loads a kernel when it is first asked for a property of it."""
-    return kernel(file, "convolve", np.dtype(np.float32)).max_dynamic_shared_size_bytes >= 0
+    """Whether the kernel can be had."""
+    return can_be_had(_file(chosen, products, direction), "convolve")
 
 
 def _file(chosen, products, direction):

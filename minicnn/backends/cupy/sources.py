@@ -9,13 +9,17 @@ from minicnn.backends.cupy import structures
 # Files that are longer than one, or that have a part in common.
 PARTS = {
     "products": ("slices",),
-    "tensor_gradient": ("tensor_cores",),
+    "tensor_gradient": ("tensor_cores", "correlation"),
     "tensor_convolution": ("tensor_cores", "tensor_places", "tensor_moments"),
     "tensor_narrow": ("tensor_cores", "tensor_places", "tensor_moments"),
     "prepared_weights": ("tensor_cores",),
-    "hopper_convolution": ("tensor_cores", "tensor_places", "tensor_moments"),
+    "hopper_convolution": ("tensor_cores", "tensor_places", "tensor_moments", "wgmma"),
+    "hopper_gradient": ("tensor_cores", "correlation", "wgmma"),
 }
-ARCHITECTURES = {"hopper_convolution": "sm_90a"}  # of files that CuPy's modules are not compiled for
+ARCHITECTURES = {
+    "hopper_convolution": "sm_90a",
+    "hopper_gradient": "sm_90a",
+}  # of files that CuPy's modules are not compiled for
 REALS = {"float32": "float", "float64": "double"}  # element types, in NumPy and in C
 
 

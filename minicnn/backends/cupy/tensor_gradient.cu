@@ -10,7 +10,6 @@
 constexpr int CHANNELS = SIZE_0, FILTERS = SIZE_1, WARPS_M = SIZE_2, WARPS_N = SIZE_3, KW = SIZE_5;
 constexpr int PATCH = SIZE_6;  // pixels, the most that POSITIONS positions see through a row of taps
 constexpr int PRODUCTS = SIZE_7;
-// SIZE_8: 1 where a launch computes the gradients of several kernels, each by blocks of its own.
 constexpr int THREADS = WARPS_M * WARPS_N * 32;
 constexpr int MT = KW * CHANNELS / 16 / WARPS_M, NT = FILTERS / 8 / WARPS_N;  // a warp computes MT x NT tiles of 16 x 8
 constexpr int X_PITCH = CHANNELS + 8, DY_PITCH = FILTERS + 8;  // a warp's four rows of eight lie in 32 banks
@@ -18,39 +17,9 @@ constexpr int POSITIONS = 32, STAGES = 3;
 constexpr int X_LINES = THREADS / (CHANNELS / 4), DY_LINES = THREADS / (FILTERS / 4);  // pixels of one load of all threads
 static_assert(KW * CHANNELS % (16 * WARPS_M) == 0 && POSITIONS % DY_LINES == 0, "sizes that the loops below can do");
 
-// One sum of a split by float32's multiplications; outside the image are zeros.
-__device__ __forceinline__ float plain_sum(const float* x, const float* dy, const Correlation& g, int tap_row, int q, int c,
-                                           int f, int first, int end) {
-    float sum = 0;
-#pragma unroll 1
-    for (int m = first; m < end && sum == sum; ++m) {  // NaN stays NaN: no time is lost to it
-        const int line = divide(m, g.width_magic, g.width_shift), image = divide(m, g.image_magic, g.image_shift);
-        const int row = (line - image * g.out_height) * g.stride_y + tap_row - g.pad_top;
-        const int column = (m - line * g.out_width) * g.stride_x + q - g.pad_left;
-        const bool inside = row >= 0 && row < g.height && column >= 0 && column < g.width;
-        const int64 pixel = ((int64)image * g.height + row) * g.width + column;
-        sum += (inside ? x[pixel * g.channels + c] : 0.0f) * dy[(int64)m * g.filters + f];
-    }
-    return sum;
-}
-
-// Grid: (row of taps, channels, filters) in x, splits in y. parts: (splits, taps, C, F); bias_parts: (splits, F) or null.
-// Of several kernels: the blocks of the first one's gradient, of the next one's, …, each in that order.
-extern "C" __global__ void __launch_bounds__(SIZE_2 * SIZE_3 * 32, SIZE_4)
-#if SIZE_8
-    correlate(const __grid_constant__ Correlations all) {
-    int number = 0;
-    while (number + 1 < all.count && blockIdx.x >= all.of[number + 1].first) ++number;
-    const OneOfSeveral& one = all.of[number];
-    const Correlation& g = one.of;
-    const float *const __restrict__ x = (const float*)one.x, *const __restrict__ dy = (const float*)one.dy;
-    float *__restrict__ parts = (float*)one.parts, *const __restrict__ bias_parts = (float*)one.bias_parts;
-    const uint32 of_one = blockIdx.x - one.first, blocks = one.blocks, block = of_one % blocks, split = of_one / blocks;
-#else
-    correlate(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts,
-              float* __restrict__ bias_parts, const Correlation g) {
-    const uint32 block = blockIdx.x, split = blockIdx.y;
-#endif
+__device__ __forceinline__ void correlate_share(const float* __restrict__ x, const float* __restrict__ dy,
+                                                float* __restrict__ parts, float* __restrict__ bias_parts,
+                                                const Correlation& g, uint32 block, uint32 split) {
     DYNAMIC_SHARED(float, shared);
     float* const x_stages = shared + X_PITCH;  // before it, a row of zeros
     float* const dy_stages = x_stages + STAGES * PATCH * X_PITCH;

@@ -19,12 +19,14 @@ from minicnn.backends.cupy import tensor_cores
 from minicnn.backends.cupy.gradient_parts import Parts, give
 from minicnn.backends.cupy.launch import Array, Maybe, launch
 from minicnn.backends.cupy.structures import MOST_CORRELATIONS, Address, Correlation, Correlations, OneOfSeveral
-from minicnn.backends.cupy.tensor_choice import Device
-from minicnn.backends.cupy.tensor_gradient_choice import GradientChoice, choose_gradient
+from minicnn.backends.cupy.tensor_choice import LEAST_CAPABILITY, Device
+from minicnn.backends.cupy.tensor_gradient_choice import HOPPER_GRADIENT_FILE, GradientChoice, choose_gradient
+from minicnn.backends.cupy.wgmma import can_be_had
 from minicnn.geometry import Window
 from minicnn.held import holding
 
-ALONE, TOGETHER = 0, 1  # as the last size of tensor_gradient.cu
+NAME = "correlate"
+ALONE, TOGETHER = 0, 1  # as the last size of tensor_gradient.cu and hopper_gradient.cu
 NO_CORRELATION = OneOfSeveral(*(Address(0),) * 4, Correlation(*(0,) * len(Correlation._fields)), 0, 0, 0)
 
 
@@ -41,8 +43,14 @@ class Wanted(NamedTuple):
 
     def choice(self, together: int = 1) -> GradientChoice | None:
         """How it is computed beside so many that are alike, itself included; None if other kernels are better."""
-        numbers = len(self.x), self.window, *self.dkernel.shape[2:], self.dbias is not None, self.device
-        return choose_gradient(*numbers, together)
+        numbers = len(self.x), self.window, *self.dkernel.shape[2:], self.dbias is not None
+        chosen = choose_gradient(*numbers, self.device, together)
+        if chosen is None or chosen.file != HOPPER_GRADIENT_FILE or can_be_had(self._text(chosen, together), NAME):
+            return chosen
+        return choose_gradient(*numbers, self.device._replace(capability=LEAST_CAPABILITY), together)
+
+    def _text(self, chosen, together):
+        return text_of(chosen, self.products, ALONE if together == 1 else TOGETHER)
 
 
 def wanted(x: Array, dy: Array, dkernel: Array, dbias: Maybe, window: Window) -> Wanted:
@@ -74,8 +82,13 @@ def compute_alone(chosen: GradientChoice, own: Wanted) -> None:
 
 
 def _launch(chosen, products, number, grid, *arguments):
-    file = f"tensor_gradient/{chosen.size}x{products}x{number}"
-    launch(file, "correlate", np.dtype(np.float32), grid, chosen.threads, *arguments, shared=chosen.shared)
+    file, real = text_of(chosen, products, number), np.dtype(np.float32)
+    launch(file, NAME, real, grid, chosen.threads, *arguments, shared=chosen.shared)
+
+
+def text_of(chosen: GradientChoice, products: int, number: int) -> str:
+    """The file and the size that a choice is compiled from, for one kernel alone or for several together."""
+    return f"{chosen.file}/{chosen.size}x{products}x{number}"
 
 
 def _parts(chosen, own):
@@ -136,9 +149,10 @@ def compute_together(gradients: Sequence[Wanted]) -> None:
 
 def _by_size(gradients, count):
     """Groups of those that the same text of a kernel computes, where each is beside so many."""
-    groups: dict[tuple[str, int], list[Wanted]] = {}
+    groups: dict[tuple[str, str, int], list[Wanted]] = {}
     for own in gradients:
-        groups.setdefault((own.choice(count).size, own.products), []).append(own)
+        chosen = own.choice(count)
+        groups.setdefault((chosen.file, chosen.size, own.products), []).append(own)
     return list(groups.values())
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from minicnn.backends.cupy.structures import Correlation
 from minicnn.backends.cupy.tensor_choice import (
+    HOPPER,
     MOST_ELEMENTS,
     OVERHEAD,
     STAGES,
@@ -26,6 +27,13 @@ GRADIENT_TILES = (
     Tile(32, 32, 2, 1, 4, 1.2, 2.6, below=64),
     Tile(16, 16, 1, 1, 8, 0.8, 1.8, below=32),
 )
+# By instructions of sm_90a alone, from factors of 16 bits. The times are those of a prototype with one scale for all of
+# a stage, on an H100, and a tenth more.
+HOPPER_GRADIENT_TILES = (Tile(64, 64, 4, 1, 2, 1.3, 1.85, start=5), Tile(32, 64, 4, 1, 2, 0.9, 1.55, start=10))
+FILE = "tensor_gradient"
+HOPPER_GRADIENT_FILE = "hopper_gradient"
+HOPPER_ROWS = 64  # taps and channels of a product of four warps
+HOPPER_PRODUCTS = 2, 3  # of a block: in the time of one the next stage is split; for more there are no registers
 POSITIONS = 32  # of a stage of a kernel's gradient
 LEAST_STAGES = 4  # of a part of the sums
 MOST_STAGES = 512  # of a part: longer chains of additions cost digits
@@ -47,6 +55,7 @@ class GradientChoice(NamedTuple):
     parts: int
     shared: int
     microseconds: float
+    file: str = FILE
 
 
 @lru_cache(1024)
@@ -93,18 +102,40 @@ def gradient_candidates(
         *(window.stride_y, window.stride_x),
     )
     size = window.taps * channels * filters + (filters if has_bias else 0)
-    tiles = (tile for tile in GRADIENT_TILES if tile.suits(channels, filters))
-    return [_in_tiles(tile, window, plain, size, positions, together) for tile in tiles]
+    tiles = [tile for tile in GRADIENT_TILES if tile.suits(channels, filters)]
+    hopper = [tile for tile in HOPPER_GRADIENT_TILES if _has_hoppers(tile, window, device)]
+    return [_in_tiles(tile, window, plain, size, positions, together) for tile in (*tiles, *hopper)]
+
+
+def _has_hoppers(tile, window, device):
+    """Whether the kernel for Hopper computes such a convolution in such tiles."""
+    rows = -(-window.kernel_width * tile.rows // HOPPER_ROWS)
+    return device.capability == HOPPER and window.stride_y == window.stride_x == 1 and rows in HOPPER_PRODUCTS
 
 
 def _in_tiles(tile, window, plain, size, positions, together):
     width, patch = window.kernel_width, -(-patch_of_row(window, positions) // 8) * 8
     blocks = window.kernel_height * -(-plain.channels // tile.rows) * -(-plain.filters // tile.columns)
-    shared = 4 * ((tile.rows + 8) * (1 + STAGES * patch) + STAGES * POSITIONS * (tile.columns + 9))
+    is_hopper = tile in HOPPER_GRADIENT_TILES
+    shared = (_hopper_shared_bytes if is_hopper else _shared_bytes)(tile, patch)
     own, parts, cost = _cut(tile, blocks * together, -(-positions // POSITIONS), width / 3, size * together, shared)
     name = f"{tile.rows}x{tile.columns}x{tile.warps_down}x{tile.warps_across}x{tile.blocks}x{width}x{patch}"
     threads = 32 * tile.warps_down * tile.warps_across
-    return GradientChoice(name, plain._replace(stages_per_split=own), threads, blocks, parts, shared, cost)
+    file, geometry = HOPPER_GRADIENT_FILE if is_hopper else FILE, plain._replace(stages_per_split=own)
+    return GradientChoice(name, geometry, threads, blocks, parts, shared, cost, file)
+
+
+def _shared_bytes(tile, patch):
+    """A row of zeros; stages of pixels, of gradients, of places."""
+    return 4 * ((tile.rows + 8) * (1 + STAGES * patch) + STAGES * POSITIONS * (tile.columns + 9))
+
+
+def _hopper_shared_bytes(tile, patch):
+    """As text in `hopper_gradient.cu` has it: halves of pixels and of gradients, scales, places."""
+    lines = 32 * tile.warps_down // (tile.rows // 4)
+    pixels, pitch = -(-patch // lines) * lines, 4 * tile.rows + 16
+    scales = (tile.warps_down + 2) * tile.rows + 2 * tile.columns
+    return pitch * (1 + 2 * pixels) + 2 * 4 * POSITIONS * tile.columns + 4 * (scales + 2 * POSITIONS)
 
 
 def _cut(tile, blocks, stages, step, size, shared):

@@ -16,10 +16,8 @@ PARTS = {
     "hopper_convolution": ("tensor_cores", "tensor_places", "tensor_moments", "wgmma"),
     "hopper_gradient": ("tensor_cores", "correlation", "wgmma"),
 }
-ARCHITECTURES = {
-    "hopper_convolution": "sm_90a",
-    "hopper_gradient": "sm_90a",
-}  # of files that CuPy's modules are not compiled for
+# Of files that CuPy's modules are not compiled for.
+ARCHITECTURES = dict.fromkeys(("hopper_convolution", "hopper_gradient"), "sm_90a")
 REALS = {"float32": "float", "float64": "double"}  # element types, in NumPy and in C
 
 

@@ -159,6 +159,29 @@ def test_counts_by_loops(count, limits, seed, layout):
             assert np.atleast_1d(found[cls])[i] == pytest.approx(expected), cls
 
 
+@pytest.mark.parametrize("ignored", [None, 0])
+def test_counts_of_classes_leave_out_numbers_that_are_none(ignored, rng):
+    """Intersection over union by a loop over pixels; a 3 as the prediction is no class 0 of the next row."""
+    target, predicted = rng.integers(-1, 5, (2, 60))
+    counts = np.zeros((3, 3))
+    for t, p in zip(target, predicted, strict=True):
+        if 0 <= t < 3 and 0 <= p < 3 and t != ignored:
+            counts[t, p] += 1
+    metric = metrics.MeanIoU(3, ignore_class=ignored)
+    shares = [counts[i, i] / (counts[i].sum() + counts[:, i].sum() - counts[i, i]) for i in range(3)]
+    assert metric(target, predicted) == pytest.approx(np.mean(shares), rel=1e-6)
+    np.testing.assert_array_equal(metric.total_cm, counts)
+
+
+def test_scores_of_nothing_are_0():
+    """As Keras's, before the first batch, and where no target is of a class."""
+    nothing = np.zeros((2, 3))
+    for average in ("micro", "macro", "weighted", None):
+        score = metrics.F1Score(average, threshold=0.5)
+        for _ in range(2):
+            np.testing.assert_array_equal(score(nothing, nothing), np.zeros(3) if average is None else 0.0)
+
+
 def test_top_k_and_class_id():
     target = np.array([[0, 1, 1], [1, 0, 0]])
     prediction = np.array([[0.9, 0.8, 0.1], [0.3, 0.4, 0.2]])

@@ -228,6 +228,22 @@ def test_losses_as_metrics(cls):
     assert cls.from_config(metric.get_config()).name == "mine"
 
 
+def test_a_loss_as_a_metric_keeps_its_options():
+    """Of logits, smoothed, by the formula; what a file's config makes of it is the same."""
+    target, z = np.array([[1.0, 0], [0, 1]]), np.array([[2.0, -1], [3, 0.5]])
+    smooth = target * 0.8 + 0.1
+    metric = metrics.BinaryCrossentropy(from_logits=True, label_smoothing=0.2)
+    for made in (metric, type(metric).from_config(metric.get_config())):
+        assert made(target, z) == pytest.approx((np.logaddexp(0, z) - z * smooth).mean(), rel=1e-6)
+
+
+def test_a_single_threshold_is_one_half():
+    """As in Keras, where ``num_thresholds=1`` is given; of the default there are 200 at equal distances."""
+    assert metrics.SensitivityAtSpecificity(0.5, num_thresholds=1).thresholds == [0.5]
+    for make in (metrics.SensitivityAtSpecificity, metrics.SpecificityAtSensitivity):
+        np.testing.assert_allclose(make(0.5).thresholds, np.arange(200) / 199, rtol=1e-12)
+
+
 def test_weights_of_classes_that_do_not_count():
     """Keras 3.15.1's own test of ignore_class with weights: 1.33774646."""
     p = np.array([[0.8, 0.1, 0.1], [0.05, 0.95, 0], [0.1, 0.8, 0.1]])

@@ -192,6 +192,13 @@ def test_top_k_and_class_id():
     assert metrics.Precision(top_k=2).get_config()["thresholds"] is None
 
 
+def test_labels_that_are_no_class_are_not_among_the_largest():
+    """Those that a loss ignores, as 255 and -1, count as wrong; each row's largest two scores are of 2 and 0."""
+    scores = np.array([[[0.4, 0.1, 0.5]] * 3] * 2)  # (2, 3, 3)
+    found = metrics.SparseTopKCategoricalAccuracy(2).of_arrays(np.array([[0, 255, -1], [3, 1, 2]]), scores)
+    np.testing.assert_array_equal(found, [[1, 0, 0], [0, 0, 1]])
+
+
 def test_areas_of_several_labels():
     """Every label's own curve, averaged; the same as each on its own."""
     rng = np.random.default_rng(2)

@@ -352,9 +352,7 @@ def test_normalization_finds_the_moments_of_data(rng):
     assert_close(whole(x), (x - x.mean((0, 1))) / x.std((0, 1)), 1e-5)
     inverse = layers.Normalization(mean=x.mean((0, 1)), variance=x.var((0, 1)), invert=True)
     assert_close(inverse(whole(x)), x, 1e-5)
-    far = rng.normal(1e4, 0.02, size=(2000, 3)).astype(
-        np.float32
-    )  # steps of 0.001: a float32 mean is off by half a one
+    far = rng.normal(1e4, 0.02, size=(2000, 3)).astype(np.float32)  # in steps of 0.001, as means in float32 are
     distant = layers.Normalization()
     distant.adapt(far)
     np.testing.assert_allclose(distant.get_weights()[1], far.astype(np.float64).var(0), rtol=1e-6)

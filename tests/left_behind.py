@@ -75,7 +75,7 @@ def changes(before: dict[str, object], after: dict[str, object]) -> list[str]:
             lines += _replaced(name, value, after.get(name, {}))
         elif name in after:
             now = _without_news(value, after[name]) if name == "os.environ" else after[name]
-            lines += [f"{name} was {_short(value, now)}"] * (value != now)
+            lines += [f"{name} was {_short(value, now)}"] if value != now else []
     return lines
 
 

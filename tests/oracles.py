@@ -114,11 +114,14 @@ def softmax(z):
 
 
 def randomize(layers, rng):
-    """Give every weight a random value: also those that start as zeros or ones hide mistakes."""
+    """Give every weight a random value: also those that start as zeros or ones hide mistakes.
+
+    Half of the factors of normalizations are negative, which turn what is largest into what is smallest.
+    """
     for layer in layers:
         for w in layer.weights:
             value = rng.uniform(0.5, 1.5, w.shape) if "variance" in w.name else rng.normal(0, 0.5, w.shape)
-            w.assign(value + (1 if w.name == "gamma" else 0))
+            w.assign((value + 1) * rng.choice([-1, 1], w.shape) if w.name == "gamma" else value)
 
 
 def assert_close(actual, expected, tolerance, what=""):

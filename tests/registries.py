@@ -37,6 +37,8 @@ def as_before(stays=None):
     yield forgotten
     known = {id(table) for table, _ in before}
     for table, entries in [*before, *((table, {}) for table in tables() if id(table) not in known)]:
+        if table == entries:  # as after nearly every test
+            continue
         added = {name: thing for name, thing in table.items() if entries.get(name) is not thing}
         stay = {name: thing for name, thing in added.items() if stays(thing)}
         table.clear()

@@ -83,6 +83,17 @@ def test_numbers_outside_of_the_table_are_refused():
         layers.Embedding(2**24 + 1, 3)
 
 
+@pytest.mark.gpu
+def test_numbers_outside_of_the_table_give_nan_on_a_gpu():
+    """Nothing can be raised there before the numbers are known: they may not look like rows of the table."""
+    table = np.arange(1, 16, dtype=np.float32).reshape(5, 3)
+    model = mc.Sequential([mc.Input((4,)), layers.Embedding(5, 3)])
+    model.set_weights([table])
+    model.compile("sgd", "mse", backend="cupy")
+    found = model.predict(np.array([[0, 5, 4, -1]]), verbose=0)
+    np.testing.assert_array_equal(found, [[table[0], [np.nan] * 3, table[4], [np.nan] * 3]])
+
+
 def test_in_mixed_precision_numbers_stay_whole(rng):
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:

@@ -248,6 +248,21 @@ def test_crops(rng):
     assert layers.RandomCrop(3, 4)(x, training=False).shape == (2, 3, 4, 3)
 
 
+@pytest.mark.parametrize("shape", [(8, 2), (2, 8)], ids=["narrow", "flat"])
+def test_the_middle_of_an_image_that_is_too_small_along_one_axis(shape, rng, tmp_path):
+    """As in Keras: of the middle with the new aspect ratio, here 2 × 2 pixels, 4 × 4 are made by interpolation."""
+    x = rng.normal(size=(3, *shape, 2)).astype(np.float32)
+    middle = x[:, 3:5] if shape == (8, 2) else x[:, :, 3:5]  # (3, 2, 2, 2)
+    between = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])  # new pixels' centres among the old ones'
+    expected = np.einsum("ri,cj,nijk->nrck", between, between, middle)
+    np.testing.assert_allclose(layers.CenterCrop(4, 4)(x), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layers.RandomCrop(4, 4)(x, training=False), expected, rtol=1e-5, atol=1e-6)
+    mc.export_onnx(mc.Sequential([mc.Input((*shape, 2)), layers.CenterCrop(4, 4)]), tmp_path / "m.onnx")
+    session = pytest.importorskip("onnxruntime").InferenceSession(tmp_path / "m.onnx")
+    (made,) = session.run(None, {session.get_inputs()[0].name: x})
+    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-6)
+
+
 # ---------------------------------------------------------------------------------------------------- several inputs
 
 
@@ -337,6 +352,10 @@ def test_normalization_finds_the_moments_of_data(rng):
     assert_close(whole(x), (x - x.mean((0, 1))) / x.std((0, 1)), 1e-5)
     inverse = layers.Normalization(mean=x.mean((0, 1)), variance=x.var((0, 1)), invert=True)
     assert_close(inverse(whole(x)), x, 1e-5)
+    far = rng.normal(1e4, 0.02, size=(2000, 3)).astype(np.float32)  # in steps of 0.001, as means in float32 are
+    distant = layers.Normalization()
+    distant.adapt(far)
+    np.testing.assert_allclose(distant.get_weights()[1], far.astype(np.float64).var(0), rtol=1e-6)
     one = layers.Normalization(axis=None)
     one.adapt(x)
     assert float(one.get_weights()[0]) == pytest.approx(x.mean())

@@ -329,6 +329,7 @@ def test_names_in_lower_case_are_functions_of_arrays():
     assert losses.huber(T, P, delta=0.3).shape == (2,)
     assert type(losses.get(losses.mean_squared_error)) is losses.MeanSquaredError
     np.testing.assert_allclose(mc.metrics.binary_accuracy(T, P), [[1, 1, 0], [1, 1, 1]])
+    assert losses.mean_squared_error is losses.mean_squared_error  # as in Keras: a key of dicts, and compared
 
 
 def test_a_loss_that_says_how_to_compute_and_nothing_of_its_gradient():
@@ -343,6 +344,21 @@ def test_a_loss_that_says_how_to_compute_and_nothing_of_its_gradient():
     model = mc.Sequential([mc.layers.Input((3,)), mc.layers.Dense(3)])
     model.compile("sgd", Mine(), backend="numpy")
     assert np.isfinite(model.fit(P, T, verbose=0).history["loss"]).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 1, 1)], ids=str)
+@pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size", "mean_with_sample_weight"])
+def test_a_users_loss_of_sequences_meets_its_targets_one_by_one_and_its_weights(shape, reduction, rng):
+    """Targets with a last axis of 1 more or less than (4, 5, 1) are these, as in Keras; by the formulas, in float64."""
+    x, target, weight = rng.normal(size=(4, 5, 2)), rng.normal(size=(4, 5)), np.array([0.5, 2.0, 0.0, 1.5])
+    model = mc.Sequential([mc.Input((5, 2)), mc.layers.Dense(1, use_bias=False, kernel_initializer="ones")])
+    model.compile(mc.optimizers.SGD(0.1), _OwnSquares(reduction=reduction))
+    shown = model.train_on_batch(x, target.reshape(shape), sample_weight=weight)
+    divisor = {"sum": 1, "sum_over_batch_size": 20, "mean_with_sample_weight": weight.sum()}[reduction]
+    error = x.sum(axis=2) - target  # (4, 5)
+    assert shown == pytest.approx((weight[:, None] * error**2).sum() / divisor, rel=1e-5)
+    gradient = 2 * np.einsum("n,nt,ntk->k", weight, error, x) / divisor
+    np.testing.assert_allclose(model.get_weights()[0][:, 0], 1 - 0.1 * gradient, rtol=1e-4, atol=1e-5)
 
 
 def test_dice_of_keras_documentation():

@@ -159,6 +159,29 @@ def test_counts_by_loops(count, limits, seed, layout):
             assert np.atleast_1d(found[cls])[i] == pytest.approx(expected), cls
 
 
+@pytest.mark.parametrize("ignored", [None, 0])
+def test_counts_of_classes_leave_out_numbers_that_are_none(ignored, rng):
+    """Intersection over union by a loop over pixels; a 3 as the prediction is no class 0 of the next row."""
+    target, predicted = rng.integers(-1, 5, (2, 60))
+    counts = np.zeros((3, 3))
+    for t, p in zip(target, predicted, strict=True):
+        if 0 <= t < 3 and 0 <= p < 3 and t != ignored:
+            counts[t, p] += 1
+    metric = metrics.MeanIoU(3, ignore_class=ignored)
+    shares = [counts[i, i] / (counts[i].sum() + counts[:, i].sum() - counts[i, i]) for i in range(3)]
+    assert metric(target, predicted) == pytest.approx(np.mean(shares), rel=1e-6)
+    np.testing.assert_array_equal(metric.total_cm, counts)
+
+
+def test_scores_of_nothing_are_0():
+    """As Keras's, before the first batch, and where no target is of a class."""
+    nothing = np.zeros((2, 3))
+    for average in ("micro", "macro", "weighted", None):
+        score = metrics.F1Score(average, threshold=0.5)
+        for _ in range(2):
+            np.testing.assert_array_equal(score(nothing, nothing), np.zeros(3) if average is None else 0.0)
+
+
 def test_top_k_and_class_id():
     target = np.array([[0, 1, 1], [1, 0, 0]])
     prediction = np.array([[0.9, 0.8, 0.1], [0.3, 0.4, 0.2]])
@@ -167,6 +190,13 @@ def test_top_k_and_class_id():
     assert metrics.Recall(class_id=0, thresholds=0.2)(target, prediction) == 1
     assert metrics.Precision(class_id=0, thresholds=0.2)(target, prediction) == 0.5
     assert metrics.Precision(top_k=2).get_config()["thresholds"] is None
+
+
+def test_labels_that_are_no_class_are_not_among_the_largest():
+    """Those that a loss ignores, as 255 and -1, count as wrong; each row's largest two scores are of 2 and 0."""
+    scores = np.array([[[0.4, 0.1, 0.5]] * 3] * 2)  # (2, 3, 3)
+    found = metrics.SparseTopKCategoricalAccuracy(2).of_arrays(np.array([[0, 255, -1], [3, 1, 2]]), scores)
+    np.testing.assert_array_equal(found, [[1, 0, 0], [0, 0, 1]])
 
 
 def test_areas_of_several_labels():
@@ -203,6 +233,22 @@ def test_losses_as_metrics(cls):
     metric.reset_state()
     assert metric(T, P, [2, 3]) == pytest.approx(OF_LOSSES[cls](reduction="mean_with_sample_weight")(T, P, [2, 3]))
     assert cls.from_config(metric.get_config()).name == "mine"
+
+
+def test_a_loss_as_a_metric_keeps_its_options():
+    """Of logits, smoothed, by the formula; what a file's config makes of it is the same."""
+    target, z = np.array([[1.0, 0], [0, 1]]), np.array([[2.0, -1], [3, 0.5]])
+    smooth = target * 0.8 + 0.1
+    metric = metrics.BinaryCrossentropy(from_logits=True, label_smoothing=0.2)
+    for made in (metric, type(metric).from_config(metric.get_config())):
+        assert made(target, z) == pytest.approx((np.logaddexp(0, z) - z * smooth).mean(), rel=1e-6)
+
+
+def test_a_single_threshold_is_one_half():
+    """As in Keras, where ``num_thresholds=1`` is given; of the default there are 200 at equal distances."""
+    assert metrics.SensitivityAtSpecificity(0.5, num_thresholds=1).thresholds == [0.5]
+    for make in (metrics.SensitivityAtSpecificity, metrics.SpecificityAtSensitivity):
+        np.testing.assert_allclose(make(0.5).thresholds, np.arange(200) / 199, rtol=1e-12)
 
 
 def test_weights_of_classes_that_do_not_count():

@@ -71,6 +71,14 @@ def test_the_numbers_of_keras(optimizer, expected):
         np.testing.assert_allclose(found, expected, rtol=3e-6, atol=3e-7)
 
 
+def test_a_step_of_lamb_where_a_length_is_0():
+    """As biases begin: Adam's own first step, g / (|g| + ε), as there is no length to give it; and none for no g."""
+    lamb, g = optimizers.Lamb(0.05, epsilon=0.01), GRADIENTS[0]
+    found, _ = run(lamb, np.zeros((2, 2)), [g])
+    np.testing.assert_allclose(found, -0.05 * g / (np.abs(g) + 0.01), rtol=1e-12)
+    np.testing.assert_array_equal(run(fresh(lamb), W, [np.zeros((2, 2))])[0], W)
+
+
 # -------------------------------------------------------------------------- one element, in plain floats; t from 1
 
 

@@ -359,6 +359,8 @@ def test_what_fuses():
     for name, (training, inference) in expected.items():
         assert steps(CHAINS[name](options), True) == training, name
         assert steps(CHAINS[name](options), False) == inference, name
+    narrow = {"filters": 4, "kernel_size": 1}  # 8 weights, but a factor below 0 makes the smallest pixel the largest
+    assert steps(CHAINS["conv pool bn"](narrow), False) == ["FusedConv2D", "BatchNormalization"]
     large = {"filters": 4, "kernel_size": 8}  # 512 weights, 16 numbers of an image's output: what is less work
     assert steps(CHAINS["conv bn relu"](large), False) == ["Conv2D", "FusedNormalization"]
 

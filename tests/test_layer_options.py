@@ -54,6 +54,8 @@ def test_dropout_with_a_shared_mask(noise_shape, rng):
     for axis, size in enumerate(noise_shape):
         if size == 1:
             assert (np.ptp(factor, axis=axis) < 1e-5).all()
+        else:
+            assert (np.ptp(factor, axis=axis) > 1).any()
     np.testing.assert_array_equal(layers.Dropout(0.5, noise_shape)(x), x)
     with pytest.raises(ShapeError, match="noise_shape"):
         layers.Dropout(0.5, (None, 2))(x)

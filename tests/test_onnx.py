@@ -98,6 +98,15 @@ def test_every_layer_behind_a_convolution(name, number, path, rng):
     check_export(model, path, rng)
 
 
+@pytest.mark.parametrize("options", [{"scale": False}, {"center": False}, {"scale": False, "center": False}], ids=str)
+def test_a_normalization_of_images_without_a_factor_or_a_shift(options, path, rng):
+    """The file has ones and zeros for them, as many as channels."""
+    layer = mc.layers.BatchNormalization(**options)
+    model = mc.Sequential([mc.Input((4, 5, 3)), layer])
+    randomize([layer], rng)
+    check_export(model, path, rng)
+
+
 ARE_CONSTANT = ("ConstantTensor", "EarlierPlaces")  # which give the same whatever the input is
 
 

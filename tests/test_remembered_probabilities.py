@@ -521,6 +521,25 @@ def test_binary_crossentropy_over_other_axes(axis):
     assert function(t, p, axis=axis).dtype == "float32"
 
 
+@pytest.mark.parametrize("taped", [False, True])
+@pytest.mark.parametrize("axis", [1, -2])
+def test_categorical_crossentropy_over_another_axis_goes_by_what_is_before_its_softmax(axis, taped):
+    """Probabilities of e⁻⁴⁰ and less are clipped: by them alone the loss of a place would be 16 at most."""
+    rng = np.random.default_rng(5)
+    z = (rng.normal(size=(2, 3, 4)) * 40).astype("float32")
+    t = np.moveaxis(np.eye(3, dtype="float32")[rng.integers(0, 3, (2, 4))], -1, 1)  # (2, 3, 4), classes in the middle
+    of_places = np.log(np.exp(z - z.max(1, keepdims=True)).sum(1)) + z.max(1) - (t * z).sum(1)
+    assert of_places.max() > 17
+    loss, given = losses.CategoricalCrossentropy(axis=axis), tf.constant(z)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        found = loss(t, layers.Softmax(axis=axis)(given if taped else z))
+    np.testing.assert_allclose(found, of_places.mean(), rtol=1e-5)
+    if taped:
+        p = np.exp(z - z.max(1, keepdims=True))
+        np.testing.assert_allclose(tape.gradient(found, given), (p / p.sum(1, keepdims=True) - t) / 8, atol=1e-6)
+
+
 def test_categorical_crossentropy_over_another_axis():
     p = np.random.default_rng(4).random((2, 3, 4)).astype("float32") + 0.1
     t = np.eye(3, dtype="float32")[[[0, 1, 2, 0], [2, 2, 1, 0]]].transpose(0, 2, 1)  # (2, 3, 4), classes in the middle

@@ -46,8 +46,10 @@ LEAST_SCORE = 0.95  # of `pyright --verifytypes`: the part of the public symbols
 def collecting_modules():
     """The modules whose ``__all__`` is put together when they are imported, so that checkers cannot read it."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        lists = [n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text if "__all__" in text else "")
+        assigned = [n for n in tree.body if isinstance(n, ast.Assign)]
+        lists = [n.value for n in assigned if getattr(n.targets[0], "id", "") == "__all__"]
         if any(
             not isinstance(entry, ast.Constant)
             for value in lists

@@ -62,6 +62,7 @@ ROOMS = (
         "held",
         "hints",
         "keywords",
+        "library_names",
         "locks",
         "nested",
         "numpy_archive",

@@ -6,8 +6,7 @@ stand in a list, as what was imported by then must not change what a file says: 
 
 from minicnn.errors import fold_name
 
-LIBRARY: frozenset[str] = frozenset(
-    """
+_NAMES = """
     accuracy activation activityregularization adadelta adafactor adagrad adam adamax adamw adaptiveaveragepooling1d
     adaptiveaveragepooling2d adaptivemaxpooling1d adaptivemaxpooling2d add additiveattention addloss addmetric
     alphadropout argmax arithmetic attention auc augmix autocontrast average averagepooling1d averagepooling2d
@@ -39,8 +38,8 @@ LIBRARY: frozenset[str] = frozenset(
     spatialdropout2d specificityatsensitivity spectralnormalization squaredhinge squareplus subtract sum swish tanh
     tanhshrink timedistributed topkcategoricalaccuracy truenegatives truepositives truncatednormal tversky uniform
     unitnorm unitnormalization upsampling1d upsampling2d variancescaling zero zeropadding1d zeropadding2d zeros
-    """.split()
-)
+"""
+LIBRARY: frozenset[str] = frozenset(_NAMES.split())
 """As `minicnn.errors.fold_name` has them: those of all classes that registries find, and their further names."""
 
 

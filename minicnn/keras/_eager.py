@@ -15,6 +15,7 @@ from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._last_function import forgotten
 from minicnn.keras._loss_dtypes import LossName, dtype_of, hides, in_dtype_of, in_its_dtype, with_dtype
+from minicnn.keras._metric_variables import counting_samples, keras_variables
 from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
@@ -184,8 +185,8 @@ def eager_part(part: Any, module: str) -> Any:
         own = {"__call__": called(loss_call(part.__call__)), "call": PerSample(), "dtype": property(dtype_of)}
         own |= {"__init__": with_dtype(part.__init__), "name": LossName()}
         return translated(part, _as_given, module, OnBuiltIn, **own)
-    own = {"result": _of_metric(eagerly(part.result)), "update_state": _unrecorded(part.update_state)}
-    return translated(part, _as_given, module, **own, variables=property(_named_variables))
+    own = {"result": _of_metric(eagerly(part.result)), "update_state": _unrecorded(counting_samples(part))}
+    return translated(part, _as_given, module, **(own | keras_variables(part)))
 
 
 def _of_metric(result):
@@ -227,22 +228,3 @@ def _unrecorded(update_state):
 
 def _as_given(args, kwargs):
     return args, kwargs
-
-
-class NamedArray(EagerArray):
-    """An array with a name, as the variables of Keras's metrics have one."""
-
-    name: str
-
-
-_VARIABLES = {"sum": "total", "hits": "true_positives", "matrix": "total_confusion_matrix"}  # ours → Keras's
-
-
-def _named_variables(metric):
-    """The metric's `variables`, with their names."""
-    core = next(cls for cls in type(metric).__mro__ if cls.__module__.startswith("minicnn.metrics"))
-    arrays = core.variables.fget(metric)
-    names = getattr(metric, "needed", None) or [name.removeprefix("_") for name in metric.get_state()]
-    for array, name in zip(named := [np.asarray(a).view(NamedArray) for a in arrays], names, strict=True):
-        array.name = _VARIABLES.get(name, name)
-    return named

@@ -121,7 +121,8 @@ def keras_object(module: str | None, class_name: str, config: Config) -> Config:
 def own_object(class_name: str, config: Config) -> Config:
     """An object of a user's class, or of one of the package's that Keras has not, in Keras 3's form."""
     registered = class_name.removeprefix(">") if ">" in class_name else REGISTERED.get(class_name, class_name)
-    module = "minicnn" if library_names.is_taken(class_name) else None  # a user's class of such a name has a ">" before it
+    is_librarys = library_names.is_taken(class_name)  # a user's class of such a name has a ">" before it
+    module = "minicnn" if is_librarys else None
     return keras_object(module, bare_name(class_name), config) | {"registered_name": registered}
 
 

@@ -50,7 +50,9 @@ SUMS = {  # class, options: with which weights → what `result`, `total` and `c
 }
 
 
-@pytest.mark.parametrize(("case", "form"), [(case, form) for case in SUMS for form in SUMS[case]], ids=lambda x: str(x)[:40])
+@pytest.mark.parametrize(
+    ("case", "form"), [(case, form) for case in SUMS for form in SUMS[case]], ids=lambda x: str(x)[:40]
+)
 def test_total_and_count_are_those_of_keras(case, form):
     metric = share(getattr(keras.metrics, case[0]), **dict(case[1]))
     for part in (slice(0, 5), slice(5, 12)):

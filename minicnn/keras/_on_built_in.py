@@ -25,7 +25,7 @@ from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._not_asked import warn_of_parts
 from minicnn.keras._operation_marks import stands_alone
 from minicnn.keras._own_parts import Layer
-from minicnn.keras._own_weights import OfWeights, weights_in_graph
+from minicnn.keras._own_weights import OfWeights, give_way, weights_in_graph
 from minicnn.keras._phase import phase_unsaid, unsaid
 from minicnn.keras._shown_activation import Shown
 from minicnn.keras._stepwise import through_steps
@@ -183,7 +183,13 @@ class OnBuiltIn(Layer):
         """As of any layer; the library's own have another order of arguments."""
         if self._by_core:
             name = args[0] if args else kwargs["name"]
-            for names in (vars(self).setdefault("_of_formula", set()), vars(self).get("_names_in_build", set())):
+            of_formula, declared_now = (
+                vars(self).setdefault("_of_formula", set()),
+                vars(self).get("_names_in_build", set()),
+            )
+            if name in self._weights and name in declared_now - of_formula:
+                give_way(self, name)
+            for names in (of_formula, declared_now):
                 names.add(name)
             if isinstance(vars(self).get(name), OfWeights):
                 return vars(self)[name]

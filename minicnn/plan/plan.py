@@ -96,9 +96,12 @@ class Plan:
         self.scratch: np.ndarray | None = None  # for casts, see `plan.casting`
         self._bound = {}
         used = self.wiring.used_weights()
-        for weight, gradient in store.gradients.items():
-            if training and weight not in used:
-                gradient.fill(0)
+        idle = {weight: gradient for weight, gradient in store.gradients.items() if training and weight not in used}
+        for gradient in idle.values():
+            gradient.fill(0)
+        self.penalized: list[np.ndarray] = [
+            gradient for weight, gradient in idle.items() if weight.regularizer
+        ]  # alone
 
     @property
     def nbytes(self) -> int:
@@ -151,7 +154,7 @@ class BoundPlan:
         self.input_gradients: list[np.ndarray | None] = self._arrays(wiring.input_gradients)
         seen = zip(plan.measured_ends, self._arrays(wiring.measured), strict=True)
         self.measured: list[tuple[Last, np.ndarray] | None] = [None if end is None else (end, z) for end, z in seen]
-        self._zero_gradients = self._arrays(wiring.zero_gradients)
+        self._zero_gradients = self._arrays(wiring.zero_gradients) + plan.penalized
         self._head_additions = [self._arrays(pair) for pair in wiring.head_additions]
         steps = [self._bind(wires) for wires in wiring.places]
         self.forward_steps: list[BoundStep] = [step for step in steps if not step.place.step.is_view]

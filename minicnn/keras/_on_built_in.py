@@ -36,6 +36,7 @@ from minicnn.layers.grouped_attention import GroupQueryAttention
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import all_fit, shape_behind
 from minicnn.layers.replacing import MAKERS
+from minicnn.layers.time_distributed import TimeDistributed
 from minicnn.models.subclassing import AsRun
 from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
@@ -59,6 +60,12 @@ class OfLayers(WithInitialWeights):
         bases = by_merge_function(bases, written_parts, namespace)
         first = next(i for i, base in enumerate(bases) if isinstance(base, OfLayers))
         own = {"call", "build"} & (namespace.keys() | _names_in(bases[:first]))
+        if "call" in own and any(issubclass(base, TimeDistributed) for base in bases):
+            raise TypeError(
+                "TimeDistributed computes all frames together, so that a subclass writes no call of its own: write a "
+                "layer that has a TimeDistributed(layer) in an attribute, and whose call calls that. Received: class "
+                f"{name} with a call"
+            )
         if own and not any(OnBuiltIn in base.__mro__ for base in bases):
             if all(base.__init__ is object.__init__ for base in bases[:first]):
                 namespace.setdefault("__init__", _constructor_of(bases[first], made))

@@ -95,13 +95,15 @@ class Plan:
         self.memory: np.ndarray = self.backend.empty((pack(self.wiring.lifetimes()),), np.uint8)
         self.scratch: np.ndarray | None = None  # for casts, see `plan.casting`
         self._bound = {}
+        self.penalized: list[np.ndarray] = self._unreached(store) if training else []
+
+    def _unreached(self, store):
+        """Of gradients that no step assigns, which are zeros now, those to which penalties are added each time."""
         used = self.wiring.used_weights()
-        idle = {weight: gradient for weight, gradient in store.gradients.items() if training and weight not in used}
+        idle = {weight: gradient for weight, gradient in store.gradients.items() if weight not in used}
         for gradient in idle.values():
             gradient.fill(0)
-        self.penalized: list[np.ndarray] = [
-            gradient for weight, gradient in idle.items() if weight.regularizer
-        ]  # alone
+        return [gradient for weight, gradient in idle.items() if weight.regularizer is not None]
 
     @property
     def nbytes(self) -> int:

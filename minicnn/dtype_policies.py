@@ -17,8 +17,9 @@ from minicnn.user_warnings import warn_user
 NAMES: tuple[str, ...] = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
 
 _REFUSED = {
-    "float16": "float16 is for GPUs with units of their own for it, and weights stay float32",
-    "bfloat16": "weights stay float32, as small updates would be rounded away; mixed_bfloat16 keeps the rest so",
+    "float16": "float16 is for GPUs with units of their own for it, and weights stay float32; 'float32' is the same, "
+    "more precisely, and 'mixed_bfloat16' needs as little memory",
+    "bfloat16": "weights stay float32, as small updates would be rounded away; 'mixed_bfloat16' keeps the rest so",
 }
 _FLOAT16 = "mixed_float16"
 _chosen: dict[str, DTypePolicy | None] = {"mixed": None}

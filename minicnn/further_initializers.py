@@ -13,11 +13,11 @@ from minicnn.foreign import items_of
 from minicnn.hints import Config, Shape
 from minicnn.initializers import Constant, Initializer, register, registry
 from minicnn.named_functions import FunctionName, entry_of, function_named
-from minicnn.own_parts import check_takes
+from minicnn.own_parts import check_takes, is_of_package
 from minicnn.settings import floatx
 
 
-def checked(shape: Any, dtype: Any) -> tuple[Shape, np.dtype[Any]]:
+def checked(shape: Any, dtype: Any, initializer: Any) -> tuple[Shape, np.dtype[Any]]:
     """The arguments of an initializer's call.
 
     Parameters
@@ -25,11 +25,12 @@ def checked(shape: Any, dtype: Any) -> tuple[Shape, np.dtype[Any]]:
     shape : int or sequence of int
     dtype : str or numpy dtype, or None
         Python's ``float`` is float32, as in Keras; None: `minicnn.utils.floatx`.
+    initializer : Initializer
 
     Raises
     ------
     ValueError, TypeError
-        If they are none.
+        If they are none, or the dtype is one of whole numbers, and the initializer draws fractions.
     """
     sizes = plain(shape)
     sizes = (sizes,) if is_integer(sizes) else items_of(sizes)
@@ -39,11 +40,18 @@ def checked(shape: Any, dtype: Any) -> tuple[Shape, np.dtype[Any]]:
             f"Received: shape={shape!r}"
         )
     try:
-        return tuple(int(n) for n in sizes), np.dtype(floatx() if dtype is None else of_python(dtype))
+        kind = np.dtype(floatx() if dtype is None else of_python(dtype))
     except TypeError:
         raise TypeError(
             f"an initializer's dtype is that of the array, such as 'float32'. Received: dtype={dtype!r}"
         ) from None
+    cls = type(initializer)
+    if kind.kind in "biu" and is_of_package(cls) and "seed" in vars(initializer) and cls.__name__ != "RandomUniform":
+        raise TypeError(
+            f"{cls.__name__} draws fractions, which {kind} would cut off: RandomUniform(0, 10) draws whole numbers, "
+            f"and zeros, ones and Constant are of any dtype. Received: dtype={dtype!r}"
+        )
+    return tuple(int(n) for n in sizes), kind
 
 
 def filled(shape: Shape, value: Any) -> np.ndarray:

@@ -44,7 +44,7 @@ class Initializer(Configurable):
         -------
         numpy array of that shape and dtype
         """
-        shape, dtype = _further.checked(shape, dtype)
+        shape, dtype = _further.checked(shape, dtype, self)
         if self.seed is not None or rng is None:
             rng = random.generator(random.next_seed() if self.seed is None else self.seed, "initializer")
         return np.asarray(self.draw(shape, rng), dtype)

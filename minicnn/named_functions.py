@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from minicnn.own_parts import REGISTERED, is_taken, own_name
+from minicnn.library_names import is_taken
+from minicnn.own_parts import REGISTERED, own_name
 from minicnn.registry import custom_object
 
 

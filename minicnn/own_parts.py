@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ContractError, fold_name, unknown_name
+from minicnn.library_names import is_taken
 from minicnn.mistaken_names import explain_missing
 from minicnn.user_warnings import warn_user
 
@@ -25,16 +26,8 @@ def is_of_package(thing: Any) -> bool:
     return str(getattr(thing, "__module__", "")).partition(".")[0] == "minicnn"
 
 
-LIBRARY: set[str] = set()
-"""Names of the package's own classes, of all kinds, and their further ones, as `fold_name` has them."""
-
 REGISTERED: dict[str, Any] = {}
 """What users registered with Keras's decorator: "package>name" → class or function."""
-
-
-def is_taken(name: str) -> bool:
-    """Whether one of the package's classes is called so, or found by this name."""
-    return fold_name(name) in LIBRARY
 
 
 def own_name(thing: object) -> str:
@@ -83,9 +76,7 @@ def names_of(cls: type, aliases: Iterable[str], known: Mapping[str, type]) -> li
         What the registry has so far, by folded names.
     """
     names = [qualified_name(cls), *aliases]
-    if is_of_package(cls):
-        LIBRARY.update(map(fold_name, aliases))
-    elif not is_of_package(known.get(fold_name(cls.__name__))):
+    if not is_of_package(cls) and not is_of_package(known.get(fold_name(cls.__name__))):
         names.append(cls.__name__)
     return names
 
@@ -129,7 +120,6 @@ def module_of(cls: type) -> str:
 def watch(cls: type) -> None:
     """Have the methods that a user's class has written checked in their first calls."""
     if is_of_package(cls):
-        LIBRARY.add(fold_name(cls.__name__))
         if cls.__name__ in ("Layer", "Optimizer", "Written"):  # bases: of what has weights later, or PyTorch's names
             cls.__getattr__ = _explain_missing
         return

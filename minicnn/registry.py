@@ -75,7 +75,8 @@ class Configurable(SuggestsKeywords):
                 raise TypeError(str(unknown_name(f"argument of {cls.__name__}", name, known)))
             supported = self.keras_only[name]
             if supported is not ANY and value not in supported:
-                raise ValueError(f"{cls.__name__} supports {name}={supported[0]!r} only. Received: {name}={value!r}")
+                known = " or ".join(map(repr, supported))
+                raise ValueError(f"{cls.__name__} supports {name}={known} only. Received: {name}={value!r}")
 
     def get_config(self) -> Config:
         """The constructor's arguments by name, made of plain Python values.

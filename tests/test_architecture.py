@@ -62,6 +62,7 @@ ROOMS = (
         "held",
         "hints",
         "keywords",
+        "library_names",
         "locks",
         "nested",
         "numpy_archive",
@@ -170,6 +171,7 @@ FLOORS = {
         ("input_gradients",),
         ("arguments", "files", "compilable"),
         ("network", "written_files", "written_compiled"),
+        ("unread",),
         ("written_metrics",),
         ("alone", "config", "copies", "flops", "forms", "named_errors", "pictures", "summary"),
     ),
@@ -313,7 +315,7 @@ BESIDE_THE_CORE = {
         *("console", "keywords", "training.advice", "training.passes"),  # to print, to warn
     },
     "models.network": {
-        *("models.config", "models.forms", "models.summary"),  # to save, to print
+        *("models.config", "models.forms", "models.summary", "models.unread"),  # to save, to print
         *("dtype_policies", "layers.open_sizes"),  # layers of a config; for sizes that are None, here and below
     },
     "models.sequential": {"layers.standalone", "models.config", "training.streams"},  # to save; for generators

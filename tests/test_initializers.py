@@ -283,3 +283,12 @@ def test_dtypes_are_those_of_keras(name):
         assert made((3, 3), float).dtype == "float32"
     finally:
         utils.set_floatx("float32")
+
+
+@pytest.mark.parametrize("name", ["RandomNormal", "TruncatedNormal", "GlorotUniform", "HeNormal", "Orthogonal"])
+@pytest.mark.parametrize("dtype", ["int32", np.uint8, bool])
+def test_fractions_are_not_cut_off_in_silence(name, dtype):
+    with pytest.raises(TypeError, match=rf"{name} draws fractions.*Received: dtype="):
+        getattr(initializers, name)(seed=1)((2, 2), dtype)
+    assert initializers.RandomUniform(0, 10, seed=1)((100,), dtype).dtype == dtype
+    assert initializers.Ones()((2,), dtype).tolist() == [1, 1]

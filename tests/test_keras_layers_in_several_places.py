@@ -88,31 +88,6 @@ def test_averages_move_in_the_order_of_calls(kind, backend):
     np.testing.assert_allclose(variance.numpy(), expected[1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("base", [keras.Model, layers.Layer])
-@pytest.mark.parametrize("how", ["dropped", "dropped at one place", "read", "by its averages", "frozen"])
-def test_a_call_whose_result_is_dropped_is_told(base, how, recwarn):
-    class Own(base):
-        def __init__(self):
-            super().__init__()
-            self.norm = layers.BatchNormalization(name="norm", trainable=how != "frozen")
-            self.dense = layers.Dense(3, use_bias=False)
-
-        def call(self, x, training=None):
-            made = self.norm(self.dense(x), training=False if how == "by its averages" else training)
-            if how == "dropped at one place":
-                made = self.norm(made)
-                self.norm(made * 2.0)
-            return made if how in ("read", "dropped at one place") else self.dense(x)
-
-    own = Own()
-    model = own if base is keras.Model else keras.Sequential([own])
-    model.compile("sgd", "mse")
-    model.fit(X, X[:, :3], verbose=0)
-    told = [str(w.message) for w in recwarn if "moves no averages in training" in str(w.message)]
-    assert len(told) == how.startswith("dropped"), told
-    assert all("calls layer 'norm'" in text for text in told)
-
-
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
 def test_files_hold_all_places(suffix, tmp_path):
     model = shared()
@@ -277,28 +252,3 @@ def test_the_order_of_calls_is_none_of_layers():
     order = [layer for layer in own.graph.layers if isinstance(layer, layers.Dense)]
     assert order == [own.far, own.near, own.middle] or order == [own.far, own.middle, own.near]
     assert [node.layer for node in own.graph.nodes if node.layer in order] == [own.near, own.far, own.middle]
-
-
-@pytest.mark.parametrize("kind", ["adapted", "frozen inside", "elsewhere"])
-def test_a_dropped_call_that_moves_nothing_is_not_told(kind, recwarn):
-    inner = layers.Normalization() if kind == "adapted" else keras.Sequential([layers.BatchNormalization()])
-    if kind == "adapted":
-        inner.adapt(X)
-    elif kind == "frozen inside":
-        inner.layers[0].trainable = False
-    else:
-        keras.Model(start := keras.Input(X.shape[1:]), inner(start))
-
-    class Own(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.inner, self.dense = inner, layers.Dense(3)
-
-        def call(self, x):
-            made = self.inner(x)
-            return self.dense(made if kind == "elsewhere" else x)
-
-    model = Own()
-    model.compile("sgd", "mse")
-    model.fit(X, X[:, :3], verbose=0)
-    assert not [str(w.message) for w in recwarn if "moves no averages" in str(w.message)]

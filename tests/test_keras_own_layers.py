@@ -1410,3 +1410,57 @@ def test_a_weight_called_as_one_of_the_librarys_layer():
     model = keras.Sequential([keras.Input((3,)), Scaled(3, kernel_initializer="zeros", bias_initializer="ones")])
     assert model.predict(np.ones((1, 3)), verbose=0).tolist() == [[1, 1, 1]]
     assert [w.numpy().sum() for w in model.weights] == [0, 3, 9]
+
+
+def test_a_weight_called_as_one_that_the_librarys_build_declares_then_is_another_one(tmp_path):
+    class Shifted(keras.layers.Dense):
+        def build(self, input_shape):
+            self.shift = self.add_weight(name="kernel", shape=(input_shape[-1], self.units), initializer="zeros")
+            super().build(input_shape)
+
+        def call(self, inputs):
+            return super().call(inputs) + keras.ops.matmul(inputs, self.shift)
+
+    x = np.arange(8, dtype="float32").reshape(2, 4)  # (2, 4)
+    model = keras.Sequential([keras.Input((4,)), Shifted(2, kernel_initializer="ones")])
+    layer = model.layers[0]
+    assert [w.shape for w in layer.weights] == [(4, 2), (4, 2), (2,)]  # in Keras's order: the one, kernel and bias
+    np.testing.assert_array_equal(model.predict(x, verbose=0), np.repeat(x.sum(1, keepdims=True), 2, 1))
+    layer.shift.assign(np.full((4, 2), 2.0))
+    np.testing.assert_array_equal(model.predict(x, verbose=0), np.repeat(3 * x.sum(1, keepdims=True), 2, 1))
+    model.save_weights(tmp_path / "model.weights.h5")
+    again = keras.Sequential([keras.Input((4,)), Shifted(2)])
+    again.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize("where", ["constructor", "build"])
+def test_weights_of_one_name_of_a_model_are_several(where):
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1, kernel_initializer="ones")
+            if where == "constructor":
+                self.declare()
+
+        def build(self, input_shape):
+            if where == "build":
+                self.declare()
+            super().build(input_shape)
+
+        def declare(self):
+            self.factor = self.add_weight(name="w", shape=(4,), initializer="ones")
+            self.offset = self.add_weight(name="w", shape=(4,), initializer="zeros")
+
+        def call(self, inputs):
+            return self.dense(inputs * self.factor + self.offset)
+
+    x = np.arange(8, dtype="float32").reshape(2, 4)  # (2, 4)
+    model = Model()
+    np.testing.assert_array_equal(model(x), x.sum(1, keepdims=True))
+    assert len(model.trainable_weights) == 4
+    model.compile(keras.optimizers.SGD(0.125), "mse")
+    model.train_on_batch(x, np.zeros((2, 1), "float32"))
+    # dL/doffset = 2/N · Σ y · kernel, dL/dfactor = 2/N · Σ y · x · kernel, with y = (6, 22), N = 2
+    np.testing.assert_allclose(model.offset.numpy(), -0.125 * 28 * np.ones(4))
+    np.testing.assert_allclose(model.factor.numpy(), 1 - 0.125 * (6 * x[0] + 22 * x[1]))

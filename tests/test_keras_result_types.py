@@ -168,3 +168,38 @@ def test_metrics_of_several_outputs_are_in_the_order_of_their_names(as_dict, com
     assert len({round(value, 5) for value in by_name.values()}) > 2
     for found in (model.evaluate(x, y, verbose=0), model.test_on_batch(x, y), model.train_on_batch(x, y)):
         np.testing.assert_allclose(found, [by_name[name] for name in model.metrics_names], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["MeanSquaredError", "BinaryCrossentropy", "Huber", "CosineSimilarity", "Dice"])
+def test_a_loss_of_float64_computes_in_it(name):
+    """Of float32 numbers that are cast, as Keras 3.15.1 on TensorFlow has them."""
+    y_true = np.linspace(0.1, 0.9, 6, dtype="float32").reshape(6, 1)  # (6, 1)
+    y_pred = np.linspace(0.2, 0.8, 6, dtype="float32").reshape(6, 1)  # (6, 1)
+    known = {
+        "MeanSquaredError": 0.004666665563981033,
+        "BinaryCrossentropy": 0.5415075672712887,
+        "CosineSimilarity": -1.0,
+    }
+    known |= {"Huber": 0.0023333327819905166, "Dice": 0.3880000116056762}
+    found = getattr(keras.losses, name)(dtype="float64")(y_true, y_pred)
+    assert found.dtype == "float64" == found.numpy().dtype
+    np.testing.assert_allclose(float(found), known[name], rtol=1e-13)
+
+
+def test_so_are_the_losses_of_samples_and_those_of_ones_own():
+    class Square(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return keras.ops.mean(keras.ops.square(y_true - y_pred), -1)
+
+    y_true, y_pred = np.float32([[0.1], [0.7]]), np.float32([[0.3], [0.2]])
+    expected = (y_true.astype("float64") - y_pred.astype("float64"))[:, 0] ** 2
+    for cls in (Square, keras.losses.MeanSquaredError):
+        found = cls(dtype="float64", reduction=None)(y_true, y_pred)
+        assert found.dtype == "float64"
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+        assert cls()(y_true, y_pred).dtype == "float32"
+
+
+def test_another_dtype_of_a_loss_is_told_with_those_that_there_are():
+    with pytest.raises(ValueError, match=r"dtype=None or .float32. or .float64. only. Received: dtype=.int32."):
+        keras.losses.MeanSquaredError(dtype="int32")

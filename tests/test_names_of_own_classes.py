@@ -2,6 +2,8 @@
 
 import functools
 import json
+import subprocess
+import sys
 import zipfile
 
 import h5py
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from named_alike import Dropout
 
-from minicnn import keras, own_parts
+from minicnn import keras, library_names, own_parts
 from minicnn.errors import FileFormatError
 from minicnn.keras.saving import register_keras_serializable
 from minicnn.keras.utils._helpers import with_registered
@@ -383,3 +385,52 @@ def test_given_as_custom_objects_to_schedules():
     rate["config"]["decay_rate"] = 0.5
     found = keras.optimizers.schedules.deserialize(rate, custom_objects={"ExponentialDecay": Steep})
     assert type(found) is Steep
+
+
+# ------------------------------------------------------------ the names that are the library's, whatever is imported
+
+ALL_ROOMS = """
+from importlib import import_module
+from pkgutil import walk_packages
+import minicnn
+for module in walk_packages(minicnn.__path__, "minicnn."):
+    if "cupy" not in module.name and "__main__" not in module.name:
+        import_module(module.name)
+"""
+FOUND = """
+import json
+from minicnn import constraints, initializers, own_parts, regularizers
+from minicnn.layers import activations, base
+from minicnn.losses.base import registry as losses
+from minicnn.metrics.base import registry as metrics
+from minicnn.optimizers import optimizer, schedules
+registries = (constraints.registry, initializers.registry, regularizers.registry, losses, metrics)
+registries += (base._registry, activations._registry, optimizer._registry, schedules._registry)
+known = [(name, cls) for registry in registries for name, cls in registry._classes.items()]
+print(json.dumps(sorted({name for name, cls in known if own_parts.is_of_package(cls)})))
+"""
+CALLED = """
+import json
+from minicnn.layers import Layer, register
+from minicnn.registry import to_plain
+for name in ("Highway", "Wrapper", "Distiller", "Sum", "Adam", "Mixing", "Stateful", "Mine"):
+    own = register(type(name, (Layer,), {"__module__": "of_a_user"}))
+    print(to_plain(own())["class_name"])
+"""
+
+
+def printed(*parts):
+    """What a process prints that has imported nothing of this one."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", "".join(parts)], capture_output=True, check=True)
+    return done.stdout.decode().split("\n")
+
+
+def test_the_list_of_the_librarys_names_has_all_that_its_rooms_bring():
+    """What is missing in the list, or is no name any more, stands in the message."""
+    assert set(json.loads(printed(ALL_ROOMS, FOUND)[0])) ^ library_names.LIBRARY == set()
+
+
+def test_what_a_class_is_called_does_not_go_by_what_was_imported_before():
+    called = printed(CALLED)
+    assert called == printed(ALL_ROOMS, CALLED)
+    assert called[:8] == [">Highway", "Wrapper", "Distiller", ">Sum", ">Adam", "Mixing", "Stateful", "Mine"]

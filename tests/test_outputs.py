@@ -495,3 +495,15 @@ def test_a_stack_is_compiled_by_the_name_of_its_last_layer(library):
     for loss, metrics in (({"width": "mse"}, None), ("mse", {"width": ["mae"]})):
         with pytest.raises(ValueError, match=r"as a dict .*\['height'\].*width"):
             compiled(loss, metrics)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_penalties_on_weights_that_no_loss_reaches_count_once_in_each_iteration(backend):
+    """w ← w − lr · 2 λ w, so that w is (1 − 2 lr λ)ⁿ after n iterations, as in Keras; gradients added up before."""
+    start = mc.layers.Input((4,))
+    tops = mc.layers.Dense(1), mc.layers.Dense(2, kernel_initializer="ones", kernel_regularizer=mc.regularizers.L2(0.5))
+    model = mc.Model(start, [top(start) for top in tops])
+    model.compile(mc.optimizers.SGD(0.1), loss=["mse", None], backend=backend)
+    x = np.ones((6, 4), "float32")  # (6, 4)
+    model.fit(x, [np.zeros((6, 1), "float32"), None], batch_size=2, epochs=2, verbose=0)
+    np.testing.assert_allclose(tops[1].kernel.numpy(), np.full((4, 2), (1 - 2 * 0.1 * 0.5) ** 6), rtol=1e-6)

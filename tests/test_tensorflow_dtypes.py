@@ -236,3 +236,36 @@ def test_a_dtype_is_that_of_python_or_numpy(dtype):
     assert keras.metrics.Mean(dtype=dtype).dtype in ("float32", dtype)
     assert float(keras.losses.MeanSquaredError(dtype=dtype)(x, x + 1)) == 1
     assert dtype is None or keras.random.categorical(x, 3, dtype=dtype).dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("call", "dtype"),
+    [
+        (lambda x: tf.argmax(x, 1, output_type=None), "int64"),
+        (lambda x: tf.argmin(x, 1, output_type=None), "int64"),
+        (lambda x: tf.shape(x, out_type=None), "int32"),
+        (lambda x: tf.size(x, out_type=None), "int32"),
+        (lambda x: tf.searchsorted(x[0], x[0], out_type=None), "int32"),
+        (lambda x: tf.saturate_cast(x, "float"), "float32"),
+        (lambda x: tf.saturate_cast(x, float), "float32"),
+    ],
+)
+def test_none_for_a_dtype_is_the_default_and_float_is_float32(call, dtype):
+    """As TensorFlow 2.21 has them: None was NumPy's default, or the numbers' own."""
+    assert call(np.arange(6, dtype="float64").reshape(2, 3)).dtype == dtype
+
+
+def test_a_spec_says_what_arrays_fit():
+    spec = tf.TensorSpec((None, 4), float, name="x")
+    assert (spec.shape.as_list(), spec.dtype, spec.name) == ([None, 4], tf.float32, "x")
+    assert spec.dtype == "float32" and spec.dtype.name == "float32"
+    assert repr(spec) == "TensorSpec(shape=(None, 4), dtype=tf.float32, name='x')"
+    assert repr(tf.TensorSpec.from_tensor(np.zeros((6, 4), "int32"))) == (
+        "TensorSpec(shape=(6, 4), dtype=tf.int32, name=None)"
+    )
+    assert tf.TensorSpec.from_spec(spec, name="y") == tf.TensorSpec((None, 4), "float32", "y")
+    fits = {(6, 4): True, (4,): False, (6, 5): False}
+    assert {shape: spec.is_compatible_with(np.zeros(shape, "float32")) for shape in fits} == fits
+    assert not spec.is_compatible_with(np.zeros((6, 4), "int32"))
+    assert tf.TensorSpec(None).is_compatible_with(np.zeros((6, 4, 2), "float32"))
+    assert spec.is_compatible_with(tf.TensorSpec((2, None)))

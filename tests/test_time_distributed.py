@@ -366,3 +366,23 @@ def test_a_pipeline_mixes_frames_of_one_time():
         for mixing in (layers.MixUp(seed=1), layers.Pipeline([layers.MixUp(seed=1)]))
     ]
     np.testing.assert_array_equal(*found)
+
+
+def test_a_subclass_with_a_call_is_refused_with_what_to_write():
+    with pytest.raises(TypeError, match=r"writes no call of its own.*Received: class Twice with a call"):
+
+        class Twice(keras.layers.TimeDistributed):
+            def call(self, inputs):
+                return super().call(inputs) * 2
+
+    class Doubled(keras.layers.Layer):
+        def __init__(self, layer):
+            super().__init__()
+            self.each = keras.layers.TimeDistributed(layer)
+
+        def call(self, inputs):
+            return self.each(inputs) * 2
+
+    x = np.arange(24, dtype="float32").reshape(3, 2, 4)  # (3, 2, 4)
+    model = keras.Sequential([keras.Input((2, 4)), Doubled(keras.layers.Dense(1, kernel_initializer="ones"))])
+    np.testing.assert_allclose(model.predict(x, verbose=0), 2 * x.sum(-1, keepdims=True))

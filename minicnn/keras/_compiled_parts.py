@@ -16,6 +16,7 @@ from minicnn.losses.no_loss import NoLoss
 from minicnn.nested import leaves
 from minicnn.training.added_metrics import Added, by_name, measured_in
 from minicnn.training.compiled import Compiled
+from minicnn.training.told_metrics import have_counted
 from minicnn.training.totals import Totals
 from minicnn.training.weighting import NamedMetrics, Weighted, label_of, naming
 
@@ -37,6 +38,7 @@ def by_hand(model: Any) -> None:
     if (totals := last_totals(model)) is None:
         return
     mean, loss = tracker(model), totals.logs()["loss"]
+    have_counted(model)  # which the totals know until they are gone
     vars(model)["_last_totals"] = None
     mean._sum, mean._count = loss * totals.samples, totals.samples
     model.compiled_metrics.take(totals.metrics)

@@ -14,7 +14,8 @@ from minicnn.differentiation import met, value_of
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._last_function import forgotten
-from minicnn.keras._loss_dtypes import LossName, dtype_of, hides, in_dtype_of, in_its_dtype, with_dtype
+from minicnn.keras._loss_dtypes import LossName, as_told, dtype_of, hides, in_dtype_of, in_its_dtype, with_dtype
+from minicnn.keras._metric_variables import counting_samples, keras_variables
 from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
@@ -37,9 +38,9 @@ class EagerNumber(float):
     dtype: np.dtype | str = np.dtype(np.float32)  # "bfloat16" and "float16": of a loss in one
     metric: Any = None  # whose result it is
 
-    def numpy(self) -> np.float32:
+    def numpy(self) -> np.floating[Any]:
         """The number as NumPy has it."""
-        return np.float32(self)
+        return np.float64(self) if self.dtype == "float64" else np.float32(self)
 
 
 def _evaluated(array: EagerArray, feed_dict: Any = None, session: Any = None) -> np.ndarray:
@@ -105,8 +106,8 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(self, *args, **kwargs):
         args, kwargs = met(args), {name: met(value) for name, value in kwargs.items()}
-        args = tuple(forgotten(x) if hides(self, x) else x for x in args)
-        kwargs = {name: forgotten(x) if hides(self, x) else x for name, x in kwargs.items()}
+        args = tuple(as_told(self, forgotten(x) if hides(self, x) else x) for x in args)
+        kwargs = {name: as_told(self, forgotten(x) if hides(self, x) else x) for name, x in kwargs.items()}
         weight = args[2] if len(args) > 2 else kwargs.pop("sample_weight", None)
         if isinstance(weight, Taped):
             result = _with_weights_on_tape(method, self, weight, *args[:2], **kwargs)
@@ -184,8 +185,8 @@ def eager_part(part: Any, module: str) -> Any:
         own = {"__call__": called(loss_call(part.__call__)), "call": PerSample(), "dtype": property(dtype_of)}
         own |= {"__init__": with_dtype(part.__init__), "name": LossName()}
         return translated(part, _as_given, module, OnBuiltIn, **own)
-    own = {"result": _of_metric(eagerly(part.result)), "update_state": _unrecorded(part.update_state)}
-    return translated(part, _as_given, module, **own, variables=property(_named_variables))
+    own = {"result": _of_metric(eagerly(part.result)), "update_state": _unrecorded(counting_samples(part))}
+    return translated(part, _as_given, module, **(own | keras_variables(part)))
 
 
 def _of_metric(result):
@@ -227,22 +228,3 @@ def _unrecorded(update_state):
 
 def _as_given(args, kwargs):
     return args, kwargs
-
-
-class NamedArray(EagerArray):
-    """An array with a name, as the variables of Keras's metrics have one."""
-
-    name: str
-
-
-_VARIABLES = {"sum": "total", "hits": "true_positives", "matrix": "total_confusion_matrix"}  # ours → Keras's
-
-
-def _named_variables(metric):
-    """The metric's `variables`, with their names."""
-    core = next(cls for cls in type(metric).__mro__ if cls.__module__.startswith("minicnn.metrics"))
-    arrays = core.variables.fget(metric)
-    names = getattr(metric, "needed", None) or [name.removeprefix("_") for name in metric.get_state()]
-    for array, name in zip(named := [np.asarray(a).view(NamedArray) for a in arrays], names, strict=True):
-        array.name = _VARIABLES.get(name, name)
-    return named

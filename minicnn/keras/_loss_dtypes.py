@@ -1,4 +1,4 @@
-"""`dtype=` of losses: in what Keras computes them is here what their results are rounded to."""
+"""`dtype=` of losses: float64 is what they are computed in; of 16 bits, it is what their results are rounded to."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from minicnn.layers.names import snake_case
 from minicnn.own_parts import is_of_package
 from minicnn.settings import floatx
 
-_HALVES = ("float16", "bfloat16")
+_OTHERS = ("float16", "bfloat16", "float64")  # than float32, which a model may have
 
 
 def with_dtype(constructor: Callable[..., None]) -> Callable[..., None]:
-    """The constructor of a loss, which takes ``dtype="float16"`` and ``dtype="bfloat16"``, too.
+    """The constructor of a loss, which takes ``dtype="float16"``, ``"bfloat16"`` and ``"float64"``, too.
 
     Parameters
     ----------
@@ -30,27 +30,40 @@ def with_dtype(constructor: Callable[..., None]) -> Callable[..., None]:
     @wraps(constructor)
     def __init__(self: Any, *args: Any, dtype: Any = None, **kwargs: Any) -> None:
         dtype = standardize_dtype(dtype) if isinstance(dtype, type) else dtype  # Python's float, np.float32
-        half = _half(dtype)
-        constructor(self, *args, **kwargs if dtype is None or half is not None else {**kwargs, "dtype": dtype})
-        vars(self)["_half"] = half
-        vars(self)["_told"] = half or dtype
+        other = _other(dtype)
+        constructor(self, *args, **kwargs if dtype is None or other is not None else {**kwargs, "dtype": dtype})
+        vars(self)["_other_dtype"] = other
+        vars(self)["_told"] = other or dtype
 
     return __init__
 
 
-def _half(dtype):
-    """ "float16" or "bfloat16", if this is one of them, or a policy that computes in it; None otherwise."""
+def _other(dtype):
+    """ "float16", "bfloat16" or "float64", if it is one of them, or a policy that computes in it; None otherwise."""
     dtype = getattr(dtype, "compute_dtype", dtype)
     if isinstance(dtype, str):
         name = dtype.removeprefix("mixed_")
     else:
         name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
-    return name if name in _HALVES else None
+    return name if name in _OTHERS else None
 
 
 def dtype_of(loss: Any) -> str:
     """The dtype of the results of a loss."""
-    return vars(loss).get("_half") or floatx()
+    return vars(loss).get("_other_dtype") or floatx()
+
+
+def as_told(loss: Any, given: Any) -> Any:
+    """What a loss is called with, in the dtype in which it computes: that of models, but for float64.
+
+    Parameters
+    ----------
+    loss : Loss
+    given : array-like
+        Anything else than an array of floats is returned as it is.
+    """
+    is_narrower = isinstance(given, np.ndarray) and given.dtype.kind == "f" and given.dtype != np.float64
+    return given.astype(np.float64) if is_narrower and dtype_of(loss) == "float64" else given
 
 
 def hides(loss: Any, outputs: Any) -> bool:
@@ -67,11 +80,11 @@ def in_its_dtype(loss: Any, result: Any) -> Any:
     result : array or float
         Anything else is returned as it is.
     """
-    half = vars(loss).get("_half")
+    dtype = dtype_of(loss)
     if isinstance(result, np.ndarray):
-        return _rounded(result, half) if half else result.astype(floatx())
-    if half and isinstance(result, float | np.floating):
-        return type(result)(_rounded(np.array([result]), half)[0])
+        return _rounded(result, dtype)
+    if dtype in ("float16", "bfloat16") and isinstance(result, float | np.floating):
+        return type(result)(_rounded(np.array([result]), dtype)[0])
     return result
 
 
@@ -93,9 +106,9 @@ def in_dtype_of(result: Any, outputs: Any) -> Any:
         return result.astype(given if is_kept else floatx())
 
 
-def _rounded(array, half):
+def _rounded(array, dtype):
     with np.errstate(over="ignore", under="ignore"):
-        return array.astype(np.float16) if half == "float16" else rounded(array.astype(np.float32))
+        return rounded(array.astype(np.float32)) if dtype == "bfloat16" else array.astype(dtype)
 
 
 class LossName:

@@ -25,7 +25,7 @@ from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._not_asked import warn_of_parts
 from minicnn.keras._operation_marks import stands_alone
 from minicnn.keras._own_parts import Layer
-from minicnn.keras._own_weights import OfWeights, weights_in_graph
+from minicnn.keras._own_weights import OfWeights, give_way, weights_in_graph
 from minicnn.keras._phase import phase_unsaid, unsaid
 from minicnn.keras._shown_activation import Shown
 from minicnn.keras._stepwise import through_steps
@@ -36,6 +36,7 @@ from minicnn.layers.grouped_attention import GroupQueryAttention
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import all_fit, shape_behind
 from minicnn.layers.replacing import MAKERS
+from minicnn.layers.time_distributed import TimeDistributed
 from minicnn.models.subclassing import AsRun
 from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
@@ -59,6 +60,12 @@ class OfLayers(WithInitialWeights):
         bases = by_merge_function(bases, written_parts, namespace)
         first = next(i for i, base in enumerate(bases) if isinstance(base, OfLayers))
         own = {"call", "build"} & (namespace.keys() | _names_in(bases[:first]))
+        if "call" in own and any(issubclass(base, TimeDistributed) for base in bases):
+            raise TypeError(
+                "TimeDistributed computes all frames together, so that a subclass writes no call of its own: write a "
+                "layer that has a TimeDistributed(layer) in an attribute, and whose call calls that. Received: class "
+                f"{name} with a call"
+            )
         if own and not any(OnBuiltIn in base.__mro__ for base in bases):
             if all(base.__init__ is object.__init__ for base in bases[:first]):
                 namespace.setdefault("__init__", _constructor_of(bases[first], made))
@@ -183,7 +190,13 @@ class OnBuiltIn(Layer):
         """As of any layer; the library's own have another order of arguments."""
         if self._by_core:
             name = args[0] if args else kwargs["name"]
-            for names in (vars(self).setdefault("_of_formula", set()), vars(self).get("_names_in_build", set())):
+            of_formula, declared_now = (
+                vars(self).setdefault("_of_formula", set()),
+                vars(self).get("_names_in_build", set()),
+            )
+            if name in self._weights and name in declared_now - of_formula:
+                give_way(self, name)
+            for names in (of_formula, declared_now):
                 names.add(name)
             if isinstance(vars(self).get(name), OfWeights):
                 return vars(self)[name]

@@ -80,6 +80,17 @@ for _operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
     setattr(Variable, f"__i{_operator}__", getattr(Variable, f"__{_operator}__"))
 
 
+def new_variable(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variable:
+    """What `add_weight` of a metric makes of its arguments."""
+    order = ("name", "shape", "initializer") if not args or isinstance(args[0], str) else ("shape", "initializer")
+    given = {**dict(zip(order, args, strict=False)), **kwargs}
+    shape, initializer = tuple(given.get("shape", ())), given.get("initializer") or "zeros"
+    variable = Variable(np.ones(shape) if initializer == "ones" else np.zeros(shape))
+    if initializer not in ("zeros", "ones"):
+        variable.assign(initializers.get(initializer)(shape))
+    return variable
+
+
 class Metric(metrics.Metric, metaclass=Translated):
     """Base of metrics of one's own: minicnn's `Metric`, or Keras's with `add_weight`, `update_state` and `result`."""
 
@@ -103,12 +114,7 @@ class Metric(metrics.Metric, metaclass=Translated):
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Variable:
         """A variable that `reset_state` sets back to 0; arguments in the order of Keras 2 (name first) or 3."""
-        order = ("name", "shape", "initializer") if not args or isinstance(args[0], str) else ("shape", "initializer")
-        given = {**dict(zip(order, args, strict=False)), **kwargs}
-        shape, initializer = tuple(given.get("shape", ())), given.get("initializer") or "zeros"
-        variable = Variable(np.ones(shape) if initializer == "ones" else np.zeros(shape))
-        if initializer not in ("zeros", "ones"):
-            variable.assign(initializers.get(initializer)(shape))
+        variable = new_variable(args, kwargs)
         self.variables.append(variable)
         return variable
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -209,9 +209,17 @@ def weight_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
 
 
 @contextmanager
-def names_apart(layer: Any) -> Iterator[None]:
-    """Inside, where a user's `build` runs, two weights of one name are two, as in Keras; so in a constructor."""
-    vars(layer)["_names_in_build"] = names = set()
+def names_apart(layer: Any, known: Iterable[str] = ()) -> Iterator[None]:
+    """Inside, where a user's `build` runs, two weights of one name are two, as in Keras; so in a constructor.
+
+    Parameters
+    ----------
+    layer : Layer
+        Or a model, whose weights are always new.
+    known : iterable of str
+        The names that are no new weight's already.
+    """
+    vars(layer)["_names_in_build"] = names = {*known}
     try:
         yield
     finally:
@@ -228,6 +236,19 @@ def _free(layer, name):
             name += "_"
         names.add(name)
     return name
+
+
+def give_way(layer: Any, name: str) -> None:
+    """Have a weight that a user's `build` has called as one of the library's, which comes now, called otherwise.
+
+    Parameters
+    ----------
+    layer : Layer
+    name : str
+    """
+    own = layer._weights[name]
+    own.name = _free(layer, name)
+    layer._weights = {own.name if key == name else key: weight for key, weight in layer._weights.items()}
 
 
 def declared(layer: Any, add: Callable[..., Weight], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Weight:

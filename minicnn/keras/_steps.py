@@ -268,11 +268,12 @@ class Stepping(EndsRemembered):
 
     def reset_metrics(self) -> None:
         """Have all metrics forget what they saw."""
-        totals = last_totals(self)
-        for metric in self.metrics:
-            metric.reset_state()
-        if totals is not None:  # which a training may go on with
+        totals, parts = last_totals(self), self.metrics
+        if totals is not None:  # which a training may go on with, and which have what `compile` was given
             totals.reset()
+            parts = [part for part in parts if part is not tracker(self) and part is not self.compiled_metrics]
+        for metric in parts:
+            metric.reset_state()
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Name → result of all metrics; behind `fit` and `evaluate` also the losses of several outputs."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minicnn.graph import Graph, Node, Tensor
-from minicnn.user_warnings import warn_user
 
 
 class InCallOrder(Graph):
     """A graph whose nodes run in another order than by their distance from the outputs, by which its layers are listed.
 
-    Averages that a layer moves at several places are moved in the order in which these run.
+    Averages that a layer moves at several places are moved in the order in which these run. Nodes from which nothing
+    leads to the outputs run as well, and their layers are listed last.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ class InCallOrder(Graph):
     def __init__(self, inputs: Iterable[Tensor], outputs: Iterable[Tensor], order: Iterable[Node]) -> None:
         super().__init__(inputs, outputs)
         self._listed = super().layers
-        mine = set(self.nodes)
-        self.nodes: list[Node] = [node for node in order if node in mine]
+        self.nodes: list[Node] = list(order)
+        self._listed = list(dict.fromkeys([*self._listed, *super().layers]))
 
     @property
     def layers(self) -> list[Any]:
@@ -34,12 +34,20 @@ class InCallOrder(Graph):
         return list(self._listed)
 
 
-def in_call_order(graph: Graph) -> Graph:
-    """The graph, which runs in the order of its calls where that shows: one layer moves averages at several places."""
+def in_call_order(graph: Graph, beside: Sequence[Node] = ()) -> Graph:
+    """The graph, which runs in the order of its calls where that shows: one layer moves averages at several places.
+
+    Parameters
+    ----------
+    graph : Graph
+    beside : sequence of Node
+        What runs as well.
+    """
     starts = {tensor.node for tensor in graph.inputs}
-    early, late = ([node for node in graph.nodes if (node in starts) is first] for first in (True, False))
+    nodes = [*graph.nodes, *beside]
+    early, late = ([node for node in nodes if (node in starts) is first] for first in (True, False))
     moved = Counter(weight for node in late for weight in node.layer.weights if not weight.has_gradient)
-    if all(places == 1 for places in moved.values()):
+    if not beside and all(places == 1 for places in moved.values()):
         return graph
     return InCallOrder(graph.inputs, graph.outputs, early + sorted(late, key=lambda node: node.number))
 
@@ -47,34 +55,3 @@ def in_call_order(graph: Graph) -> Graph:
 def like(kind: type[Graph], inputs: Iterable[Tensor], outputs: Iterable[Tensor], order: Iterable[Node]) -> Graph:
     """A graph of a kind, that of the one of which it is a copy; `order` is that of the other one's nodes."""
     return kind(inputs, outputs, order) if issubclass(kind, InCallOrder) else kind(inputs, outputs)
-
-
-def warn_of_unread(graph: Graph, layers: Iterable[Any], since: int, owner: Any) -> None:
-    """Warn of layers that would move averages at a place whose output nothing reads: a graph leaves it out.
-
-    Parameters
-    ----------
-    graph : Graph
-        That of a `call`.
-    layers : iterable of Layer
-        Those that it may have called.
-    since : int
-        The number of a call before its own ones.
-    owner : Layer
-        Whose `call` it is.
-    """
-    there = set(graph.nodes)
-    for layer in layers:
-        moves = layer.trainable and any(_moves(weight) for weight in layer.weights)
-        own = (node for node in layer.nodes if node.number > since and node.training is not False)
-        if moves and not there.issuperset(own):
-            warn_user(
-                f"call of '{owner.name}' calls layer '{layer.name}', and nothing that it returns is computed of what "
-                "that gives: such a call is left out, and moves no averages in training, as it does in Keras. Use its "
-                f"result, as in x = self.{layer.name}(x), or leave the call out"
-            )
-
-
-def _moves(weight):
-    """Whether calls in training change a weight without a gradient; not where its layer, inside a model, is frozen."""
-    return not weight.has_gradient and weight.layer.trainable and not hasattr(weight.layer, "adapt")

@@ -37,8 +37,8 @@ class WithPolicy:
         policy = get(policy)
         if policy.variable_dtype != floatx():
             raise ValueError(
-                f"a model has one dtype of weights, set with utils.set_floatx or mixed_precision.set_global_policy: "
-                f"{floatx()!r} now. Received: dtype={policy.name!r}"
+                f"a model has one dtype of weights, {floatx()!r} now: leave dtype= out, or call utils.set_floatx("
+                f"{policy.variable_dtype!r}) before the model is made, for all of it. Received: dtype={policy.name!r}"
             )
         if self.input_count == 0:  # data enters as it is
             policy = DTypePolicy(policy.variable_dtype)

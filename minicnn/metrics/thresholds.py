@@ -89,7 +89,7 @@ class Counts(Metric):
     thresholds: list[float]
     top_k: int | None = None
     class_id: int | None = None
-    needed: tuple[str, ...] = ("true_positives", "true_negatives", "false_positives", "false_negatives")
+    needed: tuple[str, ...] = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 
     @property
     def variables(self) -> list[np.ndarray]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn.graph import Tensor
 from minicnn.layers import Lambda, Layer
 from minicnn.models import config as configs
+from minicnn.models import unread
 from minicnn.models.alone import as_alone, placing
 from minicnn.models.arguments import check_model
 from minicnn.models.files import model_from_config
@@ -128,7 +129,8 @@ def _rebuilt(model, input_tensors, clone_function, recursive, call_function=_cal
             outputs = call(clone(node.layer), xs if len(xs) > 1 else xs[0], **training)
             made |= zip(node.outputs, leaves(outputs), strict=True)
     outputs = packed(model.output_structure, [made[t] for t in model.outputs])
-    return kind(packed(model.input_structure, starts), outputs, name=model.name)
+    clone_of = kind(packed(model.input_structure, starts), outputs, name=model.name)
+    return unread.running(clone_of, [tensor.node for tensor in made.values()])
 
 
 def _starts(model, tensors):

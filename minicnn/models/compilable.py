@@ -124,7 +124,7 @@ class CompilableNetwork(Network):
         if self._engine is not None:
             goes_on = previous is not None and previous.optimizer is self.compiled.optimizer
             self._engine = self._engine.renewed(keeps_state=goes_on)
-        self.advised = self._last_totals = None
+        self.advised = self._last_totals = self._has_counted = None
         self._advise()
 
     def _before_training(self):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn import layers
 from minicnn.checks import is_integer
 from minicnn.errors import unknown_name
-from minicnn.graph import Graph
+from minicnn.graph import Graph, Node
 from minicnn.held import holding
 from minicnn.layers import InputLayer
 from minicnn.layers.lambda_layer import with_names
@@ -330,8 +330,8 @@ def check_calls(model: Network) -> None:
         raise ValueError(f"a model may have {MAX_CALLS} calls of layers. Received: {count(model.graph)}")
 
 
-def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
-    """(inputs, outputs) of the graph that `graph_config` described, in the form that they have there.
+def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any, list[Node]]:
+    """(inputs, outputs, nodes) of the graph that `graph_config` described; the ends in the form that they have there.
 
     Raises
     ------
@@ -365,7 +365,7 @@ def graph_from_config(config: dict[str, Any]) -> tuple[Any, Any]:
     if stuck := [name for name, calls in pending.items() if calls]:
         raise ValueError(f"a layer is called on outputs that do not exist. Received: calls of {brief(stuck)}")
     inputs, outputs = (_end_of_graph(made, config[end]) for end in ("input_layers", "output_layers"))
-    return inputs, outputs
+    return inputs, outputs, [*made.values()]
 
 
 class _Call:

@@ -16,6 +16,7 @@ from minicnn.graph import Graph, Node, Tensor
 from minicnn.layers.call_order import InCallOrder, like
 from minicnn.nested import mapped, packed
 from minicnn.parameters import Weight
+from minicnn.training import told_metrics
 from minicnn.training.engine import Engine
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 def state_of(model: CompilableNetwork) -> dict[str, Any]:
     """A model's attributes, with its position in training instead of the engine."""
-    state = vars(model) | {"nodes": [], "_engine": _position(model), "_last_totals": None}
+    state = vars(model) | {"nodes": [], "_engine": _position(model)}
+    state |= {"_has_counted": told_metrics.have_counted(model) or None, "_last_totals": None}
     if model._structures is not None:  # whose tensors lead to all others
         state["_structures"] = tuple(mapped(lambda tensor: None, structure) for structure in model._structures)
     return state

@@ -12,6 +12,7 @@ from minicnn.graph import Graph, Tensor
 from minicnn.layers.base import Layer
 from minicnn.layers.open_sizes import all_fit, sized
 from minicnn.models import config as configs
+from minicnn.models import unread
 from minicnn.models.forms import Tensors
 from minicnn.models.summary import Summarized
 from minicnn.parameters import Weight, check_one_dtype
@@ -196,7 +197,7 @@ class Network(Summarized):
     @classmethod
     def _made_from(cls, config):
         """Hook: the model of a config."""
-        return cls(*configs.graph_from_config(config), **configs.own_arguments(cls, config))
+        return unread.from_graph_config(cls, config)
 
     def named_weights(self) -> dict[str, Weight]:
         """ "layer/weight" → Weight; layers of a model used as a layer as "model/layer/weight"."""

@@ -13,7 +13,7 @@ from minicnn.graph import Graph, Node, Tensor
 from minicnn.last_function import FUNCTIONS, OF_OPERATIONS
 from minicnn.layers.added_loss import ToMeasure, with_losses
 from minicnn.layers.base import Layer
-from minicnn.layers.call_order import in_call_order, warn_of_unread
+from minicnn.layers.call_order import in_call_order
 from minicnn.layers.input import Input
 from minicnn.layers.names import unique_name
 from minicnn.losses.of_calls import has_call
@@ -21,6 +21,7 @@ from minicnn.models.again import on_host
 from minicnn.models.config import STRUCTURE, own_arguments
 from minicnn.models.input_gradients import Differentiable
 from minicnn.models.pictures import OfPictures
+from minicnn.models.unread import nodes_beside, running
 from minicnn.nested import leaves, mapped
 from minicnn.plan.runs import looked_behind
 from minicnn.training import compiled
@@ -150,7 +151,8 @@ class Written(OfPictures, Differentiable):
         else:
             since = next(Node.numbers)
             graph = self._outcome(inputs)
-        warn_of_unread(graph, dict.fromkeys(layers_in(list(vars(self).values()))), since, self)
+        if beside := nodes_beside(graph, dict.fromkeys(layers_in(list(vars(self).values()))), since):
+            graph = in_call_order(graph, beside)
         for node in graph.nodes:
             node.training = None if isinstance(node.training, AsRun) else node.training
         self.graph: Graph | None = graph
@@ -205,7 +207,9 @@ class Written(OfPictures, Differentiable):
         if self._added_losses is not None:
             self._added_losses.extend(losses)
             return
+        before = self.graph
         self.graph: Graph | None = self._with_losses(self.input_structure, self.output_structure, losses)
+        running(self, [] if before is None else before.nodes)
         self._check_layers()
         if self._engine is not None:
             self._engine = self._engine.renewed(keeps_state=True)

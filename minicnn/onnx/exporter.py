@@ -74,7 +74,7 @@ def _graph_proto(model, onnx):
     values = {
         index: Value(name, tensor.shape[1:]) for index, name, tensor in zip(program.inputs, names, inputs, strict=True)
     }
-    for place in program.places:
+    for place in _read(program):
         writer.prefix = place.layer_name
         xs = tuple(values[index] for index in place.inputs)
         values[place.output] = replace(_append(place, xs, writer), shape=program.shapes[place.output])
@@ -87,6 +87,16 @@ def _graph_proto(model, onnx):
         [(name, tensor.shape[1:]) for name, tensor in zip(names, inputs, strict=True)],
         [(name, tensor.shape[1:]) for name, tensor in zip(results, outputs, strict=True)],
     )
+
+
+def _read(program):
+    """The places of which the outputs are made; others that run, as in a `call`, move averages or add to the loss."""
+    wanted, read = set(program.outputs), []
+    for place in reversed(program.places):
+        if place.output in wanted:
+            read.append(place)
+            wanted.update(place.inputs)
+    return read[::-1]
 
 
 def _append(place, xs, writer):

@@ -95,10 +95,15 @@ class Plan:
         self.memory: np.ndarray = self.backend.empty((pack(self.wiring.lifetimes()),), np.uint8)
         self.scratch: np.ndarray | None = None  # for casts, see `plan.casting`
         self._bound = {}
+        self.penalized: list[np.ndarray] = self._unreached(store) if training else []
+
+    def _unreached(self, store):
+        """Of gradients that no step assigns, which are zeros now, those to which penalties are added each time."""
         used = self.wiring.used_weights()
-        for weight, gradient in store.gradients.items():
-            if training and weight not in used:
-                gradient.fill(0)
+        idle = {weight: gradient for weight, gradient in store.gradients.items() if weight not in used}
+        for gradient in idle.values():
+            gradient.fill(0)
+        return [gradient for weight, gradient in idle.items() if weight.regularizer is not None]
 
     @property
     def nbytes(self) -> int:
@@ -151,7 +156,7 @@ class BoundPlan:
         self.input_gradients: list[np.ndarray | None] = self._arrays(wiring.input_gradients)
         seen = zip(plan.measured_ends, self._arrays(wiring.measured), strict=True)
         self.measured: list[tuple[Last, np.ndarray] | None] = [None if end is None else (end, z) for end, z in seen]
-        self._zero_gradients = self._arrays(wiring.zero_gradients)
+        self._zero_gradients = self._arrays(wiring.zero_gradients) + plan.penalized
         self._head_additions = [self._arrays(pair) for pair in wiring.head_additions]
         steps = [self._bind(wires) for wires in wiring.places]
         self.forward_steps: list[BoundStep] = [step for step in steps if not step.place.step.is_view]

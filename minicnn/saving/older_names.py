@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from minicnn.own_parts import is_of_package, is_taken
+from minicnn.library_names import is_taken
+from minicnn.own_parts import is_of_package
 from minicnn.registry import custom_object
 
 MARKED = "minicnn_names"

@@ -79,6 +79,8 @@ class DeviceTotals(Totals):
         if self.report is not None:
             self.report.fill(0)
             self.report[:1].fill(-1)
+            own = zip(self._own, self.metrics, strict=True)
+            self._before = [(m._sum, m._count) if is_own else (0, 0) for is_own, (_, _, m) in own]
 
     def record(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> list[int]:
         """Launch what adds a batch to the sums; returns what `count` needs to know."""
@@ -142,9 +144,9 @@ class DeviceTotals(Totals):
         logs = {"loss": float(values[1] / max(self.samples, 1))}
         parts = values[2 : self._first_metric] / max(self.samples, 1)
         logs |= {name: float(part) for (_, name), part in zip(self._names, parts, strict=True)}
-        sums = zip(self.metrics, self._own, values[self._first_metric :], self._counts, strict=True)
-        for (label, _, metric), own, total, count in sums:
+        sums = zip(self.metrics, self._own, values[self._first_metric :], self._counts, self._before, strict=True)
+        for (label, _, metric), own, total, count, (sum_before, count_before) in sums:
             if own:  # whose object, where `compile` was given one, shows it from now on
-                metric._sum, metric._count = float(total), count
-            logs[label] = float(total / max(count, 1)) if own else value_in_logs(metric)
+                metric._sum, metric._count = float(total) + sum_before, count + count_before
+            logs[label] = value_in_logs(metric)
         return logs

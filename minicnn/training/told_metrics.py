@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from minicnn.metrics import Metric
+
+if TYPE_CHECKING:
+    from minicnn.models.compilable import CompilableNetwork
 
 _counting: WeakValueDictionary[int, Metric] = WeakValueDictionary()
 """id of what `compile` was given → the twin that has its attributes."""
 
 
-def begin(metric: Metric, told: Metric | None) -> None:
+def have_counted(model: CompilableNetwork) -> bool:
+    """Whether a model's metrics have counted anything since `compile`, or since they were told to forget it."""
+    state = vars(model)
+    last = state.get("_last_totals")
+    if last is not None and last.samples:
+        state["_has_counted"] = True
+    return bool(state.get("_has_counted") if last is None else last.samples)  # None: by hand since
+
+
+def begin(metric: Metric, told: Metric | None, forgets: bool) -> None:
     """Have a metric forget all batches.
 
     Parameters
@@ -20,6 +33,9 @@ def begin(metric: Metric, told: Metric | None) -> None:
     told : Metric or None
         What `compile` was given, where `metric` is a twin of it: they share their attributes from now on. A twin that
         did so before, of a pass over data that this one begins inside of, goes on with a copy of them.
+    forgets : bool
+        Whether `told` forgets what it has, too. Before the first pass after a `compile` it does not, as in Keras: its
+        variables may begin with other values than those to which `reset_state` sets them.
     """
     if told is not None and vars(metric) is not vars(told):
         before = _counting.get(id(told))
@@ -27,7 +43,8 @@ def begin(metric: Metric, told: Metric | None) -> None:
             _share(before, copy.deepcopy(told))
         _share(metric, told)
         _counting[id(told)] = metric
-    metric.reset_state()
+    if told is None or forgets:
+        metric.reset_state()
 
 
 def _share(metric, other):

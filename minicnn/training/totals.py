@@ -69,9 +69,9 @@ class Totals:
 
     def reset(self) -> None:
         """Start an epoch."""
+        self.metrics.begin(self)
         self.samples: int = 0
         self._loss, self._parts = 0.0, [0.0] * len(self._names)
-        self.metrics.begin(self)
 
     def add(self, count: int, losses: Losses, outputs: Sequence[np.ndarray]) -> None:
         """Count a batch: its loss, each output's part of it, and the metrics."""

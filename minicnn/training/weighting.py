@@ -196,10 +196,12 @@ class NamedMetrics(list[tuple[str, int, "Metric | Weighted"]]):
 
     def begin(self, totals: Totals) -> None:
         """Forget all batches; `totals`, whose they are, are the last that the model counts with."""
+        forgets = True
         if (model := self._model()) is not None:
+            forgets = told_metrics.have_counted(model)
             vars(model)["_last_totals"] = totals
         for (_, _, metric), told in zip(self, self._told, strict=True):
-            told_metrics.begin(metric._metric if isinstance(metric, Weighted) else metric, told)
+            told_metrics.begin(metric._metric if isinstance(metric, Weighted) else metric, told, forgets)
 
 
 def named_metrics(model: CompilableNetwork, targets: Sequence[np.ndarray]) -> NamedMetrics:

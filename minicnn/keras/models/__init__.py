@@ -27,7 +27,7 @@ from minicnn.keras._old_logs import OldLogs
 from minicnn.keras._on_constants import with_weights
 from minicnn.keras._operation_marks import WithOperations, listed
 from minicnn.keras._own_names import OwnNames
-from minicnn.keras._own_weights import declared
+from minicnn.keras._own_weights import declared, names_apart
 from minicnn.keras._scopes import Stacking, inside
 from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
@@ -141,7 +141,8 @@ class _OldMethods(
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Weight:
         """Declare a weight of the model's own; arguments as of a layer's."""
-        return declared(self, super().add_weight, args, kwargs)
+        with names_apart(self, self._weights):
+            return declared(self, super().add_weight, args, kwargs)
 
     add_variable = add_weight
 

@@ -62,7 +62,7 @@ class WithBranches:
     def _made_from(cls, config):
         if "input_layers" not in config:  # of one input
             return super()._made_from(config)  # type: ignore[misc]
-        inputs, outputs = map(leaves, configs.graph_from_config(config))
+        inputs, outputs = map(leaves, configs.graph_from_config(config)[:2])
         top = outputs[0]
         stack = [top.node.layer]
         while len(top.node.inputs) == 1:

@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn.backends.reference.activation import FORMULAS
 from minicnn.differentiation import Recorded, beside, met, value_of
+from minicnn.dtype_policies import of_python
 from minicnn.keras import _operations
 from minicnn.keras._formulas import OF_RECORDED, by_slope
 from minicnn.keras._orders import extremes_of_segments, products_of_segments
@@ -258,7 +259,7 @@ def psnr(x1: Any, x2: Any, max_val: float) -> Any:
 
 def saturate_cast(x: Any, dtype: Any) -> np.ndarray:
     """The numbers in another dtype, those outside of its range at its ends."""
-    kind, numbers = np.dtype(dtype), np.asarray(value_of(met(x)))
+    kind, numbers = np.dtype(of_python(dtype)), np.asarray(value_of(met(x)))
     if kind.kind == "b":
         return np.clip(numbers, 0, 1).astype(kind)
     limits = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)

@@ -12,7 +12,6 @@ import numpy as np
 
 from minicnn.console import say
 from minicnn.data.elements import EagerArray
-from minicnn.data.further import TensorSpec
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.keras import ops
 from minicnn.keras._deferred import Deferred
@@ -22,6 +21,7 @@ from minicnn.keras.tensorflow._complex import squared
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow._of_1_arguments import today
 from minicnn.keras.tensorflow._shown import printed
+from minicnn.keras.tensorflow._specs import TensorSpec
 from minicnn.settings import floatx
 
 __all__ = [
@@ -248,7 +248,7 @@ def rank(input: Any, name: str | None = None) -> EagerArray:
 @entering
 def size(input: Any, out_type: Any = "int32", name: str | None = None) -> EagerArray:
     """How many numbers there are."""
-    return as_tensor(int(np.size(value_of(input))), out_type)
+    return as_tensor(int(np.size(value_of(input))), out_type or "int32")
 
 
 def print(

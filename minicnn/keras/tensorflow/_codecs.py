@@ -188,7 +188,7 @@ def decode_and_crop_jpeg(contents: Any, crop_window: Any, channels: int = 0, **o
 def extract_jpeg_shape(contents: Any, output_type: Any = "int32", name: str | None = None) -> Any:
     """(height, width, channels) of a JPEG file, whose pixels are not read."""
     size = decoded(BytesIO(as_bytes(contents)), lambda image: (image.height, image.width, len(image.getbands())))
-    return of_tensorflow(np.asarray(size, output_type))
+    return of_tensorflow(np.asarray(size, output_type or "int32"))
 
 
 def _encoded(image, kind, **options):

@@ -369,7 +369,7 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left", out_type
     each = [rows] if rows.ndim == 1 else rows.reshape(-1, rows.shape[-1])
     parts = values[None] if rows.ndim == 1 else values.reshape(len(each), -1)
     made = [np.searchsorted(row, part, side) for row, part in zip(each, parts, strict=True)]
-    return of_tensorflow(np.reshape(made, values.shape).astype(out_type))
+    return of_tensorflow(np.reshape(made, values.shape).astype(out_type or "int32"))
 
 
 @entering

@@ -246,7 +246,7 @@ MATH = {name: renamed(f"math.{name}", *how) for name, how in _OF_MATH.items()}
 def shape(input: Any, out_type: Any = "int32", name: str | None = None) -> Any:
     """The sizes, as an array to be computed with; of a model's tensor a tuple of them, with None for the batch."""
     sizes = ops.shape(input)
-    return Sizes(sizes) if None in sizes else as_tensor(np.asarray(sizes), out_type)
+    return Sizes(sizes) if None in sizes else as_tensor(np.asarray(sizes), out_type or "int32")
 
 
 @entering
@@ -339,7 +339,7 @@ def sort(values: Any, axis: int = -1, direction: str = "ASCENDING", name: Any = 
 
 def saturate_cast(value: Any, dtype: Any, name: str | None = None) -> Any:
     """The numbers in another dtype, those outside of its range at its ends."""
-    return of_tensorflow(ops.saturate_cast(as_tensor(value), dtype))
+    return of_tensorflow(ops.saturate_cast(as_tensor(value), of_python(dtype)))
 
 
 @entering
@@ -371,13 +371,13 @@ def one_hot(
 @today(dimension="axis")
 def argmax(input: Any, axis: int | None = 0, output_type: Any = "int64", name: str | None = None) -> Any:
     """Where the largest number along an axis is, the first one unless told."""
-    return of_tensorflow(ops.cast(ops.argmax(input, axis=axis or 0), output_type))
+    return of_tensorflow(ops.cast(ops.argmax(input, axis=axis or 0), output_type or "int64"))
 
 
 @today(dimension="axis")
 def argmin(input: Any, axis: int | None = 0, output_type: Any = "int64", name: str | None = None) -> Any:
     """Where the smallest number along an axis is, the first one unless told."""
-    return of_tensorflow(ops.cast(ops.argmin(input, axis=axis or 0), output_type))
+    return of_tensorflow(ops.cast(ops.argmin(input, axis=axis or 0), output_type or "int64"))
 
 
 def squared_difference(x: Any, y: Any, name: str | None = None) -> Any:

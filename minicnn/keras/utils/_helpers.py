@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minicnn import images, own_parts
+from minicnn import images, library_names, own_parts
 from minicnn import layers as core_layers
 from minicnn import utils as core
 from minicnn.checks import check_choice
@@ -229,7 +229,7 @@ def named_by_user(name: str, default: Any = None) -> Any:
     """
     found = _OBJECTS.get(name, default)
     is_registered = any(thing is found for thing in own_parts.REGISTERED.values())
-    return default if is_registered and own_parts.is_taken(name) else found
+    return default if is_registered and library_names.is_taken(name) else found
 
 
 def with_registered(custom_objects: Mapping[str, Any] | None) -> Any:
@@ -252,7 +252,7 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
             if isinstance(thing, type) and isinstance(base, type) and issubclass(thing, base):
                 getattr(home, "register", register_layer)(thing)
         bare = name or thing.__name__  # alone, one of the library's names is the library's
-        _OBJECTS._own[key if own_parts.is_taken(bare) else bare] = thing
+        _OBJECTS._own[key if library_names.is_taken(bare) else bare] = thing
         names.REGISTERED[getattr(thing, "__name__", bare)] = key
         return thing
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minicnn import losses, metrics, own_parts
+from minicnn import library_names, losses, metrics, own_parts
 from minicnn.hints import Config
 from minicnn.named_functions import function_beside, function_named
 from minicnn.registry import custom_object
@@ -78,7 +78,7 @@ def function_to_keras(entry: Any) -> Config | None:
     if entry["config"].get("name", name) != name or entry["config"].get("reduction", _MEAN) != _MEAN:
         return None
     registered = REGISTERED.get(name, name)
-    if registered != name and own_parts.is_taken(name):  # alone, Keras takes it for its own
+    if registered != name and library_names.is_taken(name):  # alone, Keras takes it for its own
         return keras_object("builtins", "function", registered) | {"registered_name": "function"}
     return keras_object("builtins", "function", name) | {"registered_name": registered}
 

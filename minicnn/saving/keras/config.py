@@ -7,7 +7,7 @@ translates. Keras 2 writes a call as a list of ``[layer, call, output, arguments
 from functools import partial
 from typing import Any
 
-from minicnn import layers, own_parts
+from minicnn import layers, library_names
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
@@ -342,7 +342,7 @@ def without_modules(entry: Config, users: frozenset[str] | None = None) -> Confi
         return entry
     plain = {k: v for k, v in entry.items() if k not in ("module", "registered_name")}
     plain["class_name"] = entry.get("registered_name") or INSIDE.get(entry["class_name"], entry["class_name"])
-    if own_parts.is_taken(entry["class_name"]) and entry["class_name"] in users - {*MODELS}:
+    if library_names.is_taken(entry["class_name"]) and entry["class_name"] in users - {*MODELS}:
         plain["registered_name"] = entry.get("registered_name")  # which Keras does not read there
     if _is_keras_model(entry):
         plain["config"] = entry["config"] | {

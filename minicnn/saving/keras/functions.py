@@ -7,8 +7,9 @@ from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.layers import activations
 from minicnn.layers.base import Layer
+from minicnn.library_names import is_taken
 from minicnn.named_functions import function_beside, function_named
-from minicnn.own_parts import REGISTERED, is_taken
+from minicnn.own_parts import REGISTERED
 from minicnn.saving.keras.names import bare_name, class_name_of, keras_object
 from minicnn.user_warnings import brief
 

@@ -8,7 +8,7 @@ Names are only ever looked up, here and in minicnn's registries: nothing is impo
 
 from contextlib import suppress
 
-from minicnn import layers, own_parts
+from minicnn import layers, library_names, own_parts
 from minicnn.errors import FileFormatError
 from minicnn.hints import Config
 from minicnn.layers.base import Layer
@@ -54,7 +54,7 @@ def class_name_of(entry: Config) -> str:
     if ">" in known and _is_of_another_package(name):
         return known
     is_optimizer = known == f"Custom>{name}" and name not in layers.CLASSES and custom_object(name) is None  # Keras 2's
-    return f">{name}" if own_parts.is_taken(name) and not is_optimizer else name
+    return f">{name}" if library_names.is_taken(name) and not is_optimizer else name
 
 
 def _is_of_another_package(name):
@@ -121,7 +121,8 @@ def keras_object(module: str | None, class_name: str, config: Config) -> Config:
 def own_object(class_name: str, config: Config) -> Config:
     """An object of a user's class, or of one of the package's that Keras has not, in Keras 3's form."""
     registered = class_name.removeprefix(">") if ">" in class_name else REGISTERED.get(class_name, class_name)
-    module = "minicnn" if own_parts.is_taken(class_name) else None  # a user's class of such a name has a ">" before it
+    is_librarys = library_names.is_taken(class_name)  # a user's class of such a name has a ">" before it
+    module = "minicnn" if is_librarys else None
     return keras_object(module, bare_name(class_name), config) | {"registered_name": registered}
 
 

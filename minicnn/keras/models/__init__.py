@@ -303,6 +303,12 @@ class _Stack(WithBranches, Stacking, AnySize, _Trainable):
         """The layers; ``pop()`` of the list takes the top one off the model, as it did in Keras 2."""
         return LayerList(self._stack, self.pop)
 
+    @property
+    def weights(self) -> list[Weight]:
+        """All weights; of a stack whose input is not known yet, those that its layers already have, as in Keras 3."""
+        own = () if self.built else (weight for layer in self._stack for weight in layer.weights)
+        return list(dict.fromkeys(own)) or super().weights
+
     @staticmethod
     def _called(layer, tensor):
         """The output of a layer called on a tensor; ValueError if its `call` needs more."""

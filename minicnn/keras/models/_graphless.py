@@ -52,7 +52,8 @@ class Graphless:
 
     def takes_what_waits(self) -> bool:
         """Set the weights that a checkpoint has for a model which had none yet; whether there were such."""
-        if "waiting_weights" not in vars(self) or not self.weights:  # type: ignore[attr-defined]
+        is_there = self.weights and (self.built or self.is_graphless)  # type: ignore[attr-defined]
+        if "waiting_weights" not in vars(self) or not is_there:
             return False
         self.set_weights(vars(self)["waiting_weights"])  # type: ignore[attr-defined]
         vars(self).pop("waiting_weights")
@@ -77,9 +78,14 @@ class Graphless:
         built = tuple(self.input_shape[1:]) if self.built else None  # type: ignore[attr-defined]
         return np.ndim(x) == 3 or (np.ndim(x) == 4 and built not in (None, np.shape(x)[1:]))
 
-    def _need_weights(self) -> None:
+    def need_build(self) -> None:
+        """NotBuiltError for a model of which not all weights may be there yet."""
         if not (self.is_graphless and self.weights):  # type: ignore[attr-defined]
             super()._need_weights()  # type: ignore[misc]
+
+    def _need_weights(self) -> None:
+        if not self.weights:  # type: ignore[attr-defined]  # those that layers have before, as in Keras, may be set
+            self.need_build()
 
     @property
     def metrics_names(self) -> list[str]:

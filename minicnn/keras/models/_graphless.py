@@ -16,6 +16,7 @@ from minicnn.keras._parts_in_files import attributes_for_files
 from minicnn.keras.tensorflow._checkpoints import Checkpoint
 from minicnn.layers import CenterCrop, Rescaling, Resizing
 from minicnn.layers.augmentation import ImageLayer
+from minicnn.layers.given import images_as_batch
 from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import get as metric_of
 from minicnn.models.subclassing import layers_in
@@ -68,13 +69,16 @@ class Graphless:
         self.takes_what_waits()
 
     def takes_any_pictures(self, x: Any) -> bool:
-        """Whether an array is one picture without a batch, or pictures of another size than those before.
+        """Whether it is one picture without a batch, a list of pictures, or pictures of another size than those before.
 
         Layers that change pictures one by one take them all the same, each by itself.
         """
         layers = self.layers  # type: ignore[attr-defined]
-        if isinstance(x, Tensor | list | tuple | dict) or not all(isinstance(layer, _PICTURES) for layer in layers):
+        is_list = isinstance(x, list | tuple) and isinstance(images_as_batch(x), np.ndarray)
+        if not all(isinstance(layer, _PICTURES) for layer in layers):
             return False
+        if is_list or isinstance(x, Tensor | list | tuple | dict):
+            return is_list
         built = tuple(self.input_shape[1:]) if self.built else None  # type: ignore[attr-defined]
         return np.ndim(x) == 3 or (np.ndim(x) == 4 and built not in (None, np.shape(x)[1:]))
 

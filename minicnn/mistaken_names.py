@@ -41,11 +41,14 @@ _QUANTIZED = (
 _OF_KERAS = {
     **dict.fromkeys(("enable_lora", "lora_enabled", "lora_rank"), _LOW_RANK),
     **dict.fromkeys(("quantize", "quantized_build", "quantization_mode"), _QUANTIZED),
+    "call": "model(x, training=…) calls a model that has no `call` of its own",
+    "add_loss": "kernel_regularizer= and activity_regularizer= are penalties of layers; models and classes of one's own "
+    "have it for others in minicnn.keras",
 }
 _IN_KERAS = "models, layers and optimizers of minicnn.keras have it (from minicnn import keras); see docs/keras.md"
 _OF_KERAS_ROOM = {
     *("apply_gradients", "minimize", "trainable_variables", "non_trainable_variables", "variables"),  # beside a tape
-    *("train_step", "test_step", "predict_step", "compute_loss", "add_loss", "add_metric"),
+    *("train_step", "test_step", "predict_step", "compute_loss", "add_metric"),
     *("fit_generator", "evaluate_generator", "predict_generator", "predict_classes"),
 }
 _ESTIMATORS = "minicnn.sklearn.CNNClassifier is an estimator; see docs/sklearn.md"

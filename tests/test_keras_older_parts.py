@@ -1400,3 +1400,22 @@ def test_metrics_of_tensorflow_1_count_on_from_batch_to_batch():
     with pytest.warns(match=r"tf\.metrics\.recall counts on from batch to batch in a function"):
         assert tf.metrics.recall(y, np.ones_like(y))[1] == 1.0
     assert tf.metrics.MeanIoU is keras.metrics.MeanIoU
+
+
+def test_what_models_of_keras_2_say_of_their_ends():
+    """Values of tf_keras 2.21."""
+    a, b = keras.Input((8, 8, 3), name="a"), keras.Input((8, 8, 3), name="b")
+    inner = keras.Sequential([keras.layers.Conv2D(2, 3)], name="inner")
+    model = keras.Model([b, a], keras.layers.Add()([inner(a), inner(b)]))
+    assert model.input_names == ["b", "a"] and model.output_names == ["add"]
+    assert keras.Model({"x": a, "y": b}, inner(a)).input_names == ["a", "b"]
+    conv = inner.layers[0]
+    assert conv.get_input_shape_at(0) == (None, 8, 8, 3) and conv.get_output_shape_at(0) == (None, 6, 6, 2)
+    assert model.get_input_shape_at(0) == [(None, 8, 8, 3)] * 2 and model.get_output_shape_at(0) == (None, 6, 6, 2)
+    assert model.make_train_function() is None and model.make_test_function() is None
+    names = [layer.name for layer in model._flatten_layers(include_self=False)]
+    assert names.count(conv.name) == 1 and names.index(conv.name) == names.index("inner") + 1
+    assert next(model._flatten_layers()) is model
+    assert "call" not in dir(model)
+    with pytest.raises(AttributeError, match=r"'call': model\(x, training=…\) calls a model"):
+        model.call(np.ones((1, 8, 8, 3)))

@@ -42,8 +42,8 @@ _OF_KERAS = {
     **dict.fromkeys(("enable_lora", "lora_enabled", "lora_rank"), _LOW_RANK),
     **dict.fromkeys(("quantize", "quantized_build", "quantization_mode"), _QUANTIZED),
     "call": "model(x, training=…) calls a model that has no `call` of its own",
-    "add_loss": "kernel_regularizer= and activity_regularizer= are penalties of layers; models and classes of one's own "
-    "have it for others in minicnn.keras",
+    "add_loss": "kernel_regularizer= and activity_regularizer= are penalties of layers; others are added by models and "
+    "classes of one's own in minicnn.keras",
 }
 _IN_KERAS = "models, layers and optimizers of minicnn.keras have it (from minicnn import keras); see docs/keras.md"
 _OF_KERAS_ROOM = {

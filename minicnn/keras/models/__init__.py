@@ -29,6 +29,7 @@ from minicnn.keras._operation_marks import WithOperations, listed
 from minicnn.keras._own_names import OwnNames
 from minicnn.keras._own_weights import declared
 from minicnn.keras._scopes import Stacking, inside
+from minicnn.keras._starred import starred
 from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import named_today, renamed, translated, without
@@ -410,3 +411,4 @@ __getattr__ = lookup(
 )
 __all__ = [*BROUGHT, "Input", "InputLayer", "Model", "Sequential", "clone_model", "load_model", "model_from_json"]
 __all__ += ["save_model"]
+__all__ += starred(__name__)

@@ -41,6 +41,15 @@ _QUANTIZED = (
 _OF_KERAS = {
     **dict.fromkeys(("enable_lora", "lora_enabled", "lora_rank"), _LOW_RANK),
     **dict.fromkeys(("quantize", "quantized_build", "quantization_mode"), _QUANTIZED),
+    "call": "model(x, training=…) calls a model that has no `call` of its own",
+    "add_loss": "kernel_regularizer= and activity_regularizer= are penalties of layers; others are added by models and "
+    "classes of one's own in minicnn.keras",
+}
+_IN_KERAS = "models, layers and optimizers of minicnn.keras have it (from minicnn import keras); see docs/keras.md"
+_OF_KERAS_ROOM = {
+    *("apply_gradients", "minimize", "trainable_variables", "non_trainable_variables", "variables"),  # beside a tape
+    *("train_step", "test_step", "predict_step", "compute_loss", "add_metric"),
+    *("fit_generator", "evaluate_generator", "predict_generator", "predict_classes"),
 }
 _ESTIMATORS = "minicnn.sklearn.CNNClassifier is an estimator; see docs/sklearn.md"
 _OF_ESTIMATORS = {
@@ -114,7 +123,13 @@ def explain_missing(thing: object, name: str) -> object:
 
 def _advice(cls, name):
     of_keras = f": {_OF_KERAS[name]}" if name in _OF_KERAS else ""
-    return attribute_advice(cls, name) or _estimator_advice(cls, name) or of_keras
+    return attribute_advice(cls, name) or _estimator_advice(cls, name) or of_keras or _room_advice(cls, name)
+
+
+def _room_advice(cls, name):
+    is_there = any(base.__module__.startswith("minicnn.keras") for base in cls.__mro__)
+    has_parts = any(base.__name__ in ("Layer", "Optimizer", "Written") for base in cls.__mro__)
+    return f": {_IN_KERAS}" if name in _OF_KERAS_ROOM and has_parts and not is_there else ""
 
 
 def _estimator_advice(cls, name):

@@ -7,7 +7,7 @@ import pytest
 
 import minicnn as mc
 from minicnn import keras
-from minicnn.errors import FileFormatError
+from minicnn.errors import FileFormatError, NotBuiltError
 from minicnn.keras import backend as K
 from minicnn.keras import layers
 from minicnn.keras import tensorflow as tf
@@ -110,6 +110,52 @@ def test_a_clone_of_a_stack_that_is_not_built_has_all_weights_once_it_is():
     grown = keras.models.clone_model(stack)
     grown.add(layers.Dense(3))
     assert [w.shape for w in grown.weights] == [(5, 4), (4,), (4, 2), (2,), (2, 3), (3,)]
+
+
+def _before_it_is_built(kind):
+    """A model of two layers that another one has used, and these layers; nothing has shown its input."""
+    first, second = layers.Dense(3), layers.Dense(2)
+    keras.Sequential([keras.Input((4,)), first, second])
+    if kind == "stack":
+        return keras.Sequential([layers.Dropout(0.5), keras.Sequential([first]), second]), first, second
+
+    class Pair(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = first, second
+
+        def call(self, x):
+            return self.second(self.first(x))
+
+    return Pair(), first, second
+
+
+@pytest.mark.parametrize("kind", ["stack", "class"])
+def test_weights_that_layers_have_already_are_those_of_a_model_that_is_not_built(kind):
+    """As in Keras 3: `Sequential(base.layers[:-1]).set_weights(…)`, or gradients by its variables on a tape."""
+    model, first, second = _before_it_is_built(kind)
+    assert not model.built
+    assert list(model.weights) == list(model.trainable_weights) == [*first.weights, *second.weights]
+    ones = [np.ones_like(w) for w in model.get_weights()]
+    model.set_weights(ones)
+    np.testing.assert_array_equal(first.kernel.numpy(), np.ones((4, 3)))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(second(first(np.ones((1, 4), "float32"))))
+    shapes = [np.shape(g) for g in tape.gradient(loss, model.trainable_variables)]
+    assert shapes == [(4, 3), (3,), (3, 2), (2,)]
+    with pytest.raises(ValueError, match=r"4 weight arrays\. Received: 3"):
+        model.set_weights(ones[:3])
+    with pytest.raises(NotBuiltError, match="has no weights yet"):
+        model.count_params()
+    np.testing.assert_array_equal(model.predict(np.ones((1, 4)), verbose=0), [[16.0, 16.0]])  # 3 · (4 + 1) + 1
+    assert list(model.weights) == [*first.weights, *second.weights] and model.count_params() == 23
+
+
+def test_a_model_of_which_no_layer_has_weights_yet_takes_none():
+    model = keras.Sequential([layers.Dense(3)])
+    assert model.weights == [] and model.get_weights() == []
+    with pytest.raises(NotBuiltError, match="has no weights yet"):
+        model.set_weights([np.ones((4, 3)), np.ones(3)])
 
 
 def test_clones_are_compiled_and_may_be_unbuilt():

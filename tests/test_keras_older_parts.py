@@ -1346,3 +1346,76 @@ def test_more_is_better_of_a_function_that_is_called_as_an_accuracy(tmp_path):
     model.compile("sgd", "mse", metrics=[closeness])
     with pytest.raises(ValueError, match="does not know whether less or more of 'closeness' is better"):
         model.fit(x, x > 0.5, callbacks=[keras.callbacks.EarlyStopping("closeness")], verbose=0)
+
+
+# (value, update) of TensorFlow 2.21's tf.compat.v1.metrics in a session, after each of three batches of 8
+_COUNTED = {
+    "auc": (0.2, 0.56667, 0.43704),
+    "weighted": (0.2, 0.56667, 0.43704),
+    "accuracy": (0.25, 0.4375, 0.375),
+    "precision": (0.2, 0.33333, 0.3125),
+    "recall": (0.33333, 0.5, 0.55556),
+    "mean": (0.598, 0.59938, 0.6365),
+    "true_positives": (1, 3, 5),
+    "false_negatives": (2, 3, 4),
+}
+_MATRICES = ([[1, 4], [2, 1]], [[4, 6], [3, 3]], [[4, 11], [4, 5]])  # mean_iou's updates
+
+
+def _batches_of_pairs():
+    i = np.arange(24)
+    labels, outputs = (i * 7 % 5 > 2).astype("float32"), np.round(np.abs(np.sin(i * 1.7)), 3).astype("float32")
+    return [(labels[k : k + 8, None], outputs[k : k + 8, None]) for k in (0, 8, 16)]
+
+
+def test_metrics_of_tensorflow_1_count_on_from_batch_to_batch():
+    found = {}
+
+    def counted(y_true, y_pred):
+        yes = tf.round(y_pred)
+        found["auc"] = tf.metrics.auc(y_true, y_pred)
+        found["weighted"] = tf.metrics.auc(y_true, y_pred, weights=y_true + 1)
+        for name in ("accuracy", "precision", "recall", "true_positives", "false_negatives"):
+            found[name] = getattr(tf.compat.v1.metrics, name)(y_true, yes)
+        found["mean"] = tf.metrics.mean(y_pred)
+        score, update = found["mean_iou"] = tf.metrics.mean_iou(y_true, tf.cast(y_pred > 0.5, tf.int32), 2)
+        K.get_session().run(tf.local_variables_initializer())
+        with tf.control_dependencies([update]):
+            return tf.identity(score)
+
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Activation("linear")])
+    model.compile("sgd", "mse", metrics=[counted])
+    for number, (y, x) in enumerate(_batches_of_pairs()):
+        score = model.test_on_batch(x, y, return_dict=True)["counted"]
+        (a, b), (c, d) = _MATRICES[number]
+        assert score == pytest.approx((a / (a + b + c) + d / (b + c + d)) / 2, abs=1e-5)
+        for name, expected in _COUNTED.items():
+            np.testing.assert_allclose(found[name], [expected[number]] * 2, atol=1e-5, err_msg=name)
+        np.testing.assert_array_equal(found["mean_iou"][1], _MATRICES[number])
+    model.compile("sgd", "mse", metrics=[counted])  # counts anew
+    y, x = _batches_of_pairs()[0]
+    assert model.test_on_batch(x, y, return_dict=True)["counted"] == pytest.approx(1 / 7, abs=1e-5)
+    with pytest.raises(ValueError, match="is interpolated here"):
+        tf.metrics.auc(y, x, curve="PR")
+    with pytest.warns(match=r"tf\.metrics\.recall counts on from batch to batch in a function"):
+        assert tf.metrics.recall(y, np.ones_like(y))[1] == 1.0
+    assert tf.metrics.MeanIoU is keras.metrics.MeanIoU
+
+
+def test_what_models_of_keras_2_say_of_their_ends():
+    """Values of tf_keras 2.21."""
+    a, b = keras.Input((8, 8, 3), name="a"), keras.Input((8, 8, 3), name="b")
+    inner = keras.Sequential([keras.layers.Conv2D(2, 3)], name="inner")
+    model = keras.Model([b, a], keras.layers.Add()([inner(a), inner(b)]))
+    assert model.input_names == ["b", "a"] and model.output_names == ["add"]
+    assert keras.Model({"x": a, "y": b}, inner(a)).input_names == ["a", "b"]
+    conv = inner.layers[0]
+    assert conv.get_input_shape_at(0) == (None, 8, 8, 3) and conv.get_output_shape_at(0) == (None, 6, 6, 2)
+    assert model.get_input_shape_at(0) == [(None, 8, 8, 3)] * 2 and model.get_output_shape_at(0) == (None, 6, 6, 2)
+    assert model.make_train_function() is None and model.make_test_function() is None
+    names = [layer.name for layer in model._flatten_layers(include_self=False)]
+    assert names.count(conv.name) == 1 and names.index(conv.name) == names.index("inner") + 1
+    assert next(model._flatten_layers()) is model
+    assert "call" not in dir(model)
+    with pytest.raises(AttributeError, match=r"'call': model\(x, training=…\) calls a model"):
+        model.call(np.ones((1, 8, 8, 3)))

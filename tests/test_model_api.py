@@ -212,6 +212,17 @@ def test_model_structure_attributes():
         np.asarray(y)
 
 
+def test_names_of_outputs_of_one_layer_are_no_others():
+    """As Keras 2 numbers them (tf_keras 2.21): past names that other outputs have."""
+    a, b, x = Dense(2, name="m"), Dense(2, name="m_1"), Input((2,))
+    for layers, names in (((b, a, a, a), ["m_1", "m", "m_2", "m_3"]), ((a, a, b), ["m", "m_1", "m_1_1"])):
+        model = mc.Model(x, [layer(x) for layer in layers])
+        assert model.output_names == names
+        model.compile("sgd", "mse")
+        history = model.fit(np.ones((3, 2)), [np.ones((3, 2))] * len(names), verbose=0).history
+        assert set(history) == {"loss", *(f"{name}_loss" for name in names)}
+
+
 def test_layer_output_needs_exactly_one_call():
     layer = Dense(2)
     with pytest.raises(AttributeError, match="0 times"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import callbacks, data, keras, layers, losses, metrics
+from minicnn import callbacks, data, keras, layers, losses, metrics, optimizers
 from minicnn.errors import ShapeError
 
 X = np.ones((4, 6, 6, 3), np.float32)
@@ -550,11 +550,36 @@ def test_names_of_estimators(name, instead):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("enable_lora", "adapters .LoRA. are not there"), ("quantize", "stay floats")]
+    ("name", "said"),
+    [
+        ("enable_lora", "adapters .LoRA. are not there"),
+        ("quantize", "stay floats"),
+        ("add_loss", "kernel_regularizer="),
+    ],
 )
 def test_methods_of_keras_that_are_not_there(name, said):
     with pytest.raises(AttributeError, match=f"'Dense' object has no attribute '{name}': .*{said}"):
         getattr(layers.Dense(2), name)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (net, "trainable_variables"),
+        (net, "train_step"),
+        (net, "predict_classes"),
+        (lambda: layers.Dense(2), "add_metric"),
+        (optimizers.Adam, "apply_gradients"),
+        (optimizers.Adam, "minimize"),
+    ],
+)
+def test_what_a_tape_and_older_scripts_need_is_in_the_room_for_keras(make, name):
+    thing = make()
+    assert not hasattr(thing, name)
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}': .*of minicnn.keras have it"):
+        getattr(thing, name)
+    with pytest.raises(AttributeError, match=r"has no attribute 'minimise'$"):
+        thing.minimise  # noqa: B018
 
 
 @pytest.mark.parametrize("key", ["loss", 0])

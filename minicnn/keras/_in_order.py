@@ -207,6 +207,12 @@ class InOrder(Asked):
     trainable_weights = property(asking(Layer.trainable_weights.fget))  # type: ignore[attr-defined]
     non_trainable_weights = property(asking(Layer.non_trainable_weights.fget))  # type: ignore[attr-defined]
 
+    @asking
+    def count_params(self) -> int:
+        """Number of weights' elements, of a model that has all of them."""
+        self.need_build()  # type: ignore[attr-defined]
+        return Layer.count_params(self)  # type: ignore[arg-type]
+
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, noted(self, value, sys._getframe(1)))
 

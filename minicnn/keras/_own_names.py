@@ -30,7 +30,8 @@ _KERAS = """
 _METHODS_OF_KERAS = """
     _make_predict_function _make_test_function _make_train_function _merge_function add_update compile_from_config
     convolution_op evaluate_generator
-    fit_generator get_compile_config get_input_at get_output_at load_own_variables named_weights predict_classes
+    fit_generator get_compile_config get_input_at get_input_shape_at get_output_at get_output_shape_at input_names
+    load_own_variables make_test_function make_train_function named_weights predict_classes
     predict_generator predict_proba quantize save_own_variables stateless_call to_yaml
 """
 _CONTRACT = "backward bind buffers examples forward fused lower penalty to_onnx"

@@ -222,8 +222,9 @@ class GradientTape:
         if isinstance(x, float | int | np.generic):
             raise TypeError(
                 "a tape gives gradients of tensors; a plain number has no history: float(loss), loss.numpy() and "
-                "loss.item() leave the tape, and what frozen layers compute is not on it, so that trainable=True comes "
-                f"before the `with`. Received: target={x!r}"
+                "loss.item() leave the tape, models of minicnn itself are not on it, as those of minicnn.keras are, "
+                "and what frozen layers compute is not either, so that trainable=True comes before the `with`. "
+                f"Received: target={x!r}"
             )
         if isinstance(x, Weight):
             self.notices(x)

@@ -17,6 +17,7 @@ from minicnn.checks import check_choice, check_number, check_range, check_seed
 from minicnn.geometry import FILL_MODES
 from minicnn.hints import DataFormat, LayerOptions
 from minicnn.layers.base import Examples, Layer
+from minicnn.layers.given import images_as_batch
 from minicnn.layers.shapes import check_data_format, check_rank
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Step, Workspace
 
@@ -127,14 +128,14 @@ def about_centre(xx: Entry, xy: Entry, yx: Entry, yy: Entry, height: int, width:
 
 
 class ImageLayer(Layer):
-    """A layer for images, which takes a single one, (H, W, C), where it is called on arrays.
+    """A layer for images, which takes a single one, (H, W, C), or a list of them, where it is called on arrays.
 
     Called on a dict of arrays, it changes "images", and no "labels".
     """
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         if not isinstance(inputs, Mapping):
-            return super().__call__(inputs, training)
+            return super().__call__(images_as_batch(inputs), training)
         if "images" not in inputs or not inputs.keys() <= {"images", "labels"}:
             raise ValueError(
                 f"'{self.name}' takes images, or a dict of them with 'images' and 'labels'; what else belongs to an "

@@ -83,6 +83,21 @@ class OfSameSamples:
         return super().call_on_arrays(arrays, training)  # type: ignore[misc]
 
 
+def images_as_batch(inputs: Any) -> Any:
+    """A list of images of one size, (H, W, C) each, as a batch of them; whatever else is as it was."""
+    listed = inputs if isinstance(inputs, list | tuple) else ()
+    shapes = {image.shape if isinstance(image, np.ndarray) else None for image in listed}
+    return np.stack(inputs) if [len(shape or ()) for shape in shapes] == [3] else inputs
+
+
+class OfImages:
+    """Mixin, before `Layer`: called on a list of images, it takes them as a batch."""
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """See `Layer.__call__`."""
+        return super().__call__(images_as_batch(inputs), training)  # type: ignore[misc]
+
+
 def flag(layer: Layer, training: Any) -> Any:
     """`training`, the argument of a call.
 

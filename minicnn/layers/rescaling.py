@@ -14,6 +14,7 @@ from minicnn.checks import check_number, plain
 from minicnn.errors import ShapeError
 from minicnn.hints import LayerOptions
 from minicnn.layers.base import Examples, Layer
+from minicnn.layers.given import OfImages
 from minicnn.layers.merge import give
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Rescaling"]
 
 
-class Rescaling(Layer):
+class Rescaling(OfImages, Layer):
     """y = x · scale + offset, in training and otherwise: ``Rescaling(1 / 255)`` for pixels from 0 to 255.
 
     Parameters

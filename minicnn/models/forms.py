@@ -128,9 +128,12 @@ class InForm(Layer):
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the layers that give the outputs; a repeated one is numbered."""
-        names = [source_of(t).name for t in self._built_graph().outputs]
-        return [n if names.index(n) == i else f"{n}_{names[:i].count(n)}" for i, n in enumerate(names)]
+        """Names of the layers that give the outputs; a repeated one is numbered, past the names of the others."""
+        names: list[str] = []
+        for name in (source_of(t).name for t in self._built_graph().outputs):
+            numbered = (f"{name}_{i}" for i in range(1, len(names) + 2))
+            names.append(name if name not in names else next(n for n in numbered if n not in names))
+        return names
 
     def _built_graph(self) -> Graph:
         """Hook: the graph, or the error that there is none yet."""

@@ -222,6 +222,23 @@ def test_one_picture_without_a_batch():
     np.testing.assert_allclose(preparing(other), np.ones((2, 4, 5, 3)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("form", [list, tuple])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_list_of_pictures_is_a_batch_of_them(form, count):
+    """As scikit-learn's `load_sample_images` gives them; a list of one is a batch of one, as in Keras 2 and 3."""
+    pictures = np.random.default_rng(0).integers(0, 256, (count, 8, 9, 3)).astype("uint8")
+    given, expected = form(pictures), pictures.astype("float32")
+    cropped, stack = layers.CenterCrop(4, 5), keras.Sequential([layers.Rescaling(2.0), layers.CenterCrop(4, 5)])
+    np.testing.assert_array_equal(layers.Rescaling(0.5)(given), expected / 2)
+    np.testing.assert_array_equal(layers.RandomFlip()(given, training=False), expected)
+    for _ in range(2):  # before a stack is built, and after
+        np.testing.assert_array_equal(cropped(given), expected[:, 2:6, 2:7])
+        np.testing.assert_array_equal(stack(given), 2 * expected[:, 2:6, 2:7])
+        stack(pictures)
+    with pytest.raises(ValueError, match=r"takes 1 input\(s\)\. Received: 2"):
+        cropped([pictures[0], pictures[0][:6]])
+
+
 def test_checkpoints_wait_for_weights(small, tmp_path):
     x = small[0]
     first, second = (keras.Sequential([layers.Flatten(), layers.Dense(2)]) for _ in range(2))

@@ -1,6 +1,9 @@
 """How notebooks import: every old and new path, with ``minicnn`` in the place of ``tensorflow``."""
 
 import importlib
+import re
+import warnings
+from pathlib import Path
 
 import pytest
 
@@ -61,12 +64,17 @@ def test_imports(line):
 
 
 STARS = {
-    "layers": "Dense Input Lambda concatenate Conv2D Convolution2D MaxPool2D",
+    "layers": "Dense Input Lambda concatenate Conv2D Convolution2D MaxPool2D InputSpec Wrapper ThresholdedReLU",
     "models": "Sequential Model load_model model_from_json",
-    "optimizers": "Adam SGD RMSprop",
+    "optimizers": "Adam SGD RMSprop schedules get",
     "callbacks": "EarlyStopping ModelCheckpoint Callback",
-    "losses": "mean_squared_error categorical_crossentropy",
-    "metrics": "categorical_accuracy top_k_categorical_accuracy",
+    "losses": "mean_squared_error categorical_crossentropy mse huber kld",
+    "metrics": "categorical_accuracy top_k_categorical_accuracy mae poisson",
+    "initializers": "GlorotUniform glorot_uniform he_normal constant",
+    "constraints": "MaxNorm max_norm unit_norm",
+    "activations": "relu serialize",
+    "backend": "epsilon mean sum shape one_hot int_shape",
+    "ops": "relu einsum split norm nn",
     "regularizers": "l1 l2 l1_l2",
     "utils": "to_categorical plot_model",
     "preprocessing.image": "ImageDataGenerator load_img img_to_array",
@@ -77,6 +85,26 @@ STARS = {
 @pytest.mark.parametrize("module", STARS)
 def test_all_names_of_a_module(module):
     exec(f"from minicnn.keras.{module} import *\n{STARS[module].replace(' ', ';')}", {})
+
+
+def _names_of_keras():
+    """Module → its names in Keras 3.15, as `tests/list_keras_operations.py` and its like noted them down."""
+    text = (Path(__file__).parent.parent / "keras_names.txt").read_text(encoding="utf-8")
+    return {name: names.split() for name, names in re.findall(r"^([\w.]+):\n((?: .*\n)+)", text, re.M)}
+
+
+@pytest.mark.parametrize("module", [*_names_of_keras(), "ops"])
+def test_a_star_brings_what_is_there(module):
+    """Nothing that a line with the name itself would bring, without a warning, is left out by one with a star."""
+    found, names = importlib.import_module(f"minicnn.keras.{module}"), _names_of_keras().get(module)
+    if names is None:
+        text = (Path(__file__).parent.parent / "keras_operations.txt").read_text(encoding="utf-8")
+        names = re.findall(r"\| (\w+)\(.*\)$", text, re.M)
+        assert len(names) > 200
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        left_out = [name for name in names if hasattr(found, name) and name not in found.__all__]
+    assert left_out == []
 
 
 UNKNOWN = {

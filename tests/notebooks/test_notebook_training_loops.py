@@ -485,6 +485,9 @@ def test_checkpoints_of_a_loop(tmp_path, is_compiled):
     saved = tf.train.Checkpoint(generator=second[0]).save(file_prefix=prefix)
     assert tf.train.latest_checkpoint(tmp_path / "other") == saved == f"{prefix}-1"
     assert tf.train.latest_checkpoint(tmp_path) is None
+    assert tf.train.latest_checkpoint(f"{tmp_path}/./other") == f"{tmp_path}/./other/ckpt-1"  # as it was given
+    again = tf.train.CheckpointManager(checkpoint, f"{tmp_path}/./other", checkpoint_name="saved")
+    assert again.save(7) == again.latest_checkpoint == again.checkpoints[-1] == f"{tmp_path}/./other/saved-7"
     with pytest.raises(ValueError, match="another number now"):
         tf.train.Checkpoint(generator=keras.Sequential([keras.Input((64,)), layers.Dense(1), layers.Dense(1)])).restore(
             saved

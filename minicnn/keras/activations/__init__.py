@@ -14,6 +14,7 @@ from minicnn.keras import _operations
 from minicnn.keras._eager import eager
 from minicnn.keras._last_function import ended
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras._starred import starred
 from minicnn.keras._whole_numbers import rectified
 from minicnn.keras.utils._helpers import get_registered_object, named_by_user
 from minicnn.layers import Activation
@@ -121,3 +122,4 @@ def _function(name):
 
 
 __getattr__ = lookup(__name__, ["minicnn.activations"], names=_NAMES)
+__all__ += starred(__name__)

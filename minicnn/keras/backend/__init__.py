@@ -20,6 +20,7 @@ from minicnn.keras._epsilon import set_epsilon as set_epsilon
 from minicnn.keras._last_function import forgotten
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras._starred import starred
 from minicnn.keras._warning import warn_once
 from minicnn.keras.backend._functions import Later as _Later
 from minicnn.keras.backend._functions import function as function
@@ -297,3 +298,4 @@ _IMPORTED = ("tf", "control_flow_ops", "functional_ops", "tensor_array_ops", "ar
 _NOT_ITS_OWN = ("Any", "EagerArray", "Sequence", "applied", "forgotten", "import_module", "is_symbolic", "lookup")
 _NOT_ITS_OWN += ("met", "say", "set_phase", "stacked_input", "value_of", "warn_once", "wraps")
 __all__ = [n for n in globals() if not n.startswith("_") and callable(globals()[n]) and n not in _NOT_ITS_OWN]
+__all__ += starred(__name__)

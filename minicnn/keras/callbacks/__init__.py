@@ -14,6 +14,7 @@ from minicnn.keras import ops
 from minicnn.keras._names import BROUGHT, lookup
 from minicnn.keras._not_asked import warn_of_callback
 from minicnn.keras._old_logs import other_name, with_old_names
+from minicnn.keras._starred import starred
 from minicnn.keras._translation import renamed, translated, without
 from minicnn.keras._warning import warn_once
 from minicnn.keras.models._places import with_suffix
@@ -291,3 +292,4 @@ __all__ = sorted(
     {*core.__all__, "RemoteMonitor", "SwapEMAWeights", "TensorBoard", *BROUGHT}
     - {"CallbackList", "backups", "in_line", "listed", "progress"}
 )
+__all__ += starred(__name__)

@@ -2,6 +2,7 @@
 
 from minicnn import constraints as _core
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras._starred import starred
 from minicnn.keras.saving._objects import reading
 
 _NAMES = {
@@ -11,3 +12,4 @@ _NAMES = {
 deserialize = reading(_core.get)
 __getattr__ = lookup(__name__, ["minicnn.constraints"], names=_NAMES)
 __all__ = sorted(public_names(_core))
+__all__ += starred(__name__)

@@ -8,6 +8,7 @@ from typing import Any
 from minicnn import initializers as _core
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_tensors import SeedGenerator
+from minicnn.keras._starred import starred
 from minicnn.keras._translation import translated
 from minicnn.keras.saving._objects import initializer_named, reading
 
@@ -41,3 +42,4 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = sorted(public_names(_core))
+__all__ += starred(__name__)

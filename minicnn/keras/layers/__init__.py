@@ -22,6 +22,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._of_keras_3 import OF_LAYERS
 from minicnn.keras._on_built_in import OfLayers
 from minicnn.keras._on_constants import with_weights
+from minicnn.keras._starred import starred
 from minicnn.keras._translation import named_today, renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras._whole_numbers import note_dtype, without_whole
@@ -408,13 +409,8 @@ __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}
 )
 _OTHERS = {
-    *("Highway", "K", "np"),
-    "Input",
-    "Lambda",
-    "Layer",
-    "MaxoutDense",
-    "Merge",
-    "merge",
+    *("Highway", "Input", "K", "Lambda", "Layer", "MaxoutDense", "Merge", "merge", "np"),
     *(name for name in _STILL_THERE if name in globals()),
 }
 __all__ = sorted({*core.CLASSES, *_OTHERS, *(f for f, c in _FUNCTIONS.items() if c in core.CLASSES)})
+__all__ += starred(__name__)

@@ -1,11 +1,17 @@
 import numpy as _numpy
 
 from minicnn.keras import backend as _backend
+from minicnn.keras.layers._input_spec import InputSpec as InputSpec
 from minicnn.keras.layers._merging import Merge as Merge
 from minicnn.keras.layers._merging import merge as merge
+from minicnn.keras.layers._of_config import deserialize as deserialize
 from minicnn.keras.layers._of_keras_1 import Highway as Highway
 from minicnn.keras.layers._of_keras_1 import MaxoutDense as MaxoutDense
+from minicnn.keras.layers._of_keras_2 import RandomHeight as RandomHeight
+from minicnn.keras.layers._of_keras_2 import RandomWidth as RandomWidth
+from minicnn.keras.layers._of_keras_2 import ThresholdedReLU as ThresholdedReLU
 from minicnn.keras.layers._wrapper import Wrapper as Wrapper
+from minicnn.keras.saving._objects import serialize_keras_object as _serialize
 from minicnn.layers import *
 from minicnn.layers import Conv1D as Conv1D
 from minicnn.layers import Conv1DTranspose as Conv1DTranspose
@@ -24,3 +30,4 @@ Convolution2D = Conv2D
 Convolution2DTranspose = Conv2DTranspose
 SeparableConvolution1D = SeparableConv1D
 SeparableConvolution2D = SeparableConv2D
+serialize = _serialize

@@ -65,6 +65,19 @@ def _tensor_at(which: str) -> Callable[[Any, int], Any]:
     return tensor_at
 
 
+def _shape_at(which: str) -> Callable[[Any, int], Any]:
+    """The shape, or the shapes, of what one of several calls took or gave."""
+
+    def shape_at(layer: Any, node_index: int) -> Any:
+        tensors = getattr(layer, f"get_{which}_at")(node_index)
+        return [t.shape for t in tensors] if isinstance(tensors, list) else tensors.shape
+
+    return shape_at
+
+
+SHAPES_AT: dict[str, Any] = {f"get_{which}_shape_at": _shape_at(which) for which in ("input", "output")}
+
+
 def _calls_behind(layer):
     raise AttributeError(
         "a layer does not know which others take its output: those before a layer are in its inbound_nodes, for node "
@@ -85,5 +98,5 @@ def _rename(layer, name):
 
 
 _NAME = property(lambda layer: layer.name, _rename)  # by which tf.keras, where `name` could not be set, renamed
-AT: dict[str, Any] = {"get_input_at": _tensor_at("inputs"), "get_output_at": _tensor_at("outputs"), **NODES}
-AT["_name"] = _NAME
+AT: dict[str, Any] = {"get_input_at": _tensor_at("inputs"), "get_output_at": _tensor_at("outputs")}
+AT |= {**SHAPES_AT, **NODES, "_name": _NAME}

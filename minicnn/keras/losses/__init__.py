@@ -13,6 +13,7 @@ from minicnn.keras._loss_dtypes import LossName, dtype_of, with_dtype
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_tensors import FORMULAS, of_anything
 from minicnn.keras._on_built_in_losses import whole
+from minicnn.keras._starred import starred
 from minicnn.keras._translation import Translated
 from minicnn.keras.saving._objects import deserialize_keras_object, is_function, registered
 from minicnn.layers.names import snake_case
@@ -88,3 +89,4 @@ def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> A
 __getattr__ = eager_names(lookup(__name__, ["minicnn.losses"], names=_NAMES, old=_OLD), __name__)
 globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__), __name__) for name in FORMULAS})
 __all__ = sorted({*public_names(_core), *_FUNCTIONS, "Reduction", "K"})
+__all__ += starred(__name__)

@@ -16,6 +16,7 @@ from minicnn.keras._eager import eager_names, eager_part
 from minicnn.keras._names import lookup, public_names
 from minicnn.keras._of_keras_3 import OF_METRICS
 from minicnn.keras._of_tensors import FORMULAS, of_anything
+from minicnn.keras._starred import starred
 from minicnn.keras.saving._objects import deserialize_keras_object, is_function, registered
 from minicnn.keras.utils._helpers import get_custom_objects
 from minicnn.named_functions import function_named
@@ -160,3 +161,4 @@ __all__ = sorted({*public_names(_core), *_FUNCTIONS, "K"})
 for _name, _method in OF_METRICS.items():
     setattr(_core.Metric, _name, _method)
 _core.Metric.reset_states = lambda metric: metric.reset_state()  # type: ignore[attr-defined]  # its name in Keras 2
+__all__ += starred(__name__)

@@ -29,6 +29,7 @@ from minicnn.keras._operation_marks import WithOperations, listed
 from minicnn.keras._own_names import OwnNames
 from minicnn.keras._own_weights import declared, names_apart
 from minicnn.keras._scopes import Stacking, inside
+from minicnn.keras._starred import starred
 from minicnn.keras._steps import Stepping
 from minicnn.keras._taped import nothing_recorded
 from minicnn.keras._translation import named_today, renamed, translated, without
@@ -304,6 +305,12 @@ class _Stack(WithBranches, Stacking, AnySize, _Trainable):
         """The layers; ``pop()`` of the list takes the top one off the model, as it did in Keras 2."""
         return LayerList(self._stack, self.pop)
 
+    @property
+    def weights(self) -> list[Weight]:
+        """All weights; of a stack whose input is not known yet, those that its layers already have, as in Keras 3."""
+        own = () if self.built else (weight for layer in self._stack for weight in layer.weights)
+        return list(dict.fromkeys(own)) or super().weights
+
     @staticmethod
     def _called(layer, tensor):
         """The output of a layer called on a tensor; ValueError if its `call` needs more."""
@@ -405,3 +412,4 @@ __getattr__ = lookup(
 )
 __all__ = [*BROUGHT, "Input", "InputLayer", "Model", "Sequential", "clone_model", "load_model", "model_from_json"]
 __all__ += ["save_model"]
+__all__ += starred(__name__)

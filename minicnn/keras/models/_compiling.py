@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial, wraps
-from inspect import signature
+from inspect import signature, unwrap
 from types import FunctionType
 from typing import Any, Self, SupportsIndex
 
@@ -18,6 +18,7 @@ from minicnn.keras import losses, metrics, optimizers
 from minicnn.keras._in_order import is_asked
 from minicnn.keras._stateful_metrics import with_state
 from minicnn.keras._warning import warn_once
+from minicnn.keras.tensorflow.metrics import counting
 from minicnn.losses.function_loss import FunctionLoss
 from minicnn.nested import leaves, mapped
 from minicnn.optimizers import Optimizer
@@ -58,14 +59,15 @@ def today(value: Any) -> Any:
 
 
 def metrics_today(value: Any) -> Any:
-    """As `today`; and functions of one's own that call ``K.max`` know class numbers, as K.max(y_true, axis=-1)."""
+    """As `today`; functions of one's own that call ``K.max`` know class numbers, and TensorFlow 1's metrics count."""
     value = today(value)
     if isinstance(value, list):
         return [metrics_today(part) for part in value]
     if type(value) is dict:
         return {name: metrics_today(part) for name, part in value.items()}
     if isinstance(value, FunctionType):
-        return _of_classes(value) if "max" in value.__code__.co_names else value
+        value = counting(value)
+        return _of_classes(value) if "max" in unwrap(value).__code__.co_names else value
     return with_state(value)
 
 

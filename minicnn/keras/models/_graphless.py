@@ -16,6 +16,7 @@ from minicnn.keras._parts_in_files import attributes_for_files
 from minicnn.keras.tensorflow._checkpoints import Checkpoint
 from minicnn.layers import CenterCrop, Rescaling, Resizing
 from minicnn.layers.augmentation import ImageLayer
+from minicnn.layers.given import images_as_batch
 from minicnn.losses.no_loss import NoLoss
 from minicnn.metrics import get as metric_of
 from minicnn.models.subclassing import layers_in
@@ -52,7 +53,8 @@ class Graphless:
 
     def takes_what_waits(self) -> bool:
         """Set the weights that a checkpoint has for a model which had none yet; whether there were such."""
-        if "waiting_weights" not in vars(self) or not self.weights:  # type: ignore[attr-defined]
+        is_there = self.weights and (self.built or self.is_graphless)  # type: ignore[attr-defined]
+        if "waiting_weights" not in vars(self) or not is_there:
             return False
         self.set_weights(vars(self)["waiting_weights"])  # type: ignore[attr-defined]
         vars(self).pop("waiting_weights")
@@ -67,19 +69,27 @@ class Graphless:
         self.takes_what_waits()
 
     def takes_any_pictures(self, x: Any) -> bool:
-        """Whether an array is one picture without a batch, or pictures of another size than those before.
+        """Whether it is one picture without a batch, a list of pictures, or pictures of another size than those before.
 
         Layers that change pictures one by one take them all the same, each by itself.
         """
         layers = self.layers  # type: ignore[attr-defined]
-        if isinstance(x, Tensor | list | tuple | dict) or not all(isinstance(layer, _PICTURES) for layer in layers):
+        is_list = isinstance(x, list | tuple) and isinstance(images_as_batch(x), np.ndarray)
+        if not all(isinstance(layer, _PICTURES) for layer in layers):
             return False
+        if is_list or isinstance(x, Tensor | list | tuple | dict):
+            return is_list
         built = tuple(self.input_shape[1:]) if self.built else None  # type: ignore[attr-defined]
         return np.ndim(x) == 3 or (np.ndim(x) == 4 and built not in (None, np.shape(x)[1:]))
 
-    def _need_weights(self) -> None:
+    def need_build(self) -> None:
+        """NotBuiltError for a model of which not all weights may be there yet."""
         if not (self.is_graphless and self.weights):  # type: ignore[attr-defined]
             super()._need_weights()  # type: ignore[misc]
+
+    def _need_weights(self) -> None:
+        if not self.weights:  # type: ignore[attr-defined]  # those that layers have before, as in Keras, may be set
+            self.need_build()
 
     @property
     def metrics_names(self) -> list[str]:

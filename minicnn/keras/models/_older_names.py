@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from minicnn.keras._in_order import asking
 from minicnn.keras._of_keras_3 import OF_MODELS
 from minicnn.keras._warning import is_older, warn_once
-from minicnn.keras.layers._places import NODES
+from minicnn.keras.layers._places import NODES, SHAPES_AT
 from minicnn.user_warnings import warn_user
 
 _OF_KERAS_1 = {"convolution": "conv", "separableconvolution": "separableconv", "deconvolution2d": "conv2dtranspose"}
@@ -98,6 +98,11 @@ class OlderNames:
 
     _make_train_function = _make_test_function = make_predict_function = _make_predict_function
 
+    def make_train_function(self, force: bool = False) -> Any:
+        """What tf.keras calls before a training; nothing is to be made."""
+
+    make_test_function = make_train_function
+
     save_own_variables, load_own_variables = OF_MODELS["save_own_variables"], OF_MODELS["load_own_variables"]
     get_compile_config, compile_from_config = OF_MODELS["get_compile_config"], OF_MODELS["compile_from_config"]
     has_own_compile_config = OF_MODELS["has_own_compile_config"]
@@ -105,7 +110,22 @@ class OlderNames:
     stateless_call = OF_MODELS["stateless_call"]
 
     get_input_at, get_output_at = map(_tensors_at, ("inputs", "outputs"))
+    get_input_shape_at, get_output_shape_at = SHAPES_AT.values()
     inbound_nodes, _inbound_nodes, outbound_nodes, _outbound_nodes = NODES.values()
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the layers that the model begins with, as Keras 2 has them."""
+        return [tensor.node.layer.name for tensor in self.inputs]  # type: ignore[attr-defined]
+
+    def _flatten_layers(self, recursive: bool = True, include_self: bool = True) -> Iterator[Any]:
+        """The model, its layers, and those of the models and layers in it, as tf.keras lists them."""
+        if include_self:
+            yield self
+        for layer in self.layers:  # type: ignore[attr-defined]
+            yield layer
+            if recursive and hasattr(layer, "_flatten_layers"):
+                yield from layer._flatten_layers(include_self=False)
 
     @asking
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:

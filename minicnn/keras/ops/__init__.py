@@ -9,6 +9,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._operations import convert_to_numpy, gelu, is_keras_tensor, shape
 from minicnn.keras._result_dtypes import KEPT, in_kerass_dtype
 from minicnn.keras._result_types import of_eager_arrays
+from minicnn.keras._starred import starred
 from minicnn.keras.ops._of_lists import of_lists
 from minicnn.layers.activations import stands_for
 
@@ -46,3 +47,4 @@ def __getattr__(name: str) -> Any:
 __all__ = ["convert_to_numpy", "is_keras_tensor", "one_hot", "shape"]
 __all__ += ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"]
 __all__ += sorted(_FUNCTIONS)
+__all__ += starred(__name__)

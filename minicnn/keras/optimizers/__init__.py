@@ -15,6 +15,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.keras import _applied, _loss_scale, _optimizer_variables
 from minicnn.keras._loss_scale import LossScaleOptimizer as LossScaleOptimizer
 from minicnn.keras._names import lookup
+from minicnn.keras._starred import starred
 from minicnn.keras._translation import Translated, renamed, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.optimizers._on_rule import with_rule
@@ -285,3 +286,4 @@ __getattr__ = lookup(
     old=_LOWER_CASE,
 )
 __all__ = sorted({*_CLASSES, "K", "LossScaleOptimizer"})
+__all__ += starred(__name__)

@@ -12,6 +12,7 @@ from minicnn.differentiation import Recorded, gradients, value_of
 from minicnn.hints import Config
 from minicnn.keras._eager import eager
 from minicnn.keras._names import lookup, public_names
+from minicnn.keras._starred import starred
 from minicnn.keras._translation import Translated, translated
 from minicnn.keras._warning import warn_once
 from minicnn.keras.saving._objects import reading, registered
@@ -152,3 +153,4 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = sorted({*public_names(_core), "get", "l1", "l2", "l1_l2"})
+__all__ += starred(__name__)

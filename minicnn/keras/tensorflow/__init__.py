@@ -19,10 +19,10 @@ from minicnn.keras._missing import reason
 from minicnn.keras._names import NoAttribute
 from minicnn.keras.tensorflow import _arrays, _functions, _gradients
 
-_KERAS = ("initializers", "losses", "metrics", "optimizers")
+_KERAS = ("initializers", "losses", "optimizers")
 _ELSEWHERE = {"keras": "minicnn.keras"} | {n: f"minicnn.keras.{n}" for n in _KERAS}
 _MODULES = (
-    *("app", "compat", "config", "distribute", "gfile", "image", "io", "linalg", "math", "nn", "random"),
+    *("app", "compat", "config", "distribute", "gfile", "image", "io", "linalg", "math", "metrics", "nn", "random"),
     *("audio", "bitwise", "data", "lookup", "quantization", "signal", "sparse", "strings", "summary", "test", "train"),
 )
 _OF_MODULES = {"add_n": "math", "ceil": "math", "SparseTensor": "sparse", "flags": "app"}  # that ``tf`` has too

@@ -103,24 +103,24 @@ class CheckpointManager:
     def __init__(
         self, checkpoint: Checkpoint, directory: Any, max_to_keep: int | None = None, checkpoint_name: str = "ckpt"
     ) -> None:
-        self._checkpoint, self._folder = checkpoint, Path(directory)
+        self._checkpoint, self._directory, self._folder = checkpoint, os.fspath(directory), Path(directory)
         self._most, self._name = max_to_keep, checkpoint_name
 
     @property
     def checkpoints(self) -> list[str]:
         """The files that there are, the newest last."""
-        return [str(self._folder / name) for name in _listed(self._folder)]
+        return [os.path.join(self._directory, name) for name in _listed(self._folder)]
 
     @property
     def latest_checkpoint(self) -> str | None:
         """The newest file; None if there is none."""
-        return latest_checkpoint(self._folder)
+        return latest_checkpoint(self._directory)
 
     def save(self, checkpoint_number: Any = None) -> str:
         """Write the next file, and remove those that are too many; returns its name."""
         if checkpoint_number is not None:
             self._checkpoint._count = int(checkpoint_number) - 1
-        path = self._checkpoint.save(self._folder / self._name)
+        path = self._checkpoint.save(os.path.join(self._directory, self._name))
         names = _listed(self._folder)
         for name in names[: -self._most] if self._most else ():
             (self._folder / f"{name}.npz").unlink(missing_ok=True)
@@ -131,7 +131,7 @@ class CheckpointManager:
 def latest_checkpoint(checkpoint_dir: Any, latest_filename: str | None = None) -> str | None:
     """The file that was saved last in a folder; None if there is none."""
     names = _listed(Path(checkpoint_dir))
-    return str(Path(checkpoint_dir) / names[-1]) if names else None
+    return os.path.join(os.fspath(checkpoint_dir), names[-1]) if names else None
 
 
 def _listed(folder) -> list[str]:

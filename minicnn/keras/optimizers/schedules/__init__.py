@@ -28,4 +28,4 @@ def __getattr__(name: str) -> Any:
     return _eager[part]
 
 
-__all__ = sorted(public_names(_core))
+__all__ = sorted({*public_names(_core), "deserialize", "serialize"})

@@ -20,12 +20,14 @@ MOST_TOGETHER = 32  # gradients
 MOST_BYTES = 2**28  # of what they are computed from, which cannot be used for anything else meanwhile
 
 
-def waiting_gradients(places: list[Wires], backend: Backend) -> list[list[int]]:
+def waiting_gradients(places: list[Wires], backend: Backend) -> list[list[int]] | None:
     """The places of convolutions whose gradients by the kernel are computed together, in the order in which they run.
 
-    Each group is complete when the last of its places has run.
+    Each group is complete when the last of its places has run. None where nothing at all is left to later steps.
     """
-    if not (backend.on_device and backend.kernel_gradients_wait()):
+    if not backend.on_device:
+        return None
+    if not backend.kernel_gradients_wait():
         return []
     users = Counter(weight for wires in places if wires.dy is not None for weight in wires.place.step.weights)
     groups: list[list[int]] = [[]]
@@ -55,8 +57,10 @@ def _kept(wires):
     return [*wires.xs, wires.dy]
 
 
-def uses_of_what_waits(places: list[Wires], groups: list[list[int]]) -> Iterator[tuple[int, list[Slot]]]:
-    """(time, slots that are in use then), see `minicnn.plan.wiring`."""
+def uses_of_what_waits(places: list[Wires], groups: list[list[int]] | None) -> Iterator[tuple[int, list[Slot]]]:
+    """(time, slots that are in use then), see `minicnn.plan.wiring`; `groups`: as `waiting_gradients` gives them."""
+    if groups is None:
+        return
     n = len(places)
     for i, wires in enumerate(places):
         yield 2 * n - i + 1, [own for _, own in wires.additions]

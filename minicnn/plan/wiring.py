@@ -82,7 +82,7 @@ class Wiring:
     ----------
     places : list of Wires
         What each place touches, in the order of the program.
-    waiting : list of list of int
+    waiting : list of list of int, or None
         Places whose gradients by kernels are computed together, see `plan.waiting`.
     inputs, outputs, heads, measured : list of Slot
     head_gradients : list of Slot or None
@@ -106,7 +106,6 @@ class Wiring:
     ) -> None:
         self._program, self._heads, self._remembers = program, heads, store.backend.remembers
         self._dtype, self._batch_size, self._training = store.dtype, batch_size, training
-        self._leaves = store.backend.on_device  # to steps that run later, see `plan.waiting`
         self._dtypes = stored_dtypes(program, (*heads, *measured), store)
         self._values = self._value_slots()
         wanted = program.values_with_gradient(heads, input_gradients) if training else set()
@@ -117,7 +116,7 @@ class Wiring:
         self._last_reader = {value: place for place in active for value in place.inputs}
         self._last_user = {weight: place for place in active for weight in place.step.weights}
         self.places: list[Wires] = [self._wire(place, place in active) for place in program.places]
-        self.waiting: list[list[int]] = waiting_gradients(self.places, store.backend)
+        self.waiting: list[list[int]] | None = waiting_gradients(self.places, store.backend)
         self.inputs: list[Slot] = [self._values[value] for value in program.inputs]
         self.outputs: list[Slot] = [self._values[value] for value in program.outputs]
         self.heads: list[Slot | None] = [self._values.get(value) for value in heads]
@@ -138,7 +137,7 @@ class Wiring:
         uses = [(START, self.inputs), (n if self._training or self._remembers else START, self.inputs)]
         for i, wires in enumerate(self.places):
             uses += [(i, wires.used_forward()), (2 * n - i, wires.used_backward())]
-        uses += uses_of_what_waits(self.places, self.waiting) if self._leaves else []
+        uses += uses_of_what_waits(self.places, self.waiting)
         penalized = [wires.y for wires in self.places if wires.place.step.has_penalty]  # read when all steps have run
         uses += [(n, penalized), (2 * n + 1, [*self.outputs, *self.measured]), (n, self.heads)]
         uses += [(n, self.head_gradients), (n, self.zero_gradients), (2 * n + 1, self.input_gradients)]

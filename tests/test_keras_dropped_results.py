@@ -122,9 +122,29 @@ def test_averages_move(how, backend):
         mean, variance = (mean + batch.mean(0)) / 2, (variance + batch.var(0)) / 2
     np.testing.assert_allclose(model.norm.moving_mean.numpy(), mean, rtol=1e-5)
     np.testing.assert_allclose(model.norm.moving_variance.numpy(), variance, rtol=1e-5)
+    runs = model.norm in [node.layer for node in model.graph.nodes]
+    assert runs == (how != "in inference")  # where it computes nothing that anybody has
     model.evaluate(X, Y, verbose=0)
     model.predict(X, verbose=0)
     np.testing.assert_allclose(model.norm.moving_mean.numpy(), mean, rtol=1e-5)
+
+
+def test_a_call_at_another_input_is_none_of_the_models():
+    """That of a stack, which begins there when the model's call builds it."""
+
+    class Stacked(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first = ones(kernel_regularizer="l2")
+            self.stack = keras.Sequential([self.first, layers.Dense(1, kernel_initializer="zeros")])
+
+        def call(self, inputs):
+            return self.stack(inputs)
+
+    model = Stacked()
+    model.compile("sgd", "mse")
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx(0.01 * 8)
+    assert [node.layer for node in model.graph.nodes if node.inputs] == [model.stack]
 
 
 def test_on_a_tape_they_count_too():
@@ -171,6 +191,7 @@ WAYS = {  # of a model and a folder
     "pickled": lambda model, _: pickle.loads(pickle.dumps(model)),
     "with a loss that is added then": lambda model, _: model.add_loss(ops.mean(model.output)) or model,
     "cloned": lambda model, _: cloned(model),
+    "cloned by a function": lambda model, _: cloned(model, lambda layer: type(layer).from_config(layer.get_config())),
     **{suffix: lambda model, folder, suffix=suffix: read(model, folder / f"model{suffix}") for suffix in SUFFIXES},
 }
 
@@ -180,8 +201,8 @@ def read(model, path):
     return keras.models.load_model(path)
 
 
-def cloned(model):
-    clone = keras.models.clone_model(model)
+def cloned(model, function=None):
+    clone = keras.models.clone_model(model, clone_function=function)
     clone.set_weights(model.get_weights())
     return clone
 

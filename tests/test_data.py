@@ -79,6 +79,9 @@ def test_an_endless_data_set_has_no_length():
         len(endless)
     assert numbers(endless.take(7)) == [0, 1, 2, 0, 1, 2, 0]
     assert numbers(Dataset.range(0).repeat()) == []
+    beside = Dataset.zip(endless, Dataset.range(5), Dataset.range(4))
+    assert beside.cardinality() == len(list(beside)) == 4
+    assert Dataset.zip(endless, endless).cardinality() == INFINITE_CARDINALITY
 
 
 def test_map_and_filter_unpack_tuples():

@@ -854,8 +854,8 @@ class Watch:
             self.seen.append(f"{event} {args!r:.200}")
 
 
-def work(name):
-    """Open the files whose paths come on stdin; a line of JSON for each."""
+def work(name, seconds):
+    """Open the files whose paths come on stdin, each in so much of processor time; a line of JSON for each."""
     chosen, watch = FORMATS.get(name, TRIAL), Watch()
     with tempfile.TemporaryDirectory() as folder:  # all that is imported late is imported now
         for path in chosen.make(Path(folder)):
@@ -866,7 +866,7 @@ def work(name):
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         path = line.rstrip("\n")
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # its signal ends the process
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process
         watch.path, watch.seen = (None if chosen.opens_more else path), []
         result = _outcome(chosen, path)
         watch.path = None
@@ -917,10 +917,11 @@ def _virtual():
 class Worker:
     """A process that runs `work`."""
 
-    def __init__(self, name):
+    def __init__(self, name, seconds=SECONDS):
+        self.seconds = seconds
         environment = os.environ | {"MINICNN_BACKEND": "numpy"}
         self.process = subprocess.Popen(
-            [sys.executable, __file__, "--work", name],
+            [sys.executable, __file__, "--work", name, str(seconds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -945,8 +946,8 @@ class Worker:
         if answer is None:
             self.close()
             code = self.process.returncode
-            how = {-signal.SIGPROF: f"more than {SECONDS} s", -signal.SIGKILL: "no answer"}.get(code, f"crash: {code}")
-            return {"broken": how}
+            known = {-signal.SIGPROF: f"more than {self.seconds} s", -signal.SIGKILL: "no answer"}
+            return {"broken": known.get(code, f"crash: {code}")}
         return answer
 
     def close(self):
@@ -1015,10 +1016,10 @@ def main():
     add("--formats", nargs="+", choices=FORMATS, default=list(FORMATS), metavar="FORMAT", help=", ".join(FORMATS))
     add("--seed", type=int, metavar="N", help="default: drawn and printed")
     add("--keep", type=Path, metavar="DIR", help="keep files that broke a rule there")
-    add("--work", help=argparse.SUPPRESS)
+    add("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work is not None:
-        work(options.work)
+        work(options.work[0], float(options.work[1]))
         return 0
     seed = random.randrange(2**32) if options.seed is None else options.seed
     print(f"seed: {seed}")

@@ -79,6 +79,13 @@ def test_an_endless_data_set_has_no_length():
         len(endless)
     assert numbers(endless.take(7)) == [0, 1, 2, 0, 1, 2, 0]
     assert numbers(Dataset.range(0).repeat()) == []
+    beside = Dataset.zip(endless, Dataset.range(5), Dataset.range(4))
+    assert beside.cardinality() == len(list(beside)) == 4
+    assert len(Dataset.range(5).take(np.floor(3.7))) == 3  # as in TensorFlow
+    for wrong in (3.0, 2.5, np.float64(np.inf)):
+        with pytest.raises(TypeError, match="expected an integer. Received: "):
+            Dataset.range(5).take(wrong)
+    assert Dataset.zip(endless, endless).cardinality() == INFINITE_CARDINALITY
 
 
 def test_map_and_filter_unpack_tuples():

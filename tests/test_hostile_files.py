@@ -39,13 +39,13 @@ def test_harness_lets_good_behaviour_pass(worker, tmp_path):
 
 @pytest.mark.parametrize("word", hostile.MISBEHAVIOUR)
 def test_harness_notices(word, tmp_path, monkeypatch):
-    worker = hostile.Worker("trial")
+    worker = hostile.Worker("trial", seconds=1 if word == "hang" else hostile.SECONDS)
     try:
         (tmp_path / "file").write_text(word)
         broken = worker.open(tmp_path / "file")["broken"]
     finally:
         worker.close()
-    expected = {"hang": "more than", "crash": f"crash: {-signal.SIGABRT}", "raise": "KeyError", "look": "canary"}
+    expected = {"hang": "more than 1 s", "crash": f"crash: {-signal.SIGABRT}", "raise": "KeyError", "look": "canary"}
     assert expected.get(word, {"run": "os.system"}.get(word, "memory" if "wrapped" in word else "")) in broken
 
 

@@ -245,7 +245,8 @@ def test_a_network_by_its_formulas(backend, rng):
     model = mc.Sequential([mc.Input((6, 5, 2)), *stack])
     randomize(model.layers, rng)
     model.compile("sgd", "sparse_categorical_crossentropy", backend=backend)
-    model.set_weights([np.rint(w * 16) / 16 for w in model.get_weights()])  # so that float32 adds them up exactly
+    exact = [np.rint(w * 16) / 16 for w in model.get_weights()[:4]]  # so that float32 adds them up exactly
+    model.set_weights(exact + model.get_weights()[4:])  # the last layer's are no bfloat16 numbers, and stay as they are
     weights = [w.astype(np.float64) for w in model.get_weights()]
 
     k1, b1, k2, b2, k3, b3 = weights

@@ -337,6 +337,14 @@ def test_mixup():
     assert pairs > 12
 
 
+@pytest.mark.parametrize("make", [lambda: MixUp(0.4, seed=2), lambda: CutMix(seed=2)], ids=["mixup", "cutmix"])
+def test_whole_numbers_are_mixed_as_floats_are(make):
+    """Shares of bytes would be 0 or 1."""
+    found = make()(COLOURS.astype(np.uint8), LABELS.astype(int))
+    for actual, expected in zip(found, make()(COLOURS.astype(np.float32), LABELS.astype(np.float32)), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
 def test_cutmix():
     images, labels = CutMix(seed=2)(COLOURS, LABELS)
     cut = 0

@@ -174,11 +174,15 @@ def test_what_is_in_no_file_of_keras():
         importlib.import_module("minicnn.keras.src.nothing")
 
 
-def test_mixed_precision_of_gpus_changes_nothing():
-    with pytest.warns(UserWarning, match="computes in float32"):
+def test_mixed_precision_of_gpus_is_float32_on_a_processor():
+    with pytest.warns(UserWarning, match="computed in float32"):
         keras.mixed_precision.set_global_policy("mixed_float16")
-    assert keras.mixed_precision.global_policy().name == "float32"
-    with pytest.warns(UserWarning, match="computes in float32"):
+    try:
+        assert keras.mixed_precision.global_policy().name == "mixed_float16"
+        assert keras.layers.Dense(2).compute_dtype == keras.mixed_precision.global_policy().compute_dtype == "float32"
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    with pytest.warns(UserWarning, match="computed in float32"):
         assert keras.mixed_precision.Policy("mixed_float16").compute_dtype == "float32"
     with pytest.raises(ValueError, match="policy"):
         keras.mixed_precision.set_global_policy("int8")

@@ -9,9 +9,9 @@ def warn_user(text: str, category: type[Warning] = UserWarning) -> None:
     level, frame = 1, sys._getframe(0)
     while frame.f_back is not None:
         package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package not in ("minicnn", "importlib"):
+        if package not in ("minicnn", "contextlib", "importlib"):
             break
-        level += package == "minicnn"  # Python does not count the import system's own frames
+        level += package != "importlib"  # Python does not count the import system's own frames
         frame = frame.f_back
     warnings.warn(text, category, stacklevel=level)
 

@@ -145,6 +145,32 @@ def test_several_gradients_of_kernels_in_one_launch(chosen_always, folder, monke
     assert [(file.partition("/")[0], file[-2:]) for file in launched] == [("hopper_gradient", "x1")]
 
 
+def test_several_of_which_the_compiler_refuses_the_kernel(chosen_always, folder, monkeypatch, rng):
+    """Those that wait are computed in other tiles then, even where these are worth it for Hopper's kernel alone."""
+    from test_gpu_gradients_together import check
+
+    from minicnn.backends.cupy import cubins, tensor_gradient, tensor_gradient_choice, wgmma
+
+    several, compiled = f"-DSIZE_8={tensor_gradient.TOGETHER}", cubins._compiled
+
+    def refusing(text, options):
+        if several in options:
+            raise RuntimeError("no")
+        return compiled(text, options)
+
+    monkeypatch.setattr(cubins, "_compiled", refusing)
+    monkeypatch.setattr(tensor_gradient_choice, "plain_microseconds", lambda *_: 1.5)  # below that of any other tile
+    wgmma._loads.cache_clear()
+    any_kernel.forget_kernels()
+    with pytest.warns(RuntimeWarning, match="could not be compiled"):
+        check(
+            [HopperCase(rng, *size, (3, 3), "same") for size in ((3, 9, 7, 16, 20), (5, 12, 9, 64, 36))],
+            backends.get("cupy"),
+        )
+    wgmma._loads.cache_clear()
+    any_kernel.forget_kernels()
+
+
 @settings(max_examples=6)
 @given(data=st.data(), seed=st.integers(0, 2**31))
 def test_odd_shapes(data, seed):
@@ -691,6 +717,21 @@ def test_only_hopper_has_the_gradient(rng):
     assert (
         tiles(make_window((9, 11), (3, 3), (2, 1), "same")) == tiles(make_window((9, 11), (3, 3), (1, 2), "same")) == []
     )
+
+
+def test_stages_of_many_pixels(rng):
+    """Without padding 32 positions may see more of them than registers hold."""
+    from minicnn.backends.cupy.tensor_gradient_choice import gradient_candidates
+
+    for size, kernel, patch, expected in (
+        ((7, 7), (3, 3), 80, ["64x64", "32x64"]),
+        ((6, 4), (3, 3), 88, ["32x64"]),
+        ((5, 4), (3, 4), 152, ["32x64"]),
+        ((6, 4), (3, 4), 184, []),
+    ):
+        found = gradient_candidates(8, make_window(size, kernel, (1, 1), "valid"), 64, 64, False, h100())
+        assert {int(one.size.split("x")[6]) for one in found} == {patch}, size
+        assert [one.size[:5] for one in found if one.file == HopperCase.gradient_file] == expected, size
 
 
 def test_only_hopper_has_it(rng):

@@ -63,6 +63,7 @@ SIZES = {
         "float32": (
             *("64x64x4x1x2x3x40x3x0", "64x64x4x1x2x3x40x3x1", "64x64x4x1x2x2x40x3x1", "32x64x4x1x2x5x40x3x1"),
             *("32x64x4x1x2x3x40x3x0", "64x64x4x1x2x3x40x0x1", "64x64x4x1x2x3x40x1x0"),
+            *("64x64x4x1x2x3x80x3x0", "64x64x4x1x2x3x80x3x1", "32x64x4x1x2x5x160x3x1"),  # of most pixels
         )
     },
     "hopper_convolution": {

@@ -97,6 +97,21 @@ def test_mixed_float16_says_what_it_is():
         assert layers.Dense(3).dtype_policy is dtype_policies.dtype_policy() and mixed_precision.DTypePolicy() == policy
 
 
+@pytest.mark.filterwarnings("ignore:mixed_float16")
+def test_mixed_float16_is_said_once_at_the_line_that_copies_or_reads(data, tmp_path):
+    model = small("mixed_float16")
+    model.save(tmp_path / "model.keras")
+    for again in (
+        lambda: mc.keras.models.clone_model(model),
+        lambda: mc.load_model(tmp_path / "model.keras"),
+        lambda: layers.Dense.from_config({"units": 3, "dtype": "mixed_float16"}),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            again()
+        assert [one.filename for one in caught] == [__file__]
+
+
 @on_processors
 @pytest.mark.filterwarnings("ignore:mixed_float16")
 def test_mixed_float16_is_float32_on_a_processor(backend, data):

@@ -269,3 +269,18 @@ def test_a_spec_says_what_arrays_fit():
     assert not spec.is_compatible_with(np.zeros((6, 4), "int32"))
     assert tf.TensorSpec(None).is_compatible_with(np.zeros((6, 4, 2), "float32"))
     assert spec.is_compatible_with(tf.TensorSpec((2, None)))
+
+
+def test_a_spec_of_any_shape():
+    spec = tf.TensorSpec(None, "int32")
+    assert repr(spec) == "TensorSpec(shape=<unknown>, dtype=tf.int32, name=None)"
+    other = tf.TensorSpec([2], "int32")
+    assert spec.is_compatible_with(spec) and spec.is_compatible_with(other) and other.is_compatible_with(spec)
+    assert not other.is_compatible_with(tf.TensorSpec(None))
+    ragged = [[1], [2, 3]]
+    for options in (
+        {"output_signature": spec},
+        {"output_types": tf.int32, "output_shapes": tf.TensorShape(None)},
+    ):
+        dataset = tf.data.Dataset.from_generator(lambda: iter(ragged), **options)
+        assert [part.tolist() for part in dataset.as_numpy_iterator()] == ragged

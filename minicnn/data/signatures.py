@@ -132,7 +132,8 @@ def _leaf(value, dtype, shape):
     wanted = np.dtype(of_python(dtype))
     if (wanted.kind in "OSU") != (array.dtype.kind in "OSU"):
         raise DataError(f"the generator gives numbers of {wanted}, as it was told. Received: dtype {array.dtype}")
-    sizes = None if shape is None else tuple(getattr(shape, "as_list", lambda: shape)())
+    is_open = getattr(shape, "rank", shape) is None  # a shape of TensorFlow's of any number of axes has no sizes
+    sizes = None if is_open else tuple(getattr(shape, "as_list", lambda: shape)())
     if sizes is not None and not _fits(array.shape, sizes):
         raise DataError(f"the generator gives arrays of shape {sizes}, as it was told. Received: shape {array.shape}")
     return array if wanted.kind in "OSU" else array.astype(wanted, copy=False)

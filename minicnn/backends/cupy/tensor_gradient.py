@@ -20,7 +20,12 @@ from minicnn.backends.cupy.gradient_parts import Parts, give
 from minicnn.backends.cupy.launch import Array, Maybe, launch
 from minicnn.backends.cupy.structures import MOST_CORRELATIONS, Address, Correlation, Correlations, OneOfSeveral
 from minicnn.backends.cupy.tensor_choice import LEAST_CAPABILITY, Device
-from minicnn.backends.cupy.tensor_gradient_choice import HOPPER_GRADIENT_FILE, GradientChoice, choose_gradient
+from minicnn.backends.cupy.tensor_gradient_choice import (
+    HOPPER_GRADIENT_FILE,
+    GradientChoice,
+    best_gradient,
+    choose_gradient,
+)
 from minicnn.backends.cupy.wgmma import can_be_had
 from minicnn.geometry import Window
 from minicnn.held import holding
@@ -43,11 +48,20 @@ class Wanted(NamedTuple):
 
     def choice(self, together: int = 1) -> GradientChoice | None:
         """How it is computed beside so many that are alike, itself included; None if other kernels are better."""
-        numbers = len(self.x), self.window, *self.dkernel.shape[2:], self.dbias is not None
-        chosen = choose_gradient(*numbers, self.device, together)
+        chosen = choose_gradient(*self._numbers(), self.device, together)
         if chosen is None or chosen.file != HOPPER_GRADIENT_FILE or can_be_had(self._text(chosen, together), NAME):
             return chosen
-        return choose_gradient(*numbers, self.device._replace(capability=LEAST_CAPABILITY), together)
+        return choose_gradient(*self._numbers(), self._without_hopper(), together)
+
+    def way(self, together: int) -> GradientChoice:
+        """As `choice`, of what waits already: other kernels had their turn before those for Hopper were refused."""
+        return self.choice(together) or best_gradient(*self._numbers(), self._without_hopper(), together)
+
+    def _numbers(self):
+        return len(self.x), self.window, *self.dkernel.shape[2:], self.dbias is not None
+
+    def _without_hopper(self):
+        return self.device._replace(capability=LEAST_CAPABILITY)
 
     def _text(self, chosen, together):
         return text_of(chosen, self.products, ALONE if together == 1 else TOGETHER)
@@ -151,14 +165,14 @@ def _by_size(gradients, count):
     """Groups of those that the same text of a kernel computes, where each is beside so many."""
     groups: dict[tuple[str, str, int], list[Wanted]] = {}
     for own in gradients:
-        chosen = own.choice(count)
+        chosen = own.way(count)
         groups.setdefault((chosen.file, chosen.size, own.products), []).append(own)
     return list(groups.values())
 
 
 def _compute(several, count):
     """Those that one text of a kernel computes, in one launch."""
-    choices = [own.choice(count) for own in several]
+    choices = [own.way(count) for own in several]
     if len(several) == 1:
         compute_alone(choices[0], several[0])
         return

@@ -34,6 +34,7 @@ FILE = "tensor_gradient"
 HOPPER_GRADIENT_FILE = "hopper_gradient"
 HOPPER_ROWS = 64  # taps and channels of a product of four warps
 HOPPER_PRODUCTS = 2, 3  # of a block: in the time of one the next stage is split; for more there are no registers
+HOPPER_LOADS = 10  # pixels of a stage that a thread has in registers: eleven are written to memory, in part
 POSITIONS = 32  # of a stage of a kernel's gradient
 LEAST_STAGES = 4  # of a part of the sums
 MOST_STAGES = 512  # of a part: longer chains of additions cost digits
@@ -77,10 +78,17 @@ def choose_gradient(
         So many that are alike are computed side by side: then fewer parts of each keep the GPU busy.
     """
     products = images * window.out_height * window.out_width * window.taps * channels * filters
+    best = best_gradient(images, window, channels, filters, has_bias, device, together)
+    return best if best and best.microseconds < together * plain_microseconds(products, True) else None
+
+
+def best_gradient(
+    images: int, window: Window, channels: int, filters: int, has_bias: bool, device: Device, together: int = 1
+) -> GradientChoice | None:
+    """As `choose_gradient`, whether other kernels are better or not."""
     found = gradient_candidates(images, window, channels, filters, has_bias, device, together)
     fit = [choice for choice in found if choice.shared <= device.shared]
-    best = min(fit, key=lambda choice: choice.microseconds, default=None)
-    return best if best and best.microseconds < together * plain_microseconds(products, True) else None
+    return min(fit, key=lambda choice: choice.microseconds, default=None)
 
 
 def gradient_candidates(
@@ -103,18 +111,25 @@ def gradient_candidates(
     )
     size = window.taps * channels * filters + (filters if has_bias else 0)
     tiles = [tile for tile in GRADIENT_TILES if tile.suits(channels, filters)]
-    hopper = [tile for tile in HOPPER_GRADIENT_TILES if _has_hoppers(tile, window, device)]
-    return [_in_tiles(tile, window, plain, size, positions, together) for tile in (*tiles, *hopper)]
+    patch = -(-patch_of_row(window, positions) // 8) * 8
+    hopper = [tile for tile in HOPPER_GRADIENT_TILES if _has_hoppers(tile, window, patch, device)]
+    return [_in_tiles(tile, window, plain, patch, size, positions, together) for tile in (*tiles, *hopper)]
 
 
-def _has_hoppers(tile, window, device):
+def _has_hoppers(tile, window, patch, device):
     """Whether the kernel for Hopper computes such a convolution in such tiles."""
     rows = -(-window.kernel_width * tile.rows // HOPPER_ROWS)
-    return device.capability == HOPPER and window.stride_y == window.stride_x == 1 and rows in HOPPER_PRODUCTS
+    fits = rows in HOPPER_PRODUCTS and -(-patch // _hopper_lines(tile)) <= HOPPER_LOADS
+    return device.capability == HOPPER and window.stride_y == window.stride_x == 1 and fits
 
 
-def _in_tiles(tile, window, plain, size, positions, together):
-    width, patch = window.kernel_width, -(-patch_of_row(window, positions) // 8) * 8
+def _hopper_lines(tile):
+    """Pixels that all threads load at a time, each four channels of one."""
+    return 32 * tile.warps_down // (tile.rows // 4)
+
+
+def _in_tiles(tile, window, plain, patch, size, positions, together):
+    width = window.kernel_width
     blocks = window.kernel_height * -(-plain.channels // tile.rows) * -(-plain.filters // tile.columns)
     is_hopper = tile in HOPPER_GRADIENT_TILES
     shared = (_hopper_shared_bytes if is_hopper else _shared_bytes)(tile, patch)
@@ -132,7 +147,7 @@ def _shared_bytes(tile, patch):
 
 def _hopper_shared_bytes(tile, patch):
     """As text in `hopper_gradient.cu` has it: halves of pixels and of gradients, scales, places."""
-    lines = 32 * tile.warps_down // (tile.rows // 4)
+    lines = _hopper_lines(tile)
     pixels, pitch = -(-patch // lines) * lines, 4 * tile.rows + 16
     scales = (tile.warps_down + 2) * tile.rows + 2 * tile.columns
     return pitch * (1 + 2 * pixels) + 2 * 4 * POSITIONS * tile.columns + 4 * (scales + 2 * POSITIONS)

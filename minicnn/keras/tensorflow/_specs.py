@@ -45,11 +45,8 @@ class TensorSpec(further.TensorSpec):
     def is_compatible_with(self, spec_or_tensor: Any) -> bool:
         """Whether an array, or what another spec describes, may be one of these."""
         other = spec_or_tensor if isinstance(spec_or_tensor, further.TensorSpec) else self.from_tensor(spec_or_tensor)
-        sizes = self.shape.rank, len(other.shape)
-        fits = self.shape.rank is None or (
-            sizes[0] == sizes[1] and all(None in (a, b) or a == b for a, b in zip(self.shape, other.shape, strict=True))
-        )
-        return bool(fits and self.dtype == np.dtype(of_python(other.dtype)))
+        return bool(self.shape.is_compatible_with(other.shape) and self.dtype == np.dtype(of_python(other.dtype)))
 
     def __repr__(self) -> str:
-        return f"TensorSpec(shape={tuple(self.shape)}, dtype=tf.{self.dtype.name}, name={self.name!r})"
+        shape = "<unknown>" if self.shape.rank is None else tuple(self.shape)
+        return f"TensorSpec(shape={shape}, dtype=tf.{self.dtype.name}, name={self.name!r})"

@@ -144,10 +144,8 @@ class ParameterStore:
         self.weights: list[Weight] = list(weights)
         self.backend: Backend = backend
         self.dtype: np.dtype = np.dtype(dtype)
-        with_gradient = [w for w in self.weights if w.has_gradient]
-        state = [w for w in self.weights if not w.has_gradient]
-        self._slices, size = layout(with_gradient)
-        state_slices, state_size = layout(state)
+        self._slices, size = layout([w for w in self.weights if w.has_gradient])
+        state_slices, state_size = layout([w for w in self.weights if not w.has_gradient])
         self.theta: np.ndarray = backend.zeros((size,), self.dtype)
         self.grad: np.ndarray = backend.zeros((size,), self.dtype)
         self.sigma: np.ndarray = backend.zeros((state_size,), self.dtype)
@@ -209,7 +207,7 @@ class BorrowedWeights:
         return all(is_there(w) for w in weights)
 
 
-_awaited = ContextVar("how many numbers of a file have no weight yet", default=None)
+_awaited = ContextVar("how many numbers new weights may still have, and where they come from", default=None)
 
 
 def weights_from_file(count: float) -> AbstractContextManager[None]:
@@ -217,7 +215,12 @@ def weights_from_file(count: float) -> AbstractContextManager[None]:
 
     A file that describes larger layers than it has numbers for is found out before they take memory.
     """
-    return holding(_awaited, SimpleNamespace(count=count))
+    return holding(_awaited, SimpleNamespace(count=count, draws=False, where="the file holds"))
+
+
+def no_more_numbers(count: int, where: str) -> AbstractContextManager[None]:
+    """Inside, new weights have first values, of no more than `count` numbers: more, it is said, than `where`."""
+    return holding(_awaited, SimpleNamespace(count=count, draws=True, where=where))
 
 
 def first_value(shape: tuple[int, ...], initializer: Initializer) -> np.ndarray:
@@ -226,17 +229,16 @@ def first_value(shape: tuple[int, ...], initializer: Initializer) -> np.ndarray:
     Raises
     ------
     ShapeError
-        If the file holds too few numbers.
+        If the file holds too few numbers, or inside `no_more_numbers`.
     """
-    awaited = _awaited.get()
-    if awaited is None:
-        value = memory.empty(shape, floatx())
-        value[...] = initializer(shape, floatx())
-        return value
+    awaited = _awaited.get() or SimpleNamespace(count=math.inf, draws=True)
     awaited.count -= math.prod(shape)
     if awaited.count < 0:
-        raise ShapeError(f"the layers need more numbers than the file holds. Received: a weight of shape {shape}")
-    return memory.zeros(shape, floatx())
+        raise ShapeError(f"the layers need more numbers than {awaited.where}. Received: a weight of shape {shape}")
+    value = memory.zeros(shape, floatx())
+    if awaited.draws:
+        value[...] = initializer(shape, floatx())
+    return value
 
 
 def check_one_dtype(weights: Iterable[Weight]) -> None:

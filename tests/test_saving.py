@@ -76,6 +76,15 @@ def assert_equal_weights(first, second):
 # ------------------------------------------------------------------------------------------------------ structure
 
 
+def test_a_text_asks_for_no_more_memory_than_there_may_be():
+    """It holds no weights by which its layers could be measured; later models have what they ask for."""
+    text = mc.Sequential([mc.layers.Input((12,)), mc.layers.Dense(987)]).to_json()
+    for units in (10**12, 2**31):
+        with pytest.raises(FileFormatError, match="more numbers than a text of a model may ask for"):
+            mc.models.model_from_json(text.replace("987", str(units)))
+    assert mc.models.model_from_json(text).layers[-1].kernel.numpy().std() > 0
+
+
 @every_model
 def test_json_round_trip(name):
     model = MODELS[name]()

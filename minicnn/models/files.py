@@ -34,7 +34,7 @@ from minicnn.models.written_files import (
     weights_by_name,
 )
 from minicnn.own_parts import is_of_package
-from minicnn.parameters import weights_from_file
+from minicnn.parameters import no_more_numbers, weights_from_file
 from minicnn.registry import custom_object_scope
 from minicnn.saving.files import check_arrays, named_in_errors, read_json
 from minicnn.saving.keras.compiled import names_no_optimizer
@@ -46,6 +46,8 @@ from minicnn.user_warnings import brief, warn_user
 
 if TYPE_CHECKING:
     from minicnn.models.model import Model
+
+MOST_NUMBERS = 2**31  # of the weights that a model's text may ask for, which holds none
 
 # ------------------------------------------------------------------------------------------------- from a model
 
@@ -302,7 +304,7 @@ def model_from_json(json_string: str | bytes | bytearray, custom_objects: Mappin
     Raises
     ------
     FileFormatError
-        If the text does not describe a model.
+        If the text does not describe a model, or one of more than 2³¹ numbers.
     """
     if not isinstance(json_string, str | bytes | bytearray):
         raise TypeError(
@@ -315,7 +317,8 @@ def model_from_json(json_string: str | bytes | bytearray, custom_objects: Mappin
             raise ValueError(f"a model's text has a 'class_name' and a 'config'. Received: {brief(described)}")
         if "keras_version" in described or "module" in described or isinstance(described.get("config"), list):
             described = model_from_keras(modernized(described, described.get("keras_version")))
-        return model_from_config(described)
+        with no_more_numbers(MOST_NUMBERS, "a text of a model may ask for"):
+            return model_from_config(described)
 
 
 def load_model(

@@ -21,7 +21,16 @@ from test_gpu_tensor_cores import (
 
 import minicnn as mc
 from minicnn import backends
-from minicnn.layers import Add, BatchNormalization, Conv2D, Dense, GlobalAveragePooling2D, Input, ReLU
+from minicnn.layers import (
+    Add,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    GlobalAveragePooling2D,
+    Input,
+    ReLU,
+)
 
 pytestmark = pytest.mark.gpu
 
@@ -239,13 +248,14 @@ def test_what_a_gradient_is_computed_from_stays_until_then():
 
 
 def test_which_gradients_wait():
-    """Not those of a kernel with two places, of a frozen one, or behind which ReLU or pooling is merged."""
+    """Not those of a kernel with two places, of a frozen one, of groups, or behind which ReLU or pooling is merged."""
     shared, frozen = Conv2D(16, 3, padding="same"), Conv2D(16, 3, padding="same", name="frozen")
     frozen.trainable = False
     x = Input((8, 8, 16))
     h = shared(BatchNormalization()(shared(Conv2D(16, 3, padding="same", name="first")(x))))
     h = Conv2D(16, 3, activation="relu", name="relu")(BatchNormalization()(frozen(h)))
-    model = mc.Model(x, GlobalAveragePooling2D()(Conv2D(16, 3, name="last")(h)))
+    h = DepthwiseConv2D(3)(BatchNormalization()(Conv2D(16, 3, padding="same", groups=2)(h)))
+    model = mc.Model(x, GlobalAveragePooling2D()(Conv2D(16, 3, name="last")(BatchNormalization()(h))))
     found = wiring(model)
     names = [[found.places[i].place.layer_name for i in group] for group in found.waiting]
     assert names == [["last", "first"]]

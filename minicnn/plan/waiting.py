@@ -44,10 +44,10 @@ def waiting_gradients(places: list[Wires], backend: Backend) -> list[list[int]] 
 
 
 def _can_wait(wires, users):
-    """Whether it is a convolution alone, whose kernel is trained, and is no other step's."""
+    """Whether it is a convolution alone, of one group, whose kernel is trained, and is no other step's."""
     step = wires.place.step
     is_alone = isinstance(step, Conv2D) or (isinstance(step, FusedConv2D) and step.is_bare)
-    if wires.dy is None or not is_alone:
+    if wires.dy is None or not is_alone or (step if isinstance(step, Conv2D) else step.layer).groups > 1:
         return False
     return all(users[weight] == 1 for weight in step.weights) and any(w.trainable for w in step.weights)
 

@@ -20,7 +20,7 @@ constexpr int X_LANES = CHANNELS / 4, X_LINES = THREADS / X_LANES, X_LOADS = (PA
 constexpr int DY_LOADS = POSITIONS / 8, EIGHT = FILTERS * 16;  // bytes of eight positions
 constexpr int HALVES = POSITIONS / 8 * EIGHT, X_BYTES = X_LOADS * X_LINES * X_PITCH, DY_BYTES = 2 * HALVES;
 constexpr int LARGEST = X_PITCH + 2 * (X_BYTES + DY_BYTES);  // where these begin in shared memory
-static_assert(SIZE_2 == WARPS && SIZE_3 == 1 && FILTERS == 64 && CHANNELS % 16 == 0 && X_LANES <= 32,
+static_assert(SIZE_2 == WARPS && SIZE_3 == 1 && FILTERS == 64 && CHANNELS % 16 == 0 && X_LANES <= 32 && MT > 1,
               "sizes that the loops below can do");
 
 #ifndef CUDA_ON_HOST  // the tests' stand-in has its own
@@ -257,7 +257,7 @@ __device__ __forceinline__ void correlate_share(const float* __restrict__ x, con
                 }
                 __syncthreads();  // what all warps have found
             }
-            if (i == (MT > 1 ? 1 : 0) && more) {
+            if (i == 1 && more) {
                 halve(number + 1);
                 load(number + 2);
             }

@@ -83,7 +83,7 @@ def test_an_endless_data_set_has_no_length():
     assert beside.cardinality() == len(list(beside)) == 4
     assert len(Dataset.range(5).take(np.floor(3.7))) == 3  # as in TensorFlow
     for wrong in (3.0, 2.5, np.float64(np.inf)):
-        with pytest.raises(TypeError, match="expected an integer. Received: "):
+        with pytest.raises(TypeError, match=r"expected an integer\. Received: "):
             Dataset.range(5).take(wrong)
     assert Dataset.zip(endless, endless).cardinality() == INFINITE_CARDINALITY
 

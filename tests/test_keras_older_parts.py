@@ -1,10 +1,12 @@
 """What scripts of Keras 1 and 2 bring along: optimizers with ``get_updates``, generators, files, and options."""
 
+import copy
 import gc
 import io
 import itertools
 import json
 import os
+import pickle
 import sys
 import warnings
 
@@ -1351,7 +1353,9 @@ def test_more_is_better_of_a_function_that_is_called_as_an_accuracy(tmp_path):
 # (value, update) of TensorFlow 2.21's tf.compat.v1.metrics in a session, after each of three batches of 8
 _COUNTED = {
     "auc": (0.2, 0.56667, 0.43704),
-    "weighted": (0.2, 0.56667, 0.43704),
+    "weighted auc": (0.0, 0.63636, 0.49022),
+    "weighted recall": (0.45175, 0.69307, 0.73252),
+    "weighted mean": (0.81827, 0.86308, 0.84701),
     "accuracy": (0.25, 0.4375, 0.375),
     "precision": (0.2, 0.33333, 0.3125),
     "recall": (0.33333, 0.5, 0.55556),
@@ -1374,7 +1378,9 @@ def test_metrics_of_tensorflow_1_count_on_from_batch_to_batch():
     def counted(y_true, y_pred):
         yes = tf.round(y_pred)
         found["auc"] = tf.metrics.auc(y_true, y_pred)
-        found["weighted"] = tf.metrics.auc(y_true, y_pred, weights=y_true + 1)
+        found["weighted auc"] = tf.metrics.auc(y_true, y_pred, weights=tf.square(y_pred))
+        found["weighted recall"] = tf.metrics.recall(y_true, yes, weights=y_pred)
+        found["weighted mean"] = tf.metrics.mean(y_pred, weights=tf.square(y_pred))
         for name in ("accuracy", "precision", "recall", "true_positives", "false_negatives"):
             found[name] = getattr(tf.compat.v1.metrics, name)(y_true, yes)
         found["mean"] = tf.metrics.mean(y_pred)
@@ -1400,6 +1406,33 @@ def test_metrics_of_tensorflow_1_count_on_from_batch_to_batch():
     with pytest.warns(match=r"tf\.metrics\.recall counts on from batch to batch in a function"):
         assert tf.metrics.recall(y, np.ones_like(y))[1] == 1.0
     assert tf.metrics.MeanIoU is keras.metrics.MeanIoU
+
+
+def counted_accuracy(y_true, y_pred):
+    return tf.metrics.accuracy(y_true, tf.round(y_pred))[1]
+
+
+def counted_beside_max(y_true, y_pred):
+    return tf.metrics.accuracy(y_true, tf.round(y_pred / K.max(y_pred)))[1]
+
+
+@pytest.mark.parametrize(
+    ("metric", "copied"),
+    [
+        (counted_accuracy, copy.deepcopy),
+        (counted_beside_max, copy.deepcopy),
+        (counted_accuracy, lambda model: pickle.loads(pickle.dumps(model))),
+    ],
+)
+def test_a_copy_of_a_model_has_counts_of_its_own_of_tensorflow_1(metric, copied):
+    x, y = np.ones((4, 1), "float32"), np.ones((4, 1), "float32")
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Activation("linear")])
+    model.compile("sgd", "mse", metrics=[metric])
+    assert model.metrics_names[1] == metric.__name__
+    assert model.test_on_batch(x, y)[1] == 1.0  # 4 of 4
+    other = copied(model)
+    assert other.test_on_batch(x, 0 * y)[1] == 0.5  # it goes on with 4 of 8
+    assert model.test_on_batch(x, y)[1] == 1.0  # 8 of 8, not of 12
 
 
 def test_what_models_of_keras_2_say_of_their_ends():

@@ -286,3 +286,26 @@ def test_weights_that_wait_for_a_model_wait_until_they_fit():
         with pytest.raises(ValueError, match="Received: 4"):
             model(x, far=False)
     assert np.allclose(model(x, far=True), 6)
+
+
+def test_a_call_lists_no_weights_where_no_checkpoint_waits_for_them():
+    listed = []
+
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+
+        def call(self, inputs):
+            return self.dense(inputs) if float(np.sum(np.asarray(inputs))) else inputs
+
+        @property
+        def weights(self):
+            listed.append(self)
+            return super().weights
+
+    model, x = Net(), np.ones((3, 4), "float32")
+    model(x)
+    listed.clear()
+    model(x)
+    assert not listed

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial, wraps
-from inspect import signature, unwrap
+from inspect import signature
 from types import FunctionType
 from typing import Any, Self, SupportsIndex
 
@@ -66,8 +66,7 @@ def metrics_today(value: Any) -> Any:
     if type(value) is dict:
         return {name: metrics_today(part) for name, part in value.items()}
     if isinstance(value, FunctionType):
-        value = counting(value)
-        return _of_classes(value) if "max" in unwrap(value).__code__.co_names else value
+        return counting(_of_classes(value) if "max" in value.__code__.co_names else value)
     return with_state(value)
 
 

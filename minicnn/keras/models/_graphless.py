@@ -53,8 +53,9 @@ class Graphless:
 
     def takes_what_waits(self) -> bool:
         """Set the weights that a checkpoint has for a model which had none yet; whether there were such."""
-        is_there = self.weights and (self.built or self.is_graphless)  # type: ignore[attr-defined]
-        if "waiting_weights" not in vars(self) or not is_there:
+        if "waiting_weights" not in vars(self):  # before weights are listed, since each call of a model asks
+            return False
+        if not (self.weights and (self.built or self.is_graphless)):  # type: ignore[attr-defined]
             return False
         self.set_weights(vars(self)["waiting_weights"])  # type: ignore[attr-defined]
         vars(self).pop("waiting_weights")
@@ -74,11 +75,10 @@ class Graphless:
         Layers that change pictures one by one take them all the same, each by itself.
         """
         layers = self.layers  # type: ignore[attr-defined]
-        is_list = isinstance(x, list | tuple) and isinstance(images_as_batch(x), np.ndarray)
-        if not all(isinstance(layer, _PICTURES) for layer in layers):
+        if isinstance(x, Tensor | dict) or not all(isinstance(layer, _PICTURES) for layer in layers):
             return False
-        if is_list or isinstance(x, Tensor | list | tuple | dict):
-            return is_list
+        if isinstance(x, list | tuple):
+            return isinstance(images_as_batch(x), np.ndarray)
         built = tuple(self.input_shape[1:]) if self.built else None  # type: ignore[attr-defined]
         return np.ndim(x) == 3 or (np.ndim(x) == 4 and built not in (None, np.shape(x)[1:]))
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import wraps
-from types import FunctionType
+from functools import update_wrapper
+from inspect import unwrap
 from typing import Any
 
 import numpy as np
@@ -43,20 +43,23 @@ class _Counts:
 _counts: ContextVar[_Counts | None] = ContextVar("_counts", default=None)
 
 
-def counting(metric: FunctionType) -> Callable[[Any, Any], Any]:
+class _Counting:
+    """A function that is a metric, with its counts, of which a copy of a model has its own."""
+
+    def __init__(self, metric: Callable[[Any, Any], Any]) -> None:
+        update_wrapper(self, metric)
+        self._counts = _Counts()
+
+    def __call__(self, y_true: Any, y_pred: Any) -> Any:
+        self._counts.position = 0
+        with holding(_counts, self._counts):
+            return self.__wrapped__(y_true, y_pred)  # type: ignore[attr-defined]
+
+
+def counting(metric: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """The function of a metric, whose calls of TensorFlow 1's metrics count on; another function as it is."""
-    names = set(metric.__code__.co_names)
-    if not ("metrics" in names and names & _FUNCTIONS.keys()):
-        return metric
-    counts = _Counts()
-
-    @wraps(metric)
-    def counted(y_true: Any, y_pred: Any) -> Any:
-        counts.position = 0
-        with holding(_counts, counts):
-            return metric(y_true, y_pred)
-
-    return counted
+    names = set(unwrap(metric).__code__.co_names)
+    return _Counting(metric) if "metrics" in names and names & _FUNCTIONS.keys() else metric
 
 
 def _counted(name, make, values):

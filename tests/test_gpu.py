@@ -276,6 +276,17 @@ def test_metrics_that_compile_was_given_show_what_is_counted(rng):
     np.testing.assert_allclose(*results, rtol=1e-6)
 
 
+def test_metrics_that_counted_before_compile_go_on_in_the_first_epoch_alone(rng):
+    told = metrics.SparseCategoricalAccuracy()
+    told.update_state(np.zeros(20), np.tile([0.0, 1.0, 0.0], (20, 1)))  # 20 misses
+    model = dense_model(metrics=[told])
+    x, _ = dense_data(rng, 12)
+    y = model.predict(x, verbose=0).argmax(-1)  # 12 hits
+    assert model.evaluate(x, y, batch_size=5, verbose=0)[1] == pytest.approx(12 / 32)
+    assert told.result() == pytest.approx(12 / 32)
+    assert model.evaluate(x, y, batch_size=5, verbose=0)[1] == 1.0
+
+
 def test_memory_is_given_back(rng, standin):
     gc.collect()
     before = standin.used

@@ -209,6 +209,7 @@ def test_variables_besides_stay_in_means_and_go_in_f_scores():
                 self.calls.assign_add(1.0)
 
         metric = Counting()
+        assert metric.variables[-1].name == "calls"
         arrays = (OUTPUTS,) if cls is keras.metrics.Mean else (TARGETS, OUTPUTS)
         metric.update_state(*arrays)
         metric.reset_state()

@@ -53,19 +53,6 @@ def dtype_of(loss: Any) -> str:
     return vars(loss).get("_other_dtype") or floatx()
 
 
-def as_told(loss: Any, given: Any) -> Any:
-    """What a loss is called with, in the dtype in which it computes: that of models, but for float64.
-
-    Parameters
-    ----------
-    loss : Loss
-    given : array-like
-        Anything else than an array of floats is returned as it is.
-    """
-    is_narrower = isinstance(given, np.ndarray) and given.dtype.kind == "f" and given.dtype != np.float64
-    return given.astype(np.float64) if is_narrower and dtype_of(loss) == "float64" else given
-
-
 def hides(loss: Any, outputs: Any) -> bool:
     """Whether a cast to the loss's dtype hides the function that gave the outputs, as in Keras: it is another one."""
     return str(getattr(outputs, "dtype", "")) != (vars(loss).get("_told") or floatx())

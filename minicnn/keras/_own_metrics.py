@@ -23,6 +23,8 @@ class Variable(NDArrayOperatorsMixin):
         In which it is kept.
     """
 
+    name: str  # of those of metrics
+
     def __init__(self, value: Any, dtype: Any = np.float64) -> None:
         self.value: np.ndarray = np.array(value, dtype)
         self._followers: list[Callable[[np.ndarray], object]] = []
@@ -88,6 +90,7 @@ def new_variable(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variable:
     variable = Variable(np.ones(shape) if initializer == "ones" else np.zeros(shape))
     if initializer not in ("zeros", "ones"):
         variable.assign(initializers.get(initializer)(shape))
+    variable.name = given.get("name") or "variable"
     return variable
 
 

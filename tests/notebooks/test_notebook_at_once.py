@@ -246,6 +246,14 @@ def test_checkpoints_wait_for_weights(small, tmp_path):
     tf.train.Checkpoint(model=first).save(tmp_path / "ckpt")
     tf.train.Checkpoint(model=second).restore(tf.train.latest_checkpoint(tmp_path))
     np.testing.assert_array_equal(second(x), first(x))
+    dense = layers.Dense(2)
+    dense.build((None, 2))
+    taller, third = keras.Sequential([*first.layers, layers.Dense(2)]), keras.Sequential([layers.Dense(2), dense])
+    taller(x)
+    tf.train.Checkpoint(model=keras.Sequential(taller.layers[1:])).save(tmp_path / "other")
+    flat = np.asarray(first.layers[0](x))
+    tf.train.Checkpoint(model=third).restore(tf.train.latest_checkpoint(tmp_path))  # of which half has weights
+    np.testing.assert_allclose(third(flat), taller(x), rtol=1e-6)
 
 
 def test_losses_that_call_layers_and_frozen_networks(small):

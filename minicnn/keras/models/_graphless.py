@@ -51,11 +51,16 @@ class Graphless:
         """Whether there are weights, but no graph that says where they stand."""
         return self.has_own_steps and vars(self).get("graph") is None
 
+    @property
+    def knows_its_weights(self) -> bool:
+        """Whether all weights are there, as a stack with some layers that have theirs does not know yet."""
+        return self.built or self.is_graphless  # type: ignore[attr-defined]
+
     def takes_what_waits(self) -> bool:
         """Set the weights that a checkpoint has for a model which had none yet; whether there were such."""
         if "waiting_weights" not in vars(self):  # before weights are listed, since each call of a model asks
             return False
-        if not (self.weights and (self.built or self.is_graphless)):  # type: ignore[attr-defined]
+        if not (self.weights and self.knows_its_weights):  # type: ignore[attr-defined]
             return False
         self.set_weights(vars(self)["waiting_weights"])  # type: ignore[attr-defined]
         vars(self).pop("waiting_weights")

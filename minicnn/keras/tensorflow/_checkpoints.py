@@ -180,7 +180,7 @@ def _taking(name, thing, arrays) -> Callable[[], object]:
     own = [array.shape for _, array in _numbers(name, thing)]
     if isinstance(thing, Optimizer) and len(own) != len(arrays):
         return partial(_applied.set_when_built, thing, arrays)
-    if hasattr(thing, "takes_what_waits") and not own and arrays:
+    if hasattr(thing, "takes_what_waits") and len(own) < len(arrays) and not (own and thing.knows_its_weights):
         return partial(vars(thing).__setitem__, "waiting_weights", arrays)  # until it is built
     if len(own) != len(arrays):
         raise ValueError(

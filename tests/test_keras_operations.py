@@ -337,7 +337,7 @@ def test_losses_in_half_precision_are_rounded(make):
 
 
 def test_other_dtypes_of_losses_are_refused():
-    with pytest.raises(ValueError, match="dtype=None only"):
+    with pytest.raises(ValueError, match="MeanSquaredError supports dtype=None or 'float32' or 'float64' only"):
         keras.losses.MeanSquaredError(dtype="int32")
 
 

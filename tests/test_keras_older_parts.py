@@ -1448,7 +1448,7 @@ def test_what_models_of_keras_2_say_of_their_ends():
     assert model.make_train_function() is None and model.make_test_function() is None
     names = [layer.name for layer in model._flatten_layers(include_self=False)]
     assert names.count(conv.name) == 1 and names.index(conv.name) == names.index("inner") + 1
-    assert next(model._flatten_layers()) is model
+    assert model._flatten_layers()[0] is model and len(model._flatten_layers(recursive=False)) == 1 + len(model.layers)
     assert "call" not in dir(model)
     with pytest.raises(AttributeError, match=r"'call': model\(x, training=…\) calls a model"):
         model.call(np.ones((1, 8, 8, 3)))

@@ -127,7 +127,10 @@ for _name, _why in ABSENT_ATTRIBUTES.items():
     for _class in (layers.Layer, keras.Model, keras.Sequential):  # models refuse some by methods of their own
         setattr(_class, _name, Skipping(_why))
 keras.random.SeedGenerator.state = Skipping("seed generators: a random number is a function of the model's seed")
-layers.Layer._flatten_layers = lambda self: [self, *(layers_within(self) if hasattr(self, "layers") else ())]
+layers.Layer._flatten_layers = lambda self, include_self=True: [
+    *([self] if include_self else []),
+    *(layers_within(self) if hasattr(self, "layers") else ()),
+]
 layers.Layer._trainable_variables = property(lambda self: [w for w in self.weights if w.has_gradient])
 layers.Layer._non_trainable_variables = property(lambda self: [w for w in self.weights if not w.has_gradient])
 for _model in (keras.Model, keras.Sequential):

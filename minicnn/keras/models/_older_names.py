@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from minicnn.keras._in_order import asking
@@ -118,14 +118,14 @@ class OlderNames:
         """Names of the layers that the model begins with, as Keras 2 has them."""
         return [tensor.node.layer.name for tensor in self.inputs]  # type: ignore[attr-defined]
 
-    def _flatten_layers(self, recursive: bool = True, include_self: bool = True) -> Iterator[Any]:
-        """The model, its layers, and those of the models and layers in it, as tf.keras lists them."""
-        if include_self:
-            yield self
+    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list[Any]:
+        """The model, its layers, and those of the models and layers in it, as Keras lists them."""
+        found: list[Any] = [self] if include_self else []
         for layer in self.layers:  # type: ignore[attr-defined]
-            yield layer
+            found.append(layer)
             if recursive and hasattr(layer, "_flatten_layers"):
-                yield from layer._flatten_layers(include_self=False)
+                found += layer._flatten_layers(include_self=False)
+        return found
 
     @asking
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:

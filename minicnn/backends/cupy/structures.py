@@ -229,7 +229,7 @@ class Correlation(NamedTuple):
 
 
 class OneOfSeveral(NamedTuple):
-    """The gradient of one kernel of those that a launch computes; see `tensor_gradient.cu`."""
+    """The gradient of one kernel of those that a launch computes; see `correlation.cu`."""
 
     x: Address
     dy: Address

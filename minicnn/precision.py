@@ -12,9 +12,9 @@ def set_float32_precision(precision: str) -> None:
 
     Sums are float32 throughout, and so is what layers hand on; weights, gradients and optimizers are not touched. It
     holds for every model from its next batch on, in this process. Where the processor has no instructions that gain by
-    it, all three compute alike, in float32; on a GPU with tensor cores "high" computes as "highest" does, and "medium"
-    rounds factors to TF32, errors of 1e-3. Models of float64 are not concerned; "mixed_bfloat16" is a policy of its
-    own, see `minicnn.keras.mixed_precision`.
+    it, all three compute alike, in float32. A GPU with tensor cores computes "high" as "highest", or on Hopper by
+    halves, and rounds factors to TF32 with "medium", errors of 1e-3. Models of float64 are not concerned;
+    "mixed_bfloat16" is a policy of its own, see `minicnn.keras.mixed_precision`.
 
     Parameters
     ----------

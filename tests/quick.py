@@ -13,6 +13,7 @@ NOT_QUICK = {
     "test_gpu": "a GPU's kernels, compiled by g++",
     "test_gpu_benchmark": "runs a benchmark",
     "test_gpu_hopper": "a GPU's kernels, compiled by g++",
+    "test_gpu_hopper_halves": "a GPU's kernels, compiled by g++",
     "test_gpu_kernels": "a GPU's kernels, compiled by g++",
     "test_gpu_sources": "a GPU's kernels, compiled by NVRTC",
     "test_gpu_standin": "a GPU's kernels, compiled by g++",

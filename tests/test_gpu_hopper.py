@@ -37,6 +37,17 @@ class HopperCase(Case):
         return {kind: found for kind, found in super().choices(device).items() if found}
 
 
+class VariedCase(HopperCase):
+    """With pixels, and columns of the kernel in both directions, of other sizes than their neighbours."""
+
+    def __init__(self, rng, *case, **options):
+        super().__init__(rng, *case, **options)
+        for array in (self.x, self.dy):
+            array *= np.exp2(rng.integers(-2, 3, (*array.shape[:3], 1))).astype(np.float32)
+        channels, filters = self.kernel.shape[2:]
+        self.kernel *= np.exp2(rng.integers(-2, 3, (channels, 1)) + rng.integers(-2, 3, filters)).astype(np.float32)
+
+
 @pytest.fixture(autouse=True)
 def _on_hopper(monkeypatch):
     """The tests of all kernels, of these: a GPU of another generation cannot run them."""
@@ -212,12 +223,19 @@ def test_precision(how, monkeypatch, rng):
 
 
 def in_order(kernel, form):
-    """(tiles, slices, taps, words of a step) of a kernel (taps, C, F), or (taps, F, C) if turned: one by one."""
-    tiles, width = -(-form.filters // form.columns), {3: 64, 1: 32, 0: 16}[form.products]
+    """Tiles, slices, taps, words of a step, of a kernel (taps, C, F), or (taps, F, C) if turned: one by one.
+
+    Behind those of halves, the inverses of the scales of all columns.
+    """
+    tiles, width = -(-form.filters // form.columns), {3: 64, 2: 32, 1: 32, 0: 16}[form.products]
+    inverses = np.full(tiles * form.columns, 2.0**-126, np.float32)
     found = np.zeros((tiles, form.slices, form.taps, form.columns * width), np.uint32)
     halves = found.view(np.uint16)
     for column in range(form.filters):
         tile, n = divmod(column, form.columns)
+        largest = np.abs(kernel[:, column] if form.turned else kernel[..., column]).max()
+        exponent = int(np.floor(np.log2(largest)))
+        inverses[column] = 2.0 ** (exponent - 14)
         for c in range(form.channels):
             slice_, k = divmod(c, 32)
             for tap in range(form.taps):
@@ -227,12 +245,17 @@ def in_order(kernel, form):
                     at = k // 8 * form.columns * 8 + n * 8 + k % 4 * 2 + k // 4 % 2
                     halves[tile, slice_, tap, at] = rounded(np.array([value])).view(np.uint32)[0] >> 16
                     continue
+                if form.products == 2:
+                    scaled, at = value * 2.0 ** (14 - exponent), k // 8 * form.columns * 8 + n * 8 + k % 8
+                    for part, half in enumerate((np.float16(scaled), np.float16(scaled - np.float16(scaled)))):
+                        halves[tile, slice_, tap, part * form.columns * 32 + at] = half.view(np.uint16)
+                    continue
                 at = k // 4 * form.columns * 4 + n * 4 + k % 4
                 big = (value.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
                 to[at] = big
                 if form.products == 3:
                     to[form.columns * 32 + at] = (value - big.view(np.float32)).view(np.uint32)
-    return found
+    return np.concatenate([found.reshape(-1), *([inverses.view(np.uint32)] if form.products == 2 else [])])
 
 
 def forms():
@@ -244,6 +267,8 @@ def forms():
         Form(40, 132, 1, 2, 128, 1, 1),
         Form(20, 16, 6, 1, 128, 0, 0),
         Form(68, 24, 3, 3, 64, 0, 1),
+        Form(68, 20, 2, 3, 64, 2, 0),
+        Form(36, 132, 3, 2, 128, 2, 1),
     ]
 
 
@@ -274,7 +299,7 @@ def test_weights_of_many_kernels(backend, monkeypatch, rng):
         with preparation.at_once():
             found = [prepared(*pair) for pair in zip(on_device, forms(), strict=True)]
             for array, kernel, form in zip(found, kernels, forms(), strict=True):
-                expected = in_order(kernel, form).reshape(-1)
+                expected = in_order(kernel, form)
                 np.testing.assert_array_equal(backend.to_host(array).view(np.uint32), expected, str(form))
         assert launched == names
         for array, kernel in zip(on_device, kernels, strict=True):  # the weights of the next iteration
@@ -336,7 +361,7 @@ MISTAKES = {  # what is right, what is wrong, what is said then
         ANYHOW,
     ),
     "no wait for the second half's": (
-        "wait_for_products_but<1>();\n        if (PRODUCTS == 3 && step)",
+        "wait_for_products_but<1>();\n        if (IN_THREE && step)",
         "if (step)",
         ANYHOW,
     ),
@@ -353,6 +378,14 @@ MISTAKES = {  # what is right, what is wrong, what is said then
     "a wrong lane of a pixel": ("lane_row = lane / 16 * 16", "lane_row = lane / 8 % 2 * 16", WRONG),
     "a wrong description of weights": ("BN << 16 | (uint64)8 << 32", "BN << 16 | (uint64)4 << 32", WRONG),
     "weights of the other direction": ("(w.taps - 1 - tap) * w.filters", "tap * w.filters", WRONG),
+    # Of halves: what "high" computes with.
+    "of halves: the scale of another row": ("__shfl_sync(0xffffffffu, mine, lane / 4 + 8)", "to.rows[0]", WRONG),
+    "of halves: scales of another slice": ("inverses[slice % 2 * g.patch + pixel +", "inverses[pixel +", WRONG),
+    "of halves: scales of the next step": ("add_half(sums, second, other,", "add_half(sums, second, mine,", WRONG),
+    "of halves: the scale of another column": ("*= e % 2 ? columns.y : columns.x", "*= columns.x", WRONG),
+    "of halves: pixels that are not there yet": ("__syncthreads();\n            load_weights", "load_weights", ANYHOW),
+    "of halves: less than the largest weight": ("    __syncthreads();\n    float scale", "    float scale", ANYHOW),
+    "of halves: the wrong terms": ("is_halves ? term % 8", "is_halves ? term % 4 * 2 + term / 4 % 2", WRONG),
     # Of a kernel's gradient.
     "no wait for its products": (
         "wait_for_products_but<0>();\n            const float* const of_rows",
@@ -383,7 +416,8 @@ def check_mistaken(mistake, patch):
     if [source(file).count(right) for file in files] != [1]:
         raise ValueError(f"the source has no such text, or several: {right}")
     rng = np.random.default_rng(0)
-    convolution = HopperCase(rng, 3, 9, 7, 36, 20, (3, 3), "same")
+    mc.set_float32_precision("high" if mistake.startswith("of halves") else "highest")
+    convolution = VariedCase(rng, 3, 9, 7, 36, 36, (3, 3), "same")  # both halves of the columns
     is_gradient = files == [HopperCase.gradient_file]
     kind = "kernel gradient" if is_gradient else "input gradient" if "filters" in right else "forward"
     with changed(patch, NOTHING_TWICE, (right, wrong)):

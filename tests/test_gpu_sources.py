@@ -73,6 +73,8 @@ SIZES = {
             *("64x64x4x1x3x32x1x0", "128x64x8x1x1x32x0x0", "128x128x8x1x1x32x0x1", "64x64x4x1x3x32x0x0"),
             *("128x64x8x1x1x32x3x3", "128x128x8x1x1x32x3x3", "64x64x4x1x3x32x3x3", "128x128x8x1x1x32x0x3"),
             *("128x64x8x1x1x32x3x4", "128x128x8x1x1x32x3x4", "64x64x4x1x3x32x3x4", "128x128x8x1x1x32x0x4"),
+            *("128x128x8x1x1x32x2x0", "128x128x8x1x1x32x2x3", "128x128x8x1x1x32x2x4", "64x64x4x1x3x32x2x0"),
+            *("64x64x4x1x3x32x2x4", "128x64x8x1x1x32x2x0", "128x64x8x1x1x32x2x4"),
         )
     },
 }
@@ -167,11 +169,11 @@ def test_a_compiler_that_waits_for_each_product_is_noticed(nvrtc):
     """The message is there: it was for a loop whose two ways out lead to one wait."""
     file, size, text = "hopper_convolution", "64x64x4x1x3x32x3x0", source("hopper_convolution")
     last, after = (
-        "        wait_for_products_but<0>();\n        add_half(sums, second, 1);\n",
-        "    if (PRODUCTS != 3) add_half",
+        "        wait_for_products_but<0>();\n        add_half(sums, second, pixels, 1);\n",
+        "    if (!IN_THREE) add_half",
     )
     assert text.count(last) == text.count(after) == 1
-    text = text.replace(last, "").replace(after, last + after)
+    text = text.replace(last, "").replace(after, last.replace("pixels", "even") + after)
     assert "serialized" in compile_source(nvrtc, file, text, options_for("float32", size, "90a"))[1]
 
 

@@ -433,7 +433,7 @@ static double factor_of(Factors kind, unsigned bits, unsigned which) {
 }
 
 // What the tensor cores read of a column of the right factor: half of its terms each in a line of 16 bytes, which lie in
-// blocks of 8 columns; of halves each term in a line of its own, which has 8 columns.
+// blocks of 8 columns; across each term in a line of its own, which has 8 columns.
 static void read_column(unsigned long long right, unsigned column, Factors kind, double (&factors)[16]) {
     const auto bytes = [&](unsigned bit) { return unsigned(right >> bit & 0x3fff) << 4; };
     const unsigned terms = terms_of(kind);
@@ -441,8 +441,8 @@ static void read_column(unsigned long long right, unsigned column, Factors kind,
         const unsigned block = bytes(0) + half * bytes(16) + column / 8 * bytes(32);
         unsigned words[4];
         for (unsigned k = 0; k < terms / 2; ++k) {
-            std::memcpy(words, at_shared(block + (kind == OF_HALVES ? k : column % 8) * 16, 16), 16);
-            const unsigned at = kind == OF_HALVES ? column % 8 : k, each = kind == OF_TF32 ? 1 : 2;  // in a word
+            std::memcpy(words, at_shared(block + (kind == OF_HALVES_ACROSS ? k : column % 8) * 16, 16), 16);
+            const unsigned at = kind == OF_HALVES_ACROSS ? column % 8 : k, each = kind == OF_TF32 ? 1 : 2;  // in a word
             factors[half * terms / 2 + k] = factor_of(kind, words[at / each], at % each);
         }
     }
@@ -514,7 +514,7 @@ void start_product(float* sums, unsigned tiles, const unsigned (&a)[4], unsigned
             product.left[half][k] = factor_of(kind, bits, k % 2);
         }
     if (!self.may_multiply) fail("a product that no fence precedes");
-    if (kind == OF_HALVES && !self.has_published) fail("a product of what nobody has published");
+    if (kind == OF_HALVES_ACROSS && !self.has_published) fail("a product of what nobody has published");
     if (self.sums.try_emplace(product.sums, product.sums, product.sums + tiles * 4).second)
         std::memset(product.sums, 0x6b, tiles * 16);
     self.products.push_back(product);
@@ -539,7 +539,7 @@ void wait_for_products_but(unsigned count) {
 
 }  // namespace standin
 
-// -------------------------------------------------------------------------------------------- halves (hopper_gradient.cu)
+// -------------------------------------------------------------------------------------------- halves (halves.cu, hopper_gradient.cu)
 
 void publish() { standin::current->has_published = true; }
 

@@ -190,7 +190,7 @@ void copy_in_bulk(unsigned to, const void* from, unsigned bytes, unsigned barrie
 void wait_for_copy(unsigned barrier, unsigned phase);
 
 namespace standin {
-enum Factors { OF_TF32, OF_BFLOAT16, OF_HALVES };  // 8 terms, 16, and 16 whose right side lies the other way round
+enum Factors { OF_TF32, OF_BFLOAT16, OF_HALVES, OF_HALVES_ACROSS };  // 8 terms, then 16; of the last the right side lies across
 void start_product(float* sums, unsigned tiles, const unsigned (&a)[4], unsigned long long b, bool add, Factors kind);
 void wait_for_products_but(unsigned count);
 }  // namespace standin
@@ -204,13 +204,17 @@ template <size_t TILES>
 inline void multiply_group_bfloat16(float (&sums)[TILES][4], const unsigned (&a)[4], unsigned long long b) {
     standin::start_product(&sums[0][0], TILES, a, b, true, standin::OF_BFLOAT16);
 }
+template <size_t TILES>
+inline void multiply_group_halves(float (&sums)[TILES][4], const unsigned (&a)[4], unsigned long long b, int add) {
+    standin::start_product(&sums[0][0], TILES, a, b, add != 0, standin::OF_HALVES);
+}
 void end_products();
 template <int COUNT>
 inline void wait_for_products_but() {
     standin::wait_for_products_but(COUNT);
 }
 
-// -------------------------------------------------------------------------------------------- halves (hopper_gradient.cu)
+// -------------------------------------------------------------------------------------------- halves (halves.cu, hopper_gradient.cu)
 
 void publish();
 void load_transposed(unsigned address, unsigned (&a)[4]);
@@ -218,7 +222,7 @@ unsigned two_halves(float low, float high);
 float low_half(unsigned x);
 inline float high_half(unsigned x) { return low_half(x >> 16); }
 inline void multiply_halves(float (&sums)[8][4], const unsigned (&a)[4], unsigned long long b, int add) {
-    standin::start_product(&sums[0][0], 8, a, b, add != 0, standin::OF_HALVES);
+    standin::start_product(&sums[0][0], 8, a, b, add != 0, standin::OF_HALVES_ACROSS);
 }
 
 #pragma GCC visibility pop

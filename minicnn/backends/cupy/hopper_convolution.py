@@ -35,7 +35,7 @@ def convolve(
     ----------
     chosen : Choice
     products : int
-        How many of TF32 stand for one of float32, 1 or 3; 0: one of bfloat16.
+        How many of TF32 stand for one of float32, 1 or 3; `BFLOAT16`: one of bfloat16; `HALVES`: three of halves.
     direction : int
         As in `minicnn.backends.cupy.tensor_cores`; of its input's gradient, the weights are prepared turned.
     source, kernel, bias, out, winner

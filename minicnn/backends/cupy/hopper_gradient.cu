@@ -18,7 +18,7 @@ constexpr int MT = (KW * CHANNELS + 63) / 64, NT = FILTERS / 8;
 constexpr int X_PITCH = CHANNELS * 4 + 16;  // bytes of a pixel: big halves, small ones; an odd number of 16
 constexpr int X_LANES = CHANNELS / 4, X_LINES = THREADS / X_LANES, X_LOADS = (PATCH + X_LINES - 1) / X_LINES;
 constexpr int DY_LOADS = POSITIONS / 8, EIGHT = FILTERS * 16;  // bytes of eight positions
-constexpr int HALVES = POSITIONS / 8 * EIGHT, X_BYTES = X_LOADS * X_LINES * X_PITCH, DY_BYTES = 2 * HALVES;
+constexpr int BIG_BYTES = POSITIONS / 8 * EIGHT, X_BYTES = X_LOADS * X_LINES * X_PITCH, DY_BYTES = 2 * BIG_BYTES;
 constexpr int LARGEST = X_PITCH + 2 * (X_BYTES + DY_BYTES);  // where these begin in shared memory
 static_assert(SIZE_2 == WARPS && SIZE_3 == 1 && FILTERS == 64 && CHANNELS % 16 == 0 && X_LANES <= 32 && MT > 1,
               "sizes that the loops below can do");
@@ -46,49 +46,12 @@ __device__ __forceinline__ void multiply_halves(float (&sums)[8][4], const uint3
                  : FOUR(0), FOUR(1), FOUR(2), FOUR(3), FOUR(4), FOUR(5), FOUR(6), FOUR(7)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
 }
-
-// Two float32 as halves, to the nearest, halves to even: `low` in the lower 16 bits.
-__device__ __forceinline__ uint32 two_halves(float low, float high) {
-    uint32 y;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
-    return y;
-}
-__device__ __forceinline__ float low_half(uint32 x) {
-    float y;
-    asm("{.reg .f16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, l;}" : "=f"(y) : "r"(x));
-    return y;
-}
-__device__ __forceinline__ float high_half(uint32 x) {
-    float y;
-    asm("{.reg .f16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, h;}" : "=f"(y) : "r"(x));
-    return y;
-}
 #endif
 
 // dy in shared memory: blocks of 8 positions x 8 filters, of which a position's are neighbours; those of the next filters lie
 // 128 bytes further, those of the next positions EIGHT.
 __device__ __forceinline__ uint64 describe(uint32 address) {
     return (uint64)(address >> 4 & 0x3fff) | (uint64)(EIGHT >> 4) << 16 | (uint64)8 << 32;
-}
-
-constexpr uint32 BIAS = 127, MOST = BIAS + 60, NOT_A_NUMBER = 0x7fc00000;
-
-// The power of two that brings numbers, of which this is the largest, below 2^15, and 2^14 is reached; and its inverse, which
-// is no number where theirs are too large.
-__device__ __forceinline__ float scale_for(float largest, float& inverse) {
-    const uint32 exponent = max(__float_as_uint(largest) >> 23, 15u);
-    inverse = __uint_as_float(exponent < MOST ? (exponent - 14) << 23 : NOT_A_NUMBER);
-    return __uint_as_float((2 * BIAS + 14 - exponent) << 23);
-}
-
-// Four numbers, times their scales, as halves; what these leave over goes `distance` bytes further.
-__device__ __forceinline__ void split(const float4& v, const float (&scale)[4], unsigned char* to, int distance) {
-    const float x = v.x * scale[0], y = v.y * scale[1], z = v.z * scale[2], w = v.w * scale[3];
-    const uint2 big = make_uint2(two_halves(x, y), two_halves(z, w));
-    *(uint2*)to = big;
-    if (PRODUCTS == 3)
-        *(uint2*)(to + distance) = make_uint2(two_halves(x - low_half(big.x), y - high_half(big.x)),
-                                              two_halves(z - low_half(big.y), w - high_half(big.y)));
 }
 
 // The larger ones of four numbers so far, and the sizes of four others.
@@ -186,14 +149,14 @@ __device__ __forceinline__ void correlate_share(const float* __restrict__ x, con
             *(float4*)(inverse_x + odd * CHANNELS + x_channel) = make_float4(inverse[0], inverse[1], inverse[2], inverse[3]);
         unsigned char* to = x_halves + odd * X_BYTES + x_line * X_PITCH + x_channel * 2;
 #pragma unroll
-        for (int i = 0; i < X_LOADS; ++i) split(held_x[i], scale, to + i * (X_LINES * X_PITCH), CHANNELS * 2);
+        for (int i = 0; i < X_LOADS; ++i) split<PRODUCTS == 3>(held_x[i], scale, to + i * (X_LINES * X_PITCH), CHANNELS * 2);
 #pragma unroll
         for (int e = 0; e < 4; ++e) scale[e] = scale_for(largest_dy[e], inverse[e]);
         if (dy_line == 0)
             *(float4*)(inverse_dy + odd * FILTERS + dy_filter) = make_float4(inverse[0], inverse[1], inverse[2], inverse[3]);
         to = dy_halves + odd * DY_BYTES + dy_filter / 8 * 128 + dy_line * 16 + lane % 2 * 8;
 #pragma unroll
-        for (int i = 0; i < DY_LOADS; ++i) split(held_dy[i], scale, to + i * EIGHT, HALVES);
+        for (int i = 0; i < DY_LOADS; ++i) split<PRODUCTS == 3>(held_dy[i], scale, to + i * EIGHT, BIG_BYTES);
         publish();
     };
     // Where the positions of a stage lie: lane i of the last warp tells of position i.
@@ -245,7 +208,7 @@ __device__ __forceinline__ void correlate_share(const float* __restrict__ x, con
                 const uint64 big_dy = describe(dy_at + k * (2 * EIGHT));
                 if constexpr (PRODUCTS == 3) {
                     multiply_halves(now, small[k], big_dy, k);  // the first one starts from zero
-                    multiply_halves(now, big[k], describe(dy_at + HALVES + k * (2 * EIGHT)), 1);
+                    multiply_halves(now, big[k], describe(dy_at + BIG_BYTES + k * (2 * EIGHT)), 1);
                 }
                 multiply_halves(now, big[k], big_dy, PRODUCTS == 3 ? 1 : k);
             }

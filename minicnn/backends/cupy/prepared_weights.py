@@ -14,7 +14,7 @@ import numpy as np
 
 from minicnn.backends.cupy.launch import Array, launch
 from minicnn.backends.cupy.structures import MOST_WEIGHTS, ManyWeights, Weights, by_value
-from minicnn.backends.cupy.tensor_choice import hopper_weight_bytes
+from minicnn.backends.cupy.tensor_choice import HALVES, hopper_weight_bytes
 
 EIGHT, THREADS = 8, 256  # columns whose weights a block prepares, of 32 terms each; as in prepared_weights.cu
 MOST_BYTES = 16 << 20  # of what is prepared together: it should still be in the second cache when it is needed
@@ -34,7 +34,7 @@ class Form(NamedTuple):
     columns : int
         Of a block of the convolution.
     products : int
-        How many of TF32 stand for one of float32; 0: one of bfloat16.
+        How many of TF32 stand for one of float32; `BFLOAT16`: one of bfloat16; `HALVES`: three of halves.
     turned : int
         Whether it is the gradient of an input.
     """
@@ -59,8 +59,9 @@ class Form(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Of the weights in this form."""
-        return self.slices * self.taps * self.all_columns * hopper_weight_bytes(self.products)
+        """Of the weights in this form, and of the scales of halves."""
+        of_column = self.slices * self.taps * hopper_weight_bytes(self.products)
+        return self.all_columns * (of_column + (FLOAT32.itemsize if self.products == HALVES else 0))
 
 
 Wanted = tuple[int, Form]  # address of a kernel, and how a convolution takes it

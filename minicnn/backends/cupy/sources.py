@@ -12,9 +12,9 @@ PARTS = {
     "tensor_gradient": ("tensor_cores", "correlation"),
     "tensor_convolution": ("tensor_cores", "tensor_places", "tensor_moments"),
     "tensor_narrow": ("tensor_cores", "tensor_places", "tensor_moments"),
-    "prepared_weights": ("tensor_cores",),
-    "hopper_convolution": ("tensor_cores", "tensor_places", "tensor_moments", "wgmma"),
-    "hopper_gradient": ("tensor_cores", "correlation", "wgmma"),
+    "prepared_weights": ("tensor_cores", "halves"),
+    "hopper_convolution": ("tensor_cores", "tensor_places", "tensor_moments", "wgmma", "halves"),
+    "hopper_gradient": ("tensor_cores", "correlation", "wgmma", "halves"),
 }
 # Of files that CuPy's modules are not compiled for.
 ARCHITECTURES = dict.fromkeys(("hopper_convolution", "hopper_gradient"), "sm_90a")

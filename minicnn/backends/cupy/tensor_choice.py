@@ -97,6 +97,7 @@ NARROW_FILE = "tensor_narrow"
 HOPPER = 90  # capability; sm_90a is for it alone
 HOPPER_FILE = "hopper_convolution"
 HOPPER_TERMS, HOPPER_STAGES = 32, 4  # of a step; of weights
+BFLOAT16, HALVES = 0, 2  # as the number of products of TF32: one of bfloat16, three of halves; as in tensor_cores.cu
 PREPARING = 2.8  # µs of the kernel that prepares weights
 SHORT_STEP = 0.6  # of a step: that of 16 terms instead of 32
 LOADING = 0.42  # steps that a slice of the terms takes longer, for its pixels
@@ -286,14 +287,14 @@ def shared_bytes(tile: Tile, terms: int, patch: int, slices: int) -> int:
 
 
 def hopper_shared_bytes(columns: int, patch: int, products: int) -> int:
-    """Of the kernel for Hopper: weights without gaps, maybe what rounding leaves over; barriers, two patches."""
-    weights = columns * hopper_weight_bytes(products)
-    return HOPPER_STAGES * (weights + 8) + (HOPPER_TERMS * 4 + 16) * (1 + 2 * patch)
+    """Of the kernel for Hopper: weights without gaps, maybe what rounding leaves; barriers, two patches, scales."""
+    weights, scales = columns * hopper_weight_bytes(products), 2 * patch * 4 if products == HALVES else 0
+    return HOPPER_STAGES * (weights + 8) + (HOPPER_TERMS * 4 + 16) * (1 + 2 * patch) + scales
 
 
 def hopper_weight_bytes(products: int) -> int:
-    """Of a column's weights in a step: TF32, maybe what rounding leaves over; of no products of TF32, bfloat16."""
-    return HOPPER_TERMS * {0: 2, 1: 4, 3: 8}[products]
+    """Of a column's weights in a step: halves, bfloat16 or TF32; maybe what rounding leaves over."""
+    return HOPPER_TERMS * {BFLOAT16: 2, HALVES: 4, 1: 4, 3: 8}[products]
 
 
 def magic(divisor: int) -> tuple[int, int]:

@@ -60,7 +60,7 @@ __device__ __forceinline__ uint32 pair_of_bfloat16(uint32 first, uint32 second) 
 }
 #endif
 
-constexpr int BFLOAT16 = 0;  // as the number of products of TF32: one of bfloat16 instead
+constexpr int BFLOAT16 = 0, HALVES = 2;  // as the number of products of TF32: one of bfloat16, or three of halves, instead
 
 // Two eights of terms, as `multiply` takes each, become a sixteen for `multiply_bfloat16`. Its neighbouring terms 2 i and
 // 2 i + 1 are then i and i + 4 of an eight: sums do not mind the order, if both factors have the same.

@@ -14,7 +14,9 @@ from minicnn.backends.cupy.left_moments import are_wanted, moments_to_leave
 from minicnn.backends.cupy.pooling import is_2x2
 from minicnn.backends.cupy.structures import Normalized
 from minicnn.backends.cupy.tensor_choice import (
+    BFLOAT16,
     FAST,
+    HALVES,
     HOPPER_FILE,
     LEAST_CAPABILITY,
     NARROW_FILE,
@@ -30,7 +32,6 @@ from minicnn.precision import get_float32_precision
 VARIABLE = "MINICNN_TENSOR_CORES"  # 0: not used
 NOTHING = Normalized()
 FORWARD, TURNED, IN_PARTS, WITH_MOMENTS, WITH_SUMS = range(5)  # directions, as in the kernels
-BFLOAT16 = 0  # as the number of products: one of bfloat16, as in tensor_cores.cu
 OF_FACTORS = {"bfloat16": BFLOAT16, "float16": 1}  # by what factors are rounded to: TF32 has as many bits as float16
 TF32_VARIABLE = "MINICNN_TF32"  # 1: as `mc.set_float32_precision("medium")`
 
@@ -107,7 +108,7 @@ def _choose(choose, direction, *numbers):
 
 def _serves(chosen, direction):
     """Whether the kernel for this direction can be had."""
-    return chosen.file != HOPPER_FILE or hopper_convolution.serves(chosen, products(), direction)
+    return chosen.file != HOPPER_FILE or hopper_convolution.serves(chosen, _products_in(chosen), direction)
 
 
 def convolve(chosen: Choice, x: Array, kernel: Array, bias: Maybe, y: Array, winner: Maybe) -> None:
@@ -137,15 +138,20 @@ def products() -> int:
 
 
 def _products_in(chosen):
-    """As `products`; kernels for 16 channels, which load more than they multiply, round to TF32 instead."""
+    """As `products`; kernels for 16 channels, which load more than they multiply, round to TF32 instead.
+
+    Those for Hopper multiply halves where "high" is enough: their range is that of a pixel's channels, and a filter's.
+    """
     number = products()
+    if number == 3 and chosen.file == HOPPER_FILE and get_float32_precision() == "high":
+        return HALVES
     return 1 if number == BFLOAT16 and chosen.file == NARROW_FILE else number
 
 
 def _launch_convolution(chosen, direction, source, kernel, bias, out, winner, parts=None, normalized=NOTHING):
     left = *(parts or (None,) * 3), normalized
     if chosen.file == HOPPER_FILE:
-        hopper_convolution.convolve(chosen, products(), direction, source, kernel, bias, out, winner, left)
+        hopper_convolution.convolve(chosen, _products_in(chosen), direction, source, kernel, bias, out, winner, left)
         return
     file, is_narrow = f"{chosen.file}/{chosen.size}x{_products_in(chosen)}x{direction}", chosen.file == NARROW_FILE
     arguments = source, kernel, bias, out, *(() if is_narrow else (winner,)), chosen.geometry, *left

@@ -1,0 +1,133 @@
+"""Convolutions of "high" by wgmma of halves: against the reference in float64; numbers that differ much."""
+
+import numpy as np
+import pytest
+import test_gpu_hopper as hopper
+import test_gpu_tensor_cores as any_kernel
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import assert_close
+from test_gpu_hopper import HopperCase, VariedCase
+from test_gpu_tensor_cores import CASES, CLOSE, h100
+
+import minicnn as mc
+from minicnn import backends
+
+pytestmark = pytest.mark.gpu
+backend, nothing_twice, standin = any_kernel.backend, any_kernel.nothing_twice, any_kernel.standin
+_on_hopper = hopper._on_hopper
+
+
+@pytest.fixture(autouse=True)
+def _high():
+    mc.set_float32_precision("high")
+    yield
+    mc.set_float32_precision("highest")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_forward_against_float64(case, backend, nothing_twice, rng):
+    """The results do not depend on the tile, and are the same bits twice."""
+    convolution = VariedCase(rng, *case)
+    (expected,), choices = convolution.expected("forward"), convolution.choices(h100())["forward"]
+    first, *others = (convolution.computed("forward", one, backend)[0] for one in (*choices, choices[0]))
+    assert_close(first, expected, CLOSE)
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_gradients_of_inputs_against_float64(case, backend, nothing_twice, rng):
+    convolution = VariedCase(rng, *case)
+    choice = convolution.choices(h100())["input gradient"][-1]
+    found = convolution.computed("input gradient", choice, backend)[0]
+    assert_close(found, convolution.expected("input gradient")[0], CLOSE)
+
+
+@pytest.mark.parametrize("case", [(2, 9, 11, 20, 36, (3, 3), "same"), (3, 8, 7, 40, 16, (3, 3), "valid")], ids=str)
+def test_pooled(case, backend, nothing_twice, rng):
+    convolution = VariedCase(rng, *case, pooled=True, relu=True)
+    expected, winners = convolution.expected("forward")
+    for choice in convolution.choices(h100())["forward"]:
+        y, winner = convolution.computed("forward", choice, backend)
+        assert_close(y, expected, CLOSE, choice.size)
+        assert np.mean(winner == winners) > 0.99  # ties and near ones may go either way
+
+
+def test_what_is_left_to_normalizations(backend, nothing_twice, rng):
+    """Moments of the results, and sums of the gradient."""
+    convolution = VariedCase(rng, *CASES[0])
+    convolution.bias += 100
+    any_kernel.check_moments(convolution, convolution.choices(h100())["forward"][-1], backend)
+    before = any_kernel.Before(VariedCase(rng, *CASES[0]), True, True, True, rng)
+    before.check(before.convolution.choices(h100())["input gradient"][-1:], backend)
+
+
+@settings(max_examples=6)
+@given(data=st.data(), seed=st.integers(0, 2**31))
+def test_odd_shapes(data, seed):
+    draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
+    size = draw(1, 5), draw(1, 5)
+    numbers = draw(1, 3), draw(size[0] + 1, 12), draw(size[1] + 1, 12), 4 * draw(4, 18), 4 * draw(4, 20), size
+    padding, pooled = data.draw(st.sampled_from(["same", "valid"])), data.draw(st.booleans())
+    case = VariedCase(np.random.default_rng(seed), *numbers, padding, pooled=pooled, relu=data.draw(st.booleans()))
+    for kind in ("forward",) if pooled else ("forward", "input gradient"):
+        found = case.computed(kind, case.choices(h100())[kind][-1], backends.get("cupy"))[0]
+        assert_close(found, case.expected(kind)[0], CLOSE)
+
+
+@pytest.mark.parametrize("spread", [17, 40])
+@pytest.mark.parametrize("kind", ["forward", "input gradient"])
+def test_numbers_that_differ_much(kind, spread, nothing_twice, rng):
+    """Of 32 channels of a pixel, and of a filter: down to 2^-17 of the largest; below that 2^-39 of it may be lost."""
+    numbers = 2, 6, 7, 64, 32, (3, 3), "same"
+    name, of_column = {"forward": ("x", (0, 1, 2)), "input gradient": ("dy", (0, 1, 3))}[kind]
+    case = HopperCase(rng, *numbers)
+    for array in (case.x, case.kernel, case.dy):
+        array[...] = np.sign(array) * np.exp2(-spread * rng.random(array.shape))
+
+    def sums(pixels, weights):
+        other = HopperCase(rng, *numbers)
+        other.kernel, other.bias = weights, np.abs(case.bias)
+        setattr(other, name, pixels)
+        return other.expected(kind)[0]
+
+    pixels, weights = np.abs(getattr(case, name)), np.abs(case.kernel)
+    slices = pixels.reshape(*pixels.shape[:3], -1, 32)
+    most_of_pixel = np.repeat(slices.max(-1), 32, axis=-1)
+    most_of_column = np.broadcast_to(weights.max(of_column, keepdims=True), weights.shape)
+    lost = 2.0**-39 * (sums(most_of_pixel, weights) + sums(pixels, most_of_column))
+    found = case.computed(kind, case.choices(h100())[kind][-1], backends.get("cupy"))[0]
+    error = np.abs(found - case.expected(kind)[0])
+    assert (error <= CLOSE * sums(pixels, weights) + (0 if spread == 17 else lost)).all()
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_what_is_not_finite_is_as_in_float32(bad, pooled, rng):
+    any_kernel.test_what_is_not_finite_is_as_in_float32(bad, pooled, rng)
+
+
+def test_the_largest_numbers(rng):
+    any_kernel.test_the_largest_numbers(rng)
+
+
+def test_where_they_serve(monkeypatch, rng):
+    """In "high" alone, for float32 alone, forward and for the gradient of the input."""
+    from minicnn.backends.cupy import hopper_convolution
+    from minicnn.backends.cupy.tensor_cores import BFLOAT16, in_products
+
+    launched, launch = [], hopper_convolution.launch
+    monkeypatch.setattr(hopper_convolution, "launch", lambda *a, **o: (launched.append(a[0]), launch(*a, **o)))
+    case = HopperCase(rng, *CASES[0])
+
+    def compute():
+        for kind in ("forward", "input gradient"):
+            case.computed(kind, case.choices(h100())[kind][-1], backends.get("cupy"))
+
+    for precision in mc.precision.PRECISIONS:
+        mc.set_float32_precision(precision)
+        compute()
+    mc.set_float32_precision("high")
+    in_products(compute, BFLOAT16)()
+    assert [file[-3:] for file in launched] == ["3x0", "3x1", "2x0", "2x1", "1x0", "1x1", "0x0", "0x1"]

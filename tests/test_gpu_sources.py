@@ -21,6 +21,7 @@ BEGINNINGS = {
     "tensor_places",
     "tensor_moments",
     "correlation",
+    "halves",
     "wgmma",
 }  # of others
 FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - BEGINNINGS)

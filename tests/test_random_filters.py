@@ -202,7 +202,7 @@ def test_a_pipeline_in_files(suffix, tmp_path, rng):
     np.testing.assert_allclose(loaded.predict(x), model.predict(x), rtol=1e-6)
 
 
-@pytest.mark.parametrize("depth", [120, 100_000])
+@pytest.mark.parametrize("depth", [200, 100_000])  # Python 3.13 builds 120
 def test_pipelines_in_pipelines_without_end_are_refused(depth):
     start = '{"class_name": "InputLayer", "config": {"batch_shape": [null, 4, 4, 1], "name": "x"}}'
     nested = '{"class_name": "Pipeline", "config": {"layers": [' * depth + "]}}" * depth

@@ -1,5 +1,13 @@
 """Convolutions of "high" by wgmma of halves: against the reference in float64; numbers that differ much."""
 
+import copy
+import ctypes
+import math
+import mmap
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import test_gpu_hopper as hopper
@@ -100,6 +108,63 @@ def test_numbers_that_differ_much(kind, spread, nothing_twice, rng):
     found = case.computed(kind, case.choices(h100())[kind][-1], backends.get("cupy"))[0]
     error = np.abs(found - case.expected(kind)[0])
     assert (error <= CLOSE * sums(pixels, weights) + (0 if spread == 17 else lost)).all()
+
+
+@pytest.mark.parametrize("tiny", ["pixels", "weights"])
+@pytest.mark.parametrize("kind", ["forward", "input gradient"])
+def test_pixels_and_filters_of_any_size(kind, tiny, nothing_twice, rng):
+    """Below 2^-112 their power of two stays the same. Several slices of one tap, whose pixels come in several parts."""
+    case = HopperCase(rng, 2, 9, 9, 72, 68, (1, 1), "valid")
+    sizes = {"pixels": ([-118, -70, 0, 50], [20, 55]), "weights": ([20, 55], [-118, -70, 0, 50])}[tiny]
+    of_pixels, of_columns = (np.exp2(rng.choice(each, 162)) for each in sizes)
+    for array in (case.x, case.kernel, case.dy):
+        array[...] = rng.choice([-1, 1], array.shape) * rng.uniform(1, 2, array.shape)
+    pixels = case.x if kind == "forward" else case.dy
+    pixels *= of_pixels.reshape(2, 9, 9, 1).astype(np.float32)
+    pixels[0, 3] = 0
+    case.bias[...] = 0
+    columns = of_columns[:68] if kind == "forward" else of_columns[:72, np.newaxis]
+    case.kernel *= columns.astype(np.float32)
+    terms = copy.copy(case)
+    terms.x, terms.kernel, terms.dy = (np.abs(a) for a in (case.x, case.kernel, case.dy))
+    found = case.computed(kind, case.choices(h100())[kind][-1], backends.get("cupy"))[0]
+    assert (np.abs(found - case.expected(kind)[0]) <= CLOSE * terms.expected(kind)[0]).all()
+
+
+def compute_at_edges(edge):
+    """Convolutions whose arrays lie at the edges of memory that can be read and written."""
+    from cupy import _core
+
+    libc, page, kept = ctypes.CDLL(None), mmap.PAGESIZE, []
+
+    def allocate(shape, dtype):
+        size = math.prod((shape,) if isinstance(shape, int) else shape) * np.dtype(dtype).itemsize
+        inner = -(-size // page) * page
+        memory = mmap.mmap(-1, inner + 2 * page)
+        kept.append(memory)
+        first = np.frombuffer(memory, np.uint8).ctypes.data
+        for forbidden in (first, first + page + inner):
+            assert libc.mprotect(ctypes.c_void_p(forbidden), ctypes.c_size_t(page), 0) == 0
+        offset = page + (0 if edge == "before" else inner - size)
+        return np.frombuffer(memory, np.uint8, size, offset).view(dtype).reshape(shape)
+
+    _core.allocate = allocate
+    rng = np.random.default_rng(0)
+    mc.set_float32_precision("high")
+    for case in CASES:
+        convolution = HopperCase(rng, *case)
+        for kind in ("forward", "input gradient"):
+            convolution.computed(kind, convolution.choices(h100())[kind][-1], backends.get("cupy"))
+
+
+@pytest.mark.parametrize("edge", ["before", "behind"])
+def test_nothing_around_arrays_is_touched(edge, standin):
+    """Pixels in front of the first one and behind the last one, and what lies around the prepared weights."""
+    here = Path(__file__).parent
+    code = f"import sys; sys.path[:0] = {[str(here / 'gpu_standin'), str(here)]!r}\n"
+    code += f"from test_gpu_hopper_halves import compute_at_edges; compute_at_edges({edge!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr or f"signal {-done.returncode}"
 
 
 @pytest.mark.parametrize("pooled", [False, True])

@@ -23,7 +23,7 @@ from minicnn import backends
 
 pytestmark = pytest.mark.gpu
 backend, nothing_twice, standin = any_kernel.backend, any_kernel.nothing_twice, any_kernel.standin
-_on_hopper = hopper._on_hopper
+_on_hopper, chosen_always, folder = hopper._on_hopper, hopper.chosen_always, hopper.folder
 
 
 @pytest.fixture(autouse=True)
@@ -196,3 +196,23 @@ def test_where_they_serve(monkeypatch, rng):
     mc.set_float32_precision("high")
     in_products(compute, BFLOAT16)()
     assert [file[-3:] for file in launched] == ["3x0", "3x1", "2x0", "2x1", "1x0", "1x1", "0x0", "0x1"]
+
+
+def test_a_change_counts_from_the_next_batch_on(chosen_always, folder, rng):
+    """In training and use; back to what graphs were captured with, too. The bits are those of models that never change."""
+    L, found = mc.layers, {}
+    x, y = rng.normal(size=(2, 2, 4, 4, 16)).astype(np.float32)
+    first = [rng.normal(size=(3, 3, 16, 16)) * 0.1, np.zeros(16)]
+    for name, is_new in (("numpy", False), ("cupy", False), ("cupy", True)):
+        model = mc.Sequential([L.Input((4, 4, 16)), *(L.Conv2D(16, 3, padding="same") for _ in range(2))])
+        for precision in ("highest", "high", "medium", "high"):
+            mc.set_float32_precision(precision)
+            model.set_weights(first * 2)
+            if is_new or precision == "highest":
+                model.compile(mc.optimizers.SGD(0.5), "mse", backend=name)
+            losses = [float(model.train_on_batch(x, y)) for _ in range(3)]  # op by op, then the graph's launches
+            found.setdefault((name, is_new), []).append([*losses, *model.predict(x, verbose=0).ravel()])
+    expected, kept, anew = found.values()
+    assert kept == anew and kept[1] == kept[3] and len({tuple(one) for one in kept}) == 3
+    for a, b in zip(kept[:2], expected[:2], strict=True):
+        assert_close(a, b, 1e-5)

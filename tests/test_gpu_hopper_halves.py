@@ -178,9 +178,9 @@ def test_the_largest_numbers(rng):
 
 
 def test_where_they_serve(monkeypatch, rng):
-    """In "high" alone, for float32 alone, forward and for the gradient of the input."""
+    """In "high" alone, for float32 alone, not beside MINICNN_TF32; forward and for the gradient of the input."""
     from minicnn.backends.cupy import hopper_convolution
-    from minicnn.backends.cupy.tensor_cores import BFLOAT16, in_products
+    from minicnn.backends.cupy.tensor_cores import OF_FACTORS, in_products
 
     launched, launch = [], hopper_convolution.launch
     monkeypatch.setattr(hopper_convolution, "launch", lambda *a, **o: (launched.append(a[0]), launch(*a, **o)))
@@ -194,12 +194,17 @@ def test_where_they_serve(monkeypatch, rng):
         mc.set_float32_precision(precision)
         compute()
     mc.set_float32_precision("high")
-    in_products(compute, BFLOAT16)()
-    assert [file[-3:] for file in launched] == ["3x0", "3x1", "2x0", "2x1", "1x0", "1x1", "0x0", "0x1"]
+    for of_policy in OF_FACTORS.values():
+        in_products(compute, of_policy)()
+    monkeypatch.setenv("MINICNN_TF32", "1")
+    compute()
+    products = [file[-3:].partition("x") for file in launched]
+    assert [int(number) for number, _, _ in products[::2]] == [3, 2, 1, *OF_FACTORS.values(), 1]
+    assert [direction for _, _, direction in products] == ["0", "1"] * 6
 
 
 def test_a_change_counts_from_the_next_batch_on(chosen_always, folder, rng):
-    """In training and use; back to what graphs were captured with, too. The bits are those of models that never change."""
+    """In training and use; back to what graphs were captured with, too. The bits are those of new models."""
     L, found = mc.layers, {}
     x, y = rng.normal(size=(2, 2, 4, 4, 16)).astype(np.float32)
     first = [rng.normal(size=(3, 3, 16, 16)) * 0.1, np.zeros(16)]

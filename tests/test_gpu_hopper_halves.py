@@ -113,14 +113,14 @@ def test_numbers_that_differ_much(kind, spread, nothing_twice, rng):
 @pytest.mark.parametrize("tiny", ["pixels", "weights"])
 @pytest.mark.parametrize("kind", ["forward", "input gradient"])
 def test_pixels_and_filters_of_any_size(kind, tiny, nothing_twice, rng):
-    """Below 2^-112 their power of two stays the same. Several slices of one tap, whose pixels come in several parts."""
-    case = HopperCase(rng, 2, 9, 9, 72, 68, (1, 1), "valid")
+    """Below 2^-112 their power of two stays the same. Slices of two taps, under which pixels come in three parts."""
+    case = HopperCase(rng, 2, 9, 10, 72, 68, (1, 2), "valid")
     sizes = {"pixels": ([-118, -70, 0, 50], [20, 55]), "weights": ([20, 55], [-118, -70, 0, 50])}[tiny]
-    of_pixels, of_columns = (np.exp2(rng.choice(each, 162)) for each in sizes)
+    of_pixels, of_columns = (np.exp2(rng.choice(each, 2 * 9 * 10)) for each in sizes)
     for array in (case.x, case.kernel, case.dy):
         array[...] = rng.choice([-1, 1], array.shape) * rng.uniform(1, 2, array.shape)
     pixels = case.x if kind == "forward" else case.dy
-    pixels *= of_pixels.reshape(2, 9, 9, 1).astype(np.float32)
+    pixels *= of_pixels.reshape(2, 9, 10, 1)[:, :, : pixels.shape[2]].astype(np.float32)
     pixels[0, 3] = 0
     case.bias[...] = 0
     columns = of_columns[:68] if kind == "forward" else of_columns[:72, np.newaxis]

@@ -11,10 +11,10 @@ def set_float32_precision(precision: str) -> None:
     """Choose how exactly convolutions and dense layers multiply float32 numbers, as in PyTorch.
 
     Sums are float32 throughout, and so is what layers hand on; weights, gradients and optimizers are not touched. It
-    holds for every model from its next batch on, in this process. Where the processor has no instructions that gain by
-    it, all three compute alike, in float32. A GPU with tensor cores computes "high" as "highest", or on Hopper by
-    halves, and rounds factors to TF32 with "medium", errors of 1e-3. Models of float64 are not concerned;
-    "mixed_bfloat16" is a policy of its own, see `minicnn.keras.mixed_precision`.
+    holds for every model from its next batch on, in this process. Where the processor gains nothing by it, all three
+    compute in float32. A GPU's tensor cores round to TF32 with "medium", errors of 1e-3; "high" is as "highest", or on
+    Hopper by halves: numbers far below others of their pixel or filter lose digits, one being 2^-39 of the largest.
+    Models of float64 are not concerned; "mixed_bfloat16" is a policy, see `minicnn.keras.mixed_precision`.
 
     Parameters
     ----------

@@ -1,5 +1,13 @@
 """Convolutions of "high" by wgmma of halves: against the reference in float64; numbers that differ much."""
 
+import copy
+import ctypes
+import math
+import mmap
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import test_gpu_hopper as hopper
@@ -15,7 +23,7 @@ from minicnn import backends
 
 pytestmark = pytest.mark.gpu
 backend, nothing_twice, standin = any_kernel.backend, any_kernel.nothing_twice, any_kernel.standin
-_on_hopper = hopper._on_hopper
+_on_hopper, chosen_always, folder = hopper._on_hopper, hopper.chosen_always, hopper.folder
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +110,63 @@ def test_numbers_that_differ_much(kind, spread, nothing_twice, rng):
     assert (error <= CLOSE * sums(pixels, weights) + (0 if spread == 17 else lost)).all()
 
 
+@pytest.mark.parametrize("tiny", ["pixels", "weights"])
+@pytest.mark.parametrize("kind", ["forward", "input gradient"])
+def test_pixels_and_filters_of_any_size(kind, tiny, nothing_twice, rng):
+    """Below 2^-112 their power of two stays the same. Slices of two taps, under which pixels come in three parts."""
+    case = HopperCase(rng, 2, 9, 10, 72, 68, (1, 2), "valid")
+    sizes = {"pixels": ([-118, -70, 0, 50], [20, 55]), "weights": ([20, 55], [-118, -70, 0, 50])}[tiny]
+    of_pixels, of_columns = (np.exp2(rng.choice(each, 2 * 9 * 10)) for each in sizes)
+    for array in (case.x, case.kernel, case.dy):
+        array[...] = rng.choice([-1, 1], array.shape) * rng.uniform(1, 2, array.shape)
+    pixels = case.x if kind == "forward" else case.dy
+    pixels *= of_pixels.reshape(2, 9, 10, 1)[:, :, : pixels.shape[2]].astype(np.float32)
+    pixels[0, 3] = 0
+    case.bias[...] = 0
+    columns = of_columns[:68] if kind == "forward" else of_columns[:72, np.newaxis]
+    case.kernel *= columns.astype(np.float32)
+    terms = copy.copy(case)
+    terms.x, terms.kernel, terms.dy = (np.abs(a) for a in (case.x, case.kernel, case.dy))
+    found = case.computed(kind, case.choices(h100())[kind][-1], backends.get("cupy"))[0]
+    assert (np.abs(found - case.expected(kind)[0]) <= CLOSE * terms.expected(kind)[0]).all()
+
+
+def compute_at_edges(edge):
+    """Convolutions whose arrays lie at the edges of memory that can be read and written."""
+    from cupy import _core
+
+    libc, page, kept = ctypes.CDLL(None), mmap.PAGESIZE, []
+
+    def allocate(shape, dtype):
+        size = math.prod((shape,) if isinstance(shape, int) else shape) * np.dtype(dtype).itemsize
+        inner = -(-size // page) * page
+        memory = mmap.mmap(-1, inner + 2 * page)
+        kept.append(memory)
+        first = np.frombuffer(memory, np.uint8).ctypes.data
+        for forbidden in (first, first + page + inner):
+            assert libc.mprotect(ctypes.c_void_p(forbidden), ctypes.c_size_t(page), 0) == 0
+        offset = page + (0 if edge == "before" else inner - size)
+        return np.frombuffer(memory, np.uint8, size, offset).view(dtype).reshape(shape)
+
+    _core.allocate = allocate
+    rng = np.random.default_rng(0)
+    mc.set_float32_precision("high")
+    for case in CASES:
+        convolution = HopperCase(rng, *case)
+        for kind in ("forward", "input gradient"):
+            convolution.computed(kind, convolution.choices(h100())[kind][-1], backends.get("cupy"))
+
+
+@pytest.mark.parametrize("edge", ["before", "behind"])
+def test_nothing_around_arrays_is_touched(edge, standin):
+    """Pixels in front of the first one and behind the last one, and what lies around the prepared weights."""
+    here = Path(__file__).parent
+    code = f"import sys; sys.path[:0] = {[str(here / 'gpu_standin'), str(here)]!r}\n"
+    code += f"from test_gpu_hopper_halves import compute_at_edges; compute_at_edges({edge!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr or f"signal {-done.returncode}"
+
+
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
 def test_what_is_not_finite_is_as_in_float32(bad, pooled, rng):
@@ -113,9 +178,9 @@ def test_the_largest_numbers(rng):
 
 
 def test_where_they_serve(monkeypatch, rng):
-    """In "high" alone, for float32 alone, forward and for the gradient of the input."""
+    """In "high" alone, for float32 alone, not beside MINICNN_TF32; forward and for the gradient of the input."""
     from minicnn.backends.cupy import hopper_convolution
-    from minicnn.backends.cupy.tensor_cores import BFLOAT16, in_products
+    from minicnn.backends.cupy.tensor_cores import OF_FACTORS, in_products
 
     launched, launch = [], hopper_convolution.launch
     monkeypatch.setattr(hopper_convolution, "launch", lambda *a, **o: (launched.append(a[0]), launch(*a, **o)))
@@ -129,5 +194,30 @@ def test_where_they_serve(monkeypatch, rng):
         mc.set_float32_precision(precision)
         compute()
     mc.set_float32_precision("high")
-    in_products(compute, BFLOAT16)()
-    assert [file[-3:] for file in launched] == ["3x0", "3x1", "2x0", "2x1", "1x0", "1x1", "0x0", "0x1"]
+    for of_policy in OF_FACTORS.values():
+        in_products(compute, of_policy)()
+    monkeypatch.setenv("MINICNN_TF32", "1")
+    compute()
+    products = [file[-3:].partition("x") for file in launched]
+    assert [int(number) for number, _, _ in products[::2]] == [3, 2, 1, *OF_FACTORS.values(), 1]
+    assert [direction for _, _, direction in products] == ["0", "1"] * 6
+
+
+def test_a_change_counts_from_the_next_batch_on(chosen_always, folder, rng):
+    """In training and use; back to what graphs were captured with, too. The bits are those of new models."""
+    L, found = mc.layers, {}
+    x, y = rng.normal(size=(2, 2, 4, 4, 16)).astype(np.float32)
+    first = [rng.normal(size=(3, 3, 16, 16)) * 0.1, np.zeros(16)]
+    for name, is_new in (("numpy", False), ("cupy", False), ("cupy", True)):
+        model = mc.Sequential([L.Input((4, 4, 16)), *(L.Conv2D(16, 3, padding="same") for _ in range(2))])
+        for precision in ("highest", "high", "medium", "high"):
+            mc.set_float32_precision(precision)
+            model.set_weights(first * 2)
+            if is_new or precision == "highest":
+                model.compile(mc.optimizers.SGD(0.5), "mse", backend=name)
+            losses = [float(model.train_on_batch(x, y)) for _ in range(3)]  # op by op, then the graph's launches
+            found.setdefault((name, is_new), []).append([*losses, *model.predict(x, verbose=0).ravel()])
+    expected, kept, anew = found.values()
+    assert kept == anew and kept[1] == kept[3] and len({tuple(one) for one in kept}) == 3
+    for a, b in zip(kept[:2], expected[:2], strict=True):
+        assert_close(a, b, 1e-5)

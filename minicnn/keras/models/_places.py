@@ -10,7 +10,7 @@ from typing import Any
 from minicnn.keras._in_order import answering
 from minicnn.keras._warning import warn_once
 from minicnn.own_parts import is_of_package
-from minicnn.saving.files import checked_path
+from minicnn.saving.files import checked_path, replacing
 from minicnn.saving.formats import formats
 from minicnn.user_warnings import warn_user
 
@@ -42,6 +42,7 @@ def write_to(write: Callable[..., Any], filepath: Any, save_format: Any, args: A
         os.makedirs(folder, exist_ok=True)  # as Keras does for these
     if os.path.isdir(path):
         path = filepath = os.path.join(path, f"{_NAMES[write.__name__]}.h5")
+        warn_once(f"{write.__name__}: a folder that is there gets a file of HDF5, which is {path!r}")
     is_nameless = with_suffix(path) != path
     if save_format in ("tf", "tensorflow"):
         warn_user(f"save({path!r}, save_format={save_format!r}): minicnn reads this file, and TensorFlow does not")
@@ -51,9 +52,9 @@ def write_to(write: Callable[..., Any], filepath: Any, save_format: Any, args: A
         folder, name = os.path.split(path)
         if is_nameless and folder:  # which TensorFlow made for a SavedModel or a checkpoint
             os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".minicnn-", dir=folder or ".") as own:
+        with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix=".minicnn-", dir=folder or ".") as own:
             write(os.path.join(own, f"{name}.h5"), *args, **kwargs)
-            os.replace(os.path.join(own, f"{name}.h5"), path)
+            os.replace(os.path.join(own, f"{name}.h5"), temporary)
     else:
         write(filepath, *args, **kwargs)
 

@@ -48,7 +48,8 @@ def write_to(write: Callable[..., Any], filepath: Any, save_format: Any, args: A
         warn_user(f"save({path!r}, save_format={save_format!r}): minicnn reads this file, and TensorFlow does not")
     elif is_nameless:
         warn_once(f"save({path!r}): a name without .keras, .h5 or .safetensors is written as HDF5, as Keras 2 did")
-    if is_nameless or (save_format in ("h5", "hdf5") and not path.endswith((".h5", ".hdf5"))):
+    is_of_h5 = save_format in ("h5", "hdf5") and not path.endswith((".h5", ".hdf5"))
+    if is_nameless or is_of_h5 or (write.__name__ == "save" and path.endswith(".weights.h5")):
         folder, name = os.path.split(path)
         if is_nameless and folder:  # which TensorFlow made for a SavedModel or a checkpoint
             os.makedirs(folder, exist_ok=True)

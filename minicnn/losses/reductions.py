@@ -302,7 +302,9 @@ def mean_of_samples(total: Any, count: Any, shape: tuple[int, ...]) -> tuple[Any
     So a large image counts as much as a small one.
     """
     size = math.prod(shape[1:])
-    return (total, count) if size in (0, 1) else (total / size, count / size)
+    if size in (0, 1):
+        return total, count
+    return total / size, count // size if isinstance(count, int) else count / size
 
 
 def weighted_sum(values: np.ndarray, weight: ArrayLike) -> tuple[float, float]:

@@ -347,7 +347,10 @@ BESIDE_THE_CORE = {
         "training.measured_ends",  # metrics of logits
     },
     "training.evaluation": {"callbacks", "training.passes"},  # the package's face, for what stands in base
-    "training.loop": {"callbacks", "training.advice", "training.interrupts", "training.passes"},  # warnings; Ctrl-C
+    "training.loop": {
+        *("callbacks", "training.advice", "training.interrupts", "training.passes"),  # warnings; Ctrl-C
+        "training.told_metrics",  # objects of users that count
+    },
     "training.progress": {"callbacks", "training.kept_state"},
     "training.sources": {
         *("training.data_advice", "training.class_weights", "training.lazy"),  # as above; an option of fit

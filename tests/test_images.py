@@ -4,6 +4,7 @@ import gc
 import io
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,53 @@ def test_subsets_do_not_overlap(folder):
     assert len(validation.file_paths) == 5
     both = image_dataset_from_directory(folder, subset="both", **options)
     assert [d.file_paths for d in both] == [train.file_paths, validation.file_paths]
+
+
+OF_SEEDS = {5: ["10", "06", "03"], 123: ["06", "11", "02"], 0: ["03", "00", "05"]}
+"""Seed → the part of 12 pictures for validation, in Keras 3.15.1."""
+
+
+@pytest.mark.parametrize("seed", OF_SEEDS)
+def test_the_split_of_a_seed_is_that_of_keras(seed, tmp_path):
+    """Else a model of Keras's would be tested with what it was trained with."""
+    for number in range(12):
+        (tmp_path / "ab"[number // 6]).mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "ab"[number // 6] / f"{number:02}.png")
+    options = {"validation_split": 0.3, "seed": seed, "image_size": (4, 4), "verbose": False}
+    validation = image_dataset_from_directory(tmp_path, subset="validation", **options)
+    assert [Path(path).stem for path in validation.file_paths] == OF_SEEDS[seed]
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(DataError, match=r"damaged \(it is empty\)\. Received: .*a\.jpg$"):
+        images.load_img(tmp_path / "a.jpg")
+
+
+def test_without_labels_all_pictures_below_a_folder_count(folder):
+    """As in Keras: those that lie in no folder of a class, too."""
+    Image.new("RGB", (4, 4)).save(folder / "top.png")
+    found = image_dataset_from_directory(folder, label_mode=None, image_size=(4, 4), verbose=False)
+    assert len(found.file_paths) == 19
+    assert len(image_dataset_from_directory(folder, image_size=(4, 4), verbose=False).file_paths) == 18
+
+
+def test_grey_pixels_of_a_data_set_are_those_of_tensorflow(tmp_path):
+    """Of PNG those that libpng makes, noted down from TensorFlow 2.21; of JPEG the file's own brightness."""
+    colours = np.array([[69, 78, 10], [128, 155, 248], [186, 161, 139], [208, 171, 0]], "uint8").reshape(2, 2, 3)
+    (tmp_path / "png").mkdir()
+    Image.fromarray(colours).save(tmp_path / "png" / "a.png")
+    options = {"image_size": (2, 2), "color_mode": "grayscale", "label_mode": None, "verbose": False}
+    (found,) = image_dataset_from_directory(tmp_path / "png", **options)
+    assert found[0, :, :, 0].tolist() == [[67, 157], [165, 162]]
+    (tmp_path / "jpg").mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype("uint8")).save(
+        tmp_path / "jpg" / "a.jpg"
+    )
+    (found,) = image_dataset_from_directory(tmp_path / "jpg", **options | {"image_size": (16, 16)})
+    with Image.open(tmp_path / "jpg" / "a.jpg") as image:
+        image.draft("L", (16, 16))
+        np.testing.assert_array_equal(found[0, :, :, 0], np.asarray(image))
 
 
 @pytest.mark.parametrize("subset", ["validation", "both"])

@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from writable import copied
 
 import minicnn as mc
-from minicnn import layers
+from minicnn import keras, layers
 from minicnn.errors import FileFormatError
 from minicnn.models import written_compiled
 from minicnn.saving import hdf5
@@ -1031,3 +1031,26 @@ def test_a_name_is_kept_or_refused_but_never_lost(is_nested, name, suffix, tmp_p
 
 def test_what_is_left_out_of_a_file_is_not_here():
     assert not set(ONLY_IN_TRAINING) & layers.CLASSES.keys()
+
+
+def test_a_model_under_a_name_of_weights(tmp_path):
+    """Keras writes and reads a whole model as HDF5 under any name that ends in .h5."""
+    path = copied(GOLDEN / "keras2_legacy_adam.h5", tmp_path / "best.weights.h5")
+    expected = keras.models.load_model(GOLDEN / "keras2_legacy_adam.h5")
+    assert_same_weights(keras.models.load_model(path), expected)
+    assert_same_weights(mc.load_model(path), expected)
+    expected.save(tmp_path / "own.weights.h5")
+    back = keras.models.load_model(tmp_path / "own.weights.h5")
+    assert_same_weights(back, expected)
+    assert back.optimizer is not None
+    back.set_weights([weight * 0 for weight in back.get_weights()])
+    back.load_weights(tmp_path / "own.weights.h5")
+    assert_same_weights(back, expected)
+    expected.save_weights(tmp_path / "alone.weights.h5")
+    with pytest.raises(FileFormatError, match="weights alone"):
+        keras.models.load_model(tmp_path / "alone.weights.h5")
+
+
+def assert_same_weights(model, other):
+    for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)

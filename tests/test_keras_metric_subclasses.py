@@ -286,6 +286,51 @@ def test_single_batches_are_passes(method):
     assert metric.resets == 2
 
 
+class Begins(keras.callbacks.Callback):
+    """Notes what a metric says where epochs begin."""
+
+    def __init__(self, metric):
+        super().__init__()
+        self.metric, self.seen = metric, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.seen.append(float(self.metric.result()))
+
+
+def test_metrics_have_forgotten_the_last_epoch_when_the_next_one_begins():
+    metric = Sevens()
+    model, begins = compiled(metric), Begins(metric)
+    for _ in range(2):
+        trained(model, validation_data=(X, Y), callbacks=[begins])
+    model.evaluate(X, Y, verbose=0)
+    trained(model, epochs=1, callbacks=[begins])
+    assert begins.seen == [7.0, 100.0, 100.0, 100.0, 100.0]
+    assert metric.resets == 9
+
+
+def test_so_they_have_where_a_model_has_a_step_of_its_own():
+    metric = Sevens()
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+        def train_step(self, data):
+            metric.update_state(data[1], self(data[0]))
+            return {"m": metric.result()}
+
+        metrics = property(lambda self: [metric])
+
+    model, begins = Own(), Begins(metric)
+    model.compile("sgd", "mse")
+    assert [trained(model, callbacks=[begins]) for _ in range(2)] == [[103.0, 103.0]] * 2
+    assert (begins.seen, metric.resets) == ([100.0] * 4, 4)
+
+
 def test_a_copy_of_a_trained_model_has_counted():
     model = compiled(Sevens())
     trained(model, epochs=1)
@@ -306,3 +351,16 @@ def test_what_is_told_by_hand_in_between_is_forgotten():
     model.metrics[0].update_state(1.0)
     metric.update_state(Y, Y)
     assert trained(model) == [103.0, 103.0]
+
+
+def test_one_object_in_two_places_counts_for_each_which_is_said():
+    """Keras 3.15.1 adds both up in the one, and shows (2.0975 + 0.5414) / 2 under both names."""
+    rng, metric, inputs = np.random.default_rng(0), keras.metrics.MeanAbsoluteError(name="q"), keras.Input((4,))
+    x, y = rng.normal(size=(8, 4)).astype("float32"), rng.normal(size=(8, 1)).astype("float32")
+    heads = [keras.layers.Dense(1, kernel_initializer=kind, name=kind)(inputs) for kind in ("ones", "zeros")]
+    model = keras.Model(inputs, heads)
+    with pytest.warns(UserWarning, match=r"^metric 'q' is one object in several places"):
+        model.compile("sgd", "mse", metrics=[[metric], [metric]])
+    history = model.fit(x, [y, y], verbose=0).history
+    expected = [np.abs(x.sum(axis=1, keepdims=True) - y).mean(), np.abs(y).mean()]
+    np.testing.assert_allclose([history["ones_q"][0], history["zeros_q"][0]], expected, rtol=1e-6)

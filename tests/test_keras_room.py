@@ -428,7 +428,8 @@ def test_a_model_written_into_a_folder_that_is_there(tmp_path):
     pytest.importorskip("h5py")
     (tmp_path / "log.csv").write_text("a")
     model = network()
-    model.save(tmp_path)
+    with pytest.warns(FutureWarning, match=r"^save: a folder that is there gets a file .*saved_model\.h5'$"):
+        model.save(tmp_path)
     weights = model.get_weights()
     model.set_weights([w + 1 for w in weights])
     model.save_weights(f"{tmp_path}/")

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minicnn as mc
 from minicnn import losses, metrics
 
 
@@ -217,3 +218,65 @@ def test_names_instances_and_configs():
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# ------------------------------------------------------------------------------- each sample counts once, as in Keras
+
+OF_SIZES = {  # metric, target's form: after images of 2 and of 5 pixels, without weights and with them, in Keras 3.15.1
+    ("MeanSquaredError", "rows"): (0.2184, 0.1986),
+    ("MeanAbsoluteError", "rows"): (0.3839, 0.3659),
+    ("RootMeanSquaredError", "rows"): (0.4673, 0.4457),
+    ("BinaryAccuracy", "rows"): (0.6792, 0.6899),
+    ("CategoricalAccuracy", "rows"): (0.1667, 0.2381),
+    ("SparseCategoricalAccuracy", "numbers"): (0.1667, 0.2381),
+    ("SparseCategoricalCrossentropy", "numbers"): (1.6612, 1.4292),
+    ("BinaryCrossentropy", "rows"): (0.6585, 0.5858),
+    ("CosineSimilarity", "rows"): (0.4127, 0.4744),
+    ("CategoricalHinge", "rows"): (1.1888, 1.1333),
+}
+
+
+@pytest.mark.parametrize(("name", "form"), OF_SIZES)
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_a_large_image_counts_as_much_as_a_small_one(name, form, is_weighted):
+    rng, metric = np.random.default_rng(2), getattr(metrics, name)()
+    for pixels in (2, 5):
+        outputs = rng.random((3, pixels, 4)).astype("float32")  # (N, pixels, C)
+        outputs /= outputs.sum(-1, keepdims=True)
+        numbers = rng.integers(0, 4, (3, pixels))  # (N, pixels)
+        targets = np.eye(4, dtype="float32")[numbers] if form == "rows" else numbers
+        metric.update_state(targets, outputs, sample_weight=np.array([1.0, 0.2, 3.0]) if is_weighted else None)
+    assert metric.result() == pytest.approx(OF_SIZES[name, form][is_weighted], abs=6e-5)
+
+
+def test_so_it_does_in_evaluate():
+    rng, inputs = np.random.default_rng(3), mc.Input((None, None, 1))
+    layer = mc.layers.Conv2D(1, 1, kernel_initializer="ones", activation="sigmoid")
+    model = mc.Model(inputs, layer(inputs))
+
+    def error(y_true, y_pred):
+        return abs(y_true - y_pred)
+
+    model.compile("sgd", "mse", metrics=["mae", "binary_accuracy", error])
+    shapes = [(2, size, size, 1) for size in (2, 6, 3)]
+    batches = [((rng.random(s) - 0.5).astype("float32"), (rng.random(s) > 0.3).astype("float32")) for s in shapes]
+    found = model.evaluate((batch for batch in batches), verbose=0)
+    errors = [np.abs(y - 1 / (1 + np.exp(-x.astype("float64")))).mean(axis=(1, 2, 3)) for x, y in batches]
+    hits = [((x > 0) == (y > 0.5)).mean(axis=(1, 2, 3)) for x, y in batches]
+    expected = [np.concatenate(errors).mean(), np.concatenate(hits).mean(), np.concatenate(errors).mean()]
+    np.testing.assert_allclose(found[1:], expected, rtol=1e-6)
+
+
+def test_a_single_weight_is_that_of_the_mean():
+    """Numbers of Keras 3.15.1."""
+    mean, total, error = metrics.Mean(), metrics.Sum(), metrics.MeanAbsoluteError()
+    for each in (mean, total):
+        each.update_state([1.0, 2.0, 3.0], sample_weight=2.0)
+        each.update_state([5.0], sample_weight=1.0)
+    error.update_state([[1.0], [2.0]], [[2.0], [4.0]], sample_weight=3.0)
+    error.update_state([[1.0]], [[5.0]])
+    assert (mean.result(), total.result(), error.result()) == (3.0, 17.0, 2.125)
+    mixed = metrics.Mean()
+    mixed.update_state([[1.0, 2.0], [3.0, 4.0]], sample_weight=0.5)
+    mixed.update_state([[9.0, 9.0]], sample_weight=[1.0])
+    assert mixed.result() == pytest.approx(10.25 / 1.5)

@@ -181,3 +181,41 @@ def test_a_stack_of_ones_own_class_that_is_called_as_the_librarys(suffix, tmp_pa
     back = keras.models.load_model(tmp_path / f"model{suffix}", custom_objects={"Dropout": Dropout, "Sequential": kind})
     assert type(back) is kind
     np.testing.assert_allclose(back.predict(X, verbose=0), X * 0.5)
+
+
+def of_keras_3(name, path):
+    """Write what Keras 3.15.1 wrote of a Sequential with one layer of a user's class, which has no weights."""
+    entries = [
+        {"class_name": "InputLayer", "config": {"batch_shape": [None, 4], "dtype": "float32", "name": "inputs"}},
+        {"class_name": name, "config": {"name": "own", "trainable": True, "dtype": "float32"}},
+    ]
+    described = {"class_name": "Sequential", "config": {"name": "sequential", "trainable": True, "layers": entries}}
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"], file.attrs["backend"] = "3.15.1", "tensorflow"
+        file.attrs["model_config"] = json.dumps(described)
+        weights = file.create_group("model_weights")
+        weights.attrs["layer_names"] = np.array([b"own"])
+        weights.create_group("own").attrs["weight_names"] = np.zeros(0)
+        weights.create_group("top_level_model_weights").attrs["weight_names"] = np.zeros(0)
+
+
+@pytest.mark.parametrize("name", ["ThresholdedReLU", "RandomHeight", "Clip", "Sigmoid", "Highway", "Convolution2D"])
+@pytest.mark.parametrize("load", [keras.models.load_model, mc.load_model], ids=["keras", "mc"])
+def test_a_class_called_as_a_layer_that_keras_3_has_not(load, name, tmp_path):
+    """Keras 3 refuses its own .h5 file without the class, too."""
+    path, kind = tmp_path / "model.h5", type(name, (keras.layers.Layer,), {"call": lambda self, x: x * 3.0})
+    of_keras_3(name, path)
+    with pytest.raises(ValueError, match=rf"\({name}\): Unknown layer.*custom_objects"):
+        load(path)
+    back = load(path, custom_objects={name: kind})
+    assert type(back.layers[0]) is kind
+    np.testing.assert_array_equal(back.predict(X, verbose=0), X * 3.0)
+
+
+@pytest.mark.parametrize("name", ["ThresholdedReLU", "RandomWidth", "Convolution2D"])
+def test_a_text_of_keras_3_names_the_class_that_it_has(name):
+    """Not today's name of the old layer that is called so."""
+    kind = type(name, (keras.layers.Layer,), {"call": lambda self, x: x * 3.0})
+    text = keras.Sequential([keras.Input((4,)), kind()]).to_json()
+    with pytest.raises(ValueError, match=rf"\({name}\): Unknown layer"):
+        keras.models.model_from_json(text)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import stat
 import struct
 import sys
 from functools import partial
@@ -14,7 +15,7 @@ import pytest
 from oracles import BACKENDS
 
 import minicnn as mc
-from minicnn import layers
+from minicnn import keras, layers
 from minicnn.errors import FileFormatError, NonFiniteError, NotBuiltError
 from minicnn.layers import CLASSES
 from minicnn.saving import files, native
@@ -607,6 +608,19 @@ def test_replaced_files_keep_their_permissions_and_links(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileExistsError):
         model.save(path, overwrite=False)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Unix's pipes and devices")
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.safetensors", "without_suffix"])
+def test_a_pipe_or_a_device_is_not_replaced(name, tmp_path):
+    """A file took its place: /dev/null, where root saved to it, was gone for all programs."""
+    path = tmp_path / name
+    os.mkfifo(path)
+    model = (keras if name == "without_suffix" else mc).Sequential([mc.Input((3,)), mc.layers.Dense(2)])
+    with pytest.raises(OSError, match=r"^a path names a file that may be replaced\. Received: '.*', which is a pipe"):
+        (model.save_weights if "weights" in name else model.save)(path)
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert [*tmp_path.iterdir()] == [path]
 
 
 # ------------------------------------------------------------------------------------------------------ golden files

@@ -730,3 +730,20 @@ def test_numbers_of_inputs_and_classes_of_layers():
         layers.Dense(64, 10)
     with pytest.raises(TypeError, match=r"a class is called first: Flatten\(…\)\. Received: <class"):
         mc.Sequential([mc.Input((3,)), layers.Flatten])
+
+
+def test_a_list_of_arrays_is_several_inputs():
+    with pytest.raises(ShapeError, match=r"of a list of arrays each is one input, of which this model has one$"):
+        net().fit([X, X], Y, verbose=0)
+
+
+def test_no_sample_in_a_list():
+    with pytest.raises(ShapeError, match=r"Received: shape \(0,\); there is no sample in it$"):
+        net().fit([], [], verbose=0)
+
+
+def test_a_dict_with_another_key_is_shown():
+    inputs = mc.Input((4,), name="a")
+    model = mc.Model({"a": inputs}, layers.Dense(1)(inputs))
+    with pytest.raises(ValueError, match=r"\{'a': …\}\. Received: \{'b': …\}$"):
+        model.predict({"b": np.ones((2, 4))}, verbose=0)

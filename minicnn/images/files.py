@@ -24,6 +24,7 @@ EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 _MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 _DEEP = ("I;16", "I;16B", "I;16L", "I", "F")  # Pillow's modes of more than 8 bits
+_GREY = np.array([9797, 19234, 3737])  # of 2 ** 15: what libpng makes of red, green and blue, cut off
 
 
 def pillow() -> Any:
@@ -97,13 +98,13 @@ def _middle(size, target):
     return left, top, left + box_width, top + box_height
 
 
-def _opened(path, color_mode, upright=False):
-    """The decoded picture, in the mode that was asked for, turned as the camera was if wanted."""
+def _opened(path, color_mode):
+    """The decoded picture, in the mode that was asked for."""
     check_choice("color_mode", color_mode, _MODES)
 
     def convert(image):
         image.load()
-        return _converted(_turned(image) if upright else image, color_mode)
+        return _converted(image, color_mode)
 
     return decoded(path, convert)
 
@@ -143,7 +144,8 @@ def decoded(path: str | os.PathLike[str] | io.BytesIO, read: Callable[[Any], Any
     except (FileNotFoundError, IsADirectoryError, PermissionError, DataError):
         raise
     except Exception as error:  # Pillow raises many kinds for damaged files
-        raise DataError(f"the file is no picture, or is damaged ({error}). Received: {name}") from None
+        why = "it is empty" if isinstance(path, str | os.PathLike) and not os.stat(path).st_size else error
+        raise DataError(f"the file is no picture, or is damaged ({why}). Received: {name}") from None
 
 
 def _turned(image):
@@ -151,6 +153,25 @@ def _turned(image):
     from PIL import ImageOps
 
     return ImageOps.exif_transpose(image)
+
+
+def brightness(image: Image) -> Image:
+    """A picture in colours as a grey one, as TensorFlow decodes it: JPEG's own brightness, and that of libpng.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Of a file, whose pixels are not read yet; a grey one stays.
+    """
+    if image.format == "JPEG":
+        image.draft("L", image.size)
+    if image.mode in ("1", "L", "LA", "La", *_DEEP):
+        return image
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    grey = pillow().fromarray((np.asarray(image.convert("RGB")) @ _GREY >> 15).astype(np.uint8))
+    grey.info |= image.info  # how the camera was held
+    return grey
 
 
 def _converted(image, color_mode):
@@ -190,7 +211,15 @@ def read_image(
     DataError
         If it cannot be read.
     """
-    image = _opened(path, color_mode, upright)
+    check_choice("color_mode", color_mode, _MODES)
+
+    def read(image):
+        if color_mode == "grayscale":
+            image = brightness(image)
+        image.load()
+        return _converted(_turned(image) if upright else image, color_mode)
+
+    image = decoded(path, read)
     pixels = pixels_of(image)
     if image.mode in _DEEP:
         pixels = _eight_bits(pixels)

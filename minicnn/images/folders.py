@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn import random
 from minicnn.checks import check_choice, check_number, check_pair, check_positive_int
 from minicnn.console import say
 from minicnn.data import Dataset
@@ -142,7 +141,8 @@ def image_dataset_from_directory(
         The names of the folders, sorted, are classes 0, 1, …; or one label for each picture, in the order of their
         paths; None: there are none.
     label_mode : {"int", "categorical", "binary", None}, default "int"
-        int32 numbers (N,), one-hot rows (N, classes), float32 numbers (N, 1) for two classes, or no labels.
+        int32 numbers (N,), one-hot rows (N, classes), float32 numbers (N, 1) for two classes, or no labels: all
+        pictures in the folder and below it, as with labels=None.
     class_names : list of str, optional
         The classes in another order, or some of them.
     color_mode : {"rgb", "rgba", "grayscale"}, default "rgb"
@@ -154,7 +154,7 @@ def image_dataset_from_directory(
         Whether the split takes pictures at random, and each pass has an order of its own. A part for validation keeps
         one order, so that labels read in one pass stand beside the predictions of another.
     seed : int, optional
-        Of the order and of the split.
+        Of the order and of the split, which takes the same files as Keras for the same seed.
     validation_split : float in (0, 1), optional
         The part that is held back for validation.
     subset : {"training", "validation", "both"}, optional
@@ -188,8 +188,9 @@ def image_dataset_from_directory(
     check_choice("data_format", data_format, (None, "channels_last"))
     size = check_pair("image_size", image_size)
     read = _Reader(size, color_mode, interpolation, crop_to_aspect_ratio, pad_to_aspect_ratio).checked()
-    listing = _listed(directory, labels, class_names, follow_links)
-    label_mode = _label_mode(None if labels is None else label_mode, listing, verbose)
+    label_mode = None if labels is None else check_choice("label_mode", label_mode, _LABEL_MODES)
+    listing = _listed(directory, None if label_mode is None else labels, class_names, follow_links)
+    _check_labels(label_mode, listing, verbose)
     batch_size = None if batch_size is None else check_positive_int("batch_size", batch_size)
     order, parts = _parts(len(listing.paths), shuffle, seed, validation_split, subset, verbose)
     made = [
@@ -199,15 +200,13 @@ def image_dataset_from_directory(
     return made[0] if len(made) == 1 else tuple(made)
 
 
-def _label_mode(label_mode, listing, verbose):
-    """The mode, if it fits what was found; says what that is."""
-    check_choice("label_mode", label_mode, _LABEL_MODES)
+def _check_labels(label_mode, listing, verbose):
+    """Raise `ValueError` unless the mode fits what was found; says what that is."""
     if label_mode == "binary" and len(listing.class_names) != 2:
         raise ValueError(f"label_mode='binary' is for two classes. Received: {listing.class_names}")
     if verbose:
         classes = f" belonging to {len(listing.class_names)} classes" if listing.class_names else ""
         say(f"Found {len(listing.paths)} files{classes}.")
-    return label_mode
 
 
 def _listed(directory, labels, class_names, follow_links):
@@ -238,7 +237,7 @@ def _parts(count, shuffle, seed, fraction, subset, verbose):
     if shuffle and seed is None:
         raise ValueError("give a seed=, the same for both subsets, or they overlap; or shuffle=False")
     if shuffle:
-        order = random.generator(abs(int(seed)), "split").permutation(count)
+        np.random.RandomState(seed).shuffle(order)  # as Keras, so that a part for validation is one there, too
     training = count - int(fraction * count)
     slices = {"training": slice(training), "validation": slice(training, None)}
     parts = slices if subset == "both" else {subset: slices[subset]}

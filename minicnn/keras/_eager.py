@@ -15,7 +15,7 @@ from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._last_function import forgotten
 from minicnn.keras._loss_dtypes import LossName, dtype_of, hides, in_dtype_of, in_its_dtype, with_dtype
-from minicnn.keras._metric_variables import counting_samples, keras_variables
+from minicnn.keras._metric_variables import keras_variables
 from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
@@ -185,7 +185,7 @@ def eager_part(part: Any, module: str) -> Any:
         own = {"__call__": called(loss_call(part.__call__)), "call": PerSample(), "dtype": property(dtype_of)}
         own |= {"__init__": with_dtype(part.__init__), "name": LossName()}
         return translated(part, _as_given, module, OnBuiltIn, **own)
-    own = {"result": _of_metric(eagerly(part.result)), "update_state": _unrecorded(counting_samples(part))}
+    own = {"result": _of_metric(eagerly(part.result)), "update_state": _unrecorded(part.update_state)}
     return translated(part, _as_given, module, **(own | keras_variables(part)))
 
 

@@ -5,9 +5,7 @@ The library's metrics keep what is fast to add up, from which these variables fo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from functools import partial, wraps
 from types import MappingProxyType
 from typing import Any
@@ -121,50 +119,6 @@ def keras_variables(core: type) -> dict[str, Any]:
     if kept is _OF_F_SCORES or kept is _OF_R2:
         own["reset_state"] = _with_added(core.reset_state)
     return own
-
-
-def counting_samples(core: type) -> Callable[..., None]:
-    """The `update_state` of a class of `minicnn.metrics`, whose sums are those of Keras where a user has a subclass.
-
-    There a mean counts samples, whose values it has averaged; the library counts all their values.
-
-    Parameters
-    ----------
-    core : type
-    """
-    update_state: Callable[..., None] = core.update_state  # type: ignore[attr-defined]
-
-    @wraps(update_state)
-    def update(self: Any, *args: Any, **kwargs: Any) -> None:
-        if is_of_package(type(self)):
-            return update_state(self, *args, **kwargs)
-        before, shapes = (self._sum, self._count), [np.shape(args[0] if args else kwargs.get("values", ()))]
-        with _noting(self, "_said" if hasattr(core, "_said") else "values", shapes):
-            update_state(self, *args, **kwargs)
-        size = math.prod(shapes[-1][1:])
-        if size > 1:
-            self._sum, self._count = (
-                b + (now - b) / size for b, now in zip(before, (self._sum, self._count), strict=True)
-            )
-        return None
-
-    return update if _kept_by(core) is _OF_MEANS else update_state
-
-
-@contextmanager
-def _noting(metric, method, shapes):
-    """A context in which the shapes of what a method of a metric returns are noted."""
-    compute = getattr(metric, method)
-
-    def noting(*arrays):
-        shapes.append(np.shape(values := compute(*arrays)))
-        return values
-
-    vars(metric)[method] = noting
-    try:
-        yield
-    finally:
-        del vars(metric)[method]
 
 
 def _variables(metric):

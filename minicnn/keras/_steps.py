@@ -66,21 +66,25 @@ class _Totals:
     """What the steps of an epoch have returned."""
 
     def __init__(self, model):
-        self._model = model
+        before = vars(model).get("_last_totals")
+        self._model, self.samples = model, 1 if before is None else before.samples
         self.reset()
+        vars(model)["_last_totals"] = self  # for what forgets them before the first epoch of another `fit`
 
     def reset(self) -> None:
-        """Start an epoch."""
-        self._model.reset_metrics()
-        self._logs = {}
+        """Start an epoch; a second time before its first step, nothing is left to forget."""
+        if self.samples:
+            self._model.reset_metrics()
+        self._logs, self.samples = {}, 0
 
     def of(self, data: Any) -> _Totals:
         """The same: steps get what was given."""
         return self
 
-    def add(self, logs: Any) -> None:
-        """Take what a step returned."""
-        self._logs = plain_logs(logs)
+    def add(self, step: Any, data: Any) -> None:
+        """Run a step, and take what it returns; one that fails may have told metrics something, too."""
+        self.samples = 1
+        self._logs = plain_logs(step(data))
 
     def logs(self) -> dict[str, Any]:
         """Those of the last step, whose metrics have seen the whole epoch."""
@@ -125,11 +129,11 @@ class _Steps(Engine):
         return source.batches(generator, first)
 
     def train_batch(self, batch: Any, totals: Any) -> Any:
-        totals.add(self.model.train_step(batch.data))
+        totals.add(self.model.train_step, batch.data)
         return _Done
 
     def evaluate_batch(self, batch: Any, totals: Any) -> None:
-        totals.add(self.model.test_step(batch.data))
+        totals.add(self.model.test_step, batch.data)
 
 
 @functools.cache
@@ -319,6 +323,8 @@ class Stepping(EndsRemembered):
     def _before_training(self):
         if not self.has_own_steps:
             super()._before_training()
+        elif vars(self).get("_last_totals") is None:  # before the first epoch metrics forget, too
+            _Totals(self)
 
     def _build_from_data(self, x: Any) -> Any:
         is_for_steps = vars(self).pop("_feeds_steps", False)  # whose calls build what they use

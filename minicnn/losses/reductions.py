@@ -296,8 +296,21 @@ def spread(weight: ArrayLike, shape: tuple[int, ...], count: int) -> np.ndarray:
     return array.astype(np.float64)
 
 
+def mean_of_samples(total: Any, count: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """(Σ weight · value, Σ weight) of values of a shape, so that each sample counts once, with its mean, as in Keras.
+
+    So a large image counts as much as a small one.
+    """
+    size = math.prod(shape[1:])
+    if size in (0, 1):
+        return total, count
+    return total / size, count // size if isinstance(count, int) else count / size
+
+
 def weighted_sum(values: np.ndarray, weight: ArrayLike) -> tuple[float, float]:
-    """(Σ weight · value, Σ weight), weights as `spread` takes them."""
+    """(Σ weight · value, Σ weight) of samples; weights are as for `spread`, a single one is of the values' mean."""
     values = np.asarray(values)
+    if np.ndim(weight) == 0 and values.size:
+        return float(values.mean(dtype=np.float64) * weight), float(weight)
     weights = np.broadcast_to(spread(weight, values.shape, len(values) if values.ndim else 1), values.shape)
-    return float((values * weights).sum()), float(weights.sum())
+    return mean_of_samples(float((values * weights).sum()), float(weights.sum()), values.shape)

@@ -12,7 +12,7 @@ from minicnn.registry import Configurable, Register, Registry
 
 
 class Metric(OfArrays, Configurable):
-    """Base class: a mean over all batches since `reset_state`; a subclass writes `values` and maybe `target_shapes`.
+    """Base class: a mean over the samples since `reset_state`; a subclass writes `values` and maybe `target_shapes`.
 
     One that is no mean writes `reset_state`, `update_state` and `result`; attributes that begin with "_" are its state.
 
@@ -102,7 +102,7 @@ class Metric(OfArrays, Configurable):
             raise unwritten(self, "measure")
         values = self.values(target, prediction)
         total = np.count_nonzero(values) if values.dtype == bool else values.sum(dtype=np.float64)
-        return total, values.size
+        return self.by_samples(total, values)
 
     def result(self) -> float:
         """The mean so far; 0 before the first batch."""

@@ -12,7 +12,7 @@ from minicnn.hints import Config
 from minicnn.last_function import carried
 from minicnn.layers.names import snake_case
 from minicnn.losses.of_calls import like
-from minicnn.losses.reductions import weighted_sum
+from minicnn.losses.reductions import spread, weighted_sum
 from minicnn.metrics.base import Metric, register, registry
 from minicnn.own_parts import check_takes
 
@@ -37,8 +37,10 @@ class Mean(Metric):
         ----------
         values : array-like of any shape
         sample_weight : array-like that broadcasts with it, optional
+            A single number is the weight of the values' mean, which counts once, as in Keras.
         """
-        total, count = weighted_sum(to_numpy(values, "values"), 1 if sample_weight is None else sample_weight)
+        values = to_numpy(values, "values")
+        total, count = weighted_sum(values, np.ones(values.shape) if sample_weight is None else sample_weight)
         self._sum, self._count = self._sum + total, self._count + count
 
     def __call__(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -63,7 +65,9 @@ class Sum(Mean):
 
     def update_state(self, values: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
         """As `Mean.update_state`."""
-        self._sum += weighted_sum(to_numpy(values, "values"), 1 if sample_weight is None else sample_weight)[0]
+        values = to_numpy(values, "values")
+        weight = spread(1 if sample_weight is None else sample_weight, values.shape, len(values) if values.ndim else 1)
+        self._sum += float((values * weight).sum())
 
     def result(self) -> float:
         return self._sum
@@ -112,7 +116,7 @@ class MeanMetricWrapper(Metric):
     def measure(self, target: np.ndarray, prediction: np.ndarray) -> tuple[float | np.ndarray, int]:
         """The batch's (sum, number of summands); of a function that gives one number, it is one, as in Keras."""
         values = self._said(target, prediction)
-        return values.sum(dtype=np.float64), values.size
+        return self.by_samples(values.sum(dtype=np.float64), values)
 
     def _said(self, target, prediction):
         """What the function returns; targets (N,) of outputs (N, 1), as whole numbers are, would be broadcast."""

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from minicnn.checks import check_choice
 from minicnn.foreign import check_open, to_numpy
 from minicnn.hints import Config, Shape
-from minicnn.losses.reductions import weighted_sum
+from minicnn.losses.reductions import mean_of_samples, weighted_sum
 
 _DTYPES = (None, "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8")
 
@@ -79,6 +79,11 @@ class OfArrays:
                 f"metric '{self.name}' needs one target for each output. Received: {len(y_true)} and {len(y_pred)}"
             )
         return y_true, y_pred
+
+    @staticmethod
+    def by_samples(total: Any, values: np.ndarray) -> tuple[Any, Any]:
+        """A batch's (sum, number of summands): each sample counts once, with the mean of its values, as in Keras."""
+        return mean_of_samples(total, values.size, values.shape)
 
     @np.errstate(under="ignore")
     def weighted(

@@ -357,7 +357,7 @@ def load_model(
         raise TypeError(f"compile is True or False. Received: compile={compile!r}")
     if safe_mode is not True:
         raise ValueError(f"files are never trusted: safe_mode=True. Received: safe_mode={safe_mode!r}")
-    with custom_object_scope(custom_objects), saving.open_file(filepath) as file, named_in_errors(filepath):
+    with custom_object_scope(custom_objects), saving.open_file(filepath, True) as file, named_in_errors(filepath):
         if file.config is None:
             raise FileFormatError("the file holds weights alone: build the model and call load_weights")
         with weights_from_file(file.numbers):

@@ -82,7 +82,7 @@ class InForm(Layer):
         else:
             self._refuse_unordered(structure, inputs)
             if isinstance(inputs, dict) and isinstance(structure, dict):  # a table may have further columns
-                inputs = {key: value for key, value in inputs.items() if key in structure}
+                inputs = {key: value for key, value in inputs.items() if key in structure} or inputs
             order = matched(structure, inputs, f"the input of model '{self.name}'")
             missing = [name for name, value in zip(names, order, strict=True) if value is None]
         self._warn_of_form(structure, given)

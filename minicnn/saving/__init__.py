@@ -36,8 +36,14 @@ def write(path: FilePath, snapshot: Snapshot) -> None:
         form.write(temporary, snapshot)
 
 
-def open_file(path: FilePath) -> Reader:
+def open_file(path: FilePath, is_model: bool = False) -> Reader:
     """The `Reader` of a file's format; a context manager.
+
+    Parameters
+    ----------
+    path : str or path-like
+    is_model : bool, default False
+        Whether a model is wanted, which Keras also writes under a name that ends in .weights.h5.
 
     Raises
     ------
@@ -61,6 +67,8 @@ def open_file(path: FilePath) -> Reader:
     files.check_readable(path)
     here = formats().get(found, form)
     if {form.kind, here.kind} == {kinds.ARCHIVE, kinds.HDF5}:  # Keras 2 wrote either under any name
+        form = here
+    if is_model and form.weights_only and here.kind == form.kind:
         form = here
     with files.named_in_errors(path):
         if form.kind is not None:

@@ -81,6 +81,8 @@ def replacing(path: FilePath) -> Iterator[Path]:
         )
     if path.is_dir():
         raise IsADirectoryError(f"a path names the file, not its folder. Received: {str(path)!r}, a folder")
+    if path.exists() and not path.is_file():  # a file in the place of /dev/null would be there for all programs
+        raise OSError(f"a path names a file that may be replaced. Received: {str(path)!r}, which is a pipe or a device")
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
     try:

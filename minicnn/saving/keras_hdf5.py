@@ -36,7 +36,7 @@ from minicnn.saving.keras.structure import (
     parts_of,
     trained_first,
 )
-from minicnn.saving.older_names import MARKED, told_apart
+from minicnn.saving.older_names import MARKED, told_apart, users_of_keras_3
 from minicnn.saving.snapshot import Reader as BaseReader
 from minicnn.saving.snapshot import Snapshot, Stored, training_text
 
@@ -156,8 +156,10 @@ class Reader(BaseReader):
 
     def _told_apart(self, described):
         """A part of the file, with users' classes called as such, as newer files do it."""
-        is_older = "minicnn_training" in self.root.attributes and MARKED not in self.root.attributes
-        return told_apart(described) if is_older else described
+        if "minicnn_training" not in self.root.attributes:
+            is_keras_3 = str(self.root.attributes.get("keras_version")).startswith("3")
+            return users_of_keras_3(described) if is_keras_3 else described
+        return described if MARKED in self.root.attributes else told_apart(described)
 
     @cached_property
     def compile(self) -> dict[str, Any] | None:

@@ -70,6 +70,13 @@ def about_outputs(model: CompilableNetwork) -> None:
         for metric in of_output:
             if (text := _of_metric(metric, program, value)) is not None:
                 warn_user(text)
+    objects = [m for of_output in (*compiled.metrics, *compiled.weighted_metrics) for m in of_output]
+    several = [m for m in objects if isinstance(m, metrics.Metric) and sum(m is other for other in objects) > 1]
+    if several:
+        warn_user(
+            f"metric '{several[0].name}' is one object in several places, each of which counts by itself, and the "
+            "object the last one: give each place an object of its own. Keras adds all of them up in the one"
+        )
 
 
 def _of_last_layers(program, value) -> str | None:

@@ -57,8 +57,18 @@ def shape_advice(shape: Shape, expected: Shape) -> str:
         return f"; use x.reshape({(-1, *expected)})"
     if len(expected) == 3 and sample[2:] == expected[2:] and len(sample) == 3:
         return f"; pictures of another size: mc.utils.resize_images(x, {expected[:2]}), or a model for Input({sample})"
+    return _number_advice(shape, expected)
+
+
+def _number_advice(shape, expected):
+    """What to do with no sample, and with more than one batch."""
+    if shape == (0,):
+        return "; there is no sample in it"
     if fits(shape[2:], expected):
-        return "; these are batches of batches: .batch(…) stands in a Dataset once"
+        return (
+            "; these are batches of batches: .batch(…) stands in a Dataset once, and of a list of arrays each is one "
+            "input, of which this model has one"
+        )
     return ""
 
 

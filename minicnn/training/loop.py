@@ -3,7 +3,7 @@
 from collections.abc import Container
 
 from minicnn.callbacks import TerminateOnNaN
-from minicnn.training import advice, passes
+from minicnn.training import advice, passes, told_metrics
 from minicnn.training.evaluation import evaluate_source
 from minicnn.training.interrupts import deferred_interrupt
 from minicnn.training.progress import Progress
@@ -29,6 +29,7 @@ def run_epochs(progress: Progress, epochs: int, shuffle: bool, validation_freq: 
             first = progress.epoch
             while progress.epoch < epochs and (progress.batch > 0 or not model.stop_training):
                 epoch = progress.epoch
+                told_metrics.forget(progress)
                 callbacks("on_epoch_begin", epoch)
                 _run_batches(progress, shuffle, check_interrupt)
                 if progress.batch == 0:

@@ -10,6 +10,7 @@ from minicnn.metrics import Metric
 
 if TYPE_CHECKING:
     from minicnn.models.compilable import CompilableNetwork
+    from minicnn.training.progress import Progress
 
 _counting: WeakValueDictionary[int, Metric] = WeakValueDictionary()
 """id of what `compile` was given → the twin that has its attributes."""
@@ -45,6 +46,19 @@ def begin(metric: Metric, told: Metric | None, forgets: bool) -> None:
         _counting[id(told)] = metric
     if told is None or forgets:
         metric.reset_state()
+
+
+def forget(progress: Progress) -> None:
+    """Have metrics forget the last pass over data where an epoch begins, before `on_epoch_begin`, as in Keras.
+
+    Parameters
+    ----------
+    progress : Progress
+        In the middle of an epoch, where another `fit` was, they go on.
+    """
+    last = vars(progress.model).get("_last_totals") if progress.totals is None else progress.totals
+    if last is not None and progress.batch == 0:
+        last.reset()
 
 
 def _share(metric, other):

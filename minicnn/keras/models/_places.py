@@ -10,7 +10,7 @@ from typing import Any
 from minicnn.keras._in_order import answering
 from minicnn.keras._warning import warn_once
 from minicnn.own_parts import is_of_package
-from minicnn.saving.files import checked_path
+from minicnn.saving.files import checked_path, replacing
 from minicnn.saving.formats import formats
 from minicnn.user_warnings import warn_user
 
@@ -42,18 +42,20 @@ def write_to(write: Callable[..., Any], filepath: Any, save_format: Any, args: A
         os.makedirs(folder, exist_ok=True)  # as Keras does for these
     if os.path.isdir(path):
         path = filepath = os.path.join(path, f"{_NAMES[write.__name__]}.h5")
+        warn_once(f"{write.__name__}: a folder that is there gets a file of HDF5, which is {path!r}")
     is_nameless = with_suffix(path) != path
     if save_format in ("tf", "tensorflow"):
         warn_user(f"save({path!r}, save_format={save_format!r}): minicnn reads this file, and TensorFlow does not")
     elif is_nameless:
         warn_once(f"save({path!r}): a name without .keras, .h5 or .safetensors is written as HDF5, as Keras 2 did")
-    if is_nameless or (save_format in ("h5", "hdf5") and not path.endswith((".h5", ".hdf5"))):
+    is_of_h5 = save_format in ("h5", "hdf5") and not path.endswith((".h5", ".hdf5"))
+    if is_nameless or is_of_h5 or (write.__name__ == "save" and path.endswith(".weights.h5")):
         folder, name = os.path.split(path)
         if is_nameless and folder:  # which TensorFlow made for a SavedModel or a checkpoint
             os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".minicnn-", dir=folder or ".") as own:
+        with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix=".minicnn-", dir=folder or ".") as own:
             write(os.path.join(own, f"{name}.h5"), *args, **kwargs)
-            os.replace(os.path.join(own, f"{name}.h5"), path)
+            os.replace(os.path.join(own, f"{name}.h5"), temporary)
     else:
         write(filepath, *args, **kwargs)
 

@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.checks import check_choice
 from minicnn.data.elements import EagerArray
 from minicnn.errors import DataError, ShapeError
-from minicnn.images.files import decoded, pillow
+from minicnn.images.files import brightness, decoded, pillow
 from minicnn.keras.tensorflow._examples import as_bytes, text_of
 from minicnn.keras.tensorflow._functions import of_tensorflow
 
@@ -21,7 +21,6 @@ __all__ += ["decode_webp", "encode_jpeg", "encode_png", "extract_jpeg_shape"]
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
 _OWN = {"1": 1, "L": 1, "F": 1, "LA": 2, "PA": 4, "RGBA": 4, "La": 2, "RGBa": 4}  # all others have 3
 _DEEP = ("I;16", "I;16B", "I;16L", "I")  # grey of 16 bits
-_GREY = np.array([9797, 19234, 3737])  # of 2 ** 15: what libpng makes of red, green and blue, cut off
 
 
 def decode_image(
@@ -80,13 +79,11 @@ def _frame(image, channels):
         grey = np.asarray(image).astype(np.uint16)[..., None]
         opaque = [np.full_like(grey, 65535)] if channels == 4 else []
         return np.concatenate([grey] * (3 if channels > 2 else 1) + opaque, axis=-1)
-    if channels == 1 and image.format == "JPEG":
-        image.draft("L", image.size)  # the file's own brightness
+    if channels == 1:
+        image = brightness(image)
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     count = channels or _OWN.get(image.mode, 3)
-    if count == 1 and _OWN.get(image.mode, 3) > 2:
-        return (np.asarray(image.convert("RGB")) @ _GREY >> 15).astype(np.uint8)[..., None]
     pixels = np.array(image.convert(_MODES[count]))
     return pixels[..., None] if pixels.ndim == 2 else pixels
 

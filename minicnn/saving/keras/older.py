@@ -5,7 +5,7 @@ from typing import Any
 
 from minicnn import layers
 from minicnn.errors import FileFormatError
-from minicnn.saving.keras.names import class_name_of, is_own
+from minicnn.saving.keras.names import class_name_of, is_own, is_users
 from minicnn.user_warnings import brief, warn_user
 
 MAX_DEPTH = 100
@@ -131,7 +131,7 @@ def _modern(value, is_old, depth):
 
 def _layer(entry, is_old):
     named, class_name, config = class_name_of(entry), entry["class_name"], dict(entry["config"])
-    if not (">" in named or is_own(named)):  # a user's class may be called, and call its arguments, whatever it likes
+    if not (">" in named or is_own(named) or is_users(entry)):  # a user's may have any name, and any arguments
         class_name, config = _of_library(class_name.rpartition(">")[2], config)
     if is_old and config.get("activation") == "hard_sigmoid":
         config["activation"] = HARD_SIGMOID

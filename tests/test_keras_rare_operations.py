@@ -54,6 +54,25 @@ VALUES = {
         lambda x: tf.math.segment_max(x, [0, 0, 2]),
         lambda x: np.array([np.maximum(x[0], x[1]), 0 * x[0], x[2]]),
     ),
+    "triangles": (lambda x: ops.tril(x, 1) + 2 * ops.triu(x, k=-1), lambda x: np.tril(x, 1) + 2 * np.triu(x, k=-1)),
+    "trace": (lambda x: ops.trace(x, offset=1), lambda x: np.trace(x, 1)),
+    "trace of each": (lambda x: ops.trace(ops.stack([x, B]), 0, 1, 2), lambda x: np.array([np.trace(x), np.trace(B)])),
+    "diag": (lambda x: ops.diag(x[0], 1) + ops.diag(x[1], k=-1), lambda x: np.diag(x[0], 1) + np.diag(x[1], -1)),
+    "diag of a matrix": (lambda x: ops.diag(x, -1), lambda x: np.diag(x, -1)),
+    "diagflat": (lambda x: ops.diagflat(x, 2), lambda x: np.diagflat(x, 2)),
+    "outer": (lambda x: ops.outer(x, B), lambda x: np.outer(x, B)),
+    "hstack": (lambda x: ops.hstack([x, B]), lambda x: np.hstack([x, B])),
+    "hstack of rows": (lambda x: ops.hstack([x[0], x[1], B[0]]), lambda x: np.hstack([x[0], x[1], B[0]])),
+    "vstack": (lambda x: ops.vstack([x[0], B[0], x[1]]), lambda x: np.vstack([x[0], B[0], x[1]])),
+    "dstack": (lambda x: ops.dstack([x, B]), lambda x: np.dstack([x, B])),
+    "dstack of rows": (lambda x: ops.dstack([x[0], x[1]]), lambda x: np.dstack([x[0], x[1]])),
+    "meshgrid": (lambda x: ops.meshgrid(x[0], x[1])[1], lambda x: np.meshgrid(x[0], x[1])[1]),
+    "meshgrid by ij": (
+        lambda x: ops.meshgrid(x[0], x[1], B[0], indexing="ij")[1],
+        lambda x: np.meshgrid(x[0], x[1], B[0], indexing="ij")[1],
+    ),
+    "copy": (lambda x: ops.copy(x), lambda x: x),
+    "array": (lambda x: ops.array(x) * ops.conj(ops.real(x)), lambda x: x * x),
     "det": (lambda x: ops.det(x[:, :3] + 3 * np.eye(3)), lambda x: np.linalg.det(x[:, :3] + 3 * np.eye(3))),
     "logdet": (
         lambda x: ops.logdet(x[:, :3] + 3 * np.eye(3)),
@@ -177,6 +196,75 @@ def test_gradients_of_gradients(name):
     low, middle, high = ((formula(A + h * step) * weights).sum() for h in (-1e-4, 0, 1e-4))
     bent = 0.0 if found is None else (np.asarray(found) * step).sum()
     np.testing.assert_allclose(bent, (low - 2 * middle + high) / 1e-8, rtol=1e-3, atol=1e-5)
+
+
+COUNTS = {
+    "count_nonzero": (lambda x: ops.count_nonzero(x > 0, axis=1), lambda x: (x > 0).sum(1)),
+    "tf.math.count_nonzero": (lambda x: tf.math.count_nonzero(tf.nn.relu(x), 0), lambda x: (x > 0).sum(0)),
+    "logical_xor": (lambda x: ops.logical_xor(x > 0, B > 0), lambda x: (x > 0) != (B > 0)),
+    "isin": (lambda x: ops.isin(ops.round(x), [0.0, 1.0]), lambda x: (np.round(x) == 0) | (np.round(x) == 1)),
+    "signbit": (lambda x: ops.signbit(x), lambda x: x < 0),
+    "isposinf": (lambda x: ops.isposinf(x / 0), lambda x: x > 0),
+    "nanargmax": (lambda x: ops.nanargmax(x, axis=1), lambda x: x.argmax(1)),
+    "isclose": (lambda x: ops.isclose(x, A), lambda x: x == A),
+    "digitize": (lambda x: ops.digitize(x, np.array([-1.0, 0.5])), lambda x: (x >= -1) * 1 + (x >= 0.5)),
+    "nonzero": (lambda x: ops.nonzero(x > 0)[1], lambda x: np.argwhere(x > 0)[:, 1]),
+    "matrix_rank": (lambda x: ops.matrix_rank(x), lambda x: 3),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_counts_and_questions_in_a_loss_are_numbers_without_gradients(name):
+    function, formula = COUNTS[name]
+    with tf.GradientTape() as tape:
+        x = tf.constant(A)
+        tape.watch(x)
+        found = np.asarray(function(x))
+        total = tf.reduce_sum(x * x * float(found.sum()))
+    np.testing.assert_array_equal(found, formula(A))
+    np.testing.assert_allclose(np.asarray(tape.gradient(total, x)), 2 * A * np.sum(formula(A)))
+
+
+def test_parts_of_complex_arrays():
+    z = np.array([1 + 2j, 3 - 1j])
+    np.testing.assert_array_equal(ops.real(z), [1, 3])
+    np.testing.assert_array_equal(ops.conj(z), [1 - 2j, 3 + 1j])
+    np.testing.assert_array_equal(ops.conjugate(ops.array(z)), [1 - 2j, 3 + 1j])
+    with tf.GradientTape() as tape:
+        x = tf.constant([1.0, 2.0])
+        tape.watch(x)
+        y = tf.complex(x, 3 * x)
+        total = tf.reduce_sum(ops.real(y * ops.conj(y)))  # 10 · x²
+    np.testing.assert_allclose(np.asarray(tape.gradient(total, x)), [20, 40])
+
+
+def test_hard_negatives_are_counted_in_a_loss():
+    """The loss of SSD's detectors in Keras: of the boxes with nothing in them, three times as many as the others."""
+
+    def loss(y_true, y_pred):
+        losses = tf.reduce_sum(tf.square(y_true - y_pred), axis=-1)  # (N, boxes)
+        positives = tf.reduce_max(y_true[:, :, 1:], axis=-1)
+        negatives = losses * y_true[:, :, 0]
+        kept = tf.minimum(
+            3 * tf.cast(tf.reduce_sum(positives), tf.int32), tf.math.count_nonzero(negatives, dtype=tf.int32)
+        )
+        _, places = tf.nn.top_k(tf.reshape(negatives, [-1]), k=kept, sorted=False)
+        chosen = tf.scatter_nd(tf.expand_dims(places, 1), tf.ones_like(places), tf.shape(tf.reshape(negatives, [-1])))
+        chosen = tf.cast(tf.reshape(chosen, tf.shape(negatives)), tf.float32)
+        return tf.reduce_sum(losses * positives, -1) + tf.reduce_sum(losses * chosen, -1)
+
+    kernel = np.float32([[0.5, -0.25], [0.75, 0.5]])
+    x = np.float32([[[1, 2], [0, 1], [3, 1], [1, 1], [2, 0]]])  # (1, 5 boxes, 2)
+    y = np.float32([[[0, 1], [1, 0], [1, 0], [1, 0], [1, 0]]])
+    model = keras.Sequential([keras.Input((5, 2)), keras.layers.Dense(2, use_bias=False)])
+    model.set_weights([kernel])
+    model.compile(keras.optimizers.SGD(0.125), loss)
+    model.train_on_batch(x, y)
+    apart = x[0] @ kernel - y[0]  # of each box
+    squares = (apart**2).sum(1)
+    counted = [0, *sorted(range(1, 5), key=lambda i: -squares[i])[:3]]
+    np.testing.assert_allclose(model.get_weights()[0], kernel - 0.125 * 2 * x[0][counted].T @ apart[counted], rtol=1e-6)
 
 
 def test_ends_of_the_inverse_of_erf():

@@ -12,6 +12,7 @@ from minicnn import activations
 from minicnn.backends.reference.activation import FORMULAS
 from minicnn.checks import check_number
 from minicnn.differentiation import Recorded, beside, flat, value_of
+from minicnn.keras._arrangements import ARRANGEMENTS
 from minicnn.keras._last_function import ending
 from minicnn.keras._orders import ORDERS
 from minicnn.reverse_mode import conjugated
@@ -164,6 +165,7 @@ def _cumprod(x, axis=None):
 
 OF_RECORDED: dict[str, Callable[..., Any]] = {
     **ORDERS,
+    **ARRANGEMENTS,
     **{name: by_slope(name) for name in FORMULAS if name != "erf"},
     "cumsum": _cumsum,
     "cumprod": _cumprod,

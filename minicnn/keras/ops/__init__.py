@@ -35,7 +35,10 @@ def __getattr__(name: str) -> Any:
         if name in (found := getattr(import_module(f"{__name__}.{place}"), table)):
             return globals().setdefault(name, of_lists(name, of_eager_arrays(found[name])))
     if name in _SAME:
-        return of_lists(name, of_eager_arrays(_operations.entering(globals()[_SAME[name]], name)))
+        found = _operations.entering(globals()[_SAME[name]], name)
+        if _SAME[name] == "array":
+            found = import_module(f"{__name__}._rare").of_complex(name, found)
+        return of_lists(name, of_eager_arrays(found))
     if name in _WINDOWS:
         window = _operations.entering(getattr(import_module(f"{__name__}._windows"), name))
         return globals().setdefault(name, of_eager_arrays(window))

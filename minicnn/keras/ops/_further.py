@@ -17,6 +17,7 @@ from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded, beside, value_of
 from minicnn.dtype_policies import of_python
 from minicnn.keras import _crossentropies, _operations
+from minicnn.keras._arrangements import arranged
 from minicnn.keras._deferred import applied
 from minicnn.keras._epsilon import epsilon as default_epsilon
 from minicnn.keras._last_function import forgotten, looking_behind
@@ -366,7 +367,7 @@ _BY_VALUES = (einsum, floor_divide, identity, mod, nan_to_num, norm, normalize, 
 _BY_VALUES += (cross, tensordot, _operations.in_floats("quantile", quantile))
 FURTHER: dict[str, Callable[..., Any]] = {
     name: _operations.by_place(
-        of_tensors_too(in_kerass_dtype(_operations.in_floats(name, getattr(np, name)), name), name)
+        of_tensors_too(in_kerass_dtype(arranged(name, _operations.in_floats(name, getattr(np, name))), name), name)
     )
     for name in _OF_ARRAYS
 }

@@ -16,6 +16,7 @@ from minicnn.backends.reference.activation import FORMULAS
 from minicnn.differentiation import Recorded, beside, met, value_of
 from minicnn.dtype_policies import of_python
 from minicnn.keras import _operations
+from minicnn.keras._arrangements import arranged
 from minicnn.keras._formulas import OF_RECORDED, by_slope
 from minicnn.keras._orders import extremes_of_segments, products_of_segments
 from minicnn.keras._result_dtypes import in_kerass_dtype
@@ -44,6 +45,20 @@ def _floats(x: Any) -> np.ndarray:
 def angle(x: Any) -> Any:
     """The angle of complex numbers: of others 0, also of -0 and NaN, or π of negative ones."""
     return np.angle(x) if np.iscomplexobj(x) else np.where(_floats(x) < 0, np.pi, 0).astype(_floats(x).dtype)
+
+
+def of_complex(name: str, of_reals: Callable[..., Any]) -> Callable[..., Any]:
+    """``conj`` and ``real``: NumPy's of complex arrays, recorded ones too; `of_reals` of all else."""
+    of_numpy, back = getattr(np, name), {"conj": np.conj, "conjugate": np.conj, "real": lambda g: g + 0j}[name]
+
+    def function(x: Any) -> Any:
+        given = met(x)
+        if _operations.is_symbolic(given) or not np.iscomplexobj(value_of(given)):
+            return of_reals(x)
+        made = of_numpy(np.asarray(value_of(given)))
+        return Recorded(made, [(given, back)]) if isinstance(given, Recorded) else made
+
+    return function
 
 
 def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
@@ -370,9 +385,12 @@ def _with(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 RARE: dict[str, Callable[..., Any]] = {each.__name__: _with(each.__name__, each) for each in _HERE}
-RARE |= {name: _with(name, _operations.in_floats(name, OF_NUMPY.get(name, getattr(np, name)))) for name in _PLAIN}
+RARE |= {
+    name: _with(name, arranged(name, _operations.in_floats(name, OF_NUMPY.get(name, getattr(np, name)))))
+    for name in _PLAIN
+}
 RARE |= {name: _with(name, function) for name, function in _OF_BITS.items()}
-RARE |= {name: _with(name, OF_NUMPY.get(name, getattr(np.linalg, name))) for name in _OF_MATRICES}
+RARE |= {name: _with(name, arranged(name, OF_NUMPY.get(name, getattr(np.linalg, name)))) for name in _OF_MATRICES}
 RARE["glu"] = _with("glu", OF_RECORDED["glu"])
 RARE["ndim"] = _operations.entering(lambda x: len(np.shape(value_of(x))))
 RARE["size"] = _operations.entering(lambda x: np.int32(math.prod(np.shape(value_of(x)))))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.differentiation import value_of as _value_of
 from minicnn.dtype_policies import of_python
 from minicnn.keras import ops
 from minicnn.keras._names import lookup as _lookup
@@ -60,9 +61,9 @@ def add_n(inputs: Any, name: str | None = None) -> Any:
 def count_nonzero(input: Any, axis: Any = None, keepdims: bool = False, dtype: Any = "int64") -> Any:
     """How many numbers along the axes are not 0."""
     axis = tuple(axis) if isinstance(axis, list) else axis
-    return _functions.of_tensorflow(np.count_nonzero(np.asarray(input), axis=axis, keepdims=keepdims)).astype(
-        of_python(dtype)
-    )
+    return _functions.of_tensorflow(
+        np.count_nonzero(np.asarray(_value_of(input)), axis=axis, keepdims=keepdims)
+    ).astype(of_python(dtype))
 
 
 @_entering

@@ -118,3 +118,85 @@ def test_a_model_written_before_it_was_compiled_says_nothing_of_an_optimizer(tmp
     Own([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "own.keras")
     again = keras.models.load_model(tmp_path / "own.keras")
     assert float(again.optimizer.learning_rate) == 0.5 and not [w for w in recwarn if "begins anew" in str(w.message)]
+
+
+# ------------------------------------------------------------------------------------------------------ decompositions
+
+SIGNS = np.random.default_rng(1).normal(size=(2, 4, 4))  # what outputs are multiplied with, (N, rows, columns)
+TALL = np.random.default_rng(0).normal(size=(2, 4, 3))  # (N, rows, columns)
+SYMMETRIC = TALL.transpose(0, 2, 1) @ TALL + np.diag([1.0, 2.0, 4.0])  # (N, 3, 3)
+
+
+def _weighed(*outputs):
+    """A sum with weights of the outputs' sizes, for which the signs of vectors, which are anything, do not count."""
+    return sum(ops.sum(ops.abs(each) * SIGNS[:, : np.shape(each)[-2], : np.shape(each)[-1]]) for each in outputs)
+
+
+OF_DECOMPOSITIONS = {
+    "eigh, values": (SYMMETRIC, lambda x: ops.sum(ops.eigh(x)[0] ** 3)),
+    "eigh, vectors": (SYMMETRIC, lambda x: _weighed(ops.eigh(x)[1])),
+    "eigvalsh": (SYMMETRIC, lambda x: ops.sum(tf.linalg.eigvalsh(x) ** 3)),
+    "svd, values": (TALL, lambda x: ops.sum(ops.svd(x, compute_uv=False) ** 3)),
+    "svd, tall": (TALL, lambda x: _weighed(*ops.svd(x, full_matrices=False)[::2])),
+    "svd, wide": (TALL.transpose(0, 2, 1), lambda x: _weighed(*tf.linalg.svd(x)[1:])),
+    "svd, square": (SYMMETRIC + TALL[:, :3], lambda x: _weighed(*ops.svd(x)[::2]) + ops.sum(ops.svd(x)[1])),
+    "qr, tall": (TALL, lambda x: _weighed(*ops.qr(x))),
+    "qr, square": (TALL[:, :3], lambda x: _weighed(*tf.linalg.qr(x))),
+    "expm": (TALL[:, :3], lambda x: _weighed(tf.linalg.expm(x))),
+}
+
+
+@pytest.mark.parametrize("name", OF_DECOMPOSITIONS)
+def test_gradients_of_decompositions_are_slopes(name):
+    x, function = OF_DECOMPOSITIONS[name]
+    variable = tf.Variable(x)
+    with tf.GradientTape() as tape:
+        total = function(variable)
+    slopes = np.asarray(tape.gradient(total, variable))
+    direction = np.random.default_rng(2).normal(size=x.shape)
+    if x is SYMMETRIC:  # which they stay; the lower half has the gradient of both
+        direction = direction + direction.transpose(0, 2, 1)
+        assert not np.triu(slopes, 1).any()
+        np.testing.assert_allclose(np.linalg.eigh(np.tril(x))[0], np.linalg.eigh(x)[0])
+    step = 1e-6 * direction
+    expected = (float(function(x + step)) - float(function(x - step))) / 2e-6
+    assert (slopes * direction).sum() == pytest.approx(expected, rel=1e-5)
+
+
+def test_gradients_of_eigenvalues_are_those_of_tensorflow():
+    """Numbers of TensorFlow 2.21, whose lower half has the gradient of both."""
+    x = tf.Variable([[4.0, 1.0, 0.5], [1.0, 3.0, 0.2], [0.5, 0.2, 2.0]])
+    with tf.GradientTape() as tape:
+        total = ops.sum(ops.eigh(x)[0] ** 2)
+    np.testing.assert_allclose(tape.gradient(total, x), [[8, 0, 0], [4, 6, 0], [2, 0.8, 4]], rtol=1e-5, atol=1e-5)
+
+
+def test_what_has_no_gradient_of_decompositions_is_refused():
+    x = tf.Variable(TALL)
+    with tf.GradientTape():
+        with pytest.raises(TypeError, match="full_matrices=False"):
+            ops.svd(x)
+        with pytest.raises(TypeError, match="as many rows as columns"):
+            ops.qr(ops.swapaxes(x, 1, 2))
+
+
+@pytest.mark.parametrize("name", OF_DECOMPOSITIONS)
+def test_gradients_of_gradients_of_decompositions_are_refused(name):
+    x, function = OF_DECOMPOSITIONS[name]
+    x = tf.Variable(x)
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            total = function(x)
+        penalty = ops.sum(inner.gradient(total, x) ** 2)
+    with pytest.raises(
+        NotImplementedError, match=f"'{name.split(',')[0].replace('eigvalsh', 'eigh')}' has no gradient"
+    ):
+        outer.gradient(penalty, x)
+
+
+def test_equal_eigenvalues_have_a_gradient_and_their_vectors_none():
+    x = tf.Variable(np.eye(2))
+    with tf.GradientTape() as tape:
+        values, vectors = ops.eigh(x)
+        total = ops.sum(values) + ops.sum(vectors)
+    np.testing.assert_array_equal(tape.gradient(total, x), np.eye(2))

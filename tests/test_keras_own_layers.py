@@ -1464,3 +1464,41 @@ def test_weights_of_one_name_of_a_model_are_several(where):
     # dL/doffset = 2/N · Σ y · kernel, dL/dfactor = 2/N · Σ y · x · kernel, with y = (6, 22), N = 2
     np.testing.assert_allclose(model.offset.numpy(), -0.125 * 28 * np.ones(4))
     np.testing.assert_allclose(model.factor.numpy(), 1 - 0.125 * (6 * x[0] + 22 * x[1]))
+
+
+C = np.array([[[1.0, 2.0]]], "float32")  # (1, 1, 2)
+REPEATED = {  # how a constant is repeated for n samples: losses of two epochs in Keras 3.15.1 on TensorFlow
+    "tile": (lambda n: tf.tile(tf.constant(C), [n, 1, 1]), [5.2703, 4.6384]),
+    "ops.tile": (lambda n: keras.ops.tile(C, (n, 1, 1)), [5.2703, 4.6384]),
+    "broadcast_to": (lambda n: tf.broadcast_to(tf.constant(C), [n, 1, 2]), [5.2703, 4.6384]),
+    "of fewer axes": (lambda n: tf.broadcast_to(tf.constant(C[0]), [n, 1, 2]), [5.2703, 4.6384]),
+    "ops.broadcast_to": (lambda n: keras.ops.broadcast_to(C, (n, 1, 2)), [5.2703, 4.6384]),
+    "repeat": (lambda n: tf.repeat(tf.constant(C), n, axis=0), [5.2703, 4.6384]),
+    "computed with": (lambda n: tf.tile(tf.constant(C) * 2.0 + 1.0, [n, 1, 1]) * 2.0, [78.9659, 78.334]),
+    "zeros": (lambda n: tf.zeros([n, 1, 2]), [2.5405, 1.9086]),
+    "ones": (lambda n: tf.ones((n, 1, 2)), [3.7936, 3.1617]),
+    "fill": (lambda n: tf.fill([n, 1, 2], 3.0), [13.0498, 12.4179]),
+}
+
+
+@pytest.mark.parametrize("how", REPEATED)
+def test_a_constant_for_each_sample_beside_layers(how, tmp_path):
+    repeat, losses = REPEATED[how]
+
+    class Own(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = layers.Dense(2, kernel_initializer="ones")
+
+        def call(self, x):
+            return tf.concat([repeat(tf.shape(x)[0]), tf.expand_dims(self.dense(x), 1)], 1) * 1.5
+
+    rng, inputs = np.random.default_rng(0), keras.Input((2,))
+    x, y = rng.normal(size=(6, 2)).astype("float32"), rng.normal(size=(6, 2, 2)).astype("float32")
+    model = keras.Model(inputs, Own(name="own")(inputs))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    history = model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0).history
+    assert history["loss"] == pytest.approx(losses, abs=6e-5)
+    model.save(tmp_path / "own.keras")
+    back = keras.models.load_model(tmp_path / "own.keras", custom_objects={"Own": Own})
+    np.testing.assert_array_equal(back.predict(x, verbose=0), model.predict(x, verbose=0))

@@ -27,7 +27,7 @@ from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._new_arrays import OF_LISTS, as_array, in_named_dtype, named_dtype
 from minicnn.keras._operation_marks import is_traced, operated
 from minicnn.keras._over_samples import OverSamples, may_wait
-from minicnn.keras._own_weights import weights_in_graph
+from minicnn.keras._own_weights import repeated_constant, weights_in_graph
 from minicnn.keras._reductions import Reduction
 from minicnn.keras._shapes import of_samples
 from minicnn.keras._turned import turned
@@ -135,7 +135,7 @@ def either(name: str) -> Callable[..., Any]:
     def function(*args: Any, **kwargs: Any) -> Any:
         if name in ("mean", "sum") and (of_scalars := _of_scalars(name, args)) is not None:
             return of_scalars
-        if (found := applied(function_, args, kwargs)) is not None:
+        if (found := applied(function_, repeated_constant(name, args, kwargs), kwargs)) is not None:
             return found
         if any(is_symbolic(a) for a in (*args, *kwargs.values())):
             return _of_tensors(name, *args, **kwargs)

@@ -107,6 +107,29 @@ class OfWeights(Deferred):
         return MAKERS[0](weights, value)(tensors if len(tensors) > 1 else tensors[0])
 
 
+def repeated_constant(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """The arguments of an operation; an array that it repeats for each sample of a graph is what stands for it."""
+    repeats = name in ("broadcast_to", "repeat", "tile") and is_making_graph() and _once(args, kwargs)[2]
+    if not repeats or not isinstance(args[0], np.ndarray):
+        return args
+    value, is_lower = np.array(args[0]), name == "broadcast_to" and args[0].ndim < len(args[1])
+    return (OfWeights({}, lambda own: value), *args[1:]) if is_lower or value.shape[:1] == (1,) else args
+
+
+def for_samples(make: Callable[[tuple[Any, ...]], Any], shape: Any) -> Any:
+    """An array of a shape; one whose first axis is that of a graph's samples is what stands for it.
+
+    Parameters
+    ----------
+    make : callable
+        Of a shape, an array whose parts along the first axis are the same.
+    shape : sequence of int or int
+        In which None is the number of samples.
+    """
+    is_open = isinstance(shape, list | tuple) and len(shape) > 0 and shape[0] is None and is_making_graph()
+    return OfWeights({}, lambda own: make((1, *shape[1:])), for_each=True) if is_open else make(shape)
+
+
 def _for_samples(value, arrays):
     """A value whose first axis stands for all samples, for as many as arrays have."""
     return np.broadcast_to(value, (len(arrays[0]), *value.shape[1:]))

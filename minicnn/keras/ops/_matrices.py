@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.differentiation import Recorded, beside, value_of
 from minicnn.keras._formulas import OF_RECORDED
+from minicnn.keras.ops._decompositions import eigh, qr
 from minicnn.reverse_mode import turned
 
 
@@ -127,5 +128,5 @@ OF_NUMPY: dict[str, Callable[..., Any]] = {
     f"nan{name}": _without_nan(name, filled)
     for name, filled in (("sum", 0.0), ("prod", 1.0), ("max", -np.inf), ("min", np.inf))
 }
-OF_NUMPY |= {each.__name__: each for each in (cholesky, det, nanmean, slogdet)}
+OF_NUMPY |= {each.__name__: each for each in (cholesky, det, eigh, nanmean, qr, slogdet)}
 """Name of ``keras.ops`` → function that takes the place of NumPy's."""

@@ -20,6 +20,7 @@ from minicnn.keras._arrangements import arranged
 from minicnn.keras._formulas import OF_RECORDED, by_slope
 from minicnn.keras._orders import extremes_of_segments, products_of_segments
 from minicnn.keras._result_dtypes import in_kerass_dtype
+from minicnn.keras.ops._decompositions import svd
 from minicnn.keras.ops._further import of_tensors_too, take
 from minicnn.keras.ops._matrices import OF_NUMPY, inv, logdet
 from minicnn.settings import floatx
@@ -213,11 +214,6 @@ def solve(a: Any, b: Any) -> Any:
         return inv(a) @ b if np.ndim(value_of(b)) == np.ndim(value_of(a)) else (inv(a) @ b[..., None])[..., 0]
     a, b = np.asarray(a), np.asarray(b)
     return np.linalg.solve(a, b) if b.ndim == a.ndim else np.linalg.solve(a, b[..., None])[..., 0]
-
-
-def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
-    """The singular value decomposition of matrices: (u, s, v), or s alone."""
-    return np.linalg.svd(np.asarray(x), full_matrices, compute_uv)
 
 
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:

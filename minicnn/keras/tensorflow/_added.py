@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.differentiation import Recorded, value_of
+from minicnn.differentiation import value_of
 from minicnn.dtype_policies import of_python
 from minicnn.keras import ops
+from minicnn.keras.ops import _decompositions
 from minicnn.keras.tensorflow import _further
 from minicnn.keras.tensorflow._elements import tensordot
 from minicnn.keras.tensorflow._functions import as_tensor
@@ -59,18 +60,7 @@ def unsorted_segment_sqrt_n(data: Any, segment_ids: Any, num_segments: Any) -> A
 
 def eigvalsh(tensor: Any) -> Any:
     """The eigenvalues of symmetric matrices (…, N, N), the smallest first: (…, N)."""
-    x = as_tensor(tensor)
-    values, vectors = np.linalg.eigh(np.asarray(value_of(x)))
-    if not isinstance(x, Recorded):
-        return values
-
-    def back(g):
-        if isinstance(g, Recorded):
-            raise TypeError("tf.linalg.eigvalsh is differentiated once. Received: a gradient that is differentiated")
-        lower = np.tril(vectors * g[..., None, :] @ np.swapaxes(vectors, -1, -2))  # eigh reads that half alone
-        return lower + np.tril(lower, -1)
-
-    return Recorded(values, [(x, back)])
+    return _decompositions.eigh(as_tensor(tensor))[0]
 
 
 def triangular_solve(matrix: Any, rhs: Any, lower: bool = True, adjoint: bool = False) -> Any:
@@ -118,19 +108,9 @@ def sqrtm(input: Any) -> np.ndarray:
     return made.astype(x.dtype)
 
 
-def expm(input: Any) -> np.ndarray:
+def expm(input: Any) -> Any:
     """The exponential of matrices (…, N, N), Σ xᵏ / k!, by squaring."""
-    x = np.asarray(as_tensor(input))
-    wide = x.astype("float64")
-    halvings = max(0, int(np.ceil(np.log2(np.abs(wide).sum(-1).max(initial=1e-300)))) + 3)
-    part = wide / 2.0**halvings
-    term = made = np.broadcast_to(np.eye(x.shape[-1]), x.shape)
-    for k in range(1, 19):
-        term = term @ part / k
-        made = made + term
-    for _ in range(halvings):
-        made = made @ made
-    return made.astype(x.dtype)
+    return _decompositions.expm(as_tensor(input))
 
 
 # ------------------------------------------------------------------------------------------------ ``tf.nn``, ``tf``

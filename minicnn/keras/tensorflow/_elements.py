@@ -17,6 +17,7 @@ from minicnn.keras import initializers, ops
 from minicnn.keras._deferred import applied
 from minicnn.keras._last_function import forgotten
 from minicnn.keras._operations import entering, is_symbolic
+from minicnn.keras._own_weights import repeated_constant
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._warning import warn_once
 from minicnn.keras._whole_numbers import whole_sizes
@@ -101,7 +102,8 @@ def broadcast_to(input: Any, shape: Any, name: str | None = None) -> Any:
         if len(sizes) != len(input.shape) - 1:
             raise ShapeError(f"expected {len(input.shape)} sizes, as many as the tensor has. Received: {tuple(shape)}")
         return input + np.zeros((1, *sizes), "float32")
-    if (of_weights := applied(np.broadcast_to, (input, list(shape)), {})) is not None:
+    given = repeated_constant("broadcast_to", (input, list(shape)), {})
+    if (of_weights := applied(np.broadcast_to, given, {})) is not None:
         return of_weights
     return of_tensorflow(np.broadcast_to(as_tensor(input), tuple(int(n) for n in np.asarray(shape))))
 

@@ -22,6 +22,7 @@ from minicnn.keras._kept_kinds import keep_kind
 from minicnn.keras._last_function import as_operation, forgotten
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import entering, is_symbolic
+from minicnn.keras._own_weights import for_samples
 from minicnn.keras._shapes import Sizes
 from minicnn.keras._whole_numbers import largest_first, whole_dtype, whole_sizes
 from minicnn.keras.tensorflow._complex import conjugated, squared
@@ -285,19 +286,21 @@ def identity(input: Any, name: str | None = None) -> Any:
     return forgotten(as_tensor(input))
 
 
-def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> EagerArray:
+def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> Any:
     """Zeros, float32 unless told."""
-    return np.zeros(whole_sizes(shape), of_python(dtype) or floatx()).view(EagerArray)
+    kind = of_python(dtype) or floatx()
+    return for_samples(lambda sizes: np.zeros(sizes, kind).view(EagerArray), whole_sizes(shape))
 
 
-def ones(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> EagerArray:
+def ones(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> Any:
     """Ones, float32 unless told."""
-    return np.ones(whole_sizes(shape), of_python(dtype) or floatx()).view(EagerArray)
+    kind = of_python(dtype) or floatx()
+    return for_samples(lambda sizes: np.ones(sizes, kind).view(EagerArray), whole_sizes(shape))
 
 
-def fill(dims: Sequence[int], value: Any, name: str | None = None) -> EagerArray:
+def fill(dims: Sequence[int], value: Any, name: str | None = None) -> Any:
     """An array of one number."""
-    return constant(value, shape=whole_sizes(dims))
+    return for_samples(lambda sizes: constant(value, shape=sizes), whole_sizes(dims))
 
 
 def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name: str | None = None) -> EagerArray:

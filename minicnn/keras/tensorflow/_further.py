@@ -367,7 +367,7 @@ def as_string(
 
 def svd(tensor: Any, full_matrices: bool = False, compute_uv: bool = True) -> Any:
     """The singular value decomposition of matrices: (s, u, v), the matrix u · s · vᵀ; or s alone."""
-    made = np.linalg.svd(np.asarray(as_tensor(tensor)), full_matrices, compute_uv)
+    made = ops.svd(as_tensor(tensor), full_matrices, compute_uv)
     return (made[1], made[0], np.swapaxes(made[2], -1, -2)) if compute_uv else made
 
 

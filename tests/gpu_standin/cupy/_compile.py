@@ -37,6 +37,7 @@ FLAGS = [
     *("-std=c++20", "-O1", "-shared", "-fPIC", "-U_FORTIFY_SOURCE", "-w", "-ffp-contract=off"),
     "-fno-gnu-unique",  # else libraries would share the static, that is, shared memory of templates of one name
 ]
+LINKER = ["-fuse-ld=gold"] if shutil.which("ld.gold") else []  # the usual one is slow for libraries this small
 FASTER = ["-O2"]  # of what is compiled once and runs for long
 
 
@@ -107,7 +108,8 @@ def _library(code, defines, names):
         with tempfile.TemporaryDirectory(dir=folder) as work:
             source, result = Path(work, "kernels.cpp"), Path(work, "kernels.so")
             source.write_text(text)
-            _run(["g++", *flags, *defines, f"-I{host}", "-o", result, source, host / BEHIND.with_suffix(".o").name])
+            made = [source, host / BEHIND.with_suffix(".o").name]
+            _run(["g++", *flags, *LINKER, *defines, f"-I{host}", "-o", result, *made])
             result.replace(target)
     return str(target)
 

@@ -17,6 +17,7 @@ import pytest
 from left_behind import changes, of_modules, of_process
 from quick import is_quick
 from registries import as_before, knowing
+from threadpoolctl import threadpool_limits
 
 from minicnn import backends, console, dtype_policies, precision, random, settings, threads
 from minicnn.backends.numba.machine.launch import Kernel
@@ -83,6 +84,13 @@ def no_second_compiler():
     """All processors run tests: a process that compiles beside them gains nothing. Its own tests ask for it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("minicnn.backends.numba.machine.second_compiler._can_help", lambda: False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _blas_on_one_thread():
+    """Products that tests expect are small: a second thread spins for the next one, on a processor that runs tests."""
+    with threadpool_limits(1, "blas"):
         yield
 
 

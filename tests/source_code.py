@@ -23,11 +23,15 @@ def code_lines(path):
 
 def code_line_numbers(text):
     """The numbers, from 1, of the lines of code in a Python text."""
+    return _code_line_numbers(text, ast.parse(text))
+
+
+def _code_line_numbers(text, tree):
     numbers = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type not in _NO_CODE:
             numbers.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(text)):
+    for node in _without_expressions(tree):
         if isinstance(node, _WITH_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
             numbers.difference_update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
     return numbers
@@ -35,8 +39,9 @@ def code_line_numbers(text):
 
 def functions(text):
     """(dotted name in its module, lines of code, number of parameters without self) of every function of a text."""
-    numbers = sorted(code_line_numbers(text))
-    for name, node in _functions(ast.parse(text), ""):
+    tree = ast.parse(text)
+    numbers = sorted(_code_line_numbers(text, tree))
+    for name, node in _functions(tree, ""):
         length = bisect_right(numbers, node.end_lineno) - bisect_left(numbers, node.lineno)
         names = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
         names = [name for name in names if name.arg not in ("self", "cls")]
@@ -44,12 +49,23 @@ def functions(text):
 
 
 def _functions(node, prefix):
-    for child in ast.iter_child_nodes(node):
+    for child in _children(node):
         name = f"{prefix}{getattr(child, 'name', '')}"
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
             yield name, child
         is_named = isinstance(child, _WITH_DOCSTRING)
         yield from _functions(child, f"{name}." if is_named else prefix)
+
+
+def _children(node):
+    """The nodes right under a node but for expressions, which hold no statement and are most of a tree."""
+    return [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
+
+
+def _without_expressions(node):
+    yield node
+    for child in _children(node):
+        yield from _without_expressions(child)
 
 
 class Sources:
@@ -105,11 +121,11 @@ class Sources:
 
 
 def _without_types(node):
-    """The nodes of a tree but for what stands under ``if TYPE_CHECKING:``."""
+    """The nodes of a tree but for expressions, and for what stands under ``if TYPE_CHECKING:``."""
     if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING":
         for child in node.orelse:
             yield from _without_types(child)
         return
     yield node
-    for child in ast.iter_child_nodes(node):
+    for child in _children(node):
         yield from _without_types(child)

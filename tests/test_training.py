@@ -11,8 +11,10 @@ import warnings
 import numpy as np
 import pytest
 from oracles import assert_close, every_backend, softmax
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import minicnn as mc
+from minicnn import blas as minicnn_blas
 from minicnn import callbacks, losses, metrics, optimizers, regularizers
 from minicnn.callbacks import Callback, LambdaCallback
 from minicnn.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, Reshape, Sigmoid
@@ -826,9 +828,16 @@ def test_errors_in_callbacks_end_fit_cleanly(rng):
 # ------------------------------------------------------------------------------------------------------------ threads
 
 
-def test_threads_of_the_user_are_put_back(rng):
+@pytest.fixture
+def _two_threads_of_blas(monkeypatch):
+    """Also of what other tests have loaded since the package looked, as SciPy's."""
+    monkeypatch.setattr("minicnn.blas._libraries", minicnn_blas._libraries.__wrapped__)
+    with threadpool_limits(2, "blas"):
+        yield
+
+
+def test_threads_of_the_user_are_put_back(rng, _two_threads_of_blas):
     import numba
-    from threadpoolctl import threadpool_info
 
     from minicnn.backends.numba.machine import pool
 
@@ -838,6 +847,7 @@ def test_threads_of_the_user_are_put_back(rng):
         )
 
     before = pool.pool().threads, numba.get_num_threads(), blas()
+    assert all(count == 2 for _, count in blas())
     model, (x, y) = linear(rng, "numba"), data(rng)
     inside = []
     model.fit(

@@ -343,7 +343,7 @@ static double cut_to_tf32(unsigned bits) { return same_bits<float>(bits & 0xffff
 static float cut_to_float(double exact) {
     const float rounded = static_cast<float>(exact);
     return std::isfinite(rounded) && std::fabs(static_cast<double>(rounded)) > std::fabs(exact)
-               ? std::nextafterf(rounded, 0.0f)
+               ? same_bits<float>(same_bits<unsigned>(rounded) - 1)  // the next one towards zero
                : rounded;
 }
 
@@ -425,42 +425,60 @@ static CopyBarrier& copy_barrier(unsigned address) {
     return found->second;
 }
 
-static unsigned terms_of(Factors kind) { return kind == OF_TF32 ? 8 : 16; }
+constexpr unsigned terms_of(Factors kind) { return kind == OF_TF32 ? 8 : 16; }
 
-static double factor_of(Factors kind, unsigned bits, unsigned which) {
+// Of the lower 16 bits.
+static float float_of_half(unsigned x) {
+    const unsigned sign = (x & 0x8000) << 16, exponent = x >> 10 & 31, fraction = x & 1023;
+    if (exponent == 31) return fraction ? NAN : same_bits<float>(sign | 0x7f800000u);
+    if (exponent) return same_bits<float>(sign | (exponent + 127 - 15) << 23 | fraction << 13);
+    const float size = float(fraction) * 0x1p-24f;
+    return sign ? -size : size;
+}
+
+inline double factor_of(Factors kind, unsigned bits, unsigned which) {
     if (kind == OF_TF32) return cut_to_tf32(bits);
-    return kind == OF_BFLOAT16 ? half_of(bits, which) : low_half(which ? bits >> 16 : bits);
+    return kind == OF_BFLOAT16 ? half_of(bits, which) : float_of_half(which ? bits >> 16 : bits);
 }
 
 // What the tensor cores read of a column of the right factor: half of its terms each in a line of 16 bytes, which lie in
 // blocks of 8 columns; across each term in a line of its own, which has 8 columns.
-static void read_column(unsigned long long right, unsigned column, Factors kind, double (&factors)[16]) {
+template <Factors KIND>
+static void read_column(unsigned long long right, unsigned column, double (&factors)[16]) {
     const auto bytes = [&](unsigned bit) { return unsigned(right >> bit & 0x3fff) << 4; };
-    const unsigned terms = terms_of(kind);
+    constexpr unsigned TERMS = terms_of(KIND), LINES = KIND == OF_HALVES_ACROSS ? TERMS / 2 : 1;  // of a block, which are read
     for (unsigned half = 0; half < 2; ++half) {
         const unsigned block = bytes(0) + half * bytes(16) + column / 8 * bytes(32);
-        unsigned words[4];
-        for (unsigned k = 0; k < terms / 2; ++k) {
-            std::memcpy(words, at_shared(block + (kind == OF_HALVES_ACROSS ? k : column % 8) * 16, 16), 16);
-            const unsigned at = kind == OF_HALVES_ACROSS ? column % 8 : k, each = kind == OF_TF32 ? 1 : 2;  // in a word
-            factors[half * terms / 2 + k] = factor_of(kind, words[at / each], at % each);
+        const unsigned char* lines = at_shared(block + (KIND == OF_HALVES_ACROSS ? 0 : column % 8) * 16, LINES * 16);
+        for (unsigned k = 0; k < TERMS / 2; ++k) {
+            const unsigned at = KIND == OF_HALVES_ACROSS ? k * 8 + column % 8 : k, each = KIND == OF_TF32 ? 1 : 2;  // in a word
+            unsigned word;
+            std::memcpy(&word, lines + at / each * 4, 4);
+            factors[half * TERMS / 2 + k] = factor_of(KIND, word, at % each);
+        }
+    }
+}
+
+template <Factors KIND>
+static void add_product(const Product& product, unsigned lane, float* sums) {
+    for (unsigned pair = 0; pair < product.tiles * 2; ++pair) {
+        double right[16];
+        read_column<KIND>(product.right, pair / 2 * 8 + lane % 4 * 2 + pair % 2, right);
+        for (unsigned half = 0; half < 2; ++half) {
+            float& sum = sums[pair / 2 * 4 + half * 2 + pair % 2];
+            double exact = product.add ? sum : 0;
+            for (unsigned k = 0; k < terms_of(KIND); ++k) exact += product.left[half][k] * right[k];
+            sum = cut_to_float(exact);
         }
     }
 }
 
 static void finish_product(const Product& product, unsigned lane) {
     if (std::memcmp(product.registers, product.kept, sizeof product.kept)) fail("a factor changed during its product");
-    auto& sums = current->sums[product.sums];
-    for (unsigned pair = 0; pair < product.tiles * 2; ++pair) {
-        double right[16];
-        read_column(product.right, pair / 2 * 8 + lane % 4 * 2 + pair % 2, product.kind, right);
-        for (unsigned half = 0; half < 2; ++half) {
-            float& sum = sums[pair / 2 * 4 + half * 2 + pair % 2];
-            double exact = product.add ? sum : 0;
-            for (unsigned k = 0; k < terms_of(product.kind); ++k) exact += product.left[half][k] * right[k];
-            sum = cut_to_float(exact);
-        }
-    }
+    constexpr void (*ADD[])(const Product&, unsigned, float*) = {add_product<OF_TF32>, add_product<OF_BFLOAT16>,
+                                                                 add_product<OF_HALVES>,
+                                                                 add_product<OF_HALVES_ACROSS>};
+    ADD[product.kind](product, lane, current->sums[product.sums].data());
 }
 
 }  // namespace standin
@@ -577,9 +595,4 @@ static unsigned round_to_half(float x) {
 
 unsigned two_halves(float low, float high) { return standin::round_to_half(low) | standin::round_to_half(high) << 16; }
 
-float low_half(unsigned x) {
-    const int exponent = x >> 10 & 31, fraction = x & 1023;
-    const float size = exponent == 31 ? (fraction ? NAN : INFINITY)
-                                      : std::ldexp(float(fraction + (exponent ? 1024 : 0)), max(exponent, 1) - 25);
-    return x & 0x8000 ? -size : size;
-}
+float low_half(unsigned x) { return standin::float_of_half(x); }

@@ -37,6 +37,8 @@ FLAGS = [
     *("-std=c++20", "-O1", "-shared", "-fPIC", "-U_FORTIFY_SOURCE", "-w", "-ffp-contract=off"),
     "-fno-gnu-unique",  # else libraries would share the static, that is, shared memory of templates of one name
 ]
+LINKER = ["-fuse-ld=gold"] if shutil.which("ld.gold") else []  # the usual one is slow for libraries this small
+FASTER = ["-O2"]  # of what is compiled once and runs for long
 
 
 class CompileException(Exception):
@@ -100,13 +102,14 @@ def _library(code, defines, names):
         os.environ.get("MINICNN_STANDIN_CACHE") or Path(tempfile.gettempdir(), f"minicnn-standin-{os.getuid()}")
     )
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{_digest(text, *_host(), *flags, *defines)}.so"
+    target = folder / f"{_digest(text, *_host(), *flags, *FASTER, *defines)}.so"
     if not target.exists():
         host = _precompiled_host(folder, flags)
         with tempfile.TemporaryDirectory(dir=folder) as work:
             source, result = Path(work, "kernels.cpp"), Path(work, "kernels.so")
             source.write_text(text)
-            _run(["g++", *flags, *defines, f"-I{host}", "-o", result, source, host / BEHIND.with_suffix(".o").name])
+            made = [source, host / BEHIND.with_suffix(".o").name]
+            _run(["g++", *flags, *LINKER, *defines, f"-I{host}", "-o", result, *made])
             result.replace(target)
     return str(target)
 
@@ -118,14 +121,14 @@ def _host():
 
 def _precompiled_host(folder, flags):
     """Path of the folder with `HEADER` as g++ has read it and `BEHIND` as object file, once for all kernels."""
-    target = folder / f"host-{_digest(*_host(), *flags)}"
+    target = folder / f"host-{_digest(*_host(), *flags, *FASTER)}"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=folder) as work:
             made = Path(work, "host")
             made.mkdir()
             shutil.copy(HEADER, made)  # other compilers than GCC read it again
             _run(["g++", *flags, "-x", "c++-header", made / HEADER.name, "-o", made / f"{HEADER.name}.gch"])
-            _run(["g++", *flags, "-c", BEHIND, "-o", made / BEHIND.with_suffix(".o").name])
+            _run(["g++", *flags, *FASTER, "-c", BEHIND, "-o", made / BEHIND.with_suffix(".o").name])
             with contextlib.suppress(OSError):  # another process has made it meanwhile
                 made.rename(target)
     return target

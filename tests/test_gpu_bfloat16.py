@@ -118,16 +118,20 @@ MISTAKES = {
     "hopper": [
         ("term % 4 * 2 + term / 4 % 2", "term % 8"),
         ("load_matrices(at + 32, next", "load_matrices(at, next"),
-        ("PRODUCTS != 3) add_half(sums, first, 0)", "PRODUCTS == 1) add_half(sums, first, 0)"),
+        ("if (!IN_THREE) add_half(sums, first, ", "if (PRODUCTS == 1) add_half(sums, first, "),
     ],
 }
 
 
 @pytest.mark.parametrize("file", ["any", "hopper"])
 def test_mistakes_are_noticed(file, monkeypatch, rng, backend, standin):
+    from minicnn.backends.cupy.sources import source
+
     case = possible(file)(rng, 1, 6, 6, 36, 20, (3, 3), "same")
     choice = case.choices(h100())["forward"][-1]
+    texts = [source(name) for name in ("tensor_convolution", "hopper_convolution", "prepared_weights")]
     for mistake in MISTAKES[file]:
+        assert any(mistake[0] in text for text in texts), mistake
         with changed(monkeypatch, mistake, NOTHING_TWICE):
             found = case.computed("forward", choice, backend)[0]
         assert not np.allclose(found, case.expected("forward")[0], rtol=1e-3, atol=1e-3), mistake

@@ -226,6 +226,17 @@ def test_counts_and_questions_in_a_loss_are_numbers_without_gradients(name):
     np.testing.assert_allclose(np.asarray(tape.gradient(total, x)), 2 * A * np.sum(formula(A)))
 
 
+@pytest.mark.parametrize("cast", [ops.saturate_cast, tf.saturate_cast])
+def test_a_saturated_cast_to_floats_has_the_gradient_of_what_is_not_cut_off(cast):
+    with tf.GradientTape() as tape:
+        x = tf.constant([1.0, -2.0, 1e6])
+        tape.watch(x)
+        made = cast(x, "float16")
+        total = tf.reduce_sum(tf.cast(made, "float32") * [3.0, 4.0, 5.0]) + tf.reduce_sum(cast(x, "float32"))
+    np.testing.assert_array_equal(np.asarray(made), np.float16([1, -2, 65504]))
+    np.testing.assert_array_equal(np.asarray(tape.gradient(total, x)), [4, 5, 1])
+
+
 def test_parts_of_complex_arrays():
     z = np.array([1 + 2j, 3 - 1j])
     np.testing.assert_array_equal(ops.real(z), [1, 3])

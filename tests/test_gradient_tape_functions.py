@@ -270,6 +270,13 @@ IMAGES = {
         method: (lambda x, method=method: tf.image.resize(x, (9, 5), method=method))
         for method in ("bilinear", "nearest", "bicubic", "area", "lanczos3")
     },
+    "ops grey": lambda x: keras.ops.image.rgb_to_grayscale(x),
+    "ops crop": lambda x: keras.ops.image.crop_images(x, 1, 2, target_height=3, target_width=4),
+    "ops crop, channels first": lambda x: keras.ops.image.crop_images(x, 1, 2, 3, 0, data_format="channels_first"),
+    "ops pad": lambda x: keras.ops.image.pad_images(x, 1, 2, 3, 0),
+    "ops resize": lambda x: keras.ops.image.resize(x, (9, 5)),
+    "ops resize, channels first": lambda x: keras.ops.image.resize(x, (9, 5), data_format="channels_first"),
+    "ops resize, padded": lambda x: keras.ops.image.resize(x, (9, 5), "nearest", pad_to_aspect_ratio=True),
 }
 
 

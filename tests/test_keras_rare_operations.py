@@ -61,6 +61,9 @@ VALUES = {
     "diag of a matrix": (lambda x: ops.diag(x, -1), lambda x: np.diag(x, -1)),
     "diagflat": (lambda x: ops.diagflat(x, 2), lambda x: np.diagflat(x, 2)),
     "outer": (lambda x: ops.outer(x, B), lambda x: np.outer(x, B)),
+    "inner": (lambda x: ops.inner(x, ops.stack([B, x])), lambda x: np.inner(x, np.stack([B, x]))),
+    "inner of rows": (lambda x: ops.inner(x[0], x[1]), lambda x: np.inner(x[0], x[1])),
+    "vdot": (lambda x: ops.vdot(x, B), lambda x: np.vdot(x, B)),
     "hstack": (lambda x: ops.hstack([x, B]), lambda x: np.hstack([x, B])),
     "hstack of rows": (lambda x: ops.hstack([x[0], x[1], B[0]]), lambda x: np.hstack([x[0], x[1], B[0]])),
     "vstack": (lambda x: ops.vstack([x[0], B[0], x[1]]), lambda x: np.vstack([x[0], B[0], x[1]])),
@@ -224,6 +227,17 @@ def test_counts_and_questions_in_a_loss_are_numbers_without_gradients(name):
         total = tf.reduce_sum(x * x * float(found.sum()))
     np.testing.assert_array_equal(found, formula(A))
     np.testing.assert_allclose(np.asarray(tape.gradient(total, x)), 2 * A * np.sum(formula(A)))
+
+
+@pytest.mark.parametrize("cast", [ops.saturate_cast, tf.saturate_cast])
+def test_a_saturated_cast_to_floats_has_the_gradient_of_what_is_not_cut_off(cast):
+    with tf.GradientTape() as tape:
+        x = tf.constant([1.0, -2.0, 1e6])
+        tape.watch(x)
+        made = cast(x, "float16")
+        total = tf.reduce_sum(tf.cast(made, "float32") * [3.0, 4.0, 5.0]) + tf.reduce_sum(cast(x, "float32"))
+    np.testing.assert_array_equal(np.asarray(made), np.float16([1, -2, 65504]))
+    np.testing.assert_array_equal(np.asarray(tape.gradient(total, x)), [4, 5, 1])
 
 
 def test_parts_of_complex_arrays():

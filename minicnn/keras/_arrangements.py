@@ -1,4 +1,4 @@
-"""Functions of recorded arrays that put numbers in other places, and those that count, ask or find places."""
+"""Functions of recorded arrays that arrange or pair numbers, and those that count, ask or find places."""
 
 from __future__ import annotations
 
@@ -41,6 +41,17 @@ def _outer(x1, x2):
     return np.reshape(x1, (-1, 1)) * np.reshape(x2, (1, -1))
 
 
+def _inner(x1, x2):
+    if not np.ndim(value_of(x1)) or not np.ndim(value_of(x2)):
+        return x1 * x2
+    made = np.reshape(x1, (-1, x1.shape[-1])) @ np.transpose(np.reshape(x2, (-1, x2.shape[-1])))  # (rows, rows)
+    return np.reshape(made, (*x1.shape[:-1], *x2.shape[:-1]))
+
+
+def _vdot(x1, x2):
+    return np.sum(np.reshape(x1, -1) * np.reshape(x2, -1))
+
+
 def _joined(axis, with_axes):
     """``np.hstack`` and its like, which give arrays of few axes further ones first."""
 
@@ -77,6 +88,8 @@ ARRANGEMENTS: dict[str, Callable[..., Any]] = {
     "diag": _diag,
     "diagflat": _diagflat,
     "outer": _outer,
+    "inner": _inner,
+    "vdot": _vdot,
     "hstack": _joined(1, {0: lambda shape: (1,)}),
     "vstack": _joined(0, _IN_ROWS),
     "dstack": _joined(2, _IN_DEPTH),

@@ -268,9 +268,13 @@ def psnr(x1: Any, x2: Any, max_val: float) -> Any:
     return 10 * np.log10(max_val**2 / np.mean(np.square(x1 - x2)))
 
 
-def saturate_cast(x: Any, dtype: Any) -> np.ndarray:
+def saturate_cast(x: Any, dtype: Any) -> Any:
     """The numbers in another dtype, those outside of its range at its ends."""
-    kind, numbers = np.dtype(of_python(dtype)), np.asarray(value_of(met(x)))
+    kind, given = np.dtype(of_python(dtype)), met(x)
+    if isinstance(given, Recorded) and kind.kind == "f":  # others have no gradients
+        ends = (given.dtype.type(np.finfo(kind).min), given.dtype.type(np.finfo(kind).max))
+        return (np.clip(given, *ends) if kind.itemsize < given.dtype.itemsize else given).astype(kind)
+    numbers = np.asarray(value_of(given))
     if kind.kind == "b":
         return np.clip(numbers, 0, 1).astype(kind)
     limits = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)

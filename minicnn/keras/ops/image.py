@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from minicnn import layers
 from minicnn.data.elements import EagerArray
+from minicnn.differentiation import Recorded, met
 from minicnn.dtype_policies import as_operands
 from minicnn.keras._names import lookup
 from minicnn.keras._operation_marks import operated, unnamed
@@ -29,6 +31,12 @@ __all__ += ["perspective_transform", "resize", "rgb_to_grayscale", "rgb_to_hsv",
 
 def _channels_last(images, data_format):
     return np.moveaxis(images, -3, -1) if data_format == "channels_first" else images
+
+
+def _given(images, data_format):
+    """Pictures with the channels last; what a tape records as it is, so that its gradient is not lost."""
+    is_kept = is_symbolic(images) or isinstance(met(images), Recorded)
+    return _channels_last(images if is_kept else np.asarray(images), data_format)
 
 
 def _back(images, data_format):
@@ -58,18 +66,21 @@ def resize(
         As for `Resizing`.
     """
     height, width = (int(n) for n in size)
-    resizing = partial(
-        layers.Resizing,
-        height,
-        width,
-        interpolation,
-        crop_to_aspect_ratio=crop_to_aspect_ratio,
-        pad_to_aspect_ratio=pad_to_aspect_ratio,
-        fill_mode=fill_mode,
-        fill_value=fill_value,
-        antialias=antialias,
-        data_format=data_format,
-    )
+    options = {
+        "interpolation": interpolation,
+        "crop_to_aspect_ratio": crop_to_aspect_ratio,
+        "pad_to_aspect_ratio": pad_to_aspect_ratio,
+        "fill_mode": fill_mode,
+        "fill_value": fill_value,
+        "antialias": antialias,
+        "data_format": data_format,
+    }
+    if isinstance(met(images), Recorded):
+        return import_module("minicnn.keras.layers").Resizing(height, width, **options)(images)
+    return _resized(images, partial(layers.Resizing, height, width, **options))
+
+
+def _resized(images, resizing):
     if is_symbolic(images):
         return operated("resize", lambda x: resizing()(x), [images], {})
     pixels = np.asarray(images)
@@ -85,8 +96,8 @@ def resize(
 
 def rgb_to_grayscale(images: Any, data_format: Any = None) -> Any:
     """0.2989 · red + 0.5870 · green + 0.1140 · blue, with one channel; of whole numbers these, cut off."""
-    given = _channels_last(images, data_format)
-    if is_symbolic(given) or (kind := np.asarray(given).dtype).kind not in "iu":
+    given = _given(images, data_format)
+    if is_symbolic(given) or (kind := np.dtype(given.dtype)).kind not in "iu":
         return _back(pictures.rgb_to_grayscale(given), data_format)
     grey = np.asarray(pictures.rgb_to_grayscale(np.asarray(given, "float32")))
     return _back(grey.astype(kind).view(EagerArray), data_format)
@@ -113,7 +124,7 @@ def crop_images(
     data_format: Any = None,
 ) -> Any:
     """A part of each picture: of top, bottom and the target's height, two are given, and likewise of the width."""
-    given = _channels_last(images if is_symbolic(images) else np.asarray(images), data_format)
+    given = _given(images, data_format)
     top, rows = _between("height", given.shape[-3], top_cropping, bottom_cropping, target_height, -1)
     left, columns = _between("width", given.shape[-2], left_cropping, right_cropping, target_width, -1)
     return _back(pictures.crop_to_bounding_box(given, top, left, rows, columns), data_format)
@@ -130,7 +141,7 @@ def pad_images(
     data_format: Any = None,
 ) -> Any:
     """Black around each picture: of top, bottom and the target's height, two are given, and likewise of the width."""
-    given = _channels_last(images if is_symbolic(images) else np.asarray(images), data_format)
+    given = _given(images, data_format)
     top, rows = _between("height", given.shape[-3], top_padding, bottom_padding, target_height, 1)
     left, columns = _between("width", given.shape[-2], left_padding, right_padding, target_width, 1)
     return _back(pictures.pad_to_bounding_box(given, top, left, rows, columns), data_format)

@@ -66,16 +66,16 @@ class _Totals:
     """What the steps of an epoch have returned."""
 
     def __init__(self, model):
-        before = vars(model).get("_last_totals")
-        self._model, self.samples = model, 1 if before is None else before.samples
+        self._model, self.samples = model, 1 if vars(model).get("_last_totals") is None else 0
         self.reset()
-        vars(model)["_last_totals"] = self  # for what forgets them before the first epoch of another `fit`
 
     def reset(self) -> None:
         """Start an epoch; a second time before its first step, nothing is left to forget."""
-        if self.samples:
+        last = vars(self._model).get("_last_totals")  # maybe those of an `evaluate` in `on_epoch_begin`
+        if self.samples or (last is not None and last.samples):
             self._model.reset_metrics()
         self._logs, self.samples = {}, 0
+        vars(self._model)["_last_totals"] = self  # for what forgets them before the first epoch of another `fit`
 
     def of(self, data: Any) -> _Totals:
         """The same: steps get what was given."""

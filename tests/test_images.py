@@ -87,6 +87,19 @@ def test_the_split_of_a_seed_is_that_of_keras(seed, tmp_path):
     assert [Path(path).stem for path in validation.file_paths] == OF_SEEDS[seed]
 
 
+def test_the_order_of_folders_is_that_of_keras(tmp_path):
+    """By the names of whole paths, as Keras 3.15.1 read these: a list of labels, and a split, go by it."""
+    for folder in ("a/sub", "a", "a.x", "a/sub-2", "b"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / folder / "0.png")
+    Image.new("RGB", (4, 4)).save(tmp_path / "c.png")
+    expected = ["c.png", "a/0.png", "a.x/0.png", "a/sub/0.png", "a/sub-2/0.png", "b/0.png"]
+    found = image_dataset_from_directory(
+        tmp_path, labels=[5, 0, 1, 2, 3, 4], shuffle=False, image_size=(4, 4), verbose=False
+    )
+    assert [Path(path).relative_to(tmp_path).as_posix() for path in found.file_paths] == expected
+
+
 def test_an_empty_file_is_said_to_be_empty(tmp_path):
     (tmp_path / "a.jpg").touch()
     with pytest.raises(DataError, match=r"damaged \(it is empty\)\. Received: .*a\.jpg$"):

@@ -17,6 +17,7 @@ import minicnn as mc
 from minicnn import images
 from minicnn.errors import DataError, ShapeError
 from minicnn.images import ImageDataGenerator, image_dataset_from_directory
+from minicnn.images.files import read_image
 from minicnn.images.memory import pixels_of
 from minicnn.images.resizing import fitting, resized
 from minicnn.images.transforms import affine_matrix
@@ -131,6 +132,17 @@ def test_grey_pixels_of_a_data_set_are_those_of_tensorflow(tmp_path):
         expected = np.asarray(image)
     (found,) = image_dataset_from_directory(tmp_path / "jpg", **options | {"image_size": (16, 16), "shuffle": False})
     np.testing.assert_array_equal(found[..., 0], [expected, expected])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_grey_pictures_are_turned_as_the_camera_was_held(suffix, tmp_path):
+    held = Image.Exif()
+    held[0x112] = 6  # the camera stood on its right side: a quarter turn clockwise puts it upright
+    rows = Image.fromarray(np.repeat(np.uint8([[0], [250]]), 8, axis=0).repeat(8, axis=1)).convert("RGB")  # (16, 8)
+    rows.save(tmp_path / f"a.{suffix}", exif=held.tobytes(), quality=100)
+    found = read_image(tmp_path / f"a.{suffix}", "grayscale", None, upright=True)
+    assert found.shape == (8, 16, 1)
+    np.testing.assert_allclose(found[:, :, 0], np.repeat([[250.0] * 8 + [0.0] * 8], 8, axis=0), atol=2)
 
 
 @pytest.mark.parametrize("subset", ["validation", "both"])

@@ -624,6 +624,18 @@ def test_a_file_that_is_not_to_be_overwritten_stays(name, tmp_path):
     assert [*tmp_path.iterdir()] == [tmp_path / name]
 
 
+@pytest.mark.parametrize("name", ["m.weights.h5", "without_suffix"])
+def test_a_folder_that_may_not_be_written_to_is_said_of_the_file(name, tmp_path, monkeypatch):
+    def refused(path, *args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    model = keras.Sequential([mc.Input((3,)), mc.layers.Dense(2)])
+    monkeypatch.setattr("tempfile._os.mkdir", refused)
+    with pytest.raises(PermissionError) as raised:
+        model.save(tmp_path / name)
+    assert raised.value.filename == str(tmp_path / name)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Unix's links")
 @pytest.mark.parametrize("name", ["m.weights.h5", "without_suffix"])
 def test_a_link_to_a_file_on_another_disk(name, tmp_path, monkeypatch):

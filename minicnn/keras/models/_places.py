@@ -69,7 +69,11 @@ def _check_overwrite(path, overwrite=True, **others):
 
 def _folder_beside(path):
     """A temporary folder on the disk of a file, which may be another one than that of a link to it."""
-    return tempfile.TemporaryDirectory(prefix=".minicnn-", dir=path.parent)
+    try:
+        return tempfile.TemporaryDirectory(prefix=".minicnn-", dir=path.parent)
+    except OSError as error:  # of a folder that may not be written to, for one: said of the file
+        error.filename = str(path)
+        raise
 
 
 _OWN = ("save_own_variables", "load_own_variables", "save_assets", "load_assets", "build_from_config")

@@ -58,7 +58,7 @@ def states_of_metrics(totals: dict[str, Any]) -> list[Any]:
     if any(_is_of_values(count, totals) for count in (*counts, *totals.get("counts", ()))):
         warn_user(
             "the checkpoint is of the middle of an epoch, and of an older minicnn, whose metrics counted each value, "
-            "not each sample: in what they say about this epoch, its first part counts for too much"
+            "not each sample: in what they say about this epoch, its first part may count for too much"
         )
     return kept
 

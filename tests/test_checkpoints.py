@@ -16,7 +16,7 @@ import pytest
 from oracles import BACKENDS
 
 import minicnn as mc
-from minicnn import callbacks, layers, saving
+from minicnn import callbacks, keras, layers, saving
 from minicnn.callbacks.checkpoints import CHECKPOINT
 from minicnn.errors import FileFormatError
 from minicnn.training.totals import Totals
@@ -584,3 +584,53 @@ def test_a_callback_that_had_no_best_value_goes_on(save_freq, tmp_path):
     history = build().fit(X, Y, **options, callbacks=[early, given, backup])
     assert history.epoch == [0, 1, 2, 3] and given.best == 1e-9
     assert early.best == min(history.history["loss"][2:])
+
+
+@pytest.mark.parametrize("has_pixels", [True, False])
+def test_an_older_checkpoint_in_the_middle_of_an_epoch_whose_means_counted_values_is_said_to_be_one(
+    has_pixels, tmp_path, monkeypatch, recwarn
+):
+    """Nine values a sample there; where each sample has one value, nothing has changed."""
+    inputs = mc.Input((3, 3, 1))
+    outputs = layers.Conv2D(1, 1)(inputs) if has_pixels else layers.Dense(1)(layers.Flatten()(inputs))
+    model, x = mc.Model(inputs, outputs), np.ones((8, 3, 3, 1), "float32")
+    model.compile("sgd", "mse", metrics=["mae"])
+    values = 9 if has_pixels else 1
+
+    def older(totals):
+        kept = [{"_sum": m._sum * values, "_count": m._count * values} for _, _, m in totals.metrics]
+        return kept_now(totals) | {"metrics": kept}
+
+    kept_now = Totals.get_state
+    arguments = {"batch_size": 2, "epochs": 1, "verbose": 0}
+    y = x if has_pixels else x[:, 0, 0]
+    with monkeypatch.context() as context, pytest.raises(Killed):
+        context.setattr(Totals, "get_state", older)
+        model.fit(x, y, callbacks=[callbacks.BackupAndRestore(tmp_path, save_freq=1), Kill(2)], **arguments)
+    model.fit(x, y, callbacks=[callbacks.BackupAndRestore(tmp_path)], **arguments)
+    told = [str(each.message) for each in recwarn if "an older minicnn" in str(each.message)]
+    assert bool(told) == has_pixels
+
+
+def test_metrics_of_ones_own_steps_forget_an_epoch_that_was_resumed_behind_its_last_batch(tmp_path):
+    class Own(keras.Sequential):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.mean = keras.metrics.Mean(name="mean")
+
+        def train_step(self, data):
+            self.mean.update_state(1.0)
+            return {"count": self.mean.count}
+
+        metrics = property(lambda self: [self.mean])
+
+    def fitted(*further):
+        model = Own([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        backup = callbacks.BackupAndRestore(tmp_path, save_freq=1)
+        x = np.ones((8, 2), "float32")
+        return model.fit(x, x[:, :1], batch_size=2, epochs=2, verbose=0, callbacks=[backup, *further]).history
+
+    with pytest.raises(Killed):
+        fitted(Kill(4))
+    assert fitted()["count"][-1] == 4.0

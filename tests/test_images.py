@@ -17,6 +17,7 @@ import minicnn as mc
 from minicnn import images
 from minicnn.errors import DataError, ShapeError
 from minicnn.images import ImageDataGenerator, image_dataset_from_directory
+from minicnn.images.files import read_image
 from minicnn.images.memory import pixels_of
 from minicnn.images.resizing import fitting, resized
 from minicnn.images.transforms import affine_matrix
@@ -87,6 +88,19 @@ def test_the_split_of_a_seed_is_that_of_keras(seed, tmp_path):
     assert [Path(path).stem for path in validation.file_paths] == OF_SEEDS[seed]
 
 
+def test_the_order_of_folders_is_that_of_keras(tmp_path):
+    """By the names of whole paths, as Keras 3.15.1 read these: a list of labels, and a split, go by it."""
+    for folder in ("a/sub", "a", "a.x", "a/sub-2", "b"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / folder / "0.png")
+    Image.new("RGB", (4, 4)).save(tmp_path / "c.png")
+    expected = ["c.png", "a/0.png", "a.x/0.png", "a/sub/0.png", "a/sub-2/0.png", "b/0.png"]
+    found = image_dataset_from_directory(
+        tmp_path, labels=[5, 0, 1, 2, 3, 4], shuffle=False, image_size=(4, 4), verbose=False
+    )
+    assert [Path(path).relative_to(tmp_path).as_posix() for path in found.file_paths] == expected
+
+
 def test_an_empty_file_is_said_to_be_empty(tmp_path):
     (tmp_path / "a.jpg").touch()
     with pytest.raises(DataError, match=r"damaged \(it is empty\)\. Received: .*a\.jpg$"):
@@ -109,14 +123,26 @@ def test_grey_pixels_of_a_data_set_are_those_of_tensorflow(tmp_path):
     options = {"image_size": (2, 2), "color_mode": "grayscale", "label_mode": None, "verbose": False}
     (found,) = image_dataset_from_directory(tmp_path / "png", **options)
     assert found[0, :, :, 0].tolist() == [[67, 157], [165, 162]]
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype("uint8"))
     (tmp_path / "jpg").mkdir()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype("uint8")).save(
-        tmp_path / "jpg" / "a.jpg"
-    )
-    (found,) = image_dataset_from_directory(tmp_path / "jpg", **options | {"image_size": (16, 16)})
+    noise.save(tmp_path / "jpg" / "a.jpg")
+    noise.save(tmp_path / "jpg" / "b.jpg", "MPO", save_all=True, append_images=[noise])  # of phones
     with Image.open(tmp_path / "jpg" / "a.jpg") as image:
         image.draft("L", (16, 16))
-        np.testing.assert_array_equal(found[0, :, :, 0], np.asarray(image))
+        expected = np.asarray(image)
+    (found,) = image_dataset_from_directory(tmp_path / "jpg", **options | {"image_size": (16, 16), "shuffle": False})
+    np.testing.assert_array_equal(found[..., 0], [expected, expected])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_grey_pictures_are_turned_as_the_camera_was_held(suffix, tmp_path):
+    held = Image.Exif()
+    held[0x112] = 6  # the camera stood on its right side: a quarter turn clockwise puts it upright
+    rows = Image.fromarray(np.repeat(np.uint8([[0], [250]]), 8, axis=0).repeat(8, axis=1)).convert("RGB")  # (16, 8)
+    rows.save(tmp_path / f"a.{suffix}", exif=held.tobytes(), quality=100)
+    found = read_image(tmp_path / f"a.{suffix}", "grayscale", None, upright=True)
+    assert found.shape == (8, 16, 1)
+    np.testing.assert_allclose(found[:, :, 0], np.repeat([[250.0] * 8 + [0.0] * 8], 8, axis=0), atol=2)
 
 
 @pytest.mark.parametrize("subset", ["validation", "both"])

@@ -1051,6 +1051,24 @@ def test_a_model_under_a_name_of_weights(tmp_path):
         keras.models.load_model(tmp_path / "alone.weights.h5")
 
 
+@pytest.mark.parametrize("weights_alone", [False, True])
+def test_a_checkpoint_under_a_name_of_weights(weights_alone, tmp_path):
+    """Of a whole model, if nothing else is said, as in Keras."""
+    model = keras.models.load_model(GOLDEN / "keras2_legacy_adam.h5")
+    path, shape = tmp_path / "best.weights.h5", (4, *model.input_shape[1:])
+    checkpoint = keras.callbacks.ModelCheckpoint(path, save_weights_only=weights_alone)
+    x = np.ones(shape, "float32")
+    model.fit(x, np.arange(4), verbose=0, callbacks=[checkpoint])
+    other = keras.models.load_model(GOLDEN / "keras2_legacy_adam.h5")
+    other.load_weights(path)
+    assert_same_weights(other, model)
+    if weights_alone:
+        with pytest.raises(FileFormatError, match="weights alone"):
+            keras.models.load_model(path)
+    else:
+        assert_same_weights(keras.models.load_model(path), model)
+
+
 def assert_same_weights(model, other):
     for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)

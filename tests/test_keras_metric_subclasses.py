@@ -331,6 +331,29 @@ def test_so_they_have_where_a_model_has_a_step_of_its_own():
     assert (begins.seen, metric.resets) == ([100.0] * 4, 4)
 
 
+def test_what_an_evaluation_before_an_epoch_counted_is_no_part_of_it():
+    """Of any epoch, with steps of the model's own and without them."""
+
+    class Own(keras.Sequential):
+        metric = Sevens()
+
+        def train_step(self, data):
+            self.metric.update_state(data[1], data[1])
+            return {"m": self.metric.result()}
+
+        test_step = train_step
+        metrics = property(lambda self: [self.metric])
+
+    for kind in (keras.Sequential, Own):
+        model = kind([keras.Input((4,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse", metrics=[Sevens()])
+        evaluates = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: model.evaluate(X, Y, verbose=0)  # noqa: B023
+        )
+        model.evaluate(X, Y, verbose=0)
+        assert trained(model, epochs=3, callbacks=[evaluates]) == [103.0] * 3, kind
+
+
 def test_a_copy_of_a_trained_model_has_counted():
     model = compiled(Sevens())
     trained(model, epochs=1)

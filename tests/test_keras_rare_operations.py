@@ -55,6 +55,7 @@ VALUES = {
         lambda x: np.array([np.maximum(x[0], x[1]), 0 * x[0], x[2]]),
     ),
     "triangles": (lambda x: ops.tril(x, 1) + 2 * ops.triu(x, k=-1), lambda x: np.tril(x, 1) + 2 * np.triu(x, k=-1)),
+    "triangles of a row": (lambda x: ops.tril(x[0], 1) + ops.triu(x[1]), lambda x: np.tril(x[0], 1) + np.triu(x[1])),
     "trace": (lambda x: ops.trace(x, offset=1), lambda x: np.trace(x, 1)),
     "trace of each": (lambda x: ops.trace(ops.stack([x, B]), 0, 1, 2), lambda x: np.array([np.trace(x), np.trace(B)])),
     "diag": (lambda x: ops.diag(x[0], 1) + ops.diag(x[1], k=-1), lambda x: np.diag(x[0], 1) + np.diag(x[1], -1)),
@@ -199,6 +200,28 @@ def test_gradients_of_gradients(name):
     low, middle, high = ((formula(A + h * step) * weights).sum() for h in (-1e-4, 0, 1e-4))
     bent = 0.0 if found is None else (np.asarray(found) * step).sum()
     np.testing.assert_allclose(bent, (low - 2 * middle + high) / 1e-8, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (
+            lambda x: ops.diag(ops.stack([x, x])),
+            r"^diag takes a row or a matrix\. Received: an array of shape \(2, 3, 4\)$",
+        ),
+        (lambda x: ops.diag(x[0, 0]), r"^diag takes a row or a matrix\. Received: an array of shape \(\)$"),
+        (
+            lambda x: ops.meshgrid(x[0], x[1], indexing="yx"),
+            r"`indexing` must be one of 'xy', 'ij'\. Received: indexing='yx'",
+        ),
+    ],
+)
+def test_what_numpy_refuses_is_refused_on_a_tape(function, message):
+    with tf.GradientTape() as tape:
+        x = tf.constant(A)
+        tape.watch(x)
+        with pytest.raises(ValueError, match=message):
+            function(x)
 
 
 COUNTS = {

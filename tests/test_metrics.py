@@ -267,6 +267,16 @@ def test_so_it_does_in_evaluate():
     np.testing.assert_allclose(found[1:], expected, rtol=1e-6)
 
 
+def test_without_weights_each_value_of_a_mean_counts():
+    """Those in a row of their own with the mean of the row."""
+    mean, rows = metrics.Mean(), metrics.Mean()
+    for values in ([1.0, 2.0, 3.0], [5.0], 5.0):
+        mean.update_state(values)
+    rows.update_state([[1.0, 2.0, 6.0], [3.0, 4.0, 5.0]])
+    rows.update_state([[9.0, 11.0]])
+    assert (mean.result(), rows.result()) == (16 / 5, (3 + 4 + 10) / 3)
+
+
 def test_a_single_weight_is_that_of_the_mean():
     """Numbers of Keras 3.15.1."""
     mean, total, error = metrics.Mean(), metrics.Sum(), metrics.MeanAbsoluteError()

@@ -610,6 +610,55 @@ def test_replaced_files_keep_their_permissions_and_links(tmp_path):
         model.save(path, overwrite=False)
 
 
+@pytest.mark.parametrize("name", ["m.h5", "m.weights.h5", "without_suffix"])
+def test_a_file_that_is_not_to_be_overwritten_stays(name, tmp_path):
+    """Those that are written under another name first, too."""
+    (tmp_path / name).write_text("precious")
+    model = keras.Sequential([mc.Input((3,)), mc.layers.Dense(2)])
+    for arguments in ({"overwrite": False}, {"overwrite": False, "include_optimizer": False}):
+        with pytest.raises(FileExistsError, match=r"^there is a file already, and overwrite=False\. Received: '.*'$"):
+            model.save(tmp_path / name, **arguments)
+    with pytest.raises(FileExistsError):
+        model.save(tmp_path / name, False)
+    assert (tmp_path / name).read_text() == "precious"
+    assert [*tmp_path.iterdir()] == [tmp_path / name]
+
+
+@pytest.mark.parametrize("name", ["m.weights.h5", "without_suffix"])
+def test_a_folder_that_may_not_be_written_to_is_said_of_the_file(name, tmp_path, monkeypatch):
+    def refused(path, *args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    model = keras.Sequential([mc.Input((3,)), mc.layers.Dense(2)])
+    monkeypatch.setattr("tempfile._os.mkdir", refused)
+    with pytest.raises(PermissionError) as raised:
+        model.save(tmp_path / name)
+    assert raised.value.filename == str(tmp_path / name)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Unix's links")
+@pytest.mark.parametrize("name", ["m.weights.h5", "without_suffix"])
+def test_a_link_to_a_file_on_another_disk(name, tmp_path, monkeypatch):
+    """Disks are told apart here by folders: nothing may be moved from one to another."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    link, replace = tmp_path / "here" / name, os.replace
+    link.symlink_to(tmp_path / "there" / "file.h5")
+
+    def within_a_disk(source, target):
+        disks = [Path(path).relative_to(tmp_path).parts[0] for path in (source, target)]
+        if disks[0] != disks[1]:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", within_a_disk)
+    model = keras.Sequential([mc.Input((3,)), mc.layers.Dense(2)])
+    model.save(link)
+    assert link.is_symlink()
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["file.h5"]
+    np.testing.assert_array_equal(keras.models.load_model(link).get_weights()[0], model.get_weights()[0])
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Unix's pipes and devices")
 @pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.safetensors", "without_suffix"])
 def test_a_pipe_or_a_device_is_not_replaced(name, tmp_path):

@@ -733,8 +733,13 @@ def test_numbers_of_inputs_and_classes_of_layers():
 
 
 def test_a_list_of_arrays_is_several_inputs():
-    with pytest.raises(ShapeError, match=r"of a list of arrays each is one input, of which this model has one$"):
+    of_each = r"of a list of arrays each is for an input of its own$"
+    with pytest.raises(ShapeError, match=of_each):
         net().fit([X, X], Y, verbose=0)
+    two = [mc.Input(X.shape[1:]), mc.Input(X.shape[1:])]
+    model = mc.Model(two, layers.Dense(1)(layers.Flatten()(layers.Add()(two))))
+    with pytest.raises(ShapeError, match=of_each):  # where it is not to say that there is one input
+        model.predict([X[None], X], verbose=0)
 
 
 def test_no_sample_in_a_list():

@@ -163,7 +163,7 @@ def brightness(image: Image) -> Image:
     image : PIL.Image.Image
         Of a file, whose pixels are not read yet; a grey one stays.
     """
-    if image.format == "JPEG":
+    if image.format in ("JPEG", "MPO"):  # the second of cameras that keep several pictures
         image.draft("L", image.size)
     if image.mode in ("1", "L", "LA", "La", *_DEEP):
         return image

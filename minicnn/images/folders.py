@@ -88,10 +88,15 @@ def list_classes(
 def list_pictures(
     directory: str | os.PathLike[str], follow_links: bool = False, extensions: tuple[str, ...] = EXTENSIONS
 ) -> list[str]:
-    """Paths of all pictures in a folder and below it, sorted; a link back to a folder above it is not followed."""
-    paths = []
+    """Paths of all pictures in a folder and below it; a link back to a folder above it is not followed.
+
+    The folders are in the order of their paths, as in Keras: "a.b" stands before "a/b".
+    """
+    paths, walked = [], []
     for folder, folders, files in os.walk(directory, followlinks=follow_links):
-        folders[:] = sorted(name for name in folders if not _leads_back(folder, name))
+        folders[:] = [name for name in folders if not _leads_back(folder, name)]
+        walked.append((folder, files))
+    for folder, files in sorted(walked):
         found = [os.path.join(folder, file) for file in sorted(files) if file.lower().endswith(extensions)]
         paths += [path for path in found if os.path.isfile(path) or not os.path.exists(path)]  # broken links are named
     return paths

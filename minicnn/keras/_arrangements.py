@@ -8,16 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras._new_arrays import in_named_dtype
 
 
+def _below(x, k):
+    """Which places of a matrix are in its lower triangle; a row stands for all of one, as in NumPy."""
+    return np.tri(*x.shape[-2:] if x.ndim > 1 else 2 * x.shape, k, dtype=bool)
+
+
 def _lower(x, k=0):
-    return np.where(np.tri(*x.shape[-2:], k, dtype=bool), x, x.dtype.type(0))
+    return np.where(_below(x, k), x, x.dtype.type(0))
 
 
 def _upper(x, k=0):
-    return np.where(np.tri(*x.shape[-2:], k - 1, dtype=bool), x.dtype.type(0), x)
+    return np.where(_below(x, k - 1), x.dtype.type(0), x)
 
 
 def _trace(x, offset=0, axis1=0, axis2=1):
@@ -27,6 +33,8 @@ def _trace(x, offset=0, axis1=0, axis2=1):
 def _diag(x, k=0):
     if x.ndim == 2:
         return np.diagonal(x, k)
+    if x.ndim != 1:
+        raise ValueError(f"diag takes a row or a matrix. Received: an array of shape {x.shape}")
     n = x.shape[0]
     wide = np.where(np.eye(n, n + abs(k), max(k, 0), dtype=bool), x[:, None], x.dtype.type(0))  # (n, n + |k|)
     rows = ((0, k), (0, 0)) if k > 0 else ((-k, 0), (0, 0))
@@ -67,6 +75,7 @@ _IN_DEPTH = {0: lambda shape: (1, 1, 1), 1: lambda shape: (1, *shape, 1), 2: lam
 
 
 def _meshgrid(*xs, indexing="xy"):
+    check_choice("indexing", indexing, ("xy", "ij"))
     rows = [np.reshape(x, -1) for x in xs]
     sizes = [len(row) for row in rows]
     spread = [

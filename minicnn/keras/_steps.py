@@ -48,7 +48,7 @@ from minicnn.parameters import Weight
 from minicnn.threads import compute_threads
 from minicnn.training import evaluation
 from minicnn.training.engine import Engine
-from minicnn.training.kept_state import fitting
+from minicnn.training.kept_state import fitting, states_of_metrics
 from minicnn.training.passes import demand_batches
 
 STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics")
@@ -66,16 +66,16 @@ class _Totals:
     """What the steps of an epoch have returned."""
 
     def __init__(self, model):
-        before = vars(model).get("_last_totals")
-        self._model, self.samples = model, 1 if before is None else before.samples
+        self._model, self.samples = model, 1 if vars(model).get("_last_totals") is None else 0
         self.reset()
-        vars(model)["_last_totals"] = self  # for what forgets them before the first epoch of another `fit`
 
     def reset(self) -> None:
         """Start an epoch; a second time before its first step, nothing is left to forget."""
-        if self.samples:
+        last = vars(self._model).get("_last_totals")  # maybe those of an `evaluate` in `on_epoch_begin`
+        if self.samples or (last is not None and last.samples):
             self._model.reset_metrics()
         self._logs, self.samples = {}, 0
+        vars(self._model)["_last_totals"] = self  # for what forgets them before the first epoch of another `fit`
 
     def of(self, data: Any) -> _Totals:
         """The same: steps get what was given."""
@@ -95,13 +95,13 @@ class _Totals:
     def get_state(self) -> dict[str, Any]:
         """For a checkpoint in the middle of an epoch."""
         kept = [metric.get_state() for metric in self._model.metrics if isinstance(metric, Metric)]
-        return {"target_shapes": [], "logs": self._logs, "metrics": kept}
+        return {"target_shapes": [], "logs": self._logs, "metrics": {"of_samples": kept}}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `get_state` returned."""
-        self._logs = dict(state["logs"])
+        self._logs, self.samples = dict(state["logs"]), 1
         own = (metric for metric in self._model.metrics if isinstance(metric, Metric))
-        for metric, saved in zip(own, state["metrics"], strict=True):
+        for metric, saved in zip(own, states_of_metrics(state), strict=True):
             metric.set_state(fitting(metric, saved, f"metric '{metric.name}'"))
 
 

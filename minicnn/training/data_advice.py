@@ -66,8 +66,8 @@ def _number_advice(shape, expected):
         return "; there is no sample in it"
     if fits(shape[2:], expected):
         return (
-            "; these are batches of batches: .batch(…) stands in a Dataset once, and of a list of arrays each is one "
-            "input, of which this model has one"
+            "; these are batches of batches: .batch(…) stands in a Dataset once, and of a list of arrays each is for "
+            "an input of its own"
         )
     return ""
 

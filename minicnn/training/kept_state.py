@@ -1,12 +1,15 @@
 """Whether what a checkpoint says of a metric's or a callback's state can be its state."""
 
+import math
 from numbers import Number
 from typing import Any
 
 import numpy as np
 
+from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.own_parts import is_of_package
+from minicnn.user_warnings import warn_user
 
 _NUMBERS = "biuf"  # kinds of NumPy's dtypes
 
@@ -31,6 +34,40 @@ def fitting(part: Any, kept: Any, place: str) -> Any:
     if is_of_package(type(part)):
         check_kept(part.get_state(), kept, place)
     return kept
+
+
+def states_of_metrics(totals: dict[str, Any]) -> list[Any]:
+    """Those that the totals of a checkpoint have; says where they are of an older minicnn, whose means counted values.
+
+    Parameters
+    ----------
+    totals : dict
+        What `Totals.get_state` returned, maybe long ago.
+
+    Raises
+    ------
+    FileFormatError
+        If there are none.
+    """
+    kept = totals.get("metrics")
+    if isinstance(kept, dict) and isinstance(kept.get("of_samples"), list):
+        return kept["of_samples"]
+    if not isinstance(kept, list):
+        raise FileFormatError(f"the metrics of a checkpoint: expected a list. Received: {str(kept)[:100]}")
+    counts = [each["_count"] for each in kept if isinstance(each, dict) and "_count" in each]
+    if any(_is_of_values(count, totals) for count in (*counts, *totals.get("counts", ()))):
+        warn_user(
+            "the checkpoint is of the middle of an epoch, and of an older minicnn, whose metrics counted each value, "
+            "not each sample: in what they say about this epoch, its first part may count for too much"
+        )
+    return kept
+
+
+def _is_of_values(count, totals):
+    """Whether an older metric's count is one of several values a sample; weights hide how many there are."""
+    if is_integer(count):
+        return count > totals.get("samples", 0)
+    return any(math.prod(shape[1:]) > 1 for shape in totals["target_shapes"])
 
 
 def check_kept(now: dict[str, Any], kept: Any, place: str) -> None:

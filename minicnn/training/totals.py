@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minicnn.training import weighting
-from minicnn.training.kept_state import check_kept, fitting
+from minicnn.training.kept_state import check_kept, fitting, states_of_metrics
 
 if TYPE_CHECKING:
     from minicnn.last_function import Last
@@ -98,12 +98,12 @@ class Totals:
             "samples": self.samples,
             "loss": self._loss,
             "parts": self._parts,
-            "metrics": [metric.get_state() for _, _, metric in self.metrics],
+            "metrics": {"of_samples": [metric.get_state() for _, _, metric in self.metrics]},
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `get_state` returned."""
         check_kept({"samples": 0, "loss": 0.0, "parts": (*self._parts,)}, state, "the sums of the epoch")
         self.samples, self._loss, self._parts = state["samples"], state["loss"], list(state["parts"])
-        for (label, _, metric), saved in zip(self.metrics, state["metrics"], strict=True):
+        for (label, _, metric), saved in zip(self.metrics, states_of_metrics(state), strict=True):
             metric.set_state(fitting(metric, saved, f"metric '{label}'"))

@@ -216,7 +216,8 @@ class _Checkpoint(core.ModelCheckpoint):
     """Looks at every `period`-th epoch."""
 
     def __init__(self, filepath, *args, period=1, **kwargs):
-        super().__init__(with_suffix(filepath), *args, **kwargs)
+        path = with_suffix(filepath)
+        super().__init__(f"{path}.h5" if path.endswith(".weights.h5") else path, *args, **kwargs)  # models, too
         self.filepath = os.fspath(filepath)
         self.period = period
 

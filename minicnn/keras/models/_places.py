@@ -53,11 +53,27 @@ def write_to(write: Callable[..., Any], filepath: Any, save_format: Any, args: A
         folder, name = os.path.split(path)
         if is_nameless and folder:  # which TensorFlow made for a SavedModel or a checkpoint
             os.makedirs(folder, exist_ok=True)
-        with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix=".minicnn-", dir=folder or ".") as own:
+        _check_overwrite(path, *args[:1], **kwargs)
+        with replacing(path) as temporary, _folder_beside(temporary) as own:
             write(os.path.join(own, f"{name}.h5"), *args, **kwargs)
             os.replace(os.path.join(own, f"{name}.h5"), temporary)
     else:
         write(filepath, *args, **kwargs)
+
+
+def _check_overwrite(path, overwrite=True, **others):
+    """What `write` asks of the path that it is given, which is another one here."""
+    if not overwrite and os.path.exists(path):
+        raise FileExistsError(f"there is a file already, and overwrite=False. Received: {path!r}")
+
+
+def _folder_beside(path):
+    """A temporary folder on the disk of a file, which may be another one than that of a link to it."""
+    try:
+        return tempfile.TemporaryDirectory(prefix=".minicnn-", dir=path.parent)
+    except OSError as error:  # of a folder that may not be written to, for one: said of the file
+        error.filename = str(path)
+        raise
 
 
 _OWN = ("save_own_variables", "load_own_variables", "save_assets", "load_assets", "build_from_config")

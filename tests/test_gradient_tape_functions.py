@@ -276,6 +276,7 @@ IMAGES = {
     "ops pad": lambda x: keras.ops.image.pad_images(x, 1, 2, 3, 0),
     "ops resize": lambda x: keras.ops.image.resize(x, (9, 5)),
     "ops resize, channels first": lambda x: keras.ops.image.resize(x, (9, 5), data_format="channels_first"),
+    "ops resize of one picture": lambda x: keras.ops.image.resize(x[0], (9, 5)),
     "ops resize, padded": lambda x: keras.ops.image.resize(x, (9, 5), "nearest", pad_to_aspect_ratio=True),
 }
 

@@ -76,7 +76,8 @@ def resize(
         "data_format": data_format,
     }
     if isinstance(met(images), Recorded):
-        return import_module("minicnn.keras.layers").Resizing(height, width, **options)(images)
+        layer = import_module("minicnn.keras.layers").Resizing(height, width, **options)
+        return layer(images[None])[0] if len(images.shape) == 3 else layer(images)
     return _resized(images, partial(layers.Resizing, height, width, **options))
 
 

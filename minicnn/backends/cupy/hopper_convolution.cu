@@ -45,50 +45,25 @@ __device__ __forceinline__ void wait_for_copy(uint32 barrier, uint32 phase) {
 // lanes hold a and the sums as in `multiply` of tensor_cores.cu. b is described: see `describe`. Between begin_products and
 // end_products; nobody may touch sums or a until they were waited for.
 __device__ __forceinline__ void multiply_group(float (&sums)[4][4], const uint32 (&a)[4], uint64 b, int add) {
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %21, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n32k8.f32.tf32.tf32 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "
-                 "%12, %13, %14, %15}, {%16, %17, %18, %19}, %20, p, 1, 1;\n}"
-                 : FOUR(0), FOUR(1), FOUR(2), FOUR(3)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+    PRODUCT_OF_32("k8.f32.tf32.tf32", "");
 }
 __device__ __forceinline__ void multiply_group(float (&sums)[8][4], const uint32 (&a)[4], uint64 b, int add) {
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "
-                 "%12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
-                 "{%32, %33, %34, %35}, %36, p, 1, 1;\n}"
-                 : FOUR(0), FOUR(1), FOUR(2), FOUR(3), FOUR(4), FOUR(5), FOUR(6), FOUR(7)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+    PRODUCT_OF_64("k8.f32.tf32.tf32", "");
 }
-// The same of 16 terms: halves, added if `add`, or bfloat16. Lanes are those of `multiply_bfloat16`.
+// The same of 16 terms: halves, or bfloat16, which are always added. Lanes are those of `multiply_bfloat16`.
 __device__ __forceinline__ void multiply_group_halves(float (&sums)[4][4], const uint32 (&a)[4], uint64 b, int add) {
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %21, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n32k16.f32.f16.f16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "
-                 "%12, %13, %14, %15}, {%16, %17, %18, %19}, %20, p, 1, 1, 0;\n}"
-                 : FOUR(0), FOUR(1), FOUR(2), FOUR(3)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+    PRODUCT_OF_32("k16.f32.f16.f16", ", 0");
 }
 __device__ __forceinline__ void multiply_group_halves(float (&sums)[8][4], const uint32 (&a)[4], uint64 b, int add) {
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "
-                 "%12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
-                 "{%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}"
-                 : FOUR(0), FOUR(1), FOUR(2), FOUR(3), FOUR(4), FOUR(5), FOUR(6), FOUR(7)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+    PRODUCT_OF_64("k16.f32.f16.f16", ", 0");
 }
 __device__ __forceinline__ void multiply_group_bfloat16(float (&sums)[4][4], const uint32 (&a)[4], uint64 b) {
-    asm volatile("{\n.reg .pred p;\nsetp.eq.b32 p, 0, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "
-                 "%12, %13, %14, %15}, {%16, %17, %18, %19}, %20, p, 1, 1, 0;\n}"
-                 : FOUR(0), FOUR(1), FOUR(2), FOUR(3)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+    constexpr int add = 1;
+    PRODUCT_OF_32("k16.f32.bf16.bf16", ", 0");
 }
 __device__ __forceinline__ void multiply_group_bfloat16(float (&sums)[8][4], const uint32 (&a)[4], uint64 b) {
-    asm volatile("{\n.reg .pred p;\nsetp.eq.b32 p, 0, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "
-                 "%12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
-                 "{%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}"
-                 : FOUR(0), FOUR(1), FOUR(2), FOUR(3), FOUR(4), FOUR(5), FOUR(6), FOUR(7)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+    constexpr int add = 1;
+    PRODUCT_OF_64("k16.f32.bf16.bf16", ", 0");
 }
 #endif
 

@@ -39,12 +39,7 @@ __device__ __forceinline__ void load_transposed(uint32 address, uint32 (&a)[4]) 
 // sums (64 x 64) = a (64 x 16) * b (16 x 64) of halves, added to them if `add`, by four warps with 16 rows each, whose lanes
 // hold a and the sums as in `multiply_bfloat16`. b is described: see `describe`.
 __device__ __forceinline__ void multiply_halves(float (&sums)[8][4], const uint32 (&a)[4], uint64 b, int add) {
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "
-                 "%12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
-                 "{%32, %33, %34, %35}, %36, p, 1, 1, 1;\n}"
-                 : FOUR(0), FOUR(1), FOUR(2), FOUR(3), FOUR(4), FOUR(5), FOUR(6), FOUR(7)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+    PRODUCT_OF_64("k16.f32.f16.f16", ", 1");
 }
 #endif
 

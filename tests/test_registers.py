@@ -20,3 +20,10 @@ def test_sums_of_the_product_are_never_on_the_stack(tmp_path, cpu):
     loops = innermost_loops(assembly(PRODUCT, cpu, features, tmp_path), "vfmadd")
     assert len(loops) >= 6  # heights times widths of blocks
     assert not stack_vectors(loops)
+
+
+@pytest.mark.parametrize("cpu", ["haswell", "znver3"])
+def test_parts_of_vectors_are_stored_without_masks_where_these_are_slow(tmp_path, cpu):
+    """A masked store is forty instructions of AMD's Zen 3, as many as a block's multiply-adds."""
+    text = assembly(PRODUCT, cpu, {"+avx2", "+fma", "+bmi2"}, tmp_path)
+    assert "vfmadd" in text and "vmaskmov" not in text

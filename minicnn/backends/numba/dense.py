@@ -9,7 +9,7 @@ from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Sp
 from minicnn.backends.numba.machine.memory import copy, fill, filled, scratch, transpose
 from minicnn.backends.numba.machine.offsets import flat, strided_rows, strides, table_cache, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.target import ROWS, TARGET, WIDTH, lanes, product_nanoseconds
+from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes, product_nanoseconds
 from minicnn.backends.numba.machine.vectors import lanes_of
 from minicnn.backends.numba.tiles import dense as on_tiles
 from minicnn.backends.numba.tiles.serving import (
@@ -122,7 +122,7 @@ def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrice
         panel_rows=strides(max(samples, inputs, outputs), width),
         parts=min(inputs // _INPUTS_OF_A_PART, _MOST_PARTS) if are_few else 0,
         abreast=_OF_A_SAMPLE if samples == 1 else _ABREAST,
-        has_odd=samples > 1 and TARGET.odd_width > 0,
+        has_odd=samples > 1,
         packs_kernel=has_many_rows and is_long,
         packs_x=inputs * itemsize >= _LONG_ROW and outputs > width,
         packs_dy=is_long and inputs >= _LEAST_ROWS,

@@ -242,7 +242,7 @@ def _emit_normalize(context, builder, signature, args):
     emit = emitter_of(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
     mean, scale, shift = _rows_of_numbers(emit, operands, column, 3)
-    floor, inside = builder.select(operands.relu, emit.full(0.0), emit.full(-np.inf)), emit.below(count)
+    floor = builder.select(operands.relu, emit.full(0.0), emit.full(-np.inf))
     added = builder.select(operands.has_added, operands.added, operands.x)
     counts, zero = emit.splat(operands.has_added), emit.full(0.0)
     with cgutils.for_range(builder, rows) as loop:
@@ -250,7 +250,7 @@ def _emit_normalize(context, builder, signature, args):
         centred = builder.fsub(load_ahead(emit, emit.moved(operands.x, offset)), mean)
         value = emit.multiply_add(centred, scale, shift)
         value = builder.fadd(value, builder.select(counts, load_ahead(emit, emit.moved(added, offset)), zero))
-        emit.store_masked(emit.at_least(floor, value), written_ahead(emit, emit.moved(operands.y, offset)), inside)
+        emit.store_counted(emit.at_least(floor, value), written_ahead(emit, emit.moved(operands.y, offset)), count)
     return context.get_dummy_value()
 
 
@@ -314,7 +314,7 @@ def _emit_add_products(context, builder, signature, args):
         centred = builder.fsub(load_ahead(emit, emit.moved(operands.x, offset)), mean)
         gradient = builder.select(inside, _emit_masked(emit, operands, offset, centred, *affine), zero)
         with builder.if_then(operands.has_added):
-            emit.store_masked(gradient, written_ahead(emit, emit.moved(operands.dadded, offset)), inside)
+            emit.store_counted(gradient, written_ahead(emit, emit.moved(operands.dadded, offset)), count)
         gradient, centred = wide.of(gradient), wide.of(builder.select(inside, centred, zero))
         builder.store(builder.fadd(builder.load(sums), gradient), sums)
         builder.store(wide.multiply_add(gradient, centred, builder.load(products)), products)
@@ -373,13 +373,12 @@ def _emit_normalize_gradient(context, builder, signature, args):
     emit = emitter_of(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
     mean, *affine, slope, shift = _rows_of_numbers(emit, operands, column, 5)
-    inside = emit.below(count)
     with cgutils.for_range(builder, rows) as loop:
         offset = builder.add(start, builder.mul(loop.index, stride))
         centred = builder.fsub(load_ahead(emit, emit.moved(operands.x, offset)), mean)
         value = emit.multiply_add(centred, slope, shift)
         value = emit.multiply_add(_emit_masked(emit, operands, offset, centred, *affine), affine[0], value)
-        emit.store_masked(value, written_ahead(emit, emit.moved(operands.dx, offset)), inside)
+        emit.store_counted(value, written_ahead(emit, emit.moved(operands.dx, offset)), count)
     return context.get_dummy_value()
 
 

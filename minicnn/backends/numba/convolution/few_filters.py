@@ -113,7 +113,6 @@ def _emit_gather(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     columns, start, tables, bias, floor, y, at = emit.plain(signature.args, args)
     columns, y, floors, first = emit.moved(columns, start), emit.moved(y, at), emit.splat(floor), emit.load(bias)
-    mask = emit.below(tables.filters)
     with cgutils.for_range(builder, tables.out_width) as pixel:
         (total,) = emit.registers([first])
         place = emit.moved(columns, builder.mul(pixel.index, tables.columns))
@@ -121,7 +120,7 @@ def _emit_gather(context, builder, signature, args):
             numbers = emit.load(emit.moved(place, builder.load(emit.moved(tables.taps, tap.index))))
             builder.store(builder.fadd(builder.load(total), numbers), total)
         out = emit.moved(y, builder.mul(pixel.index, tables.filters))
-        emit.store_masked(emit.at_least(floors, builder.load(total)), out, mask)
+        emit.store_counted(emit.at_least(floors, builder.load(total)), out, tables.filters)
     return context.get_dummy_value()
 
 

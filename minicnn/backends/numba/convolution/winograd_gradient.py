@@ -185,7 +185,7 @@ def _emit_taps(context, builder, signature, args):
     for i, row in enumerate(grid):
         for j, vector in enumerate(row):
             target = emit.moved(dkernel, at, _offset(emit, row_stride, tap_stride, i, j))
-            emit.store_first(vector, target, count)
+            emit.store_counted(vector, target, count)
     return context.get_dummy_value()
 
 

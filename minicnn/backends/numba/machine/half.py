@@ -1,5 +1,6 @@
 """Vectors of float32 from and to arrays of bfloat16, which kernels see as uint16: converted in registers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -33,9 +34,9 @@ class HalfEmitter(Emitter):
         """See `Emitter.store`."""
         super().store(self._as_kept(value, pointer), pointer, index)
 
-    def store_masked(self, value: ir.Value, pointer: ir.Value, mask: ir.Value) -> None:
-        """See `Emitter.store_masked`."""
-        super().store_masked(self._as_kept(value, pointer), pointer, mask)
+    def store_first(self, values: Sequence[ir.Value], pointers: Sequence[ir.Value], count: ir.Value) -> None:
+        """See `Emitter.store_first`."""
+        super().store_first(list(map(self._as_kept, values, pointers)), pointers, count)
 
     def _all(self, number):
         return ir.Constant(self._words, [number] * self.lanes)

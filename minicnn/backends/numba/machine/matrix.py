@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from minicnn.backends.numba.machine.compiled import SharedCode, inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
-from minicnn.backends.numba.machine.target import ROWS, TARGET, WIDTH
+from minicnn.backends.numba.machine.target import ODD_WIDTH, ROWS, TARGET, WIDTH
 from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
 
 
@@ -57,7 +57,6 @@ class Span(NamedTuple):
 
 
 _WIDE_HEIGHT, _WIDE = TARGET.wide_block
-_ODD = TARGET.odd_width
 _ENOUGH = 8  # multiply-adds of a turn of the loop over k, to hide what the loop costs
 
 
@@ -98,7 +97,7 @@ def _multiply(left, right, out, span, first, accumulate, floor):
             block = _Block(span.row_first, 1, column, span.columns - column, 0)
             column += width * _multiply_row(left, right, out, span, first, accumulate != 0, floor, block)
             continue
-        is_odd = _ODD > 0 and (vectors == _ODD or vectors == _ODD + WIDTH)
+        is_odd = vectors == ODD_WIDTH or vectors == ODD_WIDTH + WIDTH
         is_wide = _WIDE > 0 and vectors >= _WIDE and not is_odd
         row_first = span.row_first
         while is_wide and _leaves_blocks(row_last - row_first):
@@ -107,7 +106,7 @@ def _multiply(left, right, out, span, first, accumulate, floor):
             row_first += _WIDE_HEIGHT
         end = vectors - (_WIDE if is_wide else 1)
         while vectors > end:  # the rows that are left
-            abreast, row = _ODD if is_odd else min(vectors, WIDTH), row_first
+            abreast, row = ODD_WIDTH if is_odd else min(vectors, WIDTH), row_first
             while row < row_last:
                 block = _Block(row, row_last - row, column, span.columns - column, abreast)
                 row += _multiply_block(left, right, out, span, first, accumulate != 0, floor, block)
@@ -165,9 +164,9 @@ def _emit_multiply_block(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     operands = emit.plain(signature.args, args)
     height = cgutils.alloca_once_value(builder, emit.index(TARGET.heights[-1]))
-    for width in (1, WIDTH, *([_ODD] if _ODD else [])):
+    for width, heights in ((1, TARGET.heights), (WIDTH, TARGET.heights), (ODD_WIDTH, TARGET.odd_heights)):
         with builder.if_then(builder.icmp_signed("==", operands[-1].vectors, emit.index(width))):
-            _emit_tallest(emit, operands, height, TARGET.heights, width)
+            _emit_tallest(emit, operands, height, heights, width)
     return builder.load(height)
 
 
@@ -265,6 +264,4 @@ def _store_block(emit, results, pointers, columns_left, width):
             for pointer, last in zip(pointers, lasts, strict=True):
                 emit.store(last, pointer, width - 1)
         with partial:
-            mask = emit.below(count)
-            for pointer, last in zip(pointers, lasts, strict=True):
-                emit.store_masked(last, emit.moved(pointer, before), mask)
+            emit.store_first(lasts, [emit.moved(pointer, before) for pointer in pointers], count)

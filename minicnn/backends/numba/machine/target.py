@@ -19,6 +19,8 @@ class Target:
         Whether it is an x86 processor, with their register of how to round.
     registers : int
         How many vectors it holds.
+    has_masks : bool
+        Whether vectors of numbers and of bytes are stored in part by one instruction.
     near_third_cache : bool
         Whether what the second cache has no room for is still near: AMD's Zen has a third cache for a few cores.
     """
@@ -27,6 +29,7 @@ class Target:
     has_fma: bool
     has_mxcsr: bool
     registers: int
+    has_masks: bool = False
     near_third_cache: bool = False
 
     @property
@@ -40,6 +43,11 @@ class Target:
         return (8, 4) if self.registers == 32 else (6, 4, 2)
 
     @property
+    def odd_heights(self) -> tuple[int, ...]:
+        """The same for blocks of `ODD_WIDTH` vectors: four rows of them fill 16 registers."""
+        return (8, 4) if self.registers == 32 else (4, 2)
+
+    @property
     def wide_block(self) -> tuple[int, int]:
         """Rows and vectors of the block for many columns, zeros where there is none.
 
@@ -49,20 +57,15 @@ class Target:
         return (6, 4) if self.registers == 32 else (0, 0)
 
     @property
-    def odd_width(self) -> int:
-        """Vectors of the block for an odd number of vectors, which would leave a single one; zero where there is none.
-
-        A single vector needs a load for each of its multiply-adds: half as fast as the others.
-        """
-        return 3 if self.registers == 32 else 0
-
-    @property
     def row_widths(self) -> tuple[int, ...]:
         """Vectors of the register blocks of a product's single row, widest first."""
         return 8, 4, 2, 1
 
 
 WIDTH = 2  # vectors in a row of a register block
+# Of the block for an odd number of vectors, which would leave a single one: that needs a load for each of its
+# multiply-adds, and is half as fast as the others.
+ODD_WIDTH = 3
 VECTORS_PER_NANOSECOND = 2  # multiplied and added by one core, about
 
 
@@ -72,7 +75,7 @@ def describe_target(triple: str, features: set[str], processor: str = "") -> Tar
         return Target(16, has_fma=True, has_mxcsr=False, registers=32)
     is_zen = processor.startswith("znver")
     if "+avx512f" in features and "+avx512bw" in features and "+avx512vl" in features:
-        return Target(64, has_fma=True, has_mxcsr=True, registers=32, near_third_cache=is_zen)
+        return Target(64, has_fma=True, has_mxcsr=True, registers=32, has_masks=True, near_third_cache=is_zen)
     has_fma, has_mxcsr = "+fma" in features, triple.startswith(("x86_64", "i686"))
     return Target(32 if "+avx2" in features else 16, has_fma, has_mxcsr, registers=16, near_third_cache=is_zen)
 

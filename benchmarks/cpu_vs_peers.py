@@ -90,7 +90,7 @@ def main():
     if options.chart and result["cases"]:
         draw(result, options.chart)
     if options.docs:
-        harness.replace_section(options.docs, "cpu_vs_peers", with_chart(text, options))
+        harness.replace_section(options.docs, section_of(result["machine"]), with_chart(text, options))
 
 
 # ----------------------------------------------------------------------------------------------------- command line
@@ -433,7 +433,7 @@ def report(result):
     """The results as Markdown."""
     settings, machine = result["settings"], result["machine"]
     parts = [
-        f"{machine['processor']}, {settings['threads']} threads of {machine['cores']} cores, "
+        f"{machine['processor']}{vectors_of(machine)}, {settings['threads']} threads of {machine['cores']} cores, "
         f"Python {machine['python']}, {versions(result)}."
     ]
     if result["cases"]:
@@ -449,6 +449,11 @@ def report(result):
     if random:
         parts.append(f"Random images were used instead of: {', '.join(random)}.")
     return "\n\n".join(parts)
+
+
+def vectors_of(machine):
+    """In words; earlier files do not say."""
+    return f" with {machine['vectors']}" if machine.get("vectors") else ""
 
 
 def versions(result):
@@ -602,6 +607,11 @@ def seconds(times):
 
 
 # -------------------------------------------------------------------------------------------------------------- chart
+
+
+def section_of(machine):
+    """What processors without AVX-512 are measured on has tables of its own."""
+    return "cpu_vs_peers_avx2" if machine.get("vectors") == "AVX2" else "cpu_vs_peers"
 
 
 def with_chart(text, options):

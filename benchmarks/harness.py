@@ -311,6 +311,7 @@ def machine():
     """The computer and its Python, for the record."""
     return {
         "processor": _processor(),
+        "vectors": _vectors(),
         "cores": available_cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -328,6 +329,16 @@ def _processor():
             return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def _vectors():
+    """The longest vectors of an x86 processor, as far as the system says."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = next(set(line.split()) for line in file if line.startswith("flags"))
+    except (OSError, StopIteration):
+        return ""
+    return "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else ""
 
 
 def table(header, rows):

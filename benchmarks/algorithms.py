@@ -19,6 +19,7 @@ import minicnn as mc
 from minicnn import backends
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution import choice
+from minicnn.backends.numba.convolution.winograd_transforms import TILE_KERNEL
 from minicnn.backends.numba.machine.target import lanes
 from minicnn.geometry import make_window
 
@@ -65,7 +66,7 @@ class Convolution:
     def candidates(self, job):
         """Name → the decisions that lead to this algorithm, for those that can serve."""
         window = self.window
-        winograd = choice.winograd_serves(window)
+        winograd = choice.winograd_serves(window) and (job != "dkernel" or self.size == TILE_KERNEL)
         pairs = 2 * self.filters <= lanes(ITEMSIZE) and self.stride == 1
         if not self.pooled:
             few_outputs = choice.columns_are_best(window)

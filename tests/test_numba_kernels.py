@@ -533,6 +533,9 @@ def test_the_table_of_targets():
     assert tiles.describe_target("aarch64-apple-darwin", set()).has_fma
     assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+sse2"}).vector_bytes == 16
     assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+avx2", "+fma"}).wide_block == (0, 0)
+    assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+avx2", "+fma"}, "alderlake").masked_bytes == 4
+    assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+avx2", "+fma"}, "znver3").masked_bytes > 8
+    assert tiles.describe_target("x86_64-unknown-linux-gnu", avx512, "znver4").masked_bytes == 1
     height, width = tiles.describe_target("x86_64-unknown-linux-gnu", avx512).wide_block
     assert height * width + width + 1 <= 32
 

@@ -19,7 +19,7 @@ from minicnn.backends.numba.machine.half import emitter_of, numbers_in_vector
 ARRAYS = [np.float32, np.float64, np.uint16]  # of uint16: bfloat16
 
 
-def storing(has_masks):
+def storing(masked_bytes):
     """A function that stores the first `count` of a vector's numbers at target[at :]."""
 
     @intrinsic
@@ -28,7 +28,7 @@ def storing(has_masks):
             emitter = emitter_of(context, builder, signature.args[0])
             source, target, at, count = emitter.plain(signature.args, args)
             before = vectors.TARGET
-            vectors.TARGET = replace(before, has_masks=has_masks)
+            vectors.TARGET = replace(before, masked_bytes=masked_bytes)
             try:
                 emitter.store_counted(emitter.load(source), emitter.moved(target, at), count)
             finally:
@@ -44,7 +44,7 @@ def storing(has_masks):
     return call
 
 
-STORES = {has_masks: storing(has_masks) for has_masks in (False, True)}
+STORES = {masked_bytes: storing(masked_bytes) for masked_bytes in (1, 4, 16)}
 
 
 @numba.njit
@@ -52,9 +52,9 @@ def lanes_in(array):
     return numbers_in_vector(array)
 
 
-@pytest.mark.parametrize("has_masks", STORES, ids=["halves", "masks"])
+@pytest.mark.parametrize("masked_bytes", STORES)
 @pytest.mark.parametrize("dtype", ARRAYS)
-def test_the_first_numbers_of_a_vector_are_stored_and_no_more(has_masks, dtype):
+def test_the_first_numbers_of_a_vector_are_stored_and_no_more(masked_bytes, dtype):
     lanes = lanes_in(np.zeros(1, dtype))
 
     @settings(max_examples=60, deadline=None)
@@ -64,7 +64,7 @@ def test_the_first_numbers_of_a_vector_are_stored_and_no_more(has_masks, dtype):
         target = np.full(at + 4 * lanes, 125, dtype)
         expected = target.copy()
         expected[at : at + min(count, lanes)] = source[:count]
-        STORES[has_masks](source, target, at, count)
+        STORES[masked_bytes](source, target, at, count)
         np.testing.assert_array_equal(target, expected)
 
     check()

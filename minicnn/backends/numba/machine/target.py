@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from numba.core.registry import cpu_target
 
+_NO_MASKS = 16  # bytes: no number is as long
+
 
 @dataclass(frozen=True)
 class Target:
@@ -19,8 +21,8 @@ class Target:
         Whether it is an x86 processor, with their register of how to round.
     registers : int
         How many vectors it holds.
-    has_masks : bool
-        Whether vectors of numbers and of bytes are stored in part by one instruction.
+    masked_bytes : int
+        Size of the smallest numbers of which a part of a vector is stored by one mask, and fast.
     near_third_cache : bool
         Whether what the second cache has no room for is still near: AMD's Zen has a third cache for a few cores.
     """
@@ -29,7 +31,7 @@ class Target:
     has_fma: bool
     has_mxcsr: bool
     registers: int
-    has_masks: bool = False
+    masked_bytes: int = _NO_MASKS
     near_third_cache: bool = False
 
     @property
@@ -75,9 +77,13 @@ def describe_target(triple: str, features: set[str], processor: str = "") -> Tar
         return Target(16, has_fma=True, has_mxcsr=False, registers=32)
     is_zen = processor.startswith("znver")
     if "+avx512f" in features and "+avx512bw" in features and "+avx512vl" in features:
-        return Target(64, has_fma=True, has_mxcsr=True, registers=32, has_masks=True, near_third_cache=is_zen)
+        return Target(64, has_fma=True, has_mxcsr=True, registers=32, masked_bytes=1, near_third_cache=is_zen)
     has_fma, has_mxcsr = "+fma" in features, triple.startswith(("x86_64", "i686"))
-    return Target(32 if "+avx2" in features else 16, has_fma, has_mxcsr, registers=16, near_third_cache=is_zen)
+    if "+avx2" not in features:
+        return Target(16, has_fma, has_mxcsr, registers=16)
+    # AVX2 has masks for numbers of four bytes and more; AMD's, until Zen 3, takes some forty instructions for one.
+    masked_bytes = _NO_MASKS if is_zen else 4
+    return Target(32, has_fma, has_mxcsr, registers=16, masked_bytes=masked_bytes, near_third_cache=is_zen)
 
 
 def _numba_target() -> Target:

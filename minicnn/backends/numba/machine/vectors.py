@@ -98,7 +98,7 @@ class Emitter:
 
     def store_first(self, values: Sequence[ir.Value], pointers: Sequence[ir.Value], count: ir.Value) -> None:
         """Store the lanes below `count`, which are not all, of some vectors of numbers or bytes."""
-        if not TARGET.has_masks:
+        if self._align(values[0]) < TARGET.masked_bytes:
             self._store_halves(values, pointers, count)
             return
         mask = self.below(count)
@@ -115,8 +115,7 @@ class Emitter:
     def _store_halves(self, values, pointers, count):
         """Store the lower half of each vector if so many lanes are left; then of its upper or its lower half, and on.
 
-        Masks would be a branch for each lane where a processor has none for that type, and forty instructions on AMD's
-        Zen 3, which has.
+        Where a processor has no mask for numbers of that size, LLVM would write a branch for each lane.
         """
         half = self.lanes // 2
         while half > 0:

@@ -19,6 +19,7 @@ from minicnn import keras, layers
 from minicnn.errors import FileFormatError, NonFiniteError, NotBuiltError
 from minicnn.layers import CLASSES
 from minicnn.saving import files, native
+from minicnn.saving.snapshot import join_arrays, split_arrays
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -803,3 +804,33 @@ def test_of_many_weights_that_are_missing_five_are_named(count):
         files.check_arrays({}, shapes)
     named = "missing: layer0/kernel, layer1/kernel, layer2/kernel, layer3/kernel, layer4/kernel"
     assert str(error.value).endswith(named + (f" and {count - 5} more" if count > 5 else ""))
+
+
+def test_arrays_of_a_training_whose_names_would_be_one():
+    """A key may hold a "/", so that two places in the tree have one name: both arrays come back."""
+    tree = {"a/b": np.arange(3), "a": {"b": np.arange(2), "b'": np.arange(4)}, "__array__": 1, "l": [np.float64(2.5)]}
+    plain, arrays = split_arrays(tree, "/training")
+    assert len(arrays) == 4 and all(name.startswith("/training") for name in arrays)
+    again = join_arrays(json.loads(json.dumps(plain)), arrays.__getitem__)
+    assert again["a/b"].tolist() == [0, 1, 2] and again["a"]["b"].tolist() == [0, 1]
+    assert again["a"]["b'"].tolist() == [0, 1, 2, 3] and again["array"] == 1 and again["l"] == [2.5]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "message"),
+    [([[0, 8], [0, 8], [8, 16]], "overlap or leave holes, at byte"), ([[0, 8], [16, 24], [8, 16]], None)],
+)
+def test_tensors_lie_side_by_side_in_any_order(offsets, message, tmp_path):
+    header = {
+        name: {"dtype": "F32", "shape": [2], "data_offsets": place}
+        for name, place in zip(("a/x", "b/x", "c/x"), offsets, strict=True)
+    }
+    text, values = json.dumps(header).encode(), np.arange(6, dtype="<f4")
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + values.tobytes())
+    if message:
+        with pytest.raises(FileFormatError, match=message):
+            native.Reader(tmp_path / "w.safetensors")
+        return
+    with native.Reader(tmp_path / "w.safetensors") as file:
+        found = {name: stored.read().tolist() for name, stored in file.find({}, {}).items()}
+    assert found == {"a/x": [0, 1], "b/x": [4, 5], "c/x": [2, 3]}

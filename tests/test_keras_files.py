@@ -815,6 +815,61 @@ def test_old_files_that_lie(tmp_path):
     check(one_vector_less, "compile=False")
 
 
+def of_optimizer(number, value):
+    """Another array in the place of an optimizer's variable; without one, none."""
+
+    def edit(file):
+        del file[f"optimizer/vars/{number}"]
+        if value is not None:
+            file[f"optimizer/vars/{number}"] = value
+
+    return edit
+
+
+@needs_h5py
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (of_optimizer(0, np.float32(3)), "an optimizer's first variable is its number of steps"),
+        (of_optimizer(0, np.int64([3])), "an optimizer's first variable is its number of steps"),
+        (of_optimizer(0, np.int64(-1)), "an optimizer's number of steps is not negative. Received: -1"),
+        (of_optimizer(1, None), "an optimizer's variables are called 0"),
+        (of_optimizer(2, np.zeros((5, 168), "f4")), "the optimizer's state does not fit"),
+    ],
+)
+def test_states_of_optimizers_that_lie(edit, message, tmp_path):
+    path = edited("keras3_sgd.keras", tmp_path, edit_weights=edit)
+    refused(path, message)
+    mc.load_model(path, compile=False)
+
+
+def naming(group, attribute, names):
+    return lambda file: file[group].attrs.__setitem__(attribute, names)
+
+
+def no_group(file):
+    del file["model_weights"]
+    file["model_weights"] = np.zeros(3, "f4")
+
+
+@needs_h5py
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (naming("model_weights", "layer_names", [b"dense"] * 2), "the file has two layers called 'dense'"),
+        (naming("model_weights", "layer_names", np.zeros(2)), "'layer_names' of the HDF5 group .* is a list of names"),
+        (naming("model_weights/dense", "weight_names", [b"a"]), "has no array 'a', or names it twice"),
+        (naming("model_weights/dense", "weight_names", [b"dense/kernel:0"] * 2), "names it twice"),
+        (no_group, "'model_weights' is no group"),
+    ],
+)
+def test_names_in_old_files_that_lie(edit, message, tmp_path):
+    path = copied(GOLDEN / "keras2_legacy_adam.h5", tmp_path / "edited.h5")
+    with h5py.File(path, "r+") as file:
+        edit(file)
+    refused(path, message)
+
+
 # ------------------------------------------------------------------------------------------- the reader against h5py
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12).filter(

@@ -134,3 +134,40 @@ def test_channels_beside_each_other_in_an_even_number(size, path, rng):
         near = x[:, max(0, c - (size - 1) // 2) : c + size // 2 + 1]
         expected[:, c] = x[:, c] / (0.5 + 0.6 / size * (near**2).sum(1)) ** 1.2
     assert_close(mc.import_onnx(path).predict(channels_last(x)), channels_last(expected), 1e-5)
+
+
+SIGNED = {
+    "an odd power": "a = Pow(z, three)",
+    "an even power": "a = Pow(z, two)",
+    "the opposite": "r = Relu(z) a = Neg(r)",
+    "a sum": "r = Relu(z) a = Add(r, z)",
+    "a sum of several": "r = Relu(z) a = Sum(r, r, z)",
+    "a difference": "r = Relu(z) a = Sub(q, r)",
+    "a product": "r = Relu(z) a = Mul(r, z)",
+    "a quotient": "e = Exp(z) a = Div(z, e)",
+    "the less": "r = Relu(z) a = Min(r, z)",
+    "the greater": "r = Relu(z) a = Max(z, r)",
+    "one behind the other": "r = Relu(z) a = Concat<axis=1>(r, z)",
+    "a shift": "r = Relu(z) a = Sub(r, three)",
+    "a factor": "r = Relu(z) a = Mul(r, minus)",
+    "a small slope": "a = LeakyRelu<alpha=0.3>(z)",
+    "between bounds": "a = Clip(z, minus, two)",
+    "above a bound": "a = Clip(z, zero, two)",
+    "a root": "e = Abs(z) a = Sqrt(e)",
+    "a logarithm": "e = Exp(z) r = Relu(e) a = Log(r)",
+    "a mean": "r = Relu(z) m = AveragePool<kernel_shape=[1,1]>(r) a = Sub(m, three)",
+    "a part": "a = Slice(z, i0, i2, i1)",
+    "a choice": "g = Greater(z, zero) r = Relu(z) a = Where(g, r, z)",
+}
+
+
+@pytest.mark.parametrize("case", SIGNED)
+def test_what_may_be_negative(case, path, rng):
+    """A border of zeros is more than it, and one of nothing is not: of what is known not to be, both are the same."""
+    border = "MaxPool<kernel_shape=[2,2], strides=[2,2], pads=[1,1,1,1]>"
+    nodes = f"z = MaxPool<kernel_shape=[1,1]>(x) q = Relu(x) {SIGNED[case]} b = Relu(a) "
+    nodes += f"p = {border}(a) l = {border}(b) y = Concat<axis=1>(p, l)"
+    numbers = {"two": 2, "three": 3, "minus": -1, "zero": 0}
+    numbers = {name: np.float32(number) for name, number in numbers.items() if name in nodes}
+    numbers |= {"i0": i(0), "i2": i(2), "i1": i(1)} if "Slice" in nodes else {}
+    check_import(make_file(path, f"{IMAGES} {{ {nodes} }}", **numbers), (3, 6, 5), rng=rng)

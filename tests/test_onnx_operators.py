@@ -141,6 +141,7 @@ SIGNED = {
     "an even power": "a = Pow(z, two)",
     "the opposite": "r = Relu(z) a = Neg(r)",
     "a sum": "r = Relu(z) a = Add(r, z)",
+    "a sum with channels": "r = Relu(z) m = GlobalAveragePool(r) a = Add(m, z)",
     "a sum of several": "r = Relu(z) a = Sum(r, r, z)",
     "a difference": "r = Relu(z) a = Sub(q, r)",
     "a product": "r = Relu(z) a = Mul(r, z)",

@@ -446,6 +446,15 @@ def test_a_learning_rate_below_the_least_one_is_left_as_it_is(model, capsys):
     assert not capsys.readouterr().out
 
 
+def test_the_least_learning_rate_is_not_set_again(model, capsys):
+    """As in Keras: a rate that is min_lr is neither said again nor waited for by a cooldown."""
+    model.optimizer.learning_rate = 1.0
+    watcher = ReduceLROnPlateau("loss", patience=0, min_lr=0.1, verbose=1, cooldown=1)
+    assert rates(model, watcher, loss=[3, 3, 3, 3, 3]) == [1, 1, 0.1, 0.1, 0.1, 0.1]
+    assert capsys.readouterr().out.count("reducing learning rate") == 1
+    assert watcher.cooldown_counter == 0
+
+
 def test_a_reduction_says_so(model, capsys):
     model.optimizer.learning_rate = 1.0
     run(model, ReduceLROnPlateau("loss", patience=1, verbose=1), loss=[3, 3, 2])

@@ -138,6 +138,53 @@ def test_generators_and_sequences_go_on(tmp_path):
         assert_same(model, model.fit(make(), **options, callbacks=[callbacks.BackupAndRestore(folder, 2)]), reference)
 
 
+class Batches:
+    """Five batches, as often as somebody asks."""
+
+    def __iter__(self):
+        return iter([(X[i : i + 8], Y[i : i + 8]) for i in range(0, 40, 8)])
+
+
+def shuffled(size=40, **options):
+    return mc.data.Dataset.from_tensor_slices((X[:size], Y[:size])).shuffle(size, seed=3, **options).batch(8)
+
+
+STREAMS = {
+    "an object of the user's": (Batches, {}),
+    "of which an epoch takes a part": (Batches, {"steps_per_epoch": 3}),
+    "an order": (lambda: shuffled(reshuffle_each_iteration=False), {}),
+    "an order for each pass": (shuffled, {}),
+    "an order for each pass, of several epochs": (shuffled, {"steps_per_epoch": 2}),
+    "an order for each pass, which are longer than epochs": (shuffled, {"steps_per_epoch": 3}),
+    "an order for each pass, without an end": (lambda: shuffled().repeat(), {"steps_per_epoch": 3}),
+    "other data in each epoch": (lambda: mc.data.by_epoch(lambda epoch: shuffled(40 - 8 * epoch)), {}),
+    "other data in each epoch, which ends behind it": (
+        lambda: mc.data.by_epoch(lambda epoch: shuffled(48 - 8 * epoch)),
+        {"steps_per_epoch": 4},
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:the input ran out of data after")
+@pytest.mark.parametrize("kind", STREAMS)
+def test_data_sets_and_iterables_go_on(kind, tmp_path):
+    """In the middle of a pass and between two, with the numbers that would have come."""
+    make, options = STREAMS[kind]
+    options = {"epochs": 4, "verbose": 0} | options
+    mc.utils.set_random_seed(1)
+    reference = build()
+    reference = reference, reference.fit(make(), **options)
+    batches = int(reference[0].optimizer.iterations)
+    for kill_after, save_freq in ((3, 2), (5, 4), (7, "epoch"), (min(8, batches), 3), (batches, 5)):
+        folder = tmp_path / f"{kill_after} {save_freq}"
+        mc.utils.set_random_seed(1)
+        with pytest.raises(Killed):
+            build().fit(make(), **options, callbacks=[callbacks.BackupAndRestore(folder, save_freq), Kill(kill_after)])
+        assert (folder / CHECKPOINT).exists()
+        model = build()
+        assert_same(model, model.fit(make(), **options, resume=folder), reference)
+
+
 class Meddle(callbacks.Callback):
     """Changes what callbacks may change: the learning rate, which layers train; and remembers something."""
 

@@ -27,6 +27,25 @@ def test_windows_are_slices(shift, stride, drop):
             assert [listed(window) for window in windows] == expected and len(windows) == len(expected)
 
 
+def test_filling_up_dictionaries():
+    """With sizes and values for each part, in whatever order they are told; 0 axes have no size."""
+    parts = Dataset.range(1, 3).map(lambda n: {"row": np.full(n, n), "pair": (n, np.full((1, n), -n))})
+    sizes = {"pair": ((), (None, 3)), "row": [4]}
+    (made,) = parts.padded_batch(2, sizes, {"pair": (0, 7), "row": 9})
+    assert made["row"].tolist() == [[1, 9, 9, 9], [2, 2, 9, 9]]
+    assert made["pair"][0].tolist() == [1, 2]
+    assert made["pair"][1].tolist() == [[[-1, 7, 7]], [[-2, -2, 7]]]
+    (made,) = parts.padded_batch(2)
+    assert made["row"].tolist() == [[1, 0], [2, 2]]
+    assert made["pair"][1].tolist() == [[[-1, 0]], [[-2, -2]]]
+
+
+def test_nothing_to_draw_from():
+    for datasets, weights in (([], None), ([Dataset.range(2)], [0.0]), ([Dataset.range(2)], [1, 1])):
+        with pytest.raises(ValueError, match="takes data sets and a weight for each"):
+            Dataset.sample_from_datasets(datasets, weights)
+
+
 def test_windows_of_pairs_become_batches():
     pairs = Dataset.from_tensor_slices((np.arange(5), {"a": np.arange(5) * 10})).window(3, shift=2)
     numbers, tens = next(iter(pairs))

@@ -192,6 +192,25 @@ def test_top_k_and_class_id():
     assert metrics.Precision(top_k=2).get_config()["thresholds"] is None
 
 
+def test_the_largest_of_each_row_of_many(rng):
+    """Of outputs (N, T, C), those along the last axis: T and C differ, and T rows of a sample are rows like others."""
+    prediction, target = rng.random((4, 5, 3)), rng.integers(0, 2, (4, 5, 3))
+    chosen = np.argsort(np.argsort(prediction, axis=-1), axis=-1) >= 1  # the two largest of three
+    hits = (chosen & (target == 1)).sum()
+    assert metrics.Precision(top_k=2)(target, prediction) == pytest.approx(hits / chosen.sum())
+    assert metrics.Recall(top_k=2)(target, prediction) == pytest.approx(hits / target.sum())
+    of_class = metrics.Recall(class_id=1, top_k=2)(target, prediction)
+    assert of_class == pytest.approx((chosen & (target == 1))[..., 1].sum() / target[..., 1].sum())
+
+
+def test_what_is_the_threshold_is_of_class_1():
+    """Keras 3.15.1, BinaryIoU: ``y_pred >= threshold``."""
+    assert metrics.BinaryIoU([1], threshold=0.5)([1, 1, 0, 0], [0.5, 0.75, 0.5, 0.25]) == pytest.approx(2 / 3)
+    for wrong in ([0, 2], [-1, 1]):
+        with pytest.raises(ValueError, match="target_class_ids"):
+            metrics.IoU(2, wrong)
+
+
 def test_labels_that_are_no_class_are_not_among_the_largest():
     """Those that a loss ignores, as 255 and -1, count as wrong; each row's largest two scores are of 2 and 0."""
     scores = np.array([[[0.4, 0.1, 0.5]] * 3] * 2)  # (2, 3, 3)

@@ -238,6 +238,42 @@ def test_weights_that_do_not_decay():
         optimizer.exclude_from_weight_decay(var_names=["kernel"])
 
 
+def test_weights_that_are_named_one_by_one_do_not_decay_and_all_others_do():
+    """Without patterns there is none that fits all."""
+    optimizer = optimizers.SGD(1e-9, weight_decay=1e8)
+    model = mc.Sequential([mc.layers.Input((2,)), mc.layers.Dense(2, bias_initializer="ones"), mc.layers.Dense(1)])
+    model.compile(optimizer, "mse", backend="numpy")
+    before = model.get_weights()
+    optimizer.exclude_from_weight_decay([model.layers[1].kernel])
+    model.fit(np.zeros((2, 2)), np.zeros((2, 1)), verbose=0)
+    for a, b, factor in zip(before, model.get_weights(), (0.9, 0.9, 1, 0.9), strict=True):
+        np.testing.assert_allclose(b, factor * a, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_constraints_leave_frozen_weights_as_they_are(backend):
+    """As in Keras, which brings to their constraints what it has trained: BaseOptimizer.apply of 3.15.1."""
+    frozen, trained = (mc.layers.Dense(3, kernel_constraint=mc.constraints.MaxNorm(0.1)) for _ in range(2))
+    frozen.trainable = False
+    model = mc.Sequential([mc.layers.Input((2,)), frozen, trained])
+    model.compile("sgd", "mse", backend=backend)
+    before = frozen.kernel.numpy() + 1
+    frozen.kernel.assign(before)
+    model.fit(np.ones((4, 2)), np.ones((4, 3)), verbose=0)
+    np.testing.assert_array_equal(frozen.kernel.numpy(), before)
+    assert np.linalg.norm(trained.kernel.numpy(), axis=0).max() <= 0.1 + 1e-6
+
+
+def test_averages_that_never_move():
+    """ema_momentum may be 1, as in Keras: the averages are the weights after the first iteration, and no more."""
+    found, _ = run(
+        optimizers.SGD(0.5, use_ema=True, ema_momentum=1.0, ema_overwrite_frequency=3), W, np.ones((3, 2, 2))
+    )
+    np.testing.assert_allclose(found, W - 0.5, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"`ema_momentum` lies from 0 to 1. Received: ema_momentum=1.01"):
+        optimizers.SGD(0.5, use_ema=True, ema_momentum=1.01)
+
+
 # ------------------------------------------------------------------------------------------------------- in models
 
 

@@ -815,6 +815,61 @@ def test_old_files_that_lie(tmp_path):
     check(one_vector_less, "compile=False")
 
 
+def of_optimizer(number, value):
+    """Another array in the place of an optimizer's variable; without one, none."""
+
+    def edit(file):
+        del file[f"optimizer/vars/{number}"]
+        if value is not None:
+            file[f"optimizer/vars/{number}"] = value
+
+    return edit
+
+
+@needs_h5py
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (of_optimizer(0, np.float32(3)), "an optimizer's first variable is its number of steps"),
+        (of_optimizer(0, np.int64([3])), "an optimizer's first variable is its number of steps"),
+        (of_optimizer(0, np.int64(-1)), "an optimizer's number of steps is not negative. Received: -1"),
+        (of_optimizer(1, None), "an optimizer's variables are called 0"),
+        (of_optimizer(2, np.zeros((5, 168), "f4")), "the optimizer's state does not fit"),
+    ],
+)
+def test_states_of_optimizers_that_lie(edit, message, tmp_path):
+    path = edited("keras3_sgd.keras", tmp_path, edit_weights=edit)
+    refused(path, message)
+    mc.load_model(path, compile=False)
+
+
+def naming(group, attribute, names):
+    return lambda file: file[group].attrs.__setitem__(attribute, names)
+
+
+def no_group(file):
+    del file["model_weights"]
+    file["model_weights"] = np.zeros(3, "f4")
+
+
+@needs_h5py
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (naming("model_weights", "layer_names", [b"dense"] * 2), "the file has two layers called 'dense'"),
+        (naming("model_weights", "layer_names", np.zeros(2)), "'layer_names' of the HDF5 group .* is a list of names"),
+        (naming("model_weights/dense", "weight_names", [b"a"]), "has no array 'a', or names it twice"),
+        (naming("model_weights/dense", "weight_names", [b"dense/kernel:0"] * 2), "names it twice"),
+        (no_group, "'model_weights' is no group"),
+    ],
+)
+def test_names_in_old_files_that_lie(edit, message, tmp_path):
+    path = copied(GOLDEN / "keras2_legacy_adam.h5", tmp_path / "edited.h5")
+    with h5py.File(path, "r+") as file:
+        edit(file)
+    refused(path, message)
+
+
 # ------------------------------------------------------------------------------------------- the reader against h5py
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
@@ -895,6 +950,105 @@ def test_files_of_another_hdf5_layout():
         else:
             with pytest.raises(FileFormatError, match=message):
                 hdf5.read(buffer.getvalue())
+
+
+def hdf5_file(fill, **options):
+    """The bytes of a file that `fill` writes with h5py."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", **options) as file:
+        fill(file)
+    return bytearray(buffer.getvalue())
+
+
+def lying(fill, old, new, **options):
+    """Such a file in which some bytes are others, wherever they stand."""
+    data = hdf5_file(fill, **options)
+    assert len(old) == len(new) and old in data
+    return bytes(data.replace(old, new))
+
+
+def two_members(file):
+    file["ab"], file["ac"] = np.zeros(2, "f4"), np.ones(2, "f4")
+
+
+def two_attributes(file):
+    file.attrs["attribute_1"], file.attrs["attribute_2"] = 1, 2
+
+
+def one_array(file):
+    file["x"] = np.ones(7919, "f4")
+
+
+def nothing(file):
+    pass
+
+
+def deep(file):
+    file.create_group("/".join("a" * 66))
+
+
+def packed(*numbers):
+    return struct.pack(f"<{len(numbers)}Q", *numbers)
+
+
+@needs_h5py
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        (lambda: lying(two_members, b"ac\0", b"ab\0"), "the HDF5 group '' has two members called 'ab'"),
+        (lambda: lying(two_attributes, b"attribute_2", b"attribute_1"), "has the attribute 'attribute_1' twice"),
+        (lambda: lying(one_array, packed(7919, 7919), packed(7918, 7919)), r"\(7918,\) needs 31672.*Received: 31676"),
+        (lambda: lying(one_array, packed(7919, 7919), packed(2**62, 7919)), "'x' has an impossible shape"),
+        (lambda: lying(nothing, b"HDF\r\n\x1a\n\0", b"HDF\r\n\x1a\n\4"), "superblock version 4 is not known"),
+        (lambda: lying(nothing, b"OHDR\2", b"OHDR\3", libver="latest"), "object header version 3 is not known"),
+        (lambda: bytes(hdf5_file(deep)), "nested more than 64 deep"),
+    ],
+)
+def test_structures_that_lie(lie, message):
+    """As HDF5's specification has them (version 3.0: II.A, III.C, IV.A.1, IV.A.2), with one number or name changed."""
+    with pytest.raises(FileFormatError, match=message):
+        hdf5.read(lie())
+
+
+@needs_h5py
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_arrays_that_keras_seldom_writes(libver):
+    """Booleans, nothing at all, and what lies in the header itself, as h5py writes and reads them."""
+
+    def fill(file):
+        file["truth"], file["nothing"] = np.array([True, False, True]), h5py.Empty("f4")
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_layout(h5py.h5d.COMPACT)
+        space = h5py.h5s.create_simple((2, 3))
+        inside = h5py.h5d.create(file.id, b"inside", h5py.h5t.IEEE_F32LE, space, layout)
+        inside.write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(6, dtype="f4").reshape(2, 3))
+
+    root = hdf5.read(bytes(hdf5_file(fill, libver=libver)))
+    assert root.find("truth").read().tolist() == [1, 0, 1]
+    assert root.find("nothing").read().shape == (0,)
+    np.testing.assert_array_equal(root.find("inside").read(), [[0, 1, 2], [3, 4, 5]])
+
+
+@needs_h5py
+def test_groups_of_windows_that_meet(tmp_path):
+    """ "a\\b" and "a/c" are one group a; two arrays of one name, or an array where a group is, are refused."""
+
+    def read(*names):
+        def fill(file):
+            for number, name in enumerate(names):
+                file[name] = np.float32(number)
+                file[name].parent.attrs[f"of {number}"] = number
+
+        return hdf5.with_slashes(hdf5.read(bytes(hdf5_file(fill))))
+
+    root = read("a/c", "a\\b", "g\\a/x", "g/a/y")
+    assert [root.find(path).read() for path in ("a/b", "a/c", "g/a/x", "g/a/y")] == [1, 0, 2, 3]
+    assert set(root.find("g/a").attributes) == {"of 2", "of 3"}
+    for names in (("a/b", "a\\b"), ("g/a/x", "g\\a/x"), ("g/a", "g\\a/x")):
+        with pytest.raises(FileFormatError, match=r"the HDF5 data names '.*' twice"):
+            read(*names)
+    with pytest.raises(FileFormatError, match=r"the HDF5 group 'a.*' lies in an array"):
+        read("a", "a\\b\\c")
 
 
 def test_every_prefix_and_many_flips_are_refused_or_read(rng):

@@ -19,6 +19,7 @@ from minicnn import keras, layers
 from minicnn.errors import FileFormatError, NonFiniteError, NotBuiltError
 from minicnn.layers import CLASSES
 from minicnn.saving import files, native
+from minicnn.saving.snapshot import join_arrays, split_arrays
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -755,3 +756,81 @@ def test_a_part_that_is_not_what_it_was_taken_for_is_damage(wrong, monkeypatch, 
     with pytest.raises((TypeError, AttributeError, IndexError)) as error:
         eval(wrong, values)
     assert said["own"] == str(error.value)
+
+
+# ----------------------------------------------------------------------------------------------- what messages hold
+
+
+def test_a_file_is_named_once_and_what_is_wrong_with_it_is_short():
+    """Whatever the content leads to: an error without words is named by its class, one of a megabyte is cut."""
+    said = {}
+    errors = {"named": FileFormatError("a/b.h5: no"), "bare": FileFormatError("no"), "wordless": KeyboardInterrupt()}
+    errors |= {"empty": ValueError(), "long": ValueError("x " * 10**6), "system": OSError("a/c.h5")}
+    for name, error in errors.items():
+        kind = type(error) if name in ("wordless", "system") else FileFormatError
+        with pytest.raises(kind) as caught, files.named_in_errors("a/b.h5"):
+            raise error
+        said[name] = str(caught.value)
+    assert said["named"] == said["bare"] == "a/b.h5: no"
+    assert said["empty"] == "a/b.h5 cannot be used: ValueError"
+    assert said["system"] == "a/c.h5"
+    assert len(said["long"]) == len("a/b.h5 cannot be used: ") + 2000
+
+
+def test_the_description_of_a_model_has_a_limit():
+    """10 million bytes, however short what it describes is: what is read takes many times as much."""
+    text = b'{"a": 1}'
+    assert files.read_json(text.ljust(10_000_000)) == {"a": 1}
+    with pytest.raises(FileFormatError, match=r"may have 10000000 bytes\. Received: 10000001"):
+        files.read_json(text.ljust(10_000_001))
+
+
+def test_names_that_are_near_to_a_missing_file_s(tmp_path):
+    for name in ("model_1.keras", "model_2.keras", "model_3.keras", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(FileNotFoundError) as error:
+        mc.load_model(tmp_path / "model_4.keras")
+    assert str(error.value).count("'model_") == 2  # and no more
+    for name in ("q.h5", "unlike"):
+        with pytest.raises(FileNotFoundError) as error:
+            mc.load_model(tmp_path / name)
+        assert "did you mean" not in str(error.value)
+
+
+@pytest.mark.parametrize("count", [5, 6, 8])
+def test_of_many_weights_that_are_missing_five_are_named(count):
+    shapes = {f"layer{number}/kernel": (1,) for number in range(count)}
+    with pytest.raises(FileFormatError) as error:
+        files.check_arrays({}, shapes)
+    named = "missing: layer0/kernel, layer1/kernel, layer2/kernel, layer3/kernel, layer4/kernel"
+    assert str(error.value).endswith(named + (f" and {count - 5} more" if count > 5 else ""))
+
+
+def test_arrays_of_a_training_whose_names_would_be_one():
+    """A key may hold a "/", so that two places in the tree have one name: both arrays come back."""
+    tree = {"a/b": np.arange(3), "a": {"b": np.arange(2), "b'": np.arange(4)}, "__array__": 1, "l": [np.float64(2.5)]}
+    plain, arrays = split_arrays(tree, "/training")
+    assert len(arrays) == 4 and all(name.startswith("/training") for name in arrays)
+    again = join_arrays(json.loads(json.dumps(plain)), arrays.__getitem__)
+    assert again["a/b"].tolist() == [0, 1, 2] and again["a"]["b"].tolist() == [0, 1]
+    assert again["a"]["b'"].tolist() == [0, 1, 2, 3] and again["array"] == 1 and again["l"] == [2.5]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "message"),
+    [([[0, 8], [0, 8], [8, 16]], "overlap or leave holes, at byte"), ([[0, 8], [16, 24], [8, 16]], None)],
+)
+def test_tensors_lie_side_by_side_in_any_order(offsets, message, tmp_path):
+    header = {
+        name: {"dtype": "F32", "shape": [2], "data_offsets": place}
+        for name, place in zip(("a/x", "b/x", "c/x"), offsets, strict=True)
+    }
+    text, values = json.dumps(header).encode(), np.arange(6, dtype="<f4")
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + values.tobytes())
+    if message:
+        with pytest.raises(FileFormatError, match=message):
+            native.Reader(tmp_path / "w.safetensors")
+        return
+    with native.Reader(tmp_path / "w.safetensors") as file:
+        found = {name: stored.read().tolist() for name, stored in file.find({}, {}).items()}
+    assert found == {"a/x": [0, 1], "b/x": [4, 5], "c/x": [2, 3]}

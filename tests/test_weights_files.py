@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import layers
+from minicnn import layers, saving
 from minicnn.errors import FileFormatError
 
 WEIGHTS = [".safetensors", ".keras", ".h5", ".weights.h5"]
@@ -189,6 +189,37 @@ def test_the_file_s_order_where_it_is_the_model_s(tmp_path):
     other.load_weights(tmp_path / "w.safetensors")
     np.testing.assert_array_equal(other.get_weights()[0], source.get_weights()[0])
     np.testing.assert_array_equal(other.get_weights()[2], source.get_weights()[2])
+
+
+def test_a_file_of_minicnn_is_in_the_structure_s_order_also_where_that_is_alphabetical(tmp_path):
+    """As it is without biases. Of a stack made in order, for one whose second layer was made first."""
+    mc.utils.clear_session()
+    x, y = np.linspace(-1, 1, 24).reshape(4, 6), np.ones((4, 6))
+    source = mc.Sequential([mc.Input((6,)), layers.Dense(6, use_bias=False), layers.Dense(6, use_bias=False)])
+    source.compile("adam", "mse")
+    source.fit(x, y, verbose=0)
+    late, early = layers.Dense(6, use_bias=False), layers.Dense(6, use_bias=False)
+    other = mc.Sequential([mc.Input((6,)), early, late])
+    other.compile("adam", "mse")
+    source.save(tmp_path / "w.safetensors")
+    other.load_weights(tmp_path / "w.safetensors")
+    for a, b in zip(other.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with saving.open_file(tmp_path / "w.safetensors") as file:
+        other.restore(file)
+    for model in (source, other):
+        model.fit(x, y, verbose=0)
+    for a, b in zip(other.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_names_in_alphabetical_order_whose_shapes_are_the_model_s_in_that_order(tmp_path):
+    """In the order of the numbers they would not be: the file's second layer is the model's first number."""
+    arrays = {"dense/kernel": np.ones((6, 5)), "dense_1/kernel": np.ones((5, 4))}
+    late, early = layers.Dense(4, use_bias=False, name="dense_7"), layers.Dense(5, use_bias=False, name="dense_8")
+    model = mc.Sequential([mc.Input((6,)), early, late])
+    model.load_weights(safetensors(tmp_path / "w.safetensors", arrays))
+    assert all((w.numpy() == 1).all() for w in model.weights)
 
 
 # ----------------------------------------------------------------------------------------------------- another kind

@@ -195,8 +195,9 @@ class BackupAndRestore(Callback):
 
     Notes
     -----
-    A generator is read from its start up to where the training was. A checkpoint cannot know the state of the user's
-    own code: a generator that draws random numbers needs a fixed seed.
+    A generator is read from its start up to where the training was. Of a `minicnn.data.Dataset` that shuffles anew in
+    each pass, the passes that are done are begun once more, so that the next one has the order whose turn it is. A
+    checkpoint cannot know the state of the user's own code: a generator that draws random numbers needs a fixed seed.
     """
 
     _progress = None

@@ -226,7 +226,7 @@ class Rearranging:
         if is_dataset(weights):
             raise TypeError(f"weights is a list of numbers, the same for all elements. Received: weights={weights!r}")
         shares = np.ones(len(datasets)) if weights is None else np.asarray(weights, float)
-        if not len(datasets) or shares.shape != (len(datasets),) or not (shares >= 0).all() or not shares.sum() > 0:
+        if shares.shape != (len(datasets),) or not (shares >= 0).all() or not shares.sum() > 0:
             raise ValueError(f"sample_from_datasets takes data sets and a weight for each. Received: {weights!r}")
         start = random.next_seed() if seed is None else abs(counted(seed))
         passes = count()

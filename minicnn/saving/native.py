@@ -133,7 +133,8 @@ class Reader(BaseReader):
             raise FileFormatError(f"the metadata are strings by name. Received: {str(metadata)[:100]}")
         self.tensors: dict[str, tuple[np.dtype, Shape, int]] = _checked_tensors(header, 8 + length, size)
         self.numbers: int = sum(math.prod(shape) for _, shape, _ in self.tensors.values())
-        if metadata.get("format") == "minicnn":
+        self._is_own = metadata.get("format") == "minicnn"
+        if self._is_own:
             self._read_metadata(metadata)
 
     def _read_metadata(self, metadata):
@@ -162,7 +163,7 @@ class Reader(BaseReader):
 
     def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
         found = {name: shape for name, (_, shape, _) in self.tensors.items() if not name.startswith("/")}
-        names = {} if by_name else matching_names(found, expected)
+        names = {} if by_name else matching_names(found, expected, self._is_own)
         return {names.get(n, n): Stored(shape, partial(self._read_finite, n)) for n, shape in found.items()}
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
@@ -176,7 +177,7 @@ class Reader(BaseReader):
             for slot in slots:
                 prefix = f"/optimizer/{slot}/"
                 found = {n.removeprefix(prefix): s for n, (_, s, _) in self.tensors.items() if n.startswith(prefix)}
-                names = matching_names(found, expected)
+                names = matching_names(found, expected, in_order=True)
                 check_arrays({names.get(name, name): shape for name, shape in found.items()}, expected)
                 state["slots"][slot] = {names.get(name, name): self._read(prefix + name) for name in found}
             return state
@@ -228,19 +229,26 @@ def _checked_tensors(header, start, size):
     return tensors
 
 
-def matching_names(found: dict[str, Shape], expected: dict[str, Shape]) -> dict[str, str]:
+def matching_names(found: dict[str, Shape], expected: dict[str, Shape], in_order: bool) -> dict[str, str]:
     """A file's names → the model's, where the two differ only in the numbers that layers of one class are given.
 
     A model that was made twice in one session has "conv2d_2/kernel" where the file has "conv2d/kernel". Such names
     match in the file's order; in a file that another program wrote, in alphabetical order ("conv10" before "conv2"),
     in the order of the numbers. If neither gives the model's shapes, the names match all the same where all else in
     them agrees, so that an error names the layer.
+
+    Parameters
+    ----------
+    found, expected : dict
+        Name → shape.
+    in_order : bool
+        Whether the file's order is known to be the structure's, as in minicnn's own, alphabetical or not.
     """
     if set(found) == set(expected) or len(found) != len(expected):
         return {}
-    in_order = dict(zip(found, expected, strict=True))
-    pairings = [pairs for pairs in (in_order, _by_number(found, expected)) if _agree(pairs)]
-    if list(found) == sorted(found):
+    ordered = dict(zip(found, expected, strict=True))
+    pairings = [pairs for pairs in (ordered, _by_number(found, expected)) if _agree(pairs)]
+    if not in_order and list(found) == sorted(found):
         pairings.reverse()
     fitting = [p for p in pairings if all(tuple(found[a]) == tuple(expected[b]) for a, b in p.items())]
     return next(iter(fitting or pairings), {})

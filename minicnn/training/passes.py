@@ -92,8 +92,8 @@ class Passes:
         """Begin with a new pass."""
         self.taken = 0
 
-    def skip(self, count: int) -> None:
-        """Go to where `taken` was `count`, for a training that goes on."""
+    def skip(self, count: int, number: int = 0) -> None:
+        """Go to where `taken` was `count`, for a training that goes on; the last epoch that began was `number`."""
         self.taken = count
 
     def goes_on(self, first: int = 0) -> bool:

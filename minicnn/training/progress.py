@@ -100,7 +100,7 @@ class Progress:
             )
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.model.epochs_trained, self.model.stop_training = state["epochs_trained"], state["stop_training"]
-        self.source.skip(state["taken"][0])
+        self.source.skip(state["taken"][0], self.epoch - (not self.batch))
         if self.validation is not None:
             self.validation.skip(state["taken"][1])
         if state["totals"] is not None:

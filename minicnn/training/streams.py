@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn.checks import real_array
 from minicnn.data.counting import INFINITE_CARDINALITY
+from minicnn.data.elements import is_dataset
 from minicnn.errors import DataError
 from minicnn.training.data_advice import naming
 from minicnn.training.lazy import LazyArray, as_lazy, shape_of
@@ -179,6 +180,7 @@ class StreamSource(Passes):
         self._is_iterator = hasattr(stream, "__next__") and not self.is_sequence  # there is one pass
         self._items = stream if self._is_iterator else None  # what is left of the current pass
         self._epoch = None  # (its number, its data), where each has its own
+        self._goes_on = False  # whether a training that was killed does, before its first pass
         self.steps: int | None = self.available if steps is None else steps
         if self.is_sequence and self.available == 0:
             larger = "for data smaller than a batch, write math.ceil(len(x) / batch_size) for len(x) // batch_size"
@@ -210,14 +212,30 @@ class StreamSource(Passes):
         if not self._is_iterator:
             self.taken, self._items = 0, None
 
-    def skip(self, count: int) -> None:
-        """Read on until `count` items have been taken, for a training that goes on."""
-        if not self.is_sequence and (self._is_iterator or self.wanted is not None):
-            self._items = iter(self._of_epoch()) if self._items is None else self._items
+    def skip(self, count: int, number: int = 0) -> None:
+        """Read on until `count` items have been taken, for a training whose last epoch that began was `number`."""
+        if self.is_sequence:
+            self.taken = count
+        elif not self._is_iterator and self.wanted is None:
+            self._goes_on = True
+        elif self._is_iterator or count:
+            self._items = self._pass_of(count, number) if self._items is None else self._items
             for _ in itertools.islice(self._items, max(0, count - self.taken)):
                 self.taken: int = self.taken + 1
-        elif self.is_sequence:
-            self.taken = count
+
+    def _pass_of(self, count, number):
+        """The pass whose item `count` was the last one in an epoch; epochs of `wanted` items may share a pass."""
+        self.number = number - (count - 1) // self.wanted
+        return self._pass(self.number // -(-self.available // self.wanted) if self.available else 0)
+
+    def _pass(self, number=0):
+        """A new pass, behind `number` others: a data set may have an order for each, so these are begun here too."""
+        if is_dataset(self._stream) and not hasattr(self._stream, "of_epoch"):
+            counts = vars(self._stream)
+            for _ in range(number - counts.setdefault("_passes", 0)):
+                next(iter(self._of_epoch()), None)
+            counts["_passes"] = max(number, counts["_passes"]) + 1
+        return iter(self._of_epoch())
 
     def batches(self, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Batch]:
         """An epoch's batches; a Sequence's come in an order drawn from `generator`.
@@ -273,7 +291,8 @@ class StreamSource(Passes):
     def _of_iterable(self, first):
         is_over = self.wanted is None or self.taken == self.available
         if not self._is_iterator and (self._items is None or (first == 0 and is_over)):
-            self.taken, self._items = 0, iter(self._of_epoch())
+            self.taken, self._items = 0, self._pass(self.number if self._goes_on else 0)
+            self._goes_on = False
             if self.wanted is None:
                 self._items = itertools.islice(self._items, first, None)
         done = 0

@@ -40,7 +40,8 @@ class OfWeights(Deferred):
     meets_tensors: bool = True
 
     def __init__(self, weights: Mapping[str, Weight], function: Callable[..., Any], for_each: bool = False) -> None:
-        self._weights, self._function, self._for_each = weights, function, for_each
+        self._weights, self._function = weights, function
+        self.for_each: bool = for_each
         example = function({name: w.numpy() for name, w in weights.items()})
         self.shape: tuple[int, ...] = np.shape(example)
         self.ndim: int = len(self.shape)
@@ -70,6 +71,10 @@ class OfWeights(Deferred):
     def refuse_layer(self) -> None:
         """Nothing: the layer says what it takes."""
 
+    def beside(self, tensor: Tensor) -> Tensor:
+        """What was repeated for each sample, as a tensor in a graph with this one, which has as many."""
+        return self.apply(lambda x, value: value, (tensor, self), {})
+
     def part_beside(self, tensor: Tensor) -> BatchScalar:
         """Its sum as a part of the loss, in a graph with this tensor: a penalty that a `call` adds."""
 
@@ -88,7 +93,7 @@ class OfWeights(Deferred):
             tensors_in(args, kwargs),
         )
         args, kwargs, repeats = _once(args, kwargs)
-        for_each = repeats or any(part._for_each for part in found if isinstance(part, OfWeights))
+        for_each = repeats or any(part.for_each for part in found if isinstance(part, OfWeights))
 
         def value(own, arrays=()):
             given = dict(zip(tensors, arrays, strict=True))
@@ -96,7 +101,7 @@ class OfWeights(Deferred):
             def put(part):
                 if isinstance(part, OfWeights):
                     return (
-                        _for_samples(part._function(own), arrays) if part._for_each and tensors else part._function(own)
+                        _for_samples(part._function(own), arrays) if part.for_each and tensors else part._function(own)
                     )
                 return given[part] if isinstance(part, Tensor) else part
 

@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import constraints
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
+from minicnn.keras._eager import eager
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._in_order import GrowingList
 from minicnn.keras._operation_marks import traced
@@ -19,6 +20,7 @@ from minicnn.keras._taped import recording, weights_as
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.layers.contract import is_taken
 from minicnn.parameters import Weight
+from minicnn.settings import floatx
 
 # ``MAKERS[0](weights, function)`` makes the layer; `function` takes the weights' arrays by name, and the tensors'.
 MAKERS: list[Callable[..., Callable[..., Any]]] = []
@@ -205,8 +207,18 @@ def is_making_graph() -> bool:
     return recording.standing_in is not None
 
 
+def are_numbers_beside_tensors(inputs: Any) -> bool:
+    """Whether a `call` that makes a graph calls a layer on tensors, and on arrays or what is computed of weights."""
+    if not is_making_graph() or not isinstance(inputs, list | tuple):
+        return False
+    of_tensors = [isinstance(part, Tensor) for part in inputs]
+    return any(of_tensors) and not all(of_tensors)
+
+
 def standing_in(value: Any) -> Any:
     """An attribute of a layer with `OfWeights` in place of weights."""
+    if isinstance(value, Weight) and _is_constant(value):
+        return eager(value.numpy())
     if isinstance(value, Weight):
         return OfWeights({value.name: value}, lambda own: own[value.name])
     if type(value) in (list, tuple, GrowingList):
@@ -214,6 +226,12 @@ def standing_in(value: Any) -> Any:
     if type(value) is dict:
         return {key: standing_in(part) for key, part in value.items()}
     return value
+
+
+def _is_constant(weight):
+    """Whether it is a variable of indices, or a mask in float64, that no model trains or keeps among its floats."""
+    dtype = weight.value.dtype
+    return dtype.kind in "biu" or (dtype != floatx() and not weight.trainable)
 
 
 def weight_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

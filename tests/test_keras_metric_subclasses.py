@@ -387,3 +387,44 @@ def test_one_object_in_two_places_counts_for_each_which_is_said():
     history = model.fit(x, [y, y], verbose=0).history
     expected = [np.abs(x.sum(axis=1, keepdims=True) - y).mean(), np.abs(y).mean()]
     np.testing.assert_allclose([history["ones_q"][0], history["zeros_q"][0]], expected, rtol=1e-6)
+
+
+NAMED = {  # in Keras 3.15.1: `type("MyShare", (cls,), {})(**options).name`, and that of the class itself
+    ("MeanIoU", ("num_classes",)): ("my_share", "mean_io_u"),
+    ("IoU", ("num_classes", "target_class_ids")): ("my_share", "io_u"),
+    ("OneHotIoU", ("num_classes", "target_class_ids")): ("my_share", "one_hot_io_u"),
+    ("OneHotMeanIoU", ("num_classes",)): ("my_share", "one_hot_mean_io_u"),
+    ("BinaryIoU", ()): ("my_share", "binary_io_u"),
+    ("AUC", ()): ("my_share", "auc"),
+    ("Precision", ()): ("my_share", "precision"),
+    ("Recall", ()): ("my_share", "recall"),
+    ("FalseNegatives", ()): ("my_share", "false_negatives"),
+    ("SensitivityAtSpecificity", ("specificity",)): ("my_share", "sensitivity_at_specificity"),
+    ("RecallAtPrecision", ("precision",)): ("my_share", "recall_at_precision"),
+    ("MeanSquaredError", ()): ("mean_squared_error", "mean_squared_error"),
+    ("BinaryAccuracy", ()): ("binary_accuracy", "binary_accuracy"),
+    ("F1Score", ()): ("f1_score", "f1_score"),
+}
+_OPTIONS = {"num_classes": 2, "target_class_ids": [1], "specificity": 0.5, "precision": 0.5}
+
+
+@pytest.mark.parametrize(("of", "names"), NAMED.items(), ids=lambda part: part[0])
+def test_a_subclass_without_a_name_is_called_as_its_class_where_it_is_in_keras(of, names):
+    cls = getattr(keras.metrics, of[0])
+    options = {name: _OPTIONS[name] for name in of[1]}
+    assert (type("MyShare", (cls,), {})(**options).name, cls(**options).name) == names
+
+
+def test_histories_and_monitors_have_the_name_of_a_subclass():
+    class UpdatedMeanIoU(keras.metrics.MeanIoU):  # as notebooks of segmentation write it
+        def __init__(self, num_classes=None, name=None, dtype=None):
+            super().__init__(num_classes=num_classes, name=name, dtype=dtype)
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            return super().update_state(y_true, ops.argmax(y_pred, axis=-1), sample_weight)
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[UpdatedMeanIoU(num_classes=2)])
+    stop = keras.callbacks.EarlyStopping("val_updated_mean_io_u", mode="max", patience=1, min_delta=10)
+    history = model.fit(X, Y, epochs=4, validation_data=(X, Y), callbacks=[stop], verbose=0).history
+    assert len(history["updated_mean_io_u"]) == len(history["val_updated_mean_io_u"]) == 2

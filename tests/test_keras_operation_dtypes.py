@@ -199,3 +199,17 @@ def test_a_tensor_is_not_cut_off_by_a_constant_of_another_dtype():
             function(fractions, dtype=tf.int32)
         assert function(np.array([1.5, 2.0]), dtype=tf.int32).numpy().tolist() == [1, 2]
         assert function(tf.constant([1.0, 2.0]), dtype="int32").numpy().tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["zeros", "ones", "empty"])
+def test_one_number_that_is_made_has_the_dtype_of_models(name):
+    """float32 in Keras 3.15.1, so that a sum that begins with `ops.zeros(())` is, too."""
+    made = getattr(ops, name)(())
+    assert made.dtype == np.float32 and made.shape == ()
+    assert getattr(ops, f"{name}_like")(made).dtype == np.float32
+    total = getattr(ops, name)(())
+    for number in range(3):
+        total = total + ops.cast(number, "float32")
+    assert total.dtype == (np.ones(3, "float32") * made).dtype == ops.maximum(made, 0.0).dtype == np.float32
+    assert getattr(ops, name)((), "int32").dtype == np.int32
+    assert getattr(ops, name)((), dtype="float64").dtype == np.float64

@@ -348,3 +348,53 @@ def test_a_model_keeps_its_graph_while_one_for_a_size_is_made(monkeypatch):
     for n in (8, 12):
         model(np.ones((1, n, n, 1)))
     assert [each is graph for each in seen] == [True, True]
+
+
+class _Detector(keras.Model):
+    """A head that is a Sequential without an Input, on maps of two sizes, as those of RetinaNet."""
+
+    def __init__(self):
+        super().__init__()
+        layers = keras.layers
+        self.head = keras.Sequential(
+            [layers.Conv2D(6, 3, padding="same"), layers.ReLU(), layers.Conv2D(2, 3, padding="same")]
+        )
+        self.fine = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu")
+        self.coarse = layers.Conv2D(6, 3, strides=2, padding="same")
+
+    def call(self, x):
+        fine = self.fine(x)  # (N, 6, 6, 6)
+        maps = fine, self.coarse(fine)
+        count = keras.ops.shape(x)[0]
+        return keras.ops.concatenate([keras.ops.reshape(self.head(part), [count, -1, 2]) for part in maps], axis=1)
+
+
+def _wave(*shape, step=0.7, scale=1.0):
+    return (np.sin(np.arange(np.prod(shape)) * step) * scale).reshape(shape).astype("float32")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_head_on_maps_of_several_sizes_is_a_part_of_the_graph():
+    """Numbers of this class in Keras 3.15.1 on TensorFlow, whose `call` runs on arrays first, as here."""
+    model, x = _Detector(), _wave(8, 12, 12, 3) * 0.5 + 0.5
+    model(x)
+    for number, weight in enumerate(model.trainable_weights):
+        weight.assign(_wave(*weight.shape, step=0.37 + 0.11 * number, scale=0.2))
+    assert model.graph is not None
+    model.compile("sgd", "mse")
+    history = model.fit(x, _wave(8, 45, 2), batch_size=4, epochs=2, shuffle=False, verbose=0).history
+    np.testing.assert_allclose(history["loss"], [0.5083224, 0.5075769], rtol=1e-5)
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0).ravel()[:4], [0.0243354, 0.1282575, 0.0439853, 0.1471299], rtol=1e-4
+    )
+
+
+def test_a_size_that_a_stack_is_told_is_kept_to_between_tensors():
+    stack = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Conv2D(2, 3, padding="same")])
+    with pytest.raises(ShapeError, match="takes inputs of shapes"):
+        stack(keras.Input((3, 3, 2)))
+    first = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])  # weights depend on the size
+    first(keras.Input((6, 6, 2)))
+    with pytest.raises(ShapeError, match="takes inputs of shapes"):
+        first(keras.Input((3, 3, 2)))
+    assert first.input_shape == (None, 6, 6, 2)

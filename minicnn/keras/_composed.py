@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ import numpy as np
 from minicnn import layers, models
 from minicnn.data.elements import EagerArray
 from minicnn.errors import ShapeError
-from minicnn.graph import Graph, Tensor
+from minicnn.graph import Graph, Node, Tensor
 from minicnn.keras._called import attributes_with_weights
 from minicnn.keras._changed import forget_places
+from minicnn.keras._folded import check_no_windows
 from minicnn.keras._open_looks import noting_looks
 from minicnn.keras._over_samples import OverSamples, kept_for_tensors
 from minicnn.keras._own_weights import standing_in, weights_in_graph
@@ -72,6 +74,7 @@ class Made(EndsRemembered, models.Model):
         tensors = [part for part in leaves(outputs) if isinstance(part, Tensor)]
         if not tensors:
             return outputs  # which is refused
+        check_no_windows(tensors)
         self.form = mapped(lambda part: Tensor if isinstance(part, Tensor) else part, outputs)
         return tensors[0] if len(tensors) == 1 else tensors
 
@@ -184,6 +187,33 @@ def _could_trace(layer, shapes, may_look):
     for part, nodes in places.items():
         part.nodes[:] = nodes
     return False
+
+
+def called_inside(layer: Any, inputs: Sequence[Any], training: bool | None) -> Node:
+    """The place of what the `call` of a layer gives, whose layers and weights become those of the graph around.
+
+    Parameters
+    ----------
+    layer : Layer
+    inputs : sequence of Tensor, array or what is computed of weights
+    training : bool, optional
+
+    Raises
+    ------
+    TypeError
+        If it gives several tensors, or adds to the loss.
+    """
+    layer._build_once(tuple(tuple(x.shape)[1:] for x in inputs))
+    options = {"training": training} if "training" in signature(layer.call).parameters else {}
+    with own_weights(layer), layer.collecting() as losses:
+        result = layer.apply(inputs, **options)
+    if losses or not isinstance(result, Tensor):
+        raise TypeError(
+            f"call of layer '{layer.name}' ({type(layer).__name__}) gives one tensor, and adds nothing to the loss, "
+            "where it takes windows of images out of the samples, or is given an array or a weight beside a tensor. "
+            f"Received: {'a loss' if losses else type(result).__name__}"
+        )
+    return result.node
 
 
 @contextmanager

@@ -31,7 +31,7 @@ _GROUPS = {
         "a model's numbers are real; Fourier transforms and complex numbers are in tf.signal and tf.math alone, for "
         "data, as in Dataset.map"
     ): (
-        *("fft", "fft2", "ifft", "ifft2", "rfft", "irfft", "istft", "view_as_complex", "view_as_real", "imag"),
+        *("ifft", "istft", "view_as_complex", "view_as_real", "imag"),
         *("fft3d", "ifft3d", "rfft2d", "irfft2d", "rfft3d", "irfft3d", "fftnd", "ifftnd", "rfftnd", "irfftnd"),
     ),
     "this loss is for sequences, or for embeddings, which it does not train": (

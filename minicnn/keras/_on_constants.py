@@ -15,7 +15,7 @@ from minicnn.graph import Tensor
 from minicnn.keras._of_tensors import Noise
 from minicnn.keras._own_weights import OfWeights, is_making_graph, standing_in
 from minicnn.keras._stepwise import through_steps
-from minicnn.nested import leaves
+from minicnn.nested import leaves, mapped
 
 
 def with_weights(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,6 +24,9 @@ def with_weights(call: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(call)
     def on_numbers(self: Any, *args: Any, **kwargs: Any) -> Any:
         given = leaves([*args[:1], *(kwargs[name] for name in ("inputs", "query") if name in kwargs)])
+        if (tensor := _tensor_beside_repeated(args, kwargs)) is not None:
+            spread = partial(mapped, lambda x: x.beside(tensor) if isinstance(x, OfWeights) and x.for_each else x)
+            return call(self, *spread(list(args)), **spread(kwargs))
         noise = [x for x in given if isinstance(x, Noise)]
         if noise and any(isinstance(x, Tensor) for x in given):
             return noise[0].apply(partial(call, self), args, kwargs)
@@ -51,6 +54,13 @@ def with_weights(call: Callable[..., Any]) -> Callable[..., Any]:
         return (deferred + own)[0].apply(formula, (given, *own), {})
 
     return on_numbers
+
+
+def _tensor_beside_repeated(args, kwargs):
+    """The first tensor, if beside it there is something that was repeated for each sample, as a class token."""
+    given = leaves([*args, kwargs])
+    is_repeated = any(isinstance(x, OfWeights) and x.for_each for x in given)
+    return next((x for x in given if isinstance(x, Tensor)), None) if is_repeated else None
 
 
 def _is_array(x):

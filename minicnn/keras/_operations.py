@@ -20,6 +20,7 @@ from minicnn.graph import Tensor
 from minicnn.keras import _axes_of_one
 from minicnn.keras import _equality as _equality  # which gives tensors == and !=
 from minicnn.keras._deferred import MeanOrSum, SizesOf, applied, later, sizes_of_batch, tensors_in, with_parts
+from minicnn.keras._folded import reshaped
 from minicnn.keras._formulas import OF_RECORDED, log_sum_of_powers
 from minicnn.keras._last_function import ended, same
 from minicnn.keras._named_function import named
@@ -29,7 +30,6 @@ from minicnn.keras._operation_marks import is_traced, operated
 from minicnn.keras._over_samples import OverSamples, may_wait
 from minicnn.keras._own_weights import repeated_constant, weights_in_graph
 from minicnn.keras._reductions import Reduction
-from minicnn.keras._shapes import of_samples
 from minicnn.keras._turned import turned
 from minicnn.keras._whole_numbers import as_whole, rectified
 from minicnn.layers.added_loss import BatchScalar
@@ -212,7 +212,7 @@ def _of_tensors(name, *args, **kwargs):
         return layers.Concatenate(axis=kwargs.get("axis", args[1] if len(args) > 1 else 0))(list(args[0]))
     if name == "reshape":
         shape = args[1] if len(args) > 1 else kwargs["newshape" if "newshape" in kwargs else "shape"]
-        return layers.Reshape(of_samples(tuple(shape), args[0].shape))(args[0])
+        return reshaped(args[0], tuple(shape))
     if name == "transpose":
         return _transposed(*args, **kwargs)
     if name in _REDUCTIONS:

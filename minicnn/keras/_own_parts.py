@@ -20,8 +20,9 @@ from minicnn.keras._autocast import Autocast
 from minicnn.keras._call_forms import Form, form_of, is_usual, shapes_in, usual_form, with_parts
 from minicnn.keras._called import Called, attributes_with_weights, steps_of, take_measured
 from minicnn.keras._changed import changed, compose_again, note
-from minicnn.keras._composed import Made, leave_sizes_open
+from minicnn.keras._composed import Made, called_inside, leave_sizes_open
 from minicnn.keras._eager import eager
+from minicnn.keras._folded import MovesSamples, is_of_windows
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering
 from minicnn.keras._in_order import Asked, is_asked, noted, weights_listed
@@ -29,7 +30,7 @@ from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_we
 from minicnn.keras._layer_at_once import problem_of, run
 from minicnn.keras._operation_marks import traced, unnamed
 from minicnn.keras._own_names import divide, divide_again, dividing_methods
-from minicnn.keras._own_weights import declared, names_apart
+from minicnn.keras._own_weights import are_numbers_beside_tensors, declared, names_apart
 from minicnn.keras._parts_in_files import InFiles
 from minicnn.keras._scopes import inside, note_scope
 from minicnn.keras._shapes import TensorShape
@@ -145,6 +146,8 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
                     f"use a layer of its own here. Received: {form.arguments}, and before {before.arguments}"
                 )
             self._form, self.graph = form, None
+        if self.has_call and are_numbers_beside_tensors(inputs):
+            return called_inside(self, inputs, training).outputs[0]
         made = super().__call__(inputs, training=training)
         if self.graph is not None:
             made = self._made.given(self, made, inputs if isinstance(inputs, list | tuple) else [inputs])
@@ -258,6 +261,10 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
         note_scope(self)
         try:
             return super().call_symbolically(tensors, training)
+        except MovesSamples:
+            if not all(map(is_of_windows, tensors)):
+                raise
+            return called_inside(self, tensors, training)  # which knows of the windows around
         except TypeError:
             if not self.has_call or self.parts() or self._weights:
                 raise

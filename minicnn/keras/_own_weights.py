@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import constraints
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
+from minicnn.keras._eager import eager
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._in_order import GrowingList
 from minicnn.keras._operation_marks import traced
@@ -19,6 +20,7 @@ from minicnn.keras._taped import recording, weights_as
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.layers.contract import is_taken
 from minicnn.parameters import Weight
+from minicnn.settings import floatx
 
 # ``MAKERS[0](weights, function)`` makes the layer; `function` takes the weights' arrays by name, and the tensors'.
 MAKERS: list[Callable[..., Callable[..., Any]]] = []
@@ -40,7 +42,8 @@ class OfWeights(Deferred):
     meets_tensors: bool = True
 
     def __init__(self, weights: Mapping[str, Weight], function: Callable[..., Any], for_each: bool = False) -> None:
-        self._weights, self._function, self._for_each = weights, function, for_each
+        self._weights, self._function = weights, function
+        self.for_each: bool = for_each
         example = function({name: w.numpy() for name, w in weights.items()})
         self.shape: tuple[int, ...] = np.shape(example)
         self.ndim: int = len(self.shape)
@@ -70,6 +73,10 @@ class OfWeights(Deferred):
     def refuse_layer(self) -> None:
         """Nothing: the layer says what it takes."""
 
+    def beside(self, tensor: Tensor) -> Tensor:
+        """What was repeated for each sample, as a tensor in a graph with this one, which has as many."""
+        return self.apply(lambda x, value: value, (tensor, self), {})
+
     def part_beside(self, tensor: Tensor) -> BatchScalar:
         """Its sum as a part of the loss, in a graph with this tensor: a penalty that a `call` adds."""
 
@@ -88,7 +95,7 @@ class OfWeights(Deferred):
             tensors_in(args, kwargs),
         )
         args, kwargs, repeats = _once(args, kwargs)
-        for_each = repeats or any(part._for_each for part in found if isinstance(part, OfWeights))
+        for_each = repeats or any(part.for_each for part in found if isinstance(part, OfWeights))
 
         def value(own, arrays=()):
             given = dict(zip(tensors, arrays, strict=True))
@@ -96,7 +103,7 @@ class OfWeights(Deferred):
             def put(part):
                 if isinstance(part, OfWeights):
                     return (
-                        _for_samples(part._function(own), arrays) if part._for_each and tensors else part._function(own)
+                        _for_samples(part._function(own), arrays) if part.for_each and tensors else part._function(own)
                     )
                 return given[part] if isinstance(part, Tensor) else part
 
@@ -200,8 +207,18 @@ def is_making_graph() -> bool:
     return recording.standing_in is not None
 
 
+def are_numbers_beside_tensors(inputs: Any) -> bool:
+    """Whether a `call` that makes a graph calls a layer on tensors, and on arrays or what is computed of weights."""
+    if not is_making_graph() or not isinstance(inputs, list | tuple):
+        return False
+    of_tensors = [isinstance(part, Tensor) for part in inputs]
+    return any(of_tensors) and not all(of_tensors)
+
+
 def standing_in(value: Any) -> Any:
     """An attribute of a layer with `OfWeights` in place of weights."""
+    if isinstance(value, Weight) and _is_constant(value):
+        return eager(value.numpy())
     if isinstance(value, Weight):
         return OfWeights({value.name: value}, lambda own: own[value.name])
     if type(value) in (list, tuple, GrowingList):
@@ -209,6 +226,12 @@ def standing_in(value: Any) -> Any:
     if type(value) is dict:
         return {key: standing_in(part) for key, part in value.items()}
     return value
+
+
+def _is_constant(weight):
+    """Whether it is a variable of indices, or a mask in float64, that no model trains or keeps among its floats."""
+    dtype = weight.value.dtype
+    return dtype.kind in "biu" or (dtype != floatx() and not weight.trainable)
 
 
 def weight_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

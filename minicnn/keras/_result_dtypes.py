@@ -17,8 +17,6 @@ _NARROW = {"int64": "int32", "uint64": "uint32"}
 _PLACES = {"argmax", "argmin", "argpartition", "argsort", "bincount", "count_nonzero", "digitize"}
 _PLACES |= {"nanargmax", "nanargmin", "nonzero"}
 """Functions whose results are numbers of places, int32 whatever they were given."""
-_MEANS = {"average", "divide", "linspace", "mean", "median", "norm", "quantile", "std", "true_divide", "var"}
-"""Functions whose results are floats, of `floatx` where nothing that they were given is float64."""
 _FLOAT = {"nanquantile", "norm"}
 """Functions whose results are floats, also where NumPy's are whole numbers."""
 _OF_INT64 = {"cbrt", "correlate", "corrcoef", "deg2rad", "heaviside", "hypot", "i0", "rad2deg"}
@@ -118,6 +116,6 @@ def _narrow(part, given, name):
         return part  # the only one that holds both
     if dtype in _NARROW and (name in _PLACES or not given & {dtype, "int64", "uint64"}):
         return part.astype(_NARROW[dtype])
-    if dtype == "float64" and not given & {"float64", "complex128"} and (given or name in _MEANS | {"arange"}):
+    if dtype == "float64" and not given & {"float64", "complex128"}:
         return part.astype(floatx())
     return part

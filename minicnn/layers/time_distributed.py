@@ -175,7 +175,7 @@ class TimeDistributed(Layer):
         """All frames as so many samples; the wrapped layer's own `activity_regularizer` is left out, as in Keras."""
         if self.layer.graph is None:
             return Graph([start], [_called(OfFrames(self.layer, self.layer.lower), [start])])
-        return Graph([start], _of_all_frames(self.layer, [start]))
+        return Graph([start], of_all_frames(self.layer, [start]))
 
     def _one_by_one(self, start, frames):
         """Each frame as a call of the layer, in their order, in which averages move."""
@@ -389,16 +389,29 @@ def _called(layer: Layer, tensors: Sequence[Tensor]) -> Tensor:
     return Node(layer, tensors, layer.build_for(tuple(t.shape[1:] for t in tensors))).outputs[0]
 
 
-def _of_all_frames(layer, tensors, training=None):
-    """The outputs of a call of a layer for all frames at once; `training` is what the call around it said."""
+def of_all_frames(
+    layer: Layer, tensors: Sequence[Tensor], training: bool | None = None, wrap: Callable[[Layer], Layer] = OfFrames
+) -> Sequence[Tensor]:
+    """The outputs of a call of a layer for all frames at once.
+
+    Parameters
+    ----------
+    layer : Layer
+        Or what has a `graph`.
+    tensors : sequence of Tensor (N, T, …)
+    training : bool, optional
+        What the call around it said.
+    wrap : callable, default OfFrames
+        Makes what stands for one of the layers in it.
+    """
     if layer.graph is None:
-        mine = OfFrames(layer)
+        mine = wrap(layer)
         return Node(mine, tensors, mine.build_for(tuple(t.shape[1:] for t in tensors)), training).outputs
     graph = of_sizes(layer.graph, [t.shape[2:] for t in tensors])
     known = dict(zip(graph.inputs, tensors, strict=True))
     for node in graph.nodes:
         if node.outputs[0] not in known:
             mode = training if node.training is None else node.training
-            made = _of_all_frames(node.layer, [known[t] for t in node.inputs], mode)
+            made = of_all_frames(node.layer, [known[t] for t in node.inputs], mode, wrap)
             known.update(zip(node.outputs, made, strict=True))
     return [known[tensor] for tensor in graph.outputs]

@@ -44,8 +44,6 @@ class AUC(Counts):
         Take the sigmoid of outputs first.
     """
 
-    name: str = "auc"
-
     def __init__(
         self,
         num_thresholds: int = 200,

@@ -30,7 +30,6 @@ class IoU(Metric):
     axis : int, default -1
     """
 
-    name: str = "iou"
     direction: str | None = "max"
     sparse_y_true: bool = True
 
@@ -102,8 +101,6 @@ class BinaryIoU(IoU):
     name, dtype : str, optional
     """
 
-    name: str = "binary_io_u"
-
     def __init__(
         self,
         target_class_ids: Sequence[int] = (0, 1),
@@ -128,8 +125,6 @@ class MeanIoU(IoU):
     num_classes, name, dtype, ignore_class, sparse_y_true, sparse_y_pred, axis :
         As for `IoU`.
     """
-
-    name: str = "mean_io_u"
 
     def __init__(
         self,
@@ -156,8 +151,6 @@ class OneHotIoU(IoU):
     sparse_y_pred : bool, default False
     """
 
-    name: str = "one_hot_io_u"
-
     def __init__(
         self,
         num_classes: int,
@@ -181,8 +174,6 @@ class OneHotMeanIoU(MeanIoU):
         As for `IoU`.
     sparse_y_pred : bool, default False
     """
-
-    name: str = "one_hot_mean_io_u"
 
     def __init__(
         self,

@@ -68,8 +68,6 @@ class SensitivityAtSpecificity(_BestAt):
     name, dtype : str, optional
     """
 
-    name: str = "sensitivity_at_specificity"
-
     def __init__(
         self,
         specificity: float,
@@ -96,8 +94,6 @@ class SpecificityAtSensitivity(_BestAt):
     class_id : int, optional
     name, dtype : str, optional
     """
-
-    name: str = "specificity_at_sensitivity"
 
     def __init__(
         self,
@@ -126,8 +122,6 @@ class PrecisionAtRecall(_BestAt):
     name, dtype : str, optional
     """
 
-    name: str = "precision_at_recall"
-
     def __init__(
         self,
         recall: float,
@@ -154,8 +148,6 @@ class RecallAtPrecision(_BestAt):
     class_id : int, optional
     name, dtype : str, optional
     """
-
-    name: str = "recall_at_precision"
 
     def __init__(
         self,

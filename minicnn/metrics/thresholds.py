@@ -225,7 +225,6 @@ class _OneCount(Counts):
 class TruePositives(_OneCount):
     """How many outputs above the threshold have the target 1."""
 
-    name: str = "true_positives"
     _which = "true_positives"
 
 
@@ -233,7 +232,6 @@ class TruePositives(_OneCount):
 class FalsePositives(_OneCount):
     """How many outputs above the threshold have the target 0."""
 
-    name: str = "false_positives"
     direction: str | None = "min"
     _which = "false_positives"
 
@@ -242,7 +240,6 @@ class FalsePositives(_OneCount):
 class TrueNegatives(_OneCount):
     """How many outputs not above the threshold have the target 0."""
 
-    name: str = "true_negatives"
     _which = "true_negatives"
 
 
@@ -250,7 +247,6 @@ class TrueNegatives(_OneCount):
 class FalseNegatives(_OneCount):
     """How many outputs not above the threshold have the target 1."""
 
-    name: str = "false_negatives"
     direction: str | None = "min"
     _which = "false_negatives"
 
@@ -270,7 +266,6 @@ class Precision(Counts):
     name, dtype : str, optional
     """
 
-    name: str = "precision"
     needed: tuple[str, ...] = ("true_positives", "false_positives")
 
     def __init__(
@@ -298,7 +293,6 @@ class Precision(Counts):
 class Recall(Precision):
     """True positives / (true positives and false negatives); 0 without any. Arguments as for `Precision`."""
 
-    name: str = "recall"
     needed: tuple[str, ...] = ("true_positives", "false_negatives")
 
     def of_counts(self) -> np.ndarray:

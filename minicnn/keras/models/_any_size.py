@@ -27,6 +27,7 @@ class AnySize:
     _stack: list[Any]
     _engine: Any
     graph: Any
+    _goes_by_first_call: bool = False  # the shape of its input
 
     def _build_from_data(self, x: Any) -> Any:
         if self.graph is not None:
@@ -40,6 +41,17 @@ class AnySize:
                     self._start(Input((*[None] * (len(shape) - 1), *last)))  # type: ignore[attr-defined]
                     return x
         return super()._build_from_data(x)  # type: ignore[misc]
+
+    def build_for(self, input_shapes: Any) -> Any:
+        """Called on tensors, as the head of a detector on maps of several sizes; see `minicnn.Sequential.build_for`.
+
+        The shape of an Input is kept to, as in Keras; that of the first call is left open where another one differs.
+        """
+        if self.graph is None:
+            self._goes_by_first_call = True
+        elif self._goes_by_first_call and len(input_shapes) == 1:
+            self._open_for(tuple(input_shapes[0]))
+        return super().build_for(input_shapes)  # type: ignore[misc]
 
     def _open_for(self, shape):
         """Leave those sizes open in which samples of this shape differ, if the layers can do with any."""

@@ -34,6 +34,8 @@ def __getattr__(name: str) -> Any:
         place, _, table = further.partition(".")
         if name in (found := getattr(import_module(f"{__name__}.{place}"), table)):
             return globals().setdefault(name, of_lists(name, of_eager_arrays(found[name])))
+    if name in ("fft", "fft2", "ifft2", "irfft", "rfft"):
+        return globals().setdefault(name, of_eager_arrays(import_module(f"{__name__}._fourier").FOURIER[name]))
     if name in _SAME:
         found = _operations.entering(globals()[_SAME[name]], name)
         if _SAME[name] == "array":

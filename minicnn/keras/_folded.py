@@ -1,0 +1,145 @@
+"""Windows of images that a layer's `call` makes samples of, as Swin's attention does, and takes out of them again.
+
+A graph keeps samples apart. So the first reshape gives the beginning of a graph of its own, for one window, and the one
+that takes windows out of the samples puts that graph's layers into the graph around, for all windows at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+from minicnn import layers
+from minicnn.errors import ShapeError
+from minicnn.graph import Graph, Node, Tensor
+from minicnn.keras._own_weights import is_making_graph
+from minicnn.keras._shapes import of_samples
+from minicnn.layers.activity import with_penalty
+from minicnn.layers.input import InputLayer
+from minicnn.layers.time_distributed import OfFrames, of_all_frames
+
+
+class MovesSamples(ShapeError):
+    """A reshape takes out of the samples what was not folded into them in the same `call`."""
+
+
+def reshaped(tensor: Tensor, shape: tuple[Any, ...]) -> Tensor:
+    """``reshape(tensor, shape)``, in which samples may become several, and several one.
+
+    Raises
+    ------
+    ShapeError
+        If they do outside of a `call` that makes a graph, or several become one that were made of no sample.
+    """
+    own, rest = tuple(tensor.shape)[1:], shape[1:]
+    if is_making_graph() and all(isinstance(n, int) and n > 0 for n in (*own, *rest)):
+        old, new = math.prod(own), math.prod(rest)
+        if new < old and old % new == 0:
+            return _folded(layers.Reshape((old // new, *rest))(tensor))
+        if new > old and new % old == 0 and is_of_windows(tensor):
+            return _unfolded(tensor, list(_starts(tensor)), new // old, rest)
+    try:
+        return layers.Reshape(of_samples(shape, tensor.shape))(tensor)
+    except ShapeError as problem:
+        raise (MovesSamples(str(problem)) if is_making_graph() else problem) from None
+
+
+def is_of_windows(tensor: Tensor) -> bool:
+    """Whether the samples of a tensor are windows of those around."""
+    return all(_windows_of(start) is not None for start in _starts(tensor))
+
+
+def check_no_windows(outputs: Sequence[Tensor]) -> None:
+    """Raise `MovesSamples` for what a `call` gives of windows that are still samples."""
+    for tensor in outputs:
+        for start in _starts(tensor):
+            if (windows := _windows_of(start)) is not None:
+                raise MovesSamples(
+                    "a call gives as many samples as it gets: one that makes samples of the parts of images takes "
+                    f"them out again, as by reshape(x, (-1, {windows.shape[1]}, …)), or stands in the call of a "
+                    f"keras.Model, which runs on arrays then. Received: {tensor.shape} of {windows.shape}"
+                )
+
+
+def _windows_of(start):
+    """The windows (N, count, …) that a graph of one window begins with; None for another input."""
+    return vars(start.node.layer).get("windows")
+
+
+def _folded(windows):
+    """The beginning of a graph for one of the windows (N, count, …)."""
+    layer = InputLayer(windows.shape[2:], name="windows")
+    vars(layer)["windows"] = windows
+    return Node(layer, (), [windows.shape[2:]]).outputs[0]
+
+
+def _unfolded(tensor: Tensor, starts: Sequence[Tensor], factor: int, rest: tuple[int, ...]) -> Tensor:
+    """Samples that are made of `factor` windows each, of the shape `rest`."""
+    windows = [_windows_of(start) for start in starts]
+    counts = {each.shape[1] for each in windows}
+    count = counts.pop()
+    if counts or count % factor:
+        raise MovesSamples(
+            "what is computed of windows is of as many in each sample, and they are taken out of the samples together, "
+            f"or a part of them that divides their number. Received: {factor} of {sorted({count, *counts})} windows"
+        )
+    graph = Graph(starts, [tensor])
+    _check_without_losses(graph)
+    wrap = partial(_wrapped, _kept(windows[0]))
+    (made,) = of_all_frames(SimpleNamespace(graph=graph), windows, wrap=wrap)  # (N, count, …)
+    _take_places(graph, Graph(windows, [made]))
+    if factor == count:
+        return layers.Reshape(rest)(made)
+    return _folded(layers.Reshape((count // factor, *rest))(made))
+
+
+def _kept(tensor) -> dict[Any, OfFrames]:
+    """Layer → what stands for it in the graph that a tensor belongs to, the same wherever it is called."""
+    start = next(_starts(tensor))
+    windows = _windows_of(start)
+    return vars(start.node.layer).setdefault("for_windows", {}) if windows is None else _kept(windows)
+
+
+def _wrapped(kept, layer):
+    """What stands for a layer."""
+    if layer not in kept:
+        kept[layer] = OfFrames(layer)
+        vars(kept[layer])["name"] = layer.name  # with the "/" of a part of attention, by which files know it
+    return kept[layer]
+
+
+def _take_places(graph, around):
+    """Have the layers of the graph around know their places; those in the graph of a window have none of their own."""
+    for node in graph.nodes:
+        if node in node.layer.nodes:
+            node.layer.nodes.remove(node)
+    for node in around.nodes:
+        if node.inputs and node.outputs[0] not in around.inputs:
+            node.layer.nodes.append(node)
+
+
+def _check_without_losses(graph):
+    """Raise `MovesSamples` for a layer that adds to the loss, which is one for all windows of a batch."""
+    for layer in graph.layers:
+        inside = layer.graph.layers if layer.graph is not None else [layer]
+        if any(step.has_penalty for each in inside for step in with_penalty(each)):
+            raise MovesSamples(
+                f"layer '{layer.name}' adds to the loss, and is called on windows that are samples in a call: make "
+                "that part of the loss of what stands behind the windows. Received: a layer with an added loss, or "
+                "an activity_regularizer"
+            )
+
+
+def _starts(tensor: Tensor) -> Iterator[Tensor]:
+    """The inputs that a tensor depends on."""
+    seen, waiting = set(), [tensor]
+    while waiting:
+        node = (found := waiting.pop()).node
+        if node not in seen:
+            seen.add(node)
+            waiting += node.inputs
+            if not node.inputs:
+                yield found

@@ -137,7 +137,7 @@ _ODD = [
 def test_odd_dtypes_give_what_keras_gives(name, arguments, expected):
     made = getattr(ops, name)(*arguments)
     assert made.dtype == expected.dtype
-    np.testing.assert_array_equal(made, expected)
+    np.testing.assert_allclose(made, expected, rtol=1e-15)  # the last bit of NumPy's cbrt goes by the processor
 
 
 def test_the_rest_of_erf_has_all_its_digits():

@@ -5,6 +5,7 @@ import pytest
 
 from minicnn import keras
 from minicnn.keras import ops
+from minicnn.keras import tensorflow as tf
 
 CLASSES = np.array([0, 1, 2, 0])
 TARGETS = np.eye(3, dtype=np.float32)[CLASSES]
@@ -203,3 +204,48 @@ def test_so_are_the_losses_of_samples_and_those_of_ones_own():
 def test_another_dtype_of_a_loss_is_told_with_those_that_there_are():
     with pytest.raises(ValueError, match=r"dtype=None or .float32. or .float64. only. Received: dtype=.int32."):
         keras.losses.MeanSquaredError(dtype="int32")
+
+
+TOLERANCES = {"float16": 2e-3, "float32": 1e-6, "float64": 1e-14}  # what a loss in this dtype may be off by
+
+
+def _expected_of(name, target, output):
+    """The loss of each row and its slopes, written out in float64."""
+    if name == "MeanSquaredError":
+        return np.mean((output - target) ** 2, axis=-1), 2 * (output - target) / output.shape[-1]
+    if name == "Poisson":
+        return np.mean(output - target * np.log(output + 1e-7), axis=-1), (1 - target / (output + 1e-7)) / 3
+    total = output.sum(axis=-1, keepdims=True)
+    return -np.sum(target * np.log(output / total), axis=-1), -target / output + target.sum(-1, keepdims=True) / total
+
+
+@pytest.mark.parametrize("given", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", None])
+@pytest.mark.parametrize("name", ["MeanSquaredError", "CategoricalCrossentropy", "Poisson", "own"])
+def test_a_loss_computes_on_a_tape_in_its_own_dtype(name, dtype, given):
+    """Outputs are cast to it and gradients back, whatever the weights' dtype, as in Keras's `Loss.__call__`."""
+
+    class Own(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            assert y_pred.dtype == ("float64" if dtype == "float64" else "float32")
+            return ops.mean(ops.square(y_pred - y_true), axis=-1)
+
+    rng = np.random.default_rng(3)
+    targets, outputs = rng.uniform(0.1, 0.9, (2, 4, 3))
+    outputs = outputs.astype(given)
+    weights = np.array([0.5, 2.0, 0.0, 1.0])
+    each, slopes = _expected_of("MeanSquaredError" if name == "own" else name, targets, outputs.astype(np.float64))
+    make = Own if name == "own" else getattr(keras.losses, name)
+    for reduction, weight in [("sum_over_batch_size", None), ("sum", weights), (None, weights)]:
+        x = tf.convert_to_tensor(outputs)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = make(reduction=reduction, dtype=dtype)(targets, x, sample_weight=weight)
+        factor = np.full(4, 1 / 4) if weight is None else weight
+        assert value.dtype == (dtype or "float32")
+        tolerance = TOLERANCES[dtype or "float32"]
+        np.testing.assert_allclose(value, each * factor if reduction is None else (each * factor).sum(), tolerance)
+        gradient = tape.gradient(value, x)
+        assert gradient.dtype == given
+        tolerance = max(tolerance, TOLERANCES[given])
+        np.testing.assert_allclose(gradient, slopes * factor[:, None], rtol=tolerance, atol=tolerance)

@@ -14,7 +14,7 @@ from minicnn.differentiation import met, value_of
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._last_function import forgotten
-from minicnn.keras._loss_dtypes import LossName, dtype_of, hides, in_dtype_of, in_its_dtype, with_dtype
+from minicnn.keras._loss_dtypes import LossName, as_computed, dtype_of, hides, in_dtype_of, in_its_dtype, with_dtype
 from minicnn.keras._metric_variables import keras_variables
 from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
@@ -106,8 +106,8 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(self, *args, **kwargs):
         args, kwargs = met(args), {name: met(value) for name, value in kwargs.items()}
-        args = tuple(forgotten(x) if hides(self, x) else x for x in args)
-        kwargs = {name: forgotten(x) if hides(self, x) else x for name, x in kwargs.items()}
+        args = tuple(as_computed(self, forgotten(x) if hides(self, x) else x) for x in args)
+        kwargs = {name: as_computed(self, forgotten(x) if hides(self, x) else x) for name, x in kwargs.items()}
         weight = args[2] if len(args) > 2 else kwargs.pop("sample_weight", None)
         if isinstance(weight, Taped):
             result = _with_weights_on_tape(method, self, weight, *args[:2], **kwargs)

@@ -249,3 +249,65 @@ def test_a_loss_computes_on_a_tape_in_its_own_dtype(name, dtype, given):
         assert gradient.dtype == given
         tolerance = max(tolerance, TOLERANCES[given])
         np.testing.assert_allclose(gradient, slopes * factor[:, None], rtol=tolerance, atol=tolerance)
+
+
+BESIDE = {
+    "int64": np.arange(1, 7).reshape(2, 3),
+    "int32": np.arange(1, 7, dtype=np.int32).reshape(2, 3),
+    "uint8": np.arange(1, 7, dtype=np.uint8).reshape(2, 3),
+    "float64": np.linspace(0.5, 3, 6).reshape(2, 3),
+    "list": [1, 2, 3],
+    "list of floats": [0.5, 2.0, 3.0],
+    "int64, ()": np.array(3),
+    "float64, ()": np.array(2.5),
+}
+OPERATORS = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "**": lambda a, b: a**b,
+    "//": lambda a, b: a // b,
+    "%": lambda a, b: a % b,
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("other", BESIDE)
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operators_of_a_tensor_have_its_dtype_beside_arrays_and_lists(operator, other, dtype):
+    """As TensorFlow 2.20's, on a tape or not; NumPy's result is float64 beside int64, lists and float64."""
+    value, other = np.linspace(0.25, 1.5, 6).reshape(2, 3).astype(dtype), BESIDE[other]
+    compute = OPERATORS[operator]
+    for a, b, swapped in ((value, other, False), (other, value, True)):
+        x = tf.Variable(value, dtype=dtype)
+        expected = compute(np.asarray(a, np.float64), np.asarray(b, np.float64))
+        tensor = x * 1
+        found = compute(a, tensor) if swapped else compute(tensor, b)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=2e-3)
+        with tf.GradientTape() as tape:
+            tensor = x * 1
+            found = compute(a, tensor) if swapped else compute(tensor, b)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=2e-3)
+        if operator != "//":
+            assert tape.gradient(found, x).dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["add", "multiply", "maximum", "power", "divide", "matmul", "outer", "inner"])
+def test_functions_of_ops_on_a_tape_have_keras_s_dtypes(name):
+    """``ops.f(float32, int64)`` is float32 and ``ops.f(float32, float64)`` float64, on a tape as elsewhere."""
+    value = np.linspace(0.25, 1.5, 9).reshape(3, 3).astype(np.float32)
+    x = tf.Variable(value)
+    arrays = [np.arange(1, 10).reshape(3, 3), value]
+    for other, dtype in ((np.int64, "float32"), (np.int32, "float32"), (np.float64, "float64"), (np.uint8, "float32")):
+        beside = np.arange(1, 10).reshape(3, 3).astype(other)
+        for swapped in (False, True):
+            with tf.GradientTape() as tape:
+                given = (beside, x * 1) if swapped else (x * 1, beside)
+                found = getattr(ops, name)(*given)
+            assert found.dtype == dtype
+            expected = getattr(np, name)(*(each.astype(np.float64) for each in arrays[:: 1 if swapped else -1]))
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+            assert tape.gradient(found, x).dtype == "float32"

@@ -12,6 +12,7 @@ import numpy as np
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Tensor
+from minicnn.keras import _operators as _operators
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._last_function import forgotten
 from minicnn.keras._loss_dtypes import LossName, as_computed, dtype_of, hides, in_dtype_of, in_its_dtype, with_dtype
@@ -49,31 +50,6 @@ def _evaluated(array: EagerArray, feed_dict: Any = None, session: Any = None) ->
 
 
 EagerArray.eval = _evaluated  # type: ignore[attr-defined]
-
-
-def _floor_divided(is_reflected):
-    """``//`` of floats as TensorFlow has it, ⌊x / y⌋; NumPy's is NaN where that is ∞, and 9 for 1 // 0.1."""
-    plain = np.ndarray.__rfloordiv__ if is_reflected else np.ndarray.__floordiv__
-    quotient = np.ndarray.__rtruediv__ if is_reflected else np.ndarray.__truediv__
-
-    def divided(array: EagerArray, other: Any) -> Any:
-        if array.dtype.kind != "f":
-            made = plain(array, other)
-            if made is NotImplemented or made.dtype.kind != "f":
-                return made
-        if isinstance(other, Tensor):  # which knows better
-            return NotImplemented
-        with np.errstate(all="ignore"):
-            made = quotient(array, other)
-            return made if made is NotImplemented else np.floor(made)
-
-    return divided
-
-
-EagerArray.__floordiv__ = EagerArray.__ifloordiv__ = _floor_divided(False)  # type: ignore[method-assign, assignment]
-EagerArray.__rfloordiv__ = _floor_divided(True)  # type: ignore[method-assign, assignment]
-Taped.__floordiv__ = lambda x, other: np.floor(x / other)  # type: ignore[method-assign]
-Taped.__rfloordiv__ = lambda x, other: np.floor(other / x)  # type: ignore[method-assign]
 
 
 def eager(result: Any) -> Any:

@@ -25,6 +25,7 @@ from minicnn.last_function import remembering
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.losses import Loss
 from minicnn.losses.functions import ArrayFunction
+from minicnn.losses.of_calls import has_call
 from minicnn.losses.reductions import for_each_weight, spread
 from minicnn.metrics import Metric
 from minicnn.nested import mapped
@@ -85,7 +86,9 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
         args = tuple(as_computed(self, forgotten(x) if hides(self, x) else x) for x in args)
         kwargs = {name: as_computed(self, forgotten(x) if hides(self, x) else x) for name, x in kwargs.items()}
         weight = args[2] if len(args) > 2 else kwargs.pop("sample_weight", None)
-        if isinstance(weight, Taped):
+        if _is_one_row(self, weight, *args[:2], **kwargs):
+            result = _of_one_row(method, self, weight, *args[:2], **kwargs)
+        elif isinstance(weight, Taped):
             result = _with_weights_on_tape(method, self, weight, *args[:2], **kwargs)
         else:
             options = {} if weight is None else {"sample_weight": weight}
@@ -96,6 +99,35 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return call
+
+
+def _is_one_row(loss, weight, y_true=None, y_pred=None):
+    """Whether these are vectors, whose mean a loss of the library is to Keras, and that is another number."""
+    is_plain = loss.reduction == "sum_over_batch_size" and weight is None
+    return not (is_plain or has_call(loss)) and _rank(y_true) == _rank(y_pred) == 1
+
+
+def _rank(x):
+    return np.ndim(x) if isinstance(x, list | tuple) else getattr(x, "ndim", None)
+
+
+def _of_one_row(method, loss, weight, *args, **kwargs):
+    """The loss of vectors (N,), a row as any other: a single number, which each weight is multiplied with."""
+    single = copy(loss)
+    single.reduction = None
+    value = np.mean(with_targets_on_tape(partial(method, single), *args, **kwargs))
+    if weight is None:
+        return value
+    weighted = value * (weight if isinstance(weight, Taped) else np.asarray(weight))
+    if loss.reduction is None or not weighted.ndim:  # a single number is not reduced
+        return weighted
+    total = np.sum(weighted)
+    if loss.reduction == "sum":
+        return total
+    if loss.reduction == "sum_over_batch_size":
+        return total / weighted.size
+    weights = np.sum(weight)
+    return total / weights if value_of(weights) else total * 0
 
 
 def _with_weights_on_tape(method, loss, weight, *args, **kwargs):

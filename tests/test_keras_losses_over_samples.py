@@ -50,3 +50,41 @@ def test_a_layer_that_sees_all_samples_is_a_lambda():
         layers.Dense(2)(ops.mean(x, axis=0, keepdims=True))
     centred = keras.Model(x, layers.Lambda(lambda t: t - ops.mean(t, axis=0, keepdims=True))(x))
     np.testing.assert_allclose(centred.predict(X, verbose=0), X - X.mean(axis=0), atol=1e-6)
+
+
+ROWS = {  # of targets and outputs, number by number
+    "MeanSquaredError": lambda y, p: (y - p) ** 2,
+    "MeanAbsoluteError": lambda y, p: abs(y - p),
+    "BinaryCrossentropy": lambda y, p: -(y * np.log(p) + (1 - y) * np.log(1 - p)),
+    "Hinge": lambda y, p: np.maximum(0, 1 - (2 * y - 1) * p),
+}
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight", None])
+@pytest.mark.parametrize("weights", [None, 2.0, [1.0, 2.0, 0.0, 0.5, 1.0], [0.0] * 5])
+@pytest.mark.parametrize("name", ROWS)
+def test_vectors_are_one_row_whose_mean_is_the_loss(name, weights, reduction):
+    """In Keras 3.15 as well: ``MeanSquaredError(reduction="sum")(y, p)`` of y and p (5,) is 0.212, and no sum of five.
+
+    Weights multiply that number, and are what the reduction goes over.
+    """
+    y, p = np.array([0.0, 1, 1, 0, 1]), np.array([0.2, 0.6, 0.4, 0.7, 0.9])
+    value = ROWS[name](y, p).mean()
+    weighted = value if weights is None else value * np.array(weights)
+    if np.ndim(weights) == 0 or reduction is None:  # a single number is not reduced
+        expected = weighted
+    elif reduction == "mean_with_sample_weight":
+        expected = value if np.sum(weights) else 0.0
+    else:
+        expected = weighted.sum() if reduction == "sum" else weighted.mean()
+    loss = getattr(keras.losses, name)(reduction=reduction)
+    for given in ((y, p), (y.astype("float32"), p.astype("float32")), (y.tolist(), p.tolist())):
+        np.testing.assert_allclose(loss(*given, sample_weight=weights), expected, rtol=1e-5)
+    x = tf.Variable(p, dtype="float32")
+    with tf.GradientTape() as tape:
+        found = loss(y, x * 1, sample_weight=weights)
+        total = tf.reduce_sum(found)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    step = 1e-6
+    slopes = [(ROWS[name](y, p + step * e).mean() - ROWS[name](y, p - step * e).mean()) / (2 * step) for e in np.eye(5)]
+    np.testing.assert_allclose(tape.gradient(total, x), np.sum(expected) / value * np.array(slopes), rtol=1e-4)

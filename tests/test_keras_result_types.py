@@ -5,6 +5,7 @@ import pytest
 
 from minicnn import keras
 from minicnn.keras import ops
+from minicnn.keras import tensorflow as tf
 
 CLASSES = np.array([0, 1, 2, 0])
 TARGETS = np.eye(3, dtype=np.float32)[CLASSES]
@@ -203,3 +204,110 @@ def test_so_are_the_losses_of_samples_and_those_of_ones_own():
 def test_another_dtype_of_a_loss_is_told_with_those_that_there_are():
     with pytest.raises(ValueError, match=r"dtype=None or .float32. or .float64. only. Received: dtype=.int32."):
         keras.losses.MeanSquaredError(dtype="int32")
+
+
+TOLERANCES = {"float16": 2e-3, "float32": 1e-6, "float64": 1e-14}  # what a loss in this dtype may be off by
+
+
+def _expected_of(name, target, output):
+    """The loss of each row and its slopes, written out in float64."""
+    if name == "MeanSquaredError":
+        return np.mean((output - target) ** 2, axis=-1), 2 * (output - target) / output.shape[-1]
+    if name == "Poisson":
+        return np.mean(output - target * np.log(output + 1e-7), axis=-1), (1 - target / (output + 1e-7)) / 3
+    total = output.sum(axis=-1, keepdims=True)
+    return -np.sum(target * np.log(output / total), axis=-1), -target / output + target.sum(-1, keepdims=True) / total
+
+
+@pytest.mark.parametrize("given", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", None])
+@pytest.mark.parametrize("name", ["MeanSquaredError", "CategoricalCrossentropy", "Poisson", "own"])
+def test_a_loss_computes_on_a_tape_in_its_own_dtype(name, dtype, given):
+    """Outputs are cast to it and gradients back, whatever the weights' dtype, as in Keras's `Loss.__call__`."""
+
+    class Own(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            assert y_pred.dtype == ("float64" if dtype == "float64" else "float32")
+            return ops.mean(ops.square(y_pred - y_true), axis=-1)
+
+    rng = np.random.default_rng(3)
+    targets, outputs = rng.uniform(0.1, 0.9, (2, 4, 3))
+    outputs = outputs.astype(given)
+    weights = np.array([0.5, 2.0, 0.0, 1.0])
+    each, slopes = _expected_of("MeanSquaredError" if name == "own" else name, targets, outputs.astype(np.float64))
+    make = Own if name == "own" else getattr(keras.losses, name)
+    for reduction, weight in [("sum_over_batch_size", None), ("sum", weights), (None, weights)]:
+        x = tf.convert_to_tensor(outputs)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = make(reduction=reduction, dtype=dtype)(targets, x, sample_weight=weight)
+        factor = np.full(4, 1 / 4) if weight is None else weight
+        assert value.dtype == (dtype or "float32")
+        tolerance = TOLERANCES[dtype or "float32"]
+        np.testing.assert_allclose(value, each * factor if reduction is None else (each * factor).sum(), tolerance)
+        gradient = tape.gradient(value, x)
+        assert gradient.dtype == given
+        tolerance = max(tolerance, TOLERANCES[given])
+        np.testing.assert_allclose(gradient, slopes * factor[:, None], rtol=tolerance, atol=tolerance)
+
+
+BESIDE = {
+    "int64": np.arange(1, 7).reshape(2, 3),
+    "int32": np.arange(1, 7, dtype=np.int32).reshape(2, 3),
+    "uint8": np.arange(1, 7, dtype=np.uint8).reshape(2, 3),
+    "float64": np.linspace(0.5, 3, 6).reshape(2, 3),
+    "list": [1, 2, 3],
+    "list of floats": [0.5, 2.0, 3.0],
+    "int64, ()": np.array(3),
+    "float64, ()": np.array(2.5),
+}
+OPERATORS = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "**": lambda a, b: a**b,
+    "//": lambda a, b: a // b,
+    "%": lambda a, b: a % b,
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("other", BESIDE)
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operators_of_a_tensor_have_its_dtype_beside_arrays_and_lists(operator, other, dtype):
+    """As TensorFlow 2.20's, on a tape or not; NumPy's result is float64 beside int64, lists and float64."""
+    value, other = np.linspace(0.25, 1.5, 6).reshape(2, 3).astype(dtype), BESIDE[other]
+    compute = OPERATORS[operator]
+    for a, b, swapped in ((value, other, False), (other, value, True)):
+        x = tf.Variable(value, dtype=dtype)
+        expected = compute(np.asarray(a, np.float64), np.asarray(b, np.float64))
+        tensor = x * 1
+        found = compute(a, tensor) if swapped else compute(tensor, b)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=2e-3)
+        with tf.GradientTape() as tape:
+            tensor = x * 1
+            found = compute(a, tensor) if swapped else compute(tensor, b)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=2e-3)
+        if operator != "//":
+            assert tape.gradient(found, x).dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["add", "multiply", "maximum", "power", "divide", "matmul", "outer", "inner"])
+def test_functions_of_ops_on_a_tape_have_keras_s_dtypes(name):
+    """``ops.f(float32, int64)`` is float32 and ``ops.f(float32, float64)`` float64, on a tape as elsewhere."""
+    value = np.linspace(0.25, 1.5, 9).reshape(3, 3).astype(np.float32)
+    x = tf.Variable(value)
+    arrays = [np.arange(1, 10).reshape(3, 3), value]
+    for other, dtype in ((np.int64, "float32"), (np.int32, "float32"), (np.float64, "float64"), (np.uint8, "float32")):
+        beside = np.arange(1, 10).reshape(3, 3).astype(other)
+        for swapped in (False, True):
+            with tf.GradientTape() as tape:
+                given = (beside, x * 1) if swapped else (x * 1, beside)
+                found = getattr(ops, name)(*given)
+            assert found.dtype == dtype
+            expected = getattr(np, name)(*(each.astype(np.float64) for each in arrays[:: 1 if swapped else -1]))
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+            assert tape.gradient(found, x).dtype == "float32"

@@ -12,9 +12,10 @@ import numpy as np
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.graph import Tensor
+from minicnn.keras import _operators as _operators
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._last_function import forgotten
-from minicnn.keras._loss_dtypes import LossName, dtype_of, hides, in_dtype_of, in_its_dtype, with_dtype
+from minicnn.keras._loss_dtypes import LossName, as_computed, dtype_of, hides, in_dtype_of, in_its_dtype, with_dtype
 from minicnn.keras._metric_variables import keras_variables
 from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
@@ -24,6 +25,7 @@ from minicnn.last_function import remembering
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.losses import Loss
 from minicnn.losses.functions import ArrayFunction
+from minicnn.losses.of_calls import has_call
 from minicnn.losses.reductions import for_each_weight, spread
 from minicnn.metrics import Metric
 from minicnn.nested import mapped
@@ -49,31 +51,6 @@ def _evaluated(array: EagerArray, feed_dict: Any = None, session: Any = None) ->
 
 
 EagerArray.eval = _evaluated  # type: ignore[attr-defined]
-
-
-def _floor_divided(is_reflected):
-    """``//`` of floats as TensorFlow has it, ⌊x / y⌋; NumPy's is NaN where that is ∞, and 9 for 1 // 0.1."""
-    plain = np.ndarray.__rfloordiv__ if is_reflected else np.ndarray.__floordiv__
-    quotient = np.ndarray.__rtruediv__ if is_reflected else np.ndarray.__truediv__
-
-    def divided(array: EagerArray, other: Any) -> Any:
-        if array.dtype.kind != "f":
-            made = plain(array, other)
-            if made is NotImplemented or made.dtype.kind != "f":
-                return made
-        if isinstance(other, Tensor):  # which knows better
-            return NotImplemented
-        with np.errstate(all="ignore"):
-            made = quotient(array, other)
-            return made if made is NotImplemented else np.floor(made)
-
-    return divided
-
-
-EagerArray.__floordiv__ = EagerArray.__ifloordiv__ = _floor_divided(False)  # type: ignore[method-assign, assignment]
-EagerArray.__rfloordiv__ = _floor_divided(True)  # type: ignore[method-assign, assignment]
-Taped.__floordiv__ = lambda x, other: np.floor(x / other)  # type: ignore[method-assign]
-Taped.__rfloordiv__ = lambda x, other: np.floor(other / x)  # type: ignore[method-assign]
 
 
 def eager(result: Any) -> Any:
@@ -106,10 +83,12 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(self, *args, **kwargs):
         args, kwargs = met(args), {name: met(value) for name, value in kwargs.items()}
-        args = tuple(forgotten(x) if hides(self, x) else x for x in args)
-        kwargs = {name: forgotten(x) if hides(self, x) else x for name, x in kwargs.items()}
+        args = tuple(as_computed(self, forgotten(x) if hides(self, x) else x) for x in args)
+        kwargs = {name: as_computed(self, forgotten(x) if hides(self, x) else x) for name, x in kwargs.items()}
         weight = args[2] if len(args) > 2 else kwargs.pop("sample_weight", None)
-        if isinstance(weight, Taped):
+        if _is_one_row(self, weight, *args[:2], **kwargs):
+            result = _of_one_row(method, self, weight, *args[:2], **kwargs)
+        elif isinstance(weight, Taped):
             result = _with_weights_on_tape(method, self, weight, *args[:2], **kwargs)
         else:
             options = {} if weight is None else {"sample_weight": weight}
@@ -120,6 +99,35 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return call
+
+
+def _is_one_row(loss, weight, y_true=None, y_pred=None):
+    """Whether these are vectors, whose mean a loss of the library is to Keras, and that is another number."""
+    is_plain = loss.reduction == "sum_over_batch_size" and weight is None
+    return not (is_plain or has_call(loss)) and _rank(y_true) == _rank(y_pred) == 1
+
+
+def _rank(x):
+    return np.ndim(x) if isinstance(x, list | tuple) else getattr(x, "ndim", None)
+
+
+def _of_one_row(method, loss, weight, *args, **kwargs):
+    """The loss of vectors (N,), a row as any other: a single number, which each weight is multiplied with."""
+    single = copy(loss)
+    single.reduction = None
+    value = np.mean(with_targets_on_tape(partial(method, single), *args, **kwargs))
+    if weight is None:
+        return value
+    weighted = value * (weight if isinstance(weight, Taped) else np.asarray(weight))
+    if loss.reduction is None or not weighted.ndim:  # a single number is not reduced
+        return weighted
+    total = np.sum(weighted)
+    if loss.reduction == "sum":
+        return total
+    if loss.reduction == "sum_over_batch_size":
+        return total / weighted.size
+    weights = np.sum(weight)
+    return total / weights if value_of(weights) else total * 0
 
 
 def _with_weights_on_tape(method, loss, weight, *args, **kwargs):

@@ -10,8 +10,10 @@ import numpy as np
 
 from minicnn import losses
 from minicnn.bfloat16 import rounded
+from minicnn.differentiation import Recorded
 from minicnn.keras._new_arrays import standardize_dtype
 from minicnn.layers.names import snake_case
+from minicnn.nested import mapped
 from minicnn.own_parts import is_of_package
 from minicnn.settings import floatx
 
@@ -58,16 +60,36 @@ def hides(loss: Any, outputs: Any) -> bool:
     return str(getattr(outputs, "dtype", "")) != (vars(loss).get("_told") or floatx())
 
 
+def as_computed(loss: Any, recorded: Any) -> Any:
+    """Recorded outputs or targets in what a loss computes in, as Keras casts them; of 16 bits, that is float32.
+
+    Parameters
+    ----------
+    loss : Loss
+    recorded : Recorded
+        Floats; anything else is returned as it is, also in lists and dicts.
+    """
+    dtype = np.dtype("float64" if dtype_of(loss) == "float64" else "float32")
+
+    def cast(x):
+        is_other = isinstance(x, Recorded) and x.dtype.kind == "f" and x.dtype != dtype
+        return x.astype(dtype) if is_other else x
+
+    return mapped(cast, recorded)
+
+
 def in_its_dtype(loss: Any, result: Any) -> Any:
     """Losses of samples, or a number, in the loss's dtype; bfloat16 as float32 of such numbers.
 
     Parameters
     ----------
     loss : Loss
-    result : array or float
+    result : array, Recorded or float
         Anything else is returned as it is.
     """
     dtype = dtype_of(loss)
+    if isinstance(result, Recorded):
+        return result.astype("float32" if dtype == "bfloat16" else dtype)
     if isinstance(result, np.ndarray):
         return _rounded(result, dtype)
     if dtype in ("float16", "bfloat16") and isinstance(result, float | np.floating):

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.data.elements import EagerArray
+from minicnn.differentiation import Recorded
 from minicnn.dtype_policies import of_python
 from minicnn.keras._dtypes import TextDtype
 from minicnn.keras._new_arrays import as_array, in_named_dtype
@@ -30,6 +32,9 @@ _OF_FIRST_NUMBERS = {"bitwise_left_shift", "bitwise_right_shift", "left_shift", 
 """Functions in which Python's whole numbers, or such a first one, have a dtype, and not that of the array beside."""
 _WITH_TEXT = {"correlate", "einsum", "norm"}
 """Functions that are given a text which is no dtype: "full", "ij,jk", "fro"."""
+_OF_OPERATORS = {"add", "cross", "divide", "floor_divide", "inner", "maximum", "minimum", "mod", "multiply", "outer"}
+_OF_OPERATORS |= {"dot", "matmul", "power", "subtract", "tensordot", "true_divide", "vdot"}
+"""Functions of two arrays that are equals, while an operator of a tensor goes by the tensor's dtype."""
 _SIGNED = {"int8", "int16", "int32"}
 KEPT = {"array", "full", "full_like"}
 """Functions whose results have the dtype of the value that they are given."""
@@ -41,7 +46,7 @@ def in_kerass_dtype(function: Callable[..., Any], name: str = "") -> Callable[..
     Parameters
     ----------
     function : callable
-        Of arrays; values on a tape and a model's tensors are returned as they are.
+        Of arrays, and of values on a tape; a model's tensors are returned as they are.
     name : str, optional
         Its name in ``keras.ops``.
     """
@@ -57,6 +62,7 @@ def in_kerass_dtype(function: Callable[..., Any], name: str = "") -> Callable[..
         args = _with_dtypes(tuple(of_python(each) if each is float else each for each in args), name)
         if _are_small(args, name):
             args = tuple(np.asarray(each).astype("int32") for each in args)
+        args = _as_equals(args) if name in _OF_OPERATORS else args
         made = function(*args, **kwargs)
         told = str | type | np.dtype | TextDtype
         is_told = name not in _WITH_TEXT and any(isinstance(each, told) for each in args)
@@ -94,8 +100,17 @@ def _are_small(args, name):
     return (name == "matmul" and dtypes == {"int8"}) or (name in _OF_BOOLS and dtypes == {"bool"})
 
 
+def _as_equals(args):
+    """Tensors, on a tape or not, as wide as arrays of floats beside them."""
+    floats = [each.dtype for each in args if getattr(getattr(each, "dtype", None), "kind", "") == "f"]
+    if len(set(floats)) < 2:
+        return args
+    widest = np.result_type(*floats)
+    return tuple(x.astype(widest) if isinstance(x, EagerArray | Recorded) and x.dtype.kind == "f" else x for x in args)
+
+
 def _narrow(part, given, name):
-    dtype = str(part.dtype) if isinstance(part, np.ndarray | np.generic) else ""
+    dtype = str(part.dtype) if isinstance(part, np.ndarray | np.generic | Recorded) else ""
     floats, others = {d for d in given if "float" in d}, {d for d in given if d and "float" not in d}
     if dtype == "float16" and others and not floats:  # which NumPy takes for numbers in 8 bits
         return part.astype(floatx())

@@ -19,7 +19,6 @@ import minicnn as mc
 from minicnn import backends
 from minicnn.backends import memory
 from minicnn.backends.numba.convolution import choice
-from minicnn.backends.numba.convolution.winograd_transforms import TILE_KERNEL
 from minicnn.backends.numba.machine.target import lanes
 from minicnn.geometry import make_window
 
@@ -66,13 +65,16 @@ class Convolution:
     def candidates(self, job):
         """Name → the decisions that lead to this algorithm, for those that can serve."""
         window = self.window
-        winograd = choice.winograd_serves(window) and (job != "dkernel" or self.size == TILE_KERNEL)
+        winograd = choice.winograd_serves(window)
         pairs = 2 * self.filters <= lanes(ITEMSIZE) and self.stride == 1
         if not self.pooled:
             few_outputs = choice.columns_are_best(window)
             served = {
                 "direct": ((), True),
-                "Winograd": ((KERNEL_GRADIENT if job == "dkernel" else WINOGRAD,), winograd),
+                "Winograd": (
+                    (KERNEL_GRADIENT if job == "dkernel" else WINOGRAD,),
+                    choice.winograd_kernel_gradient_serves(window) if job == "dkernel" else winograd,
+                ),
                 "columns": ((COLUMNS if few_outputs or job == "dkernel" else INPUT_COLUMNS,), job != "y"),
                 "few filters": (
                     (FEW_GRADIENT if job == "dkernel" else FEW,),

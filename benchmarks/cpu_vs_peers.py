@@ -453,7 +453,7 @@ def report(result):
 
 def vectors_of(machine):
     """In words; earlier files do not say."""
-    return f" with {machine['vectors']}" if machine.get("vectors") else ""
+    return f", vectors of {machine['vector_bits']} bits" if "vector_bits" in machine else ""
 
 
 def versions(result):
@@ -610,8 +610,8 @@ def seconds(times):
 
 
 def section_of(machine):
-    """What processors without AVX-512 are measured on has tables of its own."""
-    return "cpu_vs_peers_avx2" if machine.get("vectors") == "AVX2" else "cpu_vs_peers"
+    """Processors with shorter vectors than AVX-512's have tables of their own; an earlier file is of AVX-512."""
+    return "cpu_vs_peers" if machine.get("vector_bits", 512) == 512 else "cpu_vs_peers_short_vectors"
 
 
 def with_chart(text, options):

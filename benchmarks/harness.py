@@ -311,7 +311,7 @@ def machine():
     """The computer and its Python, for the record."""
     return {
         "processor": _processor(),
-        "vectors": _vectors(),
+        "vector_bits": _vector_bits(),
         "cores": available_cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -331,14 +331,11 @@ def _processor():
         return platform.processor() or platform.machine()
 
 
-def _vectors():
-    """The longest vectors of an x86 processor, as far as the system says."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            flags = next(set(line.split()) for line in file if line.startswith("flags"))
-    except (OSError, StopIteration):
-        return ""
-    return "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else ""
+def _vector_bits():
+    """Of the vectors that minicnn's kernels are compiled for."""
+    from minicnn.backends.numba.machine.target import TARGET
+
+    return 8 * TARGET.vector_bytes
 
 
 def table(header, rows):

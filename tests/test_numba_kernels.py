@@ -349,8 +349,8 @@ def _dense_columns(task, tasks, like, t):
 
 @pytest.mark.parametrize("samples", [1, 2, 40])
 @pytest.mark.parametrize("vectors", [1, 2, 3, 4, 5, 8, 9, 13, 16, 17, 25])
-def test_tasks_of_a_dense_layer_leave_few_single_vectors(samples, vectors):
-    """None has a single one, unless there is no other; of one sample, whose blocks are rows, they share nothing out."""
+def test_tasks_of_a_dense_layer_leave_no_single_vector(samples, vectors):
+    """Unless there is no other; for one sample, whose row is cut into blocks of up to eight, tasks are not evened out."""
     outputs = vectors * tiles.lanes(4) - 3
     tables = dense._matrices(samples, 7, outputs, 4)
     tasks = -(-vectors // tables.abreast)
@@ -533,11 +533,22 @@ def test_the_table_of_targets():
     assert tiles.describe_target("aarch64-apple-darwin", set()).has_fma
     assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+sse2"}).vector_bytes == 16
     assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+avx2", "+fma"}).wide_block == (0, 0)
-    assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+avx2", "+fma"}, "alderlake").masked_bytes == 4
-    assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+avx2", "+fma"}, "znver3").masked_bytes > 8
-    assert tiles.describe_target("x86_64-unknown-linux-gnu", avx512, "znver4").masked_bytes == 1
+    assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+avx2", "+fma"}, "alderlake").least_masked_bytes == 4
+    assert tiles.describe_target("x86_64-unknown-linux-gnu", {"+avx2", "+fma"}, "znver3").least_masked_bytes > 8
+    assert tiles.describe_target("x86_64-unknown-linux-gnu", avx512, "znver4").least_masked_bytes == 1
     height, width = tiles.describe_target("x86_64-unknown-linux-gnu", avx512).wide_block
     assert height * width + width + 1 <= 32
+
+
+@pytest.mark.parametrize(
+    "features", [{"+sse2"}, {"+avx2"}, {"+avx2", "+fma"}, {"+avx512f", "+avx512bw", "+avx512vl", "+fma"}]
+)
+def test_three_vectors_go_abreast_in_the_registers_that_there_are(features):
+    target = tiles.describe_target("x86_64-unknown-linux-gnu", features)
+    needed = tiles.ODD_WIDTH + 1 + (not target.has_fma)  # vectors of the right, a number of the left, a product
+    assert target.odd_heights[0] * tiles.ODD_WIDTH + needed <= target.registers
+    assert target.odd_heights[0] * tiles.ODD_WIDTH >= 6  # sums: more than a single vector has
+    assert target.odd_heights[-1] == target.heights[-1]  # what row tables are padded to
 
 
 def test_the_cache_is_named_by_the_sources():

@@ -100,7 +100,7 @@ class Matrices(NamedTuple):
     panel_rows: Array  # of a panel: some columns of a matrix side by side
     parts: int  # of the inputs
     abreast: int  # vectors of outputs of a task
-    has_odd: bool  # whether tasks of an odd number of vectors leave no single one
+    shares_evenly: bool  # whether tasks of an odd number of vectors leave no single one
     packs_kernel: bool
     packs_x: bool
     packs_dy: bool
@@ -122,7 +122,7 @@ def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrice
         panel_rows=strides(max(samples, inputs, outputs), width),
         parts=min(inputs // _INPUTS_OF_A_PART, _MOST_PARTS) if are_few else 0,
         abreast=_OF_A_SAMPLE if samples == 1 else _ABREAST,
-        has_odd=samples > 1,
+        shares_evenly=samples > 1,
         packs_kernel=has_many_rows and is_long,
         packs_x=inputs * itemsize >= _LONG_ROW and outputs > width,
         packs_dy=is_long and inputs >= _LEAST_ROWS,
@@ -171,7 +171,7 @@ def _columns_of(task, tasks, like, t):
     lanes = lanes_of(like)
     vectors = (t.outputs + lanes - 1) // lanes
     first, last = task * t.abreast, (task + 1) * t.abreast
-    if t.has_odd and vectors % t.abreast == 1:  # a single vector would take twice its time: others have one less
+    if t.shares_evenly and vectors % t.abreast == 1:  # a single vector would take twice its time: others have one less
         first, last = task * vectors // tasks, (task + 1) * vectors // tasks
     return first * lanes, min(last * lanes, t.outputs)
 

@@ -181,14 +181,19 @@ def groups_are_copied(images: int, window: Window, channels: int, filters: int, 
     return is_less and images * tiles >= _LEAST_COPIED_TILES
 
 
+def winograd_kernel_gradient_serves(window: Window) -> bool:
+    """Whether the kernel's gradient has tiles: of 3 x 3 taps alone."""
+    return winograd_serves(window) and window.kernel_height == TILE_KERNEL
+
+
 @table_cache
 def winograd_kernel_gradient_is_best(window: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether the kernel gradient of a convolution without pooling is a case for Winograd.
 
     Not of 5 x 5 taps: its sums over all tiles of a large batch would err by more than a plain sum does.
     """
-    if window.kernel_height != TILE_KERNEL:
-        return False  # and nothing asked of its tiles: of 7 taps there are none
+    if not winograd_kernel_gradient_serves(window):
+        return False
     is_cheap = _sum_bytes(channels, filters, itemsize) <= _MOST_CHUNK_SUM_BYTES
     serves = is_cheap or winograd_works_in_rounds(window, channels, filters, itemsize)
     return serves and winograd_is_best(window, channels, filters, itemsize)

@@ -27,7 +27,10 @@ from minicnn.backends.numba.machine.target import product_nanoseconds
 from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
 from minicnn.geometry import Window
 
-_PIXELS, _TAPS = 8, 9  # in registers together
+_PIXELS = 8  # whose sums are in registers together
+_TAPS = (
+    9  # the same, of the kernel's gradient: of five, additions would wait for each other; 3 x 3 are the most frequent
+)
 _SLOWER = 3  # than a matrix product: a vector of x is loaded for each multiply-add
 
 
@@ -279,7 +282,9 @@ def _emit_sum_pixels(context, builder, signature, args):
     pointers = [emit.moved(x, emit.entry(rows.offsets, tap, i)) for i in range(_TAPS)]
     targets = [emit.moved(operands.dkernel, column, emit.entry(rows.kernel_rows, tap, i)) for i in range(_TAPS)]
     sums = emit.registers([emit.load(target) for target in targets])
-    with emit.loop(emit.index(0), rows.width, unrolls=False) as loop:  # pointers of more turns fit into no registers
+    with emit.loop(
+        emit.index(0), rows.width, unrolls=False
+    ) as loop:  # written out, its addresses would go to the stack
         gradient = emit.load(emit.moved(dy, builder.mul(loop.index, operands.channels)))
         offset = builder.mul(loop.index, rows.x_pixel)
         for pointer, register in zip(pointers, sums, strict=True):

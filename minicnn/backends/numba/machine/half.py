@@ -1,6 +1,5 @@
 """Vectors of float32 from and to arrays of bfloat16, which kernels see as uint16: converted in registers."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -34,9 +33,8 @@ class HalfEmitter(Emitter):
         """See `Emitter.store`."""
         super().store(self._as_kept(value, pointer), pointer, index)
 
-    def store_first(self, values: Sequence[ir.Value], pointers: Sequence[ir.Value], count: ir.Value) -> None:
-        """See `Emitter.store_first`."""
-        super().store_first(list(map(self._as_kept, values, pointers)), pointers, count)
+    def _store_part(self, values, pointers, count):
+        super()._store_part(list(map(self._as_kept, values, pointers)), pointers, count)
 
     def _all(self, number):
         return ir.Constant(self._words, [number] * self.lanes)

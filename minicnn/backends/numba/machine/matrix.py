@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from minicnn.backends.numba.machine.compiled import SharedCode, inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
 from minicnn.backends.numba.machine.target import ODD_WIDTH, ROWS, TARGET, WIDTH
-from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
+from minicnn.backends.numba.machine.vectors import I64, Emitter, lanes_of
 
 
 class Left(NamedTuple):
@@ -163,7 +163,7 @@ def _multiply_block(typingctx, left, right, out, span, first, accumulate, floor,
 def _emit_multiply_block(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     operands = emit.plain(signature.args, args)
-    height = cgutils.alloca_once_value(builder, emit.index(TARGET.heights[-1]))
+    height = cgutils.alloca_once(builder, I64)
     for width, heights in ((1, TARGET.heights), (WIDTH, TARGET.heights), (ODD_WIDTH, TARGET.odd_heights)):
         with builder.if_then(builder.icmp_signed("==", operands[-1].vectors, emit.index(width))):
             _emit_tallest(emit, operands, height, heights, width)
@@ -218,6 +218,7 @@ def _emit_tallest(emit, operands, height, heights, width):
     """The first of `heights` that fits into the rows left; the last one always does, row tables are padded for it."""
     builder, tallest = emit.builder, heights[0]
     if len(heights) == 1:
+        builder.store(emit.index(tallest), height)
         _emit_block(emit, operands, tallest, width)
         return
     with builder.if_else(builder.icmp_signed(">=", operands[-1].rows_left, emit.index(tallest))) as (fits, too_tall):
@@ -256,12 +257,6 @@ def _store_block(emit, results, pointers, columns_left, width):
     for i, result in enumerate(results):
         if i % width < width - 1:
             emit.store(result, pointers[i // width], i % width)
-    lasts, before = results[width - 1 :: width], emit.index((width - 1) * emit.lanes)
-    count = emit.builder.sub(columns_left, before)
-    is_whole = emit.builder.icmp_signed(">=", count, emit.index(emit.lanes))
-    with emit.builder.if_else(is_whole) as (whole, partial):
-        with whole:
-            for pointer, last in zip(pointers, lasts, strict=True):
-                emit.store(last, pointer, width - 1)
-        with partial:
-            emit.store_first(lasts, [emit.moved(pointer, before) for pointer in pointers], count)
+    before = emit.index((width - 1) * emit.lanes)
+    last_pointers = [emit.moved(pointer, before) for pointer in pointers]
+    emit.store_all_counted(results[width - 1 :: width], last_pointers, emit.builder.sub(columns_left, before))

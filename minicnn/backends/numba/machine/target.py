@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from numba.core.registry import cpu_target
 
-_NO_MASKS = 16  # bytes: no number is as long
+_NONE = 16  # bytes: no number has as many
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class Target:
         Whether it is an x86 processor, with their register of how to round.
     registers : int
         How many vectors it holds.
-    masked_bytes : int
-        Size of the smallest numbers of which a part of a vector is stored by one mask, and fast.
+    least_masked_bytes : int
+        Size of the smallest numbers whose vectors are stored in part, by a mask, in few steps; 16, as none has, where
+        there is no such instruction.
     near_third_cache : bool
         Whether what the second cache has no room for is still near: AMD's Zen has a third cache for a few cores.
     """
@@ -31,7 +32,7 @@ class Target:
     has_fma: bool
     has_mxcsr: bool
     registers: int
-    masked_bytes: int = _NO_MASKS
+    least_masked_bytes: int = _NONE
     near_third_cache: bool = False
 
     @property
@@ -46,8 +47,10 @@ class Target:
 
     @property
     def odd_heights(self) -> tuple[int, ...]:
-        """The same for blocks of `ODD_WIDTH` vectors: four rows of them fill 16 registers."""
-        return (8, 4) if self.registers == 32 else (4, 2)
+        """The same for blocks of `ODD_WIDTH` vectors; four rows fill 16 registers, if none is for products alone."""
+        if self.registers == 32:
+            return (8, 4)
+        return (4, 2) if self.has_fma else (2,)
 
     @property
     def wide_block(self) -> tuple[int, int]:
@@ -65,8 +68,8 @@ class Target:
 
 
 WIDTH = 2  # vectors in a row of a register block
-# Of the block for an odd number of vectors, which would leave a single one: that needs a load for each of its
-# multiply-adds, and is half as fast as the others.
+# Vectors in a row of the block for an odd number of them: blocks of `WIDTH` would leave a single one, which needs a load
+# for each of its multiply-adds.
 ODD_WIDTH = 3
 VECTORS_PER_NANOSECOND = 2  # multiplied and added by one core, about
 
@@ -77,13 +80,13 @@ def describe_target(triple: str, features: set[str], processor: str = "") -> Tar
         return Target(16, has_fma=True, has_mxcsr=False, registers=32)
     is_zen = processor.startswith("znver")
     if "+avx512f" in features and "+avx512bw" in features and "+avx512vl" in features:
-        return Target(64, has_fma=True, has_mxcsr=True, registers=32, masked_bytes=1, near_third_cache=is_zen)
+        return Target(64, has_fma=True, has_mxcsr=True, registers=32, least_masked_bytes=1, near_third_cache=is_zen)
     has_fma, has_mxcsr = "+fma" in features, triple.startswith(("x86_64", "i686"))
     if "+avx2" not in features:
         return Target(16, has_fma, has_mxcsr, registers=16)
-    # AVX2 has masks for numbers of four bytes and more; AMD's, until Zen 3, takes some forty instructions for one.
-    masked_bytes = _NO_MASKS if is_zen else 4
-    return Target(32, has_fma, has_mxcsr, registers=16, masked_bytes=masked_bytes, near_third_cache=is_zen)
+    # AVX2 has masks for numbers of four bytes and more. Zen, up to the third, stores one in about forty steps.
+    least = _NONE if is_zen else 4
+    return Target(32, has_fma, has_mxcsr, registers=16, least_masked_bytes=least, near_third_cache=is_zen)
 
 
 def _numba_target() -> Target:

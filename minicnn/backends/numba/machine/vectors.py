@@ -89,16 +89,21 @@ class Emitter:
 
     def store_counted(self, value: ir.Value, pointer: ir.Value, count: ir.Value) -> None:
         """Store the lanes below `count` of a vector of numbers or bytes; `count` may exceed the lanes."""
+        self.store_all_counted([value], [pointer], count)
+
+    def store_all_counted(self, values: Sequence[ir.Value], pointers: Sequence[ir.Value], count: ir.Value) -> None:
+        """The same of some vectors, with one branch for all of them."""
         is_whole = self.builder.icmp_signed(">=", count, self.index(self.lanes))
         with self.builder.if_else(is_whole) as (whole, partial):
             with whole:
-                self.store(value, pointer)
+                for value, pointer in zip(values, pointers, strict=True):
+                    self.store(value, pointer)
             with partial:
-                self.store_first([value], [pointer], count)
+                self._store_part(values, pointers, count)
 
-    def store_first(self, values: Sequence[ir.Value], pointers: Sequence[ir.Value], count: ir.Value) -> None:
-        """Store the lanes below `count`, which are not all, of some vectors of numbers or bytes."""
-        if self._align(values[0]) < TARGET.masked_bytes:
+    def _store_part(self, values, pointers, count):
+        """Store the lanes below `count`, which are not all."""
+        if self._align(values[0]) < TARGET.least_masked_bytes:
             self._store_halves(values, pointers, count)
             return
         mask = self.below(count)

@@ -350,7 +350,7 @@ def _dense_columns(task, tasks, like, t):
 @pytest.mark.parametrize("samples", [1, 2, 40])
 @pytest.mark.parametrize("vectors", [1, 2, 3, 4, 5, 8, 9, 13, 16, 17, 25])
 def test_tasks_of_a_dense_layer_leave_no_single_vector(samples, vectors):
-    """Unless there is no other; for one sample, whose row is cut into blocks of up to eight, tasks are not evened out."""
+    """Unless there is no other; one sample's row has blocks of up to eight, and its tasks are not evened out."""
     outputs = vectors * tiles.lanes(4) - 3
     tables = dense._matrices(samples, 7, outputs, 4)
     tasks = -(-vectors // tables.abreast)

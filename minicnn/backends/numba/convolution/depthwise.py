@@ -27,10 +27,9 @@ from minicnn.backends.numba.machine.target import product_nanoseconds
 from minicnn.backends.numba.machine.vectors import Emitter, lanes_of
 from minicnn.geometry import Window
 
-_PIXELS = 8  # whose sums are in registers together
-_TAPS = (
-    9  # the same, of the kernel's gradient: of five, additions would wait for each other; 3 x 3 are the most frequent
-)
+# Whose sums are in registers together; taps of the kernel's gradient: 3 x 3 are the most frequent, and with fewer sums
+# each addition would wait for the one before.
+_PIXELS, _TAPS = 8, 9
 _SLOWER = 3  # than a matrix product: a vector of x is loaded for each multiply-add
 
 

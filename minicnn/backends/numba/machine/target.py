@@ -68,8 +68,8 @@ class Target:
 
 
 WIDTH = 2  # vectors in a row of a register block
-# Vectors in a row of the block for an odd number of them: blocks of `WIDTH` would leave a single one, which needs a load
-# for each of its multiply-adds.
+# Vectors in a row of the block for an odd number of them: blocks of `WIDTH` would leave a single one, which needs a
+# load for each of its multiply-adds.
 ODD_WIDTH = 3
 VECTORS_PER_NANOSECOND = 2  # multiplied and added by one core, about
 

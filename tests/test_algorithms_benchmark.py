@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip("numba")
 
+from minicnn.backends.numba.machine.target import lanes
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="not a checkout")
@@ -27,7 +29,15 @@ def test_every_layer_and_job_has_a_chosen_candidate_and_times(algorithms):
             chosen = algorithms.chosen(run, candidates)
             assert chosen in candidates, (title, job)
             names |= set(candidates)
+    if lanes(4) < 12:  # two pixels of six filters do not fit into a vector
+        names.add("pairs")
     assert names == {"direct", "pairs", "Winograd", "columns", "sparse", "spread", "few filters"}
+
+
+def test_winograd_is_not_forced_where_it_has_no_tiles(algorithms):
+    """Of 5 x 5 taps it serves outputs and the inputs' gradient; forced for the kernel's, it read what was not there."""
+    layer = algorithms.LAYERS["classic LeNet-5, second"]
+    assert ["Winograd" in layer.candidates(job) for job in ("y", "dx", "dkernel")] == [True, True, False]
 
 
 def test_every_decision_can_be_forced(algorithms):

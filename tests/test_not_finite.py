@@ -22,6 +22,7 @@ from oracles import graph_of, run
 import minicnn as mc
 from minicnn import backends, layers
 from minicnn.backends.numba.convolution import choice
+from minicnn.backends.numba.machine.target import lanes
 from minicnn.backends.reference import ops as reference
 from minicnn.geometry import Window, make_window
 
@@ -140,7 +141,7 @@ PLAIN = {
 }
 POOLED = {
     "direct, sparse": (make_window((9, 8), (3, 3), (1, 1), "same"), 6, 17, ()),
-    "pairs": (make_window((8, 10), (5, 5), (1, 1), "valid"), 1, 6, (PAIRS,)),
+    "pairs": (make_window((8, 10), (5, 5), (1, 1), "valid"), 1, min(6, lanes(4) // 2), (PAIRS,)),
     "spread": (make_window((9, 9), (3, 3), (1, 1), "valid"), 1, 18, (SPREAD,)),
     "Winograd": (make_window((9, 8), (3, 3), (1, 1), "same"), 6, 16, (POOLED_WINOGRAD, GRADIENT)),
     "Winograd, 5 x 5": (make_window((9, 8), (5, 5), (1, 1), "same"), 6, 16, (POOLED_WINOGRAD, GRADIENT)),

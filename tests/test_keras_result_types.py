@@ -1,6 +1,8 @@
 """Dtypes of results and weights, and the names of what a model measures, as Keras 3.15 with TensorFlow has them."""
 
 import operator
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -208,7 +210,12 @@ def test_another_dtype_of_a_loss_is_told_with_those_that_there_are():
         keras.losses.MeanSquaredError(dtype="int32")
 
 
-TOLERANCES = {"float16": 2e-3, "float32": 1e-6, "float64": 1e-14}  # what a loss in this dtype may be off by
+TOLERANCES = {
+    "bfloat16": 4e-3,
+    "float16": 2e-3,
+    "float32": 1e-6,
+    "float64": 1e-14,
+}  # of a loss in it
 
 
 def _expected_of(name, target, output):
@@ -222,7 +229,7 @@ def _expected_of(name, target, output):
 
 
 @pytest.mark.parametrize("given", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", None])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64", None])
 @pytest.mark.parametrize("name", ["MeanSquaredError", "CategoricalCrossentropy", "Poisson", "own"])
 def test_a_loss_computes_on_a_tape_in_its_own_dtype(name, dtype, given):
     """Outputs are cast to it and gradients back, whatever the weights' dtype, as in Keras's `Loss.__call__`."""
@@ -244,7 +251,9 @@ def test_a_loss_computes_on_a_tape_in_its_own_dtype(name, dtype, given):
             tape.watch(x)
             value = make(reduction=reduction, dtype=dtype)(targets, x, sample_weight=weight)
         factor = np.full(4, 1 / 4) if weight is None else weight
-        assert value.dtype == (dtype or "float32")
+        assert value.dtype == ("float32" if dtype in (None, "bfloat16") else dtype)
+        if dtype == "bfloat16":  # the upper half of a float32
+            assert not np.any(value.numpy().view(np.uint32) & 0xFFFF)
         tolerance = TOLERANCES[dtype or "float32"]
         np.testing.assert_allclose(value, each * factor if reduction is None else (each * factor).sum(), tolerance)
         gradient = tape.gradient(value, x)
@@ -301,6 +310,18 @@ def test_operators_of_a_tensor_have_its_dtype_beside_arrays_and_lists(operator, 
                 np.testing.assert_allclose(each, expected, rtol=tolerance, atol=tolerance)
             if operator != "//":
                 assert tape.gradient(found[1], x).dtype == dtype
+
+
+@pytest.mark.parametrize("first", ["_operators", "_dtypes"])
+def test_operators_are_the_same_in_whatever_order_modules_are_imported(first):
+    code = f"""
+import numpy as np
+import minicnn.keras.{first}, minicnn.keras._operators, minicnn.keras._dtypes
+from minicnn.data.elements import EagerArray
+print((np.arange(3) / np.ones(3, "float32").view(EagerArray)).dtype)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.strip() == "float32", run.stderr
 
 
 ASSIGNING = {

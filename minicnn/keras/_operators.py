@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.graph import Tensor
+from minicnn.keras import _dtypes as _dtypes  # which gives arrays the division that is wrapped here
 from minicnn.keras._taped import Taped
 
 _OPERATORS = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")

@@ -42,6 +42,17 @@ def softmax():
 # ------------------------------------------------------------------------------------------------------- the outputs
 
 
+@pytest.mark.parametrize(
+    ("columns", "reduction", "is_said"),
+    [(0, "sum", True), (0, None, True), (0, "sum_over_batch_size", False), (slice(0, 1), "sum", False)],
+)
+def test_sums_over_outputs_without_an_axis(columns, reduction, is_said):
+    """Keras 3.15.1 trains by the mean of outputs (N,) there, and by the sum of outputs (N, 1)."""
+    loss = mc.losses.MeanSquaredError(reduction=reduction)
+    found = messages(lambda: net(Dense(2), layers.Lambda(lambda x: x[:, columns]), loss=loss, shape=(3,)))
+    assert [f"reduction={reduction!r}" in each and "keep the axis" in each for each in found] == [True] * is_said
+
+
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "sparse_categorical_crossentropy", "mse"])
 def test_softmax_of_one_unit(loss):
     (message,) = messages(lambda: net(Flatten(), Dense(1, activation="softmax"), loss=loss))

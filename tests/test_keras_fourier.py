@@ -93,14 +93,101 @@ def test_gradients_are_those_of_finite_steps(name):
             tf.reduce_sum(tf.sin(part) * (k + 1.0)) for k, part in enumerate(made if name != "irfft" else [made])
         )
 
-    variables = [tf.Variable(part.astype("float32")) for part in pair]
+    variables = [tf.Variable(part) for part in pair]
     with tf.GradientTape() as tape:
         value = loss(*variables)
+    assert value.dtype == np.float64
     for number, gradient in enumerate(tape.gradient(value, variables)):
         step = wave(2, 3, 5, step=0.9).astype(float)
-        ends = [[part + sign * 3e-3 * step * (k == number) for k, part in enumerate(pair)] for sign in (1, -1)]
-        up, down = (float(loss(*(part.astype("float32") for part in end))) for end in ends)
-        np.testing.assert_allclose(np.sum(gradient * step), (up - down) / 6e-3, rtol=2e-2, atol=2e-2)
+        ends = [[part + sign * 1e-5 * step * (k == number) for k, part in enumerate(pair)] for sign in (1, -1)]
+        up, down = (float(loss(*map(tf.convert_to_tensor, end))) for end in ends)
+        assert gradient.dtype == np.float64
+        np.testing.assert_allclose(np.sum(gradient * step), (up - down) / 2e-5, rtol=1e-8, atol=1e-8)
+
+
+def _tensors(function, *arrays):
+    return function(*map(tf.convert_to_tensor, arrays))
+
+
+def _variables(function, *arrays):
+    return function(*map(tf.Variable, arrays))
+
+
+WIDE = {"arrays": HOW["arrays"], "tensors": _tensors, "variables": _variables, "tape": _on_a_tape}
+
+
+@pytest.mark.parametrize("how", WIDE)
+@given(rows=st.integers(1, 3), columns=st.integers(2, 6), layout=st.sampled_from(sorted(LAYOUTS)))
+def test_float64_is_transformed_in_float64(how, rows, columns, layout):
+    """As Keras 3.15.1 on TensorFlow has it, whose `rfft` alone takes NumPy's arrays as float32."""
+    real, imag = (LAYOUTS[layout](wave(2, rows, columns, step=step).astype(float)) for step in (0.7, 0.31))
+    for name, expected in EXPECTED.items():
+        made = WIDE[how](lambda *pair, name=name: getattr(ops, name)(pair), real, imag)
+        assert [part.dtype for part in made] == [np.float64] * 2
+        np.testing.assert_allclose(made[0] + 1j * made[1], expected(real + 1j * imag), atol=1e-13)
+    made = WIDE[how](ops.rfft, real)
+    assert [part.dtype for part in made] == ["float32" if how == "arrays" else "float64"] * 2
+    whole = summed(real, -1)[..., : columns // 2 + 1]
+    np.testing.assert_allclose(made[0] + 1j * made[1], whole, atol=2e-5 if how == "arrays" else 1e-13)
+    back = WIDE[how](lambda *pair: [ops.irfft(pair, fft_length=columns)], whole.real, whole.imag)[0]
+    assert back.dtype == np.float64
+    np.testing.assert_allclose(back, real, atol=1e-13)
+
+
+def test_lists_are_transformed():
+    """Numbers of Keras 3.15.1: ``ops.rfft([1.0, 2.0, 3.0])``, ``ops.fft(([1.0, 2.0], [1.0, 2.0]))``."""
+    for made, expected in (
+        (ops.rfft([1.0, 2.0, 3.0]), [[6.0, -1.5], [0.0, 0.8660254]]),
+        (ops.fft(([1.0, 2.0], [1.0, 2.0])), [[3.0, -1.0], [3.0, -1.0]]),
+    ):
+        assert made[0].dtype == made[1].dtype == np.float32
+        np.testing.assert_allclose(made, expected, rtol=1e-6)
+
+
+class Filter(keras.Model):
+    """A layer's weight is transformed where it meets a tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(4)
+        self.kernel = self.add_weight(shape=(6,), initializer="ones", name="kernel")
+
+    def call(self, x):
+        return self.dense(x) * ops.rfft(self.kernel)[0]
+
+
+def test_weights_of_a_layer_of_layers_are_transformed():
+    model, x = Filter(), wave(8, 3)
+    model(x)
+    model.kernel.assign(wave(6))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    expected = model.dense(x).numpy() * summed(wave(6), -1).real[:4]
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-5)
+    slopes = (expected * model.dense(x).numpy() * 2 / expected.size).sum(0)  # (4,), by the transform
+    back = np.cos(2 * np.pi / 6 * np.outer(np.arange(6), np.arange(4))) @ slopes
+    model.fit(x, np.zeros((8, 4), "float32"), batch_size=8, verbose=0)
+    np.testing.assert_allclose(model.kernel.numpy(), wave(6) - 0.1 * back, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [0, -2, 4.5, "4", np.float32(4), [4]])
+def test_lengths_are_whole_numbers_of_one_or_more(length):
+    for function, x in ((ops.rfft, wave(2, 5)), (ops.irfft, (wave(2, 5), wave(2, 5))), (ops.rfft, keras.Input((5,)))):
+        with pytest.raises(ValueError, match=r"a whole number fft_length of 1 or more. Received: fft_length="):
+            function(x, fft_length=length)
+    assert ops.rfft(wave(2, 5), fft_length=np.int64(4))[0].shape == (2, 3)
+
+
+def test_axes_without_numbers_and_of_open_sizes_are_said():
+    none = wave(2, 0)
+    for function, x in ((ops.rfft, none), (ops.fft, (none, none)), (ops.irfft, (none, none))):
+        with pytest.raises(ShapeError, match=r"one number or more along an axis. Received: shape \(2, 0\)"):
+            function(x)
+    with pytest.raises(ShapeError, match="whose sizes are known"):
+        ops.rfft(keras.Input((None,)), fft_length=8)
+    with pytest.raises(ShapeError, match=r"give it fft_length. Received: m=1"):
+        ops.irfft((wave(2, 1), wave(2, 1)))
+    with pytest.raises(ShapeError, match="whose sizes are known"):
+        ops.rfft(2.5)
 
 
 class FNetLayer(layers.Layer):

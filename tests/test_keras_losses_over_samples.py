@@ -88,3 +88,34 @@ def test_vectors_are_one_row_whose_mean_is_the_loss(name, weights, reduction):
     step = 1e-6
     slopes = [(ROWS[name](y, p + step * e).mean() - ROWS[name](y, p - step * e).mean()) / (2 * step) for e in np.eye(5)]
     np.testing.assert_allclose(tape.gradient(total, x), np.sum(expected) / value * np.array(slopes), rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 2)])
+@pytest.mark.parametrize("name", [*ROWS, "Loss"])
+def test_what_a_loss_is_called_with_is_checked(name, shape):
+    class Loss(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return ops.mean(y_true - y_pred, axis=-1)
+
+    loss, y = (Loss if name == "Loss" else getattr(keras.losses, name))(reduction="sum"), np.full(shape, 0.5)
+    called = rf"a loss is called as {name}\(…\)\(y_true, y_pred, sample_weight=None\). Received: "
+    with pytest.raises(TypeError, match=called + "got an unexpected keyword argument 'sample_weights'"):
+        loss(y, y, sample_weights=np.ones(5))
+    with pytest.raises(TypeError, match=called + "multiple values for argument 'y_pred'"):
+        loss(y, y, y_pred=y)
+    with pytest.raises(TypeError, match=called + "too many positional arguments"):
+        loss(y, y, np.ones(5), 3)
+    with pytest.raises(TypeError, match=called + "missing a required argument: 'y_pred'"):
+        loss(y)
+    assert float(loss(y_pred=y, y_true=y, sample_weight=np.ones(5))) == float(loss(y, y, np.ones(5)))
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight", None])
+def test_no_weights_at_all_are_an_error(reduction):
+    y, weights = np.array([0.2, 0.8]), tf.Variable(np.zeros((0,), np.float32))
+    loss = keras.losses.MeanSquaredError(reduction=reduction)
+    for given in (np.array([]), []):
+        with pytest.raises(ValueError, match=r"an array of at least one. Received: shape \(0,\)"):
+            loss(y, y, sample_weight=given)
+    with pytest.raises(ValueError, match="an array of at least one"), tf.GradientTape():
+        loss(y, y, sample_weight=weights)

@@ -1,5 +1,9 @@
 """Dtypes of results and weights, and the names of what a model measures, as Keras 3.15 with TensorFlow has them."""
 
+import operator
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -206,7 +210,12 @@ def test_another_dtype_of_a_loss_is_told_with_those_that_there_are():
         keras.losses.MeanSquaredError(dtype="int32")
 
 
-TOLERANCES = {"float16": 2e-3, "float32": 1e-6, "float64": 1e-14}  # what a loss in this dtype may be off by
+TOLERANCES = {
+    "bfloat16": 4e-3,
+    "float16": 2e-3,
+    "float32": 1e-6,
+    "float64": 1e-14,
+}  # of a loss in it
 
 
 def _expected_of(name, target, output):
@@ -220,7 +229,7 @@ def _expected_of(name, target, output):
 
 
 @pytest.mark.parametrize("given", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", None])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64", None])
 @pytest.mark.parametrize("name", ["MeanSquaredError", "CategoricalCrossentropy", "Poisson", "own"])
 def test_a_loss_computes_on_a_tape_in_its_own_dtype(name, dtype, given):
     """Outputs are cast to it and gradients back, whatever the weights' dtype, as in Keras's `Loss.__call__`."""
@@ -242,7 +251,9 @@ def test_a_loss_computes_on_a_tape_in_its_own_dtype(name, dtype, given):
             tape.watch(x)
             value = make(reduction=reduction, dtype=dtype)(targets, x, sample_weight=weight)
         factor = np.full(4, 1 / 4) if weight is None else weight
-        assert value.dtype == (dtype or "float32")
+        assert value.dtype == ("float32" if dtype in (None, "bfloat16") else dtype)
+        if dtype == "bfloat16":  # the upper half of a float32
+            assert not np.any(value.numpy().view(np.uint32) & 0xFFFF)
         tolerance = TOLERANCES[dtype or "float32"]
         np.testing.assert_allclose(value, each * factor if reduction is None else (each * factor).sum(), tolerance)
         gradient = tape.gradient(value, x)
@@ -258,6 +269,12 @@ BESIDE = {
     "float64": np.linspace(0.5, 3, 6).reshape(2, 3),
     "list": [1, 2, 3],
     "list of floats": [0.5, 2.0, 3.0],
+    "tuple": (1, 2, 3),
+    "tuple of floats": (0.5, 2.0, 3.0),
+    "range": range(1, 4),
+    "np.int64": np.int64(3),
+    "np.float64": np.float64(2.5),
+    "tensor of int64": tf.convert_to_tensor(np.arange(1, 7).reshape(2, 3)),
     "int64, ()": np.array(3),
     "float64, ()": np.array(2.5),
 }
@@ -276,23 +293,100 @@ OPERATORS = {
 @pytest.mark.parametrize("other", BESIDE)
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_operators_of_a_tensor_have_its_dtype_beside_arrays_and_lists(operator, other, dtype):
-    """As TensorFlow 2.20's, on a tape or not; NumPy's result is float64 beside int64, lists and float64."""
+    """As TensorFlow 2.20's, on a tape or not, of variables, too; NumPy's result is float64 beside int64 and lists."""
     value, other = np.linspace(0.25, 1.5, 6).reshape(2, 3).astype(dtype), BESIDE[other]
-    compute = OPERATORS[operator]
+    compute, tolerance = OPERATORS[operator], {"float16": 2e-3, "float32": 1e-6}[dtype]
+    x = tf.Variable(value, dtype=dtype)
     for a, b, swapped in ((value, other, False), (other, value, True)):
-        x = tf.Variable(value, dtype=dtype)
         expected = compute(np.asarray(a, np.float64), np.asarray(b, np.float64))
-        tensor = x * 1
-        found = compute(a, tensor) if swapped else compute(tensor, b)
-        assert found.dtype == dtype
-        np.testing.assert_allclose(found, expected, rtol=2e-3)
+        for make in (lambda: x * 1, lambda: x):
+            tensor = make()
+            found = [compute(a, tensor) if swapped else compute(tensor, b)]
+            with tf.GradientTape() as tape:
+                tensor = make()
+                found.append(compute(a, tensor) if swapped else compute(tensor, b))
+            for each in found:
+                assert each.dtype == dtype
+                np.testing.assert_allclose(each, expected, rtol=tolerance, atol=tolerance)
+            if operator != "//":
+                assert tape.gradient(found[1], x).dtype == dtype
+
+
+@pytest.mark.parametrize("first", ["_operators", "_dtypes"])
+def test_operators_are_the_same_in_whatever_order_modules_are_imported(first):
+    code = f"""
+import numpy as np
+import minicnn.keras.{first}, minicnn.keras._operators, minicnn.keras._dtypes
+from minicnn.data.elements import EagerArray
+print((np.arange(3) / np.ones(3, "float32").view(EagerArray)).dtype)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.strip() == "float32", run.stderr
+
+
+ASSIGNING = {
+    "//=": operator.ifloordiv,
+    "%=": operator.imod,
+    "**=": operator.ipow,
+    "*=": operator.imul,
+}
+
+
+@pytest.mark.parametrize("name", ASSIGNING)
+@pytest.mark.parametrize("other", [np.arange(1, 4), np.linspace(0.5, 3, 3), [1, 2, 3], np.float64(2)])
+def test_assigning_operators_make_tensors_of_the_same_dtype(name, other):
+    value = np.array([0.5, 1.5, 2.75], np.float32)
+    expected = OPERATORS[name[:-1]](value.astype(np.float64), np.asarray(other, np.float64))
+    tensor = before = tf.convert_to_tensor(value)
+    tensor = ASSIGNING[name](tensor, other)
+    np.testing.assert_array_equal(before, value)
+    x = tf.Variable(value)
+    with tf.GradientTape():
+        recorded = ASSIGNING[name](x * 1, other)
+    for found in (tensor, recorded):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_functions_of_numpy_that_are_no_operators_keep_their_dtypes():
+    """2²⁴ + 1, which float32 does not hold, is no less than 2²⁴ + 1, and more than 2²⁴."""
+    whole, x = np.array([2**24 + 1]), tf.Variable(np.float32([2**24]))
+    with tf.GradientTape():
+        assert np.greater(whole, x * 1).item() and np.arctan2(whole.astype(float), x * 1).dtype == np.float64
+    tensor = x * 1
+    assert np.multiply(tensor, np.float64([2])).dtype == np.float64
+    assert np.tanh(tensor).dtype == np.sum(tensor).dtype == np.float32
+    assert np.add.reduce(tensor).dtype == np.float32 and np.multiply.outer(np.float64(2), tensor).dtype == np.float64
+
+
+BINARY = {
+    "add": np.add,
+    "arctan2": np.arctan2,
+    "divide_no_nan": np.divide,
+    "hypot": np.hypot,
+    "logaddexp": np.logaddexp,
+    "logaddexp2": np.logaddexp2,
+    "maximum": np.maximum,
+    "multiply": np.multiply,
+    "power": np.power,
+}
+
+
+@pytest.mark.parametrize("is_by_name", [False, True])
+@pytest.mark.parametrize("name", BINARY)
+def test_functions_of_two_arrays_compute_on_a_tape_in_the_wider_dtype(name, is_by_name):
+    """As ``keras.ops`` does: in float64 beside an array of float64, in whatever order, by place or by name."""
+    x = tf.Variable(np.linspace(0.25, 1.5, 5, dtype=np.float32))
+    beside = np.linspace(0.1, 2, 5)
+    for is_first in (True, False):
         with tf.GradientTape() as tape:
-            tensor = x * 1
-            found = compute(a, tensor) if swapped else compute(tensor, b)
-        assert found.dtype == dtype
-        np.testing.assert_allclose(found, expected, rtol=2e-3)
-        if operator != "//":
-            assert tape.gradient(found, x).dtype == dtype
+            pair = (beside, x * 1) if is_first else (x * 1, beside)
+            named = {"x1": pair[0], "x2": pair[1]}
+            found = getattr(ops, name)(**named) if is_by_name else getattr(ops, name)(*pair)
+        assert found.dtype == np.float64
+        own = x.numpy().astype(np.float64)
+        np.testing.assert_allclose(found, BINARY[name](*((beside, own) if is_first else (own, beside))), rtol=1e-14)
+        assert tape.gradient(found, x).dtype == np.float32
 
 
 @pytest.mark.parametrize("name", ["add", "multiply", "maximum", "power", "divide", "matmul", "outer", "inner"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from functools import partial, wraps
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -82,17 +83,15 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def call(self, *args, **kwargs):
-        args, kwargs = met(args), {name: met(value) for name, value in kwargs.items()}
-        args = tuple(as_computed(self, forgotten(x) if hides(self, x) else x) for x in args)
-        kwargs = {name: as_computed(self, forgotten(x) if hides(self, x) else x) for name, x in kwargs.items()}
-        weight = args[2] if len(args) > 2 else kwargs.pop("sample_weight", None)
-        if _is_one_row(self, weight, *args[:2], **kwargs):
-            result = _of_one_row(method, self, weight, *args[:2], **kwargs)
+        given = map(met, _as_called(self, args, kwargs))
+        *pair, weight = (as_computed(self, forgotten(x) if hides(self, x) else x) for x in given)
+        if _is_one_row(self, weight, *pair):
+            result = _of_one_row(method, self, weight, *pair)
         elif isinstance(weight, Taped):
-            result = _with_weights_on_tape(method, self, weight, *args[:2], **kwargs)
+            result = _with_weights_on_tape(method, self, weight, *pair)
         else:
             options = {} if weight is None else {"sample_weight": weight}
-            result = with_targets_on_tape(partial(method, self), *args[:2], **kwargs, **options)
+            result = with_targets_on_tape(partial(method, self), *pair, **options)
         result = eager(in_its_dtype(self, result))
         if isinstance(result, EagerNumber) and dtype_of(self) != floatx():
             result.dtype = dtype_of(self)
@@ -101,7 +100,22 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _is_one_row(loss, weight, y_true=None, y_pred=None):
+_LOSS_CALL = signature(lambda y_true, y_pred, sample_weight=None: None)
+
+
+def _as_called(loss, args, kwargs):
+    """Targets, outputs and weights, which is what a loss is called with."""
+    try:
+        bound = _LOSS_CALL.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(
+            f"a loss is called as {type(loss).__name__}(…)(y_true, y_pred, sample_weight=None). Received: {error}"
+        ) from None
+    bound.apply_defaults()
+    return bound.args
+
+
+def _is_one_row(loss, weight, y_true, y_pred):
     """Whether these are vectors, whose mean a loss of the library is to Keras, and that is another number."""
     is_plain = loss.reduction == "sum_over_batch_size" and weight is None
     return not (is_plain or has_call(loss)) and _rank(y_true) == _rank(y_pred) == 1
@@ -111,13 +125,18 @@ def _rank(x):
     return np.ndim(x) if isinstance(x, list | tuple) else getattr(x, "ndim", None)
 
 
-def _of_one_row(method, loss, weight, *args, **kwargs):
+def _of_one_row(method, loss, weight, *pair):
     """The loss of vectors (N,), a row as any other: a single number, which each weight is multiplied with."""
     single = copy(loss)
     single.reduction = None
-    value = np.mean(with_targets_on_tape(partial(method, single), *args, **kwargs))
+    value = np.mean(with_targets_on_tape(partial(method, single), *pair))
     if weight is None:
         return value
+    if not np.size(value_of(weight)):
+        raise ValueError(
+            "sample_weight of y_true and y_pred of shape (N,) is a number or an array of at least one. "
+            f"Received: shape {np.shape(value_of(weight))}"
+        )
     weighted = value * (weight if isinstance(weight, Taped) else np.asarray(weight))
     if loss.reduction is None or not weighted.ndim:  # a single number is not reduced
         return weighted
@@ -130,7 +149,7 @@ def _of_one_row(method, loss, weight, *args, **kwargs):
     return total / weights if value_of(weights) else total * 0
 
 
-def _with_weights_on_tape(method, loss, weight, *args, **kwargs):
+def _with_weights_on_tape(method, loss, weight, *pair):
     """The call of a loss, of which gradients go back to the samples' weights too."""
     if getattr(loss, "ignore_class", None) is not None:
         raise NotImplementedError(
@@ -139,7 +158,7 @@ def _with_weights_on_tape(method, loss, weight, *args, **kwargs):
         )
     single = copy(loss)
     single.reduction = None
-    values = with_targets_on_tape(partial(method, single), *args, **kwargs)  # (N, …)
+    values = with_targets_on_tape(partial(method, single), *pair)  # (N, …)
     values = for_each_weight(values, value_of(weight))
     spread(value_of(weight), values.shape, len(values) if values.ndim else 1)
     axes = weight.shape[: values.ndim]

@@ -61,7 +61,7 @@ def hides(loss: Any, outputs: Any) -> bool:
 
 
 def as_computed(loss: Any, recorded: Any) -> Any:
-    """Recorded outputs or targets in what a loss computes in, as Keras casts them; of 16 bits, that is float32.
+    """Recorded outputs, targets or weights in what a loss computes in, as Keras casts them; of 16 bits it is float32.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def in_its_dtype(loss: Any, result: Any) -> Any:
     """
     dtype = dtype_of(loss)
     if isinstance(result, Recorded):
-        return result.astype("float32" if dtype == "bfloat16" else dtype)
+        return _in_bfloat16(result.astype("float32")) if dtype == "bfloat16" else result.astype(dtype)
     if isinstance(result, np.ndarray):
         return _rounded(result, dtype)
     if dtype in ("float16", "bfloat16") and isinstance(result, float | np.floating):
@@ -113,6 +113,11 @@ def in_dtype_of(result: Any, outputs: Any) -> Any:
     is_kept = isinstance(given, np.dtype) and given.kind == "f" and result.dtype.kind == "f"
     with np.errstate(over="ignore", under="ignore"):
         return result.astype(given if is_kept else floatx())
+
+
+def _in_bfloat16(recorded):
+    """The nearest such number of each float32, as float32; its gradient is that of a cast."""
+    return Recorded(rounded(recorded.value), [(recorded, lambda g: g)])
 
 
 def _rounded(array, dtype):

@@ -33,7 +33,8 @@ _OF_FIRST_NUMBERS = {"bitwise_left_shift", "bitwise_right_shift", "left_shift", 
 _WITH_TEXT = {"correlate", "einsum", "norm"}
 """Functions that are given a text which is no dtype: "full", "ij,jk", "fro"."""
 _OF_OPERATORS = {"add", "cross", "divide", "floor_divide", "inner", "maximum", "minimum", "mod", "multiply", "outer"}
-_OF_OPERATORS |= {"dot", "matmul", "power", "subtract", "tensordot", "true_divide", "vdot"}
+_OF_OPERATORS |= {"dot", "matmul", "power", "subtract", "tensordot", "true_divide", "vdot", "arctan2"}
+_OF_OPERATORS |= {"divide_no_nan", "hypot", "logaddexp", "logaddexp2"}
 """Functions of two arrays that are equals, while an operator of a tensor goes by the tensor's dtype."""
 _SIGNED = {"int8", "int16", "int32"}
 KEPT = {"array", "full", "full_like"}
@@ -62,7 +63,9 @@ def in_kerass_dtype(function: Callable[..., Any], name: str = "") -> Callable[..
         args = _with_dtypes(tuple(of_python(each) if each is float else each for each in args), name)
         if _are_small(args, name):
             args = tuple(np.asarray(each).astype("int32") for each in args)
-        args = _as_equals(args) if name in _OF_OPERATORS else args
+        if name in _OF_OPERATORS:
+            equals = _as_equals((*args, *kwargs.values()))
+            args, kwargs = equals[: len(args)], dict(zip(kwargs, equals[len(args) :], strict=True))
         made = function(*args, **kwargs)
         told = str | type | np.dtype | TextDtype
         is_told = name not in _WITH_TEXT and any(isinstance(each, told) for each in args)

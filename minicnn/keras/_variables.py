@@ -15,6 +15,7 @@ from minicnn.differentiation import Recorded, met, value_of
 from minicnn.dtype_policies import of_python
 from minicnn.keras._dtypes import narrowed
 from minicnn.keras._kept_kinds import keep_kind
+from minicnn.keras._operators import after_an_array, is_after_an_array
 from minicnn.keras._taped import is_recording, is_weight_in_graph, weight_on_tape
 from minicnn.layers.names import unique_name
 from minicnn.parameters import Weight
@@ -255,6 +256,8 @@ def _first(given, dtype, shape):
 
 def _ufunc(weight, ufunc, method, *inputs, **kwargs):
     """NumPy's functions of numbers, and operators: of the values now, on the tapes that record."""
+    if is_after_an_array(ufunc, method, inputs, kwargs) and isinstance(inputs[1], Weight):
+        return after_an_array(ufunc, inputs[0], _eager(inputs[1]))
     made = getattr(ufunc, method)(*met(inputs), **kwargs)
     return (
         made if is_recording() or not isinstance(made, np.ndarray | np.generic) else np.asarray(made).view(EagerArray)

@@ -11,6 +11,7 @@ from minicnn import metrics
 from minicnn.layers.contract import is_own
 from minicnn.layers.kernel import KernelLayer
 from minicnn.losses.crossentropy import ClassLoss, Crossentropy
+from minicnn.losses.of_calls import has_call
 from minicnn.own_parts import is_of_package, module_of
 from minicnn.plan.program import lower
 from minicnn.training.sources import ArraySource, Source
@@ -63,7 +64,8 @@ def about_outputs(model: CompilableNetwork) -> None:
     program, compiled = lower(model.graph), model.compiled
     for loss, output, value in zip(compiled.losses, model.outputs, program.outputs, strict=True):
         last = _of_last_layers(program, value)
-        for text in (last, _of_loss(loss, program, value), _of_logits(loss, output, program, value)):
+        of_loss = _of_loss(loss, program, value), _of_vectors(loss, output, program.shapes[value])
+        for text in (last, *of_loss, _of_logits(loss, output, program, value)):
             if text is not None:
                 warn_user(text)
     for of_output, value in zip(compiled.metrics, program.outputs, strict=False):
@@ -138,6 +140,16 @@ def _of_loss(loss, program, value) -> str | None:
             f"the loss from_logits=True, as in loss=losses.{name}(from_logits=True)"
         )
     return None
+
+
+def _of_vectors(loss, output, shape) -> str | None:
+    """What Keras makes of outputs (N,) otherwise."""
+    if shape or loss is None or has_call(loss) or loss.reduction not in ("sum", None):
+        return None
+    return (
+        f"the output '{output.name}' has the shape (N,), and the loss reduction={loss.reduction!r}: here that goes "
+        "over N samples, in Keras over their mean alone; keep the axis, x[:, :1] for x[:, 0], where both agree"
+    )
 
 
 def _of_logits(loss, output, program, value) -> str | None:

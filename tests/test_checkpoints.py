@@ -299,13 +299,12 @@ def by_epoch_of(data):
 
 
 @pytest.mark.filterwarnings("ignore:the input ran out of data after")
-@pytest.mark.parametrize("resumed_before", [True, False])
-@pytest.mark.parametrize("kind", ORDERS)
+@pytest.mark.parametrize(
+    ("kind", "resumed_before"), [(k, again) for k in ORDERS for again in (True, False) if again or ORDERS[k][1]]
+)
 def test_the_order_that_was_to_come(kind, resumed_before, tmp_path):
     """Whoever has read the data before, and whether or not that is done again: numbers of passes are no epochs."""
     make, before, told = ORDERS[kind]
-    if before is None and not resumed_before:
-        pytest.skip("nothing is done before")
 
     def run(reads=True, **options):
         mc.utils.set_random_seed(1)
@@ -319,10 +318,11 @@ def test_the_order_that_was_to_come(kind, resumed_before, tmp_path):
 
     reference = run()
     batches = int(reference[0].optimizer.iterations)
-    for kill_after, save_freq in ((3, 2), (5, 4), (7, "epoch"), (min(9, batches), 3), (batches, 5)):
+    for kill_after, save_freq in ((3, 2), (5, 4), (batches - 1, "epoch"), (min(9, batches), 3), (batches, 5)):
         folder = tmp_path / f"{kill_after} {save_freq}"
         with pytest.raises(Killed):
             run(callbacks=[callbacks.BackupAndRestore(folder, save_freq), Kill(kill_after)])
+        assert (folder / CHECKPOINT).exists()
         assert_same(*run(resumed_before, resume=folder), reference)
 
 
@@ -365,7 +365,9 @@ def test_a_checkpoint_without_numbers_of_passes_and_one_of_other_data(tmp_path, 
     assert history.epoch == [0, 1, 2, 3]
     for wrong in ([3], {"begun": None, "training": [-1], "validation": []}, {"begun": [0.5]}):
         monkeypatch.setattr("minicnn.training.progress.standing", lambda *of, wrong=wrong: wrong)
-        build().fit(shuffled(), **options, callbacks=[callbacks.BackupAndRestore(tmp_path / "b", delete_checkpoint=False)])
+        build().fit(
+            shuffled(), **options, callbacks=[callbacks.BackupAndRestore(tmp_path / "b", delete_checkpoint=False)]
+        )
         with pytest.raises(FileFormatError, match="'passes' of a checkpoint are lists of numbers"):
             build().fit(shuffled(), **(options | {"epochs": 4}), resume=tmp_path / "b")
         shutil.rmtree(tmp_path / "b")

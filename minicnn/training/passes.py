@@ -155,7 +155,8 @@ def standing(source: Source, validation: Source | None, batch: int) -> dict[str,
 def go_on(source: Source, validation: Source | None, state: Mapping[str, Any]) -> None:
     """Go to where a training stood, in data that may have been read since, or less often.
 
-    Validation begins with a new pass each time; it may read the same data as the training, so it comes last.
+    Validation begins with a new pass each time. It may read the same data as the training, whose counters have the
+    last word where its own pass is still to begin, and the first one where it is begun here.
 
     Parameters
     ----------
@@ -165,10 +166,13 @@ def go_on(source: Source, validation: Source | None, state: Mapping[str, Any]) -
         what `standing` gave, which old checkpoints do not have.
     """
     kept, taken = _checked(state.get("passes")), state["taken"]
-    began, counts = state["epoch"] - (not state["batch"]), None if kept is None else (kept["begun"], kept["training"])
-    source.skip(taken[0], began, counts)
-    if validation is not None:
-        validation.skip(taken[1], began, None if kept is None else (None, kept["validation"]))
+    number, counts = state["epoch"] - (not state["batch"]), (None, None)
+    if kept is not None:
+        counts = (kept["begun"], kept["training"]), (None, kept["validation"])
+    both = [(source, taken[0], counts[0]), (validation, taken[1], counts[1])]
+    for each, count, passes in both if source.wanted is not None else reversed(both):
+        if each is not None:
+            each.skip(count, number, passes)
 
 
 def _checked(kept):

@@ -351,7 +351,7 @@ BESIDE_THE_CORE = {
         *("callbacks", "training.advice", "training.interrupts", "training.passes"),  # warnings; Ctrl-C
         "training.told_metrics",  # objects of users that count
     },
-    "training.progress": {"callbacks", "training.kept_state"},
+    "training.progress": {"callbacks", "training.kept_state", "training.passes"},
     "training.sources": {
         *("training.data_advice", "training.class_weights", "training.lazy"),  # as above; an option of fit
         *("training.passes", "training.streams"),  # steps_per_epoch; for generators

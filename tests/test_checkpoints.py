@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -183,6 +184,193 @@ def test_data_sets_and_iterables_go_on(kind, tmp_path):
         assert (folder / CHECKPOINT).exists()
         model = build()
         assert_same(model, model.fit(make(), **options, resume=folder), reference)
+
+
+def pairs(size=40):
+    return mc.data.Dataset.from_tensor_slices((X[:size], Y[:size]))
+
+
+def chosen():
+    """Batches whose number nobody knows."""
+    return pairs().shuffle(40, seed=3).filter(lambda x, y: y != 1).batch(8)
+
+
+def joined():
+    """Two halves, each with an order of its own."""
+    halves = pairs().take(24).shuffle(24, seed=3).concatenate(pairs().skip(24).shuffle(16, seed=4))
+    return halves.shuffle(5, seed=5, reshuffle_each_iteration=False).batch(8)
+
+
+def sampled():
+    halves = [pairs(20).shuffle(20, seed=6), pairs().skip(20)]
+    return mc.data.Dataset.sample_from_datasets(halves, seed=7, rerandomize_each_iteration=True).batch(8)
+
+
+def noisy():
+    noise = mc.data.Dataset.random(seed=8, rerandomize_each_iteration=True)
+    return (
+        mc.data.Dataset.zip((pairs(), noise)).map(lambda pair, n: (pair[0] + np.float32(n / 2**32), pair[1])).batch(8)
+    )
+
+
+class Slotted:
+    """A data set of a user's class, which has no other attributes than it says."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self):
+        self.inner = shuffled()
+
+    def __iter__(self):
+        return iter(self.inner)
+
+    def as_numpy_iterator(self):
+        return self.inner.as_numpy_iterator()
+
+
+class Drawer:
+    """A generator function that reads a data set of its own."""
+
+    def __init__(self):
+        self.inner = pairs().shuffle(40, seed=3)
+
+    def __call__(self):
+        yield from self.inner
+
+    def draw(self):
+        return self()
+
+
+def evaluated(model, data):
+    model.evaluate(data, verbose=0)
+
+
+def fitted(model, data):
+    mc.utils.set_random_seed(7)
+    model.fit(data, epochs=2, verbose=0)
+    model.set_weights([np.full_like(w, 0.1) for w in model.get_weights()])
+
+
+ORDERS = {  # what makes the data, what is done with them before, and options of fit, some of which are made of the data
+    "evaluated before": (shuffled, evaluated, {}),
+    "trained with before": (shuffled, fitted, {}),
+    "evaluated before, several epochs a pass": (shuffled, evaluated, {"steps_per_epoch": 2}),
+    "epochs as long as passes": (shuffled, evaluated, {"steps_per_epoch": 5}),
+    "validated with": (shuffled, None, {"validation_data": lambda data: data}),
+    "validated with, in the middle of a pass": (
+        shuffled,
+        None,
+        {"validation_data": lambda data: data, "validation_steps": 2, "steps_per_epoch": 3},
+    ),
+    "part of an own validation set": (
+        shuffled,
+        evaluated,
+        {"validation_data": lambda data: shuffled(32), "validation_steps": 2},
+    ),
+    "epochs counted from another one": (shuffled, None, {"initial_epoch": 2, "epochs": 6}),
+    "without a length": (chosen, evaluated, {"steps_per_epoch": 2}),
+    "without a length, whole": (chosen, evaluated, {}),
+    "repeated": (lambda: shuffled().repeat(2), evaluated, {}),
+    "repeated, in parts": (lambda: shuffled().repeat(2), None, {"steps_per_epoch": 4}),
+    "repeated for ever, made ahead": (
+        lambda: shuffled().repeat().prefetch(2),
+        None,
+        {"steps_per_epoch": 4},
+    ),
+    "joined": (joined, evaluated, {}),
+    "joined, in parts": (joined, evaluated, {"steps_per_epoch": 3}),
+    "sampled": (sampled, evaluated, {}),
+    "with random numbers": (noisy, evaluated, {"steps_per_epoch": 3}),
+    "of a user's class with slots": (Slotted, evaluated, {}),
+    "of a user's class with slots, in parts": (Slotted, evaluated, {"steps_per_epoch": 3}),
+    "of a method": (lambda: mc.data.Dataset.from_generator(Drawer().draw).batch(8), evaluated, {}),
+    "of an object": (lambda: mc.data.Dataset.from_generator(Drawer()).batch(8), evaluated, {}),
+    "of a function": (lambda: in_turns([pairs(24).shuffle(24, seed=3), pairs().shuffle(9, seed=4)]), evaluated, {}),
+    "of each epoch": (lambda: by_epoch_of(shuffled()), None, {}),
+}
+
+
+def in_turns(parts):
+    return mc.data.Dataset.range(2).interleave(lambda number: parts[int(number)], cycle_length=2).batch(8)
+
+
+def by_epoch_of(data):
+    return mc.data.by_epoch(lambda epoch: data.take(4 + epoch % 2))
+
+
+@pytest.mark.filterwarnings("ignore:the input ran out of data after")
+@pytest.mark.parametrize(
+    ("kind", "resumed_before"), [(k, again) for k in ORDERS for again in (True, False) if again or ORDERS[k][1]]
+)
+def test_the_order_that_was_to_come(kind, resumed_before, tmp_path):
+    """Whoever has read the data before, and whether or not that is done again: numbers of passes are no epochs."""
+    make, before, told = ORDERS[kind]
+
+    def run(reads=True, **options):
+        mc.utils.set_random_seed(1)
+        model, data = build(), make()
+        if before is not None and reads:
+            before(model, data)
+            mc.utils.set_random_seed(2)
+            model = build()
+        mine = {name: value(data) if callable(value) else value for name, value in told.items()}
+        return model, model.fit(data, **({"epochs": 4, "verbose": 0} | mine | options))
+
+    reference = run()
+    batches = int(reference[0].optimizer.iterations)
+    for kill_after, save_freq in ((3, 2), (5, 4), (batches - 1, "epoch"), (min(9, batches), 3), (batches, 5)):
+        folder = tmp_path / f"{kill_after} {save_freq}"
+        with pytest.raises(Killed):
+            run(callbacks=[callbacks.BackupAndRestore(folder, save_freq), Kill(kill_after)])
+        assert (folder / CHECKPOINT).exists()
+        assert_same(*run(resumed_before, resume=folder), reference)
+
+
+def test_going_on_makes_no_elements_of_passes_that_are_over(tmp_path):
+    made = []
+
+    def counted(x, y):
+        made.append(0)
+        return x, y
+
+    def data():
+        return pairs(12).map(counted).shuffle(12, seed=3).batch(4)
+
+    options = {"epochs": 12, "verbose": 0}
+    mc.utils.set_random_seed(1)
+    reference = build()
+    reference = reference, reference.fit(data(), **options)
+    mc.utils.set_random_seed(1)
+    with pytest.raises(Killed):
+        build().fit(data(), **options, callbacks=[callbacks.BackupAndRestore(tmp_path, "epoch"), Kill(34)])
+    made.clear()
+    model = build()
+    history = model.fit(data(), **options, resume=tmp_path)
+    assert_same(model, history, reference)
+    assert len(made) == 12  # of the last epoch
+
+
+def test_a_checkpoint_without_numbers_of_passes_and_one_of_other_data(tmp_path, monkeypatch):
+    """Files of older versions have none; a step more or less is told, since no order is known then."""
+    options = {"epochs": 3, "verbose": 0}
+    with pytest.raises(Killed):
+        build().fit(shuffled(), **options, callbacks=[callbacks.BackupAndRestore(tmp_path, 2), Kill(7)])
+    with pytest.warns(UserWarning, match=r"its data had 1 step\(s\) that may shuffle. Received: 2"):
+        build().fit(shuffled().shuffle(2), **options, callbacks=[callbacks.BackupAndRestore(tmp_path)])
+    with pytest.raises(Killed):
+        build().fit(shuffled(), **options, callbacks=[callbacks.BackupAndRestore(tmp_path, 2), Kill(7)])
+    monkeypatch.setattr("minicnn.training.progress.standing", lambda *of: None)
+    build().fit(shuffled(), **options, callbacks=[callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)])
+    history = build().fit(shuffled(), **(options | {"epochs": 4}), resume=tmp_path)
+    assert history.epoch == [0, 1, 2, 3]
+    for wrong in ([3], {"begun": None, "training": [-1], "validation": []}, {"begun": [0.5]}):
+        monkeypatch.setattr("minicnn.training.progress.standing", lambda *of, wrong=wrong: wrong)
+        build().fit(
+            shuffled(), **options, callbacks=[callbacks.BackupAndRestore(tmp_path / "b", delete_checkpoint=False)]
+        )
+        with pytest.raises(FileFormatError, match="'passes' of a checkpoint are lists of numbers"):
+            build().fit(shuffled(), **(options | {"epochs": 4}), resume=tmp_path / "b")
+        shutil.rmtree(tmp_path / "b")
 
 
 class Meddle(callbacks.Callback):

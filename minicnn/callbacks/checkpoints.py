@@ -195,8 +195,10 @@ class BackupAndRestore(Callback):
 
     Notes
     -----
-    A generator is read from its start up to where the training was. Of a `minicnn.data.Dataset` that shuffles anew in
-    each pass, the passes that are done are begun once more, so that the next one has the order whose turn it is. A
+    A generator is read from its start up to where the training was. Of a `minicnn.data.Dataset` whose passes differ, as
+    those of `shuffle` do, the checkpoint holds how many had begun, so that the next one has the order whose turn it is,
+    whatever has read the data before. If training reads a data set in parts of passes (``steps_per_epoch``) that go
+    through a shuffle several times (``repeat``), and something else reads it in between, the order is another one. A
     checkpoint cannot know the state of the user's own code: a generator that draws random numbers needs a fixed seed.
     """
 

@@ -38,6 +38,7 @@ from minicnn.data.elements import (
 )
 from minicnn.data.further import FurtherSteps
 from minicnn.data.making import Batches, Each, Part, Slices
+from minicnn.data.pass_counts import PassCounter
 from minicnn.data.reading import EagerIterator, NumpyIterator, mapped, read_ahead
 from minicnn.data.signatures import as_told, generated
 from minicnn.own_parts import function_of
@@ -279,7 +280,7 @@ class Dataset(FurtherSteps):
             raise ValueError("a data set without end does not fit into memory: shuffle(buffer_size) with a number")
         size = sys.maxsize if is_all else check_positive_int("buffer_size", buffer_size)
         seed = random.next_seed() if seed is None else abs(counted(seed))
-        passes = itertools.count()
+        passes = PassCounter()
 
         def shuffled():
             number = next(passes) if reshuffle_each_iteration in (True, None) else 0

@@ -18,6 +18,7 @@ from minicnn import random as seeds
 from minicnn.checks import check_positive_int
 from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY
 from minicnn.data.elements import EagerArray, Element, applied, eager, is_dataset, leaves
+from minicnn.data.pass_counts import PassCounter
 from minicnn.errors import DataError, FileFormatError
 from minicnn.hints import FilePath
 from minicnn.own_parts import function_of
@@ -163,7 +164,7 @@ class Grouping:
         rerandomize_each_iteration : bool, optional
             Whether passes differ.
         """
-        first, passes = seeds.next_seed() if seed is None else int(seed), itertools.count()
+        first, passes = seeds.next_seed() if seed is None else int(seed), PassCounter()
         varies = seed is None if rerandomize_each_iteration is None else rerandomize_each_iteration
 
         def numbers():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count, cycle, islice, repeat
+from itertools import cycle, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from minicnn import random
 from minicnn.checks import check_positive_int
 from minicnn.data.counting import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, counted, together
 from minicnn.data.elements import Element, arrays_of, eager, is_dataset, is_true, map_leaves, stacked, unwritable
+from minicnn.data.pass_counts import PassCounter
 from minicnn.errors import DataError
 from minicnn.own_parts import function_of
 from minicnn.user_warnings import warn_user
@@ -229,7 +230,7 @@ class Rearranging:
         if shares.shape != (len(datasets),) or not (shares >= 0).all() or not shares.sum() > 0:
             raise ValueError(f"sample_from_datasets takes data sets and a weight for each. Received: {weights!r}")
         start = random.next_seed() if seed is None else abs(counted(seed))
-        passes = count()
+        passes = PassCounter()
 
         def elements():
             generator = random.generator(start, "sample", next(passes) if rerandomize_each_iteration else 0)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.checks import check_positive_int
-from minicnn.errors import DataError, ShapeError
+from minicnn.checks import check_positive_int, is_integer
+from minicnn.errors import DataError, FileFormatError, ShapeError
 from minicnn.user_warnings import warn_user
 
 if TYPE_CHECKING:
+    from minicnn.data.pass_counts import PassCounter
     from minicnn.training.sources import Source
+
+    Counts = tuple[list[int] | None, list[int]]
 
 
 def check_steps(argument: str, value: object) -> int | None:
@@ -74,10 +77,16 @@ class Passes:
         Of the epoch, from 0: for data that changes from epoch to epoch.
     losses : sequence
         What checks the targets, see `minicnn.training.columns`.
+    counters : sequence of PassCounter
+        Those of the data, see `minicnn.data.pass_counts`.
+    begun : list of int or None
+        What they were before the current pass; None: there is none.
     """
 
     number: int = 0
     losses: Sequence[object] = ()
+    counters: Sequence[PassCounter] = ()
+    begun: list[int] | None = None
 
     def __init__(self, wanted: int | None) -> None:
         self.wanted: int | None = wanted
@@ -92,8 +101,18 @@ class Passes:
         """Begin with a new pass."""
         self.taken = 0
 
-    def skip(self, count: int, number: int = 0) -> None:
-        """Go to where `taken` was `count`, for a training that goes on; the last epoch that began was `number`."""
+    def skip(self, count: int, number: int = 0, counts: Counts | None = None) -> None:
+        """Go to where `taken` was `count`, for a training that goes on.
+
+        Parameters
+        ----------
+        count : int
+        number : int, default 0
+            Of the last epoch that began.
+        counts : (list of int or None, list of int), optional
+            What the `counters` were when the pass began, None where it is over, and what they were in the end. None:
+            nobody has written them down.
+        """
         self.taken = count
 
     def goes_on(self, first: int = 0) -> bool:
@@ -116,6 +135,67 @@ class Passes:
                 f"the input ran out of data after {done} of {self.wanted} batches, and the epoch is over; the number "
                 "of batches an epoch should divide what there is, or a generator go on for all epochs"
             )
+
+
+def standing(source: Source, validation: Source | None, batch: int) -> dict[str, Any]:
+    """Where a training stands in its data, for `go_on`.
+
+    Parameters
+    ----------
+    source, validation : ArraySource or StreamSource
+    batch : int
+        How many batches of the epoch are done; 0: it has ended.
+    """
+    is_over = batch == 0 and (source.wanted is None or source.taken == source.available)
+    sources = (source, source if validation is None else validation)
+    counts = [[counter.count for counter in each.counters] for each in sources]
+    return {"begun": None if is_over else source.begun, "training": counts[0], "validation": counts[1]}
+
+
+def go_on(source: Source, validation: Source | None, state: Mapping[str, Any]) -> None:
+    """Go to where a training stood, in data that may have been read since, or less often.
+
+    Validation begins with a new pass each time. It may read the same data as the training, whose counters have the
+    last word where its own pass is still to begin, and the first one where it is begun here.
+
+    Parameters
+    ----------
+    source, validation : ArraySource or StreamSource
+    state : dict
+        "epoch" to go on with, how many of its batches are done, "batch", what each source had "taken", and "passes":
+        what `standing` gave, which old checkpoints do not have.
+    """
+    kept, taken = _checked(state.get("passes")), state["taken"]
+    number, counts = state["epoch"] - (not state["batch"]), (None, None)
+    if kept is not None:
+        counts = (kept["begun"], kept["training"]), (None, kept["validation"])
+    both = [(source, taken[0], counts[0]), (validation, taken[1], counts[1])]
+    for each, count, passes in both if source.wanted is not None else reversed(both):
+        if each is not None:
+            each.skip(count, number, passes)
+
+
+def _checked(kept):
+    """What `standing` gave; None of an old checkpoint."""
+    if kept is None:
+        return None
+    parts = [kept.get(name) for name in ("begun", "training", "validation")] if isinstance(kept, dict) else [0]
+    for counts in parts if parts[0] is not None else parts[1:]:
+        if not isinstance(counts, list) or not all(is_integer(n) and n >= 0 for n in counts):
+            raise FileFormatError(f"'passes' of a checkpoint are lists of numbers. Received: {str(kept)[:100]}")
+    return kept
+
+
+def set_counts(counters: Sequence[PassCounter], counts: Sequence[int]) -> None:
+    """Set what the counters of data were; warn if the data had others."""
+    if len(counters) != len(counts):
+        warn_user(
+            "a training goes on in the order that was to come only with the same data: its data had "
+            f"{len(counts)} step(s) that may shuffle. Received: {len(counters)}"
+        )
+        return
+    for counter, count in zip(counters, counts, strict=True):
+        counter.count = count
 
 
 def joined(outputs: Sequence[np.ndarray]) -> np.ndarray:

@@ -12,6 +12,7 @@ from minicnn.callbacks import CallbackList
 from minicnn.checks import is_integer
 from minicnn.errors import FileFormatError
 from minicnn.training.kept_state import fitting
+from minicnn.training.passes import go_on, standing
 from minicnn.training.sources import Source
 from minicnn.training.totals import Totals
 
@@ -72,6 +73,7 @@ class Progress:
             "stop_training": bool(self.model.stop_training),
             "data": self._data(),
             "taken": [self.source.taken, 0 if self.validation is None else self.validation.taken],
+            "passes": standing(self.source, self.validation, self.batch),
             "totals": self.totals.get_state() if self.batch else None,
             "callbacks": [[type(c).__name__, c.get_state()] for c in self.callbacks.callbacks],
         }
@@ -100,9 +102,7 @@ class Progress:
             )
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.model.epochs_trained, self.model.stop_training = state["epochs_trained"], state["stop_training"]
-        self.source.skip(state["taken"][0], self.epoch - (not self.batch))
-        if self.validation is not None:
-            self.validation.skip(state["taken"][1])
+        go_on(self.source, self.validation, state)
         if state["totals"] is not None:
             shapes = [SimpleNamespace(shape=tuple(shape)) for shape in state["totals"]["target_shapes"]]
             self.totals = self.model.engine.totals(shapes)

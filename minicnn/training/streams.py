@@ -5,21 +5,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from minicnn.checks import real_array
 from minicnn.data.counting import INFINITE_CARDINALITY
-from minicnn.data.elements import is_dataset
+from minicnn.data.pass_counts import PassCounter, counters_of
 from minicnn.errors import DataError
 from minicnn.training.data_advice import naming
 from minicnn.training.lazy import LazyArray, as_lazy, shape_of
-from minicnn.training.passes import Passes
+from minicnn.training.passes import Passes, set_counts
 
 if TYPE_CHECKING:
     from minicnn.training.arrays import Arrays
     from minicnn.training.batches import Batch
+    from minicnn.training.passes import Counts
 
 
 class BatchSequence(Protocol):
@@ -180,7 +182,6 @@ class StreamSource(Passes):
         self._is_iterator = hasattr(stream, "__next__") and not self.is_sequence  # there is one pass
         self._items = stream if self._is_iterator else None  # what is left of the current pass
         self._epoch = None  # (its number, its data), where each has its own
-        self._goes_on = False  # whether a training that was killed does, before its first pass
         self.steps: int | None = self.available if steps is None else steps
         if self.is_sequence and self.available == 0:
             larger = "for data smaller than a batch, write math.ceil(len(x) / batch_size) for len(x) // batch_size"
@@ -212,29 +213,36 @@ class StreamSource(Passes):
         if not self._is_iterator:
             self.taken, self._items = 0, None
 
-    def skip(self, count: int, number: int = 0) -> None:
-        """Read on until `count` items have been taken, for a training whose last epoch that began was `number`."""
+    @cached_property
+    def counters(self) -> list[PassCounter]:
+        """Those of the data; what an iterator reads from cannot be set, it is read from its start."""
+        return [] if self.is_sequence or self._is_iterator else counters_of(self._stream)
+
+    def skip(self, count: int, number: int = 0, counts: Counts | None = None) -> None:
+        """Read on until `count` items have been taken, where the pass goes on; see `Passes.skip`."""
+        begun, now = ([], []) if counts is None else counts
         if self.is_sequence:
             self.taken = count
-        elif not self._is_iterator and self.wanted is None:
-            self._goes_on = True
-        elif self._is_iterator or count:
-            self._items = self._pass_of(count, number) if self._items is None else self._items
-            for _ in itertools.islice(self._items, max(0, count - self.taken)):
-                self.taken: int = self.taken + 1
+        elif begun is None and not self._is_iterator:
+            set_counts(self.counters, now)
+        elif self._items is None and counts is not None:
+            set_counts(self.counters, begun)
+        if self._is_iterator or (self.wanted is not None and count and begun is not None and not self.is_sequence):
+            self._read_on(count, number)
+            if counts is not None and self.taken == self.available:  # all has been read, by whomever
+                set_counts(self.counters, now)
 
-    def _pass_of(self, count, number):
-        """The pass whose item `count` was the last one in an epoch; epochs of `wanted` items may share a pass."""
-        self.number = number - (count - 1) // self.wanted
-        return self._pass(self.number // -(-self.available // self.wanted) if self.available else 0)
+    def _read_on(self, count, number):
+        """Take items up to number `count`, the last one in an epoch; epochs of `wanted` items may share a pass."""
+        if self._items is None:
+            self.number = number - (count - 1) // self.wanted
+            self._items = self._pass()
+        for _ in itertools.islice(self._items, max(0, count - self.taken)):
+            self.taken: int = self.taken + 1
 
-    def _pass(self, number=0):
-        """A new pass, behind `number` others: a data set may have an order for each, so these are begun here too."""
-        if is_dataset(self._stream) and not hasattr(self._stream, "of_epoch"):
-            counts = vars(self._stream)
-            for _ in range(number - counts.setdefault("_passes", 0)):
-                next(iter(self._of_epoch()), None)
-            counts["_passes"] = max(number, counts["_passes"]) + 1
+    def _pass(self):
+        """A new pass."""
+        self.begun = [counter.count for counter in self.counters]
         return iter(self._of_epoch())
 
     def batches(self, generator: np.random.Generator | None = None, first: int = 0) -> Iterator[Batch]:
@@ -291,8 +299,7 @@ class StreamSource(Passes):
     def _of_iterable(self, first):
         is_over = self.wanted is None or self.taken == self.available
         if not self._is_iterator and (self._items is None or (first == 0 and is_over)):
-            self.taken, self._items = 0, self._pass(self.number if self._goes_on else 0)
-            self._goes_on = False
+            self.taken, self._items = 0, self._pass()
             if self.wanted is None:
                 self._items = itertools.islice(self._items, first, None)
         done = 0
@@ -301,7 +308,7 @@ class StreamSource(Passes):
             self.taken += 1
             yield item
         if self.wanted is not None and first + done < self.wanted and not self._is_iterator:
-            self._items = None  # over, which shows only now
+            self._items = self.begun = None  # over, which shows only now
             if done == first == 0 < self.taken:
                 yield from self._of_iterable(first)
 

@@ -69,12 +69,12 @@ class Made(EndsRemembered, models.Model):
         for part in (*leaves(outputs), *losses):
             if isinstance(part, OverSamples):
                 part.refuse("one that call returns, or gives to add_loss")
+        tensors = [part for part in leaves(outputs) if isinstance(part, Tensor)]
+        check_no_windows(tensors, losses)
         if losses:
             self.add_loss(losses)
-        tensors = [part for part in leaves(outputs) if isinstance(part, Tensor)]
         if not tensors:
             return outputs  # which is refused
-        check_no_windows(tensors)
         self.form = mapped(lambda part: Tensor if isinstance(part, Tensor) else part, outputs)
         return tensors[0] if len(tensors) == 1 else tensors
 

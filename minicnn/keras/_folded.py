@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -172,6 +173,17 @@ def _check_without_losses(graph):
 def _starts(tensor: Tensor) -> Iterator[Tensor]:
     """The inputs that a tensor depends on."""
     return (node.outputs[0] for node in _nodes_before([tensor]) if not node.inputs)
+
+
+def nodes_since(tensor: Tensor, number: int) -> list[Node]:
+    """The calls that a tensor depends on, and the windows that it is made of, from a number of calls on, in order."""
+    found, waiting = set(), [tensor]
+    while waiting:
+        start = waiting.pop()
+        if start.node not in found and start.node.number >= number:
+            found.add(start.node)
+            waiting += [*start.node.inputs, *([] if (windows := _windows_of(start)) is None else [windows])]
+    return sorted(found, key=attrgetter("number"))
 
 
 def _nodes_before(tensors: Sequence[Tensor]) -> Iterator[Node]:

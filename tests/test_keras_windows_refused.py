@@ -79,6 +79,18 @@ REFUSED = {
         2016.0,
         1333.5,
     ),
+    "a norm over all rows": (
+        lambda s, x, t: (lambda rows: images_of(s.dense(rows / ops.norm(rows, axis=0))))(rows_of(x)),
+        "as many samples as it gets",
+        9.7595215,
+        1320.62134,
+    ),
+    "a product over all rows": (
+        lambda s, x, t: (lambda rows: images_of(s.dense(rows @ ops.einsum("ni,nj->ij", rows, rows) / 1e5)))(rows_of(x)),
+        "as many samples as it gets",
+        1720.535,
+        28.721914,
+    ),
 }
 
 
@@ -89,9 +101,22 @@ def test_what_is_no_graph_is_said_and_a_keras_model_runs_on_arrays(name):
     with pytest.raises(ValueError, match=message):
         model_of(function)
     model = Around(function)
-    assert model.predict(X, verbose=0).sum() == total
+    np.testing.assert_allclose(model.predict(X, verbose=0).sum(), total, rtol=1e-6)
     model.compile("sgd", "mse")
-    np.testing.assert_allclose(model.evaluate(X, X, verbose=0), loss)
+    np.testing.assert_allclose(model.evaluate(X, X, verbose=0), loss, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_an_axis_as_long_as_the_batch_of_the_trial_is_none_of_samples(size):
+    class OverAll(layers.Layer):
+        def call(self, x):
+            return ops.sum(x * 2.0, axis=0)
+
+    rows = keras.Input((size,))
+    with pytest.raises(ValueError, match="as many samples as it gets"):
+        layers.Lambda(lambda x: ops.norm(x, axis=0))(rows)
+    with pytest.raises(ValueError, match="as many samples as it gets"):
+        OverAll()(rows)
 
 
 def test_dropout_of_windows_if_training():

@@ -262,6 +262,101 @@ def test_a_layer_within_takes_arrays_and_weights_beside_tensors():
     assert len(model.trainable_weights) == 1
 
 
+class Dropping(layers.Layer):
+    """A layer within that is given an array, and acts as the model around does unless it is told."""
+
+    def __init__(self, way, told):
+        super().__init__()
+        self.inner, self.told = DroppingInside(way), told
+
+    def call(self, x, training=None):
+        told = {"passed": {"training": training}, "not": {}, "always": {"training": True}}[self.told]
+        return self.inner(x, np.ones(4, "float32"), **told)
+
+
+class DroppingInside(layers.Layer):
+    def __init__(self, way):
+        super().__init__()
+        self.way, self.dropout = way, layers.Dropout(0.5)
+
+    def call(self, x, mask, training=None):
+        x = x * mask
+        if self.way == "doubles":
+            return x * 2.0 if training else x * 1.0 + 0.0
+        if self.way == "hands on":
+            return self.dropout(x, training=training)
+        return self.dropout(x) if training else x
+
+
+@pytest.mark.parametrize("told", ["passed", "not", "always"])
+@pytest.mark.parametrize("way", ["branches", "hands on"])
+def test_dropout_in_a_layer_within_acts_in_training(way, told):
+    image, x = keras.Input((4,)), np.ones((200, 4), "float32")
+    model = keras.Model(image, Dropping(way, told)(image))
+    zeros = [np.mean(np.asarray(model(x, training=training)) == 0) for training in (False, True)]
+    np.testing.assert_allclose(zeros, [0.5 * (told == "always"), 0.5], atol=0.15)
+
+
+class OnWindows(layers.Layer):
+    """A layer within that takes windows out of the samples for a moment, and drops some of their numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = Outside()
+
+    def call(self, x):
+        return images_of(ops.reshape(self.inner(ops.reshape(windows_of(x, 4), (-1, 16, 3))), (-1, 4, 4, 3)), 4, 8, 8)
+
+
+class Outside(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.dropout, self.dense = layers.Dropout(0.5), layers.Dense(3, kernel_initializer="identity")
+
+    def call(self, x, training=None):
+        x = ops.reshape(self.dense(x), (-1, 4, 16, 3))
+        if training:
+            x = self.dropout(x)
+        return self.dense(ops.reshape(x * np.arange(1.0, 5.0, dtype="float32")[:, None, None], (-1, 16, 3)))
+
+
+def test_a_layer_within_drops_numbers_of_windows_that_it_takes_out():
+    image = keras.Input((8, 8, 3))
+    model, x = keras.Model(image, OnWindows()(image)), np.ones((20, 8, 8, 3), "float32")
+    places = np.kron(np.arange(1.0, 5.0).reshape(2, 2), np.ones((4, 4)))[:, :, None]  # (8, 8, 1)
+    np.testing.assert_allclose(model.predict(x, verbose=0), x * places)
+    made = np.asarray(model(x, training=True))
+    np.testing.assert_allclose(np.mean(made == 0), 0.5, atol=0.15)
+    np.testing.assert_allclose(made[made != 0], (2 * x * places)[made != 0])
+
+
+def test_a_layer_within_that_computes_something_else_in_training_says_so():
+    image = keras.Input((4,))
+    with pytest.raises(ValueError, match=r"layer 'dropping_inside.*something else in training"):
+        Dropping("doubles", "not")(image)
+
+
+def test_a_layer_within_may_give_what_it_is_given():
+    class Same(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.unused = layers.ReLU()
+
+        def call(self, x, mask, training=None):
+            return x
+
+    class Handing(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.inner = layers.Dense(4, kernel_initializer="identity"), Same()
+
+        def call(self, x):
+            return self.inner(self.dense(x), np.ones(4, "float32"), training=False)
+
+    image, x = keras.Input((4,)), wave(3, 4)
+    np.testing.assert_array_equal(keras.Model(image, Handing()(image)).predict(x, verbose=0), x)
+
+
 class Ending(layers.Layer):
     def __init__(self, **options):
         super().__init__()

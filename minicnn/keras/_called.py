@@ -23,7 +23,7 @@ from minicnn.keras._taped import weights_as
 from minicnn.layers.added_loss import Measured, ToMeasure
 from minicnn.layers.function_numbers import noting_counts, numbers_of
 from minicnn.layers.input import Input
-from minicnn.layers.open_sizes import shape_behind
+from minicnn.layers.open_sizes import count_apart, shape_behind
 from minicnn.metrics import Metric
 from minicnn.nested import leaves, packed
 from minicnn.on_host import assign, on_host
@@ -71,7 +71,7 @@ class Called(Step):
                 return tuple(spec.shape[1:])
         with noting_counts() as counts:
             try:
-                return self._tried(input_shapes, 2)
+                return self._tried(input_shapes, count_apart(input_shapes))
             except ValueError:
                 if len(counts) != 1:  # else it draws numbers for so many samples, a batch of its author's
                     raise

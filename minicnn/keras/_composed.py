@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
 from inspect import signature
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from minicnn.errors import ShapeError
 from minicnn.graph import Graph, Node, Tensor
 from minicnn.keras._called import attributes_with_weights
 from minicnn.keras._changed import forget_places
-from minicnn.keras._folded import check_no_windows
+from minicnn.keras._folded import check_no_windows, nodes_since
 from minicnn.keras._open_looks import noting_looks
 from minicnn.keras._over_samples import OverSamples, kept_for_tensors
 from minicnn.keras._own_weights import standing_in, weights_in_graph
@@ -24,6 +25,7 @@ from minicnn.keras._scopes import inside
 from minicnn.last_function import note
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import all_fit, has_open
+from minicnn.models.subclassing import in_both_phases
 from minicnn.nested import leaves, mapped, packed
 from minicnn.plan.runs import looked_behind
 from minicnn.step import Shapes
@@ -69,12 +71,12 @@ class Made(EndsRemembered, models.Model):
         for part in (*leaves(outputs), *losses):
             if isinstance(part, OverSamples):
                 part.refuse("one that call returns, or gives to add_loss")
+        tensors = [part for part in leaves(outputs) if isinstance(part, Tensor)]
+        check_no_windows(tensors, losses)
         if losses:
             self.add_loss(losses)
-        tensors = [part for part in leaves(outputs) if isinstance(part, Tensor)]
         if not tensors:
             return outputs  # which is refused
-        check_no_windows(tensors)
         self.form = mapped(lambda part: Tensor if isinstance(part, Tensor) else part, outputs)
         return tensors[0] if len(tensors) == 1 else tensors
 
@@ -202,9 +204,28 @@ def called_inside(layer: Any, inputs: Sequence[Any], training: bool | None) -> N
     ------
     TypeError
         If it gives several tensors, or adds to the loss.
+    ContractError
+        If it computes something else in training, and is not told whether it acts as there.
     """
     layer._build_once(tuple(tuple(x.shape)[1:] for x in inputs))
-    options = {"training": training} if "training" in signature(layer.call).parameters else {}
+    run = partial(_nodes_inside, layer, inputs)
+    if "training" not in signature(layer.call).parameters:
+        last, nodes = run()
+    elif training is not None:
+        last, nodes = run(training=training)
+    else:
+        name = f"layer '{layer.name}' ({type(layer).__name__})"
+        last, nodes = in_both_phases(lambda phase: run(training=phase), itemgetter(1), name, layer.parts)
+    for node in nodes:
+        if node.training is None or training is None:
+            told = node.training if training is None else training
+            node.training = told if isinstance(told, bool) else None
+    return last
+
+
+def _nodes_inside(layer, inputs, **options):
+    """The place of what one run of a layer's `call` gives, and all places in it."""
+    since = next(Node.numbers)
     with own_weights(layer), layer.collecting() as losses:
         result = layer.apply(inputs, **options)
     if losses or not isinstance(result, Tensor):
@@ -213,7 +234,7 @@ def called_inside(layer: Any, inputs: Sequence[Any], training: bool | None) -> N
             "where it takes windows of images out of the samples, or is given an array or a weight beside a tensor. "
             f"Received: {'a loss' if losses else type(result).__name__}"
         )
-    return result.node
+    return result.node, nodes_since(result, since)
 
 
 @contextmanager

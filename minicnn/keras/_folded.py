@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from minicnn.graph import Graph, Node, Tensor
 from minicnn.keras._own_weights import is_making_graph
 from minicnn.keras._shapes import of_samples
 from minicnn.layers.activity import with_penalty
+from minicnn.layers.added_loss import BatchScalar, ToMeasure
 from minicnn.layers.input import InputLayer
 from minicnn.layers.time_distributed import OfFrames, of_all_frames
 
@@ -37,9 +39,9 @@ def reshaped(tensor: Tensor, shape: tuple[Any, ...]) -> Tensor:
     own, rest = tuple(tensor.shape)[1:], shape[1:]
     if is_making_graph() and all(isinstance(n, int) and n > 0 for n in (*own, *rest)):
         old, new = math.prod(own), math.prod(rest)
-        if new < old and old % new == 0:
+        if new < old and old % new == 0 and shape[0] == -1:
             return _folded(layers.Reshape((old // new, *rest))(tensor))
-        if new > old and new % old == 0 and is_of_windows(tensor):
+        if new > old and new % old == 0 and is_of_windows(tensor) and _are_all(tensor, shape[0], new // old):
             return _unfolded(tensor, list(_starts(tensor)), new // old, rest)
     try:
         return layers.Reshape(of_samples(shape, tensor.shape))(tensor)
@@ -47,21 +49,56 @@ def reshaped(tensor: Tensor, shape: tuple[Any, ...]) -> Tensor:
         raise (MovesSamples(str(problem)) if is_making_graph() else problem) from None
 
 
+def _are_all(tensor, count, factor):
+    """Whether samples of `factor` windows each are as many as the first size of a shape says: -1, or those around."""
+    windows = [_windows_of(start) for start in _starts(tensor)]
+    is_of_image = all(each.shape[1] == factor and not is_of_windows(each) for each in windows)
+    return count == -1 or (count is None and is_of_image)
+
+
 def is_of_windows(tensor: Tensor) -> bool:
     """Whether the samples of a tensor are windows of those around."""
     return all(_windows_of(start) is not None for start in _starts(tensor))
 
 
-def check_no_windows(outputs: Sequence[Tensor]) -> None:
-    """Raise `MovesSamples` for what a `call` gives of windows that are still samples."""
+def check_no_windows(outputs: Sequence[Tensor], losses: Sequence[Any]) -> None:
+    """Raise `MovesSamples` for windows that are still samples where a `call` ends, or adds to the loss.
+
+    Also for a layer that it calls on windows and on what is none, which would have two places of one name.
+    """
+    for loss in map(_tensor_of, losses):
+        if loss is not None and _windows_at(loss) is not None:
+            raise MovesSamples(
+                "add_loss and add_metric take what is computed of a call's samples, and not of windows that are "
+                "samples in it: take them out of the samples before, or have the call in that of a keras.Model, "
+                f"which runs on arrays then. Received: what is computed of a tensor {loss.shape}"
+            )
     for tensor in outputs:
-        for start in _starts(tensor):
-            if (windows := _windows_of(start)) is not None:
-                raise MovesSamples(
-                    "a call gives as many samples as it gets: one that makes samples of the parts of images takes "
-                    f"them out again, as by reshape(x, (-1, {windows.shape[1]}, …)), or stands in the call of a "
-                    f"keras.Model, which runs on arrays then. Received: {tensor.shape} of {windows.shape}"
-                )
+        if (windows := _windows_at(tensor)) is not None:
+            raise MovesSamples(
+                "a call gives as many samples as it gets: one that makes samples of the parts of images takes "
+                f"them out again, as by reshape(x, (-1, {windows.shape[1]}, …)), or stands in the call of a "
+                f"keras.Model, which runs on arrays then. Received: {tensor.shape} of {windows.shape}"
+            )
+    layers = {node.layer for node in _nodes_before(outputs)}
+    for twice in (part.layer for part in layers if isinstance(part, OfFrames) and part.layer in layers):
+        raise MovesSamples(
+            "a call that makes samples of the windows of images has a layer of its own for these, beside those of "
+            "images, or stands in the call of a keras.Model, which runs on arrays then. "
+            f"Received: layer '{twice.name}' for both"
+        )
+
+
+def _tensor_of(loss):
+    """The tensor of which a part of the loss, or a metric's value, is computed; None if it is another value."""
+    value = loss.value if isinstance(loss, ToMeasure) else loss
+    value = value.tensor if isinstance(value, BatchScalar) else value
+    return value if isinstance(value, Tensor) else None
+
+
+def _windows_at(tensor):
+    """The windows that a tensor depends on as samples; None if there are none."""
+    return next((found for start in _starts(tensor) if (found := _windows_of(start)) is not None), None)
 
 
 def _windows_of(start):
@@ -135,11 +172,26 @@ def _check_without_losses(graph):
 
 def _starts(tensor: Tensor) -> Iterator[Tensor]:
     """The inputs that a tensor depends on."""
-    seen, waiting = set(), [tensor]
+    return (node.outputs[0] for node in _nodes_before([tensor]) if not node.inputs)
+
+
+def nodes_since(tensor: Tensor, number: int) -> list[Node]:
+    """The calls that a tensor depends on, and the windows that it is made of, from a number of calls on, in order."""
+    found, waiting = set(), [tensor]
     while waiting:
-        node = (found := waiting.pop()).node
+        start = waiting.pop()
+        if start.node not in found and start.node.number >= number:
+            found.add(start.node)
+            waiting += [*start.node.inputs, *([] if (windows := _windows_of(start)) is None else [windows])]
+    return sorted(found, key=attrgetter("number"))
+
+
+def _nodes_before(tensors: Sequence[Tensor]) -> Iterator[Node]:
+    """The calls that tensors depend on."""
+    seen, waiting = set(), list(tensors)
+    while waiting:
+        node = waiting.pop().node
         if node not in seen:
             seen.add(node)
             waiting += node.inputs
-            if not node.inputs:
-                yield found
+            yield node

@@ -11,7 +11,6 @@ import numpy as np
 from minicnn import constraints
 from minicnn.graph import Tensor
 from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
-from minicnn.keras._eager import eager
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._in_order import GrowingList
 from minicnn.keras._operation_marks import traced
@@ -20,7 +19,6 @@ from minicnn.keras._taped import recording, weights_as
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.layers.contract import is_taken
 from minicnn.parameters import Weight
-from minicnn.settings import floatx
 
 # ``MAKERS[0](weights, function)`` makes the layer; `function` takes the weights' arrays by name, and the tensors'.
 MAKERS: list[Callable[..., Callable[..., Any]]] = []
@@ -217,8 +215,6 @@ def are_numbers_beside_tensors(inputs: Any) -> bool:
 
 def standing_in(value: Any) -> Any:
     """An attribute of a layer with `OfWeights` in place of weights."""
-    if isinstance(value, Weight) and _is_constant(value):
-        return eager(value.numpy())
     if isinstance(value, Weight):
         return OfWeights({value.name: value}, lambda own: own[value.name])
     if type(value) in (list, tuple, GrowingList):
@@ -226,12 +222,6 @@ def standing_in(value: Any) -> Any:
     if type(value) is dict:
         return {key: standing_in(part) for key, part in value.items()}
     return value
-
-
-def _is_constant(weight):
-    """Whether it is a variable of indices, or a mask in float64, that no model trains or keeps among its floats."""
-    dtype = weight.value.dtype
-    return dtype.kind in "biu" or (dtype != floatx() and not weight.trainable)
 
 
 def weight_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -281,7 +281,8 @@ def of_samples(shape: Sequence[Any], known: Sequence[int | None]) -> tuple[Any, 
         if new != old and (new % old == 0 or old % new == 0):
             raise ShapeError(
                 "a model's tensor keeps its samples apart, and this reshape makes another number of them: in the call "
-                "of a layer that takes them out of the samples again it may, and in that of a keras.Model; elsewhere "
+                "of a layer that takes them out of the samples again it may, with -1 as their number, and in that of a "
+                "keras.Model; elsewhere "
                 "TimeDistributed(layer) calls one, or a model, on each of the parts x[:, 0], x[:, 1], …, and gives "
                 "them in a row again. "
                 f"Received: {tuple(shape)} for {tuple(known)}"

@@ -16,6 +16,7 @@ from minicnn.dtype_policies import of_python
 from minicnn.keras._dtypes import narrowed
 from minicnn.keras._kept_kinds import keep_kind
 from minicnn.keras._operators import after_an_array, is_after_an_array
+from minicnn.keras._own_weights import WholeNumbers
 from minicnn.keras._taped import is_recording, is_weight_in_graph, weight_on_tape
 from minicnn.layers.names import unique_name
 from minicnn.parameters import Weight
@@ -98,7 +99,9 @@ class Variable(Weight):
         return self.name if isinstance(self.layer, SimpleNamespace) else super().path
 
     def belongs_to(self, layer: Any, attribute: str) -> bool:
-        """Make it a weight of a layer whose attribute it becomes, if it has the dtype of weights and belongs to none.
+        """Make it a weight of a layer whose attribute it becomes, if it has a dtype for one and belongs to none.
+
+        Whole numbers and bools stay such, as `WholeNumbers`; floats that are not trained get the dtype of models.
 
         Parameters
         ----------
@@ -112,7 +115,7 @@ class Variable(Weight):
             Whether it is one now.
         """
         weights = vars(layer).get("_weights")
-        if weights is None or self.dtype != floatx() or not isinstance(self.layer, SimpleNamespace):
+        if weights is None or not isinstance(self.layer, SimpleNamespace) or not self._is_kept_among_floats():
             return False
         if any(weight is self for weight in weights.values()):
             return True
@@ -121,10 +124,20 @@ class Variable(Weight):
         self.layer, weights[self.name] = layer, self
         return True
 
+    def _is_kept_among_floats(self):
+        """Whether its array has the dtype of a model's weights, as that of numbers which are not trained gets."""
+        dtype = self.value.dtype
+        if dtype.kind in "biu" and type(self) in _OF_WHOLE_NUMBERS:
+            self.__class__, self.whole_dtype, self.has_gradient = _OF_WHOLE_NUMBERS[type(self)], dtype, False
+        elif dtype.kind != "f" or (self.trainable and dtype != floatx()):
+            return False
+        self.value = self.value.astype(floatx(), copy=False)
+        return True
+
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy has numbers of its own."""
         rest = {name: value for name, value in vars(self).items() if name != "value"}
-        return _with_values, (self.numpy(), type(self)), rest | {"store": None}
+        return _with_values, (Weight.numpy(self), type(self)), rest | {"store": None}
 
     def numpy(self) -> Any:
         """A copy of the values; of texts, as bytes."""
@@ -234,6 +247,17 @@ class KerasVariable(Variable):
         if dtype is None and getattr(first, "dtype", None) == np.float64:
             dtype = floatx()
         super().__init__(first, trainable, name, dtype, shape, **options)
+
+
+class _Whole(Variable, WholeNumbers):
+    """One of whole numbers or bools that belongs to a layer."""
+
+
+class _KerasWhole(KerasVariable, WholeNumbers):
+    """The same, of Keras's."""
+
+
+_OF_WHOLE_NUMBERS = {Variable: _Whole, KerasVariable: _KerasWhole}
 
 
 def _with_values(values, kind):

@@ -15,7 +15,7 @@ from minicnn.hints import LayerOptions
 from minicnn.layers.activations import Activation
 from minicnn.layers.base import Layer, register
 from minicnn.layers.function_numbers import noting_counts, numbers_of
-from minicnn.layers.open_sizes import shape_behind
+from minicnn.layers.open_sizes import count_apart, shape_behind
 from minicnn.on_host import assign, on_host
 from minicnn.own_parts import check_takes, is_of_package
 from minicnn.registry import Configurable, custom_object
@@ -169,7 +169,7 @@ class Lambda(Layer):
             return given
         with noting_counts() as counts:
             try:
-                return self._shape_for(2, input_shapes)
+                return self._shape_for(count_apart(input_shapes), input_shapes)
             except ValueError as error:
                 if "truth value" in str(error):
                     raise ValueError(

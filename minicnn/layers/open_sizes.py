@@ -7,6 +7,7 @@ what differs between the outputs is open too. Plans know nothing of this: one is
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -71,6 +72,11 @@ def shape_behind(build: Callable[[tuple[Shape, ...]], Shape], input_shapes: Sequ
         "model's Input that size, or put layers before it that make it known, such as GlobalAveragePooling2D or "
         f"Resizing. Received: an input of shape {', '.join(str((None, *shape)) for shape in input_shapes)}"
     ) from errors[0]
+
+
+def count_apart(input_shapes: Sequence[Shape]) -> int:
+    """A number of samples for a trial, even, since some batches have halves, that no axis of a sample has."""
+    return next(count for count in itertools.count(2, 2) if not any(count in shape for shape in input_shapes))
 
 
 def with_number(input_shapes: Sequence[Shape], number: int) -> tuple[Shape, ...]:

@@ -265,12 +265,15 @@ class OfFrames(Layer):
 
     @property
     def trainable(self) -> bool:
-        """Whether optimizers may change the weights."""
         return self.layer.trainable
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
         pass
+
+    @property
+    def only_in_training(self) -> bool:  # type: ignore[override]
+        return self.layer.only_in_training
 
     @property
     def weights(self) -> list[Weight]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from inspect import signature
 from typing import Any
 
@@ -137,17 +137,12 @@ class Written(OfPictures, Differentiable):
         names = signature(self.call).parameters
         takes_training = "training" in names or any(p.kind is p.VAR_KEYWORD for p in names.values())
         if takes_training:
-            without = self._outcome(inputs, training=AsRun(False))
-            seen, since = _signature(without, self), next(Node.numbers)
-            for node in without.nodes:
-                node.layer.nodes.remove(node) if node.inputs else None
-            graph = self._outcome(inputs, training=AsRun(True))
-            if seen != _signature(graph, self):
-                raise ContractError(
-                    f"call of model '{self.name}' ({type(self).__name__}) may put in layers such as Dropout if "
-                    "training, which are the identity otherwise, but nothing else: pass training= on to the layers. "
-                    "Received: a call that computes something else in training"
-                )
+            since, graph = in_both_phases(
+                lambda training: (next(Node.numbers), self._outcome(inputs, training=training)),
+                lambda made: made[1].nodes,
+                f"model '{self.name}' ({type(self).__name__})",
+                self._own_layers,
+            )
         else:
             since = next(Node.numbers)
             graph = self._outcome(inputs)
@@ -268,11 +263,49 @@ def layers_in(values: Iterable[Any]) -> Iterator[Layer]:
             yield from layers_in(value.values())
 
 
-def _signature(graph, model):
-    """What a graph computes outside training, to be compared: its layers; those that were made on the way by class."""
-    own = set(model._own_layers())
-    layers = [node.layer for node in graph.nodes if node.inputs and not _is_identity(node.layer)]
-    return [layer if layer in own else type(layer) for layer in layers]
+def in_both_phases(
+    run: Callable[[AsRun], Any],
+    nodes_of: Callable[[Any], Sequence[Node]],
+    name: str,
+    own: Callable[[], Iterable[Layer]],
+) -> Any:
+    """What one run of a `call` gives in training, which does otherwise what one outside of training does.
+
+    Parameters
+    ----------
+    run : callable
+        Of what `call` gets as `training`.
+    nodes_of : callable
+        The calls of layers in what it gives.
+    name : str
+        Of the model or layer, for the error.
+    own : callable
+        Gives its layers, others are made on the way.
+
+    Raises
+    ------
+    ContractError
+        If the runs differ in more than layers that are the identity outside of training.
+    """
+    nodes = nodes_of(run(AsRun(False)))
+    seen = _signature(nodes, own())
+    for node in nodes:
+        if node.inputs and node in node.layer.nodes:
+            node.layer.nodes.remove(node)
+    made = run(AsRun(True))
+    if seen != _signature(nodes_of(made), own()):
+        raise ContractError(
+            f"call of {name} may put in layers such as Dropout if training, which are the identity otherwise, but "
+            "nothing else: pass training= on to the layers. Received: a call that computes something else in training"
+        )
+    return made
+
+
+def _signature(nodes, own):
+    """What calls compute outside training, to be compared: their layers; those that were made on the way by class."""
+    known = set(own)
+    layers = [node.layer for node in nodes if node.inputs and not _is_identity(node.layer)]
+    return [layer if layer in known else type(layer) for layer in layers]
 
 
 def _is_identity(layer):

@@ -92,3 +92,42 @@ def test_a_variable_of_a_model_with_a_call():
     model.scale.assign([0, 2, 1])
     assert first(model) == [0.0, 6.0, 3.0]
     assert model.scale.dtype == "int32"
+
+
+class Holding(layers.Layer):
+    def __init__(self, make):
+        super().__init__()
+        self.scale = make(self)
+        self.built = True
+
+    def call(self, x):
+        return x
+
+
+class Reading(layers.Layer):
+    """Computes with a weight of a layer within."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.inner, self.dense = Holding(make), layers.Dense(3, kernel_initializer="ones")
+
+    def call(self, x):
+        return self.dense(self.inner(x)) * ops.cast(self.inner.scale, "float32")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda layer: keras.Variable(np.ones(3), dtype="int32", trainable=False),
+        lambda layer: keras.Variable(np.ones(3), trainable=False),
+        lambda layer: layer.add_weight(shape=(3,), dtype="int32", initializer="ones", trainable=False),
+        lambda layer: layer.add_weight(shape=(3,), initializer="ones", trainable=False),
+        lambda layer: layer.add_weight(shape=(3,), initializer="ones"),
+    ],
+)
+def test_what_is_assigned_to_a_weight_of_a_layer_within_counts(make):
+    layer = Reading(make)
+    model = model_of(layer)
+    assert first(model) == [3.0, 3.0, 3.0]
+    layer.inner.scale.assign([0, 2, 1])
+    assert first(model) == [0.0, 6.0, 3.0]

@@ -106,6 +106,16 @@ def test_what_is_no_graph_is_said_and_a_keras_model_runs_on_arrays(name):
     np.testing.assert_allclose(model.evaluate(X, X, verbose=0), loss, rtol=1e-5)
 
 
+def test_a_token_for_each_image_joins_no_windows():
+    def call(layer, x, training):
+        return images_of(layer.dense(rows_of(x) + ops.tile(np.ones((1, 2), "float32"), (ops.shape(x)[0], 1))))
+
+    with pytest.raises(ValueError, match="repeats for each sample"):
+        model_of(call)
+    with pytest.raises(ValueError, match=r"repeats for each sample|broadcast"):  # as Keras
+        Around(call).predict(X, verbose=0)
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 def test_an_axis_as_long_as_the_batch_of_the_trial_is_none_of_samples(size):
     class OverAll(layers.Layer):

@@ -17,11 +17,12 @@ from minicnn.errors import ShapeError
 from minicnn.graph import Graph, Node, Tensor
 from minicnn.keras._called import attributes_with_weights
 from minicnn.keras._changed import forget_places
-from minicnn.keras._folded import check_no_windows, nodes_since
+from minicnn.keras._folded import check_no_windows
 from minicnn.keras._open_looks import noting_looks
 from minicnn.keras._over_samples import OverSamples, kept_for_tensors
 from minicnn.keras._own_weights import standing_in, weights_in_graph
 from minicnn.keras._scopes import inside
+from minicnn.keras._window_starts import nodes_since
 from minicnn.last_function import note
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import all_fit, has_open

@@ -7,9 +7,8 @@ that takes windows out of the samples puts that graph's layers into the graph ar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,14 +17,11 @@ from minicnn.errors import ShapeError
 from minicnn.graph import Graph, Node, Tensor
 from minicnn.keras._own_weights import is_making_graph
 from minicnn.keras._shapes import of_samples
+from minicnn.keras._window_starts import MovesSamples, is_of_windows, nodes_before, starts_of, windows_at, windows_of
 from minicnn.layers.activity import with_penalty
 from minicnn.layers.added_loss import BatchScalar, ToMeasure
 from minicnn.layers.input import InputLayer
 from minicnn.layers.time_distributed import OfFrames, of_all_frames
-
-
-class MovesSamples(ShapeError):
-    """A reshape takes out of the samples what was not folded into them in the same `call`."""
 
 
 def reshaped(tensor: Tensor, shape: tuple[Any, ...]) -> Tensor:
@@ -42,7 +38,7 @@ def reshaped(tensor: Tensor, shape: tuple[Any, ...]) -> Tensor:
         if new < old and old % new == 0 and shape[0] == -1:
             return _folded(layers.Reshape((old // new, *rest))(tensor))
         if new > old and new % old == 0 and is_of_windows(tensor) and _are_all(tensor, shape[0], new // old):
-            return _unfolded(tensor, list(_starts(tensor)), new // old, rest)
+            return _unfolded(tensor, list(starts_of(tensor)), new // old, rest)
     try:
         return layers.Reshape(of_samples(shape, tensor.shape))(tensor)
     except ShapeError as problem:
@@ -51,14 +47,9 @@ def reshaped(tensor: Tensor, shape: tuple[Any, ...]) -> Tensor:
 
 def _are_all(tensor, count, factor):
     """Whether samples of `factor` windows each are as many as the first size of a shape says: -1, or those around."""
-    windows = [_windows_of(start) for start in _starts(tensor)]
+    windows = [windows_of(start) for start in starts_of(tensor)]
     is_of_image = all(each.shape[1] == factor and not is_of_windows(each) for each in windows)
     return count == -1 or (count is None and is_of_image)
-
-
-def is_of_windows(tensor: Tensor) -> bool:
-    """Whether the samples of a tensor are windows of those around."""
-    return all(_windows_of(start) is not None for start in _starts(tensor))
 
 
 def check_no_windows(outputs: Sequence[Tensor], losses: Sequence[Any]) -> None:
@@ -67,20 +58,20 @@ def check_no_windows(outputs: Sequence[Tensor], losses: Sequence[Any]) -> None:
     Also for a layer that it calls on windows and on what is none, which would have two places of one name.
     """
     for loss in map(_tensor_of, losses):
-        if loss is not None and _windows_at(loss) is not None:
+        if loss is not None and windows_at(loss) is not None:
             raise MovesSamples(
                 "add_loss and add_metric take what is computed of a call's samples, and not of windows that are "
                 "samples in it: take them out of the samples before, or have the call in that of a keras.Model, "
                 f"which runs on arrays then. Received: what is computed of a tensor {loss.shape}"
             )
     for tensor in outputs:
-        if (windows := _windows_at(tensor)) is not None:
+        if (windows := windows_at(tensor)) is not None:
             raise MovesSamples(
                 "a call gives as many samples as it gets: one that makes samples of the parts of images takes "
                 f"them out again, as by reshape(x, (-1, {windows.shape[1]}, …)), or stands in the call of a "
                 f"keras.Model, which runs on arrays then. Received: {tensor.shape} of {windows.shape}"
             )
-    layers = {node.layer for node in _nodes_before(outputs)}
+    layers = {node.layer for node in nodes_before(outputs)}
     for twice in (part.layer for part in layers if isinstance(part, OfFrames) and part.layer in layers):
         raise MovesSamples(
             "a call that makes samples of the windows of images has a layer of its own for these, beside those of "
@@ -96,16 +87,6 @@ def _tensor_of(loss):
     return value if isinstance(value, Tensor) else None
 
 
-def _windows_at(tensor):
-    """The windows that a tensor depends on as samples; None if there are none."""
-    return next((found for start in _starts(tensor) if (found := _windows_of(start)) is not None), None)
-
-
-def _windows_of(start):
-    """The windows (N, count, …) that a graph of one window begins with; None for another input."""
-    return vars(start.node.layer).get("windows")
-
-
 def _folded(windows):
     """The beginning of a graph for one of the windows (N, count, …)."""
     layer = InputLayer(windows.shape[2:], name="windows")
@@ -115,7 +96,7 @@ def _folded(windows):
 
 def _unfolded(tensor: Tensor, starts: Sequence[Tensor], factor: int, rest: tuple[int, ...]) -> Tensor:
     """Samples that are made of `factor` windows each, of the shape `rest`."""
-    windows = [_windows_of(start) for start in starts]
+    windows = [windows_of(start) for start in starts]
     counts = {each.shape[1] for each in windows}
     count = counts.pop()
     if counts or count % factor:
@@ -135,8 +116,8 @@ def _unfolded(tensor: Tensor, starts: Sequence[Tensor], factor: int, rest: tuple
 
 def _kept(tensor) -> dict[Any, OfFrames]:
     """Layer → what stands for it in the graph that a tensor belongs to, the same wherever it is called."""
-    start = next(_starts(tensor))
-    windows = _windows_of(start)
+    start = next(starts_of(tensor))
+    windows = windows_of(start)
     return vars(start.node.layer).setdefault("for_windows", {}) if windows is None else _kept(windows)
 
 
@@ -168,30 +149,3 @@ def _check_without_losses(graph):
                 "that part of the loss of what stands behind the windows. Received: a layer with an added loss, or "
                 "an activity_regularizer"
             )
-
-
-def _starts(tensor: Tensor) -> Iterator[Tensor]:
-    """The inputs that a tensor depends on."""
-    return (node.outputs[0] for node in _nodes_before([tensor]) if not node.inputs)
-
-
-def nodes_since(tensor: Tensor, number: int) -> list[Node]:
-    """The calls that a tensor depends on, and the windows that it is made of, from a number of calls on, in order."""
-    found, waiting = set(), [tensor]
-    while waiting:
-        start = waiting.pop()
-        if start.node not in found and start.node.number >= number:
-            found.add(start.node)
-            waiting += [*start.node.inputs, *([] if (windows := _windows_of(start)) is None else [windows])]
-    return sorted(found, key=attrgetter("number"))
-
-
-def _nodes_before(tensors: Sequence[Tensor]) -> Iterator[Node]:
-    """The calls that tensors depend on."""
-    seen, waiting = set(), list(tensors)
-    while waiting:
-        node = waiting.pop().node
-        if node not in seen:
-            seen.add(node)
-            waiting += node.inputs
-            yield node

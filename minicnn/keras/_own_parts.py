@@ -22,7 +22,6 @@ from minicnn.keras._called import Called, attributes_with_weights, steps_of, tak
 from minicnn.keras._changed import changed, compose_again, note
 from minicnn.keras._composed import Made, called_inside, leave_sizes_open
 from minicnn.keras._eager import eager
-from minicnn.keras._folded import MovesSamples, is_of_windows
 from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering
 from minicnn.keras._in_order import Asked, is_asked, noted, weights_listed
@@ -48,6 +47,7 @@ from minicnn.keras._taped_calls import (
 )
 from minicnn.keras._translation import named_today
 from minicnn.keras._variables import Variable
+from minicnn.keras._window_starts import MovesSamples, is_of_windows
 from minicnn.keras._written_configs import with_all_arguments, without_arguments
 from minicnn.last_function import remembering
 from minicnn.layers import function_numbers

@@ -16,6 +16,7 @@ from minicnn.keras._in_order import GrowingList
 from minicnn.keras._operation_marks import traced
 from minicnn.keras._over_samples import OverSamples
 from minicnn.keras._taped import recording, weights_as
+from minicnn.keras._window_starts import check_of_images
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.layers.contract import is_taken
 from minicnn.parameters import Weight
@@ -109,6 +110,8 @@ class OfWeights(Deferred):
 
         if not tensors:
             return OfWeights(weights, value, for_each)
+        if for_each:
+            check_of_images(tensors)
         return MAKERS[0](weights, value)(tensors if len(tensors) > 1 else tensors[0])
 
 

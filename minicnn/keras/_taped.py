@@ -285,8 +285,8 @@ def reads(weight: Weight) -> bool:
 
 
 def is_weight_in_graph(weight: Weight) -> bool:
-    """Whether it is one of a layer, while a `call` makes a graph, in which it is to be trained."""
-    return recording.standing_in is not None and weight.has_gradient and hasattr(weight.layer, "weights")
+    """Whether it is one of a layer, while a `call` makes a graph, in which it may become another one."""
+    return recording.standing_in is not None and hasattr(weight.layer, "weights")
 
 
 def weight_on_tape(weight: Weight) -> Any:

@@ -1,5 +1,7 @@
 """Steps of data sets that group elements anew, or choose among data sets, beside lists."""
 
+import copy
+import pickle
 from collections import Counter
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from minicnn.data import Dataset
 from minicnn.data.elements import EagerArray
+from minicnn.data.pass_counts import PassCounter
 from minicnn.errors import DataError
 
 
@@ -232,3 +235,11 @@ def test_a_data_set_without_end_is_not_shuffled_whole():
         Dataset.from_tensor_slices(np.arange(4)).repeat().shuffle(
             Dataset.from_tensor_slices([1]).filter(bool).cardinality()
         )
+
+
+def test_counters_of_passes_can_be_copied():
+    counter = PassCounter()
+    assert [next(counter), next(counter)] == [0, 1]
+    for copied in (copy.deepcopy(counter), pickle.loads(pickle.dumps(counter))):
+        assert next(copied) == 2
+    assert counter.count == 2

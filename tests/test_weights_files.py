@@ -222,6 +222,51 @@ def test_names_in_alphabetical_order_whose_shapes_are_the_model_s_in_that_order(
     assert all((w.numpy() == 1).all() for w in model.weights)
 
 
+def sorted_by_name(path, without=()):
+    """The file as safetensors' `save_file(tensors, path, metadata)` writes it again: tensors sorted by name."""
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    metadata = {name: value for name, value in header.pop("__metadata__").items() if name not in without}
+    new, parts, end = {"__metadata__": metadata}, [], 0
+    for name in sorted(header):
+        begin, stop = header[name]["data_offsets"]
+        new[name] = header[name] | {"data_offsets": [end, end := end + stop - begin]}
+        parts.append(data[8 + length + begin : 8 + length + stop])
+    text = json.dumps(new).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(parts))
+
+
+@pytest.mark.parametrize(("without", "made_in_order"), [((), True), ((), False), (("order",), True)])
+def test_a_file_of_minicnn_that_another_program_has_written_again(without, made_in_order, tmp_path):
+    """With minicnn's metadata, but in alphabetical order. Older files do not say what the order was."""
+    mc.utils.clear_session()
+    x, y = np.linspace(-1, 1, 24).reshape(4, 6), np.ones((4, 6))
+
+    def model():
+        stack = [layers.Dense(6, use_bias=False, kernel_initializer="orthogonal") for _ in range(12)]
+        made = mc.Sequential([mc.Input((6,)), *(stack if made_in_order else [stack[1], stack[0], *stack[2:]])])
+        made.compile("adam", "mse")
+        return made
+
+    source, other = model(), model()
+    source.fit(x, y, verbose=0)
+    source.save(tmp_path / "w.safetensors")
+    sorted_by_name(tmp_path / "w.safetensors", without)
+    other.load_weights(tmp_path / "w.safetensors")
+    for a, b in zip(other.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with saving.open_file(tmp_path / "w.safetensors") as file:
+        other.restore(file)
+    for each in (source, other):
+        each.fit(x, y, verbose=0)
+    for a, b in zip(other.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    loaded = mc.load_model(tmp_path / "w.safetensors")
+    loaded.fit(x, y, verbose=0)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), source.predict(x, verbose=0))
+
+
 # ----------------------------------------------------------------------------------------------------- another kind
 
 

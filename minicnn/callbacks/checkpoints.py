@@ -197,9 +197,10 @@ class BackupAndRestore(Callback):
     -----
     A generator is read from its start up to where the training was. Of a `minicnn.data.Dataset` whose passes differ, as
     those of `shuffle` do, the checkpoint holds how many had begun, so that the next one has the order whose turn it is,
-    whatever has read the data before. If training reads a data set in parts of passes (``steps_per_epoch``) that go
-    through a shuffle several times (``repeat``), and something else reads it in between, the order is another one. A
-    checkpoint cannot know the state of the user's own code: a generator that draws random numbers needs a fixed seed.
+    whatever has read the data before. Not known is what a callback reads of them in the middle of a pass, and
+    validation where a pass goes through a shuffle several times (``repeat``) and is longer than an epoch
+    (``steps_per_epoch``): then the next orders are other ones. Nor can a checkpoint know the state of the user's own
+    code: a generator that draws random numbers needs a fixed seed.
     """
 
     _progress = None

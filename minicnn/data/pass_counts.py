@@ -16,20 +16,27 @@ _MOST = 1000  # entries of a list of data sets; one that is longer holds data
 class PassCounter:
     """Counts the passes of a step whose passes differ: `next` gives the number of one that begins.
 
+    Parameters
+    ----------
+    count : int, default 0
+
     Attributes
     ----------
     count : int
         How many have begun; may be set, so that a training that goes on has the orders that would have come.
     """
 
-    def __init__(self) -> None:
-        self.count: int = 0
+    def __init__(self, count: int = 0) -> None:
+        self.count: int = count
         self._lock = Lock()  # a pass may begin in a thread that reads ahead
 
     def __next__(self) -> int:
         with self._lock:
             self.count += 1
             return self.count - 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PassCounter, (self.count,)  # without the lock, which cannot be copied
 
 
 def counters_of(data: object) -> list[PassCounter]:

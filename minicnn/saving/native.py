@@ -3,7 +3,7 @@
 Eight bytes with the header's length (little-endian), the header (JSON), the tensors. Weights are called as in the
 model, "conv2d/kernel"; a name that starts with "/" is state: "/optimizer/momentum/conv2d/kernel", "/training/run/…".
 The header's ``"__metadata__"`` holds strings: "format", "format_version", and as JSON "model", "compile", "optimizer",
-"training". See docs/files.md.
+"training", "order". See docs/files.md.
 """
 
 import json
@@ -55,6 +55,7 @@ def write(path: Path, snapshot: Snapshot) -> None:
     """Write a snapshot to a new file."""
     tensors = dict(snapshot.weights)
     metadata = {"format": "minicnn", "format_version": str(FORMAT_VERSION), MARKED: "1"}
+    metadata["order"] = write_json({"weights": list(snapshot.weights)})
     if not snapshot.weights_only:
         metadata["model"] = write_json({key: part for key, part in snapshot.config.items() if key != "parts"})
     if snapshot.compile is not None:
@@ -146,16 +147,19 @@ class Reader(BaseReader):
                 f"the file has version {version} of the format, and this minicnn reads up to {FORMAT_VERSION}: "
                 "install a newer minicnn"
             )
-        names = ("model", "compile", "optimizer", "training")
+        names = ("model", "compile", "optimizer", "training", "order")
         parts = {name: read_json(metadata[name]) for name in names if name in metadata}
         described = {name: parts.get(name) for name in ("model", "compile")}
         described = described if MARKED in metadata else told_apart(described)
         self.config: Config | None = described["model"]
         self.compile: dict[str, Any] | None = described["compile"]
-        self._optimizer = parts.get("optimizer")
+        self._optimizer, self._order = parts.get("optimizer"), parts.get("order", {}).get("weights")
+        if "order" in parts and not _are_names(self._order):
+            raise FileFormatError(f"the order of the weights is a list of names. Received: {metadata['order'][:100]}")
         self.training: dict[str, Any] = join_arrays(parts.get("training", {}), cache(self._read))
 
     _optimizer = None
+    _order = None  # of the model's weights, by name; older files do not say it
 
     def weights(self, expected: dict[str, Shape], config: Config) -> dict[str, np.ndarray]:
         with named_in_errors(self.path):
@@ -163,7 +167,7 @@ class Reader(BaseReader):
 
     def find(self, expected: dict[str, Shape], config: Config, by_name: bool = False) -> dict[str, Stored]:
         found = {name: shape for name, (_, shape, _) in self.tensors.items() if not name.startswith("/")}
-        names = {} if by_name else matching_names(found, expected, self._is_own)
+        names = {} if by_name else self._matching(found, expected)
         return {names.get(n, n): Stored(shape, partial(self._read_finite, n)) for n, shape in found.items()}
 
     def optimizer(self, slots: tuple[str, ...], expected: dict[str, Shape], config: Config) -> dict[str, Any] | None:
@@ -177,10 +181,17 @@ class Reader(BaseReader):
             for slot in slots:
                 prefix = f"/optimizer/{slot}/"
                 found = {n.removeprefix(prefix): s for n, (_, s, _) in self.tensors.items() if n.startswith(prefix)}
-                names = matching_names(found, expected, in_order=True)
+                names = self._matching(found, expected)
                 check_arrays({names.get(name, name): shape for name, shape in found.items()}, expected)
                 state["slots"][slot] = {names.get(name, name): self._read(prefix + name) for name in found}
             return state
+
+    def _matching(self, found, expected):
+        """`matching_names`; another program may have sorted the names of a file of minicnn, and kept what it says."""
+        if self._order is not None and set(found) <= set(self._order):
+            return matching_names({name: found[name] for name in self._order if name in found}, expected, in_order=True)
+        may_be_sorted = list(found) == sorted(found) and any(max(_numbers(name)) >= 10 for name in found)
+        return matching_names(found, expected, self._is_own and not may_be_sorted)
 
     def _read_finite(self, name):
         array = self._read(name)
@@ -201,6 +212,11 @@ class Reader(BaseReader):
 
     def close(self) -> None:
         self._file.close()
+
+
+def _are_names(order) -> bool:
+    """Whether it is a list of names, each once."""
+    return isinstance(order, list) and all(isinstance(name, str) for name in order) and len(set(order)) == len(order)
 
 
 def _checked_tensors(header, start, size):

@@ -53,6 +53,6 @@ def test_sums_and_addresses_of_depthwise_kernels_are_never_on_the_stack(tmp_path
 
 
 def test_parts_of_vectors_are_stored_without_masks_where_these_are_slow(tmp_path):
-    """AMD's Zen 3 takes forty steps for a masked store, as many as for a block's multiply-adds."""
+    """AMD's Zen 3 stores by a mask in many steps of microcode."""
     assert "vmaskmov" not in assembly(PRODUCT, "znver3", AVX2, tmp_path)
     assert "vmaskmov" in assembly(PRODUCT, "haswell", AVX2, tmp_path)

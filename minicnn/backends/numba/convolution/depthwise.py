@@ -281,9 +281,8 @@ def _emit_sum_pixels(context, builder, signature, args):
     pointers = [emit.moved(x, emit.entry(rows.offsets, tap, i)) for i in range(_TAPS)]
     targets = [emit.moved(operands.dkernel, column, emit.entry(rows.kernel_rows, tap, i)) for i in range(_TAPS)]
     sums = emit.registers([emit.load(target) for target in targets])
-    with emit.loop(
-        emit.index(0), rows.width, unrolls=False
-    ) as loop:  # written out, its addresses would go to the stack
+    # Several turns written out would have more addresses than registers.
+    with emit.loop(emit.index(0), rows.width, unrolls=False) as loop:
         gradient = emit.load(emit.moved(dy, builder.mul(loop.index, operands.channels)))
         offset = builder.mul(loop.index, rows.x_pixel)
         for pointer, register in zip(pointers, sums, strict=True):

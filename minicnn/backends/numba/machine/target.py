@@ -84,7 +84,7 @@ def describe_target(triple: str, features: set[str], processor: str = "") -> Tar
     has_fma, has_mxcsr = "+fma" in features, triple.startswith(("x86_64", "i686"))
     if "+avx2" not in features:
         return Target(16, has_fma, has_mxcsr, registers=16)
-    # AVX2 has masks for numbers of four bytes and more. Zen, up to the third, stores one in about forty steps.
+    # AVX2 has masks for numbers of four bytes and more. Zen, up to the third, does it in many steps of microcode.
     least = _NONE if is_zen else 4
     return Target(32, has_fma, has_mxcsr, registers=16, least_masked_bytes=least, near_third_cache=is_zen)
 

@@ -235,7 +235,7 @@ class StreamSource(Passes):
     def _read_on(self, count, number):
         """Take items up to number `count`, the last one in an epoch; epochs of `wanted` items may share a pass."""
         if self._items is None:
-            self.number = number - (count - 1) // self.wanted
+            self.number: int = number - (count - 1) // self.wanted
             self._items = self._pass()
         for _ in itertools.islice(self._items, max(0, count - self.taken)):
             self.taken: int = self.taken + 1

@@ -382,6 +382,8 @@ KERAS_SIGNATURES = {
     "minicnn.images.folders.image_dataset_from_directory",
     "minicnn.keras.applications._networks.MobileNet",
     "minicnn.keras.applications._networks._mobilenet_v3.function",
+    "minicnn.keras.utils._downloads.get_file",
+    "minicnn.keras.utils._timeseries.timeseries_dataset_from_array",
     "minicnn.models.model.Model.fit",
     "minicnn.visualization.diagram.plot_model",
 }

@@ -37,7 +37,7 @@ class Rule(NamedTuple):
     when : function of both, and of how many numbers the first one makes of a sample
         Whether they merge.
     in_training : bool
-        Whether they merge in training too.
+        Whether they merge in training too, where weights behind them are learned.
     """
 
     first: type[Step]
@@ -62,7 +62,7 @@ convolution, ReLU joins the addition.
 """
 
 
-def fuse(program: Program, kept: set[int], training: bool) -> None:
+def fuse(program: Program, kept: set[int], training: bool, learned: set[int]) -> None:
     """Merge steps of `program` by `RULES`, in place.
 
     Parameters
@@ -72,14 +72,18 @@ def fuse(program: Program, kept: set[int], training: bool) -> None:
         Values that must stay: outputs, and what a loss reads.
     training : bool
         Whether steps act as in training where nothing else is said at their place.
+    learned : set of int
+        Values whose gradient is computed: steps of a frozen base, which make none, merge as outside training.
     """
     passes = passing(program)
 
     def merged(place, then):
         first, n = place.step.fused(), math.prod(program.shapes[place.output])
+        is_frozen = training and then.output not in learned and not any(w.layer.trainable for w in then.step.weights)
+        may_all = is_frozen or not (training or then.training)
         for rule in RULES:
             may = isinstance(first, rule.first) and isinstance(then.step, rule.then) and rule.when(first, then.step, n)
-            if may and (rule.in_training or not (training or then.training)) and not passes(place, then):
+            if may and (rule.in_training or may_all) and not passes(place, then):
                 return replace(first, **{rule.part: then.step})
         return None
 

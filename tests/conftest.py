@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from minicnn import backends, console, dtype_policies, precision, random, settings, threads
 from minicnn.backends.numba.machine.launch import Kernel
 from minicnn.backends.numba.tiles.path import TILES, VECTORS, path
+from minicnn.errors import DataError
 from minicnn.layers import names
 from minicnn.training import engines
 
@@ -84,6 +85,23 @@ def no_second_compiler():
     """All processors run tests: a process that compiles beside them gains nothing. Its own tests ask for it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("minicnn.backends.numba.machine.second_compiler._can_help", lambda: False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_downloads():
+    """What Keras keeps on the network is never asked for: a test that forgets to say where it is ends at once."""
+    from minicnn.keras.utils import _downloads
+
+    fetch = _downloads._fetch
+
+    def fetch_here(origin, path):
+        if not origin.startswith(("file:", "http://127.0.0.1")):
+            raise DataError(f"{origin} cannot be downloaded (a test)")
+        fetch(origin, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_downloads, "_fetch", fetch_here)
         yield
 
 

@@ -208,7 +208,7 @@ FLOORS = {
         ("plan",),
         ("fusion", "non_finite", "wiring", "works"),
         ("casting", "waiting"),
-        ("ends", "order"),
+        ("ends", "frozen", "order"),
         ("arena", "program"),
     ),
     "minicnn.saving": (
@@ -335,7 +335,7 @@ BESIDE_THE_CORE = {
     "threads": {"blas", "processors", "turns"},  # what the system allows; others' threads
     "plan.fusion": {  # in its rules
         *("layers.augmentation", "layers.channel_order", "layers.contract", "layers.merge", "layers.normalization"),
-        "plan.order",  # of averages that one layer moves at several places
+        *("plan.frozen", "plan.order"),  # transfer learning; averages that one layer moves at several places
     },
     "training.arrays": {
         *("layers.open_sizes", "training.data_advice", "training.lazy"),  # what messages guess; for data sets in files
@@ -382,6 +382,8 @@ KERAS_SIGNATURES = {
     "minicnn.images.folders.image_dataset_from_directory",
     "minicnn.keras.applications._networks.MobileNet",
     "minicnn.keras.applications._networks._mobilenet_v3.function",
+    "minicnn.keras.utils._downloads.get_file",
+    "minicnn.keras.utils._timeseries.timeseries_dataset_from_array",
     "minicnn.models.model.Model.fit",
     "minicnn.visualization.diagram.plot_model",
 }

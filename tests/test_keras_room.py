@@ -115,7 +115,6 @@ def test_attributes_are_found_without_importing_modules():
         ("ops", "view_as_complex", "in tf.signal and tf.math alone, for data, as in Dataset.map"),
         ("tensorflow.signal", "rfft2d", "in tf.signal and tf.math alone"),
         ("layers", "LSTM", "minicnn has no LSTM: it is for convolutional networks on images"),
-        ("applications", "VGG16", "no pretrained VGG16, and downloads none"),
         ("layers", "Desne", "Did you mean 'Dense'"),
     ],
 )

@@ -110,11 +110,10 @@ def test_every_option_is_compared(module, name):
             getattr(getattr(keras, module), name)(**{option: -1})
 
 
-ABSENT_UTILS = (
-    *("Config", "FeatureSpace", "audio_dataset_from_directory", "pad_sequences", "text_dataset_from_directory"),
-    "timeseries_dataset_from_array",
-)
+ABSENT_UTILS = (*("Config", "FeatureSpace", "audio_dataset_from_directory", "text_dataset_from_directory"),)
 UTILS_ELSEWHERE = {
+    "test_keras_rows.py": ("pad_sequences", "timeseries_dataset_from_array"),
+    "test_keras_downloads.py": ("get_file",),
     "test_keras_tensorflow_edges.py": ("get_registered_name", "get_registered_object"),
     "test_keras_models.py": ("deserialize_keras_object", "serialize_keras_object"),
     "test_keras_definitions.py": ("get_source_inputs",),
@@ -154,11 +153,6 @@ def test_parts_of_batches():
     assert keras.utils.unpack_x_y_sample_weight(x) == (x, None, None)
     with pytest.raises(ValueError, match="Received"):
         keras.utils.unpack_x_y_sample_weight((x, y, w, x))
-
-
-def test_nothing_is_downloaded():
-    with pytest.raises(Exception, match="pooch"):
-        keras.utils.get_file("numbers.npz", origin="https://example.org/numbers.npz")
 
 
 def test_names_in_a_scope():

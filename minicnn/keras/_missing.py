@@ -53,8 +53,7 @@ _GROUPS = {
         *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D", "Masking"),
         *("ConvLSTM1D", "ConvLSTM3D", "SimpleRNNCell", "ReversibleEmbedding"),
         *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization"),
-        *("rnn", "Hashing", "sequence", "text"),
-        *("pad_sequences", "Tokenizer", "timeseries_dataset_from_array", "text_dataset_from_directory"),
+        *("rnn", "Hashing", "text_dataset_from_directory", "skipgrams", "make_sampling_table"),
     ),
     "it is for images, and has no layers of three dimensions": (
         *("Conv3D", "Conv3DTranspose", "MaxPooling3D", "MaxPool3D", "AveragePooling3D", "AvgPool3D", "Cropping3D"),
@@ -68,9 +67,6 @@ _GROUPS = {
     ),
     "every worker has all weights, and a part of each batch: keras.distribution.DataParallel()": (
         *("DeviceMesh", "LayoutMap", "ModelParallel", "TensorLayout", "distribute_tensor"),
-    ),
-    "it loads data sets of images: mnist, fashion_mnist, cifar10 and cifar100": (
-        *("imdb", "reuters", "boston_housing", "california_housing"),
     ),
 }
 

@@ -61,7 +61,7 @@ ops:
 optimizers:
     deserialize get schedules serialize
 preprocessing:
-    image_dataset_from_directory
+    image_dataset_from_directory timeseries_dataset_from_array
 regularizers:
     deserialize orthogonal_regularizer serialize
 """

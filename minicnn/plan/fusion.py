@@ -20,6 +20,7 @@ from minicnn.layers.kernel import Fused
 from minicnn.layers.merge import Add, FusedAdd
 from minicnn.layers.normalization import BatchNormalization, FusedNormalization
 from minicnn.layers.pooling import MaxPooling2D
+from minicnn.plan.frozen import is_frozen
 from minicnn.plan.order import passing
 from minicnn.plan.program import Program
 from minicnn.step import Step
@@ -37,7 +38,7 @@ class Rule(NamedTuple):
     when : function of both, and of how many numbers the first one makes of a sample
         Whether they merge.
     in_training : bool
-        Whether they merge in training too.
+        Whether they merge in training too, where weights behind them are learned.
     """
 
     first: type[Step]
@@ -62,7 +63,7 @@ convolution, ReLU joins the addition.
 """
 
 
-def fuse(program: Program, kept: set[int], training: bool) -> None:
+def fuse(program: Program, kept: set[int], training: bool, learned: set[int]) -> None:
     """Merge steps of `program` by `RULES`, in place.
 
     Parameters
@@ -72,14 +73,17 @@ def fuse(program: Program, kept: set[int], training: bool) -> None:
         Values that must stay: outputs, and what a loss reads.
     training : bool
         Whether steps act as in training where nothing else is said at their place.
+    learned : set of int
+        Values whose gradient is computed: steps of a frozen base, which make none, merge as outside training.
     """
     passes = passing(program)
 
     def merged(place, then):
         first, n = place.step.fused(), math.prod(program.shapes[place.output])
+        may_all = is_frozen(then, learned) if training else not then.training
         for rule in RULES:
             may = isinstance(first, rule.first) and isinstance(then.step, rule.then) and rule.when(first, then.step, n)
-            if may and (rule.in_training or not (training or then.training)) and not passes(place, then):
+            if may and (rule.in_training or may_all) and not passes(place, then):
                 return replace(first, **{rule.part: then.step})
         return None
 
@@ -97,10 +101,9 @@ def _leave_out_inactive(program, kept, training):
     stands_for, places = {}, []
     for place in program.places:
         place.inputs = tuple(stands_for.get(value, value) for value in place.inputs)
-        is_active = training if place.training is None else place.training
         keeps_order = isinstance(place.step, MoveAxis) and place.step.keeps_order(program.shapes[place.inputs[0]])
-        is_idle = (place.step.only_in_training and not is_active) or keeps_order  # an axis that is moved to where it is
-        if is_idle and place.output not in kept:
+        rests = place.step.only_in_training and not (training if place.training is None else place.training)
+        if (rests or keeps_order) and place.output not in kept:  # keeps: an axis that is moved to where it is
             (stands_for[place.output],) = place.inputs
         else:
             places.append(place)
@@ -111,8 +114,7 @@ def _one_warp(place, then):
     """Several warps that follow each other become one; each layer keeps its stream of random numbers."""
     if not (isinstance(place.step, Warp) and isinstance(then.step, Warp)) or place.training != then.training:
         return None
-    streams = [stream for p in (place, then) for stream in (p.step.streams or (p.stream,))]
-    return place.step.then(then.step, tuple(streams))
+    return place.step.then(then.step, tuple(s for p in (place, then) for s in (p.step.streams or (p.stream,))))
 
 
 def _merge(program, kept, merged):

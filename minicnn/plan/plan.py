@@ -88,7 +88,7 @@ class Plan:
         kept = {*program.outputs, *heads, *measured}
         simplify(program, kept, training)
         if self.backend.fuses if fuses is None else fuses:
-            fuse(program, kept, training)
+            fuse(program, kept, training, program.values_with_gradient(heads, input_gradients))
         self.places: list[Place] = program.places
         self.acts_as_in_training: bool = training or any(p.training or p.step.draws_anew for p in self.places)
         self.wiring: Wiring = Wiring(program, heads, measured, store, batch_size, training, input_gradients)

@@ -140,7 +140,7 @@ class Runs:
         input_gradients : bool
             Whether those by the inputs may be asked for.
         """
-        trainable = tuple(w.trainable for layer in stage.layers for w in layer.weights)
+        trainable = tuple(w.layer.trainable for layer in stage.layers for w in layer.weights)
         key = stage, backend.name, trainable, Changes.replaced, input_gradients
         plan = self._taken(key, len(arrays[0])) or _new_plan(stage, arrays, backend, self.seed, input_gradients)
         self._count += 1

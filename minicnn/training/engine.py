@@ -141,7 +141,7 @@ class Engine:
         """
         if self._changes != Changes.count:  # else they are what they were
             self._changes, self._weights = Changes.count, self.model.weights
-            self._trainable = tuple(w.trainable for w in self._weights)
+            self._trainable = tuple(w.layer.trainable for w in self._weights)
         weights, has_own = self._weights, isinstance(self.store, ParameterStore)
         if self.store is None or not self.store.holds(weights, self.backend) or (trains and not has_own):
             self._plans.clear()

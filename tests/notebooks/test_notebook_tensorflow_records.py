@@ -112,15 +112,3 @@ def test_strategies_run_what_they_are_given():
     assert float(metric.result()) == 0.5
     metric.reset_states()
     assert float(metric.result()) == 0
-
-
-def test_names_of_classes(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    decode = keras.applications.mobilenet_v2.decode_predictions
-    rows = np.eye(1000, dtype="float32")[[5, 7]]
-    with pytest.raises(FileNotFoundError, match="imagenet_class_index"):
-        decode(rows)
-    (tmp_path / "models").mkdir()
-    names = ", ".join(f'"{i}": ["n{i}", "name {i}"]' for i in range(1000))
-    (tmp_path / "models" / "imagenet_class_index.json").write_text("{" + names + "}")
-    assert [row[0] for row in decode(rows, top=1)] == [("n5", "name 5", 1.0), ("n7", "name 7", 1.0)]

@@ -1,6 +1,6 @@
 """Networks of ``keras.applications``: layers and names are those of Keras's, so that its files of weights load.
 
-None is downloaded. ``weights="imagenet"`` takes the file that Keras has downloaded, where there is one.
+``weights="imagenet"`` takes the file that Keras has downloaded, or downloads it to the same place.
 """
 
 from __future__ import annotations
@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from minicnn import layers
 from minicnn.graph import Tensor
 from minicnn.keras import _data_format
-from minicnn.keras._names import NotInMinicnn
 from minicnn.keras.applications._convnext import convnext, convnext_top, without_top
 from minicnn.keras.applications._efficient_v2 import efficientnet_v2
 from minicnn.keras.applications._inception import inception_v3, xception
@@ -22,6 +20,7 @@ from minicnn.keras.applications._inception_resnet import inception_resnet_v2
 from minicnn.keras.applications._mobile import efficientnet, efficientnet_top, mobilenet, mobilenet_top, mobilenet_v2
 from minicnn.keras.applications._mobile_v3 import BLOCKS, POINTS, mobilenet_v3, mobilenet_v3_top, rounded
 from minicnn.keras.applications._nasnet import nasnet
+from minicnn.keras.applications._published import imagenet_file
 from minicnn.keras.applications._residual import densenet, resnet, resnet_v2, vgg, vgg_top
 from minicnn.keras.models import Model
 
@@ -126,7 +125,7 @@ def _network(
 
 
 def _made(network, which, image, include_top, weights, pooling, classes, activation, name):
-    path = _checked_weights(network, which, weights, include_top)
+    path = _checked_weights(network, weights, include_top)
     x = network.body(image)
     if include_top:
         x = network.top(x, classes, activation)
@@ -140,34 +139,21 @@ def _made(network, which, image, include_top, weights, pooling, classes, activat
     return model
 
 
-def _checked_weights(network, which, weights, include_top):
+def _checked_weights(network, weights, include_top):
     """The path of a file; None for random weights.
 
     Raises
     ------
-    NotInMinicnn
-        For "imagenet", where Keras has not put its file.
+    DataError
+        For "imagenet", where Keras has not put its file, and it cannot be downloaded.
     ValueError
         For what is no file.
     """
     if weights == "imagenet":
-        path = keras_home() / "models" / network.file.format("" if include_top else network.mark)
-        if path.exists():
-            return path
-        raise NotInMinicnn(
-            f"minicnn has no pretrained {which}, and downloads none: weights=None gives random weights, "
-            "weights='path/to/file.h5' those that Keras wrote, load_model a whole model, and 'imagenet' means the "
-            f"file that Keras keeps as {path}, which is not there",
-            name=which,
-        )
+        return imagenet_file(network.file.format("" if include_top else network.mark))
     if weights is not None and not os.path.exists(weights):
         raise ValueError(f"weights is None or the path of a file that is there. Received: weights={weights!r}")
     return weights
-
-
-def keras_home() -> Path:
-    """Where Keras keeps its files: `$KERAS_HOME`, else `~/.keras`."""
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
 
 
 def _image(network, tensor, shape, include_top):
@@ -205,7 +191,7 @@ def _named(which):
     include_top : bool, default True
         Whether the classifying layers are there.
     weights : default "imagenet"
-        None, or the path of a file. The default means the file that Keras has downloaded; nothing is downloaded here.
+        None, or the path of a file. The default means Keras's file, which is downloaded if it is not there yet.
     input_tensor : tensor, optional
         What takes the place of an input.
     input_shape : (int, int, int), optional
@@ -218,8 +204,8 @@ def _named(which):
 
     Raises
     ------
-    NotInMinicnn
-        For ``weights="imagenet"`` where Keras has not put its file.
+    DataError
+        For ``weights="imagenet"`` where Keras has not put its file, and it cannot be downloaded.
     ValueError
         For a file that is not there, or a side that is too short.
     """

@@ -2,7 +2,9 @@
 
 from minicnn.keras._names import lookup
 
-_MODULES = ("cifar10", "cifar100", "fashion_mnist", "mnist")
+_MODULES = (
+    *("boston_housing", "california_housing", "cifar10", "cifar100", "fashion_mnist", "imdb", "mnist", "reuters"),
+)
 
 __getattr__ = lookup(__name__, ["minicnn.datasets"], modules=_MODULES)
 __all__ = sorted(_MODULES)

@@ -8,6 +8,9 @@ _NAMES = {
     **dict.fromkeys(("deserialize_keras_object", "serialize_keras_object"), "minicnn.keras.saving._objects"),
     "PyDataset": "minicnn.utils.Sequence",
     **dict.fromkeys(("model_to_dot", "plot_model"), "minicnn.keras.utils._drawing"),
+    "pad_sequences": "minicnn.keras.preprocessing.sequence",
+    "timeseries_dataset_from_array": "minicnn.keras.utils._timeseries",
+    "get_file": "minicnn.keras.utils._downloads",
     "split_dataset": "minicnn.keras.utils._splitting",
     "normalize": "minicnn.keras.utils._normalizing",
     "HDF5Matrix": "minicnn.keras.utils._hdf5",
@@ -15,7 +18,7 @@ _NAMES = {
     "CustomObjectScope": "minicnn.registry.custom_object_scope",
     **dict.fromkeys(
         (
-            *("Progbar", "get_file", "pack_x_y_sample_weight", "unpack_x_y_sample_weight"),
+            *("Progbar", "pack_x_y_sample_weight", "unpack_x_y_sample_weight"),
             *("categorical_probas_to_classes", "probas_to_classes"),
             *(
                 "convert_all_kernels_in_model",

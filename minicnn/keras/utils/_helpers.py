@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import wraps
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -119,20 +119,6 @@ class Progbar:
     def add(self, n: int, values: Iterable[tuple[str, Any]] | None = None) -> None:
         """Go `n` steps on."""
         self.update(self._seen + n, values)
-
-
-def get_file(fname: str | None = None, origin: str | None = None, *args: Any, **kwargs: Any) -> NoReturn:
-    """Keras's download of any file; minicnn downloads its own data sets alone.
-
-    Raises
-    ------
-    NotImplementedError
-        Always; it says what to write.
-    """
-    raise NotImplementedError(
-        "minicnn does not download and unpack files for scripts. pooch, which is installed with it, does: "
-        f"pooch.retrieve({origin!r}, known_hash=None, fname={fname!r}, processor=pooch.Untar()). Received: get_file"
-    )
 
 
 def function_called(name: str, role: str) -> Any:

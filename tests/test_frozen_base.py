@@ -119,3 +119,20 @@ def test_an_output_without_a_loss_goes_by_its_batches(data):
     model.train_on_batch(data[0], [data[1], None])
     after = model.get_layer("beside").get_weights()[2:]
     assert all((old != new).all() for old, new in zip(before, after, strict=True))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(data):
+    """Epoch by epoch, kernel by kernel at first and captured then; and what is thawed in between is learned."""
+    mc.backends.get("cupy")
+    found = {}
+    for backend in ("cupy", "numpy"):
+        base, model = prepared(backend)
+        losses = model.fit(*data, batch_size=4, epochs=3, shuffle=False, verbose=0).history["loss"]
+        base.trainable = True
+        model.compile(mc.optimizers.SGD(0.01), "sparse_categorical_crossentropy", backend=backend)
+        losses += model.fit(*data, batch_size=4, epochs=2, shuffle=False, verbose=0).history["loss"]
+        found[backend] = losses, model.get_layer("head").get_weights()
+    np.testing.assert_allclose(found["cupy"][0], found["numpy"][0], rtol=1e-3)
+    for ours, expected in zip(found["cupy"][1], found["numpy"][1], strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-2, atol=1e-3)

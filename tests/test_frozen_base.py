@@ -90,6 +90,19 @@ def test_what_is_thawed_learns(data, options, recompiles):
     } <= moved  # a bias before a normalization moves nothing
 
 
+def test_a_thawed_normalization_without_weights_that_are_learned(data):
+    """It alone goes by its batches again, though no gradient is computed that was not before."""
+    base, model = prepared(center=False, scale=False)
+    model.train_on_batch(*data)
+    (first, *_) = [layer for layer in base.layers if isinstance(layer, L.BatchNormalization)]
+    base.trainable = True
+    for layer in base.layers:
+        layer.trainable = layer is first
+    before = first.get_weights()
+    model.train_on_batch(*data)
+    assert all((old != new).all() for old, new in zip(before, first.get_weights(), strict=True))
+
+
 @pytest.mark.parametrize("thawed", ["conv2d", "batch_normalization"])
 def test_parts_that_learn_are_not_merged(data, thawed):
     """One layer that learns: gradients go through all behind it, and are those of the reference."""

@@ -90,6 +90,19 @@ def test_what_is_thawed_learns(data, options, recompiles):
     } <= moved  # a bias before a normalization moves nothing
 
 
+def test_a_thawed_normalization_without_weights_that_are_learned(data):
+    """It alone goes by its batches again, though no gradient is computed that was not before."""
+    base, model = prepared(center=False, scale=False)
+    model.train_on_batch(*data)
+    (first, *_) = [layer for layer in base.layers if isinstance(layer, L.BatchNormalization)]
+    base.trainable = True
+    for layer in base.layers:
+        layer.trainable = layer is first
+    before = first.get_weights()
+    model.train_on_batch(*data)
+    assert all((old != new).all() for old, new in zip(before, first.get_weights(), strict=True))
+
+
 @pytest.mark.parametrize("thawed", ["conv2d", "batch_normalization"])
 def test_parts_that_learn_are_not_merged(data, thawed):
     """One layer that learns: gradients go through all behind it, and are those of the reference."""
@@ -119,3 +132,20 @@ def test_an_output_without_a_loss_goes_by_its_batches(data):
     model.train_on_batch(data[0], [data[1], None])
     after = model.get_layer("beside").get_weights()[2:]
     assert all((old != new).all() for old, new in zip(before, after, strict=True))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(data):
+    """Epoch by epoch, kernel by kernel at first and captured then; and what is thawed in between is learned."""
+    mc.backends.get("cupy")
+    found = {}
+    for backend in ("cupy", "numpy"):
+        base, model = prepared(backend)
+        losses = model.fit(*data, batch_size=4, epochs=3, shuffle=False, verbose=0).history["loss"]
+        base.trainable = True
+        model.compile(mc.optimizers.SGD(0.01), "sparse_categorical_crossentropy", backend=backend)
+        losses += model.fit(*data, batch_size=4, epochs=2, shuffle=False, verbose=0).history["loss"]
+        found[backend] = losses, model.get_layer("head").get_weights()
+    np.testing.assert_allclose(found["cupy"][0], found["numpy"][0], rtol=1e-3)
+    for ours, expected in zip(found["cupy"][1], found["numpy"][1], strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-2, atol=1e-3)

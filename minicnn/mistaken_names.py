@@ -127,11 +127,15 @@ def _advice(cls, name):
 
 
 def _room_advice(cls, name):
+    if name not in _OF_KERAS_ROOM:
+        return ""
     is_there = any(base.__module__.startswith("minicnn.keras") for base in cls.__mro__)
     has_parts = any(base.__name__ in ("Layer", "Optimizer", "Written") for base in cls.__mro__)
-    return f": {_IN_KERAS}" if name in _OF_KERAS_ROOM and has_parts and not is_there else ""
+    return f": {_IN_KERAS}" if has_parts and not is_there else ""
 
 
 def _estimator_advice(cls, name):
+    if name not in _OF_ESTIMATORS:
+        return ""
     is_model = any(base.__name__ == "Written" and base.__module__.startswith("minicnn.") for base in cls.__mro__)
-    return f": {_OF_ESTIMATORS[name]}, and {_ESTIMATORS}" if is_model and name in _OF_ESTIMATORS else ""
+    return f": {_OF_ESTIMATORS[name]}, and {_ESTIMATORS}" if is_model else ""

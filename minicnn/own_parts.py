@@ -145,24 +145,25 @@ def watch(cls: type) -> None:
 
 def _explain_missing(part, name):
     """What Python calls for an attribute that is not there: perhaps the constructor of the base was not called."""
-    cls = type(part)
+    cls, own = type(part), vars(part)  # asked often, for what is there in some: the cheap questions come first
     for base, (attribute, call) in _SET_UP.items():
-        if base in (b.__name__ for b in cls.__mro__ if is_of_package(b)) and attribute not in vars(part):
+        if attribute not in own and any(b.__name__ == base and is_of_package(b) for b in cls.__mro__):
             raise AttributeError(
                 f"{cls.__name__} was not set up: let its __init__ begin with super().__init__({call}), "
                 f"and take what it passes on. Received: an object without the attribute {name!r}"
             )
-    made_by = {
-        name.removesuffix("_kernel"),
-        "depthwise" if name == "kernel" else name,
-    }  # one of them has an initializer
-    has_it = not is_of_package(cls) or any(f"{made}_initializer" in vars(part) for made in made_by)
-    if name in _WEIGHTS and has_it and not vars(part).get("_built", True):
+    if name in _WEIGHTS and not own.get("_built", True) and _has_initializer(part, name):
         raise AttributeError(
             f"layer '{part.name}' ({cls.__name__}) has no {name} yet: weights exist once the shape of its input is "
             f"known. Call it on an input, or build((None, …)) with the input's shape. Received: layer.{name} before"
         )
     return explain_missing(part, name)
+
+
+def _has_initializer(part, name):
+    """Whether a layer will have a weight of this name: a user's class may; one of the package's has an initializer."""
+    made_by = name.removesuffix("_kernel"), "depthwise" if name == "kernel" else name  # one of them has an initializer
+    return not is_of_package(type(part)) or any(f"{made}_initializer" in vars(part) for made in made_by)
 
 
 def check_takes(function: Callable[..., Any], what: str, *arguments: str, **options: Any) -> None:

@@ -81,6 +81,7 @@ _OF_TENSORS = {
     **dict.fromkeys(("to", "cuda"), _DEVICE),
 }
 _BY_BASE = {"Written": _OF_MODELS, "Optimizer": _OF_OPTIMIZERS, "Tensor": _OF_TENSORS}  # class of the package → names
+_ATTRIBUTES = {*_OF_MODELS, *_OF_OPTIMIZERS, *_OF_TENSORS}
 
 
 def package_advice(name: str) -> str:
@@ -109,6 +110,8 @@ def attribute_advice(cls: type, name: str) -> str:
     str
         Begins with ": ", or is empty.
     """
+    if name not in _ATTRIBUTES:  # all that parts may lack is asked for: nearly always a name of ours
+        return ""
     for base in cls.__mro__:
         advice = _BY_BASE.get(base.__name__, {}).get(name)
         if advice and base.__module__.startswith("minicnn."):

@@ -68,9 +68,9 @@ def is_quick(file, name, case, on_gpu):
     file, name : str
         Of the file, without a suffix, and of the test's function.
     case : str
-        The parameters, as pytest writes them: "Dense-0-numpy-agrees_with_float64"; may be empty.
+        The parameters, as pytest writes them: "Dense-0-numpy"; may be empty.
     on_gpu : bool
         Whether it is marked so.
     """
-    on_reference = name == "test_contract_on_a_backend" and "-numpy-" in case
+    on_reference = name == "test_contract_on_a_backend" and "-numpy" in case
     return not on_gpu and file not in NOT_QUICK and (name not in SLOW or on_reference)

@@ -263,7 +263,7 @@ def launched(fault, workers=3, **environment):
     ],
 )
 def test_one_sentence_names_the_worker_and_all_end(fault, reason):
-    code, said, _ = launched(fault, TIMEOUT="20" if fault == "hangs" else "120")
+    code, said, _ = launched(fault, TIMEOUT="10" if fault == "hangs" else "120")
     assert code != 0
     (sentence,) = said
     assert re.match(rf"minicnn: worker 1 \(host {re.escape(socket.gethostname())}, process \d+\)", sentence)

@@ -6,7 +6,6 @@ import warnings
 import numpy as np
 import pytest
 from oracles import assert_close, every_backend
-from test_layer_contracts import named
 
 import minicnn as mc
 from minicnn import keras, layers
@@ -26,20 +25,20 @@ def case_of(example, seed):
     return Case(make(), shapes, seed)
 
 
-@pytest.mark.parametrize("contract", contracts.ONCE, ids=named)
+@pytest.mark.parametrize("contract", contracts.ONCE, ids=lambda contract: contract.__name__)
 @every_example
 def test_contract(example, contract, seed):
     contract(case_of(example, seed))
 
 
-@pytest.mark.parametrize("contract", contracts.PER_BACKEND, ids=named)
+@pytest.mark.parametrize("contract", contracts.PER_BACKEND, ids=lambda contract: contract.__name__)
 @every_backend
 @every_example
 def test_contract_on_a_backend(example, backend, contract, seed):
     contract(case_of(example, seed), backend)
 
 
-@pytest.mark.parametrize("contract", contracts.PER_PLAN, ids=named)
+@pytest.mark.parametrize("contract", contracts.PER_PLAN, ids=lambda contract: contract.__name__)
 @every_backend
 @every_example
 def test_contract_in_plans(example, backend, contract, seed):

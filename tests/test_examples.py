@@ -409,9 +409,17 @@ def test_show_without_a_display_says_where_the_figures_are(tmp_path):
         (("--epoch", "3"), "unrecognized arguments: --epoch 3"),
     ],
 )
-def test_bad_options_are_refused_in_one_line(tmp_path, arguments, message):
+def test_bad_options_are_refused_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
-    refuse(LENET5, *arguments, message=message, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(monkeypatch, capsys, LENET5.stem, *arguments)
+
+
+def test_a_bad_option_ends_the_process_in_one_line(tmp_path):
+    done = run(LENET5, "--epochs", "two", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "--epochs: must be an integer of at least 1, not 'two'" in line
 
 
 @pytest.mark.parametrize(
@@ -424,16 +432,18 @@ def test_bad_options_are_refused_in_one_line(tmp_path, arguments, message):
         ("optimizers_cifar10", ("--limit", "1"), "--limit: must be an integer of at least 2, not '1'"),
     ],
 )
-def test_bad_options_of_an_example_are_refused_in_one_line(tmp_path, script, arguments, message):
-    refuse(ROOT / "examples" / f"{script}.py", *arguments, message=message, cwd=tmp_path)
+def test_bad_options_of_an_example_are_refused_in_one_line(script, arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(monkeypatch, capsys, script, *arguments)
 
 
-def refuse(script, *arguments, message, cwd):
-    """Run a script with options that are wrong, and expect one line that says so."""
-    done = run(script, *arguments, cwd=cwd)
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert message in done.stderr
+def refused(monkeypatch, capsys, script, *arguments):
+    """The one line with which an example refuses options that are wrong."""
+    with pytest.raises(SystemExit) as ended:
+        run_here(monkeypatch, script, *arguments)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
 
 
 @pytest.mark.parametrize("error", ["DataError", "NonFiniteError", "BackendError", "DeviceMemoryError"])

@@ -1,6 +1,7 @@
 """The kernel sources compile for the GPUs there are, with the compiler's package alone: no GPU, no CUDA toolkit."""
 
 import re
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from minicnn.backends.cupy.sources import ARCHITECTURES as OF_FILES
 from minicnn.backends.cupy.sources import options, source
 
 FOLDER = Path(__file__).parents[1] / "minicnn" / "backends" / "cupy"
-ARCHITECTURES = (75, 80, 86, 89, 90, 100)
+ARCHITECTURES = (75, 80, 86, 90, 100)  # sm_89's machine code is sm_86's
 BLOCKS = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
 BEGINNINGS = {
     "common",
@@ -203,6 +204,32 @@ def test_every_kernel_compiles(architecture, nvrtc):
             print(f"sm_{architecture} {file} {dtype} {size or ''}: registers {registers}, bytes spilt {spilt}")
             if dtype == "float32" and architecture >= 80:
                 assert max(spilt, default=0) <= MOST_SPILT, log
+
+
+@pytest.mark.parametrize(
+    ("file", "size"), [("depthwise", "3x1x1x0x4x3"), ("tensor_narrow", SIZES["tensor_narrow"]["float32"][1])]
+)
+def test_what_is_compiled_for_sm_86_is_what_sm_89_gets(file, size, nvrtc):
+    """To the byte: so it needs no compiling of its own. If a compiler knows better one day, it does."""
+    if not {86, 89} <= set(nvrtc.nvrtcGetSupportedArchs()[1]):
+        pytest.skip("this NVRTC does not know both")
+    first, second = (
+        instructions(compile_source(nvrtc, file, source(file), options_for("float32", size, architecture))[0])
+        for architecture in (86, 89)
+    )
+    assert first.keys() == second.keys() != set()
+    assert first == second
+
+
+def instructions(code):
+    """Section of a file in ELF, ``.text.KERNEL`` → its bytes."""
+    code, sections = bytes(code), {}
+    (start,), (size, count, names) = struct.unpack_from("<Q", code, 0x28), struct.unpack_from("<HHH", code, 0x3A)
+    headers = [struct.unpack_from("<IIQQQQ", code, start + index * size) for index in range(count)]
+    for name, *_, offset, length in headers:
+        begin = headers[names][4] + name
+        sections[code[begin : code.index(b"\0", begin)].decode()] = code[offset : offset + length]
+    return {name: text for name, text in sections.items() if name.startswith(".text")}
 
 
 def test_a_mistake_is_reported(nvrtc):

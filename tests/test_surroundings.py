@@ -579,3 +579,25 @@ def test_weights_that_another_thread_sets_are_set_between_iterations(put, tmp_pa
     optimizer.readers[0].join()
     for w in model.get_weights():
         np.testing.assert_array_equal(w, np.ones_like(w))
+
+
+# ------------------------------------------------------------------------------------------------- other libraries
+
+
+def test_scipy_is_not_imported_and_numba_has_its_blas_where_a_program_calls_it():
+    """Numba imports SciPy to see whether there is one, which takes as long as all of minicnn."""
+    pytest.importorskip("scipy")
+    code = """
+        import sys
+        import numpy as np
+        import minicnn as mc
+        mc.layers.Dense(3)(np.ones((2, 4), np.float32))
+        print("scipy.linalg" in sys.modules)
+        import numba
+        product = numba.njit(lambda a, b: np.dot(a, b))
+        inverse = numba.njit(lambda a: np.linalg.inv(a))
+        a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+        print((product(a, b) == a @ b).all(), product(a[0], b[:, 0].copy()) == a[0] @ b[:, 0])
+        print((inverse(np.diag([2.0, 4.0])) == np.diag([0.5, 0.25])).all())
+    """
+    assert python(code).split() == [b"False", b"True", b"True", b"True"]

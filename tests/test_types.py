@@ -37,7 +37,7 @@ MIRRORED = (  # modules of minicnn.keras that have the names of minicnn's module
     "regularizers",
     "utils",
 )
-LEAST_SCORE = 0.95  # of `pyright --verifytypes`: the part of the public symbols whose types are known
+LEAST_SCORE = 0.96  # of `pyright --verifytypes`: the part of the public symbols whose types are known
 
 
 # ----------------------------------------------------------------------------------------------- without a checker

@@ -96,7 +96,7 @@ class ModelCheckpoint(MonitorCallback):
         self.save_freq: Literal["epoch"] | int = _check_frequency(save_freq)
         if initial_value_threshold is not None:
             check_number("initial_value_threshold", initial_value_threshold, minimum=-math.inf)
-        self.best = initial_value_threshold
+        self.best: float | None = initial_value_threshold
         self._epoch, self._batches = 0, 0
         if self.save_freq != "epoch":
             # Only where it is wanted, so that others need no logs for every batch.

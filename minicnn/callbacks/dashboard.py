@@ -91,9 +91,10 @@ class LiveDashboard(EpochLines):
             raise TypeError(f"data is a pair of arrays, (x, y). Received: {type(data).__name__}")
         if isinstance(class_names, str | dict) or (class_names is not None and not hasattr(class_names, "__len__")):
             raise TypeError(f"class_names is a list of names in order. Received: {class_names!r}")
-        self.port, self.data = port, data
+        self.port: int = port
+        self.data: tuple[Any, Any] | None = data
         self.image = image
-        self.class_names = None if class_names is None else [str(name) for name in class_names]
+        self.class_names: list[str] | None = None if class_names is None else [str(name) for name in class_names]
         self.url: str | None = None
         self._server, self._content = None, "<p>The first epoch has begun.</p>"
 

@@ -182,7 +182,7 @@ class Watch:
         self._workers: dict[int, Worker] = {}
         self._killed: list[int] = []
         self._has_said = False
-        self.ends = _Ends()
+        self.ends: _Ends = _Ends()
 
     def read(self, stream: Any, out: Any) -> None:
         """Hand the lines of a stream on, but for those that are meant for this program."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -99,7 +99,10 @@ def map_and_batch(
     return lambda dataset: dataset.map(map_func, num_parallel_calls).batch(batch_size, drop_remainder)
 
 
-def _applying(method: str, name: str = "") -> Callable[..., Callable[[Dataset], Any]]:
+_Applying: TypeAlias = Callable[..., Callable[[Dataset], Any]]
+
+
+def _applying(method: str, name: str = "") -> _Applying:
     """For ``dataset.apply(…)``: what the method does, under its name unless told another one."""
 
     def transformation(*args: Any, **options: Any) -> Callable[[Dataset], Any]:
@@ -110,14 +113,14 @@ def _applying(method: str, name: str = "") -> Callable[..., Callable[[Dataset], 
     return transformation
 
 
-enumerate_dataset = _applying("enumerate", "enumerate_dataset")
-group_by_window = _applying("group_by_window")
-ignore_errors = _applying("ignore_errors")
-scan = _applying("scan")
-snapshot = _applying("snapshot")
-take_while = _applying("take_while")
-unbatch = _applying("unbatch")
-unique = _applying("unique")
+enumerate_dataset: _Applying = _applying("enumerate", "enumerate_dataset")
+group_by_window: _Applying = _applying("group_by_window")
+ignore_errors: _Applying = _applying("ignore_errors")
+scan: _Applying = _applying("scan")
+snapshot: _Applying = _applying("snapshot")
+take_while: _Applying = _applying("take_while")
+unbatch: _Applying = _applying("unbatch")
+unique: _Applying = _applying("unique")
 
 
 def parallel_interleave(
@@ -168,9 +171,9 @@ def get_single_element(dataset: Dataset) -> Any:
     return dataset.get_single_element()
 
 
-sample_from_datasets = Dataset.sample_from_datasets
-choose_from_datasets = Dataset.choose_from_datasets
-load = Dataset.load
+sample_from_datasets: Callable[..., Dataset] = Dataset.sample_from_datasets
+choose_from_datasets: Callable[..., Dataset] = Dataset.choose_from_datasets
+load: Callable[..., Dataset] = Dataset.load
 
 
 def save(dataset: Dataset, path: Any, **options: Any) -> None:

@@ -191,11 +191,11 @@ class Asked:
     """Mixin of users' layers: their weights in the order of whoever asks."""
 
     goes_by_attributes: bool = True
-    activation = Shown()
+    activation: Any = Shown()
 
-    get_weights = asking(Layer.get_weights)
-    set_weights = asking(Layer.set_weights)
-    count_params = asking(Layer.count_params)
+    get_weights: Callable[..., Any] = asking(Layer.get_weights)
+    set_weights: Callable[..., Any] = asking(Layer.set_weights)
+    count_params: Callable[..., Any] = asking(Layer.count_params)
 
 
 class InOrder(Asked):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from types import MappingProxyType, ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 from minicnn.errors import unknown_name
 from minicnn.keras._missing import NotInMinicnn, reason, stand_in
@@ -16,6 +16,9 @@ from minicnn.keras._warning import warn_once
 
 # What files of Keras 1 and 2 had imported for themselves, and gave to whoever wrote ``from keras.callbacks import *``.
 BROUGHT = {"K": "minicnn.keras.backend", "np": "numpy", "os": "os"}
+
+Lookup: TypeAlias = Callable[[str], Any]
+"""A module's ``__getattr__``."""
 
 
 class Room(SimpleNamespace):
@@ -59,7 +62,7 @@ def lookup(
     modules: Iterable[str] = (),
     names: Mapping[str, str] = MappingProxyType({}),
     old: Mapping[str, str] = MappingProxyType({}),
-) -> Callable[[str], Any]:
+) -> Lookup:
     """A ``__getattr__`` for a module of `minicnn.keras`.
 
     Parameters

@@ -53,7 +53,7 @@ def _without_number(name: str, known: Collection[str]) -> str | None:
     return kind if next(others, None) is None else None  # of two such metrics either could be meant
 
 
-class OldLogs(dict):
+class OldLogs(dict[str, Any]):
     """A dict, whose values are found under both names of a metric.
 
     Attributes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import Parameter, signature
 from types import MappingProxyType
@@ -232,7 +232,8 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
             )
         self._added_losses.extend(parts if isinstance(parts, list | tuple) else [parts])
 
-    add_update, updates = add_update, ()  # what a call adds has run then: nothing is left for others to add
+    add_update: Callable[..., None] = add_update
+    updates: tuple[Any, ...] = ()  # what a call adds has run then: nothing is left for others to add
 
     def add_metric(self, value: Any, *args: Any, **options: Any) -> None:
         """In `call`: have what was computed averaged in the logs, as Keras 2 did; see `minicnn.Model.add_metric`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from minicnn.hints import Config
@@ -50,7 +50,7 @@ def attributes_for_files(model: Any, names: Mapping[Weight, str]) -> dict[str, C
 class InFiles:
     """Mixin of users' models and layers: Keras's files go by their attributes, in whatever model they are."""
 
-    parts_for_files = staticmethod(parts_for_files)
+    parts_for_files: Callable[..., dict[str, Config] | None] = staticmethod(parts_for_files)
 
 
 class _Described:

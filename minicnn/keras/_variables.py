@@ -69,6 +69,11 @@ class Variable(Weight):
         TensorFlow's and Keras's further arguments, which change nothing.
     """
 
+    name: str
+    layer: Any
+    whole_dtype: np.dtype[Any]
+    has_gradient: bool
+    value: np.ndarray
     keeps_kinds: bool = True  # whether 2.5 is no integer, as in TensorFlow; Keras's variable cuts it off
 
     def __init__(

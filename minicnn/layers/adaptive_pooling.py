@@ -83,7 +83,7 @@ class AdaptiveAveragePooling2D(_Adaptive2D, Resampled):
     Input (N, H, W, C), output (N, H', W', C), where `output_size` is (H', W').
     """
 
-    over_all = GlobalAveragePooling2D
+    over_all: type[GlobalAveragePooling2D | GlobalMaxPooling2D] = GlobalAveragePooling2D
 
     def taps(self, height: int, width: int) -> tuple[Taps, Taps]:
         rows, columns = (_means(*sizes) for sizes in zip((height, width), self.output_size, strict=True))
@@ -116,7 +116,7 @@ class AdaptiveMaxPooling2D(_Adaptive2D):
     Input (N, H, W, C), output (N, H', W', C), where `output_size` is (H', W').
     """
 
-    over_all = GlobalMaxPooling2D
+    over_all: type[GlobalAveragePooling2D | GlobalMaxPooling2D] = GlobalMaxPooling2D
 
     def build(self, input_shapes: Shapes) -> Shape:
         check_rank(self, input_shapes[0], 3, "(height, width, channels)")
@@ -162,7 +162,8 @@ class Maxima(Layer):
 
     def __init__(self, axis: int, count: int, name: str) -> None:
         super().__init__(name=name)
-        self.axis, self.count = axis, count
+        self.axis: int = axis
+        self.count: int = count
 
     def build(self, input_shapes: Shapes) -> Shape:
         height, width, channels = input_shapes[0]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, Unpack
 
 import numpy as np
 
@@ -142,6 +142,9 @@ def check_metric_name(name: object) -> str:
     return name
 
 
+_Refusing: TypeAlias = Callable[..., NoReturn]
+
+
 @dataclass(frozen=True, eq=False)
 class ToMeasure:
     """A value that is no part of the loss: it is averaged in the logs.
@@ -252,7 +255,11 @@ class BatchScalar:
             "it becomes a loss: compute number by number first, and take the mean at the end"
         )
 
-    __pow__ = __rtruediv__ = __float__ = __bool__ = __array__ = _refuse
+    __pow__: _Refusing = _refuse
+    __rtruediv__: _Refusing = _refuse
+    __float__: _Refusing = _refuse
+    __bool__: _Refusing = _refuse
+    __array__: _Refusing = _refuse
 
 
 def _is_number(value):

@@ -79,10 +79,10 @@ class OfHeads(Composed):
         self.seed: int | None = check_seed("seed", seed)
 
     # The dense layers, as Keras calls them, once they are made.
-    query_dense = property(lambda self: self.parts["query"])
-    key_dense = property(lambda self: self.parts["key"])
-    value_dense = property(lambda self: self.parts["value"])
-    output_dense = property(lambda self: self.parts["attention_output"])
+    query_dense: property = property(lambda self: self.parts["query"])
+    key_dense: property = property(lambda self: self.parts["key"])
+    value_dense: property = property(lambda self: self.parts["value"])
+    output_dense: property = property(lambda self: self.parts["attention_output"])
 
     # -------------------------------------------------------------------------------------------------------- calls
 

@@ -130,7 +130,7 @@ class _SpatialDropout(Dropout):
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(rate, seed=seed, **kwargs)
-        self.noise_shape = (None, *[1] * (self.rank - 1), None)
+        self.noise_shape: tuple[int | None, ...] | None = (None, *[1] * (self.rank - 1), None)
 
     def build(self, input_shapes: Shapes) -> Shape:
         check_rank(self, input_shapes[0], self.rank, "the channels last")
@@ -154,7 +154,7 @@ class SpatialDropout1D(_SpatialDropout):
         Default: drawn from the model's seed.
     """
 
-    rank = 2
+    rank: int = 2
 
 
 class SpatialDropout2D(_SpatialDropout):
@@ -166,7 +166,7 @@ class SpatialDropout2D(_SpatialDropout):
         Images are (N, H, W, C), or (N, C, H, W).
     """
 
-    rank = 3
+    rank: int = 3
 
     def __init__(
         self, rate: float, data_format: DataFormat = None, seed: int | None = None, **kwargs: Unpack[LayerOptions]

@@ -38,6 +38,8 @@ class Normalization(Layer):
     """
 
     uses_input = False
+    mean: np.ndarray
+    variance: np.ndarray
 
     def __init__(
         self,
@@ -63,7 +65,7 @@ class Normalization(Layer):
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes
         kept = self._kept(shape)
-        self.spread_shape = (1, *(size if axis in kept else 1 for axis, size in enumerate(shape)))  # (1, …, C)
+        self.spread_shape: Shape = (1, *(size if axis in kept else 1 for axis, size in enumerate(shape)))  # (1, …, C)
         if self.input_mean is None:
             sizes = tuple(shape[axis] for axis in kept)
             self.add_weight("mean", sizes, "zeros", has_gradient=False)

@@ -31,7 +31,8 @@ class LayerScale(Layer):
 
     def __init__(self, init_values: float, projection_dim: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.init_values, self.projection_dim = float(init_values), int(projection_dim)
+        self.init_values: float = float(init_values)
+        self.projection_dim: int = int(projection_dim)
 
     def build(self, input_shapes: Shapes) -> Shape:
         (shape,) = input_shapes

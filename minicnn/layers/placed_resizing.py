@@ -58,7 +58,7 @@ class PlacedResizing(Resampled):
     Input (N, H, W, C), and (N, height, width, …) where a second one says the size; output (N, height, width, C). https://onnx.ai/onnx/operators/onnx__Resize.html
     """
 
-    input_count = None
+    input_count: int | None = None
 
     def __init__(
         self,

@@ -149,6 +149,11 @@ class RandomPosterization(RandomColours):
         yield cls(3, (-4, 4)), [(4, 3, 2)]
 
 
+def _unchanging(factor: float | Sequence[float]) -> float | Sequence[float]:
+    """What nobody changes through a list of his."""
+    return tuple(factor) if isinstance(factor, list) else factor
+
+
 class Solarization(RandomColours):
     """In training, adds a random number to the pixels of each image, and inverts those that are then bright.
 
@@ -177,9 +182,8 @@ class Solarization(RandomColours):
         data_format: DataFormat = None,
         **kwargs: Unpack[LayerOptions],
     ) -> None:
-        self.addition_factor, self.threshold_factor = (
-            tuple(each) if isinstance(each, list) else each for each in (addition_factor, threshold_factor)
-        )
+        self.addition_factor: float | Sequence[float] = _unchanging(addition_factor)
+        self.threshold_factor: float | Sequence[float] = _unchanging(threshold_factor)
         super().__init__(0.0, value_range, data_format, seed, **kwargs)
 
     def limits(self) -> tuple[float, float]:

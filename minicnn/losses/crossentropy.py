@@ -80,14 +80,14 @@ class ClassLoss(Crossentropy):
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
         row_weight = _row_weights(prediction, self.decisions(prediction.shape), weight)
         reductions.without_ignored(row_weight, ignored := self.ignored(target))
-        loss = self.rows(prediction, target, row_weight, gradient, ops, from_logits)
+        loss = self._rows(prediction, target, row_weight, gradient, ops, from_logits)
         np.multiply(loss, row_weight, out=loss)
         return reductions.of_the_others(loss, ignored, gradient).sum(dtype=np.float64)
 
     def values(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return reductions.of_rows(self, prediction, target)
+        return reductions.of_rows(self, self._rows, prediction, target)
 
-    def rows(self, prediction, target, weight, gradient, ops, from_logits) -> np.ndarray:
+    def _rows(self, prediction, target, weight, gradient, ops, from_logits):
         """Each row's loss, (rows,), unweighted; assigns the derivative of weight · loss to `gradient`."""
         rows = prediction.reshape(-1, prediction.shape[-1])  # (rows, C)
         loss = np.empty_like(weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -172,10 +173,18 @@ def _sum(weight, ignored):
     return (weight.reshape(*weight.shape, *[1] * (ignored.ndim - weight.ndim)) * ~ignored).sum()
 
 
-def of_rows(loss: ClassLoss, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The loss of each row of classes, (N, …) for (N, …, C); 0 for those that do not count."""
+def of_rows(loss: ClassLoss, rows: Callable[..., np.ndarray], prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The loss of each row of classes, (N, …) for (N, …, C); 0 for those that do not count.
+
+    Parameters
+    ----------
+    loss : ClassLoss
+    rows : callable
+        Its own: (prediction, target, weight, gradient, ops, from_logits) → (rows,).
+    prediction, target : array
+    """
     weight = np.ones_like(prediction, shape=loss.decisions(prediction.shape))
-    values = loss.rows(prediction, target, weight, None, reference, loss.from_logits)
+    values = rows(prediction, target, weight, None, reference, loss.from_logits)
     values, ignored = values.reshape(prediction.shape[:-1]), loss.ignored(target)
     return of_the_others(values, ignored)
 

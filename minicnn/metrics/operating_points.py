@@ -28,8 +28,9 @@ class _BestAt(Counts):
             raise ValueError(f"`{argument}` lies from 0 to 1. Received: {argument}={least!r}")
         if not isinstance(num_thresholds, int) or num_thresholds < 1:
             raise ValueError(f"`num_thresholds` is a whole number from 1 on. Received: {num_thresholds!r}")
-        self.num_thresholds, self.class_id = num_thresholds, class_id
-        self.thresholds = even_thresholds(num_thresholds)
+        self.num_thresholds: int = num_thresholds
+        self.class_id: int | None = class_id
+        self.thresholds: list[float] = even_thresholds(num_thresholds)
         Metric.__init__(self, name, dtype)
 
     @property

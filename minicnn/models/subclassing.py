@@ -46,7 +46,7 @@ class AsRun:
     def __bool__(self) -> bool:
         return self.truth
 
-    __hash__ = None
+    __hash__: None = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         return other == self.truth

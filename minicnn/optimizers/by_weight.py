@@ -188,6 +188,12 @@ class Muon(ByWeight):
 
     slots: tuple[str, ...] = ("momentum", "velocity")
 
+    muon_a: float
+    muon_b: float
+    muon_c: float
+    nesterov: bool
+    flatten_kernels: bool
+
     def __init__(
         self,
         learning_rate: LearningRate = 0.001,

@@ -1,12 +1,18 @@
 """Rules that are no op of the backends, in NumPy, on flat vectors: variants that few use. They run on every backend."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-EPSILON_IN_ROOT: Mapping[str, Any] = MappingProxyType({"epsilon_in_root": True})
+Numbers: TypeAlias = Mapping[str, Any]
+"""Arguments that few know, and what they are unless told."""
+
+Formula: TypeAlias = Callable[..., None]
+"""As `Optimizer.formula`."""
+
+EPSILON_IN_ROOT: Numbers = MappingProxyType({"epsilon_in_root": True})
 """`Optimizer.rare` of rules that divide by √(G + ε), and before Keras 2.11 by √G + ε."""
 
 

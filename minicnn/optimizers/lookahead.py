@@ -46,6 +46,8 @@ class Lookahead(Optimizer):
         If `optimizer` averages weights itself (`use_ema`): averages of weights that are moved back mean little.
     """
 
+    iterations: int
+
     def __init__(
         self,
         optimizer: str | Optimizer | type[Optimizer] | Mapping[str, object],

@@ -68,7 +68,7 @@ class RMSprop(DecayingSquares):
     slots: tuple[str, ...] = ("mean_square",)
     keras_slots: tuple[str, ...] = ("rms",)
     separate_slots: tuple[str, ...] = ("momentum", "average_gradient")
-    rare = formulas.EPSILON_IN_ROOT
+    rare: formulas.Numbers = formulas.EPSILON_IN_ROOT
 
     def __init__(
         self,

@@ -127,8 +127,8 @@ class Adagrad(Optimizer):
     kernel: str | None = "adagrad_update"
     slots: tuple[str, ...] = ("accumulator",)
     keras_slots: tuple[str, ...] = ("accumulator",)
-    rare = formulas.EPSILON_IN_ROOT
-    formula = formulas.adagrad
+    rare: formulas.Numbers = formulas.EPSILON_IN_ROOT
+    formula: formulas.Formula = formulas.adagrad
 
     def __init__(
         self,

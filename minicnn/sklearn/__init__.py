@@ -4,7 +4,7 @@ scikit-learn is imported when an estimator is first asked for.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from minicnn.sklearn.classifier import CNNClassifier as CNNClassifier
@@ -15,7 +15,7 @@ __all__ = ["CNNClassifier", "CNNRegressor"]
 _HOMES = {"CNNClassifier": "classifier", "CNNRegressor": "regressor"}
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'minicnn.sklearn' has no attribute {name!r}: it has {', '.join(__all__)}")
     try:
@@ -25,5 +25,5 @@ def __getattr__(name):
     return getattr(import_module(f"minicnn.sklearn.{_HOMES[name]}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

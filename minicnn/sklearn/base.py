@@ -20,6 +20,7 @@ from minicnn.callbacks import EarlyStopping
 from minicnn.checks import check_number, check_positive_int
 from minicnn.layers import Input, Rescaling
 from minicnn.models import Model, Sequential
+from minicnn.networks import ImageShape
 from minicnn.own_parts import check_takes
 from minicnn.sklearn.shapes import as_rows, check_readable, shape_of_rows, warn_of_channels
 
@@ -74,7 +75,7 @@ class CNN(BaseEstimator):
         rows, rest = (checked[0], checked[1:]) if "y" in options else (checked, ())
         if reset:
             warn_of_channels(shape)
-            self.image_shape_ = shape or shape_of_rows(rows.shape[1], self.image_shape)
+            self.image_shape_: ImageShape = shape or shape_of_rows(rows.shape[1], self.image_shape)
         elif shape not in (None, self.image_shape_):
             raise ValueError(f"{type(self).__name__} was fitted on images {self.image_shape_}. Received: {shape}")
         return rows.reshape(-1, *self.image_shape_), *rest
@@ -96,7 +97,7 @@ class CNN(BaseEstimator):
         self._check_parameters()
         self._seed = int(check_random_state(self.random_state).randint(2**31))
         with seeded(self._seed):
-            self.model_ = self._by_function(units) if callable(self.model) else self._by_name(images, units)
+            self.model_: Model = self._by_function(units) if callable(self.model) else self._by_name(images, units)
         self.history_: dict[str, list[float]] = {}
 
     def _by_name(self, images, units):
@@ -175,7 +176,7 @@ class CNN(BaseEstimator):
         )
         for name, values in self.model_.history.history.items():
             self.history_.setdefault(name, []).extend(float(value) for value in values)
-        self.n_iter_ = len(self.history_["loss"])
+        self.n_iter_: int = len(self.history_["loss"])
 
     def _split(self, targets):
         """Hook: (samples to train with, samples held back)."""

@@ -66,7 +66,7 @@ class CNNClassifier(ClassifierMixin, CNN):
     """
 
     task = "number of classes"
-    activation = "softmax"
+    activation: str | None = "softmax"
     loss = "sparse_categorical_crossentropy"
 
     def __init__(
@@ -159,7 +159,7 @@ class CNNClassifier(ClassifierMixin, CNN):
         check_classification_targets(y)
         if len(classes) < 2:
             raise ValueError(f"a classifier needs samples of at least 2 classes. Received: 1 class, {classes.tolist()}")
-        self.classes_ = classes
+        self.classes_: np.ndarray = classes
         self._begin(images, len(classes))
         self.model_.class_names = [str(name) for name in classes]
 

@@ -30,7 +30,7 @@ n_iter_no_change, random_state, verbose :
     """
 
     task = "number of targets"
-    activation = None
+    activation: str | None = None
     loss = "mean_squared_error"
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:

@@ -64,7 +64,8 @@ class IterationGraph:
     """
 
     def __init__(self, body: Callable[[], object], keep: object, preparation: object) -> None:
-        self._body, self._keep, self.preparation = body, keep, preparation
+        self._body, self._keep = body, keep
+        self.preparation: object = preparation
         self._captured = self._result = None
         self.launches: int = 0
         self.reason: str | None = None

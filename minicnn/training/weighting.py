@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import unwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
@@ -66,7 +66,7 @@ class Weighted:
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name == "_metric":  # of a copy that is being made
             raise AttributeError(name)
         return getattr(self._metric, name)

@@ -64,8 +64,8 @@ class Explained:
         class_names: Names | None,
         caller: str,
     ) -> None:
-        self.model = check_model(model, caller)
-        self.class_names = checked_names(class_names, "class_names")
+        self.model: Model = check_model(model, caller)
+        self.class_names: list[str] | None = checked_names(class_names, "class_names")
         self.images: np.ndarray = images_of(model, images, caller, MOST_IMAGES)
         weigh = weights_of(model, target, output, len(self.images))
         rows = leaves(model.predict(self.images))

@@ -3,9 +3,11 @@
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import numpy as np
 from numba.core.registry import cpu_target
+from numba.np import linalg
 from numpy.typing import ArrayLike
 
 from minicnn.backends import freed
@@ -26,8 +28,9 @@ class NumbaBackend(Backend):
 
     def __init__(self):
         # Numba loads its compiler's modules with the first kernel, compiled or from the cache: not in the first step.
-        cpu_target.typing_context.refresh()
-        cpu_target.target_context.refresh()
+        with _without_scipy():
+            cpu_target.typing_context.refresh()
+            cpu_target.target_context.refresh()
         freed.keep_freed()
         super().__init__("numba", package, fuses=True)
 
@@ -55,3 +58,18 @@ class NumbaBackend(Backend):
             yield
         finally:
             pool.use_threads(before)
+
+
+@contextmanager
+def _without_scipy():
+    """Inside, Numba does not import SciPy to see whether it has a BLAS, which takes nearly as long as Numba itself.
+
+    No kernel here calls one. A function of the user's that does has SciPy imported when it is compiled.
+    """
+    asked = linalg.ensure_blas
+    if find_spec("scipy") is not None:
+        linalg.ensure_blas = lambda: None
+    try:
+        yield
+    finally:
+        linalg.ensure_blas = asked

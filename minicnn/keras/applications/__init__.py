@@ -3,7 +3,7 @@
 import sys
 from types import ModuleType
 
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras.applications._decoding import decode_predictions
 from minicnn.keras.applications._networks import NETWORKS
 from minicnn.keras.applications._preprocessing import PREPROCESSING
@@ -46,5 +46,5 @@ def _module(name):
 
 globals().update(NETWORKS)
 globals().update({name: _module(name) for name in PREPROCESSING})
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)
 __all__ = [*NETWORKS, *PREPROCESSING]

@@ -159,4 +159,8 @@ class SwapEMAWeights(Callback):
     def on_test_end(self, logs: Any = None) -> None:
         self._swap_out()
 
-    on_predict_begin, on_predict_end = on_test_begin, on_test_end
+    def on_predict_begin(self, logs: Any = None) -> None:
+        self.on_test_begin(logs)
+
+    def on_predict_end(self, logs: Any = None) -> None:
+        self.on_test_end(logs)

@@ -9,10 +9,10 @@ from typing import Any
 
 from minicnn import distribution as _core
 from minicnn.distribution import distribution, initialize, list_devices, set_distribution
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 
 __all__ = ["DataParallel", "distribution", "get_device_count", "initialize", "list_devices", "set_distribution"]
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)
 
 
 class DataParallel(_core.DataParallel):

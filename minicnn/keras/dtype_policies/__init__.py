@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn.dtype_policies import DTypePolicy, get
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 
 FloatDTypePolicy = DTypePolicy
 
@@ -21,5 +21,5 @@ def deserialize(config: Any, custom_objects: Any = None) -> DTypePolicy:
     return get(config)
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)
 __all__ = ["DTypePolicy", "FloatDTypePolicy", "deserialize", "get", "serialize"]

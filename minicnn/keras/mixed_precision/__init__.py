@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from minicnn.dtype_policies import DTypePolicy, dtype_policy, set_dtype_policy
 from minicnn.keras._loss_scale import LossScaleOptimizer
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 
 Policy = DTypePolicy
 set_global_policy = set_policy = set_dtype_policy
 global_policy = dtype_policy
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)
 __all__ = [
     "DTypePolicy",
     "LossScaleOptimizer",

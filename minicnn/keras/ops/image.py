@@ -13,7 +13,7 @@ from minicnn import layers
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, met
 from minicnn.dtype_policies import as_operands
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras._operation_marks import operated, unnamed
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.ops._image_windows import (
@@ -160,4 +160,4 @@ def _between(what, length, before, after, target, sign):
     return (sign * (target - length) - after if before is None else before), target
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

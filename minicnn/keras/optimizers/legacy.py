@@ -9,7 +9,7 @@ from functools import partial
 
 from minicnn import optimizers as core
 from minicnn.keras import optimizers as today
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras._warning import warn_once
 
 _RULES = {
@@ -27,5 +27,5 @@ for _name in _RULES:
     globals()[_name] = today.translated_class(getattr(core, _name), partial(_translate, _name), __name__)
 warn_once(f"{__name__.removeprefix('minicnn.')} is a module of an older Keras: today its names are in keras.optimizers")
 
-__getattr__ = lookup(__name__, ["minicnn.keras.optimizers"])
+__getattr__: Lookup = lookup(__name__, ["minicnn.keras.optimizers"])
 __all__ = sorted([*_RULES, "Adadelta", "Adam", "Adamax", "Ftrl", "Optimizer", "SGD"])

@@ -1,12 +1,12 @@
 """``keras.saving``."""
 
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 
 _HELPERS = ("get_custom_objects", "get_registered_name", "get_registered_object", "register_keras_serializable")
 _OBJECTS = ("deserialize_keras_object", "serialize_keras_object")
 _WEIGHTS = ("load_weights", "save_weights")
 
-__getattr__ = lookup(
+__getattr__: Lookup = lookup(
     __name__,
     names={"custom_object_scope": "minicnn.registry", "CustomObjectScope": "minicnn.registry.custom_object_scope"}
     | dict.fromkeys(_HELPERS, "minicnn.keras.utils._helpers")

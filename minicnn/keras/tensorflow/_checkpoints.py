@@ -85,7 +85,8 @@ class Checkpoint:
         """Itself: `restore` has taken everything."""
         return self
 
-    assert_consumed = assert_existing_objects_matched = expect_partial
+    assert_consumed: Callable[..., Any] = expect_partial
+    assert_existing_objects_matched: Callable[..., Any] = expect_partial
 
 
 class CheckpointManager:

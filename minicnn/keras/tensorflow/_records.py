@@ -41,7 +41,7 @@ class TFRecordOptions:
     """
 
     def __init__(self, compression_type: str | None = None, **options: Any) -> None:
-        self.compression_type = _compression(compression_type)
+        self.compression_type: str = _compression(compression_type)
 
 
 class TFRecordWriter:

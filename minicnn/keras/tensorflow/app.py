@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 
 __all__ = ["flags", "run"]
 
@@ -169,4 +169,4 @@ def run(main: Callable[[list[str]], Any] | None = None, argv: Sequence[str] | No
     sys.exit(main([program, *FLAGS.parsed(arguments)[1]]))
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

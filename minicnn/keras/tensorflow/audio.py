@@ -12,7 +12,7 @@ from minicnn.checks import check_positive_int
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.errors import FileFormatError, ShapeError
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras.tensorflow._examples import as_bytes, text_of
 from minicnn.keras.tensorflow._functions import of_tensorflow
 
@@ -103,4 +103,4 @@ def encode_wav(audio: Any, sample_rate: Any, name: str | None = None) -> EagerAr
     return text_of(written.getvalue())
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

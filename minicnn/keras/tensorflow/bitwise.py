@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.differentiation import met, value_of
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 
 __all__ = ["bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift"]
@@ -51,4 +51,4 @@ def invert(x: Any, name: str | None = None) -> Any:
     return of_tensorflow(np.invert(_whole(x)))
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

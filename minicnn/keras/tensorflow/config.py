@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from minicnn.backends import get
 from minicnn.errors import BackendError
-from minicnn.keras._names import Room, lookup
+from minicnn.keras._names import Lookup, Room, lookup
 
 __all__ = ["experimental", "get_visible_devices", "list_logical_devices", "list_physical_devices", "optimizer"]
 __all__ += ["run_functions_eagerly", "set_logical_device_configuration", "set_soft_device_placement"]
@@ -88,4 +88,4 @@ experimental: Any = Room(
     enable_op_determinism=_nothing,
 )
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

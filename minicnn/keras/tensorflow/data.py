@@ -13,7 +13,7 @@ import minicnn.data
 from minicnn.checks import check_choice
 from minicnn.data import experimental
 from minicnn.keras._missing import NotInMinicnn
-from minicnn.keras._names import NoAttribute, lookup
+from minicnn.keras._names import Lookup, NoAttribute, lookup
 from minicnn.keras.tensorflow._csv import CsvDataset
 from minicnn.keras.tensorflow._records import TFRecordDataset
 from minicnn.keras.tensorflow._tables import make_csv_dataset
@@ -122,4 +122,4 @@ def _no_experiment(name: str) -> NoReturn:
 
 
 experimental.__getattr__ = _no_experiment  # type: ignore[attr-defined]
-__getattr__ = lookup(__name__, sources=("minicnn.data",))
+__getattr__: Lookup = lookup(__name__, sources=("minicnn.data",))

@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.checks import check_choice
 from minicnn.keras import ops
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras._operations import entering
 from minicnn.keras.tensorflow._functions import of_tensorflow
 
@@ -106,4 +106,4 @@ def get_replica_context() -> SimpleNamespace:
     )
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

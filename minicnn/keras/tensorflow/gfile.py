@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 
 __all__ = ["copy", "exists", "glob", "isdir", "listdir", "makedirs", "mkdir", "remove", "rmtree", "walk"]
 
@@ -58,4 +58,4 @@ Glob: Callable[..., list[str]] = glob
 MakeDirs: Callable[..., None] = makedirs
 Copy: Callable[..., None] = copy
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

@@ -16,7 +16,7 @@ from minicnn.graph import Tensor
 from minicnn.images.resizing import INTERPOLATIONS, fitting, resized
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras._operation_marks import operated
 from minicnn.keras._operations import entering, in_a_lambda, is_symbolic
 from minicnn.keras.tensorflow import _boxes, _glimpses, _likeness, _patches, _pictures, _resizing, _stateless
@@ -215,4 +215,4 @@ def random_flip_left_right(image: Any, seed: int | None = None) -> Any:
 
 
 globals().update({name: entering(globals()[name]) for name in __all__})
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

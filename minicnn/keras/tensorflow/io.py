@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.data.elements import EagerArray
 from minicnn.differentiation import met, value_of
 from minicnn.dtype_policies import of_python
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras.tensorflow import gfile
 from minicnn.keras.tensorflow._codecs import *  # noqa: F403
 from minicnn.keras.tensorflow._codecs import __all__ as _CODECS
@@ -131,4 +131,4 @@ def matching_files(pattern: Any, name: str | None = None) -> EagerArray:
     return np.asarray(gfile.glob(str(pattern))).view(EagerArray)
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

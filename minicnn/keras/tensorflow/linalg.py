@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import ops
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.tensorflow import _added, _functions, _further
 from minicnn.keras.tensorflow._arrays import eye, norm
@@ -115,4 +115,4 @@ def inv(input: Any, adjoint: bool = False, name: str | None = None) -> Any:
     return _further.matrix_transpose(inverse, conjugate=True) if adjoint else inverse
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

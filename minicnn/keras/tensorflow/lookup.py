@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray, text_of
 from minicnn.differentiation import met, value_of
-from minicnn.keras._names import NoAttribute
+from minicnn.keras._names import Lookup, NoAttribute
 from minicnn.keras._names import lookup as _lookup
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.tensorflow._fingerprints import fingerprint
@@ -300,4 +300,4 @@ class _Experimental:
 
 
 experimental: Any = _Experimental()
-__getattr__ = _lookup(__name__)
+__getattr__: Lookup = _lookup(__name__)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn.checks import check_positive_int
 from minicnn.differentiation import Recorded, value_of
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras._operations import entering
 from minicnn.keras.ops._further import of_tensors_too
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
@@ -88,4 +88,4 @@ def fake_quant_with_min_max_args(
     return fake_quant_with_min_max_vars(inputs, min, max, num_bits, narrow_range)
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

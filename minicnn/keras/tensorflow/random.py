@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.differentiation import met
 from minicnn.dtype_policies import of_python
 from minicnn.keras import random as numbers
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras._of_tensors import drawn
 from minicnn.keras.tensorflow._functions import of_tensorflow
 from minicnn.keras.tensorflow._generator import Generator
@@ -136,4 +136,4 @@ def stateless_truncated_normal(
     return truncated_normal(shape, mean, stddev, dtype, one_seed(seed))
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

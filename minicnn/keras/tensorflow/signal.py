@@ -16,7 +16,7 @@ from minicnn.checks import check_positive_int
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras._missing import NotInMinicnn
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.tensorflow._cosines import dct, idct
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
@@ -338,4 +338,4 @@ def mfccs_from_log_mel_spectrograms(log_mel_spectrograms: Any) -> Any:
     return (transformed / np.sqrt(2 * log_mel_spectrograms.shape[-1])).astype(log_mel_spectrograms.dtype)
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.data.elements import EagerArray
 from minicnn.errors import ShapeError
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow._varied import Varied
 
@@ -98,4 +98,4 @@ def _placed(tensor, default_value, validates):
     return made.view(EagerArray)
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.differentiation import value_of
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.user_warnings import warn_user
 
 __all__ = ["create_file_writer", "create_noop_writer", "flush", "histogram", "image", "scalar", "text"]
@@ -122,4 +122,4 @@ def trace_on(*args: Any, **options: Any) -> None:
 
 
 trace_off = trace_export = trace_on
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

@@ -1,6 +1,6 @@
 """``tf.test``: whether there is a GPU."""
 
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras.tensorflow.config import list_physical_devices
 
 __all__ = ["gpu_device_name", "is_built_with_cuda", "is_gpu_available"]
@@ -19,4 +19,4 @@ def gpu_device_name() -> str:
     return "/device:GPU:0" if is_gpu_available() else ""
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

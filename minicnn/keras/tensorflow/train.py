@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn.keras import optimizers
-from minicnn.keras._names import lookup
+from minicnn.keras._names import Lookup, lookup
 from minicnn.keras._warning import warn_once
 from minicnn.keras.tensorflow import _checkpoints, _examples
 from minicnn.keras.tensorflow._checkpoints import Checkpoint as Checkpoint
@@ -58,4 +58,4 @@ def AdagradOptimizer(learning_rate: Any, initial_accumulator_value: float = 0.1,
     return optimizers.Adagrad(learning_rate, initial_accumulator_value=initial_accumulator_value)
 
 
-__getattr__ = lookup(__name__)
+__getattr__: Lookup = lookup(__name__)

@@ -45,7 +45,9 @@ class Writing:
     """
 
     def __init__(self, name: Callable[[], str], config: Config, tensors: Sequence[Config]) -> None:
-        self.name, self.config, self.tensors = name, config, list(tensors)
+        self.name: Callable[[], str] = name
+        self.config: Config = config
+        self.tensors: list[Config] = list(tensors)
         self.made: list[Config] = []
 
     def add(

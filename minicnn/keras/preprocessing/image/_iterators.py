@@ -93,7 +93,8 @@ class _StandsFor:
 class _Hooked:
     """What Keras's iterators have for subclasses: one of them may say how a batch is made, or what ``next`` gives."""
 
-    lock: AbstractContextManager = nullcontext()  # for ``with self.lock:``; nothing waits for it
+    batch_index: int
+    lock: AbstractContextManager[None] = nullcontext()  # for ``with self.lock:``; nothing waits for it
 
     def _batch(self, indices, generator):
         if type(self)._get_batches_of_transformed_samples is _Hooked._get_batches_of_transformed_samples:

@@ -176,7 +176,7 @@ def met(x: Any) -> Any:
 def value_of(x: Any) -> Any:
     """The array of a recorded one; lists of them; anything else as it is."""
     if isinstance(x, list | tuple):
-        return type(x)(value_of(part) for part in x)
+        return type(x)(map(value_of, x)) if not hasattr(x, "_fields") else type(x)(*map(value_of, x))
     return x.value if isinstance(x, Recorded) else x
 
 

@@ -285,7 +285,9 @@ BESIDE_THE_CORE = {
         "losses.of_calls",
         "losses.reductions",
     },  # messages; other reductions than the mean, losses of arrays
-    "losses.crossentropy": {"losses.other_axis", "losses.reductions"},  # along another axis; classes that do not count
+    "losses.crossentropy": {  # along another axis; classes that do not count; what messages guess
+        *("losses.other_axis", "losses.reductions", "losses.label_advice"),
+    },
     "metrics": {"losses.functions"},  # names for users
     "metrics.accuracy": {"metrics.means"},  # functions as metrics
     "metrics.base": {"metrics.of_arrays", "own_parts"},  # weights

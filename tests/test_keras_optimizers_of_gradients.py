@@ -165,9 +165,7 @@ def test_gradients_of_other_variables_are_refused():
         trained.fit(X, Y, verbose=0)
 
 
-@pytest.mark.parametrize(
-    "method", ["_clip_gradients", "_backend_update_step", "_get_current_learning_rate", "_apply_weight_decay"]
-)
+@pytest.mark.parametrize("method", ["_clip_gradients", "_backend_update_step", "_get_current_learning_rate"])
 def test_keras_s_own_steps_are_refused(method):
     cls = type("Mine", (SGD,), {method: lambda self, *args: args})
     with pytest.raises(TypeError, match=rf"{method} of Mine would not be asked"):

@@ -156,6 +156,8 @@ def test_a_log_that_is_not_there_says_which_are():
         history["val_loss"]
     with pytest.raises(KeyError, match=r"'accuracy', 'loss'\. Received: 'acuracy'"):
         history["acuracy"]
+    with pytest.raises(KeyError, match=r"hold 'loss'; compile\(metrics=\['accuracy'\]\) measures it. Received: 'acc'"):
+        net(metrics=[]).fit(X, Y, verbose=0).history["acc"]
     assert history.get("val_loss") is None
     assert "val_loss" not in history
 

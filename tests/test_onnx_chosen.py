@@ -54,6 +54,32 @@ def test_the_greatest_number_and_its_place(axis, largest, path, rng):
     check_import(path, (4, 5), rng=rng, images_in=False, images_out=False)
 
 
+@pytest.mark.parametrize("output", ["v", "i"])
+@pytest.mark.parametrize(("axis", "largest", "k"), [(1, 1, 2), (2, 0, 3), (-1, 1, 5), (1, 0, 4)])
+def test_the_greatest_numbers_and_their_places(axis, largest, k, output, path, rng):
+    """Of equal numbers the first comes first; onnxruntime says so too where there are no further ones."""
+    nodes = f"r = Round(x) v, i = TopK<axis={axis}, largest={largest}>({'x' if output == 'v' else 'r'}, k)"
+    make_file(path, f"{ROWS} {{ {nodes} y = Cast<to=1>({output}) }}", k=np.array([k]))
+    check_import(path, (4, 5), rng=rng, images_in=False, images_out=False)
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_the_greatest_numbers_of_images(axis, path, rng):
+    """What the model has with its channels last."""
+    text = "g (float[N,3,4,5] x) => (float[N,a,b,c] y)"
+    kernel = rng.normal(size=(3, 3, 1, 1)).astype("f4")
+    nodes = f"t = Conv(x, w) v, i = TopK<axis={axis}>(t, k) y = Abs(v)"
+    make_file(path, f"{text} {{ {nodes} }}", k=np.array([2]), w=kernel)
+    check_import(path, (3, 4, 5), rng=rng)
+
+
+def test_infinite_numbers_among_the_greatest(path):
+    make_file(path, f"{ROWS} {{ y, i = TopK(x, k) }}", k=np.array([3]))
+    x = np.where(np.eye(4, 5), [np.inf, 2, 3, 4, 5], -np.inf)[None].astype("f4")
+    (expected,) = run_file(path, [x]).values()
+    np.testing.assert_array_equal(mc.import_onnx(path).predict(x), expected)
+
+
 @pytest.mark.parametrize(("axis", "numbers"), [(-1, [0, 1]), (1, [0, 1]), (2, [-1, 3])])
 def test_one_number_at_a_place(axis, numbers, path, rng):
     nodes = f"i = ArgMax<axis=2, keepdims=0>(x) y = OneHot<axis={axis}>(i, d, v)"
@@ -130,7 +156,7 @@ def test_infinite_numbers_of_one_sign(sides, path):
 
 
 REFUSED = {
-    "several": ("y, i = TopK(x, two)", r"greatest or least number along an axis of each sample, k=1"),
+    "too many": ("y, i = TopK(x, nine)", r"up to 64 of the greatest or least numbers along an axis of each sample"),
     "remainders of fractions": ("y = Mod<fmod=1>(x, three)", "remainders are those of whole numbers"),
     "places that are no whole numbers": ("y = OneHot(x, three, v)", "goes by places that ArgMax gives"),
     "products of samples": ("y = ReduceProd<axes=[0]>(x)", "not of the batch"),
@@ -141,7 +167,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused(name, path):
     nodes, message = REFUSED[name]
-    constants = {"two": np.array([2]), "three": np.float32(3), "v": np.array([0, 1], "f4")}
+    constants = {"nine": np.array([9]), "three": np.float32(3), "v": np.array([0, 1], "f4")}
     used = {key: array for key, array in constants.items() if f" {key}" in nodes}
     make_file(path, f"{ROWS} {{ {nodes} }}", opset=18 if "ceil" in nodes else 17, checked=False, **used)
     with pytest.raises(FileFormatError, match=message):

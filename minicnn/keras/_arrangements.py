@@ -11,6 +11,7 @@ import numpy as np
 from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras._new_arrays import in_named_dtype
+from minicnn.keras._recorded_pairs import PAIRS
 
 
 def _below(x, k):
@@ -91,6 +92,7 @@ def _of_values(name):
 
 
 ARRANGEMENTS: dict[str, Callable[..., Any]] = {
+    **PAIRS,
     "tril": _lower,
     "triu": _upper,
     "trace": _trace,

@@ -181,4 +181,5 @@ def with_parts(form: Any, parts: Iterator[Any]) -> Any:
     if isinstance(form, dict):
         made = {key: with_parts(form[key], parts) for key in sorted(form)}
         return {key: made[key] for key in form}
-    return type(form)(with_parts(entry, parts) for entry in form)
+    entries = [with_parts(entry, parts) for entry in form]
+    return type(form)(*entries) if hasattr(form, "_fields") else type(form)(entries)

@@ -84,6 +84,8 @@ def with_parts(function: Callable[..., Any], args: Any, kwargs: Any, put: Callab
     """``function(*args, **kwargs)`` with ``put(part)`` in the place of each argument and of each in lists of them."""
 
     def within(part):
+        if hasattr(part, "_fields"):
+            return type(part)(*map(within, part))
         return type(part)(map(within, part)) if isinstance(part, list | tuple) else put(part)
 
     return function(*map(within, args), **{name: within(part) for name, part in kwargs.items()})

@@ -70,6 +70,7 @@ class OldLogs(dict[str, Any]):
         other = other_name(name, self)
         if other is None:
             advice = "; fit(validation_data=…) or validation_split= gives those of validation" * name.startswith("val_")
+            advice += "; compile(metrics=['accuracy']) measures it" * (name in ("acc", "accuracy"))
             raise KeyError(f"the logs hold {', '.join(map(repr, self)) or 'nothing'}{advice}. Received: {name!r}")
         warn_once(f"history[{name!r}]: it is called {other!r} there, as the metric was in compile()")
         return self[other]

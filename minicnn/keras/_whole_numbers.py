@@ -165,8 +165,11 @@ def rectified(name: str, x: Any, options: Any) -> Any:
 def whole_sizes(sizes: Any) -> Any:
     """Sizes in a list or tuple, of which those that are whole numbers in an array of floats become Python's.
 
-    So ``tf.math.ceil(height / 8)`` may be among them, as TensorFlow takes it, which would cut a fraction off.
+    So ``tf.math.ceil(height / 8)`` may be among them, as TensorFlow takes it, which would cut a fraction off; and so
+    does what ``tf.stack`` made of sizes, in which None is how many samples there are.
     """
+    if isinstance(sizes, np.ndarray) and sizes.ndim == 1 and sizes.dtype.kind == "O":
+        sizes = sizes.tolist()
     return type(sizes)(map(_whole_size, sizes)) if type(sizes) in (list, tuple) else sizes
 
 

@@ -7,6 +7,7 @@ from minicnn.checks import check_number
 from minicnn.hints import Shape
 from minicnn.losses import reductions
 from minicnn.losses.base import register
+from minicnn.losses.label_advice import columns_advice
 from minicnn.losses.other_axis import AlongAxis
 from minicnn.losses.targets import (
     check_finite,
@@ -189,13 +190,12 @@ class CategoricalCrossentropy(Smoothed, ClassLoss):
             raise ValueError(
                 "categorical_crossentropy takes targets with one column per class, and these look like class numbers: "
                 "use loss='sparse_categorical_crossentropy', or convert them with "
-                f"utils.to_categorical(y, {output_shape[-1]}). "
-                f"Received: a target of shape {target.shape}"
+                f"utils.to_categorical(y, {output_shape[-1]}). Received: a target of shape {target.shape}"
             )
         if target.shape[1:] != output_shape:
             raise ValueError(
                 f"categorical_crossentropy expected a target of the output's shape {with_batch(output_shape)}"
-                f"{flatten_hint(target, output_shape, 1 + len(output_shape))}. "
+                f"{flatten_hint(target, output_shape, 1 + len(output_shape))}{columns_advice(target, output_shape)}. "
                 f"Received: a target of shape {target.shape}"
             )
         check_finite(target)

@@ -60,4 +60,5 @@ def columns_advice(target: np.ndarray, output_shape: Shape) -> str:
     is_one_hot = bool(((target == 0) | (target == 1)).all() and (target.sum(axis=1) == 1).all())
     if is_one_hot and (units, columns) == (1, 2):
         return "; one unit takes 0 or 1 for each sample, y.argmax(axis=-1), and two units take both columns"
-    return f"; for {columns} columns the last layer needs {columns} units"
+    mended = f"utils.to_categorical(y, {units}) makes {units} columns, also of labels without the last classes; "
+    return f"; {mended * (is_one_hot and columns < units)}for {columns} columns the last layer needs {columns} units"

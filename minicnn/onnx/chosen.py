@@ -50,23 +50,30 @@ def _hardmax(node, graph):
 
 @operator("TopK", kind=AXES_KEPT)
 def _greatest(node, graph):
-    """Of one: the greatest or least number, and where it is."""
-    shape, parts = _shape(node, graph), Parts(node)
+    """The greatest or least numbers, and where they are: one after the other, each without those before it."""
+    shape, parts, x = _shape(node, graph), Parts(node), node.inputs[0]
     count = node.get("k", 0) if graph.opset < 10 else integers(node, graph.constant(node, 1))[0]
     axis, is_largest = checked_axis(node, node.get("axis", -1), len(shape)), node.get("largest", 1)
     node.get("sorted", 1)
-    if count != 1 or axis == 0:
+    if not 1 <= count <= min(MOST_FACTORS, shape[axis]) or axis == 0:
         raise node.error(
-            "it gives the greatest or least number along an axis of each sample, k=1: cut the file before it "
-            f"(onnx.utils.extract_model), and sort the model's outputs. Received: k={count}, axis={axis}"
+            f"it gives up to {MOST_FACTORS} of the greatest or least numbers along an axis of each sample: cut the "
+            "file before it (onnx.utils.extract_model), and sort the model's outputs. "
+            f"Received: k={count} of {shape[axis]}, axis={axis}"
         )
-    reduced, place = ("ReduceMax", "ArgMax") if is_largest else ("ReduceMin", "ArgMin")
-    names = [node.inputs[0]]
+    reduced, place, least = ("ReduceMax", "ArgMax", -np.inf) if is_largest else ("ReduceMin", "ArgMin", np.inf)
     over = {"axes": [axis]} if graph.opset < 18 else {}
     over_input = [] if over else [parts.array([axis], np.int64)]
-    values = parts.add(reduced, [*names, *over_input], {**over, "keepdims": 1})
-    places = parts.add(place, names, {"axis": axis, "keepdims": 1})
-    run_parts(parts, graph, values, *([places] if len(node.outputs) > 1 else []))
+    values, places = [], []
+    for _ in range(count):
+        if places:
+            taken = parts.add("Equal", [places[-1], _places(parts, axis, shape)])
+            x = parts.add("Where", [taken, parts.array(least), x])
+        values.append(parts.add(reduced, [x, *over_input], {**over, "keepdims": 1}))
+        places.append(parts.add(place, [x], {"axis": axis, "keepdims": 1}))
+    found = [values, places] if len(node.outputs) > 1 else [values]
+    ends = [each[0] if count == 1 else parts.add("Concat", each, {"axis": axis}) for each in found]
+    run_parts(parts, graph, *ends)
 
 
 @operator("OneHot")

@@ -64,11 +64,15 @@ def qr(x: Any, mode: str = "reduced") -> Any:
     made = np.linalg.qr(plain, mode)
     if not isinstance(x, Recorded):
         return made
-    if plain.shape[-2] < plain.shape[-1] or (mode != "reduced" and plain.shape[-2] != plain.shape[-1]):
+    rows, columns = plain.shape[-2:]
+    if mode != "reduced" and rows > columns:
         raise TypeError(
-            "qr has gradients for matrices of at least as many rows as columns, with mode='reduced'. "
+            "qr of matrices with more rows than columns has gradients with mode='reduced'. "
             f"Received: shape {plain.shape}, mode={mode!r}"
         )
+    if rows < columns:  # the first columns give q, and the others what they are in it
+        q, r = qr(x[..., :rows])
+        return q, np.concatenate([r, turned(q) @ x[..., rows:]], axis=-1)
     q, r = made
 
     def back(g, inner):

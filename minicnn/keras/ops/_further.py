@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.checks import check_choice
-from minicnn.differentiation import Recorded, beside, value_of
+from minicnn.differentiation import Recorded, beside, met, value_of
 from minicnn.dtype_policies import of_python
 from minicnn.keras import _crossentropies, _operations
 from minicnn.keras._arrangements import arranged
@@ -45,7 +45,7 @@ _OF_ARRAYS = (
         "floor_divide",
     ),
     *("full_like", "hstack", "inner", "isclose", "log2", "logaddexp", "meshgrid"),
-    *("ravel", "roll", "select", "sinh", "trace", "tril", "triu", "true_divide"),
+    *("ravel", "roll", "sinh", "trace", "tril", "triu", "true_divide"),
     *("vdot", "vstack"),
 )
 
@@ -363,6 +363,18 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
     return Recorded(made, [(values, lambda g: g[place])]) if isinstance(values, Recorded) else made
 
 
+def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
+    """Where a condition is true, the choice beside it; of several the first counts, and of none the default."""
+    condlist, choicelist, default = map(met, (condlist, choicelist, default))
+    if not is_symbolic([*condlist, *choicelist, default]):
+        return _select(condlist, choicelist, default)
+    where, made = _operations.either("where"), default
+    for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
+        made = where(condition, choice, made)
+    return made
+
+
+_select = in_kerass_dtype(arranged("select", np.select), "select")
 _BY_VALUES = (einsum, floor_divide, identity, mod, nan_to_num, norm, normalize, stop_gradient, take, take_along_axis)
 _BY_VALUES += (cross, tensordot, _operations.in_floats("quantile", quantile))
 FURTHER: dict[str, Callable[..., Any]] = {
@@ -379,6 +391,7 @@ FURTHER |= {
 FURTHER |= {each.__name__: _operations.entering(each) for each in (split, unstack, top_k, in_top_k, multi_hot)}
 _OF_NUMBERS = (moments, scatter, scatter_update, searchsorted, slice_update, *LOOPS)
 FURTHER |= {each.__name__: _operations.entering(each) for each in _OF_NUMBERS}
+FURTHER["select"] = select
 FURTHER["one_hot"] = of_tensors_too(_operations.one_hot)
 FURTHER["slice"] = _operations.entering(sliced)
 """Name of ``keras.ops`` → function."""

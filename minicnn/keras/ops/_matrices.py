@@ -27,6 +27,42 @@ def inv(x: Any) -> Any:
     return Recorded(made, [(x, back)])
 
 
+def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
+    """The x of a @ x = b, for matrices a (…, N, N) of which one half counts, and b (…, N, K) or (…, N)."""
+    name = "tril" if lower else "triu"
+    half = OF_RECORDED[name](a) if isinstance(a, Recorded) else getattr(np, name)(a)
+    is_row = np.ndim(value_of(b)) < np.ndim(value_of(a))
+    if isinstance(a, Recorded) or isinstance(b, Recorded):
+        return (inv(half) @ b[..., None])[..., 0] if is_row else inv(half) @ b
+    made = np.linalg.solve(half, np.asarray(b)[..., None] if is_row else b)
+    return made[..., 0] if is_row else made
+
+
+def cholesky_inverse(x: Any, upper: bool = False) -> Any:
+    """The inverses of A = L Lᵀ (or Uᵀ U), from triangles L or U (…, N, N), of which the other half does not count."""
+    outer = solve_triangular(x, np.eye(x.shape[-1], dtype=x.dtype) + np.zeros(x.shape, x.dtype), lower=not upper)
+    return outer @ turned(outer) if upper else turned(outer) @ outer
+
+
+def pinv(x: Any, rcond: Any = None) -> Any:
+    """The pseudo-inverses (…, N, M) of matrices (…, M, N); singular values up to `rcond` of the largest count as 0.
+
+    Golub, Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems", 1973.
+    """
+    made = np.linalg.pinv(np.asarray(value_of(x)), rcond)
+    if not isinstance(x, Recorded):
+        return made
+
+    def back(g):
+        again, inverse = beside(g, x), pinv(x, rcond) if isinstance(g, Recorded) else made
+        rows, columns = (np.eye(n, dtype=x.dtype) for n in x.shape[-2:])
+        across, g = turned(inverse), turned(g)  # (…, M, N)
+        outside = (rows - again @ inverse) @ g @ inverse @ across + across @ inverse @ g @ (columns - inverse @ again)
+        return outside - across @ turned(g) @ across
+
+    return Recorded(made, [(x, back)])
+
+
 def det(x: Any) -> Any:
     """The determinants of matrices (…, N, N)."""
     made = np.linalg.det(np.asarray(value_of(x)))
@@ -128,5 +164,5 @@ OF_NUMPY: dict[str, Callable[..., Any]] = {
     f"nan{name}": _without_nan(name, filled)
     for name, filled in (("sum", 0.0), ("prod", 1.0), ("max", -np.inf), ("min", np.inf))
 }
-OF_NUMPY |= {each.__name__: each for each in (cholesky, det, eigh, nanmean, qr, slogdet)}
+OF_NUMPY |= {each.__name__: each for each in (cholesky, det, eigh, nanmean, pinv, qr, slogdet)}
 """Name of ``keras.ops`` → function that takes the place of NumPy's."""

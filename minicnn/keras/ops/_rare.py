@@ -19,10 +19,11 @@ from minicnn.keras import _operations
 from minicnn.keras._arrangements import arranged
 from minicnn.keras._formulas import OF_RECORDED, by_slope
 from minicnn.keras._orders import extremes_of_segments, products_of_segments
+from minicnn.keras._recorded_pairs import PAIRS
 from minicnn.keras._result_dtypes import in_kerass_dtype
 from minicnn.keras.ops._decompositions import svd
 from minicnn.keras.ops._further import of_tensors_too, take
-from minicnn.keras.ops._matrices import OF_NUMPY, inv, logdet
+from minicnn.keras.ops._matrices import OF_NUMPY, cholesky_inverse, inv, logdet, pinv, solve_triangular
 from minicnn.settings import floatx
 
 _PLAIN = (
@@ -64,6 +65,8 @@ def of_complex(name: str, of_reals: Callable[..., Any]) -> Callable[..., Any]:
 
 def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
     """The correlation of two rows of numbers, in floats: sums of products have no place in 8 bits."""
+    if isinstance(x1, Recorded) or isinstance(x2, Recorded):
+        return PAIRS["correlate"](x1, x2, mode)
     kind = np.result_type(x1, x2)
     return np.correlate(*(np.asarray(x, kind if kind.kind in "fc" else np.float64) for x in (x1, x2)), mode)
 
@@ -218,6 +221,9 @@ def solve(a: Any, b: Any) -> Any:
 
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     """The x for which the squares of a @ x - b have the smallest sum."""
+    if isinstance(a, Recorded) or isinstance(b, Recorded):
+        least = np.finfo(a.dtype).eps * max(a.shape[-2:]) if rcond is None else rcond
+        return pinv(a, least) @ b
     return np.linalg.lstsq(np.asarray(a), np.asarray(b), rcond)[0]
 
 
@@ -268,9 +274,15 @@ def psnr(x1: Any, x2: Any, max_val: float) -> Any:
     return 10 * np.log10(max_val**2 / np.mean(np.square(x1 - x2)))
 
 
+_LARGEST_BFLOAT16 = np.float32(3.3895314e38)
+
+
 def saturate_cast(x: Any, dtype: Any) -> Any:
     """The numbers in another dtype, those outside of its range at its ends."""
-    kind, given = np.dtype(of_python(dtype)), met(x)
+    given = met(x)
+    if of_python(dtype) == "bfloat16":
+        return _operations.cast(np.clip(_operations.as_float(given), -_LARGEST_BFLOAT16, _LARGEST_BFLOAT16), dtype)
+    kind = np.dtype(of_python(dtype))
     if isinstance(given, Recorded) and kind.kind == "f":  # others have no gradients
         ends = (given.dtype.type(np.finfo(kind).min), given.dtype.type(np.finfo(kind).max))
         return (np.clip(given, *ends) if kind.itemsize < given.dtype.itemsize else given).astype(kind)
@@ -373,8 +385,9 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 
 
 _HERE = (angle, append, cbrt, correlate, deg2rad, diff, divide_no_nan, erf, erfc, erfinv, exp2, fliplr, flipud)
-_HERE += (batch_normalization, hypot, i0, inv, layer_normalization, logaddexp2, rms_normalization)
-_HERE += (logdet, lstsq, psnr, ptp, rad2deg, saturate_cast, segment_sum, solve, svd, trapezoid, vander)
+_HERE += (batch_normalization, cholesky_inverse, hypot, i0, inv, layer_normalization, logaddexp2, rms_normalization)
+_HERE += (logdet, lstsq, psnr, ptp, rad2deg, saturate_cast, segment_sum, solve)
+_HERE += (solve_triangular, svd, trapezoid, vander)
 _HERE += tuple(_extreme_of_segments(u, n) for u, n in ((np.maximum, "max"), (np.minimum, "min"), (np.multiply, "prod")))
 
 

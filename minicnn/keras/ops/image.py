@@ -16,6 +16,7 @@ from minicnn.dtype_policies import as_operands
 from minicnn.keras._names import Lookup, lookup
 from minicnn.keras._operation_marks import operated, unnamed
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras.ops._further import of_tensors_too
 from minicnn.keras.ops._image_windows import (
     affine_transform,
     extract_patches,
@@ -106,12 +107,12 @@ def rgb_to_grayscale(images: Any, data_format: Any = None) -> Any:
 
 def rgb_to_hsv(images: Any, data_format: Any = None) -> Any:
     """Hue, saturation and value, each from 0 to 1, of floats from 0 to 1."""
-    return _back(pictures.rgb_to_hsv(_channels_last(images, data_format)), data_format)
+    return _rgb_to_hsv(images, data_format)
 
 
 def hsv_to_rgb(images: Any, data_format: Any = None) -> Any:
     """Red, green and blue of hue, saturation and value, all from 0 to 1."""
-    return _back(pictures.hsv_to_rgb(_channels_last(images, data_format)), data_format)
+    return _hsv_to_rgb(images, data_format)
 
 
 def crop_images(
@@ -146,6 +147,12 @@ def pad_images(
     top, rows = _between("height", given.shape[-3], top_padding, bottom_padding, target_height, 1)
     left, columns = _between("width", given.shape[-2], left_padding, right_padding, target_width, 1)
     return _back(pictures.pad_to_bounding_box(given, top, left, rows, columns), data_format)
+
+
+_rgb_to_hsv, _hsv_to_rgb = (
+    of_tensors_too(lambda x, data_format, f=function: _back(f(_channels_last(x, data_format)), data_format), name)
+    for name, function in (("rgb_to_hsv", pictures.rgb_to_hsv), ("hsv_to_rgb", pictures.hsv_to_rgb))
+)
 
 
 def _between(what, length, before, after, target, sign):

@@ -139,22 +139,50 @@ class Stepping(Older):
         """Subtract from a variable."""
         variable.assign(np.asarray(variable) - np.asarray(value_of(value)))
 
+    def _use_weight_decay(self, variable: Weight) -> bool:
+        """Whether a weight decays, if `exclude_from_weight_decay` does not spare it."""
+        return not self._is_excluded(variable)  # type: ignore[attr-defined]
+
+    def _apply_weight_decay(self, variables: Iterable[Weight]) -> None:
+        """What weights lose before each step: w -= learning rate · weight_decay · w; classes may have their own."""
+        optimizer: Any = self
+        rate = vars(self).get("_rate_of_decay", optimizer.current_learning_rate)
+        for variable in variables if optimizer.weight_decay else ():
+            if self._use_weight_decay(variable):
+                factor = rate * optimizer.factor(optimizer.multiplier(variable)) * optimizer.weight_decay
+                variable.assign(variable.numpy() - np.float32(factor) * variable.numpy())
+
+    def _lose(self, weights, theta, learning_rate):
+        """Let the weights decay, by the class's own method if there is one; before Keras 2.11 a rule has all."""
+        optimizer: Any = self
+        if type(self)._apply_weight_decay is Stepping._apply_weight_decay:
+            if optimizer.weight_decay and not hasattr(self, "_resource_apply_dense"):
+                optimizer._decay(theta, learning_rate * optimizer.weight_decay)
+            return
+        places = list(zip(weights, self._segments, strict=True))
+        for weight, segment in places:
+            weight.assign(on_host(theta[segment]).reshape(weight.shape))
+        vars(self)["_rate_of_decay"] = learning_rate
+        try:
+            self._apply_weight_decay(weights)
+        finally:
+            del vars(self)["_rate_of_decay"]
+        for weight, segment in places:
+            assign(theta[segment], weight.numpy().reshape(-1))
+
     def _move(self, theta, grad, state, ops, learning_rate, rate):
         if not self.has_steps:
             super()._move(theta, grad, state, ops, learning_rate, rate)  # type: ignore[misc]
             return
         optimizer: Any = self
         optimizer._clip(grad)
-        if optimizer.weight_decay and not hasattr(
-            self, "_resource_apply_dense"
-        ):  # whose rule has all, before Keras 2.11
-            optimizer._decay(theta, learning_rate * optimizer.weight_decay)
         weights: list[Weight] = ByWeight._weights(optimizer)
         if optimizer.is_older:
             weights = [optimizer._as_handed(weight) for weight in weights]
         if not self.built or any(w not in vars(self)["_index"] for w in weights):  # of another model
             self.built = False
             self.build(weights)
+        self._lose(weights, theta, learning_rate)
         done, optimizer.iterations = optimizer.iterations, optimizer.updates  # fewer where gradients accumulate
         vars(self)["_is_stepping"] = True
         try:

@@ -30,7 +30,6 @@ from minicnn.user_warnings import warn_user
 
 _OF_KERAS_3 = (  # its own steps of an update
     *("_clip_gradients", "_backend_update_step", "_backend_apply_gradients", "_get_current_learning_rate"),
-    "_apply_weight_decay",
 )
 _OF_OTHERS = ("get_updates", "get_gradients", "_resource_apply_dense", "update_step", "finalize_variable_values")
 

@@ -12,11 +12,13 @@ import numpy as np
 
 from minicnn.console import say
 from minicnn.data.elements import EagerArray
-from minicnn.differentiation import Recorded, met, value_of
+from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import ops
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._operations import entering, is_symbolic
+from minicnn.keras._orders import as_places
+from minicnn.keras.ops._further import of_tensors_too
 from minicnn.keras.tensorflow._complex import squared
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow._of_1_arguments import today
@@ -146,11 +148,9 @@ def unstack(value: Any, num: int | None = None, axis: int = 0, name: str | None 
     return [of_tensorflow(part) for part in np.moveaxis(_array(value), axis, 0)]
 
 
-def _places_of(indices):
-    """Places as whole numbers: in a layer's `call` they are a model's numbers, which are floats."""
-    places = np.asarray(value_of(indices))
-    is_of_model = isinstance(met(indices), Recorded) and places.dtype.kind == "f"
-    return places.astype(np.int32) if is_of_model and not np.mod(places, 1).any() else places
+def in_each_sample(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The function of parameters and whole numbers, for a model's tensors, of which each sample has its own places."""
+    return of_tensors_too(lambda x, at: function(x, as_places(at)), "gather")
 
 
 @entering
@@ -180,7 +180,9 @@ def gather(
     IndexError
         For a place that is not there, negative ones among them.
     """
-    x, places = as_tensor(params), _places_of(indices)
+    if batch_dims and is_symbolic(indices):
+        return in_each_sample(lambda x, at: gather(x, at, axis=axis, batch_dims=batch_dims))(params, indices)
+    x, places = as_tensor(params), as_places(indices)
     batch = int(batch_dims) + (places.ndim if batch_dims < 0 else 0)
     axis = batch if axis is None else int(axis) % len(x.shape)
     if not batch <= axis < len(x.shape) or x.shape[:batch] != places.shape[:batch]:

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.differentiation import Recorded, value_of
 from minicnn.errors import ShapeError
+from minicnn.keras._operations import is_symbolic
+from minicnn.keras.ops._further import of_tensors_too
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 
 __all__ = ["combined_non_max_suppression", "draw_bounding_boxes", "non_max_suppression"]
@@ -198,7 +201,12 @@ def combined_non_max_suppression(
     ShapeError
         For other shapes.
     """
-    corners, numbers = (np.asarray(as_tensor(each), np.float32) for each in (boxes, scores))
+    if is_symbolic([boxes, scores]):  # each image's boxes are its own
+        options = max_output_size_per_class, max_total_size, iou_threshold, score_threshold, pad_per_class, clip_boxes
+        of_arrays = of_tensors_too(lambda *xs: tuple(combined_non_max_suppression(*xs, *options)), "nms")
+        return CombinedNonMaxSuppression(*of_arrays(boxes, scores))
+    given = [as_tensor(each) for each in (boxes, scores)]
+    corners, numbers = (np.asarray(value_of(each), np.float32) for each in given)
     if corners.ndim != 4 or numbers.ndim != 3 or corners.shape[2:] not in ((1, 4), (numbers.shape[-1], 4)):
         raise ShapeError(
             "expected boxes (N, n, 1 or classes, 4) and scores (N, n, classes). Received: shapes "
@@ -207,16 +215,36 @@ def combined_non_max_suppression(
     rows, most = int(max_total_size), int(max_output_size_per_class)
     if pad_per_class:
         rows = min(rows, most * numbers.shape[-1])
+    *made, counts = _combined(corners, numbers, rows, most, float(iou_threshold), float(score_threshold))
+    made[0] = np.clip(made[0], 0, 1) if clip_boxes else made[0]
+    made = [_without_gradient(each, given) for each in made]
+    return CombinedNonMaxSuppression(*map(of_tensorflow, (*made, counts)))
+
+
+def _combined(corners, numbers, rows, most, iou_threshold, score_threshold):
+    """Boxes (N, rows, 4), scores and classes (N, rows), with zeros behind the last, and counts (N,)."""
     made = [np.zeros((len(corners), rows, 4), np.float32), *np.zeros((2, len(corners), rows), np.float32)]
     counts = np.zeros(len(corners), np.int32)
     for image, (own, theirs) in enumerate(zip(corners, numbers, strict=True)):
-        found = _of_all_classes(own, theirs, most, float(iou_threshold), float(score_threshold))[:rows]
+        found = _of_all_classes(own, theirs, most, iou_threshold, score_threshold)[:rows]
         counts[image] = len(found)
         for row, (score, label, at) in enumerate(found):
-            box = own[at, label if own.shape[1] > 1 else 0]
-            made[0][image, row] = np.clip(box, 0, 1) if clip_boxes else box
+            made[0][image, row] = own[at, label if own.shape[1] > 1 else 0]
             made[1][image, row], made[2][image, row] = score, label
-    return CombinedNonMaxSuppression(*map(of_tensorflow, (*made, counts)))
+    return *made, counts
+
+
+def _without_gradient(made, given):
+    """Numbers behind what is recorded: a layer that only predicts may have them, and a gradient is refused."""
+
+    def back(g):
+        raise TypeError(
+            "tf.image.combined_non_max_suppression has no gradient, as in TensorFlow: train by what stands before it. "
+            f"Received: a gradient of shape {np.shape(value_of(g))}"
+        )
+
+    recorded = [each for each in given if isinstance(each, Recorded) and each.has_gradient]
+    return Recorded(made, [(each, back) for each in recorded]) if recorded else made
 
 
 def _of_all_classes(boxes, scores, most, iou_threshold, score_threshold):

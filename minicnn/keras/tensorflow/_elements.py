@@ -17,10 +17,12 @@ from minicnn.keras import initializers, ops
 from minicnn.keras._deferred import applied
 from minicnn.keras._last_function import forgotten
 from minicnn.keras._operations import entering, is_symbolic
+from minicnn.keras._orders import as_places
 from minicnn.keras._own_weights import repeated_constant
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._warning import warn_once
 from minicnn.keras._whole_numbers import whole_sizes
+from minicnn.keras.tensorflow._arrays import in_each_sample
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow.io import read_file as _read_file
 from minicnn.utils import set_random_seed as _set_random_seed
@@ -168,7 +170,9 @@ def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
 @entering
 def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None = None) -> Any:
     """The parts at these places, each given by the last axis; behind `batch_dims` axes that both have."""
-    at = np.asarray(indices)  # (batch axes, …, axes of params)
+    if batch_dims and is_symbolic(indices):
+        return in_each_sample(lambda x, at: gather_nd(x, at, batch_dims))(params, indices)
+    at = as_places(indices)  # (batch axes, …, axes of params)
     sizes = np.shape(as_tensor(params))[batch_dims:][: at.shape[-1]]
     sizes = tuple(math.inf if size is None else size for size in sizes)  # how many samples, a model's tensor cannot say
     if at.size and not np.all((at >= 0) & (at < sizes)):

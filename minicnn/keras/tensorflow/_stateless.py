@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.differentiation import Recorded, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.keras.tensorflow import _patches, _pictures
 from minicnn.keras.tensorflow._functions import of_tensorflow, pictures_of
@@ -43,8 +44,9 @@ def adjust_gamma(image: Any, gamma: float = 1, gain: float = 1) -> Any:
 
 
 def _colours(images):
-    """Floats (…, 3)."""
-    pixels = np.asarray(images)
+    """Floats (…, 3), recorded ones as they are."""
+    given = met(images)
+    pixels = given if isinstance(given, Recorded) else np.asarray(images)
     if pixels.dtype.kind != "f":
         raise TypeError(
             "colours are floats from 0 to 1: tf.image.convert_image_dtype(x, tf.float32) makes them of whole numbers. "
@@ -56,7 +58,7 @@ def _colours(images):
 
 
 def rgb_to_hsv(images: Any, name: str | None = None) -> Any:
-    """Hue, saturation and value, each from 0 to 1, of floats from 0 to 1.
+    """Hue, saturation and value, each from 0 to 1, of floats from 0 to 1, with gradients.
 
     Raises
     ------
@@ -66,19 +68,21 @@ def rgb_to_hsv(images: Any, name: str | None = None) -> Any:
         For another number of channels than three.
     """
     pixels = _colours(images)
-    value = pixels.max(axis=-1)
-    spread = value - pixels.min(axis=-1)
-    red, green, blue = np.moveaxis(pixels, -1, 0)
-    safe = np.where(spread > 0, spread, 1)
-    sixths = np.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)
-    sixths = np.where(value == red, (green - blue) / safe, sixths) % 6
-    saturation = np.where(value > 0, spread / np.where(value > 0, value, 1), 0)
-    return of_tensorflow(np.stack([np.where(spread > 0, sixths / 6, 0), saturation, value], axis=-1))
+    red, green, blue = (pixels[..., channel] for channel in range(3))
+    value = np.maximum(np.maximum(red, green), blue)
+    spread = value - np.minimum(blue, np.minimum(green, red))  # of equal ones TensorFlow's has the gradient
+    is_grey, is_black, largest = value_of(spread) <= 0, value_of(value) <= 0, value_of(value)
+    safe = np.where(is_grey, 1, spread)
+    sixths = np.where(largest == value_of(green), 2 + (blue - red) / safe, 4 + (red - green) / safe)
+    sixths = np.where(largest == value_of(red), (green - blue) / safe, sixths) % 6
+    saturation = np.where(is_black, 0, spread / np.where(is_black, 1, value))
+    return of_tensorflow(np.stack([np.where(is_grey, 0, sixths / 6), saturation, value], axis=-1))
 
 
 def hsv_to_rgb(images: Any, name: str | None = None) -> Any:
-    """Red, green and blue of hue, saturation and value, all from 0 to 1."""
-    hue, saturation, value = np.moveaxis(_colours(images), -1, 0)
+    """Red, green and blue of hue, saturation and value, all from 0 to 1, with gradients, which TensorFlow has not."""
+    pixels = _colours(images)
+    hue, saturation, value = (pixels[..., channel] for channel in range(3))
     sixths = hue * 6  # not taken modulo 6, as in TensorFlow: hues beyond 1 are those at its ends
     away = (np.abs(sixths - 3) - 1, 2 - np.abs(sixths - 2), 2 - np.abs(sixths - 4))
     below = 1 - np.clip(np.stack(away, axis=-1), 0, 1)

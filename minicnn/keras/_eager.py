@@ -22,6 +22,7 @@ from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
 from minicnn.keras._translation import translated
+from minicnn.keras._whole_configs import complete, of_loss, of_metric
 from minicnn.last_function import remembering
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.losses import Loss
@@ -210,9 +211,14 @@ def eager_part(part: Any, module: str) -> Any:
         return part
     if issubclass(part, Loss):
         own = {"__call__": called(loss_call(part.__call__)), "call": PerSample(), "dtype": property(dtype_of)}
-        own |= {"__init__": with_dtype(part.__init__), "name": LossName()}
+        own |= {
+            "__init__": with_dtype(part.__init__),
+            "name": LossName(),
+            "get_config": complete(of_loss)(part.get_config),
+        }
         return translated(part, _as_given, module, OnBuiltIn, **own)
     own = {"result": _of_metric(eagerly(part.result)), "update_state": _unrecorded(part.update_state)}
+    own |= {"get_config": complete(of_metric)(part.get_config)}
     return translated(part, _as_given, module, **(own | keras_variables(part)))
 
 

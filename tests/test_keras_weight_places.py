@@ -1,4 +1,4 @@
-"""Weights in files of Keras's layout go by the places of the layers, as in Keras, whatever the names in the files are."""
+"""Weights in files of Keras's layout go by the places of the layers, as in Keras, whatever names the files have."""
 
 import h5py
 import numpy as np

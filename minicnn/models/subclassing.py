@@ -24,6 +24,7 @@ from minicnn.models.pictures import OfPictures
 from minicnn.models.unread import nodes_beside, running
 from minicnn.nested import leaves, mapped
 from minicnn.plan.runs import looked_behind
+from minicnn.registry import to_plain
 from minicnn.training import compiled
 from minicnn.training.streams import first_batch, sample_shape_of
 
@@ -288,12 +289,13 @@ def in_both_phases(
         If the runs differ in more than layers that are the identity outside of training.
     """
     nodes = nodes_of(run(AsRun(False)))
-    seen = _signature(nodes, own())
+    seen, told = _signature(nodes, own()), _told(nodes, own())
     for node in nodes:
         if node.inputs and node in node.layer.nodes:
             node.layer.nodes.remove(node)
     made = run(AsRun(True))
-    if seen != _signature(nodes_of(made), own()):
+    later = nodes_of(made)
+    if seen != _signature(later, own()) or not _follow_the_phase(told, _told(later, own())):
         raise ContractError(
             f"call of {name} may put in layers such as Dropout if training, which are the identity otherwise, but "
             "nothing else: pass training= on to the layers. Received: a call that computes something else in training"
@@ -305,7 +307,50 @@ def _signature(nodes, own):
     """What calls compute outside training, to be compared: their layers; those that were made on the way by class."""
     known = set(own)
     layers = [node.layer for node in nodes if node.inputs and not _is_identity(node.layer)]
-    return [layer if layer in known else type(layer) for layer in layers]
+    return [layer if layer in known else (type(layer), _constants(layer)) for layer in layers]
+
+
+def _constants(layer):
+    """What an operator's layer computes with besides tensors, ``2.0`` of ``x * 2.0``, as text; None of other layers."""
+    try:
+        config = layer.get_config() if getattr(layer, "is_operation", False) else None
+    except TypeError:  # of a function, which has none
+        return None
+    return config and repr(to_plain({name: value for name, value in config.items() if name != "name"}))
+
+
+def _told(nodes, own):
+    """The places of each layer, or of those of a class that were made on the way, in their order."""
+    places, known = {}, set(own)
+    for node in nodes:
+        if node.inputs:
+            places.setdefault(node.layer if node.layer in known else type(node.layer), []).append(node)
+    return places
+
+
+def _follow_the_phase(before, later):
+    """Let places be told what holds in both runs; False where none that acts as the model is run would be.
+
+    ``bool(training)`` and ``if training: self.drop(x, training=True)`` say by a bool what the phase is: outside of
+    training they say False, or there is no such call. What says True in both is in training mode whatever the phase.
+    """
+    for key, places in later.items():
+        first = [_says(node, False) for node in before.get(key, [])]
+        if len(first) != len(places):
+            if any(first):
+                return False
+            first = [False] * len(places)
+        for was, node in zip(first, places, strict=True):
+            if was and not _says(node, True):
+                return False
+            if _says(node, True) and node.training is not None:
+                node.training = True if was else None
+    return True
+
+
+def _says(node, phase):
+    """Whether a layer acts as in training at a place, in that phase."""
+    return phase if node.training is None else bool(node.training)
 
 
 def _is_identity(layer):

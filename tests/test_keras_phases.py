@@ -23,6 +23,10 @@ def by_bool(self, x, training):
     return self.drop(x, training=bool(training))
 
 
+def by_identity(self, x, training):
+    return self.drop(x, training=True) if training is True else x
+
+
 def unsaid_in_branch(self, x, training):
     return self.drop(x) if training else x
 
@@ -91,7 +95,7 @@ def drops(outputs):
 
 
 @pytest.mark.parametrize("kind", ["layer", "model", "nested"])
-@pytest.mark.parametrize("call", [in_branch, early, by_bool, unsaid_in_branch, handed_on, twice])
+@pytest.mark.parametrize("call", [in_branch, early, by_bool, by_identity, unsaid_in_branch, handed_on, twice])
 def test_what_only_training_does_is_left_out_in_use(call, kind):
     """Keras 3.15.1 drops in ``model(x, training=True)`` alone."""
     model = made(call, kind)

@@ -32,27 +32,6 @@ STEPS = ("train_step", "test_step", "predict_step", "make_train_function", "make
 """Methods with which Keras's models take over what an iteration is."""
 
 
-class AsRun:
-    """What `call` gets as `training`: layers that it is passed on to act as the model is run.
-
-    Parameters
-    ----------
-    truth : bool
-        Which branch ``if training:`` takes.
-    """
-
-    def __init__(self, truth: bool) -> None:
-        self.truth: bool = truth
-
-    def __bool__(self) -> bool:
-        return self.truth
-
-    __hash__ = None
-
-    def __eq__(self, other: object) -> bool:
-        return other == self.truth
-
-
 class Written(OfPictures, Differentiable):
     """A model that may be a subclass with ``call(self, inputs, training=None)``, which composes layers.
 
@@ -149,8 +128,6 @@ class Written(OfPictures, Differentiable):
             graph = self._outcome(inputs)
         if beside := nodes_beside(graph, dict.fromkeys(layers_in(list(vars(self).values()))), since):
             graph = in_call_order(graph, beside)
-        for node in graph.nodes:
-            node.training = None if isinstance(node.training, AsRun) else node.training
         self.graph: Graph | None = graph
         self._check_layers()
         told, self._told = self._told, None
@@ -265,7 +242,7 @@ def layers_in(values: Iterable[Any]) -> Iterator[Layer]:
 
 
 def in_both_phases(
-    run: Callable[[AsRun], Any],
+    run: Callable[[bool], Any],
     nodes_of: Callable[[Any], Sequence[Node]],
     name: str,
     own: Callable[[], Iterable[Layer]],
@@ -288,12 +265,12 @@ def in_both_phases(
     ContractError
         If the runs differ in more than layers that are the identity outside of training.
     """
-    nodes = nodes_of(run(AsRun(False)))
+    nodes = nodes_of(run(False))
     seen, told = _signature(nodes, own()), _told(nodes, own())
     for node in nodes:
         if node.inputs and node in node.layer.nodes:
             node.layer.nodes.remove(node)
-    made = run(AsRun(True))
+    made = run(True)
     later = nodes_of(made)
     if seen != _signature(later, own()) or not _follow_the_phase(told, _told(later, own())):
         raise ContractError(

@@ -86,6 +86,7 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(self, *args, **kwargs):
         given = map(met, _as_called(self, args, kwargs))
         *pair, weight = (as_computed(self, forgotten(x) if hides(self, x) else x) for x in given)
+        pair = pair if has_call(self) else _of_equal_rank(*pair)
         if _is_one_row(self, weight, *pair):
             result = _of_one_row(method, self, weight, *pair)
         elif isinstance(weight, Taped):
@@ -120,6 +121,13 @@ def _is_one_row(loss, weight, y_true, y_pred):
     """Whether these are vectors, whose mean a loss of the library is to Keras, and that is another number."""
     is_plain = loss.reduction == "sum_over_batch_size" and weight is None
     return not (is_plain or has_call(loss)) and _rank(y_true) == _rank(y_pred) == 1
+
+
+def _of_equal_rank(y_true, y_pred):
+    """Outputs (N,) beside targets (N, 1) as (N, 1), a row for each sample, as in Keras."""
+    if _rank(y_pred) == 1 and np.shape(value_of(y_true)) == (len(y_pred), 1):
+        y_pred = np.reshape(y_pred if isinstance(y_pred, Taped) else np.asarray(y_pred), (-1, 1))
+    return [y_true, y_pred]
 
 
 def _rank(x):

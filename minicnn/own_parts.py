@@ -7,6 +7,7 @@ have checks of their own, in `minicnn.layers.contract`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from functools import wraps
 from inspect import signature
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ContractError, fold_name, unknown_name
+from minicnn.held import holding
 from minicnn.library_names import is_taken
 from minicnn.mistaken_names import explain_missing
 from minicnn.user_warnings import warn_user
@@ -222,9 +224,24 @@ def function_of(argument: str, value: Any, *arguments: str) -> Callable[..., Any
     return value
 
 
+_written: ContextVar[bool] = ContextVar("_written", default=False)
+
+
+def is_written_down() -> bool:
+    """Whether minicnn asks for a config, for itself; False: a script does."""
+    return _written.get()
+
+
+def shortest_config(part: Any) -> dict[str, Any]:
+    """The part's `get_config`, without what scripts get beside it."""
+    with holding(_written, True):
+        return part.get_config()
+
+
 def config_of(part: Any) -> dict[str, Any]:
     """The part's `get_config`, with a warning if arguments of a user's constructor are not in it: files lose them."""
-    config, cls = part.get_config(), type(part)
+    cls = type(part)
+    config = shortest_config(part) if is_of_package(cls.get_config) else part.get_config()
     if not is_of_package(cls.__init__) and cls.__init__ is not object.__init__ and not hasattr(cls, "saved_as"):
         names = [p.name for p in signature(cls).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
         for name in sorted(set(names) - set(config) - _OF_ALL):

@@ -108,7 +108,7 @@ class Configurable(SuggestsKeywords):
         return cls(**config)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={_short(value)}" for name, value in self.get_config().items())
+        arguments = ", ".join(f"{name}={_short(value)}" for name, value in own_parts.shortest_config(self).items())
         return f"{type(self).__name__}({arguments})"
 
 

@@ -119,3 +119,26 @@ def test_no_weights_at_all_are_an_error(reduction):
             loss(y, y, sample_weight=given)
     with pytest.raises(ValueError, match="an array of at least one"), tf.GradientTape():
         loss(y, y, sample_weight=weights)
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "none", "mean_with_sample_weight"])
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.0, 0.5]])
+@pytest.mark.parametrize("name", ["KLDivergence", "CosineSimilarity", "Poisson"])
+def test_outputs_of_one_axis_beside_targets_in_a_column_are_a_row_for_each_sample(name, weights, reduction):
+    """Keras 3.15.1 makes (N,) of outputs (N, 1) where targets are (N, 1): each sample has a loss of its own."""
+    targets, outputs = np.array([0.5, 0.25, 0.75, 0.125]), np.array([0.25, 0.5, 0.625, 1.0])
+    rows = {
+        "KLDivergence": targets * np.log(targets / outputs),
+        "CosineSimilarity": -np.ones(4),
+        "Poisson": outputs - targets * np.log(outputs),
+    }[name]
+    weighted = rows * (1.0 if weights is None else weights)
+    total = 4.0 if weights is None or reduction == "sum_over_batch_size" else np.sum(weights)
+    expected = {"sum": weighted.sum(), "none": weighted}.get(reduction, weighted.sum() / total)
+    loss = getattr(keras.losses, name)(reduction=reduction)
+    np.testing.assert_allclose(loss(targets[:, None], outputs, sample_weight=weights), expected, rtol=1e-5)
+    variable = tf.Variable(outputs)
+    with tf.GradientTape() as tape:
+        recorded = keras.ops.sum(loss(targets[:, None], variable * 1.0, sample_weight=weights))
+    assert tape.gradient(recorded, variable).shape == (4,)
+    np.testing.assert_allclose(recorded, np.sum(expected), rtol=1e-5)

@@ -1,5 +1,6 @@
 """What Keras's users expect of models, inputs and losses; the expected values are those that Keras documents."""
 
+import copy
 import json
 
 import numpy as np
@@ -808,3 +809,29 @@ def test_layers_of_packages_beside_keras_are_not_taken_for_its_own():
             read(of_hub)
         with pytest.raises(ValueError, match="no class or function"):
             read({"module": "keras.layers", "class_name": "Any", "config": {}})  # a class, but not of Keras's kind
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+def test_a_copy_of_a_model_has_weights_and_an_optimizer_of_its_own(is_own):
+    """As in Keras 3.15.1, where ``copy.copy(model)`` is no second name for the same weights: target networks are."""
+
+    class Own(keras.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    model = Own() if is_own else keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(0.5), "mse")
+    model.fit(x, x[:, :2], epochs=2, verbose=0)
+    before = model.get_weights()
+    for made in (copy.copy(model), copy.deepcopy(model)):
+        assert type(made) is type(model) and made.name == model.name
+        assert int(made.optimizer.iterations) == int(model.optimizer.iterations)
+        np.testing.assert_array_equal(made.predict(x, verbose=0), model.predict(x, verbose=0))
+        made.fit(x, x[:, :2], verbose=0)
+        assert not np.array_equal(made.get_weights()[0], before[0])
+        np.testing.assert_array_equal(model.get_weights()[0], before[0])

@@ -227,7 +227,7 @@ def test_rates_and_decay():
     assert sgd.current_learning_rate == pytest.approx(0.1 / (1 + 0.5 * 4))  # Keras 2.3's formula
     assert keras.optimizers.SGD(0.3, decay=1.0).current_learning_rate == pytest.approx(0.3)
     adam = keras.optimizers.Adam(lr=1e-4, epsilon=None, name="adam")
-    assert adam.get_config() == mc.optimizers.Adam(1e-4, name="adam").get_config()
+    assert mc.optimizers.Adam(1e-4, name="adam").get_config().items() <= adam.get_config().items()
     with pytest.warns(FutureWarning, match="learning_rate="):
         keras.optimizers.RMSprop(lr=0.01)
 

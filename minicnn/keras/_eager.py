@@ -22,6 +22,7 @@ from minicnn.keras._on_built_in_losses import OnBuiltIn, PerSample, called
 from minicnn.keras._taped import Taped, nothing_recorded
 from minicnn.keras._taped_losses import with_targets_on_tape
 from minicnn.keras._translation import translated
+from minicnn.keras._whole_configs import complete, of_loss, of_metric
 from minicnn.last_function import remembering
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.losses import Loss
@@ -85,6 +86,7 @@ def loss_call(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(self, *args, **kwargs):
         given = map(met, _as_called(self, args, kwargs))
         *pair, weight = (as_computed(self, forgotten(x) if hides(self, x) else x) for x in given)
+        pair = pair if has_call(self) else _of_equal_rank(*pair)
         if _is_one_row(self, weight, *pair):
             result = _of_one_row(method, self, weight, *pair)
         elif isinstance(weight, Taped):
@@ -119,6 +121,13 @@ def _is_one_row(loss, weight, y_true, y_pred):
     """Whether these are vectors, whose mean a loss of the library is to Keras, and that is another number."""
     is_plain = loss.reduction == "sum_over_batch_size" and weight is None
     return not (is_plain or has_call(loss)) and _rank(y_true) == _rank(y_pred) == 1
+
+
+def _of_equal_rank(y_true, y_pred):
+    """Outputs (N,) beside targets (N, 1) as (N, 1), a row for each sample, as in Keras."""
+    if _rank(y_pred) == 1 and np.shape(value_of(y_true)) == (len(y_pred), 1):
+        y_pred = np.reshape(y_pred if isinstance(y_pred, Taped) else np.asarray(y_pred), (-1, 1))
+    return [y_true, y_pred]
 
 
 def _rank(x):
@@ -210,9 +219,14 @@ def eager_part(part: Any, module: str) -> Any:
         return part
     if issubclass(part, Loss):
         own = {"__call__": called(loss_call(part.__call__)), "call": PerSample(), "dtype": property(dtype_of)}
-        own |= {"__init__": with_dtype(part.__init__), "name": LossName()}
+        own |= {
+            "__init__": with_dtype(part.__init__),
+            "name": LossName(),
+            "get_config": complete(of_loss)(part.get_config),
+        }
         return translated(part, _as_given, module, OnBuiltIn, **own)
     own = {"result": _of_metric(eagerly(part.result)), "update_state": _unrecorded(part.update_state)}
+    own |= {"get_config": complete(of_metric)(part.get_config)}
     return translated(part, _as_given, module, **(own | keras_variables(part)))
 
 

@@ -37,7 +37,6 @@ from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import all_fit, shape_behind
 from minicnn.layers.replacing import MAKERS
 from minicnn.layers.time_distributed import TimeDistributed
-from minicnn.models.subclassing import AsRun
 from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 from minicnn.step import Shape, Shapes, Step
@@ -301,9 +300,8 @@ class OnBuiltIn(Layer):
         return self.call_symbolically(tensors, training)
 
     def _graph(self, tensors, training):
-        is_open = training is None or isinstance(training, AsRun)
         with _weights_hidden(self), weights_in_graph(), phase_unsaid():
-            made = _calls.call_symbolically(self, tensors, unsaid if is_open else training)
+            made = _calls.call_symbolically(self, tensors, unsaid if training is None else training)
         nodes = _nodes_between(tensors, made)
         for node in nodes:
             node.training = None if node.training is unsaid else node.training

@@ -11,6 +11,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from minicnn import initializers, metrics
 from minicnn.graph import Tensor
 from minicnn.keras._translation import Translated
+from minicnn.keras._whole_configs import complete, of_metric
 
 
 class Variable(NDArrayOperatorsMixin):
@@ -99,6 +100,7 @@ class Metric(metrics.Metric, metaclass=Translated):
 
     core_class = metrics.Metric
     on_device = False
+    get_config = complete(of_metric)(metrics.Metric.get_config)
     variables: list[Variable] = []  # noqa: RUF012 (in the place of a property; every metric gets a list of its own)
 
     def __init__(self, name: str | None = None, dtype: str | None = None, **options: Any) -> None:

@@ -24,32 +24,12 @@ from minicnn.models.pictures import OfPictures
 from minicnn.models.unread import nodes_beside, running
 from minicnn.nested import leaves, mapped
 from minicnn.plan.runs import looked_behind
+from minicnn.registry import to_plain
 from minicnn.training import compiled
 from minicnn.training.streams import first_batch, sample_shape_of
 
 STEPS = ("train_step", "test_step", "predict_step", "make_train_function", "make_test_function", "compute_loss")
 """Methods with which Keras's models take over what an iteration is."""
-
-
-class AsRun:
-    """What `call` gets as `training`: layers that it is passed on to act as the model is run.
-
-    Parameters
-    ----------
-    truth : bool
-        Which branch ``if training:`` takes.
-    """
-
-    def __init__(self, truth: bool) -> None:
-        self.truth: bool = truth
-
-    def __bool__(self) -> bool:
-        return self.truth
-
-    __hash__: None = None  # type: ignore[assignment]
-
-    def __eq__(self, other: object) -> bool:
-        return other == self.truth
 
 
 class Written(OfPictures, Differentiable):
@@ -148,8 +128,6 @@ class Written(OfPictures, Differentiable):
             graph = self._outcome(inputs)
         if beside := nodes_beside(graph, dict.fromkeys(layers_in(list(vars(self).values()))), since):
             graph = in_call_order(graph, beside)
-        for node in graph.nodes:
-            node.training = None if isinstance(node.training, AsRun) else node.training
         self.graph: Graph | None = graph
         self._check_layers()
         told, self._told = self._told, None
@@ -264,7 +242,7 @@ def layers_in(values: Iterable[Any]) -> Iterator[Layer]:
 
 
 def in_both_phases(
-    run: Callable[[AsRun], Any],
+    run: Callable[[bool], Any],
     nodes_of: Callable[[Any], Sequence[Node]],
     name: str,
     own: Callable[[], Iterable[Layer]],
@@ -287,13 +265,14 @@ def in_both_phases(
     ContractError
         If the runs differ in more than layers that are the identity outside of training.
     """
-    nodes = nodes_of(run(AsRun(False)))
-    seen = _signature(nodes, own())
+    nodes = nodes_of(run(False))
+    seen, told = _signature(nodes, own()), _told(nodes, own())
     for node in nodes:
         if node.inputs and node in node.layer.nodes:
             node.layer.nodes.remove(node)
-    made = run(AsRun(True))
-    if seen != _signature(nodes_of(made), own()):
+    made = run(True)
+    later = nodes_of(made)
+    if seen != _signature(later, own()) or not _follow_the_phase(told, _told(later, own())):
         raise ContractError(
             f"call of {name} may put in layers such as Dropout if training, which are the identity otherwise, but "
             "nothing else: pass training= on to the layers. Received: a call that computes something else in training"
@@ -305,7 +284,50 @@ def _signature(nodes, own):
     """What calls compute outside training, to be compared: their layers; those that were made on the way by class."""
     known = set(own)
     layers = [node.layer for node in nodes if node.inputs and not _is_identity(node.layer)]
-    return [layer if layer in known else type(layer) for layer in layers]
+    return [layer if layer in known else (type(layer), _constants(layer)) for layer in layers]
+
+
+def _constants(layer):
+    """What an operator's layer computes with besides tensors, ``2.0`` of ``x * 2.0``, as text; None of other layers."""
+    try:
+        config = layer.get_config() if getattr(layer, "is_operation", False) else None
+    except TypeError:  # of a function, which has none
+        return None
+    return config and repr(to_plain({name: value for name, value in config.items() if name != "name"}))
+
+
+def _told(nodes, own):
+    """The places of each layer, or of those of a class that were made on the way, in their order."""
+    places, known = {}, set(own)
+    for node in nodes:
+        if node.inputs:
+            places.setdefault(node.layer if node.layer in known else type(node.layer), []).append(node)
+    return places
+
+
+def _follow_the_phase(before, later):
+    """Let places be told what holds in both runs; False where none that acts as the model is run would be.
+
+    ``bool(training)`` and ``if training: self.drop(x, training=True)`` say by a bool what the phase is: outside of
+    training they say False, or there is no such call. What says True in both is in training mode whatever the phase.
+    """
+    for key, places in later.items():
+        first = [_says(node, False) for node in before.get(key, [])]
+        if len(first) != len(places):
+            if any(first):
+                return False
+            first = [False] * len(places)
+        for was, node in zip(first, places, strict=True):
+            if was and not _says(node, True):
+                return False
+            if _says(node, True) and node.training is not None:
+                node.training = True if was else None
+    return True
+
+
+def _says(node, phase):
+    """Whether a layer acts as in training at a place, in that phase."""
+    return phase if node.training is None else bool(node.training)
 
 
 def _is_identity(layer):

@@ -15,6 +15,7 @@ from minicnn.keras._of_tensors import FORMULAS, of_anything
 from minicnn.keras._on_built_in_losses import whole
 from minicnn.keras._starred import starred
 from minicnn.keras._translation import Translated
+from minicnn.keras._whole_configs import complete, of_loss
 from minicnn.keras.saving._objects import deserialize_keras_object, is_function, registered
 from minicnn.layers.names import snake_case
 from minicnn.registry import custom_object, custom_object_scope
@@ -32,6 +33,7 @@ class Loss(_core.Loss, metaclass=Translated):
     dtype = property(dtype_of)
     name: Any = LossName()
     __call__ = loss_call(_core.Loss.__call__)
+    get_config = complete(of_loss)(_core.Loss.get_config)
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "__call__" in vars(cls) and "call" not in vars(cls):

@@ -19,6 +19,7 @@ from minicnn.keras._of_tensors import FORMULAS, of_anything
 from minicnn.keras._starred import starred
 from minicnn.keras.saving._objects import deserialize_keras_object, is_function, registered
 from minicnn.keras.utils._helpers import get_custom_objects
+from minicnn.layers.names import snake_case
 from minicnn.named_functions import function_named
 from minicnn.registry import custom_object, custom_object_scope
 from minicnn.user_warnings import warn_user
@@ -76,12 +77,24 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
 def _with_function(args, kwargs):
     """The arguments of a MeanMetricWrapper, whose function a config knows by its name."""
     name = args[0] if args else kwargs.get("fn")
+    if is_function(name):
+        return args[1:], kwargs | {"fn": deserialize_keras_object(name)}
     if isinstance(name, str):
         args, kwargs = (
             args[1:],
             kwargs | {"fn": custom_object(name) or get_custom_objects().get(name) or function_named(name) or name},
         )
     return args, kwargs
+
+
+def _named_by_class(constructor):
+    """The constructor of MeanMetricWrapper, whose name in Keras is that of the class, and not the function's."""
+
+    @wraps(constructor)
+    def __init__(self, fn, name=None, dtype=None, **arguments):
+        constructor(self, fn, snake_case(type(self).__name__) if name is None else name, dtype, **arguments)
+
+    return __init__
 
 
 def _with_floats(args, kwargs):
@@ -106,7 +119,7 @@ def _with_weights(update_state):
     """`update_state` of an intersection over union, with a warning where Keras gives another result."""
 
     def update(self, y_true, y_pred, sample_weight=None):
-        if self.dtype is None and sample_weight is not None and np.any(np.asarray(sample_weight) % 1):
+        if self.dtype in (None, "int64") and sample_weight is not None and np.any(np.asarray(sample_weight) % 1):
             warn_user(
                 f"the weights of metric '{self.name}' are float and count as they are, while Keras rounds them to int "
                 "by casting, unless it is told dtype='float32': with that argument both agree"
@@ -155,6 +168,7 @@ FBetaScore.translate = F1Score.translate = _with_floats
 R2Score.update_state = _of_columns
 Accuracy, MeanMetricWrapper = (eager_part(getattr(_core, n), __name__) for n in ("Accuracy", "MeanMetricWrapper"))
 MeanMetricWrapper.translate = _with_function
+MeanMetricWrapper.__init__ = _named_by_class(_core.MeanMetricWrapper.__init__)
 __getattr__ = eager_names(lookup(__name__, ["minicnn.metrics"], names=_NAMES, old=_OLD), __name__)
 globals().update({name: of_anything(name, eager_part(getattr(_core, name), __name__), __name__) for name in FORMULAS})
 __all__ = sorted({*public_names(_core), *_FUNCTIONS, "K"})

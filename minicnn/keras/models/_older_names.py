@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from typing import Any
 
 from minicnn.keras._in_order import asking
@@ -108,6 +109,10 @@ class OlderNames:
     has_own_compile_config = OF_MODELS["has_own_compile_config"]
     compile_config_for_files = OF_MODELS["compile_config_for_files"]
     stateless_call = OF_MODELS["stateless_call"]
+
+    def __copy__(self) -> Any:
+        """What `copy.copy` gives: in Keras a model of its own, with weights and an optimizer of its own."""
+        return deepcopy(self)
 
     get_input_at, get_output_at = map(_tensors_at, ("inputs", "outputs"))
     get_input_shape_at, get_output_shape_at = SHAPES_AT.values()

@@ -18,6 +18,7 @@ from minicnn.keras._names import lookup
 from minicnn.keras._starred import starred
 from minicnn.keras._translation import Translated, renamed, translated
 from minicnn.keras._warning import warn_once
+from minicnn.keras._whole_configs import complete, of_optimizer
 from minicnn.keras.optimizers._on_rule import with_rule
 from minicnn.keras.optimizers._symbolic import get_gradients, get_updates
 from minicnn.keras.optimizers._updating import Optimizer as Optimizer
@@ -31,7 +32,7 @@ from minicnn.keras.optimizers._variables import (
     in_force,
     schedule_of,
 )
-from minicnn.keras.saving._objects import reading
+from minicnn.keras.saving._objects import deserialize_keras_object, reading
 from minicnn.layers.names import unique_name
 from minicnn.optimizers.schedules import InverseTimeDecay, LearningRateSchedule
 from minicnn.own_parts import is_of_package
@@ -106,7 +107,8 @@ def _set_rate_or_schedule(optimizer, value):
     """The setter of `learning_rate`, which takes functions too; a number leaves ``decay=`` in force, as in Keras 2."""
     before, value = _given_rate(optimizer), schedule_of(value)
     if is_config(value):
-        value = _settable(core.schedules.get(value))
+        is_keras = "registered_name" in value
+        value = _settable(deserialize_keras_object(value) if is_keras else core.schedules.get(value))
     elif callable(value):
         is_function = not isinstance(value, LearningRateSchedule | type | LearningRate)
         value = FunctionSchedule(value) if is_function else value
@@ -196,7 +198,7 @@ def _with_config(core_class):
         return config | ({"learning_rate": to_plain(rate)} if _is_falling(rate) and "learning_rate" in config else {})
 
     get_config.__doc__ = core_class.get_config.__doc__
-    return get_config
+    return complete(of_optimizer)(get_config)
 
 
 class _Named(Translated):

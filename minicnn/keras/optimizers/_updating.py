@@ -17,10 +17,12 @@ from minicnn.keras import _applied, _loss_scale
 from minicnn.keras._own_metrics import Variable
 from minicnn.keras._translation import Translated
 from minicnn.keras._updates import gathering, run
+from minicnn.keras._whole_configs import complete, of_optimizer
 from minicnn.keras.optimizers import _symbolic
 from minicnn.keras.optimizers._on_gradients import OnGradients
 from minicnn.keras.optimizers._stepping import Stepping
 from minicnn.keras.optimizers._variables import Iterations, LearningRate, batches_done
+from minicnn.layers.names import unique_name
 from minicnn.on_host import assign, on_host
 from minicnn.optimizers.by_weight import ByWeight
 from minicnn.own_parts import is_of_package
@@ -66,6 +68,7 @@ class Optimizer(OnGradients, Stepping, core.Optimizer, metaclass=Translated):
             self._begin(*args, **options)
         elif not self._has_updates:
             super().__init__(*args, **options)
+            self.name = unique_name(type(self).__name__) if self.name is None else self.name
         elif args or (unknown := options.keys() - {"clipnorm", "clipvalue", "name"}):
             raise TypeError(
                 f"the base of an optimizer with get_updates takes clipnorm, clipvalue and name. Received: "
@@ -177,7 +180,7 @@ class Optimizer(OnGradients, Stepping, core.Optimizer, metaclass=Translated):
         if self.is_older:
             return self._config()
         if not self._has_updates:
-            return super().get_config()
+            return _base_config(self)
         return {n: vars(self)[n] for n in ("clipnorm", "clipvalue") if vars(self).get(n) is not None}
 
     @classmethod
@@ -194,6 +197,11 @@ class Optimizer(OnGradients, Stepping, core.Optimizer, metaclass=Translated):
                 rate, config["decay"] = (rate["config"][n] for n in ("initial_learning_rate", "decay_rate"))
             config["lr"] = rate
         return cls(**config)
+
+
+@complete(of_optimizer)
+def _base_config(optimizer):
+    return super(Optimizer, optimizer).get_config()
 
 
 def check_rule(optimizer: core.Optimizer) -> core.Optimizer:

@@ -23,7 +23,15 @@ import numpy as np
 
 from minicnn.hints import Config, Shape
 from minicnn.saving import hdf5
-from minicnn.saving.keras.groups import CONTAINERS, find_layers, groups_by_name, left_over, numbered, places_in
+from minicnn.saving.keras.groups import (
+    CONTAINERS,
+    find_layers,
+    groups_by_name,
+    left_over,
+    named_groups,
+    numbered,
+    places_in,
+)
 from minicnn.saving.keras.structure import parts_of, weights_in_order
 from minicnn.saving.snapshot import Stored
 
@@ -105,13 +113,11 @@ class _Walk:
     def _listed(self, values, path, by_name=False, depth=0):
         """The objects in a list."""
         counts, container = Counter(), None if self._root is None else self._root.find(path.rstrip("/"))
-        named = groups_by_name(container) if by_name and isinstance(container, hdf5.Group) else {}
-        wanted = [value["name"] for value in values if isinstance(value, dict) and weights_in_order(value)]
-        go_by_name = bool(named) and all(name in named for name in wanted)
+        named = _named(container, values) if by_name and isinstance(container, hdf5.Group) else {}
         for value in values:
             if isinstance(value, dict) and not (self._is_tf_keras and id(value) in self._seen):
                 group = numbered(value, counts)
-                if go_by_name and value["name"] in named:
+                if value["name"] in named:
                     group = named[value["name"]].path.rpartition("/")[2]
                 yield from self.visited(value, f"{path}{group}/")
             elif isinstance(value, list) and depth < MAX_DEPTH:
@@ -119,6 +125,13 @@ class _Walk:
                 group = "container" if counts["container"] == 1 else f"container_{counts['container'] - 1}"
                 if self._root is None or self._root.find(path + group) is not None:  # else among "layers", before 3.13
                     yield from self._listed(value, f"{path}{group}/", depth=depth + 1)
+
+
+def _named(container, values):
+    """`named_groups` of the layers of a functional model."""
+    counts = Counter()
+    places = [(value, numbered(value, counts)) for value in values if isinstance(value, dict)]
+    return named_groups(container, [(value["name"], place) for value, place in places if weights_in_order(value)])
 
 
 # ------------------------------------------------------------------------------------------------------- files

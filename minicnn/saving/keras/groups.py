@@ -85,15 +85,14 @@ def _find_layers(group, expected, config, prefix, found):
     if not isinstance(container, hdf5.Group):
         raise FileFormatError(f"the weights are not where Keras writes them: no group 'layers' in '/{group.path}'")
     grouped, used = names_by_layer(expected, prefix), set()
-    by_name = groups_by_name(container)
-    go_by_name = all(name in by_name for name in grouped)
     counts = Counter()
-    for entry in layers_of(config):
-        path = numbered(entry, counts)
+    entries = [(entry, numbered(entry, counts)) for entry in layers_of(config)]
+    by_name = named_groups(container, [(entry["name"], path) for entry, path in entries if entry["name"] in grouped])
+    for entry, path in entries:
         own = grouped.pop(entry["name"], None)  # a layer that occurs in several models has its weights in the first
         if own is None:
             continue
-        layer = by_name[entry["name"]] if go_by_name else container.members.get(path)
+        layer = by_name[entry["name"]] if by_name else container.members.get(path)
         if not isinstance(layer, hdf5.Group):
             continue  # reported as missing
         used.add(layer.path)
@@ -130,6 +129,24 @@ def left_over(place: str, names: dict[str, str]) -> str | None:
     group, _, number = place.rpartition("/")
     layer = next((n.rpartition("/")[0] for p, n in names.items() if p.rpartition("/")[0] == group), "")
     return f"{layer}/{group.rpartition('/')[2]} {number} (left over)" if layer else None
+
+
+def named_groups(container: hdf5.Group, wanted: list[tuple[str, str]]) -> dict[str, hdf5.Group]:
+    """The layers' groups by the names in them, where their places are not those of the model; {}: the places count.
+
+    Keras goes by places alone, whatever the names are: its own file of a model whose layers stand in another order
+    gives each the weights of its place.
+
+    Parameters
+    ----------
+    container : Group
+    wanted : list of (str, str)
+        (name, place) of the layers with weights.
+    """
+    if all(isinstance(container.members.get(place), hdf5.Group) for _, place in wanted):
+        return {}
+    named = groups_by_name(container)
+    return named if all(name in named for name, _ in wanted) else {}
 
 
 def groups_by_name(container: hdf5.Group) -> dict[str, hdf5.Group]:

@@ -1,0 +1,155 @@
+"""A `call` that says by `if training:` what happens in training alone: it is made one graph for both phases."""
+
+import numpy as np
+import pytest
+
+from minicnn import keras
+from minicnn.errors import ContractError
+
+X = np.ones((300, 4), np.float32)
+
+
+def in_branch(self, x, training):
+    return self.drop(x, training=True) if training else x
+
+
+def early(self, x, training):
+    if not training:
+        return x
+    return self.drop(x, training=True)
+
+
+def by_bool(self, x, training):
+    return self.drop(x, training=bool(training))
+
+
+def by_identity(self, x, training):
+    return self.drop(x, training=True) if training is True else x
+
+
+def unsaid_in_branch(self, x, training):
+    return self.drop(x) if training else x
+
+
+def handed_on(self, x, training):
+    return self.drop(x, training=training)
+
+
+def twice(self, x, training):
+    x = self.drop(x, training=bool(training))
+    return self.drop(x, training=True) if training else x
+
+
+def always(self, x, training):
+    return self.drop(x, training=True)
+
+
+def never(self, x, training):
+    return self.drop(x, training=False)
+
+
+def always_and_in_training(self, x, training):
+    return self.other(self.drop(x, training=True), training=bool(training))
+
+
+def part(call, base=keras.layers.Layer):
+    class Part(base):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(4, kernel_initializer="ones")
+            self.drop, self.other = keras.layers.Dropout(0.5), keras.layers.Dropout(0.25)
+            self.norm = keras.layers.BatchNormalization()
+
+        def call(self, x, training=None):
+            return call(self, self.dense(x), training)
+
+    return Part()
+
+
+def around(inner):
+    class Around(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = inner
+
+        def call(self, x, training=None):
+            return self.inner(x, training=training)
+
+    return Around()
+
+
+def made(call, kind):
+    if kind == "model":
+        model = part(call, keras.Model)
+        model(X[:2])
+        return model
+    layer = part(call)
+    image = keras.Input((4,))
+    return keras.Model(image, (layer if kind == "layer" else around(layer))(image))
+
+
+def drops(outputs):
+    """Whether some of the numbers are dropped, and the largest, which is 4 without dropout."""
+    outputs = np.asarray(outputs)
+    return bool((outputs == 0).any()), float(outputs.max())
+
+
+@pytest.mark.parametrize("kind", ["layer", "model", "nested"])
+@pytest.mark.parametrize("call", [in_branch, early, by_bool, by_identity, unsaid_in_branch, handed_on, twice])
+def test_what_only_training_does_is_left_out_in_use(call, kind):
+    """Keras 3.15.1 drops in ``model(x, training=True)`` alone."""
+    model = made(call, kind)
+    assert drops(model.predict(X, verbose=0)) == (False, 4.0)
+    assert drops(model(X)) == (False, 4.0)
+    assert drops(model(X, training=False)) == (False, 4.0)
+    assert drops(model(X, training=True)) == (True, 16.0 if call is twice else 8.0)
+    model.compile("sgd", "mse")
+    assert model.evaluate(X, X, verbose=0) == pytest.approx(9.0)
+
+
+@pytest.mark.parametrize("kind", ["layer", "model", "nested"])
+def test_what_both_phases_say_holds_in_both(kind):
+    assert drops(made(always, kind).predict(X, verbose=0)) == (True, 8.0)
+    assert drops(made(never, kind)(X, training=True)) == (False, 4.0)
+    both = made(always_and_in_training, kind)
+    assert drops(both.predict(X, verbose=0)) == (True, 8.0)
+    assert drops(both(X, training=True)) == (True, pytest.approx(8.0 / 0.75))
+
+
+def of_batch(self, x, training):
+    return self.norm(x, training=True) if training else self.norm(x, training=False)
+
+
+@pytest.mark.parametrize("kind", ["layer", "model", "nested"])
+def test_a_normalization_that_is_told_in_each_branch_goes_by_the_phase(kind):
+    """Its moving average is 0 and its variance 1 before any training: 4 / √1.001; the batch's own numbers are 0."""
+    model = made(of_batch, kind)
+    np.testing.assert_allclose(model.predict(X, verbose=0), 4 / np.sqrt(1.001), rtol=1e-6)
+    np.testing.assert_allclose(model(X, training=True), 0, atol=1e-6)
+
+
+def scaled(self, x, training):
+    return x * (2.0 if training else 1.0)
+
+
+def shifted(self, x, training):
+    return x + (np.arange(4.0) if training else np.zeros(4))
+
+
+def reversed_phase(self, x, training):
+    return self.drop(x, training=not training)
+
+
+@pytest.mark.parametrize("call", [scaled, shifted])
+def test_other_numbers_in_training_are_no_graph(call):
+    """In Keras ``x * (2.0 if training else 1.0)`` is x in use; a model runs anew each time, a layer is refused."""
+    model = made(call, "model")
+    assert drops(model(X)) == (False, 4.0)
+    assert drops(model(X, training=True)) == (False, 8.0 if call is scaled else 7.0)
+    with pytest.raises(ContractError, match="something else in training"):
+        made(call, "layer")
+
+
+def test_dropout_in_use_alone_is_no_graph():
+    with pytest.raises(ContractError, match="something else in training"):
+        made(reversed_phase, "layer")

@@ -1,0 +1,73 @@
+"""Weights in files of Keras's layout go by the places of the layers, as in Keras, whatever names the files have."""
+
+import h5py
+import numpy as np
+import pytest
+
+from minicnn import keras
+
+FIRST, SECOND = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [7.0, -8.0]])
+
+
+def write(path, names, container="layers"):
+    """A file of Keras 3.15.1's layout (`save_weights`): the kernels in the order of the model's layers, with names."""
+    with h5py.File(path, "w") as file:
+        for group, name, kernel in zip(("dense", "dense_1"), names, (FIRST, SECOND), strict=True):
+            file[f"{container}/{group}/vars/0"] = kernel
+            file[f"{container}/{group}/vars"].attrs["name"] = name
+
+
+def made(names, is_nested=False):
+    layers = [keras.layers.Dense(2, use_bias=False, name=name) for name in names]
+    inner = keras.Sequential([keras.Input((2,)), *layers], name="inner")
+    if not is_nested:
+        return inner
+    image = keras.Input((2,))
+    return keras.Model(image, inner(image))
+
+
+@pytest.mark.parametrize("in_file", [("a", "b"), ("b", "a"), ("c", "d"), ("a", "c")])
+def test_layers_get_the_weights_of_their_places(tmp_path, in_file):
+    """Keras 3.15.1 gives the first layer the first group in each of these cases."""
+    write(tmp_path / "of.weights.h5", in_file)
+    model = made(("a", "b"))
+    model.load_weights(tmp_path / "of.weights.h5")
+    np.testing.assert_array_equal(model.get_weights()[0], FIRST)
+    np.testing.assert_array_equal(model.get_weights()[1], SECOND)
+
+
+def test_layers_of_a_nested_model_do_too(tmp_path):
+    write(tmp_path / "of.weights.h5", ("b", "a"), "layers/sequential/layers")
+    model = made(("a", "b"), is_nested=True)
+    model.load_weights(tmp_path / "of.weights.h5")
+    np.testing.assert_array_equal(model.get_weights()[0], FIRST)
+    np.testing.assert_array_equal(model.get_weights()[1], SECOND)
+
+
+def test_what_minicnn_writes_of_one_order_is_read_by_places_into_another(tmp_path):
+    """Two models of named layers: the reverse order of names is another model, as in Keras."""
+    model, other = made(("a", "b")), made(("b", "a"))
+    model.set_weights([FIRST, SECOND])
+    model.save_weights(tmp_path / "of.weights.h5")
+    other.load_weights(tmp_path / "of.weights.h5")
+    np.testing.assert_array_equal(other.get_layer("b").get_weights()[0], FIRST)
+
+
+class Blocks(keras.Model):
+    def __init__(self, names):
+        super().__init__()
+        self.inner = made(names)
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+def test_a_functional_model_in_a_users_model_goes_by_places(tmp_path):
+    write(tmp_path / "of.weights.h5", ("b", "a"), "inner/layers")
+    with h5py.File(tmp_path / "of.weights.h5", "a") as file:
+        file.require_group("vars").attrs["name"] = "blocks"
+    model = Blocks(("a", "b"))
+    model(np.zeros((1, 2)))
+    model.load_weights(tmp_path / "of.weights.h5")
+    np.testing.assert_array_equal(model.get_weights()[0], FIRST)
+    np.testing.assert_array_equal(model.get_weights()[1], SECOND)

@@ -21,7 +21,7 @@ from writable import copied
 import minicnn as mc
 from minicnn import keras, layers
 from minicnn.errors import FileFormatError
-from minicnn.models import written_compiled
+from minicnn.models import written_compiled, written_metrics
 from minicnn.saving import hdf5
 from minicnn.saving.keras import compiled
 from minicnn.saving.keras import config as keras_config
@@ -1226,3 +1226,51 @@ def test_a_checkpoint_under_a_name_of_weights(weights_alone, tmp_path):
 def assert_same_weights(model, other):
     for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def _apart(y_true, y_pred, factor=1.0):
+    return factor * np.abs(y_true - y_pred)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".safetensors"])
+def test_files_hold_functions_as_metrics_under_other_names_and_with_arguments(tmp_path, suffix):
+    """Keras 3.15.1 writes {"class_name": "MeanMetricWrapper", "config": {"fn": function, "name": name, …}}."""
+    losses, wrapper = keras.losses, keras.metrics.MeanMetricWrapper
+    wanted = [
+        wrapper(losses.mean_absolute_error),
+        wrapper(losses.mean_absolute_error, name="err"),
+        wrapper(losses.mean_absolute_error, name="mean_absolute_error"),
+        wrapper(losses.huber, name="half", delta=0.5),
+        wrapper(_apart, name="away"),
+        wrapper(_apart, name="twice", factor=2.0),
+        wrapper(_apart, name="_apart"),
+    ]
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, kernel_initializer="ones")])
+    model.compile("sgd", "mse", metrics=wanted)
+    path = tmp_path / f"model{suffix}"
+    model.save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read = keras.models.load_model(path, custom_objects={"_apart": _apart})
+    said = read.evaluate(np.ones((2, 3)), np.zeros((2, 1)), verbose=0, return_dict=True)
+    numbers = {"mean_metric_wrapper": 3.0, "err": 3.0, "half": 1.375, "away": 3.0, "twice": 6.0, "_apart": 3.0}
+    numbers["mean_absolute_error"] = 3.0
+    assert said == pytest.approx({"loss": 9.0} | numbers)
+    with pytest.warns(UserWarning, match="metric '_apart' is a function, which no file can hold"):
+        read = keras.models.load_model(path)
+    assert sorted(read.evaluate(np.ones((2, 3)), np.zeros((2, 1)), verbose=0, return_dict=True)) == [
+        *("err", "half", "loss", "mean_absolute_error", "mean_metric_wrapper"),
+    ]
+
+
+def test_functions_as_metrics_are_read_from_what_keras_writes():
+    """The compile_config of ``MeanMetricWrapper(keras.losses.huber, delta=0.5)`` as Keras 3.15.1 wrote it."""
+    function = {"module": "builtins", "class_name": "function", "config": "huber", "registered_name": "function"}
+    config = {"name": "mean_metric_wrapper_2", "dtype": "float32", "fn": function, "delta": 0.5}
+    written = {"module": "keras.metrics", "class_name": "MeanMetricWrapper", "config": config, "registered_name": None}
+    made = compiled.compile_from_keras({"optimizer": "sgd", "loss": "mse", "metrics": [written]}, ["out"])["metrics"]
+    (metric,) = written_metrics.metrics_from(made[0])
+    metric.update_state(np.zeros((2, 1)), np.full((2, 1), 3.0))
+    assert metric.name == "mean_metric_wrapper_2" and metric.result() == pytest.approx(1.375)
+    del config["dtype"]
+    assert compiled.metric_to_keras(next(written_metrics.plain_metrics([metric]))) == written

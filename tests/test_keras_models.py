@@ -2,6 +2,7 @@
 
 import copy
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -835,3 +836,59 @@ def test_a_copy_of_a_model_has_weights_and_an_optimizer_of_its_own(is_own):
         made.fit(x, x[:, :2], verbose=0)
         assert not np.array_equal(made.get_weights()[0], before[0])
         np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
+def test_a_copy_of_a_model_shares_what_cannot_be_copied_and_no_weights():
+    """A lock, beside the layers or in one; in Keras 3.15.1, which copies by a file, such a model can be copied, too."""
+
+    class Locked(keras.layers.Dense):
+        def __init__(self, units, **kwargs):
+            super().__init__(units, **kwargs)
+            self.held = {"lock": threading.Lock(), "seen": []}
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = Locked(2)
+            self.lock = threading.Lock()
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    x = np.ones((4, 3), np.float32)
+    model = Own()
+    model.compile("sgd", "mse")
+    model.fit(x, x[:, :2], verbose=0)
+    before = model.get_weights()
+    made = copy.copy(model)
+    assert made.lock is model.lock and made.dense.held["lock"] is model.dense.held["lock"]
+    assert made.dense is not model.dense and made.dense.held["seen"] is not model.dense.held["seen"]
+    made.fit(x, x[:, :2], verbose=0)
+    assert not np.array_equal(made.get_weights()[0], before[0])
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
+def test_a_copy_of_a_model_asks_no_deepcopy_that_may_ask_for_the_copy():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+        def __deepcopy__(self, memo):
+            return copy.copy(self)
+
+    class Fails(keras.layers.Dense):
+        def __deepcopy__(self, memo):
+            raise NotImplementedError("no copy of this one")
+
+    model = Own()
+    expected = model(np.ones((1, 3)))
+    for made in (copy.copy(model), copy.deepcopy(model)):
+        assert made is not model and made.dense is not model.dense
+        np.testing.assert_array_equal(made(np.ones((1, 3))), expected)
+    model.dense = Fails(2)  # shared, it would be trained by both
+    with pytest.raises(NotImplementedError, match="no copy of this one"):
+        copy.copy(model)

@@ -129,3 +129,41 @@ def test_files_hold_what_they_held(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     assert again.optimizer.get_config() == model.optimizer.get_config() | {"name": again.optimizer.name}
+
+
+class _Counted(keras.metrics.Metric):
+    def __init__(self, name="counted", factor=3):
+        super().__init__(name=name)
+        self.factor = factor
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        pass
+
+    def result(self):
+        return 0.0
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+class _Halved(keras.optimizers.schedules.ExponentialDecay):
+    def __init__(self, rate=0.1):
+        super().__init__(rate, 2, 0.5)
+        self.rate = rate
+
+    def get_config(self):
+        return {"rate": self.rate} | {k: v for k, v in super().get_config().items() if k in ("name", "dtype")}
+
+
+def test_metrics_and_schedules_of_ones_own_say_nothing_that_their_constructor_does_not_take():
+    """As losses and optimizers: Keras's configs have it, and such objects cannot be made of theirs in Keras 3.15.1."""
+    own = {"_Counted": _Counted, "_Halved": _Halved}
+    made = keras.metrics.deserialize(keras.metrics.serialize(_Counted("mine", 4)), custom_objects=own)
+    assert (type(made), made.name, made.factor) == (_Counted, "mine", 4)
+    assert "dtype" not in made.get_config() and keras.metrics.Mean().get_config()["dtype"] == "float32"
+    schedules = keras.optimizers.schedules
+    assert schedules.deserialize(schedules.serialize(_Halved(0.25)), custom_objects=own).rate == 0.25
+    with keras.utils.custom_object_scope(own):
+        optimizer = keras.optimizers.SGD.from_config(keras.optimizers.SGD(_Halved(0.25)).get_config())
+    assert optimizer.get_config()["learning_rate"]["config"] == {"rate": 0.25}
+    assert schedules.ExponentialDecay(0.1, 2, 0.5).get_config()["name"] == "ExponentialDecay"

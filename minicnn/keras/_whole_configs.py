@@ -59,9 +59,9 @@ def of_loss(loss: Any, config: Config) -> Config:
 
 
 def of_metric(metric: Any, config: Config) -> Config:
-    """A metric's arguments, with its dtype; default thresholds, which are a list here, as None."""
+    """A metric's arguments, with its dtype; default thresholds, which are a list here, as None; as `of_loss`."""
     dtype = metric.dtype or ("int64" if isinstance(metric, IoU) else floatx())  # in which Keras counts pixels
-    whole = {**config, "name": metric.name, "dtype": dtype}
+    whole = {**config, **_taken(metric, {"name": metric.name, "dtype": dtype})}
     if _core_name(metric) in _METRICS_WITH_AXIS:
         whole["axis"] = metric.computed_by.axis
     if isinstance(metric, Counts) and whole.get("thresholds", 0) in (None, _DEFAULT):
@@ -90,9 +90,9 @@ def _schedule(optimizer):
 
 
 def of_schedule(schedule: Any, config: Config) -> Config:
-    """A schedule's arguments, with its name."""
+    """A schedule's arguments, with its name; as `of_loss`."""
     default = _NAMES_OF_SCHEDULES.get(type(schedule).__name__, type(schedule).__name__)
-    return config | {"name": vars(schedule).get("name") or default}
+    return config | _taken(schedule, {"name": vars(schedule).get("name") or default})
 
 
 def keeping_name(constructor: Callable[..., None]) -> Callable[..., None]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from copy import deepcopy
 from typing import Any
 
 from minicnn.keras._in_order import asking
 from minicnn.keras._of_keras_3 import OF_MODELS
 from minicnn.keras._warning import is_older, warn_once
 from minicnn.keras.layers._places import NODES, SHAPES_AT
+from minicnn.keras.models._copies import copied
 from minicnn.user_warnings import warn_user
 
 _OF_KERAS_1 = {"convolution": "conv", "separableconvolution": "separableconv", "deconvolution2d": "conv2dtranspose"}
@@ -112,7 +112,7 @@ class OlderNames:
 
     def __copy__(self) -> Any:
         """What `copy.copy` gives: in Keras a model of its own, with weights and an optimizer of its own."""
-        return deepcopy(self)
+        return copied(self)
 
     get_input_at, get_output_at = map(_tensors_at, ("inputs", "outputs"))
     get_input_shape_at, get_output_shape_at = SHAPES_AT.values()

@@ -1,9 +1,11 @@
 """Functions as losses and metrics: files hold their names, which may also be names of the library."""
 
+import json
 from typing import Any
 
 from minicnn import library_names, losses, metrics, own_parts
 from minicnn.hints import Config
+from minicnn.losses.functions import ArrayFunction
 from minicnn.named_functions import function_beside, function_named
 from minicnn.registry import custom_object
 from minicnn.saving.keras.names import REGISTERED, class_name_of, keras_object
@@ -28,7 +30,7 @@ def function_from_keras(kind: str, value: Any) -> Config | None:
     if isinstance(value, dict) and class_name_of(value).rpartition(">")[2] in _WRAPPERS:
         config = value.get("config")
         value = config.get("fn") if isinstance(config, dict) else None
-        shown = {"name": config["name"]} if isinstance(value, str | dict) and "name" in config else {}
+        shown = _said_beside(kind, config) if isinstance(value, str | dict) else {}
     is_function = isinstance(value, dict) and class_name_of(value) == "function"
     name = value.get("config") if is_function else value
     if not isinstance(name, str):
@@ -36,7 +38,54 @@ def function_from_keras(kind: str, value: Any) -> Config | None:
     is_registered = is_function and ">" in f"{name} {value.get('registered_name')}"
     is_users = is_registered or (is_function and value.get("module") == "builtins" and not _is_of_keras(kind, name))
     name = _as_given(name)
-    return function_entry(kind, name, **shown) if is_users or function_beside(name) is not None else None
+    is_wrapped = kind == METRIC and is_function and bool(shown)
+    if is_wrapped and not is_registered and library_function(name) is not None:
+        is_users = False
+    if is_users or function_beside(name) is not None:
+        return function_entry(kind, name, **shown)
+    return {"class_name": METRIC, "config": {"fn": _as_function(name)} | shown} if is_wrapped else None
+
+
+def _said_beside(kind, config):
+    """What a wrapper's config has beside its function that counts here: its name, and a metric's arguments."""
+    if kind == METRIC:
+        return {key: value for key, value in config.items() if key not in ("fn", "dtype")}
+    return {"name": config["name"]} if "name" in config else {}
+
+
+def _as_function(name):
+    return keras_object("builtins", "function", name) | {"registered_name": "function"}
+
+
+def wrapper_entry(metric: metrics.MeanMetricWrapper) -> Config | None:
+    """minicnn's entry of a function under another name than its own, or with arguments; None where files cannot say it.
+
+    The library's functions are in Keras's form there, so that none of the user's is meant.
+
+    Parameters
+    ----------
+    metric : MeanMetricWrapper
+    """
+    name = getattr(metric.fn, "__name__", "")
+    config = {"name": metric.name, **metric.arguments}
+    try:
+        json.dumps(config)
+    except (TypeError, ValueError):
+        return None
+    if own_parts.is_of_package(metric.fn) and library_function(name) is not None:
+        return {"class_name": METRIC, "config": {"fn": _as_function(name)} | config}
+    return {"class_name": METRIC, "config": {"fn": name} | config} if name.isidentifier() else None
+
+
+def library_function(name: str) -> ArrayFunction | None:
+    """The loss or metric of that name as a function of arrays; None if there is none.
+
+    Parameters
+    ----------
+    name : str
+    """
+    found = (getattr(module, name, None) for module in (losses, metrics))
+    return next((each for each in found if isinstance(each, ArrayFunction)), None)
 
 
 def _as_given(name):
@@ -74,12 +123,17 @@ def function_to_keras(entry: Any) -> Config | None:
     """
     if not isinstance(entry, dict) or entry["class_name"] not in (LOSS, METRIC):
         return None
-    name = entry["config"]["fn"]
+    name, others = entry["config"]["fn"], entry["config"].keys() - {"fn", "name"}
+    if isinstance(name, dict):  # the library's
+        return keras_object("keras.metrics", METRIC, entry["config"])
+    if entry["class_name"] == METRIC and (others or entry["config"].get("name", name) != name):
+        function = function_to_keras(function_entry(METRIC, name))
+        return keras_object("keras.metrics", METRIC, entry["config"] | {"fn": function})
     if entry["config"].get("name", name) != name or entry["config"].get("reduction", _MEAN) != _MEAN:
         return None
     registered = REGISTERED.get(name, name)
     if registered != name and library_names.is_taken(name):  # alone, Keras takes it for its own
-        return keras_object("builtins", "function", registered) | {"registered_name": "function"}
+        return _as_function(registered)
     return keras_object("builtins", "function", name) | {"registered_name": registered}
 
 

@@ -1,4 +1,4 @@
-"""An optimizer of one's own may say how weights decay, `_apply_weight_decay`: before each step, as in Keras.
+"""An optimizer of one's own may say how weights decay, `_apply_weight_decay`, and which: before each step, as in Keras.
 
 The oracle is the rule in float64, with the gradients of a linear model's mean squared error.
 """
@@ -94,6 +94,24 @@ class Squared(keras.optimizers.SGD):
                 variable.assign_sub(variable * self.weight_decay * rate * rate)
 
 
+class Used(keras.optimizers.SGD):
+    def _use_weight_decay(self, variable):
+        return "kernel" in variable.path and super()._use_weight_decay(variable)
+
+
+class UsedByAdam(keras.optimizers.AdamW):
+    def _use_weight_decay(self, variable):
+        return "kernel" in variable.path
+
+
+class UsedByOwn(keras.optimizers.Optimizer):
+    def update_step(self, gradient, variable, learning_rate):
+        self.assign_sub(variable, learning_rate * gradient)
+
+    def _use_weight_decay(self, variable):
+        return "kernel" in variable.path
+
+
 class Mixin:
     def _apply_weight_decay(self, variables):
         for variable in variables:
@@ -151,6 +169,13 @@ CASES = {
         lambda: Halved(0.05),
         lambda w, t: [p * 0.9 for p in w],
         lambda w, g, state, t: _adam(0.05)(w, g / 2, state, t),
+    ),
+    "which weights": (lambda: Used(0.2, momentum=0.9, weight_decay=0.5), _but_biases, _momentum(0.2)),
+    "which weights, AdamW": (lambda: UsedByAdam(0.05, weight_decay=2.0), _but_biases, _adam(0.05)),
+    "which weights, an own rule": (
+        lambda: UsedByOwn(0.1, weight_decay=1.0),
+        _but_biases,
+        lambda w, g, state, t: w - 0.1 * g,
     ),
     "of an own rule": (lambda: Own(0.1, weight_decay=0.1), lambda w, t: [p * 0.9 for p in w], _momentum(0.1)),
 }

@@ -86,11 +86,19 @@ def test_the_number_beside_nan_has_the_gradient(of_two, expected):
     np.testing.assert_array_equal([made, *tape.gradient(total, [first, second])], expected)
 
 
+def _correlated(a, b, mode):
+    """``np.correlate``, but for "same", which is the middle of "full" as Keras 3.15.1 on TensorFlow cuts it out."""
+    if mode != "same":
+        return np.correlate(a, b, mode)
+    begin = (min(len(a), len(b)) - 1) // 2
+    return np.correlate(a, b, "full")[begin : begin + max(len(a), len(b))]
+
+
 @given(st.integers(1, 6), st.integers(1, 6), st.sampled_from(["valid", "same", "full"]))
 @settings(deadline=None, max_examples=60)
 def test_correlations_of_all_lengths(n, m, mode):
     xs = (_numbers(n), _numbers(m, k=0.4))
-    _check(lambda a, b: ops.correlate(a, b, mode), lambda a, b: np.correlate(a, b, mode), *xs)
+    _check(lambda a, b: ops.correlate(a, b, mode), lambda a, b: _correlated(a, b, mode), *xs)
 
 
 @pytest.mark.parametrize("options", [{"endpoint": False}, {"axis": -1}, {"num": 1}, {"num": 1, "endpoint": False}])
@@ -216,3 +224,22 @@ def test_numbers_beyond_bfloat16_are_its_largest():
     made = ops.cast(ops.saturate_cast(np.array([3.4e38, -3.4e38, 1.00390625, 2]), "bfloat16"), "float64")
     np.testing.assert_array_equal(np.asarray(made), [largest, -largest, 1, 2])
     np.testing.assert_array_equal(ops.cast(ops.saturate_cast(np.arange(3), "bfloat16"), "float32"), [0, 1, 2])
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+@pytest.mark.parametrize("m", range(1, 7))
+def test_the_middle_of_a_correlation_is_keras_s_whichever_row_is_the_shorter_one(n, m):
+    """As Keras 3.15.1 on TensorFlow, from which the first numbers are, of ``ops.correlate(…, mode="same")``.
+
+    ``np.correlate`` has [19, 12, 4, 1, 2]: it exchanges the two rows, and the middle is to the right.
+    """
+    assert np.asarray(ops.correlate([1.0, 2.0], [1.0, 0.0, 2.0, 5.0, 7.0], mode="same")).tolist() == [7, 19, 12, 4, 1]
+    first, second = np.arange(1.0, n + 1) ** 2 + 1, np.array([3.0, -1.0, 4.0, 1.0, -5.0, 9.0])[:m]
+    shift = (n + m - 1 - max(n, m)) // 2 - (m - 1)  # sum over k of first[i + shift + k] * second[k]
+    places = [[(i + shift + k, k) for k in range(m) if 0 <= i + shift + k < n] for i in range(max(n, m))]
+    expected = [sum(first[i] * second[k] for i, k in each) for each in places]
+    np.testing.assert_allclose(ops.correlate(first, second, mode="same"), expected)
+    x = tf.Variable(first)
+    with tf.GradientTape():  # recorded, it has other formulas
+        y = ops.correlate(x, second, mode="same")
+    np.testing.assert_allclose(np.asarray(y), expected, rtol=1e-6)

@@ -82,12 +82,24 @@ def _correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
     check_choice("mode", mode, ("valid", "same", "full"))
     n, m = (x.shape[0] for x in (x1, x2))
     full = np.pad(x1, m - 1)[np.arange(n + m - 1)[:, None] + np.arange(m)] @ x2  # (N + M - 1,)
-    if mode == "full":
-        return full
-    less = min(n, m)
-    before, behind = (less - 1, less - 1) if mode == "valid" else (less - 1 - less // 2, less // 2)
-    before, behind = (before, behind) if n >= m else (behind, before)  # as NumPy, which exchanges the two
-    return full[before : n + m - 1 - behind]
+    return full[part_of_full(n, m, mode)]
+
+
+def part_of_full(n: int, m: int, mode: str) -> slice:
+    """Where a correlation's numbers are among all of them, (N + M - 1,).
+
+    "same" is the middle of max(N, M), one place further left where two are; NumPy, which exchanges the rows where the
+    first is the shorter one, has it further right there.
+
+    Parameters
+    ----------
+    n, m : int
+        How long the rows are.
+    mode : {"valid", "same", "full"}
+    """
+    less, more = min(n, m), max(n, m)
+    begin, count = {"valid": (less - 1, more - less + 1), "same": ((less - 1) // 2, more)}.get(mode, (0, n + m - 1))
+    return slice(begin, begin + count)
 
 
 def _corrcoef(x: Any) -> Any:

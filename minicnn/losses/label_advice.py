@@ -39,7 +39,7 @@ def binary_advice(target: np.ndarray) -> str:
 
 
 def columns_advice(target: np.ndarray, output_shape: Shape) -> str:
-    """What to do with targets (N,) or (N, K) of an output (N, C), or pictures, that they do not fit.
+    """What to do with targets (N,) or (N, …, K) of an output (N, …, C), or pictures, that they do not fit.
 
     Returns
     -------
@@ -51,13 +51,14 @@ def columns_advice(target: np.ndarray, output_shape: Shape) -> str:
             "; an output that is compared with pictures is as large as they are: padding='same', upsampling where "
             f"there were strides, and a last layer of as many filters as they have channels, {target.shape[-1]}"
         )
-    if len(output_shape) != 1 or target.ndim > 2 or not target.size:
+    is_row = target.ndim > 2 and target.shape[1:-1] == output_shape[:-1]  # several decisions for each sample
+    if not target.size or not (is_row or (len(output_shape) == 1 and target.ndim <= 2)):
         return ""
-    units, columns = output_shape[0], target[0].size
+    units, columns = output_shape[-1], target.shape[-1] if is_row else target[0].size
     if columns == 1:
         is_class = np.array_equal(target, np.round(target)) and target.min() >= 0 and target.max() < units
         return f"; class numbers become columns by utils.to_categorical(y, {units})" if is_class else ""
-    is_one_hot = bool(((target == 0) | (target == 1)).all() and (target.sum(axis=1) == 1).all())
+    is_one_hot = bool(((target == 0) | (target == 1)).all() and (target.sum(axis=-1) == 1).all())
     if is_one_hot and (units, columns) == (1, 2):
         return "; one unit takes 0 or 1 for each sample, y.argmax(axis=-1), and two units take both columns"
     mended = f"utils.to_categorical(y, {units}) makes {units} columns, also of labels without the last classes; "

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from minicnn.backends.reference.activation import FORMULAS
+from minicnn.checks import check_choice
 from minicnn.differentiation import Recorded, beside, met, value_of
 from minicnn.dtype_policies import of_python
 from minicnn.keras import _operations
 from minicnn.keras._arrangements import arranged
 from minicnn.keras._formulas import OF_RECORDED, by_slope
 from minicnn.keras._orders import extremes_of_segments, products_of_segments
-from minicnn.keras._recorded_pairs import PAIRS
+from minicnn.keras._recorded_pairs import PAIRS, part_of_full
 from minicnn.keras._result_dtypes import in_kerass_dtype
 from minicnn.keras.ops._decompositions import svd
 from minicnn.keras.ops._further import of_tensors_too, take
@@ -68,7 +69,9 @@ def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
     if isinstance(x1, Recorded) or isinstance(x2, Recorded):
         return PAIRS["correlate"](x1, x2, mode)
     kind = np.result_type(x1, x2)
-    return np.correlate(*(np.asarray(x, kind if kind.kind in "fc" else np.float64) for x in (x1, x2)), mode)
+    first, second = (np.asarray(x, kind if kind.kind in "fc" else np.float64) for x in (x1, x2))
+    check_choice("mode", mode, ("valid", "same", "full"))
+    return np.correlate(first, second, "full")[part_of_full(len(first), len(second), mode)]
 
 
 def erf(x: Any) -> Any:

@@ -1,6 +1,7 @@
 """Subclasses of built-in optimizers with an ``update_step`` of their own, which calls that of the class above it.
 
-Those with an ``_apply_weight_decay`` alone are such, too: the built-in rule moves each weight, and none has decayed.
+Those with an ``_apply_weight_decay`` or a ``_use_weight_decay`` alone are such, too: the built-in rule moves each
+weight, and none has decayed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class OnRule(Stepping):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.has_steps = cls.has_steps or cls._apply_weight_decay is not Stepping._apply_weight_decay
+        cls.has_steps = cls.has_steps or cls.decays_itself()
         if cls.has_steps and not is_of_package(cls) and "apply" not in written_in(cls):
             cls.apply = _applied.with_apply(cls)  # type: ignore[attr-defined]
 
@@ -70,8 +71,8 @@ class OnRule(Stepping):
 def with_rule(bases: tuple[type, ...], namespace: dict[str, Any]) -> tuple[type, ...]:
     """The bases of a new class of optimizers, with what is there for methods of its own before the built-in one.
 
-    That is `OnRule` for an ``update_step`` or an ``_apply_weight_decay``, and `OnGradients` for an ``apply_gradients``
-    or an ``apply`` of lists.
+    That is `OnRule` for an ``update_step``, an ``_apply_weight_decay`` or a ``_use_weight_decay``, and `OnGradients`
+    for an ``apply_gradients`` or an ``apply`` of lists.
 
     Parameters
     ----------
@@ -82,7 +83,7 @@ def with_rule(bases: tuple[type, ...], namespace: dict[str, Any]) -> tuple[type,
     """
     is_own = not str(namespace.get("__module__", "")).startswith("minicnn.")
     at = next((i for i, base in enumerate(bases) if issubclass(base, Optimizer)), 0)
-    steps = ("update_step", "_apply_weight_decay")
+    steps = ("update_step", "_apply_weight_decay", "_use_weight_decay")
     has_rule = any(step in namespace or any(hasattr(mixin, step) for mixin in bases[:at]) for step in steps)
     above = [cls for mixin in reversed(bases[:at]) for cls in reversed(mixin.__mro__)]
     own = {name: value for cls in above for name, value in vars(cls).items()} | namespace

@@ -139,6 +139,12 @@ class Stepping(Older):
         """Subtract from a variable."""
         variable.assign(np.asarray(variable) - np.asarray(value_of(value)))
 
+    @classmethod
+    def decays_itself(cls) -> bool:
+        """Whether a class has a method of its own that says which weights decay, or how."""
+        methods = ("_apply_weight_decay", "_use_weight_decay")
+        return any(getattr(cls, name) is not getattr(Stepping, name) for name in methods)
+
     def _use_weight_decay(self, variable: Weight) -> bool:
         """Whether a weight decays, if `exclude_from_weight_decay` does not spare it."""
         return not self._is_excluded(variable)  # type: ignore[attr-defined]
@@ -155,7 +161,7 @@ class Stepping(Older):
     def _lose(self, weights, theta, learning_rate):
         """Let the weights decay, by the class's own method if there is one; before Keras 2.11 a rule has all."""
         optimizer: Any = self
-        if type(self)._apply_weight_decay is Stepping._apply_weight_decay:
+        if not self.decays_itself():
             if optimizer.weight_decay and not hasattr(self, "_resource_apply_dense"):
                 optimizer._decay(theta, learning_rate * optimizer.weight_decay)
             return

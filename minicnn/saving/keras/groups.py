@@ -135,7 +135,8 @@ def named_groups(container: hdf5.Group, wanted: list[tuple[str, str]]) -> dict[s
     """The layers' groups by the names in them, where their places are not those of the model; {}: the places count.
 
     Keras goes by places alone, whatever the names are: its own file of a model whose layers stand in another order
-    gives each the weights of its place.
+    gives each the weights of its place. Where a place is missing, which Keras refuses, names count if each is there
+    once; else what is missing is an error of the reader's.
 
     Parameters
     ----------

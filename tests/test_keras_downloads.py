@@ -5,6 +5,7 @@ import http.server
 import io
 import json
 import os
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -120,16 +121,50 @@ def test_what_cannot_be_downloaded(server, home, tmp_path):
 
 def test_layout_of_keras_3(home, tmp_path):
     """The folder is what Keras 3.15 returns, and the path beside the archive is where Keras 2 unpacked it."""
-    origin = tar(tmp_path / "flower_photos.tgz", FLOWERS)
     folder = home / "datasets"
     for name, place, archive in (
         ("flower_photos.tar", "flower_photos_extracted", "flower_photos.tar"),
         ("photos", "photos", "photos_archive"),
         (None, "flower_photos.tgz", "flower_photos.tgz_archive"),
     ):
-        path = get_file(name, origin, extract=True)
-        assert path == str(folder / place) and tree(path) == FLOWERS and (folder / archive).is_file()
-        assert tree(folder / "flower_photos") == {n.removeprefix("flower_photos/"): c for n, c in FLOWERS.items()}
+        files = FLOWERS | {"flower_photos/name.txt": str(name).encode()}
+        path = get_file(name, tar(tmp_path / "flower_photos.tgz", files), extract=True)
+        assert path == str(folder / place) and tree(path) == files and (folder / archive).is_file()
+        assert tree(folder / "flower_photos") == {n.removeprefix("flower_photos/"): c for n, c in files.items()}
+
+
+def test_two_archives_with_the_same_name_inside(home, tmp_path):
+    """Where Keras 2 unpacked them, there is the last one; a link that leads nowhere is made anew."""
+    paths = {}
+    for name in ("b", "c", "b"):
+        origin = zipped(tmp_path / f"{name}.zip", {"data/a.txt": name.encode()})
+        paths[name] = Path(get_file(f"{name}.zip", origin, extract=True))
+        assert tree(home / "datasets" / "data") == {"a.txt": name.encode()}
+    shutil.rmtree(paths["b"])
+    get_file("c.zip", origin, extract=True)
+    assert tree(home / "datasets" / "data") == {"a.txt": b"c"}
+    (home / "datasets" / "data").unlink()
+    (home / "datasets" / "data").mkdir()  # of one's own
+    assert tree(get_file("b.zip", origin, extract=True)) == {"data/a.txt": b"b"}
+    assert tree(home / "datasets" / "data") == {}
+
+
+def test_links_are_unpacked_again(home, tmp_path):
+    """Also where another program has unpacked the archive, and where a file has become a folder."""
+    with tarfile.open(tmp_path / "l.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("d/a.txt"), io.BytesIO())
+        link = tarfile.TarInfo("d/b.txt")
+        link.type, link.linkname = tarfile.SYMTYPE, "a.txt"
+        archive.addfile(link)
+    for _ in range(2):
+        path = Path(get_file("l.tar", (tmp_path / "l.tar").as_uri(), extract=True, force_download=True))
+        assert os.readlink(path / "d" / "b.txt") == "a.txt"
+    tar(tmp_path / "l.tar", {"d/a.txt/new.txt": b"new"})
+    get_file("l.tar", (tmp_path / "l.tar").as_uri(), extract=True, force_download=True)
+    assert (path / "d" / "a.txt" / "new.txt").read_bytes() == b"new"
+    tar(tmp_path / "l.tar", {"d/a.txt": b"old"})
+    with pytest.raises(DataError, match=r"has a file where a folder is: move .*a\.txt\. Received: a folder"):
+        get_file("l.tar", (tmp_path / "l.tar").as_uri(), extract=True, force_download=True)
 
 
 def test_a_zip_of_keras_2(home, tmp_path):
@@ -178,8 +213,16 @@ def test_archives_write_nowhere_else(home, tmp_path):
         assert not outside.exists() and sorted(os.listdir(home / "datasets"))[:1] == [name]
         os.unlink(home / "datasets" / name)
     get_file("root.tgz", (tmp_path / "root.tgz").as_uri(), extract=True)  # it loses its root
-    zipped(tmp_path / "z.zip", {"../../outside.txt": b"", str(outside): b""})
-    get_file("z.zip", (tmp_path / "z.zip").as_uri(), extract=True)
+    for name in ("../../outside.txt", str(outside)):
+        zipped(tmp_path / "z.zip", {"good.txt": b"", name: b""})
+        with pytest.raises(DataError, match="would be outside of the folder"):
+            get_file("z.zip", (tmp_path / "z.zip").as_uri(), extract=True, force_download=True)
+    zipped(tmp_path / "bad.zip", {"a.txt": b"a" * 1000})
+    damaged = bytearray((tmp_path / "bad.zip").read_bytes())
+    damaged[45:60] = bytes(range(15))
+    (tmp_path / "bad.zip").write_bytes(damaged)
+    with pytest.raises(DataError, match="cannot be unpacked, and nothing of it was kept"):
+        get_file("bad.zip", (tmp_path / "bad.zip").as_uri(), extract=True)
     assert not outside.exists() and not (tmp_path / "keras" / "outside.txt").exists()
 
 
@@ -187,6 +230,7 @@ def test_other_formats(home, tmp_path):
     origin = zipped(tmp_path / "a.zip", {"a.txt": b"a"})
     with pytest.warns(UserWarning, match=r"is no archive of tar: it is not unpacked"):
         get_file("b.zip", origin, extract=True, archive_format="tar")
+    assert tree(get_file("b.zip", origin, extract=True)) == {"a.txt": b"a"}
     assert tree(get_file("c.zip", origin, extract=True, archive_format=["tar", "zip"])) == {"a.txt": b"a"}
 
 
@@ -213,6 +257,10 @@ def test_folders(tmp_path, monkeypatch):
         ({"origin": "example.org/a.zip"}, "an address begins with https.*Received: origin='example.org/a.zip'"),
         ({"origin": "https://e.org/a", "fname": "a/b"}, "cache_subdir=. Received: fname='a/b'"),
         ({"origin": "https://e.org/a", "file_hash": "12"}, "64 hexadecimal digits.*Received: file_hash='12'"),
+        ({"origin": "https://e.org/a", "file_hash": 12}, "64 hexadecimal digits.*Received: file_hash=12"),
+        ({"origin": "https://e.org/a", "fname": ".."}, "give fname=.*Received"),
+        ({"origin": Path("a.zip")}, "the address of the file. Received: origin="),
+        ({"origin": "ftp://e.org/a"}, "an address begins with https.*Received: origin='ftp://e.org/a'"),
         ({"origin": "https://e.org/a", "hash_algorithm": "crc"}, "one of 'auto', 'md5', 'sha256'"),
     ],
 )
@@ -236,6 +284,28 @@ def test_weights_of_imagenet_are_downloaded(monkeypatch, tmp_path):
     name = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
     origin = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{name}"
     assert asked == [((name, origin), {"file_hash": "6d6bbae143d832006294945121d1f1fc", "cache_subdir": "models"})]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: applications.VGG16(classes=10), "are for 1000 classes and a softmax.*Received: classes=10"),
+        (lambda: applications.ResNet50(classifier_activation="relu"), "classifier_activation='relu'"),
+        (lambda: applications.VGG16(input_shape=(100, 100, 3)), r"\(224, 224, 3\) with the top.*\(100, 100, 3\)"),
+        (lambda: applications.EfficientNetB0(include_top=False, input_shape=(64, 64, 1)), "3 channels.*64, 64, 1"),
+        (lambda: applications.MobileNetV3Small(alpha=0.5), "some sizes of this network alone.*small_224_0.5"),
+        (lambda: applications.MobileNetV2(alpha=0.6, include_top=False), "some sizes.*kernels_0.6_224_no_top.h5"),
+        (lambda: applications.MobileNet(alpha=0.6), "some sizes.*mobilenet_0.6_224_tf.h5"),
+    ],
+)
+def test_what_does_not_fit_is_not_downloaded(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_without_a_network():
+    with pytest.raises(DataError, match=r"cannot be downloaded.*weights=None makes the network with random weights"):
+        applications.VGG16()
 
 
 NAMES = {  # as real Keras asks for them

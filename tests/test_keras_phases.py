@@ -153,3 +153,86 @@ def test_other_numbers_in_training_are_no_graph(call):
 def test_dropout_in_use_alone_is_no_graph():
     with pytest.raises(ContractError, match="something else in training"):
         made(reversed_phase, "layer")
+
+
+OPS = keras.ops
+OWN = {  # with weights of a layer's own beside a layer in it, and what NumPy makes of them
+    "matmul": (lambda self, x: OPS.matmul(x, self.w), lambda x, w: x @ w),
+    "@": (lambda self, x: x @ self.w, lambda x, w: x @ w),
+    "einsum": (lambda self, x: OPS.einsum("bi,ij->bj", x, self.w), lambda x, w: x @ w),
+    "tensordot": (lambda self, x: OPS.tensordot(x, self.w, 1), lambda x, w: x @ w),
+    "relu": (lambda self, x: OPS.relu(x @ self.w - 30), lambda x, w: np.maximum(x @ w - 30, 0)),
+    "maximum": (lambda self, x: OPS.maximum(x, self.w[0]), lambda x, w: np.maximum(x, w[0])),
+    "transpose": (lambda self, x: x @ OPS.transpose(self.w), lambda x, w: x @ w.T),
+}
+
+
+@pytest.mark.parametrize("base", [keras.layers.Layer, keras.Model])
+@pytest.mark.parametrize("kind", OWN)
+def test_weights_of_ones_own_beside_a_layer(kind, base, tmp_path):
+    """The same functions in both phases, though each run makes them anew."""
+    call, expected = OWN[kind]
+
+    class Own(base):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = keras.layers.Dense(4, kernel_initializer="ones")
+            self.w = self.add_weight(shape=(4, 4), initializer="random_normal", name="w")
+
+        def call(self, x, training=None):
+            return call(self, self.dense(x))
+
+    own = Own()
+    if base is keras.Model:
+        model = own
+        model(X[:2])
+    else:
+        image = keras.Input((4,))
+        model = keras.Model(image, own(image))
+    w = np.asarray(own.w)
+    np.testing.assert_allclose(model.predict(X, verbose=0), expected(4 * X, w), rtol=1e-5, atol=1e-6)
+    assert model.graph is not None
+    if base is keras.layers.Layer:
+        model.save(tmp_path / "a.keras")
+        again = keras.models.load_model(tmp_path / "a.keras", custom_objects={"Own": Own})
+        np.testing.assert_allclose(again.predict(X, verbose=0), model.predict(X, verbose=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["layer", "model"])
+def test_numbers_that_every_run_draws_or_counts(kind):
+    """They are no sign of another phase."""
+    count = iter(range(100))
+    model = made(lambda self, x, training: x * (5.0 + next(count)), kind)
+    outputs = model.predict(X, verbose=0)
+    assert (outputs == outputs[0, 0]).all() and outputs[0, 0] >= 20
+    rng = np.random.default_rng(0)
+    assert 0 < made(lambda self, x, training: x * rng.uniform(0.1, 1), kind).predict(X, verbose=0)[0, 0] < 4
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda self, x, training: keras.layers.Rescaling(0.5 if training else 1.0)(x),
+        lambda self, x, training: keras.layers.LeakyReLU(0.9 if training else 0.1)(-x),
+        lambda self, x, training: keras.layers.Lambda(lambda z: z * (5.0 if training else 1.0))(x),
+    ],
+)
+def test_layers_made_on_the_way_with_other_numbers_are_no_graph(call):
+    """Those of training would serve in predictions."""
+    with pytest.warns(UserWarning, match="computes something else in training"):
+        model = made(call, "model")
+    used, trained = np.asarray(model(X[:2])), np.asarray(model(X[:2], training=True))
+    assert (np.abs(used) != np.abs(trained)).all()
+    with pytest.raises(ContractError, match="computes something else in training"):
+        made(call, "layer")
+
+
+@pytest.mark.parametrize("kind", ["layer", "model"])
+def test_a_branch_before_what_always_drops(kind):
+    """Which of the two is the branch is not known: both are as they are told."""
+
+    def call(self, x, training):
+        x = self.drop(x, training=True) if training else x
+        return self.drop(x, training=True)
+
+    assert drops(made(call, kind).predict(X, verbose=0))[0]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import zipfile
 
 import numpy as np
@@ -128,6 +129,13 @@ def test_times_that_cannot_be(options, message):
         timeseries_dataset_from_array(np.arange(10), None, **options)
 
 
+def test_times_without_targets_or_steps():
+    with pytest.raises(ValueError, match=r"Received: 3 targets, and start_index=4"):
+        timeseries_dataset_from_array(np.arange(10), np.arange(3), 2, start_index=4)
+    with pytest.raises(ValueError, match="Received: data without steps"):
+        timeseries_dataset_from_array(np.zeros((0, 2)), None, 2)
+
+
 def test_times_of_keras_2():
     """Numbers of tf_keras 2.21, and that a model learns from them."""
     series = np.arange(20.0)
@@ -143,9 +151,14 @@ def test_times_of_keras_2():
     model = mc.Sequential([mc.Input((2, 1)), mc.layers.Conv1D(2, 2), mc.layers.Flatten(), mc.layers.Dense(1)])
     model.compile("adam", "mse")
     assert len(model.fit(batches, epochs=2, verbose=0).history["loss"]) == 2
-    for options, message in {(5, 4): "as many steps. Received: 20 and 19", (20, 20): "between start_index"}.items():
-        with pytest.raises(ValueError, match=message):
-            sequence.TimeseriesGenerator(series, series[: 20 if options[0] == 20 else 19], options[0])
+    with pytest.raises(ValueError, match=r"as many steps\. Received: 20 and 19"):
+        sequence.TimeseriesGenerator(series, series[:19], 5)
+    for options in ({"length": 20}, {"length": 3, "start_index": -2}, {"length": 3, "end_index": 20}):
+        with pytest.raises(ValueError, match="between start_index, 0 or more, and end_index"):
+            sequence.TimeseriesGenerator(series, series, **options)
+    for index in (-1, 3):
+        with pytest.raises(IndexError, match="there are 3 batches"):
+            batches[index]
 
 
 # ------------------------------------------------------------------------------------------------------------ words
@@ -249,6 +262,10 @@ def test_mistakes_with_words():
         tokenizer.fit_on_texts("a text")
     with pytest.raises(TypeError, match=r"Received: a float, nan; str\(text\) makes a text of it"):
         tokenizer.fit_on_texts(["a", float("nan")])
+    with pytest.raises(TypeError, match=r"Received: a int, 1; str\(text\)"):
+        tokenizer.fit_on_texts([["a", 1]])
+    with pytest.raises(AttributeError, match="minicnn has no skipgrams"):
+        sequence.skipgrams  # noqa: B018
     with pytest.raises(ValueError, match=r"give num_words, or call fit_on_texts\(texts\) first"):
         text.Tokenizer().texts_to_matrix(["a"])
     with pytest.raises(ValueError, match=r"call fit_on_texts\(texts\) first"):
@@ -348,6 +365,13 @@ def test_others(files):
         california_housing.load_data("medium")
 
 
+def _written_header():
+    """Of an array of three objects."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|O", "fortran_order": False, "shape": (3,)})
+    yield buffer.getvalue()[8:]
+
+
 def test_arrays_run_no_code(tmp_path):
     class Evil:
         def __reduce__(self):
@@ -366,6 +390,11 @@ def test_arrays_run_no_code(tmp_path):
         (tmp_path / "bad.npz").write_bytes(content)
         with pytest.raises(DataError, match="delete it to download it again"):
             _keras_files.read_arrays(tmp_path / "bad.npz", "x")
+    pickled = np.lib.format.magic(1, 0) + b"".join(_written_header())
+    with zipfile.ZipFile(tmp_path / "list.npz", "w") as archive:
+        archive.writestr("x.npy", pickled + pickle.dumps([1]))
+    with pytest.raises(DataError, match="its array is not what its header says"):
+        _keras_files.read_arrays(tmp_path / "list.npz", "x")
     np.savez(tmp_path / "other.npz", y=np.arange(3))
     with pytest.raises(DataError, match="KeyError"):
         _keras_files.read_arrays(tmp_path / "other.npz", "x")

@@ -90,7 +90,7 @@ def _merges(graph, training):
     plain, fused = lower(graph), lower(graph)
     for program in (plain, fused):
         simplify(program, {*program.outputs}, training)
-    fuse(fused, {*fused.outputs}, training)
+    fuse(fused, {*fused.outputs}, training, {*range(len(fused.shapes))})
     return [type(p.step) for p in plain.places] != [type(p.step) for p in fused.places]
 
 

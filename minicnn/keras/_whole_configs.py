@@ -79,7 +79,9 @@ def of_optimizer(optimizer: Any, config: Config) -> Config:
     common = {n: getattr(optimizer, n) for n in DEFAULTS if n != "learning_rate_multipliers"}
     whole = _taken(optimizer, common) | config
     if is_config(whole.get("learning_rate")) and isinstance(rate := _schedule(optimizer), LearningRateSchedule):
-        whole["learning_rate"] = serialize_keras_object(rate)
+        whole["learning_rate"] = written = serialize_keras_object(rate)
+        if is_of_package(type(rate)):  # that of a loaded model is the core's
+            written["config"] = of_schedule(rate, written["config"])
     return whole
 
 
@@ -117,5 +119,5 @@ def _core_name(part):
 def _taken(part, arguments):
     """Those that the constructor takes: a user's class may hand on none."""
     parameters = constructor_parameters(type(part))
-    takes_all = is_of_package(type(part)) or any(p.kind is p.VAR_KEYWORD for p in parameters)
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
     return {n: value for n, value in arguments.items() if takes_all or any(p.name == n for p in parameters)}

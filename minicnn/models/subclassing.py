@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from inspect import signature
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from minicnn.models.pictures import OfPictures
 from minicnn.models.unread import nodes_beside, running
 from minicnn.nested import leaves, mapped
 from minicnn.plan.runs import looked_behind
-from minicnn.registry import to_plain
 from minicnn.training import compiled
 from minicnn.training.streams import first_batch, sample_shape_of
 
@@ -127,6 +127,8 @@ class Written(OfPictures, Differentiable):
             since = next(Node.numbers)
             graph = self._outcome(inputs)
         if beside := nodes_beside(graph, dict.fromkeys(layers_in(list(vars(self).values()))), since):
+            for node in beside if takes_training else ():
+                node.training = None if node.training else node.training  # it was run as in training
             graph = in_call_order(graph, beside)
         self.graph: Graph | None = graph
         self._check_layers()
@@ -230,6 +232,9 @@ class Written(OfPictures, Differentiable):
         return cls(**own_arguments(cls, config)) if has_own else plain._made_from(config)
 
 
+_DEPTH = 8  # of values in values that are compared
+
+
 def layers_in(values: Iterable[Any]) -> Iterator[Layer]:
     """Layers in nested lists and dicts."""
     for value in values:
@@ -266,13 +271,12 @@ def in_both_phases(
         If the runs differ in more than layers that are the identity outside of training.
     """
     nodes = nodes_of(run(False))
-    seen, told = _signature(nodes, own()), _told(nodes, own())
-    for node in nodes:
-        if node.inputs and node in node.layer.nodes:
-            node.layer.nodes.remove(node)
+    seen, told, constants = _signature(nodes, own()), _told(nodes, own()), _constants(nodes, own())
+    _forget(nodes)
     made = run(True)
     later = nodes_of(made)
-    if seen != _signature(later, own()) or not _follow_the_phase(told, _told(later, own())):
+    differs = _constants(later, own()) != constants and _repeats(run, nodes_of, own, constants)
+    if differs or seen != _signature(later, own()) or not _follow_the_phase(told, _told(later, own())):
         raise ContractError(
             f"call of {name} may put in layers such as Dropout if training, which are the identity otherwise, but "
             "nothing else: pass training= on to the layers. Received: a call that computes something else in training"
@@ -280,20 +284,56 @@ def in_both_phases(
     return made
 
 
+def _forget(nodes):
+    """As if these calls of layers had not been."""
+    for node in nodes:
+        if node.inputs and node in node.layer.nodes:
+            node.layer.nodes.remove(node)
+
+
+def _repeats(run, nodes_of, own, constants):
+    """Whether another run outside of training has the same constants, so that none is drawn or counted on."""
+    nodes = nodes_of(run(False))
+    _forget(nodes)
+    return _constants(nodes, own()) == constants
+
+
 def _signature(nodes, own):
     """What calls compute outside training, to be compared: their layers; those that were made on the way by class."""
     known = set(own)
     layers = [node.layer for node in nodes if node.inputs and not _is_identity(node.layer)]
-    return [layer if layer in known else (type(layer), _constants(layer)) for layer in layers]
+    return [layer if layer in known else type(layer) for layer in layers]
 
 
-def _constants(layer):
-    """What an operator's layer computes with besides tensors, ``2.0`` of ``x * 2.0``, as text; None of other layers."""
+def _constants(nodes, own):
+    """What layers that were made on the way compute with besides tensors, such as 2.0 of ``x * 2.0``."""
+    known = set(own)
+    layers = [node.layer for node in nodes if node.inputs and not _is_identity(node.layer)]
+    return [_config_of(layer) for layer in layers if layer not in known]
+
+
+def _config_of(layer):
+    """A layer's config without its name, to be compared; None where there is none."""
     try:
-        config = layer.get_config() if getattr(layer, "is_operation", False) else None
-    except TypeError:  # of a function, which has none
+        return _comparable({name: value for name, value in layer.get_config().items() if name != "name"})
+    except (NotImplementedError, TypeError):  # of a function, which has none
         return None
-    return config and repr(to_plain({name: value for name, value in config.items() if name != "name"}))
+
+
+def _comparable(value, depth=0):
+    """Numbers and texts of nested values and of functions; of anything else, which may be made anew, its class."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if depth > _DEPTH:  # a function may hold itself
+        return type(value)
+    if isinstance(value, dict):
+        return {name: _comparable(entry, depth + 1) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_comparable(entry, depth + 1) for entry in value]
+    if isinstance(value, FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
+        return value.__code__, _comparable(cells, depth + 1)
+    return type(value)
 
 
 def _told(nodes, own):
@@ -315,7 +355,7 @@ def _follow_the_phase(before, later):
         first = [_says(node, False) for node in before.get(key, [])]
         if len(first) != len(places):
             if any(first):
-                return False
+                continue  # which of them is new is not known: they say what they were told
             first = [False] * len(places)
         for was, node in zip(first, places, strict=True):
             if was and not _says(node, True):

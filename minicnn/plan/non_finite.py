@@ -71,5 +71,6 @@ def first_non_finite(bound: BoundPlan) -> str | None:
     for step in bound.forward_steps:
         forward_work(step)()
         if not isfinite(numbers(casts_of(step.ws).kept.y)).all():
-            return step.place.layer_name
+            norm = getattr(step.place.step, "norm", None)  # that a frozen convolution has taken in
+            return step.place.layer_name if norm is None else f"{step.place.layer_name}' or '{norm.name}"
     return None

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from minicnn import layers
+from minicnn.errors import DataError
 from minicnn.graph import Tensor
 from minicnn.keras import _data_format
 from minicnn.keras.applications._convnext import convnext, convnext_top, without_top
@@ -42,6 +43,8 @@ class Network(NamedTuple):
         Sides of images in pixels: unless told, and at least.
     mark : str
         Of files without the top.
+    any_size : bool
+        Whether the weights of ImageNet serve other sizes with the top, too.
     ending : callable, optional
         What stands at the end of a network without the top.
     """
@@ -53,6 +56,7 @@ class Network(NamedTuple):
     smallest: int = 32
     mark: str = "_notop"
     ending: Callable[[Tensor], Tensor] | None = None
+    any_size: bool = False
 
 
 def _pooled_top(x: Tensor, classes: int, activation: Any) -> Tensor:
@@ -125,7 +129,7 @@ def _network(
 
 
 def _made(network, which, image, include_top, weights, pooling, classes, activation, name):
-    path = _checked_weights(network, weights, include_top)
+    path = _checked_weights(network, weights, include_top, image, classes, activation)
     x = network.body(image)
     if include_top:
         x = network.top(x, classes, activation)
@@ -139,7 +143,7 @@ def _made(network, which, image, include_top, weights, pooling, classes, activat
     return model
 
 
-def _checked_weights(network, weights, include_top):
+def _checked_weights(network, weights, include_top, image, classes, activation):
     """The path of a file; None for random weights.
 
     Raises
@@ -147,13 +151,31 @@ def _checked_weights(network, weights, include_top):
     DataError
         For "imagenet", where Keras has not put its file, and it cannot be downloaded.
     ValueError
-        For what is no file.
+        For what is no file, or a network whose weights are not those of ImageNet.
     """
     if weights == "imagenet":
-        return imagenet_file(network.file.format("" if include_top else network.mark))
+        _demand_imagenet(network, include_top, image, classes, activation)
+        try:
+            return imagenet_file(network.file.format("" if include_top else network.mark))
+        except DataError as error:
+            own = "weights=None makes the network with random weights, weights='path/to/file.h5' takes a file of Keras"
+            raise DataError(f"{error}; {own}") from None
     if weights is not None and not os.path.exists(weights):
         raise ValueError(f"weights is None or the path of a file that is there. Received: weights={weights!r}")
     return weights
+
+
+def _demand_imagenet(network, include_top, image, classes, activation):
+    """Before a file is downloaded that would not fit."""
+    usual = (network.size, network.size, 3)
+    if image.shape[-1] != 3 or (include_top and not network.any_size and image.shape[1:] != usual):
+        wanted = f"{usual} with the top" if include_top else "pictures of 3 channels"
+        raise ValueError(f"weights='imagenet' are for {wanted}; weights=None for others. Received: {image.shape[1:]}")
+    if include_top and (classes != 1000 or activation not in ("softmax", None)):
+        raise ValueError(
+            "weights='imagenet' are for 1000 classes and a softmax, or activation None: include_top=False leaves room "
+            f"for layers of your own. Received: classes={classes}, classifier_activation={activation!r}"
+        )
 
 
 def _image(network, tensor, shape, include_top):
@@ -227,11 +249,11 @@ def MobileNet(
 ) -> Model:
     """MobileNet; `alpha` is a factor of the filters, the others are as for the other networks."""
     body = partial(mobilenet, alpha=alpha, depth_multiplier=depth_multiplier)
-    width = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0"}.get(alpha, "2_5")
+    width = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}.get(alpha, f"{alpha}")
     network = Network(body, partial(mobilenet_top, dropout=dropout), "", mark="_no_top")
     image = _image(network, input_tensor, input_shape, include_top)
     side = _published_side(image, (128, 160, 192, 224))
-    network = network._replace(file=f"mobilenet_{width}_{side}_tf{{}}.h5")
+    network = network._replace(file=f"mobilenet_{width}_{side}_tf{{}}.h5", size=side)
     own = name or f"mobilenet_{alpha:0.2f}_{side if weights == 'imagenet' else image.shape[1]}"
     return _made(network, "MobileNet", image, include_top, weights, pooling, classes, classifier_activation, own)
 
@@ -251,7 +273,7 @@ def MobileNetV2(
     network = Network(partial(mobilenet_v2, alpha=alpha), _unnamed_pooled_top, "", mark="_no_top")
     image = _image(network, input_tensor, input_shape, include_top)
     side = _published_side(image, (96, 128, 160, 192, 224))
-    network = network._replace(file=f"mobilenet_v2{_KERNELS[:-5]}_{float(alpha)}_{side}{{}}.h5")
+    network = network._replace(file=f"mobilenet_v2{_KERNELS[:-5]}_{float(alpha)}_{side}{{}}.h5", size=side)
     own = name or f"mobilenetv2_{alpha:0.2f}_{side if weights == 'imagenet' else image.shape[1]}"
     return _made(network, "MobileNetV2", image, include_top, weights, pooling, classes, classifier_activation, own)
 
@@ -283,7 +305,7 @@ def _mobilenet_v3(which):
         top = partial(mobilenet_v3_top, points=points, dropout=dropout_rate, minimalistic=minimalistic)
         kind = which.removeprefix("MobileNetV3").lower() + "_minimalistic" * minimalistic
         file = f"weights_mobilenet_v3_{kind}_224_{float(alpha)}_float{{}}.h5"
-        network = Network(partial(mobilenet_v3, which=which, **shape), top, file, mark="_no_top_v2")
+        network = Network(partial(mobilenet_v3, which=which, **shape), top, file, mark="_no_top_v2", any_size=True)
         image = _image(network, input_tensor, input_shape or (None, None, 3), include_top)
         own = name or which
         return _made(network, which, image, include_top, weights, pooling, classes, classifier_activation, own)

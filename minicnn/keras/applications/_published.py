@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from minicnn.keras.utils._downloads import get_file
@@ -106,9 +107,11 @@ tensorflow/keras-applications/xception/
     xception_weights_tf_dim_ordering_tf_kernels 0a58e3b7378bc2990ea3b43d5981f1f6
     xception_weights_tf_dim_ordering_tf_kernels_notop b0042744bf5b25fce3cb969f33bebb97
 """
-_UNHASHED = {  # how names begin, of whose files Keras has no hashes → their folder
-    "mobilenet_v2_": "tensorflow/keras-applications/mobilenet_v2/",
-    "mobilenet_": "tensorflow/keras-applications/mobilenet/",
+_UNHASHED = {  # files of which Keras has no hashes → their folder
+    r"mobilenet_v2_.*_kernels_(0\.35|0\.5|0\.75|1\.0|1\.3|1\.4)_(96|128|160|192|224)(_no_top)?\.h5": (
+        "tensorflow/keras-applications/mobilenet_v2/"
+    ),
+    r"mobilenet_(1_0|7_5|5_0|2_5)_(128|160|192|224)_tf(_no_top)?\.h5": "tensorflow/keras-applications/mobilenet/",
 }
 
 
@@ -122,6 +125,8 @@ def imagenet_file(name: str) -> str:
 
     Raises
     ------
+    ValueError
+        If Keras has published no such file.
     DataError
         If it cannot be downloaded, or is another one.
     """
@@ -140,7 +145,13 @@ def class_names_file() -> str:
 
 
 def _folder(name):
-    return next(folder for begin, folder in _UNHASHED.items() if name.startswith(begin))
+    found = [folder for pattern, folder in _UNHASHED.items() if re.fullmatch(pattern, name)]
+    if not found:
+        raise ValueError(
+            "Keras has published weights of ImageNet for some sizes of this network alone (alpha, minimalistic); "
+            f"weights=None makes any. Received: one that would be called {name}"
+        )
+    return found[0]
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -14,6 +15,7 @@ from minicnn.hints import FilePath
 from minicnn.keras.utils._downloads import get_file
 
 _ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+_IS_2 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
 _OF_ARRAYS = {  # all that a pickled array of lists may name
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -36,9 +38,6 @@ class _Arrays(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core") if _IS_2 else module, name)
 
 
-_IS_2 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
-
-
 def read_arrays(path: FilePath, *names: str) -> list[np.ndarray]:
     """Arrays of an ``.npz`` file, also of lists.
 
@@ -50,7 +49,7 @@ def read_arrays(path: FilePath, *names: str) -> list[np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             return [_read(archive.open(f"{name}.npy")) for name in names]
-    except (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+    except (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError, zlib.error, pickle.UnpicklingError) as error:
         raise DataError(
             f"{path} is damaged or is not the right file: delete it to download it again. Received: "
             f"{type(error).__name__}: {error}"
@@ -60,9 +59,12 @@ def read_arrays(path: FilePath, *names: str) -> list[np.ndarray]:
 def _read(file: IO[bytes]) -> np.ndarray:
     version = np.lib.format.read_magic(file)
     read_header: Callable[..., Any] = np.lib.format.read_array_header_1_0
-    _, _, dtype = (read_header if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+    shape, _, dtype = (read_header if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
     if dtype.hasobject:
-        return _Arrays(file).load()
+        found = _Arrays(file).load()
+        if not (isinstance(found, np.ndarray) and found.dtype == dtype and found.shape == shape):
+            raise ValueError("its array is not what its header says")
+        return found
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
 

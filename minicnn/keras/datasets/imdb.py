@@ -25,7 +25,7 @@ def load_data(
     seed: int = 113,
     start_char: int | None = 1,
     oov_char: int | None = 2,
-    index_from: int = 3,
+    index_from: int | None = 3,
     nb_words: int | None = None,
 ) -> tuple[Split, Split]:
     """The reviews as rows of numbers: the more frequent a word is, the smaller is its number.

@@ -31,7 +31,7 @@ def load_data(
     seed: int = 113,
     start_char: int | None = 1,
     oov_char: int | None = 2,
-    index_from: int = 3,
+    index_from: int | None = 3,
     nb_words: int | None = None,
 ) -> tuple[Split, Split]:
     """The news as rows of numbers: the more frequent a word is, the smaller is its number.

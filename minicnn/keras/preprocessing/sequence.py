@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, DTypeLike
 from minicnn import utils
 from minicnn.checks import check_choice, check_positive_int
 from minicnn.foreign import shown
+from minicnn.keras._names import lookup
 from minicnn.random import generator, next_seed
 
+__getattr__ = lookup(__name__)
 __all__ = ["TimeseriesGenerator", "pad_sequences"]
 
 _SIDES = ("pre", "post")
@@ -163,9 +165,10 @@ class TimeseriesGenerator(utils.Sequence):
         self.shuffle: bool = shuffle
         self.reverse: bool = reverse
         self._random = generator(next_seed(), "windows")
-        if self.start_index > self.end_index:
+        if not self.length <= self.start_index <= self.end_index < len(self.data):
             raise ValueError(
-                f"a window of {self.length} steps and the target after it must lie between start_index and end_index. "
+                f"a window of {self.length} steps and the target after it must lie between start_index, 0 or more, and "
+                "end_index, the last step that is used. "
                 f"Received: start_index={start_index}, end_index={self.end_index}, {len(self.data)} steps"
             )
 
@@ -178,9 +181,9 @@ class TimeseriesGenerator(utils.Sequence):
         Raises
         ------
         IndexError
-            Behind the last one, so that a loop over the batches ends.
+            For another one, so that a loop over the batches ends.
         """
-        if index >= len(self):
+        if not 0 <= index < len(self):
             raise IndexError(f"there are {len(self)} batches. Received: index {index}")
         if self.shuffle:
             ends = self._random.integers(self.start_index, self.end_index + 1, self.batch_size)

@@ -13,7 +13,9 @@ import numpy as np
 
 from minicnn.checks import check_choice, check_positive_int
 from minicnn.foreign import shown
+from minicnn.keras._names import lookup
 
+__getattr__ = lookup(__name__)
 __all__ = ["Tokenizer", "hashing_trick", "one_hot", "text_to_word_sequence", "tokenizer_from_json"]
 
 _FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
@@ -152,10 +154,11 @@ class Tokenizer:
 
     def _words(self, text):
         """Of a text, or of a list that has been divided before."""
-        if not isinstance(text, str | list):
+        wrong = [text] if not isinstance(text, str | list) else [w for w in text if not isinstance(w, str)]
+        if wrong:
             raise TypeError(
-                f"a Tokenizer takes a list of texts, or of lists of words. Received: a {type(text).__name__}, "
-                f"{shown(text)}; str(text) makes a text of it"
+                f"a Tokenizer takes a list of texts, or of lists of words. Received: a {type(wrong[0]).__name__}, "
+                f"{shown(wrong[0])}; str(text) makes a text of it"
             )
         if isinstance(text, list):
             return [word.lower() for word in text] if self.lower else text

@@ -62,25 +62,42 @@ def timeseries_dataset_from_array(
     """
     check_choice("format", format, ("tf", "grain"))
     data = np.asarray(to_numpy(data, "data"))
+    if not len(data):
+        raise ValueError("a series has one step or more. Received: data without steps")
     first, last = _range_of(start_index, end_index, len(data))
     length, rate = check_positive_int("sequence_length", sequence_length), _step("sampling_rate", sampling_rate, data)
-    stride, reach = _step("sequence_stride", sequence_stride, data), (length - 1) * rate + 1
-    if last - first < reach:
-        raise ValueError(
-            f"a window of sequence_length={length} steps, each sampling_rate={rate} after the other, reaches over "
-            f"{reach} steps of data. Received: {last - first} steps from start_index to end_index"
-        )
-    views = np.lib.stride_tricks.sliding_window_view(data[first:last], reach, axis=0)  # (windows, …, reach)
-    windows = np.moveaxis(views[..., ::rate], -1, 1)  # (windows, length, …)
+    stride, windows = _step("sequence_stride", sequence_stride, data), _windows(data[first:last], length, rate)
     parts: Any = windows[::stride]
     if targets is not None:
-        own = np.asarray(to_numpy(targets, "targets"))[first:last]
+        own = _of_windows(np.asarray(to_numpy(targets, "targets")), first, last)
         count = min(len(windows), len(own))
         parts = windows[:count:stride], own[:count:stride]
     found = Dataset.from_tensor_slices(parts)
     if shuffle:
         found = found.shuffle(max(1, len(found)), seed=seed)
     return found if batch_size is None else found.batch(batch_size)
+
+
+def _windows(steps, length, rate):
+    """A view of all windows: (windows, length, …)."""
+    reach = (length - 1) * rate + 1
+    if len(steps) < reach:
+        raise ValueError(
+            f"a window of sequence_length={length} steps, each sampling_rate={rate} after the other, reaches over "
+            f"{reach} steps of data. Received: {len(steps)} steps from start_index to end_index"
+        )
+    views = np.lib.stride_tricks.sliding_window_view(steps, reach, axis=0)  # (windows, …, reach)
+    return np.moveaxis(views[..., ::rate], -1, 1)
+
+
+def _of_windows(targets, first, last):
+    """Those of the windows that begin at these steps."""
+    if len(targets) <= first:
+        raise ValueError(
+            f"targets[i] is of the window that begins at step i. Received: {len(targets)} targets, and "
+            f"start_index={first}"
+        )
+    return targets[first:last]
 
 
 def _range_of(start, end, count):

@@ -215,6 +215,9 @@ def test_numbers_that_every_run_draws_or_counts(kind):
         lambda self, x, training: keras.layers.Rescaling(0.5 if training else 1.0)(x),
         lambda self, x, training: keras.layers.LeakyReLU(0.9 if training else 0.1)(-x),
         lambda self, x, training: keras.layers.Lambda(lambda z: z * (5.0 if training else 1.0))(x),
+        lambda self, x, training: keras.layers.Lambda(lambda z, k=5.0 if training else 1.0: z * k)(x),
+        lambda self, x, training: x * np.float32(2 if training else 1),
+        lambda self, x, training: x * (np.arange(1, 5, dtype=np.float32) * (2 if training else 1)),
     ],
 )
 def test_layers_made_on_the_way_with_other_numbers_are_no_graph(call):
@@ -225,6 +228,18 @@ def test_layers_made_on_the_way_with_other_numbers_are_no_graph(call):
     assert (np.abs(used) != np.abs(trained)).all()
     with pytest.raises(ContractError, match="computes something else in training"):
         made(call, "layer")
+
+
+@pytest.mark.parametrize("kind", ["layer", "model"])
+def test_a_layer_made_on_the_way_may_have_no_config(kind):
+    class Own(keras.layers.Layer):
+        def call(self, x):
+            return x * 2
+
+        def get_config(self):
+            return {"factor": self.never_kept}
+
+    np.testing.assert_array_equal(made(lambda self, x, training: Own()(x), kind).predict(X[:2], verbose=0), 8)
 
 
 @pytest.mark.parametrize("kind", ["layer", "model"])

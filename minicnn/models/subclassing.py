@@ -24,6 +24,7 @@ from minicnn.models.input_gradients import Differentiable
 from minicnn.models.pictures import OfPictures
 from minicnn.models.unread import nodes_beside, running
 from minicnn.nested import leaves, mapped
+from minicnn.parameters import Weight
 from minicnn.plan.runs import looked_behind
 from minicnn.training import compiled
 from minicnn.training.streams import first_batch, sample_shape_of
@@ -315,13 +316,18 @@ def _constants(nodes, own):
 def _config_of(layer):
     """A layer's config without its name, to be compared; None where there is none."""
     try:
-        return _comparable({name: value for name, value in layer.get_config().items() if name != "name"})
-    except (NotImplementedError, TypeError):  # of a function, which has none
+        config = layer.get_config()
+    except Exception:  # of a function, which has none; of a user's layer, anything
         return None
+    return _comparable({name: value for name, value in config.items() if name != "name"})
 
 
 def _comparable(value, depth=0):
-    """Numbers and texts of nested values and of functions; of anything else, which may be made anew, its class."""
+    """Numbers, texts, arrays and weights of nested values and of functions; of anything else, made anew, its class."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, Weight):
+        return id(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if depth > _DEPTH:  # a function may hold itself
@@ -332,7 +338,7 @@ def _comparable(value, depth=0):
         return [_comparable(entry, depth + 1) for entry in value]
     if isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
-        return value.__code__, _comparable(cells, depth + 1)
+        return value.__code__, _comparable([cells, value.__defaults__, value.__kwdefaults__], depth + 1)
     return type(value)
 
 

@@ -168,7 +168,8 @@ def test_counts_of_classes_leave_out_numbers_that_are_none(ignored, rng):
         if 0 <= t < 3 and 0 <= p < 3 and t != ignored:
             counts[t, p] += 1
     metric = metrics.MeanIoU(3, ignore_class=ignored)
-    shares = [counts[i, i] / (counts[i].sum() + counts[:, i].sum() - counts[i, i]) for i in range(3)]
+    unions = [counts[i].sum() + counts[:, i].sum() - counts[i, i] for i in range(3)]
+    shares = [counts[i, i] / union for i, union in enumerate(unions) if union]  # a class that is nowhere has none
     assert metric(target, predicted) == pytest.approx(np.mean(shares), rel=1e-6)
     np.testing.assert_array_equal(metric.total_cm, counts)
 

@@ -173,7 +173,7 @@ FLOORS = {
         ("network", "written_files", "written_compiled"),
         ("unread",),
         ("written_metrics",),
-        ("alone", "config", "copies", "flops", "forms", "named_errors", "pictures", "summary"),
+        ("alone", "config", "copies", "flops", "forms", "named_errors", "phases", "pictures", "summary"),
     ),
     "minicnn.onnx": (
         ("exporter", "files"),

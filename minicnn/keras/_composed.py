@@ -26,7 +26,7 @@ from minicnn.keras._window_starts import nodes_since
 from minicnn.last_function import note
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import all_fit, has_open
-from minicnn.models.subclassing import in_both_phases
+from minicnn.models.phases import in_both_phases
 from minicnn.nested import leaves, mapped, packed
 from minicnn.plan.runs import looked_behind
 from minicnn.step import Shapes

@@ -88,3 +88,11 @@ def split(test_split: float, *arrays: np.ndarray) -> tuple[tuple[Any, ...], tupl
         raise ValueError(f"`test_split` is a part, 0 or more and less than 1. Received: test_split={test_split!r}")
     count = int(len(arrays[0]) * (1 - test_split))
     return tuple(np.array(array[:count]) for array in arrays), tuple(np.array(array[count:]) for array in arrays)
+
+
+def houses(
+    name: str, digits: str, path: FilePath, test_split: float, seed: int, count: int | None = None
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Numbers about houses, and their prices: the first `count` of a file, in a new order, `split`."""
+    arrays = [array[:count] for array in read_arrays(published(name, digits, path), "x", "y")]
+    return split(test_split, *shuffled(np.random.RandomState(seed), *arrays))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from minicnn.hints import FilePath, Split
-from minicnn.keras.datasets._keras_files import published, read_arrays, shuffled, split
+from minicnn.keras.datasets._keras_files import houses
 
 __all__ = ["load_data"]
 
@@ -34,5 +32,4 @@ def load_data(path: FilePath = "boston_housing.npz", test_split: float = 0.2, se
     DataError
         If the file cannot be downloaded, or is another one.
     """
-    arrays = read_arrays(published("boston_housing.npz", _HASH, path), "x", "y")
-    return split(test_split, *shuffled(np.random.RandomState(seed), *arrays))
+    return houses("boston_housing.npz", _HASH, path, test_split, seed)

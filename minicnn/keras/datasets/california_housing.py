@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
 from minicnn.checks import check_choice
 from minicnn.hints import FilePath, Split
-from minicnn.keras.datasets._keras_files import published, read_arrays, shuffled, split
+from minicnn.keras.datasets._keras_files import houses
 
 __all__ = ["load_data"]
 
@@ -46,6 +44,4 @@ def load_data(
         If the file cannot be downloaded, or is another one.
     """
     check_choice("version", version, ("large", "small"))
-    arrays = read_arrays(published("california_housing.npz", _HASH, path), "x", "y")
-    count = _SMALL if version == "small" else len(arrays[0])
-    return split(test_split, *shuffled(np.random.RandomState(seed), *(array[:count] for array in arrays)))
+    return houses("california_housing.npz", _HASH, path, test_split, seed, _SMALL if version == "small" else None)

@@ -30,6 +30,18 @@ depthwise.conv2d_backward(x, kernel, masked(x, None), wanted(None, kernel, None,
 entry, = depthwise._conv2d_backward._dispatcher.overloads.values()
 print(entry.library.get_asm_str())
 """
+NORMALIZATION = """
+import numpy as np
+from minicnn.backends.numba import normalization
+from minicnn.backends.numba.machine import launch
+from minicnn.backends.reference.normalization import Affine, Moments
+launch.call = lambda entry, *arguments, **options: True
+x, numbers = np.zeros((2, 8, 8, 16), np.float32), np.zeros(16, np.float32)
+affine, moments = Affine(numbers, numbers, True), Moments(numbers, numbers)
+normalization.batch_norm_backward(x, None, x, affine, moments, x.copy(), None, numbers, numbers, True)
+entry, = normalization._batch_norm_backward._dispatcher.overloads.values()
+print(entry.library.get_asm_str())
+"""
 AVX2, SSE = {"+avx2", "+fma", "+bmi2"}, {"+sse2", "+sse4.2"}
 FEATURES = {"haswell": AVX2, "znver3": AVX2, "nehalem": SSE}
 
@@ -56,3 +68,12 @@ def test_parts_of_vectors_are_stored_without_masks_where_these_are_slow(tmp_path
     """AMD's Zen 3 stores by a mask in many steps of microcode."""
     assert "vmaskmov" not in assembly(PRODUCT, "znver3", AVX2, tmp_path)
     assert "vmaskmov" in assembly(PRODUCT, "haswell", AVX2, tmp_path)
+
+
+@pytest.mark.parametrize("cpu", ["znver3", "haswell"])
+def test_gradients_of_normalizations_pass_a_relu_by_one_comparison(tmp_path, cpu):
+    """Masks of several widths would be packed and spread, in each turn, to be joined."""
+    loops = innermost_loops(assembly(NORMALIZATION, cpu, AVX2, tmp_path), "vcmpnleps")
+    loops = [loop for loop in loops if not any("vmaskmov" in line for line in loop)]  # of vectors that are there in part
+    assert loops
+    assert not [line for loop in loops for line in loop if "vpackss" in line or "vpmovsx" in line]

@@ -144,17 +144,22 @@ def _emit_add_squares(context, builder, signature, args):
     emit = emitter_of(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
     x, wide = emit.moved(operands.x, start), Wide(emit)
-    centre, inside = wide.load(emit.moved(operands.table, column)), emit.below(count)
+    centre = wide.load(emit.moved(operands.table, column))
     rows_of_sums = rows_of(emit, operands.table, operands.own, operands.padded, column, 2)
     sums, squares = emit.registers([wide.load(row) for row in rows_of_sums])
     with cgutils.for_range(builder, rows) as loop:
-        value = wide.of(load_ahead(emit, emit.moved(x, builder.mul(loop.index, stride))))
-        value = builder.select(inside, builder.fsub(value, centre), wide.zero)
+        value = builder.fsub(wide.of(load_ahead(emit, emit.moved(x, builder.mul(loop.index, stride)))), centre)
         builder.store(builder.fadd(builder.load(sums), value), sums)
         builder.store(wide.multiply_add(value, value, builder.load(squares)), squares)
-    for register, row in zip((sums, squares), rows_of_sums, strict=True):
-        wide.store(builder.load(register), row)
+    _store_sums(emit, (sums, squares), rows_of_sums, count)
     return context.get_dummy_value()
+
+
+def _store_sums(emit, registers, rows, count):
+    """The sums of the lanes below `count`; others have added up what lies behind a row, and stay what they were."""
+    wide, inside = Wide(emit), emit.below(count)
+    for register, row in zip(registers, rows, strict=True):
+        wide.store(emit.builder.select(inside, emit.builder.load(register), wide.load(row)), row)
 
 
 _sum_squares = over_channels(_add_squares)
@@ -305,21 +310,20 @@ def _add_products(typingctx, operands, start, rows, stride, column, count):
 def _emit_add_products(context, builder, signature, args):
     emit = emitter_of(context, builder, signature.args[0])
     operands, start, rows, stride, column, count = emit.plain(signature.args, args)
-    wide, inside, zero = Wide(emit), emit.below(count), emit.full(0.0)
+    wide = Wide(emit)
     mean, *affine = _rows_of_numbers(emit, operands, column, 3)
     rows_of_sums = rows_of(emit, operands.sums, operands.own, operands.padded, column, 2)
     sums, products = emit.registers([wide.load(row) for row in rows_of_sums])
     with cgutils.for_range(builder, rows) as loop:
         offset = builder.add(start, builder.mul(loop.index, stride))
         centred = builder.fsub(load_ahead(emit, emit.moved(operands.x, offset)), mean)
-        gradient = builder.select(inside, _emit_masked(emit, operands, offset, centred, *affine), zero)
+        gradient = _emit_masked(emit, operands, offset, centred, *affine)
         with builder.if_then(operands.has_added):
             emit.store_counted(gradient, written_ahead(emit, emit.moved(operands.dadded, offset)), count)
-        gradient, centred = wide.of(gradient), wide.of(builder.select(inside, centred, zero))
+        gradient, centred = wide.of(gradient), wide.of(centred)
         builder.store(builder.fadd(builder.load(sums), gradient), sums)
         builder.store(wide.multiply_add(gradient, centred, builder.load(products)), products)
-    for register, row in zip((sums, products), rows_of_sums, strict=True):
-        wide.store(builder.load(register), row)
+    _store_sums(emit, (sums, products), rows_of_sums, count)
     return context.get_dummy_value()
 
 
@@ -336,8 +340,8 @@ def _emit_masked(emit, operands, offset, centred, scale, shift):
     gradient = load_ahead(emit, emit.moved(operands.dy, offset))
     y = load_ahead(emit, emit.moved(builder.select(operands.has_y, operands.y, operands.dy), offset))
     y = builder.select(emit.splat(operands.has_y), y, emit.multiply_add(centred, scale, shift))
-    counts = builder.or_(emit.splat(builder.not_(operands.relu)), builder.fcmp_unordered(">", y, emit.full(0.0)))
-    return builder.select(counts, gradient, emit.full(0.0))
+    passes = builder.fcmp_unordered(">", y, emit.least_passing(operands.relu))
+    return builder.select(passes, gradient, emit.full(0.0))
 
 
 _sum_products = over_channels(_add_products)

@@ -167,7 +167,7 @@ def _better(emit, pixels, tap, best, best_tap):
 def _store_cell(emit, result, result_tap, relu, out, at, count):
     """Store a pooled cell after ReLU, if there is one, and its winner, if it is kept."""
     builder, zero = emit.builder, emit.full(0.0)
-    blocked = builder.and_(builder.fcmp_ordered("<=", result, zero), emit.splat(relu))
+    blocked = builder.fcmp_ordered("<=", result, emit.least_passing(relu))
     emit.store_counted(builder.select(blocked, zero, result), emit.moved(out.y, at), count)
     result_tap = builder.select(blocked, emit.bytes(RELU_OFF), result_tap)
     with builder.if_then(out.keeps_winner):

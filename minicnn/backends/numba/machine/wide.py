@@ -11,7 +11,6 @@ class Wide:
     def __init__(self, emit: Emitter):
         self._emit, self._builder = emit, emit.builder
         self._vector = ir.VectorType(ir.DoubleType(), emit.lanes)
-        self.zero: ir.Constant = ir.Constant(self._vector, [0.0] * emit.lanes)
 
     def of(self, vector: ir.Value) -> ir.Value:
         """The numbers of an ordinary vector."""

@@ -89,7 +89,7 @@ FLOORS = {
         ("summing", "walking", "second_compiler"),
         ("batch", "channels", "elementwise", "wide"),
         ("half",),
-        ("matrix", "narrow"),
+        ("matrix", "even"),
         ("fetching", "finite", "memory", "numbers", "offsets"),
         ("launch", "parallel", "denormals", "tables"),
         ("recording",),

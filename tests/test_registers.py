@@ -74,6 +74,6 @@ def test_parts_of_vectors_are_stored_without_masks_where_these_are_slow(tmp_path
 def test_gradients_of_normalizations_pass_a_relu_by_one_comparison(tmp_path, cpu):
     """Masks of several widths would be packed and spread, in each turn, to be joined."""
     loops = innermost_loops(assembly(NORMALIZATION, cpu, AVX2, tmp_path), "vcmpnleps")
-    loops = [loop for loop in loops if not any("vmaskmov" in line for line in loop)]  # of vectors that are there in part
+    loops = [loop for loop in loops if not any("vmaskmov" in line for line in loop)]  # of parts of vectors
     assert loops
     assert not [line for loop in loops for line in loop if "vpackss" in line or "vpmovsx" in line]

@@ -37,12 +37,12 @@ from minicnn.backends.numba.convolution.winograd_transforms import (
 from minicnn.backends.numba.machine.batch import framed_part, images_of, part_scratch, parts_of_images, rows_of
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.even import MULTIPLY_EVEN, Even, are_even, multiply_even
 from minicnn.backends.numba.machine.fetching import fetch, fetch_to_write
 from minicnn.backends.numba.machine.finite import images_not_finite
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import filled, scratch
-from minicnn.backends.numba.machine.narrow import MULTIPLY_NARROW, Even, multiply_narrow
 from minicnn.backends.numba.machine.offsets import (
     Frame,
     flat,
@@ -316,16 +316,17 @@ def _transform_tiles(source, out, first, tile_range, frame, tiles, sizes, room, 
 @inline
 def _multiply_tiles(numbers, factors, zeros, count, tiles, sizes, products):
     """The 36 matrix products."""
-    is_narrow, rows = sizes.filter_slots == lanes_of(products), (count + ROWS - 1) // ROWS * ROWS
+    columns, rows = sizes.filter_slots // lanes_of(products), (count + ROWS - 1) // ROWS * ROWS
     for k in range(TILE_NUMBERS):
         start, factor, product = k * sizes.number_stride, k * sizes.factor_stride, k * sizes.product_stride
-        if is_narrow:
-            multiply_narrow(
+        if are_even(columns):
+            multiply_even(
                 Even(numbers, start, sizes.channel_slots, 1),
                 Even(factors, factor, sizes.filter_slots, 1),
                 Even(products, product, sizes.filter_slots, 1),
                 rows,
                 tiles.channels,
+                columns,
                 accumulate=False,
             )
         else:
@@ -380,8 +381,7 @@ def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes)
     zeros = filled(sizes.filter_slots, 0, factors)
     numbers = scratch(TILE_NUMBERS * sizes.number_stride, factors)
     products = scratch(TILE_NUMBERS * sizes.product_stride, factors)
-    all_are = True
-    control = flush_denormals()
+    all_are, control = True, flush_denormals()
     last = (images[1] - images[0] - 1) * tiles.count + own[1]
     for begin in range(own[0], last, sizes.together):
         tile_range = begin, min(begin + sizes.together, last)
@@ -392,7 +392,7 @@ def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes)
     return all_are
 
 
-@parallel_kernel(typed=2, uses=[MULTIPLY, MULTIPLY_NARROW])
+@parallel_kernel(typed=2, uses=[MULTIPLY, MULTIPLY_EVEN])
 def _conv2d(pool, kernel, tiles, weights, source, out, relu, chunks, frame, sizes):
     """Returns whether all outputs are finite."""
     factors = transformed_kernel(pool, kernel, weights, tiles, sizes)

@@ -42,11 +42,11 @@ from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.even import MULTIPLY_EVEN, Even, are_even, multiply_even
 from minicnn.backends.numba.machine.fetching import fetch
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import filled, scratch
-from minicnn.backends.numba.machine.narrow import MULTIPLY_NARROW, Even, multiply_narrow
 from minicnn.backends.numba.machine.offsets import (
     Frame,
     frame,
@@ -205,16 +205,17 @@ def sum_tiles(
     sums: np.ndarray,
 ) -> None:
     """sums += the matrix products of a range of the 36 over a range of tiles; if they are the first, = instead."""
-    is_narrow = t.filter_slots == lanes_of(sums) and t.channels % ROWS == 0
+    vectors = t.filter_slots // lanes_of(sums)
     for k in range(first, last):
         number, gradient = k * t.number_stride, k * t.gradient_stride
-        if is_narrow:
-            multiply_narrow(
+        if are_even(vectors) and t.channels % ROWS == 0:
+            multiply_even(
                 Even(numbers, number + tiles[0] * t.channel_slots, 1, t.channel_slots),
                 Even(gradients, gradient + tiles[0] * t.filter_slots, t.filter_slots, 1),
                 Even(sums, k * t.sum_stride, t.filter_slots, 1),
                 t.channels,
                 tiles[1] - tiles[0],
+                vectors,
                 accumulate=not is_first,
             )
         else:
@@ -308,7 +309,7 @@ def transform_back(channel: int, total: np.ndarray, dkernel: np.ndarray, t: Sums
         _taps_of(total, start, t.sum_stride, dkernel, at, t.channels * t.filters, t.filters - f)
 
 
-@parallel_kernel(uses=[MULTIPLY, MULTIPLY_NARROW])
+@parallel_kernel(uses=[MULTIPLY, MULTIPLY_EVEN])
 def _kernel_gradient(pool, x, incoming, out, zeros, chunks, x_frame, dy_frame, t):
     size = TILE_NUMBERS * t.sum_stride
     sums, bias_sums = scratch(chunks.count * size, x), filled(chunks.count * t.filters, 0, x)

@@ -26,10 +26,10 @@ from minicnn.backends.numba.machine import batch
 from minicnn.backends.numba.machine.batch import Gradients
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.denormals import flush_denormals, restore_denormals
+from minicnn.backends.numba.machine.even import MULTIPLY_EVEN
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY
 from minicnn.backends.numba.machine.memory import filled, scratch
-from minicnn.backends.numba.machine.narrow import MULTIPLY_NARROW
 from minicnn.backends.numba.machine.offsets import table_cache, whole_vectors, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.geometry import Window
@@ -100,7 +100,7 @@ def _sum_number(k, current, zeros, t, sums):
         sum_tiles(k, k + 1, current.numbers, current.gradients, zeros, part, t, is_first, sums)
 
 
-@parallel_kernel(uses=[MULTIPLY, MULTIPLY_NARROW])
+@parallel_kernel(uses=[MULTIPLY, MULTIPLY_EVEN])
 def _kernel_gradient(pool, x, incoming, out, zeros, rounds, x_frame, dy_frame, t):
     numbers, gradients = scratch(TILE_NUMBERS * t.number_stride, x), scratch(TILE_NUMBERS * t.gradient_stride, x)
     sums, bias_sums = scratch(TILE_NUMBERS * t.sum_stride, x), filled(rounds.images * t.filters, 0, x)

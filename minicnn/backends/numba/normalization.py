@@ -22,7 +22,7 @@ from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.memory import fill, filled
 from minicnn.backends.numba.machine.offsets import flat
 from minicnn.backends.numba.machine.parallel import in_parallel
-from minicnn.backends.numba.machine.wide import Wide, rows_of
+from minicnn.backends.numba.machine.wide import Wide, rows_of, store_sums
 from minicnn.backends.reference.normalization import Affine, Moments, MovingAverages
 
 _NANOSECONDS = 0.4  # that one core needs for an element, about
@@ -151,15 +151,8 @@ def _emit_add_squares(context, builder, signature, args):
         value = builder.fsub(wide.of(load_ahead(emit, emit.moved(x, builder.mul(loop.index, stride)))), centre)
         builder.store(builder.fadd(builder.load(sums), value), sums)
         builder.store(wide.multiply_add(value, value, builder.load(squares)), squares)
-    _store_sums(emit, (sums, squares), rows_of_sums, count)
+    store_sums(emit, (sums, squares), rows_of_sums, count)
     return context.get_dummy_value()
-
-
-def _store_sums(emit, registers, rows, count):
-    """The sums of the lanes below `count`; others have added up what lies behind a row, and stay what they were."""
-    wide, inside = Wide(emit), emit.below(count)
-    for register, row in zip(registers, rows, strict=True):
-        wide.store(emit.builder.select(inside, emit.builder.load(register), wide.load(row)), row)
 
 
 _sum_squares = over_channels(_add_squares)
@@ -323,7 +316,7 @@ def _emit_add_products(context, builder, signature, args):
         gradient, centred = wide.of(gradient), wide.of(centred)
         builder.store(builder.fadd(builder.load(sums), gradient), sums)
         builder.store(wide.multiply_add(gradient, centred, builder.load(products)), products)
-    _store_sums(emit, (sums, products), rows_of_sums, count)
+    store_sums(emit, (sums, products), rows_of_sums, count)
     return context.get_dummy_value()
 
 

@@ -1,5 +1,7 @@
 """Phrases for sums in double precision, and for tables of numbers of the channels."""
 
+from collections.abc import Iterable
+
 from llvmlite import ir
 
 from minicnn.backends.numba.machine.vectors import Emitter
@@ -35,3 +37,10 @@ def rows_of(
     """Pointers to a column of so many rows of a table, which have `padded` numbers, from element `start` on."""
     first = emit.moved(table, start, column)
     return [emit.moved(first, emit.builder.mul(padded, emit.index(i))) for i in range(count)]
+
+
+def store_sums(emit: Emitter, registers: Iterable[ir.Value], rows: Iterable[ir.Value], count: ir.Value) -> None:
+    """Store sums that were loaded from these rows, but for lanes from `count` on: they hold what lies behind an array."""
+    wide, inside = Wide(emit), emit.below(count)
+    for register, row in zip(registers, rows, strict=True):
+        wide.store(emit.builder.select(inside, emit.builder.load(register), wide.load(row)), row)

@@ -40,7 +40,7 @@ def rows_of(
 
 
 def store_sums(emit: Emitter, registers: Iterable[ir.Value], rows: Iterable[ir.Value], count: ir.Value) -> None:
-    """Store sums that were loaded from these rows, but for lanes from `count` on: they hold what lies behind an array."""
+    """Store sums that were loaded from these rows, but for lanes from `count` on: they hold what lies behind a row."""
     wide, inside = Wide(emit), emit.below(count)
     for register, row in zip(registers, rows, strict=True):
         wide.store(emit.builder.select(inside, emit.builder.load(register), wide.load(row)), row)

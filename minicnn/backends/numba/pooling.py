@@ -147,21 +147,26 @@ def _emit_pool_cells(context, builder, signature, args):
 def _emit_best(emit, x, offsets, taps):
     """Maximum over pixels of one vector of channels, and its tap; a constant number of them is unrolled."""
     builder, first = emit.builder, emit.load(emit.moved(x, emit.builder.load(offsets)))
-    best, best_tap = emit.registers([first, emit.bytes(0)])
+    best, best_tap = emit.registers([first, _taps(emit, 0)])
     with cgutils.for_range(builder, taps, start=emit.index(1)) as loop:
         pixels = emit.load(emit.moved(x, builder.load(emit.moved(offsets, loop.index))))
-        tap = builder.trunc(loop.index, I8)
+        tap = emit.splat(builder.trunc(loop.index, _taps(emit, 0).type.element))
         better, better_tap = _better(emit, pixels, tap, builder.load(best), builder.load(best_tap))
         builder.store(better, best)
         builder.store(better_tap, best_tap)
     return builder.load(best), builder.load(best_tap)
 
 
+def _taps(emit, tap):
+    """One constant tap a lane, as wide as the numbers: where they are compared, masks have that width."""
+    return ir.Constant(ir.VectorType(ir.IntType(8 * emit.size), emit.lanes), [tap] * emit.lanes)
+
+
 def _better(emit, pixels, tap, best, best_tap):
     """The greater of `pixels` and `best`, lane by lane, and its tap; NaN beats every number, and nothing beats NaN."""
     builder = emit.builder
     beats = builder.and_(builder.fcmp_unordered(">", pixels, best), builder.fcmp_ordered("ord", best, best))
-    return builder.select(beats, pixels, best), builder.select(beats, emit.splat(tap), best_tap)
+    return builder.select(beats, pixels, best), builder.select(beats, tap, best_tap)
 
 
 def _store_cell(emit, result, result_tap, relu, out, at, count):
@@ -169,18 +174,18 @@ def _store_cell(emit, result, result_tap, relu, out, at, count):
     builder, zero = emit.builder, emit.full(0.0)
     blocked = builder.fcmp_ordered("<=", result, emit.least_passing(relu))
     emit.store_counted(builder.select(blocked, zero, result), emit.moved(out.y, at), count)
-    result_tap = builder.select(blocked, emit.bytes(RELU_OFF), result_tap)
     with builder.if_then(out.keeps_winner):
-        emit.store_counted(result_tap, emit.moved(out.winner, at), count)
+        tap = builder.select(blocked, _taps(emit, RELU_OFF), result_tap)
+        emit.store_counted(builder.trunc(tap, emit.bytes(0).type), emit.moved(out.winner, at), count)
 
 
 def emit_cell(
     emit: Emitter, taps: list[ir.Value], bias: ir.Value, relu: ir.Value, out: Pooled, at: ir.Value, count: ir.Value
 ) -> None:
     """Pool vectors that are in registers, add the bias and store the cell."""
-    best, best_tap = taps[0], emit.bytes(0)
+    best, best_tap = taps[0], _taps(emit, 0)
     for tap, pixels in enumerate(taps[1:], 1):
-        best, best_tap = _better(emit, pixels, ir.Constant(I8, tap), best, best_tap)
+        best, best_tap = _better(emit, pixels, _taps(emit, tap), best, best_tap)
     _store_cell(emit, emit.builder.fadd(best, bias), best_tap, relu, out, at, count)
 
 

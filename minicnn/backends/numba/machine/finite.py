@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from minicnn.backends.numba.machine.vectors import I64, Emitter
+from minicnn.backends.numba.machine.vectors import Emitter
 
 
 def images_not_finite(outputs: np.ndarray, count: int) -> Iterator[slice]:
@@ -44,8 +44,7 @@ def emit_all_finite(emit: Emitter, vectors: list[ir.Value], count: ir.Value) -> 
     builder, total = emit.builder, vectors[0]
     for vector in vectors[1:]:
         total = builder.fadd(total, vector)
-    lane_indices = ir.Constant(ir.VectorType(I64, emit.lanes), list(range(emit.lanes)))
-    counts = builder.icmp_signed("<", lane_indices, emit.splat(count))  # the others hold anything
-    bad = builder.and_(counts, builder.fcmp_unordered("uno", builder.fsub(total, total), emit.full(0.0)))
+    unordered = builder.fcmp_unordered("uno", builder.fsub(total, total), emit.full(0.0))
+    bad = builder.and_(emit.below(count), unordered)  # the others hold anything
     bits = ir.IntType(emit.lanes)
     return builder.icmp_unsigned("==", builder.bitcast(bad, bits), ir.Constant(bits, 0))

@@ -137,9 +137,11 @@ class Emitter:
             half //= 2
 
     def below(self, count: ir.Value) -> ir.Value:
-        """Which lanes are below `count`."""
-        lane_indices = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
-        return self.builder.icmp_signed("<", lane_indices, self.splat(count))
+        """Which lanes are below `count`; compared as integers as wide as the numbers, as their masks are."""
+        word, fits = ir.IntType(8 * self.size), self.builder.icmp_signed("<", count, self.index(self.lanes))
+        count = self.builder.select(fits, count, self.index(self.lanes))
+        lane_indices = ir.Constant(ir.VectorType(word, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", lane_indices, self.splat(self.builder.trunc(count, word)))
 
     def least_passing(self, relu: ir.Value) -> ir.Value:
         """What numbers exceed that pass a ReLU, where there is one: zeros; else NaN, which nothing is compared with.

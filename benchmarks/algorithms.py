@@ -25,7 +25,7 @@ from minicnn.geometry import make_window
 ITEMSIZE = 4  # of float32
 ops = backends.get("numba").ops
 LEAST_SECONDS = 0.002  # of a turn
-WINOGRAD, POOLED, GRADIENT, PAIRS, COLUMNS, INPUT_COLUMNS, SPREAD, KERNEL_GRADIENT, FEW, FEW_GRADIENT = DECISIONS = (
+DECISIONS = (
     "winograd_is_best",
     "pooled_winograd_is_best",
     "winograd_gradient_is_best",
@@ -36,8 +36,11 @@ WINOGRAD, POOLED, GRADIENT, PAIRS, COLUMNS, INPUT_COLUMNS, SPREAD, KERNEL_GRADIE
     "winograd_kernel_gradient_is_best",
     "few_filters_are_best",
     "few_filters_gradient_is_best",
+    "panels_are_best",
 )
 """Functions of `choice`."""
+WINOGRAD, POOLED, GRADIENT, PAIRS, COLUMNS, INPUT_COLUMNS, SPREAD, KERNEL_GRADIENT, FEW, *_ = DECISIONS
+FEW_GRADIENT, PANELS = DECISIONS[-2:]
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class Convolution:
         outputs = self.window.out_height, self.window.out_width
         return make_window(outputs, (2, 2), (2, 2), "valid")
 
+    @property
+    def has_long_rows(self):
+        """Whether rows of the kernel lie in pages of their own, and it is large."""
+        return choice.panels_are_best(self.shape[-1], self.filters, self.size**2, ITEMSIZE)
+
     def candidates(self, job):
         """Name → the decisions that lead to this algorithm, for those that can serve."""
         window = self.window
@@ -75,6 +83,7 @@ class Convolution:
                     (KERNEL_GRADIENT if job == "dkernel" else WINOGRAD,),
                     choice.winograd_kernel_gradient_serves(window) if job == "dkernel" else winograd,
                 ),
+                "panels": ((PANELS,), job == "y" and self.has_long_rows),
                 "columns": ((COLUMNS if few_outputs or job == "dkernel" else INPUT_COLUMNS,), job != "y"),
                 "few filters": (
                     (FEW_GRADIENT if job == "dkernel" else FEW,),
@@ -109,6 +118,7 @@ LAYERS = {
     "better LeNet-5, first": Convolution((32, 32, 1), 16, 5, padding="same"),
     "better LeNet-5, second": Convolution((16, 16, 16), 32, 5, padding="same"),
     "better LeNet-5, third": Convolution((8, 8, 32), 64, 5, padding="same"),
+    "ResNet-50, last": Convolution((5, 5, 512), 512, 3, pooled=False, padding="same"),
 }
 JOBS = ("y", "dx", "dkernel")
 

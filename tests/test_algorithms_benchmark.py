@@ -31,7 +31,7 @@ def test_every_layer_and_job_has_a_chosen_candidate_and_times(algorithms):
             names |= set(candidates)
     if lanes(4) < 12:  # two pixels of six filters do not fit into a vector
         names.add("pairs")
-    assert names == {"direct", "pairs", "Winograd", "columns", "sparse", "spread", "few filters"}
+    assert names == {"direct", "pairs", "Winograd", "columns", "sparse", "spread", "few filters", "panels"}
 
 
 def test_winograd_is_not_forced_where_it_has_no_tiles(algorithms):

@@ -337,7 +337,11 @@ BESIDE_THE_CORE = {
     "threads": {"blas", "processors", "turns"},  # what the system allows; others' threads
     "plan.fusion": {  # in its rules
         *("layers.augmentation", "layers.channel_order", "layers.contract", "layers.merge", "layers.normalization"),
-        *("plan.frozen", "plan.order"),  # transfer learning; averages that one layer moves at several places
+        *(
+            "layers.padded_conv",
+            "plan.frozen",
+            "plan.order",
+        ),  # transfer learning; averages that one layer moves at several places
     },
     "training.arrays": {
         *("layers.open_sizes", "training.data_advice", "training.lazy"),  # what messages guess; for data sets in files

@@ -34,6 +34,7 @@ from minicnn.backends.numba.convolution import (
     few_filters,
     gradients,
     on_tiles,
+    panels,
     pooled,
     sparse,
     winograd,
@@ -408,6 +409,40 @@ def test_few_filters(dtype, window, channels, filters, n, relu, has_bias, seed):
         output.check()
         if name != "dbias" or has_bias:
             compare(output.array, right, dtype, name, largest_term(name, dy=dy, x=x, kernel=kernel))
+
+
+@DTYPES
+@few
+@given(windows(), counts, st.sampled_from([1, 7, 32, 40, 65]), st.integers(0, 5), st.booleans(), st.booleans(), seeds)
+def test_panels(dtype, window, channels, filters, n, relu, has_bias, seed):
+    """Of few rows, and few images in frames at a time: the bits of the direct product, which has neither."""
+    note(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    x, kernel = images(rng, n, window, channels, dtype), kernel_of(rng, window, channels, filters, dtype)
+    bias = normal(rng, filters, dtype=dtype) if has_bias else None
+    y, plain, expected = Output(shape := out_shape(n, window, filters), dtype), *(np.empty(shape, dtype) for _ in "ab")
+    with mock.patch.multiple(panels, _MOST_FRAMED=1000):
+        panels._panels.cache_clear()
+        panels.conv2d(x, kernel, bias, y.array, window, relu)
+        panels._panels.cache_clear()
+    direct.conv2d(x, kernel, bias, plain, window, relu)
+    reference.conv2d(x, kernel, bias, expected, window, relu=relu)
+    y.check()
+    np.testing.assert_array_equal(y.array, plain)
+    compare(y.array, expected, dtype, "y", largest_term("y", x=x, kernel=kernel))
+
+
+def test_panels_serve_what_is_theirs(only):
+    calls, window = only("panels_are_best", panels, ["conv2d"]), make_window((3, 3), (3, 3), (1, 1), "same")
+    x, kernel, y = np.ones((2, 3, 3, 40), "f4"), np.ones((3, 3, 40, 300), "f4"), memory.empty((2, 3, 3, 300), "f4")
+    fast.conv2d(x, kernel, None, y, window)
+    assert calls == ["conv2d"] and (y[:, 1, 1] == 360).all()
+
+
+def test_which_kernels_are_large():
+    assert choice.panels_are_best(512, 512, 9, 4) and choice.panels_are_best(1024, 256, 1, 4)
+    assert not choice.panels_are_best(1024, 255, 1, 4)  # rows of less than 1,024 bytes
+    assert not choice.panels_are_best(64, 256, 1, 4)  # the second cache has room for all of it
 
 
 def test_few_filters_in_bands(monkeypatch, rng):

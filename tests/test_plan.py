@@ -19,6 +19,7 @@ from minicnn.layers import (
     Concatenate,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
@@ -26,7 +27,9 @@ from minicnn.layers import (
     MaxPooling2D,
     ReLU,
     Reshape,
+    SeparableConv2D,
     Softmax,
+    ZeroPadding2D,
 )
 from minicnn.parameters import ParameterStore
 from minicnn.plan import arena
@@ -407,6 +410,44 @@ def test_what_merges_with_a_normalization_in_training(kind, backend, rng):
     store = ParameterStore(model.weights, backends.get(backend), "float32", adopt=False)
     plan = Plan(model.graph, store, 2, training=True, fuses=True)
     assert len(plan.places) == 1 + steps + 2
+
+
+PADDED = {  # zeros and what reads them → names of the steps, in use
+    "Conv2D": (lambda x: Conv2D(4, 3, strides=2)(ZeroPadding2D(((0, 1), (2, 1)))(x)), ["FusedConv2D"]),
+    "dilated": (lambda x: Conv2D(4, 2, dilation_rate=2)(ZeroPadding2D((2, 0))(x)), ["FusedConv2D"]),
+    "all behind": (
+        lambda x: MaxPooling2D()(ReLU()(BatchNormalization()(Conv2D(5, 3)(ZeroPadding2D(2)(x))))),
+        ["FusedConv2D"],
+    ),
+    "groups": (lambda x: Conv2D(6, 3, groups=3)(ZeroPadding2D()(x)), ["FusedConv2D"]),
+    "depthwise": (lambda x: ReLU()(DepthwiseConv2D(3, strides=2)(ZeroPadding2D()(x))), ["PartConv2D"]),
+    "separable": (lambda x: SeparableConv2D(4, 3)(ZeroPadding2D()(x)), ["PartConv2D"] * 2),
+    "twice": (lambda x: Conv2D(4, 3)(ZeroPadding2D()(ZeroPadding2D()(x))), ["ZeroPadding2D", "FusedConv2D"]),
+    "too much": (lambda x: Conv2D(4, 3)(ZeroPadding2D((1, 3))(x)), ["ZeroPadding2D", "Conv2D"]),
+    "same": (lambda x: Conv2D(4, 3, padding="same")(ZeroPadding2D()(x)), ["ZeroPadding2D", "Conv2D"]),
+    "read twice": (
+        lambda x: (lambda y: Add()([Conv2D(3, 1)(y), y]))(ZeroPadding2D()(x)),
+        ["ZeroPadding2D", "Conv2D", "Add"],
+    ),
+}
+
+
+@every_backend
+@pytest.mark.parametrize("kind", PADDED)
+def test_convolutions_pad_by_themselves(kind, backend, rng):
+    image = Input((6, 5, 3))
+    then, steps = PADDED[kind]
+    model = mc.Model(image, Dense(3)(GlobalAveragePooling2D()(then(Conv2D(3, 2, activation="tanh")(image)))))
+    randomize(model.layers, rng)
+    assert gradcheck(model, backend=backend, fuses=True).error <= 1e-6
+    xs, dys = data_of(model, rng)
+    plain, fused = (run(model.graph, xs, dys, backend, True, fuses) for fuses in (False, True))
+    assert_close(fused.outputs[0], plain.outputs[0], 1e-5, "y in training")
+    for path, gradient in plain.grads.items():
+        assert_close(fused.grads[path], gradient, 1e-5, path)
+    plain, fused = (run(model.graph, xs, None, backend, False, fuses) for fuses in (False, True))
+    assert_close(fused.outputs[0], plain.outputs[0], 1e-5, "y")
+    assert [type(place.step).__name__ for place in fused.plan.places][2:-2] == steps
 
 
 @every_backend

@@ -19,6 +19,7 @@ from minicnn.layers.conv import FusedConv2D
 from minicnn.layers.kernel import Fused
 from minicnn.layers.merge import Add, FusedAdd
 from minicnn.layers.normalization import BatchNormalization, FusedNormalization
+from minicnn.layers.padded_conv import padded_conv
 from minicnn.layers.pooling import MaxPooling2D
 from minicnn.plan.frozen import is_frozen
 from minicnn.plan.order import passing
@@ -79,13 +80,13 @@ def fuse(program: Program, kept: set[int], training: bool, learned: set[int]) ->
     passes = passing(program)
 
     def merged(place, then):
-        first, n = place.step.fused(), math.prod(program.shapes[place.output])
+        first, n = place.step.fused(), math.prod(shape := program.shapes[place.output])
         may_all = is_frozen(then, learned) if training else not then.training
         for rule in RULES:
             may = isinstance(first, rule.first) and isinstance(then.step, rule.then) and rule.when(first, then.step, n)
             if may and (rule.in_training or may_all) and not passes(place, then):
                 return replace(first, **{rule.part: then.step})
-        return None
+        return padded_conv(first, then.step, shape)
 
     _merge(program, kept, merged)
 
@@ -132,8 +133,7 @@ def _merge(program, kept, merged):
     for place in program.places:
         place = ready.pop(place, place)
         if place.output not in kept and len(readers[place.output]) == 1:
-            (reader,) = readers[place.output]
-            then = ready.get(reader, reader)
+            then = ready.get(reader := readers[place.output][0], reader)
             others = tuple(value for value in then.inputs if value != place.output)
             shapes = {program.shapes[value] for value in (*then.inputs, then.output)}  # nothing is broadcast
             are_ours = place.dtype == then.dtype and not (is_own(place.step) or is_own(then.step))

@@ -6,7 +6,7 @@ from minicnn.backends.memory import Array, Maybe
 from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
-from minicnn.backends.numba.machine.memory import copy, fill, filled, scratch, transpose
+from minicnn.backends.numba.machine.memory import fill, filled, pack, scratch, transpose
 from minicnn.backends.numba.machine.offsets import flat, strided_rows, strides, table_cache, zero_row
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.target import ROWS, WIDTH, lanes, product_nanoseconds
@@ -130,13 +130,6 @@ def _matrices(samples: int, inputs: int, outputs: int, itemsize: int) -> Matrice
 
 
 @inline
-def _pack(source, start, stride, rows, columns, target, width):
-    """target[i, j] = source[i, j] for i < rows, j < columns; `stride` and `width` elements from row to row."""
-    for i in range(rows):
-        copy(source, start + i * stride, columns, target, i * width)
-
-
-@inline
 def _some_outputs(x, kernel, bias, y, relu, rows, columns, t):
     """The rows from rows[0] to rows[1] and as many columns from columns[0] to columns[1] of y."""
     width = _ABREAST * lanes_of(x)
@@ -146,7 +139,7 @@ def _some_outputs(x, kernel, bias, y, relu, rows, columns, t):
         right = Right(kernel, columns[0], t.kernel_rows)
         if t.packs_kernel:
             start = first * t.outputs + columns[0]
-            _pack(kernel, start, t.outputs, last - first, columns[1] - columns[0], panel, width)
+            pack(kernel, start, t.outputs, last - first, columns[1] - columns[0], panel, width)
             right = Right(panel, -first * width, t.panel_rows)
         multiply(
             Left(x, 0, t.x_rows, t.x_columns),
@@ -251,7 +244,7 @@ def _kernel_gradient(x, dy, dkernel, zeros, first, last, t):
     width = _ABREAST * lanes_of(x)
     left, panel = Left(x, 0, t.x_columns, t.x_rows), scratch(t.samples * width if t.packs_x else 0, x)
     if t.packs_x:
-        _pack(x, first, t.inputs, t.samples, last - first, panel, width)
+        pack(x, first, t.inputs, t.samples, last - first, panel, width)
         left = Left(panel, -first, t.x_columns, t.panel_rows)
     block = width if t.packs_dy else t.outputs
     for column in range(0, t.outputs, block):
@@ -273,7 +266,7 @@ def _pack_gradient(task, dy, panels, t):
     width = _ABREAST * lanes_of(dy)
     column, size = task * width, t.samples * width
     panel = panels[task * size : (task + 1) * size]
-    _pack(dy, column, t.outputs, t.samples, min(width, t.outputs - column), panel, width)
+    pack(dy, column, t.outputs, t.samples, min(width, t.outputs - column), panel, width)
 
 
 @inline

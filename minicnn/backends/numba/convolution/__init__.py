@@ -15,6 +15,7 @@ from minicnn.backends.numba.convolution import (
     gradients,
     grouped,
     on_tiles,
+    panels,
     pooled,
     sparse,
     winograd,
@@ -53,6 +54,8 @@ def conv2d(
     elif choice.winograd_is_best(*geometry) and choice.has_tiles_enough(len(x), *geometry):
         for image in winograd.conv2d(x, kernel, bias, y, window, relu):
             again.conv2d(x[image], kernel, bias, y[image], window, relu=relu)
+    elif choice.panels_are_best(*kernel.shape[-2:], window.taps, x.itemsize):
+        panels.conv2d(x, kernel, bias, y, window, relu)
     else:
         direct.conv2d(x, kernel, bias, y, window, relu)
 

@@ -1,11 +1,13 @@
 """Memory of kernels: scratch arrays, and filling, copying and transposing parts of arrays."""
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.runtime.context import NRTContext
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
+from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.vectors import Emitter
 
 _CACHE_LINE, _VECTOR_SLACK = 64, 64  # bytes
@@ -161,3 +163,10 @@ def _emit_square(emit, source, stride, target, target_stride):
         bit *= 2
     for i in indices:
         emit.store(rows[i], emit.moved(target, builder.mul(target_stride, emit.index(i))))
+
+
+@inline
+def pack(source: np.ndarray, start: int, stride: int, rows: int, columns: int, target: np.ndarray, width: int) -> None:
+    """target[i, j] = source[i, j] for i < rows, j < columns; `stride` and `width` elements from row to row."""
+    for i in range(rows):
+        copy(source, start + i * stride, columns, target, i * width)

@@ -411,6 +411,26 @@ def test_few_filters(dtype, window, channels, filters, n, relu, has_bias, seed):
             compare(output.array, right, dtype, name, largest_term(name, dy=dy, x=x, kernel=kernel))
 
 
+def test_winograd_puts_an_image_into_its_frame_once(monkeypatch):
+    """Not once for every few dozen tiles that are transformed together: that took most of a large image's time."""
+    loads = []
+    monkeypatch.setattr(winograd, "_load_image", lambda frame, source, image, *_: loads.append(image))
+    monkeypatch.setattr(winograd, "lanes_of", lambda array: 8)
+    for name in ("transform_inputs", "fetch_to_write"):
+        monkeypatch.setattr(winograd, name, lambda *_: None)
+    x, y = np.zeros((3, 40, 40, 8), "f4"), memory.empty((3, 40, 40, 8), "f4")
+    frame, tiles = winograd.tiles_of(make_window((40, 40), (3, 3), (1, 1), "same"), 8, 8)
+    sizes = winograd.transformed(tiles.count, 8, 8, 4, x[0].size, y[0].size)
+    room, source = winograd._Room(np.zeros(frame.size), (0, 0), x), winograd._source(x)
+    loaded = -1
+    for begin in range(0, 3 * tiles.count, sizes.together):
+        own = begin, min(begin + sizes.together, 3 * tiles.count)
+        loaded = winograd._transform_tiles.py_func(
+            source, outputs(y, None), 0, own, frame, tiles, sizes, room, x, loaded
+        )
+    assert tiles.count > sizes.together and loads == [0, 1, 2]
+
+
 @DTYPES
 @few
 @given(windows(), counts, st.sampled_from([1, 7, 32, 40, 65]), st.integers(0, 5), st.booleans(), st.booleans(), seeds)

@@ -273,18 +273,17 @@ class _Room(NamedTuple):
 
 @inline
 def _load_image(frame, source, image, tiles, room):
-    """(array, start) of an image in its frame: as it is, where y is positive, or spread over the winners."""
+    """Put an image into its frame: as it is, where y is positive, or spread over the winners."""
     padded, sums = room.padded, room.sums
     if len(source.winner) > 0:
         start = image * len(tiles.x_cells) * tiles.channels
         gradient = Winners(source.x, source.winner)
         spread_cells(gradient, start, tiles.x_cells, tiles.x_cell_taps, tiles.channels, padded, sums)
-        return padded, 0
-    if len(source.y) > 0:
+    elif len(source.y) > 0:
         gradient = Masked(source.x, source.y, True)
         masked_image(frame, gradient, image * frame.rows * frame.row_size, padded, tiles.channels, sums)
-        return padded, 0
-    return framed_part(frame, source.x, image, padded, room.reach)
+    else:
+        framed_part(frame, source.x, image, padded, room.reach)
 
 
 @inline
@@ -297,20 +296,25 @@ def _reach(tiles, own):
 
 
 @inline
-def _transform_tiles(source, out, first, tile_range, frame, tiles, sizes, room, numbers):
-    """Transform the tiles of a range, counted from those of image `first` on; fetch what they will be written to."""
-    current, array, start = -1, source.x, 0
-    count = tile_range[1] - tile_range[0]
+def _transform_tiles(source, out, first, tile_range, frame, tiles, sizes, room, numbers, loaded):
+    """Transform the tiles of a range, counted from those of image `first` on; fetch what they will be written to.
+
+    `loaded` is the image whose frame is filled; returns which one is now.
+    """
+    is_kept = len(room.padded) > 0  # else images are read where they lie
+    array, count = room.padded if is_kept else source.x, tile_range[1] - tile_range[0]
     for n in range((count + ROWS - 1) // ROWS * ROWS):  # the product reads whole blocks of their rows
         at = tile_range[0] + min(n, count - 1)
         image, tile = first + at // tiles.count, at % tiles.count
-        if image != current:
-            current = image
-            array, start = _load_image(frame, source, image, tiles, room)
+        if is_kept and image != loaded:
+            loaded = image
+            _load_image(frame, source, image, tiles, room)
+        start = 0 if is_kept else image * frame.rows * frame.row_size
         for channel in range(0, tiles.channels, lanes_of(numbers)):
             pixel, slot = start + tiles.starts[tile] + channel, n * sizes.channel_slots + channel
             transform_inputs(array, pixel, tiles.x_row, tiles.x_pixel, numbers, slot, sizes.number_stride)
         fetch_to_write(out.y, image * tiles.image_size + tile * sizes.y_ahead, sizes.y_ahead)
+    return loaded
 
 
 @inline
@@ -381,11 +385,11 @@ def _chunk(chunk, source, factors, bias, out, relu, chunks, frame, tiles, sizes)
     zeros = filled(sizes.filter_slots, 0, factors)
     numbers = scratch(TILE_NUMBERS * sizes.number_stride, factors)
     products = scratch(TILE_NUMBERS * sizes.product_stride, factors)
-    all_are, control = True, flush_denormals()
+    all_are, loaded, control = True, -1, flush_denormals()
     last = (images[1] - images[0] - 1) * tiles.count + own[1]
     for begin in range(own[0], last, sizes.together):
         tile_range = begin, min(begin + sizes.together, last)
-        _transform_tiles(source, out, images[0], tile_range, frame, tiles, sizes, room, numbers)
+        loaded = _transform_tiles(source, out, images[0], tile_range, frame, tiles, sizes, room, numbers, loaded)
         _multiply_tiles(numbers, factors, zeros, tile_range[1] - begin, tiles, sizes, products)
         all_are &= _store_tiles(products, bias, relu, source, out, images[0], tile_range, tiles, sizes)
     restore_denormals(control)

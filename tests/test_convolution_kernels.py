@@ -411,6 +411,14 @@ def test_few_filters(dtype, window, channels, filters, n, relu, has_bias, seed):
             compare(output.array, right, dtype, name, largest_term(name, dy=dy, x=x, kernel=kernel))
 
 
+def test_kernels_that_no_cache_holds_are_transformed_for_many_tiles_alone():
+    """ResNet-50's and VGG-16's last convolutions: the transformed kernel has 38 MB."""
+    window = make_window((10, 10), (3, 3), (1, 1), "same")
+    assert choice.winograd_is_best(window, 512, 512, 4)
+    assert [choice.has_tiles_enough(n, window, 512, 512, 4) for n in (1, 8, 64)] == [False, False, True]
+    assert choice.has_tiles_enough(8, window, 128, 128, 4)
+
+
 def test_winograd_puts_an_image_into_its_frame_once(monkeypatch):
     """Not once for every few dozen tiles that are transformed together: that took most of a large image's time."""
     loads = []

@@ -47,6 +47,7 @@ _TAPS = TILE_KERNEL, 5  # along an axis
 # Of a vector of the kernel, in memory that is not in the first cache; what it must be of the tiles' work to be kept;
 # how often a call computes it, about: always in training, where weights change, and once otherwise.
 _KERNEL_TRANSFORM, _KEPT_SHARE, _MOST_KEPT_BYTES, _TRANSFORMED = 1200, 0.1, 4 << 20, 0.5
+_MOST_NEAR_BYTES, _FAR = 16 << 20, 4  # transformed; how many times as long it takes to write more, beyond all caches
 # For groups, whose channels and filters are copied side by side, and whose kernels are many: margin, tiles of a batch.
 _COPIED_MARGIN, _LEAST_COPIED_TILES = 1.8, 64
 # Bytes of the kernel gradient before it is transformed back: for each chunk of images; for all at once.
@@ -158,7 +159,8 @@ def winograd_is_best(window: Window, channels: int, filters: int, itemsize: int)
 @table_cache
 def has_tiles_enough(images: int, window: Window, channels: int, filters: int, itemsize: int) -> bool:
     """Whether a batch has so many of Winograd's tiles that they are worth the transform of the kernel."""
-    kernel = _TRANSFORMED * _KERNEL_TRANSFORM * channels * vectors(filters, itemsize)
+    size, kernel = _sum_bytes(channels, filters, itemsize), _KERNEL_TRANSFORM * channels * vectors(filters, itemsize)
+    kernel *= _TRANSFORMED if size <= _MOST_KEPT_BYTES else _FAR if size > _MOST_NEAR_BYTES else 1
     winograd = _winograd(window.out_height, window.out_width, window, channels, filters, itemsize)
     return images * _MARGIN * winograd + kernel < images * _direct(window, channels, filters, itemsize)
 

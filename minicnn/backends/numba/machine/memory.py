@@ -102,8 +102,7 @@ def copy(typingctx, source, start, count, target, at):
 def _emit_copy(context, builder, signature, args):
     """Vector by vector, but for the last bytes.
 
-    The C library's memcpy copies thousands of bytes by one instruction, for which AMD's Zen 3 needs up to ten times as
-    long as for vectors, depending on where both lie in their pages.
+    The C library's memcpy copies thousands of bytes by one instruction, for which AMD's Zen 3 needs half as long again.
     """
     emit = Emitter(context, builder, signature.args[0])
     source, start, count, target, at = emit.plain(signature.args, args)

@@ -187,6 +187,7 @@ class Total:
     """
 
     def __init__(self, gradients: Mapping[str, np.ndarray | None], slices: SideBySide) -> None:
+        self._ops = slices.ops
         self._kernel, self._bias = gradients["kernel"], gradients.get("bias")
         wanted = None if self._kernel is None else slices.flat(self._kernel), self._bias
         self.room: list[np.ndarray | None] = [None if a is None else scratch(a.shape, a) for a in wanted]
@@ -202,6 +203,7 @@ class Total:
         """Count what `room` holds."""
         for total, room in zip(self._sums, self.room, strict=True):
             if total is not None:
+                self._ops.make_whole(room)
                 total += room
 
     def write(self) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.layers.placed_resizing import COORDINATES, COORDINATES_NEAREST, ROUNDINGS
+from minicnn.onnx import volumes
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, checked_axis, integers, operator
 from minicnn.onnx.values import Value, channels_first
 from minicnn.resampling import taps_between
@@ -24,6 +25,9 @@ LONGEST = 2**20  # of which a layer notes for each pixel where it comes from
 @operator("Resize", "Upsample", kind=CHANNEL_OPERATORS)
 def _resize(node, graph):
     """Keras's layers where they find the same pixels, else `PlacedResizing`."""
+    if volumes.are_volumes(node, graph):
+        volumes.resize(node, graph)
+        return
     x = graph.images(node)
     old = x.shape[1:3]
     new, factors = _new_size(node, graph, old)

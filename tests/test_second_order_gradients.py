@@ -92,7 +92,14 @@ def examples():
 
 
 # Whose gradients have none here, but for those that change images at random, and need no gradient.
-REFUSED = {"AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "ArgMax", "AutoContrast", "RandomCrop"}
+REFUSED = {
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
+    "AdaptiveMaxPooling3D",
+    "ArgMax",
+    "AutoContrast",
+    "RandomCrop",
+}
 REFUSED_IN_TRAINING = REFUSED | {"AugMix", "CutMix", "Equalization", "MixUp", "Pipeline", "RandAugment", "Solarization"}
 
 

@@ -55,9 +55,6 @@ _GROUPS = {
         *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization"),
         *("rnn", "Hashing", "text_dataset_from_directory", "skipgrams", "make_sampling_table"),
     ),
-    "of volumes there are layers alone: Conv3D, MaxPooling3D, ZeroPadding3D, UpSampling3D and their like": (
-        *("conv3d", "conv3d_transpose", "pool3d", "spatial_3d_padding", "max_pool3d", "avg_pool3d", "resize_volumes"),
-    ),
     "this layer was dropped by later Kerases": (
         *("LocallyConnected1D", "LocallyConnected2D", "ParametricSoftplus", "SReLU", "LRN2D"),
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
@@ -14,10 +13,10 @@ from minicnn.geometry import Window, effective_size
 from minicnn.hints import ActivationLike, DataFormat, InitializerLike, LayerOptions, Padding, RegularizerLike
 from minicnn.layers.base import Examples
 from minicnn.layers.conv_transpose import adjoint_window
-from minicnn.layers.depth import SideBySide, scratch
 from minicnn.layers.kernel import Fused, KernelLayer, WithKernel
 from minicnn.layers.open_sizes import with_number
 from minicnn.layers.shapes import check_data_format, check_rank
+from minicnn.layers.volume_passes import VolumePasses
 from minicnn.layers.volumes import AXES, Triple, check_triple, onnx_window, volume_windows
 from minicnn.step import Arrays, Shape, Shapes, Workspace
 
@@ -136,83 +135,14 @@ class FusedConv3D(Fused):
         return self.has_relu
 
     def bind(self, ws: Workspace) -> None:
-        depth, ws.window = self.layer.windows(ws.input_shapes[0])
-        ws.side_by_side = SideBySide(ws.ops, depth, self.layer.groups)
-        ws.parts = ws.side_by_side.parts(len(ws.y), ws.input_shapes[0])
+        ws.passes = VolumePasses(ws.ops, *self.layer.windows(ws.input_shapes[0]), self.layer.groups)
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        x, slices, (kernel, bias) = xs[0], ws.side_by_side, self.kernel_and_bias(ws)
-        kernel, room, y = slices.flat(kernel), slices.room(x, ws.parts), as_slices(ws.y)
-        for part in ws.parts:
-            images, own = slices.images(x, part, room), y[part.start : part.stop]
-            ws.ops.conv2d(images, kernel, bias, own, ws.window, self.layer.groups, self.has_relu)
+        ws.passes.forward(xs[0], *self.kernel_and_bias(ws), ws.y, self.has_relu)
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        x, dx, slices = ws.xs[0], ws.dxs[0], ws.side_by_side
-        kernel, total = slices.flat(ws.params["kernel"]), Total(ws.grads, slices)
-        y, dy, rooms = as_slices(ws.y), as_slices(dy), [slices.room(x, ws.parts) for _ in range(2)]
-        if dx is not None:
-            dx.fill(0)
-        for part in ws.parts:
-            own = slice(part.start, part.stop)
-            made = None if dx is None else slices.unwritten(dx, part, rooms[1])
-            images = slices.images(x, part, rooms[0]) if total.is_wanted else made
-            outputs = y[own] if self.has_relu else None, dy[own]
-            options = ws.window, self.layer.groups, self.has_relu
-            ws.ops.conv2d_backward(images, kernel, *outputs, made, *total.room, *options)
-            total.add()
-            if dx is not None:
-                slices.add_back(made, part, dx)
-        total.write()
-
-
-def as_slices(array: np.ndarray) -> np.ndarray:
-    """(N, D, H, W, C) as (N · D, H, W, C), without a copy."""
-    return array.reshape(-1, *array.shape[2:])
-
-
-class Total:
-    """The gradients of a kernel (KD, KH, KW, C, F) and a bias, of parts of a batch.
-
-    Parameters
-    ----------
-    gradients : mapping
-        "kernel" and "bias" → what `write` assigns, or None.
-    slices : SideBySide
-
-    Attributes
-    ----------
-    room : list of array or None
-        For those of a part: the kernel's as that of images, and the bias's.
-    """
-
-    def __init__(self, gradients: Mapping[str, np.ndarray | None], slices: SideBySide) -> None:
-        self._ops = slices.ops
-        self._kernel, self._bias = gradients["kernel"], gradients.get("bias")
-        wanted = None if self._kernel is None else slices.flat(self._kernel), self._bias
-        self.room: list[np.ndarray | None] = [None if a is None else scratch(a.shape, a) for a in wanted]
-        self._sums = [None if a is None else np.zeros_like(a) for a in wanted]
-        self._slices = slices
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether there is a gradient to be computed."""
-        return any(room is not None for room in self.room)
-
-    def add(self) -> None:
-        """Count what `room` holds."""
-        for total, room in zip(self._sums, self.room, strict=True):
-            if total is not None:
-                self._ops.make_whole(room)
-                total += room
-
-    def write(self) -> None:
-        """Assign the gradients."""
-        kernel, bias = self._sums
-        if kernel is not None:
-            self._slices.unflat(kernel, self._kernel)
-        if bias is not None:
-            self._bias[...] = bias
+        x, y, out = ws.xs[0], ws.y if self.has_relu else None, (ws.dxs[0], ws.grads["kernel"], ws.grads.get("bias"))
+        ws.passes.backward(x, ws.params["kernel"], y, dy, *out, self.has_relu)
 
 
 class Conv3DTranspose(WithKernel):
@@ -288,36 +218,21 @@ class Conv3DTranspose(WithKernel):
         return depth, adjoint_window(*flat, self.padding, gaps[1:], more and more[1:])
 
     def bind(self, ws: Workspace) -> None:
-        depth, ws.window = self.windows(ws.input_shapes[0])
-        ws.side_by_side = SideBySide(ws.ops, depth)
-        ws.parts = ws.side_by_side.parts(len(ws.y), ws.output_shape)
+        ws.passes = VolumePasses(ws.ops, *self.windows(ws.input_shapes[0]))
 
     def forward(self, xs: Arrays, ws: Workspace) -> None:
-        x, slices = as_slices(xs[0]), ws.side_by_side
-        kernel, room = slices.flat(ws.params["kernel"]), slices.room(ws.y, ws.parts)
-        ws.y.fill(0)
-        for part in ws.parts:
-            images = slices.unwritten(ws.y, part, room)
-            own = x[part.start : part.stop]
-            ws.ops.conv2d_backward(images, kernel, None, own, images, None, None, ws.window)
-            slices.add_back(images, part, ws.y)
+        ws.passes.backward(ws.y, ws.params["kernel"], None, xs[0], ws.y, None, None)
         if self.use_bias:
             ws.ops.pointwise(ws.y, (ws.y, ws.params["bias"]), "add")
 
     def backward(self, dy: np.ndarray, ws: Workspace) -> None:
-        dx, slices, dbias = ws.dxs[0], ws.side_by_side, ws.grads.get("bias")
+        kernel, dkernel, dbias = ws.params["kernel"], ws.grads["kernel"], ws.grads.get("bias")
         if dbias is not None:
             ws.ops.pointwise_sum(dbias, (dy,), "copy")
-        kernel, total = slices.flat(ws.params["kernel"]), Total({"kernel": ws.grads["kernel"]}, slices)
-        x, room = as_slices(ws.xs[0]), slices.room(dy, ws.parts)
-        for part in ws.parts:
-            images, own = slices.images(dy, part, room), slice(part.start, part.stop)
-            if total.is_wanted:
-                ws.ops.conv2d_backward(images, kernel, None, x[own], None, total.room[0], None, ws.window)
-                total.add()
-            if dx is not None:
-                ws.ops.conv2d(images, kernel, None, as_slices(dx)[own], ws.window)
-        total.write()
+        if dkernel is not None:
+            ws.passes.backward(dy, kernel, None, ws.xs[0], None, dkernel, None)
+        if ws.dxs[0] is not None:
+            ws.passes.forward(dy, kernel, None, ws.dxs[0])
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
         (shape,) = with_number([xs[0].shape], 1)  # neither padding nor what is left over depend on the size

@@ -57,8 +57,7 @@ class SideBySide:
     """
 
     def __init__(self, ops: SimpleNamespace, window: Window, groups: int = 1) -> None:
-        self.ops: SimpleNamespace = ops
-        self._window, self._groups = window, groups
+        self._ops, self._window, self._groups = ops, window, groups
         self._is_plain = window.kernel_height == window.stride_y == 1 and not window.is_padded
 
     def parts(self, count: int, shape: Shape) -> list[range]:
@@ -84,7 +83,7 @@ class SideBySide:
                 target[:, :, run.tap * width : (run.tap + 1) * width] = 0
                 continue
             for place, source in self._slices(x, run):
-                self.ops.put_part(source, target[place], 2, run.tap * width)
+                self._ops.put_part(source, target[place], 2, run.tap * width)
         return made
 
     def unwritten(self, dx: np.ndarray, part: range, room: np.ndarray | None) -> np.ndarray:
@@ -102,8 +101,8 @@ class SideBySide:
             source = self._of_groups(images[run.at : run.at + run.count])
             for place, target in self._slices(dx, run) if run.source >= 0 else ():
                 mine = own[: len(target)]
-                self.ops.take_part(source[place], mine, 2, run.tap * width)
-                self.ops.pointwise(target, (target, mine), "add")
+                self._ops.take_part(source[place], mine, 2, run.tap * width)
+                self._ops.pointwise(target, (target, mine), "add")
 
     def flat(self, kernel: np.ndarray) -> np.ndarray:
         """A kernel (KD, KH, KW, C, F) as one of images, (KH, KW, KD · C, F)."""

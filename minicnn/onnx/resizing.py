@@ -24,10 +24,12 @@ LONGEST = 2**20  # of which a layer notes for each pixel where it comes from
 
 @operator("Resize", "Upsample", kind=CHANNEL_OPERATORS)
 def _resize(node, graph):
+    of_rank = volumes.resize if volumes.are_volumes(node, graph) else _resize_images
+    of_rank(node, graph)
+
+
+def _resize_images(node, graph):
     """Keras's layers where they find the same pixels, else `PlacedResizing`."""
-    if volumes.are_volumes(node, graph):
-        volumes.resize(node, graph)
-        return
     x = graph.images(node)
     old = x.shape[1:3]
     new, factors = _new_size(node, graph, old)

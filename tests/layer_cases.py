@@ -20,6 +20,15 @@ _CONV2 = [
     ({"filters": 4, "kernel_size": 2, "strides": 2, "data_format": FIRST, "activation": "softmax"}, (2, 5, 6)),
     ({"filters": 4, "kernel_size": 3, "padding": "same", "dilation_rate": 2, "activation": "relu6"}, (6, 5, 3)),
 ]
+_CONV3 = [
+    (
+        {"filters": 3, "kernel_size": (3, 2, 1), "strides": (2, 1, 2), "padding": "same", "activation": "tanh"},
+        (5, 1, 4, 2),
+    ),
+    ({"filters": 4, "kernel_size": 2, "dilation_rate": (2, 1, 1), "groups": 2, "use_bias": False}, (4, 3, 3, 4)),
+    ({"filters": 4, "kernel_size": 2, "strides": 2, "data_format": FIRST, "activation": "softmax"}, (2, 3, 4, 5)),
+    ({"filters": 2, "kernel_size": 3, "padding": "same", "dilation_rate": 2, "activation": "relu6"}, (4, 3, 5, 3)),
+]
 _DEPTHWISE1 = [
     ({"kernel_size": 3, "strides": 2, "padding": "same", "depth_multiplier": 2, "activation": "swish"}, (8, 2)),
     ({"kernel_size": 2, "dilation_rate": 2, "data_format": FIRST, "use_bias": False}, (3, 7)),
@@ -36,6 +45,10 @@ _TRANSPOSED2 = [
     ({"filters": 3, "kernel_size": (3, 2), "strides": 2, "padding": "same", "activation": "elu"}, (4, 1, 2)),
     ({"filters": 2, "kernel_size": 3, "strides": 2, "output_padding": 1, "data_format": FIRST}, (3, 4, 3)),
 ]
+_TRANSPOSED3 = [
+    ({"filters": 3, "kernel_size": (3, 2, 1), "strides": 2, "padding": "same", "activation": "elu"}, (2, 3, 1, 2)),
+    ({"filters": 2, "kernel_size": 3, "strides": 2, "output_padding": 1, "data_format": FIRST}, (3, 2, 3, 2)),
+]
 _POOL1 = [
     ({"pool_size": 3, "strides": 2, "padding": "same"}, (8, 2)),
     ({"pool_size": 2, "strides": 1, "data_format": FIRST}, (3, 5)),
@@ -45,8 +58,14 @@ _POOL2 = [
     ({"pool_size": 2, "strides": 1, "data_format": FIRST}, (3, 4, 5)),
     ({"pool_size": (1, 4)}, (3, 9, 1)),
 ]
+_POOL3 = [
+    ({"pool_size": (3, 2, 1), "strides": (2, 1, 2), "padding": "same"}, (5, 1, 4, 3)),
+    ({"pool_size": 2, "strides": 1, "data_format": FIRST}, (3, 3, 2, 4)),
+    ({"pool_size": (1, 2, 3)}, (2, 4, 7, 1)),
+]
 _GLOBAL1 = [({"keepdims": True}, (5, 3)), ({"data_format": FIRST}, (4, 1))]
 _GLOBAL2 = [({"keepdims": True}, (5, 1, 3)), ({"data_format": FIRST}, (4, 3, 2))]
+_GLOBAL3 = [({"keepdims": True}, (2, 5, 1, 3)), ({"data_format": FIRST}, (4, 2, 3, 2))]
 _SCALED = {"center": False, "scale": False}
 _HEADS = (3, 4), (5, 2)
 
@@ -65,6 +84,14 @@ _CASES = {
         ({"output_size": (3, 2)}, (7, 5, 2)),
         ({"output_size": 2, "data_format": FIRST}, (2, 5, 3)),
     ],
+    "AdaptiveAveragePooling3D": [
+        ({"output_size": (2, 3, 2)}, (5, 4, 3, 2)),
+        ({"output_size": 2, "data_format": FIRST}, (2, 3, 5, 4)),
+    ],
+    "AdaptiveMaxPooling3D": [
+        ({"output_size": (2, 3, 2)}, (5, 4, 3, 2)),
+        ({"output_size": 2, "data_format": FIRST}, (2, 3, 5, 4)),
+    ],
     "MultiHeadAttention": [
         ({"num_heads": 2, "key_dim": 3, "use_bias": False, "value_dim": 2, "output_shape": 5}, *_HEADS),
         ({"num_heads": 2, "key_dim": 3, "attention_axes": (1,)}, (3, 2, 4), (3, 2, 4)),
@@ -80,18 +107,28 @@ _CASES = {
     ],
     "Conv1D": _CONV1,
     "Conv2D": _CONV2,
+    "Conv3D": _CONV3,
     "Conv1DTranspose": _TRANSPOSED1,
     "Conv2DTranspose": _TRANSPOSED2,
+    "Conv3DTranspose": _TRANSPOSED3,
     "DepthwiseConv1D": _DEPTHWISE1,
     "DepthwiseConv2D": _DEPTHWISE2,
     "SeparableConv1D": [({"filters": 3, **options}, shape) for options, shape in _DEPTHWISE1],
     "SeparableConv2D": [({"filters": 3, **options}, shape) for options, shape in _DEPTHWISE2],
     "Cropping1D": [({"cropping": (2, 1)}, (6, 3))],
     "Cropping2D": [({"cropping": ((0, 2), (1, 0)), "data_format": FIRST}, (3, 5, 4)), ({"cropping": 1}, (4, 3, 2))],
+    "Cropping3D": [
+        ({"cropping": ((0, 2), (1, 0), (1, 1)), "data_format": FIRST}, (2, 4, 3, 4)),
+        ({"cropping": (1, 0, 1)}, (3, 2, 3, 2)),
+    ],
     "ZeroPadding1D": [({"padding": (2, 1)}, (4, 3)), ({"padding": 2, "data_format": FIRST}, (3, 4))],
     "ZeroPadding2D": [
         ({"padding": ((0, 2), (1, 0)), "data_format": FIRST}, (3, 4, 1)),
         ({"padding": (2, 0)}, (3, 4, 2)),
+    ],
+    "ZeroPadding3D": [
+        ({"padding": ((0, 2), (1, 0), (2, 1)), "data_format": FIRST}, (2, 3, 1, 2)),
+        ({"padding": (2, 0, 1)}, (2, 3, 2, 2)),
     ],
     "Dense": [({"units": 5, "activation": "softplus", "use_bias": False}, (3, 4)), ({"units": 1}, (1,))],
     "EinsumDense": [
@@ -101,6 +138,7 @@ _CASES = {
     "Dropout": [({"rate": 0.5, "noise_shape": (None, 1, 4)}, (3, 4))],
     "SpatialDropout1D": [({"rate": 0.5}, (3, 4))],
     "SpatialDropout2D": [({"rate": 0.5, "data_format": FIRST}, (3, 4, 2))],
+    "SpatialDropout3D": [({"rate": 0.5, "data_format": FIRST}, (3, 2, 4, 2))],
     "AlphaDropout": [({"rate": 0.5}, (3, 4))],
     "GaussianDropout": [({"rate": 0.5}, (3, 4))],
     "GaussianNoise": [({"stddev": 0.5}, (3, 4))],
@@ -143,11 +181,16 @@ _CASES = {
     "GlobalMaxPooling1D": _GLOBAL1,
     "GlobalAveragePooling2D": _GLOBAL2,
     "GlobalMaxPooling2D": _GLOBAL2,
+    "GlobalAveragePooling3D": _GLOBAL3,
+    "GlobalMaxPooling3D": _GLOBAL3,
     "AveragePooling1D": _POOL1,
     "MaxPooling1D": _POOL1,
     "AveragePooling2D": _POOL2,
     "MaxPooling2D": _POOL2,
+    "AveragePooling3D": _POOL3,
+    "MaxPooling3D": _POOL3,
     "UpSampling1D": [({"size": 2}, (4, 2))],
+    "UpSampling3D": [({"size": (3, 1, 2), "data_format": FIRST}, (2, 2, 3, 2)), ({"size": 2}, (2, 1, 3, 2))],
     "UpSampling2D": [
         ({"size": (3, 2), "interpolation": "bilinear"}, (3, 4, 2)),
         ({"size": 2, "data_format": FIRST}, (2, 3, 1)),

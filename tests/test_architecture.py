@@ -184,7 +184,7 @@ FLOORS = {
         ("parts",),
         ("activating", "pooling", "resizing"),
         ("unsupported",),
-        ("adaptive", "constants", "folding", "frames", "gaps", "older", "padding", "reordering"),
+        ("adaptive", "constants", "folding", "frames", "gaps", "older", "padding", "reordering", "volumes"),
         ("computed", "reshaping"),
         ("arguments", "windows"),
         ("budget", "origins"),

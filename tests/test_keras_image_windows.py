@@ -231,5 +231,5 @@ def test_convolutions_of_rows_and_of_images_have_one_name():
     np.testing.assert_allclose(made, expected, atol=1e-12)
     rows = sum(x[:, 0, b : b + 5] @ kernel[0, b] for b in range(3))
     np.testing.assert_allclose(tf.nn.convolution(x[:, 0], kernel[0]), rows, atol=1e-12)
-    with pytest.raises(ValueError, match=r"rows .* or images"):
+    with pytest.raises(ValueError, match=r"rows .*, images .* or volumes"):
         tf.nn.convolution(x[0, 0], kernel)

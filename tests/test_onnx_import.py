@@ -942,10 +942,10 @@ REFUSED = {
         {},
         r"keep the samples .* apart.*\[0, 60\]",
     ),
-    "three-dimensional convolution": (
-        "s = Constant<value_ints=[-1,2,2,3,5]>() r = Reshape(x, s) y = Conv(r, w)",
-        arrays(w=(1, 2, 1, 1, 1)),
-        r"it works on \(N, C, H, W\) or \(N, C, L\). Received: a sample of shape \(2, 2, 3, 5\)",
+    "four-dimensional convolution": (
+        "s = Constant<value_ints=[-1,2,2,3,5,1]>() r = Reshape(x, s) y = Conv(r, w)",
+        arrays(w=(1, 2, 1, 1, 1, 1)),
+        r"it works on \(N, C, H, W\) or \(N, C, L\). Received: a sample of shape \(2, 2, 3, 5, 1\)",
     ),
     "statistics of single positions": (
         "y = BatchNormalization<spatial=0>(x, s, s, s, s)",

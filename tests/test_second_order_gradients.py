@@ -92,7 +92,7 @@ def examples():
 
 
 # Whose gradients have none here, but for those that change images at random, and need no gradient.
-REFUSED = {"AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "ArgMax", "AutoContrast", "RandomCrop"}
+REFUSED = {*(f"AdaptiveMaxPooling{rank}D" for rank in (1, 2, 3)), "ArgMax", "AutoContrast", "RandomCrop"}
 REFUSED_IN_TRAINING = REFUSED | {"AugMix", "CutMix", "Equalization", "MixUp", "Pipeline", "RandAugment", "Solarization"}
 
 

@@ -386,3 +386,14 @@ def test_a_subclass_with_a_call_is_refused_with_what_to_write():
     x = np.arange(24, dtype="float32").reshape(3, 2, 4)  # (3, 2, 4)
     model = keras.Sequential([keras.Input((2, 4)), Doubled(keras.layers.Dense(1, kernel_initializer="ones"))])
     np.testing.assert_allclose(model.predict(x, verbose=0), 2 * x.sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("pool", [K.MaxPooling2D, K.AveragePooling2D])
+def test_a_pooling_that_is_called_as_outside_training_has_a_gradient(pool):
+    """It keeps its winners there, too: a KeyError once."""
+    x = keras.Input((3, 8, 8, 2))
+    y = TD(pool())(K.Conv3D(2, 1)(x), training=False)
+    model = keras.Model(x, K.GlobalAveragePooling3D()(y))
+    model.compile("sgd", "mse")
+    first = model.train_on_batch(X, np.ones((6, 2), "float32"))
+    assert model.train_on_batch(X, np.ones((6, 2), "float32")) < first

@@ -55,13 +55,6 @@ _GROUPS = {
         *("LSTMCell", "GRUCell", "CuDNNLSTM", "CuDNNGRU", "StackedRNNCells", "TextVectorization"),
         *("rnn", "Hashing", "text_dataset_from_directory", "skipgrams", "make_sampling_table"),
     ),
-    "it is for images, and has no layers of three dimensions": (
-        *("Conv3D", "Conv3DTranspose", "MaxPooling3D", "MaxPool3D", "AveragePooling3D", "AvgPool3D", "Cropping3D"),
-        *("GlobalAveragePooling3D", "GlobalMaxPooling3D", "UpSampling3D", "ZeroPadding3D", "SpatialDropout3D"),
-        *("GlobalAvgPool3D", "GlobalMaxPool3D", "Convolution3D", "Convolution3DTranspose", "AdaptiveAveragePooling3D"),
-        *("AdaptiveMaxPooling3D", "conv3d", "conv3d_transpose", "pool3d", "spatial_3d_padding", "max_pool3d"),
-        *("avg_pool3d", "resize_volumes"),
-    ),
     "this layer was dropped by later Kerases": (
         *("LocallyConnected1D", "LocallyConnected2D", "ParametricSoftplus", "SReLU", "LRN2D"),
     ),

@@ -38,6 +38,7 @@ from minicnn.layers.sample_normalization import Standardized
 from minicnn.layers.slicing import GetItem
 from minicnn.layers.spectral_normalization import Normalizing
 from minicnn.layers.time_distributed import PerFrame
+from minicnn.layers.volumes import AlongDepth
 from minicnn.parameters import Weight
 from minicnn.plan.program import Place
 from minicnn.plan.runs import Done
@@ -318,8 +319,10 @@ def _pooled(step, x):
 
 _LINEAR = (
     *(layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.Cropping2D, layers.ZeroPadding2D, layers.Permute),
+    *(layers.Cropping3D, layers.ZeroPadding3D),
     *(layers.RepeatVector, layers.Dropout, layers.GaussianDropout, MoveAxis, Reduce, GetItem),
 )
+_OF_VOLUMES = layers.Conv3D, layers.Conv3DTranspose
 _AFFINE = (layers.Rescaling, layers.Normalization, layers.GaussianNoise, layers.AlphaDropout, Resampled)
 
 
@@ -329,6 +332,14 @@ def _of_frames(step, xs, at):
     own = at._replace(place=place, shape=at.shape[1:])  # of a frame
     y = formula_of(place)(step.step, [np.reshape(x, (-1, *x.shape[2:])) for x in xs], own)  # (N · T, …)
     return np.reshape(y, (len(xs[0]), *at.shape))
+
+
+def _along_depth(step, xs, at):
+    """What a step gives of volumes (N, D, H, W, C) as images (N, D, H · W, C)."""
+    (x,), place, (depth, height, width, channels) = xs, replace(at.place, step=step.step), at.shape
+    own = at._replace(place=place, shape=(depth, height * width, channels))
+    y = formula_of(place)(step.step, [np.reshape(x, (*x.shape[:2], height * width, channels))], own)
+    return np.reshape(y, (len(x), *at.shape))
 
 
 def _wrapped(step, xs, at):
@@ -341,7 +352,7 @@ _FORMULAS: dict[type, Formula] = {
     **OF_ATTENTION,
     **dict.fromkeys(_LINEAR, _linear),
     **dict.fromkeys(_AFFINE, _affine),
-    **dict.fromkeys((layers.Conv2D, layers.Conv2DTranspose, PartConv2D), _with_kernel),
+    **dict.fromkeys((layers.Conv2D, layers.Conv2DTranspose, PartConv2D, *_OF_VOLUMES), _with_kernel),
     ActivityPenalty: _activity,
     AddLoss: _added_loss,
     AddMetric: lambda step, xs, at: xs[0],
@@ -350,6 +361,7 @@ _FORMULAS: dict[type, Formula] = {
     Clip: _of(lambda step, x: np.clip(x, step.minimum, step.maximum)),
     Elementary: _of(_elementary),
     Normalizing: _wrapped,
+    AlongDepth: _along_depth,
     PerFrame: _of_frames,
     layers.PlacedResizing: _resized,
     Pointwise: _of(_pointwise),

@@ -9,15 +9,16 @@ activations:
     deserialize serialize
 backend:
     abs all any arange batch_dot batch_normalization bias_add binary_crossentropy cast categorical_crossentropy
-    clip constant conv1d conv2d conv2d_transpose cos count_params cumprod depthwise_conv2d dot dropout dtype elu
+    clip constant conv1d conv2d conv2d_transpose conv3d conv3d_transpose
+    cos count_params cumprod depthwise_conv2d dot dropout dtype elu
     equal exp eye foldl foldr gather get_uid greater greater_equal in_test_phase in_top_k in_train_phase
     is_float_dtype is_int_dtype is_keras_tensor is_sparse l2_normalize learning_phase_scope less less_equal
     local_conv1d local_conv2d log manual_variable_initialization map_fn maximum mean min minimum
     moving_average_update name_scope normalize_batch_in_training not_equal one_hot ones ones_like
-    permute_dimensions pool2d pow prod random_bernoulli random_binomial random_normal random_normal_variable
-    random_uniform random_uniform_variable repeat_elements reset_uids reshape resize_images reverse round
+    permute_dimensions pool2d pool3d pow prod random_bernoulli random_binomial random_normal random_normal_variable
+    random_uniform random_uniform_variable repeat_elements reset_uids reshape resize_images resize_volumes reverse round
     separable_conv2d shape sigmoid sign sin softmax softplus softsign sparse_categorical_crossentropy
-    spatial_2d_padding sqrt square squeeze stack standardize_dtype std stop_gradient sum switch tanh
+    spatial_2d_padding spatial_3d_padding sqrt square squeeze stack standardize_dtype std stop_gradient sum switch tanh
     temporal_padding tile to_dense transpose truncated_normal update update_add update_sub var variable zeros
     zeros_like
 callbacks:

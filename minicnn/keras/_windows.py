@@ -21,13 +21,14 @@ from minicnn.settings import floatx
 Pair = tuple[int, int]
 
 
-def _floats(x: Any) -> np.ndarray:
+def floats_of(x: Any) -> np.ndarray:
+    """An array, or what a recorded one holds, as floats."""
     value = np.asarray(value_of(x))
     return value if value.dtype.kind == "f" else value.astype(floatx())
 
 
 def _images(x: Any) -> np.ndarray:
-    images = _floats(x)
+    images = floats_of(x)
     if images.ndim != 4:
         raise ShapeError(f"expected images (N, H, W, C). Received: shape {images.shape}")
     return images
@@ -72,7 +73,7 @@ def convolution_of(x: Any, kernel: Any, strides: Pair, padding: str, dilation: P
         If the channels do not fit.
     """
     images = _images(x)
-    weights = _floats(kernel).astype(images.dtype, copy=False)
+    weights = floats_of(kernel).astype(images.dtype, copy=False)
     channels = images.shape[3]
     if weights.ndim != 4 or not weights.shape[2] or channels % weights.shape[2]:
         raise ShapeError(
@@ -146,7 +147,7 @@ def transposed_convolution_of(
         If a convolution of such images does not have the size of `x`, or the channels do not fit.
     """
     given = _images(x)
-    weights = _floats(kernel).astype(given.dtype, copy=False)
+    weights = floats_of(kernel).astype(given.dtype, copy=False)
     if weights.ndim != 4 or weights.shape[3] != given.shape[3]:
         raise ShapeError(
             f"images with {given.shape[3]} channel(s) need a kernel (KH, KW, filters, {given.shape[3]}). "
@@ -219,13 +220,13 @@ def mean_of(x: Any, size: Pair, strides: Pair, padding: str) -> Any:
 
 
 def with_channels_last(function: Callable[..., Any], x: Any, is_channels_first: bool, *args: Any) -> Any:
-    """``function(x, *args)`` of images or rows whose channels may stand behind the batch; rows are images of one row.
+    """``function(x, *args)`` of arrays whose channels may stand behind the batch; rows are images of one row.
 
     Parameters
     ----------
     function : callable
-        Of images (N, H, W, C).
-    x : array (N, H, W, C) or (N, W, C), or with the channels first
+        Of images (N, H, W, C), or of volumes (N, D, H, W, C).
+    x : array (N, D, H, W, C), (N, H, W, C) or (N, W, C), or with the channels first
     is_channels_first : bool
     *args
         Further arguments.

@@ -86,11 +86,11 @@ class AdaptiveAveragePooling2D(_Adaptive2D, Resampled):
     over_all: type[GlobalAveragePooling2D | GlobalMaxPooling2D] = GlobalAveragePooling2D
 
     def taps(self, height: int, width: int) -> tuple[Taps, Taps]:
-        rows, columns = (_means(*sizes) for sizes in zip((height, width), self.output_size, strict=True))
+        rows, columns = (means(*sizes) for sizes in zip((height, width), self.output_size, strict=True))
         return rows, columns
 
 
-def _means(size, new_size) -> Taps:
+def means(size, new_size) -> Taps:
     """The taps of which each new pixel is the mean of its window."""
     start, end = windows(size, new_size)
     length = end - start
@@ -139,11 +139,11 @@ class _Windows(Resampled):
         self.output_size: tuple[int, int] = output_size
 
     def taps(self, height: int, width: int) -> tuple[Taps, Taps]:
-        rows, columns = (_side_by_side(*sizes) for sizes in zip((height, width), self.output_size, strict=True))
+        rows, columns = (side_by_side(*sizes) for sizes in zip((height, width), self.output_size, strict=True))
         return rows, columns
 
 
-def _side_by_side(size, new_size) -> Taps:
+def side_by_side(size, new_size) -> Taps:
     """The pixels of each window; those of a shorter one end with its last pixel again."""
     start, end = windows(size, new_size)
     index = start[:, None] + np.arange((end - start).max())  # (new_size, longest)

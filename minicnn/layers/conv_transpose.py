@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack
 
@@ -100,23 +101,7 @@ class Conv2DTranspose(WithKernel):
         row = (1,) * (2 - self.rank)
         size, kernel, strides = ((*row, *n[: self.rank]) for n in (input_shape, self.kernel_size, self.strides))
         gaps, more = (*row, *self.dilation_rate), self.output_padding
-        more = (None, None) if more is None else ((0,) * len(row) + more)
-        sides = [self._side(*axis) for axis in zip(size, kernel, strides, gaps, more, strict=True)]
-        window = make_window([full for full, _, _ in sides], (1, 1), strides, "valid")
-        pads = dict(zip(("pad_top", "pad_left"), (before for _, before, _ in sides), strict=True))
-        pads |= dict(zip(("pad_bottom", "pad_right"), (after for _, _, after in sides), strict=True))
-        names = ("kernel_height", "kernel_width", "dilation_y", "dilation_x")
-        return replace(window, **pads, **dict(zip(names, (*kernel, *gaps), strict=True)))
-
-    def _side(self, size, kernel, stride, gap, more) -> tuple[int, int, int]:
-        """(output size, pixels of padding before, after) along one axis."""
-        span = effective_size(kernel, gap)
-        reach = (size - 1) * stride + span
-        if self.padding == "valid":
-            return reach + (max(stride - span, 0) if more is None else more), 0, 0
-        full = size * stride if more is None else (size - 1) * stride + span % 2 + more
-        padding = max(reach - full, 0)
-        return full, padding // 2, padding - padding // 2
+        return adjoint_window(size, kernel, strides, self.padding, gaps, more and ((0,) * len(row) + more))
 
     def bind(self, ws: Workspace) -> None:
         ws.window = self.window(ws.input_shapes[0])
@@ -173,6 +158,44 @@ class Conv2DTranspose(WithKernel):
         yield cls(3, 3, strides=2, padding="same", activation="relu"), [(*sizes, 2)]
         yield cls(2, 2, strides=3, use_bias=False, kernel_regularizer="l2"), [(*sizes, 3)]
         yield cls(2, 4, strides=2, padding="same", output_padding=1), [(*sizes, 1)]
+
+
+def adjoint_window(
+    size: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    padding: str,
+    gaps: Sequence[int],
+    more: Sequence[int] | None,
+) -> Window:
+    """The window of the convolution whose adjoint makes images larger, from its output to its input.
+
+    Parameters
+    ----------
+    size, kernel, strides, gaps : sequence of two int
+        (height, width) each; `size` is that of what becomes larger.
+    padding : {"valid", "same"}
+    more : sequence of two int, optional
+        The layer's `output_padding`.
+    """
+    axes = zip(size, kernel, strides, gaps, more or (None, None), strict=True)
+    sides = [_side(padding, *axis) for axis in axes]
+    window = make_window([full for full, _, _ in sides], (1, 1), strides, "valid")
+    pads = dict(zip(("pad_top", "pad_left"), (before for _, before, _ in sides), strict=True))
+    pads |= dict(zip(("pad_bottom", "pad_right"), (after for _, _, after in sides), strict=True))
+    names = ("kernel_height", "kernel_width", "dilation_y", "dilation_x")
+    return replace(window, **pads, **dict(zip(names, (*kernel, *gaps), strict=True)))
+
+
+def _side(padding, size, kernel, stride, gap, more) -> tuple[int, int, int]:
+    """(output size, pixels of padding before, after) along one axis."""
+    span = effective_size(kernel, gap)
+    reach = (size - 1) * stride + span
+    if padding == "valid":
+        return reach + (max(stride - span, 0) if more is None else more), 0, 0
+    full = size * stride if more is None else (size - 1) * stride + span % 2 + more
+    around = max(reach - full, 0)
+    return full, around // 2, around - around // 2
 
 
 class Conv1DTranspose(Conv2DTranspose):

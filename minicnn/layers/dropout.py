@@ -14,7 +14,7 @@ from minicnn.layers.base import Examples, Layer
 from minicnn.layers.shapes import check_data_format, check_rank
 from minicnn.step import Arrays, Buffer, Shape, Shapes, Workspace
 
-__all__ = ["Dropout", "SpatialDropout1D", "SpatialDropout2D"]
+__all__ = ["Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"]
 
 
 class Dropout(Layer):
@@ -138,7 +138,7 @@ class _SpatialDropout(Dropout):
 
     @classmethod
     def examples(cls) -> Examples:
-        yield cls(0.4), [(4, 3, 5)[-cls.rank :]]
+        yield cls(0.4), [(2, 4, 3, 5)[-cls.rank :]]
 
 
 class SpatialDropout1D(_SpatialDropout):
@@ -157,7 +157,17 @@ class SpatialDropout1D(_SpatialDropout):
     rank: int = 2
 
 
-class SpatialDropout2D(_SpatialDropout):
+class _WithDataFormat(_SpatialDropout):
+    """What those of images and of volumes have in common."""
+
+    def __init__(
+        self, rate: float, data_format: DataFormat = None, seed: int | None = None, **kwargs: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(rate, seed, **kwargs)
+        self.data_format: DataFormat = check_data_format(data_format)
+
+
+class SpatialDropout2D(_WithDataFormat):
     """In training, zeroes whole channels of images; arguments as for `SpatialDropout1D`, and `data_format`.
 
     Parameters
@@ -168,8 +178,14 @@ class SpatialDropout2D(_SpatialDropout):
 
     rank: int = 3
 
-    def __init__(
-        self, rate: float, data_format: DataFormat = None, seed: int | None = None, **kwargs: Unpack[LayerOptions]
-    ) -> None:
-        super().__init__(rate, seed, **kwargs)
-        self.data_format: DataFormat = check_data_format(data_format)
+
+class SpatialDropout3D(_WithDataFormat):
+    """In training, zeroes whole channels of volumes; arguments as for `SpatialDropout1D`, and `data_format`.
+
+    Parameters
+    ----------
+    data_format : {None, "channels_last", "channels_first"}
+        Volumes are (N, D, H, W, C), or (N, C, D, H, W).
+    """
+
+    rank: int = 4

@@ -3,11 +3,13 @@
 from minicnn.layers import (
     activity,
     adaptive_pooling,
+    adaptive_volumes,
     added_loss,
     arithmetic,
     attention,
     augmentation,
     conv_transpose,
+    conv_volumes,
     cropping,
     depthwise,
     dot_attention,
@@ -47,15 +49,19 @@ from minicnn.layers import (
     slicing,
     spectral_normalization,
     time_distributed,
+    volume_borders,
+    volumes,
     zero_padding,
 )
 from minicnn.layers.activity import *  # noqa: F403
 from minicnn.layers.adaptive_pooling import *  # noqa: F403
+from minicnn.layers.adaptive_volumes import *  # noqa: F403
 from minicnn.layers.added_loss import *  # noqa: F403
 from minicnn.layers.arithmetic import *  # noqa: F403
 from minicnn.layers.attention import *  # noqa: F403
 from minicnn.layers.augmentation import *  # noqa: F403
 from minicnn.layers.conv_transpose import *  # noqa: F403
+from minicnn.layers.conv_volumes import *  # noqa: F403
 from minicnn.layers.cropping import *  # noqa: F403
 from minicnn.layers.depthwise import *  # noqa: F403
 from minicnn.layers.dot_attention import *  # noqa: F403
@@ -95,16 +101,20 @@ from minicnn.layers.sample_normalization import *  # noqa: F403
 from minicnn.layers.slicing import *  # noqa: F403
 from minicnn.layers.spectral_normalization import *  # noqa: F403
 from minicnn.layers.time_distributed import *  # noqa: F403
+from minicnn.layers.volume_borders import *  # noqa: F403
+from minicnn.layers.volumes import *  # noqa: F403
 from minicnn.layers.zero_padding import *  # noqa: F403
 
 __all__: list[str] = []
 __all__ += activity.__all__
 __all__ += adaptive_pooling.__all__
+__all__ += adaptive_volumes.__all__
 __all__ += added_loss.__all__
 __all__ += arithmetic.__all__
 __all__ += attention.__all__
 __all__ += augmentation.__all__
 __all__ += conv_transpose.__all__
+__all__ += conv_volumes.__all__
 __all__ += cropping.__all__
 __all__ += depthwise.__all__
 __all__ += dot_attention.__all__
@@ -144,4 +154,6 @@ __all__ += sample_normalization.__all__
 __all__ += slicing.__all__
 __all__ += spectral_normalization.__all__
 __all__ += time_distributed.__all__
+__all__ += volume_borders.__all__
+__all__ += volumes.__all__
 __all__ += zero_padding.__all__

@@ -317,7 +317,7 @@ class PerFrame(Step):
         return {n: replace(b, shape=(frames, *b.shape)) if b.per_sample else b for n, b in found.items()}
 
     def bind(self, ws: Workspace) -> None:
-        declared = self.buffers(ws.input_shapes, ws.output_shape, ws.training)
+        declared = self.buffers(ws.input_shapes, ws.output_shape, True)  # those of gradients outside training, too
         kept = {n: _joined(b) if declared[n].per_sample else b for n, b in ws.buffers.items()}
         dy = None if ws.dy is None else _joined(ws.dy)
         dxs = tuple(None if dx is None else _joined(dx) for dx in ws.dxs)

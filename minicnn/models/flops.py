@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn.graph import Node
 from minicnn.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose
+from minicnn.layers.conv_volumes import Conv3DTranspose
 from minicnn.layers.cropping import Cropping2D
 from minicnn.layers.flatten import Flatten
 from minicnn.layers.global_pooling import GlobalAveragePooling2D, GlobalMaxPooling2D
@@ -27,15 +28,19 @@ from minicnn.layers.rearranging import Identity, Permute, RepeatVector
 from minicnn.layers.reshape import Reshape
 from minicnn.layers.slicing import GetItem
 from minicnn.layers.time_distributed import OfFrames
+from minicnn.layers.volume_borders import Cropping3D, ZeroPadding3D
+from minicnn.layers.volumes import AveragePooling3D, GlobalAveragePooling3D, GlobalMaxPooling3D, MaxPooling3D
 from minicnn.layers.zero_padding import ZeroPadding2D
 
 if TYPE_CHECKING:
     from minicnn.graph import Graph
 
 _MOVES = (Concatenate, Cropping1D, Cropping2D, Flatten, GetItem, Identity, Permute, RepeatVector, Reshape)
-_MOVES = (*_MOVES, ZeroPadding1D, ZeroPadding2D)
-_POOLING = AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
+_MOVES = (*_MOVES, Cropping3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D)
+_POOLING = AveragePooling1D, AveragePooling2D, AveragePooling3D, MaxPooling1D, MaxPooling2D, MaxPooling3D
 _GLOBAL = GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D
+_GLOBAL = (*_GLOBAL, GlobalAveragePooling3D, GlobalMaxPooling3D)
+_TRANSPOSED = Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 
 
 def node_flops(node: Node) -> int | None:
@@ -94,7 +99,7 @@ def _of_kernels(layer, kernels, inputs, outputs):
     """Of a dense layer or a convolution: each number of a kernel is used once at every place."""
     total = 0
     for kernel in kernels:
-        if isinstance(layer, Conv1DTranspose | Conv2DTranspose):
+        if isinstance(layer, _TRANSPOSED):
             places = inputs // kernel.shape[-1]  # its kernel stands on every input
         else:  # without `filters` it is depthwise: (…, C, m) gives C · m channels
             depthwise = kernel.shape[-2] * kernel.shape[-1]

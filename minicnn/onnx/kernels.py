@@ -6,6 +6,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.geometry import effective_size
+from minicnn.onnx import volumes
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, operator, pair
 from minicnn.onnx.constants import lying_alike, operands
 from minicnn.onnx.folding import absorb
@@ -34,6 +35,9 @@ def _activation_after(node, graph, takes_softmax=False):
 
 @operator("Conv", kind=CHANNEL_OPERATORS)
 def _conv(node, graph):
+    if volumes.are_volumes(node, graph):
+        volumes.conv(node, graph)
+        return
     x, (kernel, kernel_size), axes = graph.images(node), _kernel(node, graph), len(graph.value(node, 0).shape) - 1
     strides, dilations = pair(node, "strides"), pair(node, "dilations")
     sides, _ = padded_sides(node, x.shape[1:3], kernel_size, strides, dilations)
@@ -161,6 +165,9 @@ def _dense(node, graph, x, kernel, bias, constants, keeps_axis=True):
 
 @operator("ConvTranspose", kind=CHANNEL_OPERATORS)
 def _conv_transpose(node, graph):
+    if volumes.are_volumes(node, graph):
+        volumes.conv_transpose(node, graph)
+        return
     x, (kernel, size), axes = graph.images(node), _kernel(node, graph), len(graph.value(node, 0).shape) - 1
     strides, dilations, groups = pair(node, "strides"), pair(node, "dilations"), node.get("group", 1)
     pads, more = _transposed_options(node, graph, x.shape[1:3], size, strides, dilations)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn import layers
+from minicnn.onnx import volumes
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, axes_of, operator, pair
 from minicnn.onnx.gaps import pooled_with_gaps
 from minicnn.onnx.padding import padded, reshaped, split_shape
@@ -58,6 +59,9 @@ def give_border(node: FileNode, graph: Importer, x: Value, sides: dict[int, Sequ
 def _pool(node, graph, layer_class, zeros_lose=False, zeros_count=False):
     """A pooling; `zeros_lose`, `zeros_count`: why padding may be zeros that a layer before puts there."""
     axes = len(graph.value(node, 0).shape) - 1
+    if axes == volumes.AXES:
+        volumes.pool(node, graph, layer_class is layers.MaxPooling2D)
+        return
     if axes not in (1, 2):
         _pool_along(node, graph, layer_class, zeros_count)
         return
@@ -157,6 +161,9 @@ def _pool_along(node, graph, layer_class, zeros_count):
 @operator("GlobalMaxPool", "GlobalAveragePool", kind=CHANNEL_OPERATORS)
 def _global_pool(node, graph):
     is_max = node.operator == "GlobalMaxPool"
+    if volumes.are_volumes(node, graph):
+        volumes.global_pool(node, graph, is_max)
+        return
     layer_class = layers.GlobalMaxPooling2D if is_max else layers.GlobalAveragePooling2D
     y = graph.call(node, layer_class, graph.images(node), keepdims=True)
     graph.give_images(node, y, graph.value(node, 0).is_nonnegative, len(graph.value(node, 0).shape) - 1)

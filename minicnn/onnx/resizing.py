@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.layers.placed_resizing import COORDINATES, COORDINATES_NEAREST, ROUNDINGS
+from minicnn.onnx import volumes
 from minicnn.onnx.arguments import CHANNEL_OPERATORS, checked_axis, integers, operator
 from minicnn.onnx.values import Value, channels_first
 from minicnn.resampling import taps_between
@@ -23,6 +24,11 @@ LONGEST = 2**20  # of which a layer notes for each pixel where it comes from
 
 @operator("Resize", "Upsample", kind=CHANNEL_OPERATORS)
 def _resize(node, graph):
+    of_rank = volumes.resize if volumes.are_volumes(node, graph) else _resize_images
+    of_rank(node, graph)
+
+
+def _resize_images(node, graph):
     """Keras's layers where they find the same pixels, else `PlacedResizing`."""
     x = graph.images(node)
     old = x.shape[1:3]

@@ -57,7 +57,7 @@ def padded_sides(
             before, after = (small, large) if automatic == "SAME_UPPER" else (large, small)
             ceil_mode = 0
         sides.append((before, after))
-        extra.append(_ceil_extra(size, before, after, span, stride) if ceil_mode else 0)
+        extra.append(ceil_extra(size, before, after, span, stride) if ceil_mode else 0)
     return tuple(sides), tuple(extra)
 
 
@@ -130,7 +130,7 @@ def with_extra(sides: Sides, extra: Sequence[int]) -> Sides:
     return tuple((before, after + more) for (before, after), more in zip(sides, extra, strict=True))
 
 
-def _ceil_extra(size, before, after, span, stride) -> int:
+def ceil_extra(size, before, after, span, stride) -> int:
     """Pixels that `ceil_mode` needs behind the image; a window begins in the image or before it."""
     positions = -(-(size + before + after - span) // stride) + 1
     if (positions - 1) * stride >= size + before:

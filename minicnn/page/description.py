@@ -102,6 +102,11 @@ def _operations(place: Place, program: Program, numbers: Numbers) -> list[Descri
             for (operation, sources, _), output in zip(apart, outputs, strict=True)
         ]
     operation = operation_of(step, shapes, numbers)
+    if operation is None and max(map(len, shapes), default=0) > 3:
+        raise ValueError(
+            f"layer '{place.layer_name}' cannot run in a page, which computes with images (H, W, C) and has no "
+            f"operations on volumes. Received: samples of shape {', '.join(map(str, shapes))}"
+        )
     if operation is None:
         raise ValueError(
             f"layer '{place.layer_name}' cannot run in a page: {type(step).__name__} is none of the layers that it "

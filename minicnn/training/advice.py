@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 SAMPLES = 32  # of the data that are looked at
 MOST_LABELS = 10_000_000
 # What hands on its input's range, and what gives values that are no probabilities whatever it reads.
-_HAND_ON = {"Flatten", "Reshape", "Permute", "Dropout", "SpatialDropout2D", "Add", "Average", "Concatenate"} | {
-    f"{kind}{what}Pooling2D" for kind in ("", "Global") for what in ("Average", "Max")
-}
+_POOLED = {f"{kind}{what}Pooling{rank}D" for kind in ("", "Global") for what in ("Average", "Max") for rank in (2, 3)}
+_HAND_ON = {"Flatten", "Reshape", "Permute", "Dropout", "SpatialDropout2D", "SpatialDropout3D", "Add", "Average"}
+_HAND_ON |= _POOLED | {"Concatenate"}
 _UNBOUNDED = {"ReLU", "LeakyReLU", "PReLU", "ELU", "SELU", "GELU", "SiLU", "Swish", "Tanh", "BatchNormalization"}
-_DROPOUTS = {"Dropout", "SpatialDropout1D", "SpatialDropout2D", "AlphaDropout", "GaussianDropout"}
+_DROPOUTS = {"Dropout", "AlphaDropout", "GaussianDropout", *(f"SpatialDropout{rank}D" for rank in (1, 2, 3))}
 _PROBABILITIES = ("sigmoid", "softmax")
 _OF_CLASSES = {
     *("CategoricalAccuracy", "SparseCategoricalAccuracy"),

@@ -23,7 +23,9 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from layer_cases import CASES, FIRST, called, inputs, made, noted, slope, weight
 
-RANDOM = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "AlphaDropout", "GaussianDropout", "GaussianNoise")
+RANDOM = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
+RANDOM += ("AlphaDropout", "GaussianDropout", "GaussianNoise")
+SINGLE = tuple(f"{kind}{what}Pooling3D" for kind in ("", "Adaptive") for what in ("Average", "Max"))  # of TensorFlow
 
 
 class MovedAxis:
@@ -42,12 +44,21 @@ class MovedAxis:
 
 def layer_of(name, options):
     """The layer of a case."""
+    if name in SINGLE and "dtype" not in options:
+        return InSinglePrecision(layer_of(name, options | {"dtype": "float32"}), None)
     inner = options.get("layer", (name, options))[1]
     if inner.get("data_format") != FIRST or name == "Flatten":
         return made(keras, name, options)
     last = {**inner, "data_format": "channels_last"} | ({"activation": None} if "activation" in inner else {})
     moved = MovedAxis(made(keras, options["layer"][0] if "layer" in options else name, last), inner.get("activation"))
     return Frames(moved) if "layer" in options else moved
+
+
+class InSinglePrecision(MovedAxis):
+    """A layer of float32 for numbers of float64."""
+
+    def __call__(self, x, training):
+        return tf.cast(call(self.layer, "", [tf.cast(x, tf.float32)], training), tf.float64)
 
 
 class Frames(MovedAxis):

@@ -17,7 +17,6 @@ BOXES = "boxes around things in images"
 TEXT = "layers for text, tables and categories"
 ABSENT_FILES = {  # part of a path -> what its tests are of
     "layers/rnn/": "layers for sequences",
-    "3d_test": "layers of three dimensions",
     "masking_test": MASKS,
     "lookup_test": TEXT,
     "text_vectorization": TEXT,

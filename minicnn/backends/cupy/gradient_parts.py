@@ -85,6 +85,13 @@ def add_all() -> None:
         _add(*_open.dicts[-1].pop(next(iter(_open.dicts[-1]))))
 
 
+def make_whole(gradient: Array) -> None:
+    """See `minicnn.backends.reference.parts.make_whole`."""
+    left = _open.dicts[-1].pop(gradient.data.ptr, None) if _open.dicts else None
+    if left is not None:
+        _add(*left)
+
+
 def take(gradient: Array, most: int) -> list[tuple[int, int, Parts]]:
     """What was left in parts of a stretch of the gradients: (first element, elements, parts), in their order.
 

@@ -1,8 +1,8 @@
-"""Parts of arrays along an axis."""
+"""Parts of arrays along an axis; and gradients that are left in parts."""
 
 from minicnn.backends.memory import Array
 
-__all__ = ["put_part", "take_part"]
+__all__ = ["make_whole", "put_part", "take_part"]
 
 
 def put_part(x: Array, y: Array, axis: int, start: int) -> None:
@@ -15,6 +15,17 @@ def put_part(x: Array, y: Array, axis: int, start: int) -> None:
     axis, start : int
     """
     y[(slice(None),) * axis + (slice(start, start + x.shape[axis]),)] = x
+
+
+def make_whole(gradient: Array) -> None:
+    """Add up the gradient of a weight now, which an op may have left in parts, to be added by who reads it last.
+
+    For steps that read what an op has computed for them.
+
+    Parameters
+    ----------
+    gradient : as an op was given it
+    """
 
 
 def take_part(x: Array, y: Array, axis: int, start: int) -> None:

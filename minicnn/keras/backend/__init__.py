@@ -279,7 +279,8 @@ _find = lookup(
     __name__,
     [
         *("minicnn.keras.backend._numbers", "minicnn.keras._older_functions"),
-        *("minicnn.keras.backend._choices", "minicnn.keras.backend._windows", "minicnn.keras.ops"),
+        *("minicnn.keras.backend._choices", "minicnn.keras.backend._windows", "minicnn.keras.backend._volumes"),
+        "minicnn.keras.ops",
     ],
     names={name: f"minicnn.keras.ops.{other}" for name, other in _OPS_OF_OTHER_NAMES.items()}
     | dict.fromkeys(("is_float_dtype", "is_int_dtype", "standardize_dtype"), "minicnn.keras._new_arrays"),

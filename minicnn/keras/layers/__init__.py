@@ -45,6 +45,7 @@ from minicnn.keras.layers._of_keras_1 import _Merge as _Merge
 from minicnn.keras.layers._of_older_arguments import (
     OF_KERAS_2,
     by_the_whole_batch,
+    kernel_of_volumes,
     kernels_apart,
     told_its_rank,
     whole,
@@ -78,13 +79,13 @@ _OF_CLASS = {
     "Conv1D": {"nb_filter": "filters", "filter_length": "kernel_size", "subsample_length": "strides"},
     "Conv2D": _CONVOLUTION,
     "Conv2DTranspose": _CONVOLUTION,
+    "Conv3D": _CONVOLUTION,
     "SeparableConv2D": _CONVOLUTION,
     "DepthwiseConv2D": _CONVOLUTION,
     "MaxPooling1D": {"pool_length": "pool_size", "stride": "strides"},
     "AveragePooling1D": {"pool_length": "pool_size", "stride": "strides"},
     "Dropout": {"p": "rate"},
-    "SpatialDropout1D": {"p": "rate"},
-    "SpatialDropout2D": {"p": "rate"},
+    **{f"SpatialDropout{rank}D": {"p": "rate"} for rank in (1, 2, 3)},
     "AlphaDropout": {"p": "rate"},
     "GaussianDropout": {"p": "rate"},
     "GaussianNoise": {"sigma": "stddev"},
@@ -94,22 +95,13 @@ _OF_CLASS = {
     "UpSampling1D": {"length": "size"},
 }
 _OLD_NAMES = {
-    "Convolution1D": "Conv1D",
-    "Convolution2D": "Conv2D",
+    **{f"Convolution{rank}D{kind}": f"Conv{rank}D{kind}" for rank in (1, 2, 3) for kind in ("", "Transpose")},
     "Deconvolution2D": "Conv2DTranspose",
-    "Convolution1DTranspose": "Conv1DTranspose",
-    "Convolution2DTranspose": "Conv2DTranspose",
     "SeparableConvolution1D": "SeparableConv1D",
     "SeparableConvolution2D": "SeparableConv2D",
     "AtrousConvolution2D": "Conv2D",
-    "MaxPool2D": "MaxPooling2D",
-    "MaxPool1D": "MaxPooling1D",
-    "AvgPool2D": "AveragePooling2D",
-    "AvgPool1D": "AveragePooling1D",
-    "GlobalAvgPool2D": "GlobalAveragePooling2D",
-    "GlobalMaxPool2D": "GlobalMaxPooling2D",
-    "GlobalAvgPool1D": "GlobalAveragePooling1D",
-    "GlobalMaxPool1D": "GlobalMaxPooling1D",
+    **{f"{kind}MaxPool{rank}D": f"{kind}MaxPooling{rank}D" for rank in (1, 2, 3) for kind in ("", "Global")},
+    **{f"{kind}AvgPool{rank}D": f"{kind}AveragePooling{rank}D" for rank in (1, 2, 3) for kind in ("", "Global")},
     "BatchNormalizationV1": "BatchNormalization",
     "BatchNormalizationV2": "BatchNormalization",
     "TimeDistributedDense": "Dense",  # of the numbers at each place, as today of arrays of any rank
@@ -117,13 +109,13 @@ _OLD_NAMES = {
 _WITH_DATA_FORMAT = {n for n, c in core.CLASSES.items() if "data_format" in signature(c.__init__).parameters}
 _COUNTING = {n for n in core.CLASSES if n == "Dense" or n.startswith(("Conv", "SeparableConv"))}
 _STILL_THERE = {  # second names that today's Keras has too
-    *("Convolution1D", "Convolution2D", "Convolution2DTranspose", "SeparableConvolution2D", "Convolution1DTranspose"),
-    *("SeparableConvolution1D", "MaxPool2D", "MaxPool1D"),
-    *("AvgPool2D", "AvgPool1D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalAvgPool1D", "GlobalMaxPool1D"),
+    *("SeparableConvolution1D", "SeparableConvolution2D"),
+    *(old for old in _OLD_NAMES if old.startswith("Convolution") or "MaxPool" in old or "AvgPool" in old),
 }
 _WITH_WEIGHTS = {
     *("AdditiveAttention", "Attention", "EinsumDense", "GroupQueryAttention", "MultiHeadAttention"),
     *("BatchNormalization", "ConstantTensor", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense"),
+    *("Conv3D", "Conv3DTranspose"),
     *("DepthwiseConv1D", "DepthwiseConv2D", "GroupNormalization", "LayerNormalization", "Normalization", "PReLU"),
     *("Embedding", "LayerScale", "RMSNormalization", "SeparableConv1D", "SeparableConv2D", "SpectralNormalization"),
     "TimeDistributed",
@@ -145,6 +137,8 @@ def _translate(name, args, kwargs):
     """Arguments of the layer `name` as today's Keras takes them."""
     if name.startswith(("Conv2D", "SeparableConv2D")):
         args, kwargs = _kernel_size(name, args, kwargs)
+    if name == "Conv3D":
+        args, kwargs = kernel_of_volumes(args, kwargs)
     if name.startswith(("SeparableConv", "DepthwiseConv")):
         kwargs = kernels_apart(name, kwargs)
     kwargs = named_today(renamed(name, kwargs, _EVERYWHERE | _OF_CLASS.get(name, {})))
@@ -350,8 +344,8 @@ for _name, _class in {**core.CLASSES, "Lambda": core.Lambda}.items():
     if _name == "BatchNormalization":
         _more |= with_mode(_class, _call_of)
     _more["__init__"] = _calls.translating(_more.get("__init__", _class.__init__))
-    _more |= {"rank": 1 if "1D" in _name else 2} if "Conv" in _name else {}
-    _base = told_its_rank(_class) if _name in ("Conv1D", "Conv2D") else None
+    _more |= {"rank": next(n for n in (1, 2, 3) if f"{n}D" in _name)} if "Conv" in _name else {}
+    _base = told_its_rank(_class) if _name in ("Conv1D", "Conv2D", "Conv3D") else None
     globals()[_name] = translated(
         _class, partial(_translate, _name), __name__, OfLayers, _base, **VARIABLES, **_CALLS | WEIGHTS | _more
     )
@@ -403,7 +397,7 @@ _NAMES = {
     "deserialize": "minicnn.keras.layers._of_config.deserialize",
     "Wrapper": "minicnn.keras.layers._wrapper",
     **dict.fromkeys(("_Conv", "_Pooling1D", "_Pooling2D", "_Pooling3D"), "minicnn.keras.layers._of_rank"),
-    **dict.fromkeys(("_GlobalPooling1D", "_GlobalPooling2D"), "minicnn.keras.layers._of_rank"),
+    **{f"_GlobalPooling{rank}D": "minicnn.keras.layers._of_rank" for rank in (1, 2, 3)},
 }
 __getattr__ = lookup(
     __name__, ["minicnn.layers"], names=_NAMES, old={k: v for k, v in _OLD_NAMES.items() if k not in _STILL_THERE}

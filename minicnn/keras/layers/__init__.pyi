@@ -17,6 +17,8 @@ from minicnn.layers import Conv1D as Conv1D
 from minicnn.layers import Conv1DTranspose as Conv1DTranspose
 from minicnn.layers import Conv2D as Conv2D
 from minicnn.layers import Conv2DTranspose as Conv2DTranspose
+from minicnn.layers import Conv3D as Conv3D
+from minicnn.layers import Conv3DTranspose as Conv3DTranspose
 from minicnn.layers import Input as Input
 from minicnn.layers import Lambda as Lambda
 from minicnn.layers import SeparableConv1D as SeparableConv1D
@@ -28,6 +30,8 @@ Convolution1D = Conv1D
 Convolution1DTranspose = Conv1DTranspose
 Convolution2D = Conv2D
 Convolution2DTranspose = Conv2DTranspose
+Convolution3D = Conv3D
+Convolution3DTranspose = Conv3DTranspose
 SeparableConvolution1D = SeparableConv1D
 SeparableConvolution2D = SeparableConv2D
 serialize = _serialize

@@ -35,7 +35,7 @@ _SUPPORTING = {  # as in Keras 3.15
         "Lambda",
         "Rescaling",
     ),
-    *("SpatialDropout1D", "SpatialDropout2D"),
+    *("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
 }
 
 

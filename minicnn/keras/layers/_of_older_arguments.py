@@ -58,6 +58,26 @@ def kernels_apart(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs
 
 
+def kernel_of_volumes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of a Conv3D whose kernel may be given as in Keras 1, which took the sizes one by one.
+
+    As Convolution3D(64, 3, 3, 3) and Convolution3D(64, kernel_dim1=3, kernel_dim2=3, kernel_dim3=3).
+
+    Parameters
+    ----------
+    args : tuple
+    kwargs : dict
+    """
+    kwargs, names = dict(kwargs), ("kernel_dim1", "kernel_dim2", "kernel_dim3")
+    if len(args) == 4 and all(isinstance(a, int) for a in args):  # today the fourth is `padding`, a string
+        warn_once(f"Conv3D{args} is of Keras 1: today it is Conv3D({args[0]}, {args[1:]})")
+        return args[:1], {**kwargs, "kernel_size": args[1:]}
+    if all(name in kwargs for name in names):
+        warn_once("Conv3D(kernel_dim1=…, kernel_dim2=…, kernel_dim3=…) is of Keras 1: today it is kernel_size=")
+        kwargs["kernel_size"] = tuple(kwargs.pop(name) for name in names)
+    return args, kwargs
+
+
 def by_the_whole_batch(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments of a BatchNormalization without those of tf.keras 2 that ask for nothing else than today's.
 
@@ -88,7 +108,7 @@ def check_rank(layer: Any, rank: Any, own: int) -> None:
     if rank != own:
         raise ValueError(
             f"{type(layer).__name__} begins with Conv{own}D: rank={own}; a convolution of another rank begins with a "
-            f"class of that, Conv{3 - own}D. Received: rank={rank!r}"
+            f"class of that, {' or '.join(f'Conv{n}D' for n in (1, 2, 3) if n != own)}. Received: rank={rank!r}"
         )
 
 

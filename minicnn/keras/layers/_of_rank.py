@@ -8,7 +8,7 @@ from minicnn import layers as core
 from minicnn.keras import layers
 from minicnn.keras.layers._of_older_arguments import check_rank
 
-_CONVOLUTIONS = ("Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "DepthwiseConv1D", "DepthwiseConv2D")
+_CONVOLUTIONS = tuple(f"Conv{rank}D{kind}" for rank in (1, 2, 3) for kind in ("", "Transpose"))
 
 
 class _Kind:
@@ -61,9 +61,11 @@ class _OfRank:
 
 
 _POOLINGS = ("MaxPooling", "AveragePooling")
-_Conv = _Kind("_Conv", (*_CONVOLUTIONS, "SeparableConv1D", "SeparableConv2D"), (_OfRank, layers.Conv2D))
+_APART = tuple(f"{kind}Conv{rank}D" for kind in ("Depthwise", "Separable") for rank in (1, 2))
+_Conv = _Kind("_Conv", (*_CONVOLUTIONS, *_APART), (_OfRank, layers.Conv2D))
 _Pooling1D = _Kind("_Pooling1D", tuple(f"{each}1D" for each in _POOLINGS))
 _Pooling2D = _Kind("_Pooling2D", tuple(f"{each}2D" for each in _POOLINGS))
-_Pooling3D = _Kind("_Pooling3D", ())
+_Pooling3D = _Kind("_Pooling3D", tuple(f"{each}3D" for each in _POOLINGS))
 _GlobalPooling1D = _Kind("_GlobalPooling1D", tuple(f"Global{each}1D" for each in _POOLINGS))
 _GlobalPooling2D = _Kind("_GlobalPooling2D", tuple(f"Global{each}2D" for each in _POOLINGS))
+_GlobalPooling3D = _Kind("_GlobalPooling3D", tuple(f"Global{each}3D" for each in _POOLINGS))

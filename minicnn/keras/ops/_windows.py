@@ -11,9 +11,11 @@ from minicnn import layers
 from minicnn.checks import check_choice
 from minicnn.differentiation import value_of
 from minicnn.geometry import effective_size
-from minicnn.keras import _data_format, _windows
+from minicnn.keras import _data_format, _volumes, _windows
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras.ops._further import of_tensors_too
+
+VOLUMES = 3  # axes of places
 
 
 def _first(data_format: str | None) -> bool:
@@ -28,8 +30,15 @@ def _pair(numbers: Any, is_row: bool) -> tuple[int, int]:
     return (1, given[-1]) if is_row else (given[0], given[-1])
 
 
-def _is_row(inputs: Any) -> bool:
-    return len(inputs.shape if is_symbolic(inputs) else np.shape(value_of(inputs))) == 3
+def _three(numbers: Any) -> tuple[int, int, int]:
+    """Three numbers, of volumes."""
+    given = [int(n) for n in np.ravel(numbers)]
+    return (given[0],) * 3 if len(given) == 1 else (given[0], given[1], given[-1])
+
+
+def _rank(inputs: Any) -> int:
+    """How many axes of places there are: those of rows, images or volumes."""
+    return len(inputs.shape if is_symbolic(inputs) else np.shape(value_of(inputs))) - 2
 
 
 def _of_images(kernel: Any) -> Any:
@@ -38,6 +47,9 @@ def _of_images(kernel: Any) -> Any:
 
 
 def _conv(inputs: Any, kernel: Any, strides: Any, padding: str, data_format: Any, dilation_rate: Any) -> Any:
+    if _rank(inputs) == VOLUMES:
+        args = (kernel, _three(strides), padding, _three(dilation_rate))
+        return _windows.with_channels_last(_volumes.convolution_of, inputs, _first(data_format), *args)
     row = np.ndim(value_of(inputs)) == 3
     args = (_of_images(kernel), _pair(strides, row), padding, _pair(dilation_rate, row))
     return _windows.with_channels_last(_windows.convolution_of, inputs, _first(data_format), *args)
@@ -52,13 +64,16 @@ def _depthwise(inputs: Any, kernel: Any, strides: Any, padding: str, data_format
 
 def _transposed(inputs: Any, kernel: Any, strides: Any, padding: str, data_format: Any, dilation_rate: Any) -> Any:
     row, kernel, padding = np.ndim(value_of(inputs)) == 3, _of_images(kernel), str(padding).lower()
-    strides, rates = _pair(strides, row), _pair(dilation_rate, row)
+    is_volume = _rank(inputs) == VOLUMES
+    strides, rates = (_three(n) if is_volume else _pair(n, row) for n in (strides, dilation_rate))
+    function = _volumes.transposed_convolution_of if is_volume else _windows.transposed_convolution_of
 
     def made(x: Any) -> Any:
-        lengths, taps = np.shape(value_of(x))[1:3], map(effective_size, np.shape(value_of(kernel))[:2], rates)
+        lengths = np.shape(value_of(x))[1 : len(strides) + 1]
+        taps = map(effective_size, np.shape(value_of(kernel))[: len(strides)], rates)
         more = (max(k - s, 0) if padding == "valid" else 0 for k, s in zip(taps, strides, strict=True))
         size = tuple(n * s + extra for n, s, extra in zip(lengths, strides, more, strict=True))
-        return _windows.transposed_convolution_of(x, kernel, size, strides, padding, rates)
+        return function(x, kernel, size, strides, padding, rates)
 
     return _windows.with_channels_last(made, inputs, _first(data_format))
 
@@ -69,13 +84,15 @@ _conv_, _depthwise_, _transposed_ = map(of_tensors_too, (_conv, _depthwise, _tra
 def conv(
     inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", data_format: Any = None, dilation_rate: Any = 1
 ) -> Any:
-    """The convolution of images (N, H, W, C) with a kernel (KH, KW, C, F), or of rows (N, W, C) with (K, C, F).
+    """The convolution of images (N, H, W, C) with a kernel (KH, KW, C, F).
+
+    Or of rows (N, W, C) with (K, C, F), of volumes (N, D, H, W, C) with (KD, KH, KW, C, F).
 
     Parameters
     ----------
     inputs : array or tensor
     kernel : array
-    strides, dilation_rate : int or pair of int, default 1
+    strides, dilation_rate : int, or as many as there are axes of places, default 1
     padding : {"valid", "same"}
     data_format : {"channels_last", "channels_first"}, optional
     """
@@ -127,37 +144,40 @@ def conv_transpose(
     return _transposed_(inputs, kernel, strides, padding, data_format, dilation_rate)
 
 
-def _pooled(function: Callable[..., Any], layer: str, inputs: Any, args: tuple[Any, ...]) -> Any:
+def _pooled(name: str, layer: str, inputs: Any, args: tuple[Any, ...]) -> Any:
     size, strides, padding, data_format = args
-    row = _is_row(inputs)
-    size, strides = _pair(size, row), _pair(size if strides is None else strides, row)
+    rank = _rank(inputs)
+    row, function = rank == 1, getattr(_volumes if rank == VOLUMES else _windows, name)
+    size, strides = (
+        _three(n) if rank == VOLUMES else _pair(n, row) for n in (size, size if strides is None else strides)
+    )
     if is_symbolic(inputs):
         numbers = (size[1], strides[1]) if row else (size, strides)
-        cls = getattr(layers, f"{layer}{1 if row else 2}D")
+        cls = getattr(layers, f"{layer}{rank}D")
         return cls(*numbers, padding=str(padding).lower(), data_format=_data_format.or_current(data_format))(inputs)
     return _windows.with_channels_last(function, inputs, _first(data_format), size, strides, padding)
 
 
 def max_pool(inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None) -> Any:
-    """The maximum of each window of images (N, H, W, C) or rows (N, W, C).
+    """The maximum of each window of images (N, H, W, C), rows (N, W, C) or volumes (N, D, H, W, C).
 
     Parameters
     ----------
     inputs : array or tensor
-    pool_size : int or pair of int
-    strides : int or pair of int, optional
+    pool_size : int, or as many as there are axes of places
+    strides : int, or as many, optional
         Default: the pool size.
     padding : {"valid", "same"}
     data_format : {"channels_last", "channels_first"}, optional
     """
-    return _pooled(_windows.maximum_of, "MaxPooling", inputs, (pool_size, strides, padding, data_format))
+    return _pooled("maximum_of", "MaxPooling", inputs, (pool_size, strides, padding, data_format))
 
 
 def average_pool(
     inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None
 ) -> Any:
     """The mean of each window, where padding does not count; arguments as for `max_pool`."""
-    return _pooled(_windows.mean_of, "AveragePooling", inputs, (pool_size, strides, padding, data_format))
+    return _pooled("mean_of", "AveragePooling", inputs, (pool_size, strides, padding, data_format))
 
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (conv, depthwise_conv, separable_conv, conv_transpose)

@@ -23,7 +23,7 @@ __all__ += ["scale_regularization_loss", "separable_conv2d", "space_to_depth", "
 
 
 def _format(data_format: str | None) -> str:
-    check_choice("data_format", data_format, (None, "NHWC", "NCHW", "NWC", "NCW"))
+    check_choice("data_format", data_format, (None, "NHWC", "NCHW", "NWC", "NCW", "NDHWC", "NCDHW"))
     return "channels_first" if str(data_format).startswith("NC") else "channels_last"
 
 

@@ -17,6 +17,7 @@ from minicnn.keras._operations import entering
 from minicnn.keras._windows import window_of, with_channels_last
 from minicnn.keras.ops._further import of_tensors_too
 from minicnn.keras.tensorflow import _nn_images as _images
+from minicnn.keras.tensorflow import _nn_volumes as _volumes
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 
 __all__ = ["atrous_conv2d_transpose", "conv1d_transpose", "conv_transpose", "convolution", "dilation2d", "erosion2d"]
@@ -24,9 +25,11 @@ __all__ += ["pool"]
 
 
 def _is_row(x: Any) -> bool:
-    """Whether these are rows (N, W, C), and not images (N, H, W, C)."""
-    if len(x.shape) not in (3, 4):
-        raise ShapeError(f"expected rows (N, W, C) or images (N, H, W, C). Received: shape {tuple(x.shape)}")
+    """Whether these are rows (N, W, C), and not images (N, H, W, C) or volumes (N, D, H, W, C)."""
+    if len(x.shape) not in (3, 4, 5):
+        raise ShapeError(
+            f"expected rows (N, W, C), images (N, H, W, C) or volumes (N, D, H, W, C). Received: shape {tuple(x.shape)}"
+        )
     return len(x.shape) == 3
 
 
@@ -40,8 +43,10 @@ def convolution(
     dilations: Any = None,
     name: str | None = None,
 ) -> Any:
-    """`tf.nn.conv2d` of images (N, H, W, C), `tf.nn.conv1d` of rows (N, W, C); strides and dilations of the places."""
+    """`tf.nn.conv2d` of images, `conv1d` of rows, `conv3d` of volumes; strides and dilations of the places."""
     strides = 1 if strides is None else strides
+    if len(as_tensor(input).shape) == 5:
+        return _volumes.conv3d(input, filters, strides, padding, data_format or "NDHWC", dilations)
     if _is_row(as_tensor(input)):
         return _images.conv1d(input, filters, strides, padding, data_format or "NWC", dilations)
     return _images.conv2d(input, filters, strides, padding, data_format or "NHWC", dilations)
@@ -80,7 +85,10 @@ def conv_transpose(
     dilations: Any = None,
     name: str | None = None,
 ) -> Any:
-    """`tf.nn.conv2d_transpose` of images (N, H, W, C), `conv1d_transpose` of rows (N, W, C)."""
+    """`tf.nn.conv2d_transpose` of images, `conv1d_transpose` of rows, `conv3d_transpose` of volumes."""
+    if len(as_tensor(input).shape) == 5:
+        own = data_format or "NDHWC", dilations
+        return _volumes.conv3d_transpose(input, filters, output_shape, strides, padding, *own)
     if _is_row(as_tensor(input)):
         return conv1d_transpose(input, filters, output_shape, strides, padding, data_format or "NWC", dilations)
     return _images.conv2d_transpose(input, filters, output_shape, strides, padding, data_format or "NHWC", dilations)

@@ -12,10 +12,11 @@ from minicnn.keras._last_function import forgotten
 from minicnn.keras._names import lookup
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras.random import uniform
-from minicnn.keras.tensorflow import _added, _further, _nn_images, _nn_windows
+from minicnn.keras.tensorflow import _added, _further, _nn_images, _nn_volumes, _nn_windows
 from minicnn.keras.tensorflow._complex import squared
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow, renamed
 from minicnn.keras.tensorflow._nn_images import *  # noqa: F403
+from minicnn.keras.tensorflow._nn_volumes import *  # noqa: F403
 from minicnn.keras.tensorflow._nn_windows import *  # noqa: F403
 from minicnn.keras.tensorflow._of_1_arguments import today
 from minicnn.layers.activations import stands_for
@@ -164,6 +165,6 @@ __all__ = [
     "sigmoid_cross_entropy_with_logits",
 ]
 __all__ += ["softmax_cross_entropy_with_logits", "sparse_softmax_cross_entropy_with_logits"]
-__all__ += _nn_images.__all__ + _nn_windows.__all__
+__all__ += _nn_images.__all__ + _nn_volumes.__all__ + _nn_windows.__all__
 globals().update(_further.NN | _added.NN)
 __all__ += [*_further.NN, *_added.NN, *_OF_MATH]

@@ -268,12 +268,15 @@ def convert_kernel(kernel: Any) -> np.ndarray:
     return np.copy(np.flip(kernel, tuple(range(kernel.ndim - 2))))
 
 
+_TURNED = core_layers.Conv1D, core_layers.Conv2D, core_layers.Conv2DTranspose, core_layers.Conv3D
+
+
 def convert_all_kernels_in_model(model: Any) -> None:
     """Turn round the kernels of all convolutions over images, as `convert_kernel` does: between Theano's and others."""
     for layer in model.layers:
         if hasattr(layer, "layers"):
             convert_all_kernels_in_model(layer)
-        elif isinstance(layer, core_layers.Conv1D | core_layers.Conv2D | core_layers.Conv2DTranspose):
+        elif isinstance(layer, _TURNED):
             layer.set_weights([convert_kernel(layer.get_weights()[0]), *layer.get_weights()[1:]])
 
 

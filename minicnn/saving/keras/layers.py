@@ -74,6 +74,7 @@ UNKNOWN_TO_KERAS = {
     "Pipeline": ("trainable", "dtype"),
     "SpatialDropout1D": ("trainable",),
     "SpatialDropout2D": ("trainable",),
+    "SpatialDropout3D": ("trainable",),
 }
 """Class → arguments of all layers that this one of Keras 3 does not take."""
 

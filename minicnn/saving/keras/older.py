@@ -14,6 +14,7 @@ CLASSES = {
     "AtrousConvolution2D": "Conv2D",
     "Convolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
+    "Convolution3D": "Conv3D",
     "Deconvolution2D": "Conv2DTranspose",
     "SeparableConvolution2D": "SeparableConv2D",
 }

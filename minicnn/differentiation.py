@@ -81,9 +81,14 @@ class Recorded(NDArrayOperatorsMixin):
         known = [x if _is(x) else value for x, value in zip(inputs, values, strict=True)]
         return Recorded(y, [_elementwise(ufunc, i, y, known) for i, x in enumerate(inputs) if _is(x)])
 
-    __iadd__, __isub__, __imul__ = _anew(operator.add), _anew(operator.sub), _anew(operator.mul)
-    __itruediv__, __ifloordiv__ = _anew(operator.truediv), _anew(operator.floordiv)
-    __ipow__, __imod__, __imatmul__ = _anew(operator.pow), _anew(operator.mod), _anew(operator.matmul)
+    __iadd__: Callable[[Any, Any], Any] = _anew(operator.add)
+    __isub__: Callable[[Any, Any], Any] = _anew(operator.sub)
+    __imul__: Callable[[Any, Any], Any] = _anew(operator.mul)
+    __itruediv__: Callable[[Any, Any], Any] = _anew(operator.truediv)
+    __ifloordiv__: Callable[[Any, Any], Any] = _anew(operator.floordiv)
+    __ipow__: Callable[[Any, Any], Any] = _anew(operator.pow)
+    __imod__: Callable[[Any, Any], Any] = _anew(operator.mod)
+    __imatmul__: Callable[[Any, Any], Any] = _anew(operator.matmul)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         args = met(args)

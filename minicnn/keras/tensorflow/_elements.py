@@ -18,6 +18,7 @@ from minicnn.keras._deferred import applied
 from minicnn.keras._last_function import forgotten
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._orders import as_places
+from minicnn.keras._over_samples import may_wait
 from minicnn.keras._own_weights import repeated_constant
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._warning import warn_once
@@ -170,7 +171,7 @@ def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
 @entering
 def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None = None) -> Any:
     """The parts at these places, each given by the last axis; behind `batch_dims` axes that both have."""
-    if batch_dims and is_symbolic(indices):
+    if is_symbolic(indices) and (batch_dims or may_wait()):  # which may be made of the samples' numbers
         return in_each_sample(lambda x, at: gather_nd(x, at, batch_dims))(params, indices)
     at = as_places(indices)  # (batch axes, …, axes of params)
     sizes = np.shape(as_tensor(params))[batch_dims:][: at.shape[-1]]

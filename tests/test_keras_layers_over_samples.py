@@ -182,6 +182,40 @@ def test_the_numbers_of_the_samples_are_not_none(base, numbers):
     np.testing.assert_array_equal(given, np.full((4, 2), 0 + 1 + 2 + 3))
 
 
+_BY_COUNT = {  # what a call makes of its input x (4, 3) and of how many samples that has, and by NumPy
+    "a mean": (lambda x, count: x / tf.cast(count, tf.float32), lambda x: x / 4),
+    "a root": (lambda x, count: x * tf.sqrt(tf.cast(count, x.dtype)), lambda x: x * 2),
+    "a covariance": (lambda x, count: x - tf.reduce_sum(x, 0) / ops.cast(count, "float32"), lambda x: x - x.mean(0)),
+    "ones": (lambda x, count: x + ops.ones((count, 1)), lambda x: x + 1),
+    "zeros": (lambda x, count: ops.concatenate([x, ops.zeros((count, 2))], -1), lambda x: np.pad(x, [(0, 0), (0, 2)])),
+    "full": (lambda x, count: x * ops.full(shape=(count, 3), fill_value=5.0), lambda x: x * 5),
+    "a slice": (lambda x, count: tf.slice(x, [0, 1], [count, 2]), lambda x: x[:, 1:]),
+    "the rest": (lambda x, count: tf.slice(x, [0, 1], [-1, 1]), lambda x: x[:, 1:2]),
+    "steps": (lambda x, count: tf.strided_slice(x, [0, 0], [count, 3], [1, 2]), lambda x: x[:, ::2]),
+    "all": (lambda x, count: x[0:count, 1:] + x[0:, :2] + x[::1, :2], lambda x: x[:, 1:] + 2 * x[:, :2]),
+}
+
+
+@pytest.mark.parametrize("name", _BY_COUNT)
+@pytest.mark.parametrize("base", [layers.Layer, keras.Model])
+@pytest.mark.filterwarnings("ignore:.*runs on arrays")
+def test_a_call_goes_by_how_many_samples_there_are(base, name):
+    function, expected = _BY_COUNT[name]
+
+    class Counting(base):
+        def __init__(self):
+            super().__init__()
+            self.inside = layers.Activation("relu")
+
+        def call(self, x):
+            return function(self.inside(x), tf.shape(x)[0])
+
+    x = np.arange(12, dtype="float32").reshape(4, 3)
+    inputs = keras.Input((3,))
+    model = Counting() if base is keras.Model else keras.Model(inputs, Counting()(inputs))
+    np.testing.assert_allclose(model(x), expected(x), rtol=1e-6)
+
+
 def test_numbers_to_none_outside_of_a_call_are_refused():
     x = keras.Input((2,))
     for number in (tf.range, ops.arange):

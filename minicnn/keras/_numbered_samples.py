@@ -1,6 +1,6 @@
-"""``tf.range(tf.shape(x)[0])`` and its like, the numbers of a batch's samples, while a `call` makes a graph.
+"""Arrays that go by the number of a batch's samples, as ``tf.range(tf.shape(x)[0])``, while a `call` makes a graph.
 
-There the number of samples is None, by which NumPy's ``arange`` would give no numbers at all.
+There that number is None, by which NumPy's ``arange`` would give no numbers at all.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any
 
 from minicnn.keras._over_samples import of_sample_count
-from minicnn.keras._own_weights import is_making_graph
+from minicnn.keras._own_weights import for_samples, is_making_graph
 
 _ENDS = ("start", "limit", "stop")
 
@@ -43,5 +43,21 @@ def numbering(function: Callable[..., Any]) -> Callable[..., Any]:
                 f"samples apart. Received: {function.__name__}({', '.join(map(repr, args))})"
             )
         return function(*args, **kwargs)
+
+    return call
+
+
+def with_open_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``ones`` and its like, of a shape whose first size may be the number of a graph's samples, None.
+
+    Parameters
+    ----------
+    function : callable
+        Of a shape, and what else there is.
+    """
+
+    @wraps(function)
+    def call(shape: Any, *args: Any, **kwargs: Any) -> Any:
+        return for_samples(lambda sizes: function(sizes, *args, **kwargs), shape)
 
     return call

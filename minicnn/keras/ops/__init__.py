@@ -6,7 +6,7 @@ from typing import Any
 from minicnn import activations
 from minicnn.keras import _operations
 from minicnn.keras._names import lookup
-from minicnn.keras._numbered_samples import numbering
+from minicnn.keras._numbered_samples import numbering, with_open_sizes
 from minicnn.keras._operations import convert_to_numpy, gelu, is_keras_tensor, shape
 from minicnn.keras._result_dtypes import KEPT, in_kerass_dtype
 from minicnn.keras._result_types import of_eager_arrays
@@ -21,6 +21,7 @@ _FUNCTIONS |= {name: getattr(_operations, name) for name in ("cast", "convert_to
 _FUNCTIONS["empty"] = _FUNCTIONS["zeros"]  # as Keras has it on TensorFlow
 _FUNCTIONS = {name: of_lists(name, of_eager_arrays(function)) for name, function in _FUNCTIONS.items()}
 _FUNCTIONS["arange"] = numbering(_FUNCTIONS["arange"])
+_FUNCTIONS |= {name: with_open_sizes(_FUNCTIONS[name]) for name in ("empty", "full", "ones", "zeros")}
 globals().update(_FUNCTIONS)
 stands_for(*(_FUNCTIONS[n] for n in _operations.ACTIVATIONS if n in activations.__all__ and n != "gelu"))
 

@@ -90,9 +90,9 @@ def ensure_shape(x: Any, shape: Sequence[int | None], name: str | None = None) -
 
 @entering
 def slice(input_: Any, begin: Any, size: Any, name: str | None = None) -> Any:
-    """`size` numbers from `begin` on, of each axis; -1 stands for all that are left."""
+    """`size` numbers from `begin` on, of each axis; -1 stands for all that are left, as all samples of a graph are."""
     begin, size = (np.asarray(whole_sizes(each)).tolist() for each in (begin, size))
-    pairs = zip(begin, size, strict=True)
+    pairs = ((first, -1 if first == 0 and count is None else count) for first, count in zip(begin, size, strict=True))
     places = tuple(np.s_[first : None if count == -1 else first + count] for first, count in pairs)
     return of_tensorflow((input_ if is_symbolic(input_) else as_tensor(input_))[places])
 

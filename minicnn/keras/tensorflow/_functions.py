@@ -356,7 +356,8 @@ def strided_slice(
     places = []
     for axis, (first, last, step) in enumerate(zip(begin, end, steps, strict=True)):
         first = None if begin_mask >> axis & 1 else int(first)
-        places.append(builtins.slice(first, None if end_mask >> axis & 1 else int(last), int(step)))
+        is_open = end_mask >> axis & 1 or (last is None and not first)  # to the number of samples
+        places.append(builtins.slice(first, None if is_open else int(last), int(step)))
     return of_tensorflow(as_tensor(input_)[tuple(places)])
 
 

@@ -26,7 +26,16 @@ globals().update(_FUNCTIONS)
 stands_for(*(_FUNCTIONS[n] for n in _operations.ACTIVATIONS if n in activations.__all__ and n != "gelu"))
 
 _find = lookup(__name__)
-_WINDOWS = ("average_pool", "conv", "conv_transpose", "depthwise_conv", "max_pool", "separable_conv")
+_WINDOWS = (
+    "adaptive_average_pool",
+    "adaptive_max_pool",
+    "average_pool",
+    "conv",
+    "conv_transpose",
+    "depthwise_conv",
+    "max_pool",
+    "separable_conv",
+)
 _SAME = {"amax": "max", "amin": "min", "empty_like": "zeros_like", "conj": "array", "conjugate": "array"}
 _SAME |= {"swish": "silu", "real": "array"}
 _PARTS = ("core", "linalg", "math", "nn", "numpy")  # modules of Keras's, whose names are all here

@@ -7,6 +7,7 @@ a `Recorded` array over to it (NEP 13 and 18), which computes the value and keep
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,6 +18,11 @@ from minicnn.recorded_methods import method
 from minicnn.reverse_mode import accumulated, in_order, product, turned
 
 Back = Callable[[np.ndarray], np.ndarray]
+
+
+def _anew(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """`x += y` of a recorded array: a further one, as others were computed of what x was."""
+    return lambda self, other: operation(self, other)
 
 
 class Recorded(NDArrayOperatorsMixin):
@@ -75,17 +81,14 @@ class Recorded(NDArrayOperatorsMixin):
         known = [x if _is(x) else value for x, value in zip(inputs, values, strict=True)]
         return Recorded(y, [_elementwise(ufunc, i, y, known) for i, x in enumerate(inputs) if _is(x)])
 
-    def __iadd__(self, other: Any) -> Any:
-        return self + other
-
-    def __isub__(self, other: Any) -> Any:
-        return self - other
-
-    def __imul__(self, other: Any) -> Any:
-        return self * other
-
-    def __itruediv__(self, other: Any) -> Any:
-        return self / other
+    __iadd__: Callable[[Any, Any], Any] = _anew(operator.add)
+    __isub__: Callable[[Any, Any], Any] = _anew(operator.sub)
+    __imul__: Callable[[Any, Any], Any] = _anew(operator.mul)
+    __itruediv__: Callable[[Any, Any], Any] = _anew(operator.truediv)
+    __ifloordiv__: Callable[[Any, Any], Any] = _anew(operator.floordiv)
+    __ipow__: Callable[[Any, Any], Any] = _anew(operator.pow)
+    __imod__: Callable[[Any, Any], Any] = _anew(operator.mod)
+    __imatmul__: Callable[[Any, Any], Any] = _anew(operator.matmul)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         args = met(args)

@@ -7,8 +7,9 @@ import pytest
 from oracles import assert_close
 
 import minicnn as mc
-from minicnn import layers
+from minicnn import keras, layers
 from minicnn.errors import FileFormatError
+from minicnn.keras import tensorflow as tf
 
 SIZES = [(3, 2), (5, 8), (7, 5), (1, 1), (10, 3)]
 
@@ -40,6 +41,27 @@ def test_values(kind, size, rng):
     assert_close(of_rows(size[0])(rows), pooled(rows[:, None], (1, size[0]), of_window)[:, 0], 1e-6)
     first = of_images(size, data_format="channels_first")(np.moveaxis(x, -1, 1))
     assert_close(first, np.moveaxis(pooled(x, size, of_window), -1, 1), 1e-6)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("average", "adaptive_average_pool"), ("maximum", "adaptive_max_pool")])
+def test_the_functions_of_keras_ops(kind, name, rng):
+    function, of_window = getattr(keras.ops, name), KINDS[kind][-1]
+    x = rng.normal(size=(2, 7, 5, 3)).astype(np.float32)
+    expected = pooled(x, (3, 2), of_window)
+    assert_close(function(x, (3, 2)), expected, 1e-6)
+    assert_close(function(x[:, :, 0], 4), pooled(x[:, None, :, 0], (1, 4), of_window)[:, 0], 1e-6)
+    first = function(np.moveaxis(x, -1, 1), output_size=(3, 2), data_format="channels_first")
+    assert_close(first, np.moveaxis(expected, -1, 1), 1e-6)
+    inputs = keras.Input((7, 5, 3))
+    assert_close(keras.Model(inputs, function(inputs, (3, 2)))(x), expected, 1e-6)
+    watched, step = tf.constant(x), rng.normal(size=x.shape).astype(np.float32) * 1e-3
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        loss = tf.reduce_sum(function(watched, (3, 2)) ** 2)
+    ahead, behind = ((pooled(np.float64(x) + sign * step, (3, 2), of_window) ** 2).sum() for sign in (1, -1))
+    assert_close((tape.gradient(loss, watched) * step).sum(), (ahead - behind) / 2, 1e-3)
+    with pytest.raises(ValueError, match=r"expected inputs of 3 or 4 axes.*Received: shape \(2, 7\)"):
+        function(x[:, :, 0, 0], 2)
 
 
 def test_the_gradient_of_equal_numbers_goes_to_the_first_one():

@@ -1,6 +1,7 @@
 """Gradients of tapes whose values could go astray in silence, against those that TensorFlow has, worked out by hand."""
 
 import gc
+import operator
 import warnings
 import weakref
 
@@ -59,6 +60,51 @@ def test_methods_of_a_watched_array(name):
         tape.watch(x)
         y = tf.reduce_sum(METHODS[name](x) ** 2)
     np.testing.assert_allclose(tape.gradient(y, x), [[2, 4], [6, 8]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["iadd", "isub", "imul", "itruediv", "ipow", "imod", "imatmul"])
+def test_values_that_are_changed_in_place_are_further_ones(name):
+    x = tf.constant([[1.25, 2.0], [3.0, 4.5]])
+    y = tf.constant([[2.0, 3.0], [1.5, 2.0]])
+    gradients = {  # of the sum of all, by x
+        **dict.fromkeys(["iadd", "isub", "imod"], np.ones((2, 2))),
+        "imul": y,
+        "itruediv": 1 / y,
+        "ipow": y * x ** (y - 1),
+        "imatmul": [[5, 3.5], [5, 3.5]],
+    }
+    changed = {
+        **{"iadd": x + y, "isub": x - y, "imul": x * y, "itruediv": x / y, "ipow": x**y, "imod": x % y},
+        "imatmul": [[5.5, 7.75], [12.75, 18]],
+    }
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        before = x * 1.0
+        after = getattr(operator, name)(before, y)
+        loss = tf.reduce_sum(after)
+    np.testing.assert_allclose(after.numpy(), changed[name], rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(loss, x), gradients[name], rtol=1e-6)
+    np.testing.assert_array_equal(before.numpy(), [[1.25, 2.0], [3.0, 4.5]])
+
+
+DECISIONS = {
+    "greater": (lambda t: t > 1.5, [False, True]),
+    "both": (lambda t: (t > 1.5) & (t < 1.75), [False, False]),
+    "not": (lambda t: ~(t > 1.5), [True, False]),
+    "whole": (lambda t: t // 0.5, [2, 4]),
+    "whole in place": (lambda t: operator.ifloordiv(t, 0.5), [2, 4]),
+    "one": (lambda t: tf.reduce_sum(t) > 3, True),
+}
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_decisions_on_a_tape_are_tensors(name):
+    decide, expected = DECISIONS[name]
+    x = tf.constant([1.25, 2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        decision = decide(x * 1.0).numpy()
+    np.testing.assert_array_equal(decision, expected)
 
 
 def test_what_leaves_a_watched_array_is_refused():

@@ -103,6 +103,126 @@ def test_numbers_over_all_samples_are_compared_one_by_one(name):
     np.testing.assert_array_equal(keras.Model(inputs, Chosen()(inputs))(x), expected)
 
 
+class _Numbered(layers.Layer):
+    """A layer of layers that numbers its samples, as spatial transformers do for `tf.gather_nd`."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.dense = function, layers.Dense(5)
+
+    def call(self, x):
+        x = self.dense(x)
+        return self.function(x, tf.shape(x)[0])
+
+
+def _placed(x, count):
+    rows = tf.tile(tf.range(count)[:, None], [1, 5])
+    return x * tf.gather_nd(x, tf.stack([rows, tf.cast(x * 0 + 1, tf.int32)], -1))
+
+
+def _chosen(x, count):
+    best = tf.cast(tf.argmax(x, -1), tf.int32)
+    return x - tf.gather_nd(x, tf.stack([tf.range(count), best], axis=1))[:, None]
+
+
+def _added(x, count):
+    numbers = tf.reshape(tf.range(0, count), [count, 1])
+    return x + 0.1 * tf.cast(tf.tile(numbers, (1, 5)), tf.float32)
+
+
+_NUMBERED = {  # what Keras 3.15 predicts of the last two of 7 samples in batches of 4, and two losses of fit
+    _placed: ([-0.6456, -5.6512, -0.0306, 1.1014], [5.8921, 1.1899]),
+    _chosen: ([1.5934, 3.805, 2.096, -1.4383], [14.0496, 3.0878]),
+    _added: ([0.6913, 3.3001, 0.4673, -2.35], [10.4934, 3.0055]),
+}
+
+
+@pytest.mark.parametrize("function", _NUMBERED, ids=lambda function: function.__name__)
+def test_a_layer_of_layers_that_numbers_its_samples(function):
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, layers.Dense(2)(_Numbered(function)(layers.Dense(3)(inputs))))
+    model.set_weights([np.random.RandomState(k).randn(*w.shape) * 0.5 for k, w in enumerate(model.get_weights())])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    x = np.random.RandomState(8).randn(7, 2).astype("float32")
+    predicted, losses = _NUMBERED[function]
+    np.testing.assert_allclose(model.predict(x, batch_size=4).ravel()[-4:], predicted, atol=2e-4)
+    targets = np.random.RandomState(9).randn(7, 2)
+    history = model.fit(x, targets, batch_size=4, shuffle=False, epochs=2, verbose=0).history
+    np.testing.assert_allclose(history["loss"], losses, rtol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        lambda count: tf.range(count),
+        lambda count: tf.range(0, count),
+        lambda count: tf.range(start=0, limit=count, delta=1),
+        lambda count: ops.arange(count),
+        lambda count: ops.arange(0, stop=count),
+        lambda count: keras.backend.arange(0, count),
+    ],
+)
+@pytest.mark.parametrize("base", [layers.Layer, keras.Model])
+def test_the_numbers_of_the_samples_are_not_none(base, numbers):
+    class Summing(base):
+        def __init__(self):
+            super().__init__()
+            self.inside = layers.Activation("relu")
+
+        def call(self, x):
+            return self.inside(x) + tf.reduce_sum(tf.cast(numbers(tf.shape(x)[0]), tf.float32))
+
+    if base is keras.Model:
+        with pytest.warns(UserWarning, match="range to the number of samples, which is None"):
+            model = Summing()
+            given = model(np.zeros((4, 2)))
+    else:
+        inputs = keras.Input((2,))
+        given = keras.Model(inputs, Summing()(inputs))(np.zeros((4, 2)))
+    np.testing.assert_array_equal(given, np.full((4, 2), 0 + 1 + 2 + 3))
+
+
+_BY_COUNT = {  # what a call makes of its input x (4, 3) and of how many samples that has, and by NumPy
+    "a mean": (lambda x, count: x / tf.cast(count, tf.float32), lambda x: x / 4),
+    "a root": (lambda x, count: x * tf.sqrt(tf.cast(count, x.dtype)), lambda x: x * 2),
+    "a covariance": (lambda x, count: x - tf.reduce_sum(x, 0) / ops.cast(count, "float32"), lambda x: x - x.mean(0)),
+    "ones": (lambda x, count: x + ops.ones((count, 1)), lambda x: x + 1),
+    "zeros": (lambda x, count: ops.concatenate([x, ops.zeros((count, 2))], -1), lambda x: np.pad(x, [(0, 0), (0, 2)])),
+    "full": (lambda x, count: x * ops.full(shape=(count, 3), fill_value=5.0), lambda x: x * 5),
+    "a slice": (lambda x, count: tf.slice(x, [0, 1], [count, 2]), lambda x: x[:, 1:]),
+    "the rest": (lambda x, count: tf.slice(x, [0, 1], [-1, 1]), lambda x: x[:, 1:2]),
+    "steps": (lambda x, count: tf.strided_slice(x, [0, 0], [count, 3], [1, 2]), lambda x: x[:, ::2]),
+    "all": (lambda x, count: x[0:count, 1:] + x[0:, :2] + x[::1, :2], lambda x: x[:, 1:] + 2 * x[:, :2]),
+}
+
+
+@pytest.mark.parametrize("name", _BY_COUNT)
+@pytest.mark.parametrize("base", [layers.Layer, keras.Model])
+@pytest.mark.filterwarnings("ignore:.*runs on arrays")
+def test_a_call_goes_by_how_many_samples_there_are(base, name):
+    function, expected = _BY_COUNT[name]
+
+    class Counting(base):
+        def __init__(self):
+            super().__init__()
+            self.inside = layers.Activation("relu")
+
+        def call(self, x):
+            return function(self.inside(x), tf.shape(x)[0])
+
+    x = np.arange(12, dtype="float32").reshape(4, 3)
+    inputs = keras.Input((3,))
+    model = Counting() if base is keras.Model else keras.Model(inputs, Counting()(inputs))
+    np.testing.assert_allclose(model(x), expected(x), rtol=1e-6)
+
+
+def test_numbers_to_none_outside_of_a_call_are_refused():
+    x = keras.Input((2,))
+    for number in (tf.range, ops.arange):
+        with pytest.raises(TypeError, match=r"range to the number of samples.*Received: a?range\(None\)"):
+            number(tf.shape(x)[0])
+
+
 class _OverSamples(layers.Layer):
     def __init__(self, function):
         super().__init__()

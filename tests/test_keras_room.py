@@ -245,7 +245,7 @@ def test_values_of_the_learning_rate():
 # --------------------------------------------------------------------------------------------------------------- models
 
 
-def test_methods_of_older_kerases(data):
+def test_methods_of_older_kerases(data, capsys):
     x, y = data
     expected, model = network(), network()
     expected.fit(x, y, batch_size=10, epochs=2, shuffle=False, verbose=0)
@@ -257,6 +257,9 @@ def test_methods_of_older_kerases(data):
     assert np.array_equal(model.predict_classes(x), probabilities.argmax(-1))
     assert np.allclose(model.predict_generator((x[i : i + 10] for i in range(0, 40, 10)), 4), probabilities, atol=1e-6)
     assert model.evaluate_generator(batches(), 4) == pytest.approx(expected.evaluate(x, y, verbose=0), rel=1e-5)
+    assert not capsys.readouterr().out  # nothing is printed unless asked for
+    model.evaluate_generator(batches(), 4, verbose=1)
+    assert "loss" in capsys.readouterr().out
     assert model.metrics_names[0] == "loss"
 
 

@@ -370,6 +370,40 @@ def test_a_gradient_that_a_function_says_itself():
         outer.gradient(slopes, x)
 
 
+def test_keras_ops_custom_gradient_is_tensorflows():
+    """With the arguments that Keras's documentation gives the gradient, and numbers of Keras 3.15 for this training."""
+
+    @keras.ops.custom_gradient
+    def straight(x):
+        def grad(*args, upstream=None):
+            (upstream,) = args if upstream is None else (upstream,)
+            return upstream
+
+        return keras.ops.floor(x), grad
+
+    class Quantized(keras.layers.Layer):
+        def call(self, x):
+            return straight(4 * x) / 4
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), Quantized(), keras.layers.Dense(1)])
+    model.set_weights([np.full(w.shape, 0.3) for w in model.get_weights()])
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    x = np.float32([[1, 2], [-1, 0.5]])
+    losses = model.fit(x, np.float32([[1], [2]]), epochs=2, verbose=0, shuffle=False).history["loss"]
+    np.testing.assert_allclose(losses, [1.465, 0.53125], rtol=1e-5)
+    np.testing.assert_allclose(model.get_weights()[0][:, 0], [-0.13, 0.24], rtol=1e-4)
+
+
+def test_a_gradient_of_another_size_than_the_argument_is_said():
+    scale = tf.constant(2.0)
+    scaled = keras.ops.custom_gradient(lambda x, a: (x * a, lambda dy: (dy * 2.0, dy)))
+    with tf.GradientTape() as tape:
+        tape.watch(scale)
+        y = scaled(tf.constant([1.0, 2.0, 3.0]), scale)
+    with pytest.raises(ValueError, match=r"by argument 1 has its shape, \(\): sum over.*Received: one of shape \(3,\)"):
+        tape.gradient(y, scale)
+
+
 def test_a_gradient_that_a_function_says_of_several_results_is_asked_once():
     asked = []
 

@@ -19,6 +19,7 @@ from minicnn.keras._called import attributes_with_weights
 from minicnn.keras._changed import forget_places
 from minicnn.keras._folded import check_no_windows
 from minicnn.keras._open_looks import noting_looks
+from minicnn.keras._operations import in_a_lambda
 from minicnn.keras._over_samples import OverSamples, kept_for_tensors
 from minicnn.keras._own_weights import standing_in, weights_in_graph
 from minicnn.keras._scopes import inside
@@ -67,8 +68,9 @@ class Made(EndsRemembered, models.Model):
 
     def _call_of(self, layer, inputs, **options):
         """The layer's `call`, whose losses are the model's."""
-        with own_weights(layer), layer.collecting() as losses, kept_for_tensors():
-            outputs = layer.apply(inputs if isinstance(inputs, list) else [inputs], **options)
+        given = inputs if isinstance(inputs, list) else [inputs]
+        with own_weights(layer), layer.collecting() as losses, kept_for_tensors(given[0], in_a_lambda):
+            outputs = layer.apply(given, **options)
         for part in (*leaves(outputs), *losses):
             if isinstance(part, OverSamples):
                 part.refuse("one that call returns, or gives to add_loss")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import reduce, wraps
+from functools import partial, reduce, wraps
 from operator import add
 from typing import Any
 
@@ -27,7 +27,7 @@ from minicnn.keras._named_function import named
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._new_arrays import OF_LISTS, as_array, in_named_dtype, named_dtype
 from minicnn.keras._operation_marks import is_traced, operated
-from minicnn.keras._over_samples import OverSamples, may_wait
+from minicnn.keras._over_samples import OverSamples, may_wait, of_sample_count
 from minicnn.keras._own_weights import repeated_constant, weights_in_graph
 from minicnn.keras._reductions import Reduction
 from minicnn.keras._turned import turned
@@ -327,7 +327,8 @@ def gelu(x: Any, approximate: bool = True) -> Any:
 def cast(x: Any, dtype: Any) -> Any:
     """x in another dtype; a model's tensors stay floats, but lose what is behind the point for integers."""
     if x is None or (isinstance(x, tuple) and None in x):
-        return sizes_of_batch(x, named_dtype(dtype))
+        count = of_sample_count(partial(np.asarray, dtype=named_dtype(dtype or floatx()))) if x is None else None
+        return sizes_of_batch(x, named_dtype(dtype)) if count is None else count
     return _cast(x, floatx() if dtype is None else dtype)
 
 

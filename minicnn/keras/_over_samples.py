@@ -6,6 +6,7 @@ until they meet a tensor: that is a layer, which computes both of arrays.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -19,17 +20,41 @@ from minicnn.keras._deferred import Deferred, parts_of, tensors_in, with_parts
 from minicnn.keras._names import NotInMinicnn
 from minicnn.keras._shapes import TensorShape
 
-_in_a_layer: ContextVar[bool] = ContextVar("in_a_layer", default=False)
+AsLayer = Callable[[Callable[[Any], Any], Any], Tensor]
+
+_in_a_layer: ContextVar[tuple[Tensor, AsLayer] | None] = ContextVar("in_a_layer", default=None)
 
 
-def kept_for_tensors() -> AbstractContextManager[None]:
-    """Inside, a layer's `call` makes a graph, in which numbers over all samples wait for a tensor."""
-    return holding(_in_a_layer, True)
+def kept_for_tensors(first: Tensor, as_layer: AsLayer) -> AbstractContextManager[None]:
+    """Inside, a layer's `call` makes a graph, in which numbers over all samples wait for a tensor.
+
+    Parameters
+    ----------
+    first : Tensor
+        What the `call` is given first.
+    as_layer : callable
+        ``as_layer(function, tensors)`` makes the layer that calls a function on arrays.
+    """
+    return holding(_in_a_layer, (first, as_layer))
 
 
 def may_wait() -> bool:
     """Whether numbers over all samples wait for a tensor here."""
-    return _in_a_layer.get()
+    return _in_a_layer.get() is not None
+
+
+def of_sample_count(make: Callable[[int], Any]) -> OverSamples | None:
+    """``make(count)`` of the number of samples that the `call` of a layer will have; None outside of one.
+
+    Parameters
+    ----------
+    make : callable
+        Of a number, an array.
+    """
+    if (here := _in_a_layer.get()) is None:
+        return None
+    first, as_layer = here
+    return OverSamples(lambda values: make(len(values[first])), [first], as_layer)
 
 
 class OverSamples(Deferred):
@@ -49,7 +74,7 @@ class OverSamples(Deferred):
         self,
         compute: Callable[[Mapping[Tensor, np.ndarray]], Any],
         tensors: Sequence[Tensor],
-        as_layer: Callable[[Callable[[Any], Any], Any], Tensor],
+        as_layer: AsLayer,
     ) -> None:
         self.compute, self.tensors, self._as_layer = compute, list(tensors), as_layer
 
@@ -83,7 +108,7 @@ class OverSamples(Deferred):
                     return part.compute(values)
                 return values[part] if isinstance(part, Tensor) else part
 
-            return with_parts(function, args, kwargs, put)
+            return with_parts(function, *counted(function, args, kwargs, len(values[tensors[0]])), put)
 
         if not met:
             return OverSamples(compute, tensors, self._as_layer)
@@ -102,3 +127,23 @@ class OverSamples(Deferred):
             "numbers over all samples (a mean along axis 0) meet a tensor by operators and functions in the call of a "
             f"layer that is made of layers: x - mean. Received: {received}"
         )
+
+
+def counted(function: Callable[..., Any], args: Any, kwargs: Any, count: int) -> tuple[Any, Any]:
+    """Arguments with the number of samples in place of None at the head of a shape, as in ``reshape(t, (None, 1))``.
+
+    Parameters
+    ----------
+    function : callable
+    args : sequence
+    kwargs : dict
+    count : int
+    """
+    if function is operator.getitem:  # None is a further axis there
+        return args, kwargs
+
+    def told(value):
+        is_open = isinstance(value, list | tuple) and len(value) > 0 and value[0] is None
+        return [count, *value[1:]] if is_open else value
+
+    return [told(value) for value in args], {name: told(value) for name, value in kwargs.items()}

@@ -149,6 +149,10 @@ class Taped(Recorded):
             )
         return np.asarray(self.value, *args, **kwargs)
 
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        made = super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+        return np.asarray(made).view(EagerArray) if isinstance(made, np.ndarray | np.generic) else made
+
     def numpy(self) -> Any:
         """A copy of the numbers, without their history; one number for shape ()."""
         return np.array(self.value)[()]

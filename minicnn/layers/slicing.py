@@ -100,6 +100,11 @@ def _bounds(part):
     return first if start is None else start, last if stop is None else stop, step
 
 
+def _is_all(part: Any) -> bool:
+    """Whether it is `:`, also as `0:` and `::1`."""
+    return isinstance(part, slice) and not part.start and part.stop is None and part.step in (None, 1)
+
+
 def part_of(tensor: Tensor, key: Any) -> Tensor:
     """``tensor[key]``; the first entry of the key leaves the samples as they are.
 
@@ -116,7 +121,7 @@ def part_of(tensor: Tensor, key: Any) -> Tensor:
         parts[at : at + 1] = [slice(None)] * missing
     first, *rest = parts
     plain = [[p.start, p.stop, p.step] if isinstance(p, slice) else p for p in rest]
-    if not (isinstance(first, slice) and first == slice(None)) or not all(map(_is_valid, plain)):
+    if not _is_all(first) or not all(map(_is_valid, plain)):
         raise TypeError(
             "a part of a symbolic tensor keeps the samples, and has integers, slices, None and ... behind them: "
             f"x[:, 1:, 0]. Received: [{key}] of {tensor!r}"

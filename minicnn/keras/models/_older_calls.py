@@ -27,10 +27,10 @@ class OlderCalls:
         return self.fit(generator, **kwargs)
 
     def evaluate_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
-        """`evaluate` with a generator."""
+        """`evaluate` with a generator; prints nothing unless told."""
         warn_once("evaluate_generator is a method of Keras 2: today evaluate takes generators")
         generator, kwargs = steps_of("val_samples", generator, steps, kwargs)
-        return self.evaluate(generator, **kwargs)
+        return self.evaluate(generator, **{"verbose": 0, **kwargs})
 
     def predict_generator(self, generator: Any, steps: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """`predict` with a generator."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -180,5 +181,31 @@ def average_pool(
     return _pooled("mean_of", "AveragePooling", inputs, (pool_size, strides, padding, data_format))
 
 
+def adaptive_max_pool(inputs: Any, output_size: Any, data_format: Any = None) -> Any:
+    """The largest number of each of `output_size` windows, which lie over the whole input.
+
+    Parameters
+    ----------
+    inputs : array or Tensor (N, W, C) or (N, H, W, C)
+    output_size : int or pair of int
+    data_format : {"channels_last", "channels_first"}, optional
+        Default: that of Keras's configuration.
+    """
+    return _adaptive("AdaptiveMaxPooling", inputs, output_size, data_format)
+
+
+def adaptive_average_pool(inputs: Any, output_size: Any, data_format: Any = None) -> Any:
+    """The mean of each window; arguments as for `adaptive_max_pool`."""
+    return _adaptive("AdaptiveAveragePooling", inputs, output_size, data_format)
+
+
+def _adaptive(name, inputs, output_size, data_format):
+    x = inputs if hasattr(inputs, "shape") else np.asarray(inputs, np.float32)
+    if len(x.shape) not in (3, 4):
+        raise ValueError(f"expected inputs of 3 or 4 axes: samples, places, channels. Received: shape {tuple(x.shape)}")
+    cls = getattr(import_module("minicnn.keras.layers"), f"{name}{len(x.shape) - 2}D")  # which tapes know
+    return cls(output_size, data_format=_data_format.or_current(data_format))(x)
+
+
 FUNCTIONS: tuple[Callable[..., Any], ...] = (conv, depthwise_conv, separable_conv, conv_transpose)
-FUNCTIONS += (max_pool, average_pool)
+FUNCTIONS += (max_pool, average_pool, adaptive_max_pool, adaptive_average_pool)

@@ -18,6 +18,7 @@ from minicnn.keras._deferred import applied
 from minicnn.keras._last_function import forgotten
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._orders import as_places
+from minicnn.keras._over_samples import may_wait
 from minicnn.keras._own_weights import repeated_constant
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._warning import warn_once
@@ -89,9 +90,9 @@ def ensure_shape(x: Any, shape: Sequence[int | None], name: str | None = None) -
 
 @entering
 def slice(input_: Any, begin: Any, size: Any, name: str | None = None) -> Any:
-    """`size` numbers from `begin` on, of each axis; -1 stands for all that are left."""
+    """`size` numbers from `begin` on, of each axis; -1 stands for all that are left, as all samples of a graph are."""
     begin, size = (np.asarray(whole_sizes(each)).tolist() for each in (begin, size))
-    pairs = zip(begin, size, strict=True)
+    pairs = ((first, -1 if first == 0 and count is None else count) for first, count in zip(begin, size, strict=True))
     places = tuple(np.s_[first : None if count == -1 else first + count] for first, count in pairs)
     return of_tensorflow((input_ if is_symbolic(input_) else as_tensor(input_))[places])
 
@@ -170,7 +171,7 @@ def tensordot(a: Any, b: Any, axes: Any, name: str | None = None) -> Any:
 @entering
 def gather_nd(params: Any, indices: Any, batch_dims: int = 0, name: str | None = None) -> Any:
     """The parts at these places, each given by the last axis; behind `batch_dims` axes that both have."""
-    if batch_dims and is_symbolic(indices):
+    if is_symbolic(indices) and (batch_dims or may_wait()):  # which may be made of the samples' numbers
         return in_each_sample(lambda x, at: gather_nd(x, at, batch_dims))(params, indices)
     at = as_places(indices)  # (batch axes, …, axes of params)
     sizes = np.shape(as_tensor(params))[batch_dims:][: at.shape[-1]]

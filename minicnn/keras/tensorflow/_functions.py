@@ -20,6 +20,7 @@ from minicnn.keras._as_tensor import WITHOUT_VALUES, as_tensor, of_tensorflow
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._kept_kinds import keep_kind
 from minicnn.keras._last_function import as_operation, forgotten
+from minicnn.keras._numbered_samples import numbering
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._own_weights import for_samples
@@ -303,6 +304,7 @@ def fill(dims: Sequence[int], value: Any, name: str | None = None) -> Any:
     return for_samples(lambda sizes: constant(value, shape=sizes), whole_sizes(dims))
 
 
+@numbering
 def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name: str | None = None) -> EagerArray:
     """Numbers from `start`, or 0, to below `limit`."""
     first, end = (0, start) if limit is None else (start, limit)
@@ -354,7 +356,8 @@ def strided_slice(
     places = []
     for axis, (first, last, step) in enumerate(zip(begin, end, steps, strict=True)):
         first = None if begin_mask >> axis & 1 else int(first)
-        places.append(builtins.slice(first, None if end_mask >> axis & 1 else int(last), int(step)))
+        is_open = end_mask >> axis & 1 or (last is None and not first)  # to the number of samples
+        places.append(builtins.slice(first, None if is_open else int(last), int(step)))
     return of_tensorflow(as_tensor(input_)[tuple(places)])
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from minicnn.differentiation import met
 from minicnn.graph import Tensor
 from minicnn.keras import _taped, backend, ops
+from minicnn.keras._custom_gradient import custom_gradient
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._variables import Variable
-from minicnn.keras.tensorflow._custom_gradient import custom_gradient
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.nested import mapped

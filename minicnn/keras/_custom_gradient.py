@@ -1,7 +1,8 @@
-"""``tf.custom_gradient``: functions that say themselves what their gradient is."""
+"""``tf.custom_gradient`` and ``keras.ops.custom_gradient``: functions that say themselves what their gradient is."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial, wraps
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from minicnn.differentiation import Recorded, met, value_of
+from minicnn.keras._as_tensor import of_tensorflow
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import is_symbolic
 from minicnn.keras._tape import GradientTape
 from minicnn.keras._taped import is_recording, leaf_of
-from minicnn.keras.tensorflow._functions import of_tensorflow
 from minicnn.nested import leaves, packed
 from minicnn.parameters import Weight
 
@@ -50,7 +51,14 @@ class _Backward:
             self._of, self._parts = gradient, self._asked(gradient)
         parts = self._parts[is_variable]
         found = parts[at] if isinstance(parts, list | tuple) else parts
-        return np.zeros(shape, gradient.dtype) if found is None else np.asarray(value_of(met(found)))
+        made = np.zeros(shape, gradient.dtype) if found is None else np.asarray(value_of(met(found)))
+        if made.size != math.prod(shape):
+            kind = "variable" if is_variable else "argument"
+            raise ValueError(
+                f"custom_gradient: the gradient of {self._name} by {kind} {at} has its shape, {shape}: sum over the "
+                f"axes along which it was broadcast. Received: one of shape {made.shape}"
+            )
+        return made
 
     def _asked(self, gradient: np.ndarray) -> tuple[Any, Any]:
         """(the gradients by the arguments, those by the variables)."""
@@ -82,6 +90,8 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Raises
     ------
+    ValueError
+        If the gradient by an argument has not as many numbers as that.
     NotImplementedError
         When a gradient of its gradient is asked for.
     TypeError

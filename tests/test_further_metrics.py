@@ -185,8 +185,9 @@ def test_scores_of_nothing_are_0():
 
 def test_scores_that_forget_know_how_many_classes_there_are():
     """Keras 3.15.1 after ``reset_state()``: R2Score nan, or one for each output; F1Score(None) three zeros."""
-    explained = [metrics.R2Score(way) for way in ("uniform_average", "variance_weighted_average", None)]
-    for metric, shape in zip([*explained, metrics.F1Score(), metrics.F1Score("macro")], [(), (), (3,), (3,), ()]):
+    made = [metrics.R2Score(way) for way in ("uniform_average", "variance_weighted_average", None)]
+    made += [metrics.F1Score(), metrics.F1Score("macro")]
+    for metric, shape in zip(made, [(), (), (3,), (3,), ()], strict=True):
         metric.update_state(np.eye(3), np.eye(3)[[0, 2, 1]])
         metric.reset_state()
         nothing = np.asarray(metric.result())

@@ -103,7 +103,7 @@ def _clip(x, least=None, most=None):
 def _whole_limit(limit, dtype):
     """A limit of whole numbers: NumPy's are cut off to one; Python's, which TensorFlow refuses, stay."""
     is_cut = isinstance(limit, np.ndarray | np.floating) and limit.dtype.kind == "f"
-    return limit.astype("int32" if dtype == bool else dtype) if is_cut else limit
+    return limit.astype("int32" if dtype.kind == "b" else dtype) if is_cut else limit
 
 
 OF_LISTS = {"array": as_array, "clip": _clip, "full": _full}

@@ -543,7 +543,7 @@ def test_a_model_that_casts_within_frames(is_read, tmp_path):
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
 @pytest.mark.parametrize("least", [np.float64(0.5), np.full(4, 0.5), np.full(4, 0.5, np.float32)])
 def test_limits_of_whole_numbers_are_whole(dtype, least):
-    """Keras 3.15.1 on TensorFlow: ``ops.clip(np.array([0, 1, 2, 3]), np.float64(.5), 2)`` is [0 1 2 2], of its dtype."""
+    """``ops.clip(np.array([0, 1, 2, 3]), np.float64(.5), 2)`` is [0 1 2 2], there."""
     x = np.arange(4).astype(dtype)
     clipped = ops.clip(x, least, np.int64(2))
     np.testing.assert_array_equal(clipped, np.minimum(x.astype(int), 2))

@@ -139,7 +139,7 @@ FLOORS = {
         ("policy",),
         ("one_off",),
         ("replacing",),
-        ("contract", "given", "names", "rare_forms", "rare_options", "shapes"),
+        ("contract", "given", "names", "rare_forms", "rare_options", "shapes", "twins"),
         ("open_sizes",),
         ("call_order",),
     ),

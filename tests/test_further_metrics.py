@@ -183,6 +183,20 @@ def test_scores_of_nothing_are_0():
             np.testing.assert_array_equal(score(nothing, nothing), np.zeros(3) if average is None else 0.0)
 
 
+def test_scores_that_forget_know_how_many_classes_there_are():
+    """Keras 3.15.1 after ``reset_state()``: R2Score nan, or one for each output; F1Score(None) three zeros."""
+    made = [metrics.R2Score(way) for way in ("uniform_average", "variance_weighted_average", None)]
+    made += [metrics.F1Score(), metrics.F1Score("macro")]
+    for metric, shape in zip(made, [(), (), (3,), (3,), ()], strict=True):
+        metric.update_state(np.eye(3), np.eye(3)[[0, 2, 1]])
+        metric.reset_state()
+        nothing = np.asarray(metric.result())
+        assert nothing.shape == shape
+        np.testing.assert_array_equal(nothing, np.nan if isinstance(metric, metrics.R2Score) else 0.0)
+        metric.update_state(np.eye(2)[[0, 1, 1]], np.eye(2)[[0, 1, 1]])  # as many as the next batch has
+        np.testing.assert_allclose(metric.result(), np.ones(shape and (2,)), rtol=1e-6)
+
+
 def test_top_k_and_class_id():
     target = np.array([[0, 1, 1], [1, 0, 0]])
     prediction = np.array([[0.9, 0.8, 0.1], [0.3, 0.4, 0.2]])

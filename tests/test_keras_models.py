@@ -868,6 +868,44 @@ def test_a_copy_of_a_model_shares_what_cannot_be_copied_and_no_weights():
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
 
 
+class _Scaled(keras.layers.Layer):
+    def build(self, shape):
+        self.scale = self.add_weight(shape=shape[-1:], initializer="random_normal")
+
+    def call(self, x):
+        return x * self.scale
+
+    def __deepcopy__(self, memo):
+        return copy.copy(self)
+
+
+@pytest.mark.parametrize("make", [lambda: keras.layers.Dense(3), lambda: keras.layers.BatchNormalization(), _Scaled])
+def test_a_copy_of_a_layer_has_weights_of_its_own(make):
+    """Keras 3.15.1: after ``d.kernel.assign(…)``, the kernel of ``copy.copy(d)`` is what it was."""
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    layer = make()
+    before = np.asarray(layer(x))
+    for made in (copy.copy(layer), copy.deepcopy(layer)):
+        layer.set_weights([2 * w + 1 for w in layer.get_weights()])
+        np.testing.assert_array_equal(np.asarray(made(x)), before)
+        layer.set_weights([(w - 1) / 2 for w in layer.get_weights()])
+    unbuilt = make()
+    made = copy.copy(unbuilt)
+    made(x)
+    assert made.built and not unbuilt.weights
+
+
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_what_shares_weights_inside_of_the_library_still_does(data_format):
+    """Other orders of channels, and windows of more pixels than 255, are computed by twins of the layer."""
+    image = keras.Input((20, 20, 20))
+    conv = keras.layers.Conv2D(20, 1, data_format=data_format, kernel_initializer="ones")
+    pooled = keras.layers.MaxPooling2D(17, data_format=data_format)(conv(image))
+    model = keras.Model(image, pooled)
+    conv.set_weights([w * 2 for w in conv.get_weights()])
+    np.testing.assert_allclose(model.predict(np.ones((2, 20, 20, 20)), verbose=0), 40)
+
+
 def test_a_copy_of_a_model_asks_no_deepcopy_that_may_ask_for_the_copy():
     class Own(keras.Model):
         def __init__(self):

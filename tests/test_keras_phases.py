@@ -230,6 +230,128 @@ def test_layers_made_on_the_way_with_other_numbers_are_no_graph(call):
         made(call, "layer")
 
 
+def other_difference(self, x, training):
+    h = self.second(x)
+    return x - h if training else h - x
+
+
+def other_sources(self, x, training):
+    a, b = self.second(x), self.third(x)
+    return self.fourth(a) + b if training else self.fourth(b) + a
+
+
+def other_part(self, x, training):
+    return x[:, 1:] if training else x[:, :-1]
+
+
+def drawn_beside_another_number(self, x, training):
+    return x * float(self.rng.uniform(0.9, 1)) * (2.0 if training else 1.0)
+
+
+def counted_in_one_layer(self, x, training):
+    numbers = [next(self.count), 2.0 if training else 1.0]
+    return keras.layers.Lambda(lambda z: z + 0 * numbers[0] + numbers[1])(x)
+
+
+def drops_elsewhere(self, x, training):
+    a, b = self.second(x), self.third(x)
+    return self.drop(a, training=True) + b if training else a + self.drop(b, training=True)
+
+
+def drops_once_less_in_training(self, x, training):
+    x = self.drop(x, training=True)
+    return x if training else self.drop(x, training=True)
+
+
+def drops_in_use_alone(self, x, training):
+    return x if training else self.drop(x, training=True)
+
+
+def drops_more_in_use(self, x, training):
+    return keras.layers.Dropout(0.25 if training else 0.5)(x, training=True)
+
+
+def wired(call, kind):
+    """A layer or model of `call`, which has further layers, and what draws and counts."""
+
+    class Wired(keras.layers.Layer if kind == "layer" else keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.second, self.third, self.fourth = (keras.layers.Dense(4) for _ in range(3))
+            self.drop = keras.layers.Dropout(0.5)
+            self.rng, self.count = np.random.default_rng(0), iter(range(100))
+
+        def call(self, x, training=None):
+            return call(self, x, training)
+
+    if kind == "model":
+        return Wired()
+    image = keras.Input((4,))
+    return keras.Model(image, Wired()(image))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        other_difference,
+        other_sources,
+        other_part,
+        drawn_beside_another_number,
+        counted_in_one_layer,
+        drops_elsewhere,
+        drops_once_less_in_training,
+        drops_in_use_alone,
+        drops_more_in_use,
+    ],
+)
+def test_what_only_the_wiring_tells_apart_is_no_graph(call):
+    """The same layers, called of other tensors; Keras 3.15.1 does in each phase what the `call` does there."""
+    with pytest.raises(ContractError, match="something else in training"):
+        wired(call, "layer")
+    with pytest.warns(UserWarning, match="computes something else in training"):
+        wired(call, "model")(X[:2])
+
+
+def test_two_outputs_that_change_places_are_no_graph():
+    with pytest.warns(UserWarning, match="computes something else in training"):
+        model = wired(lambda self, x, training: (x * 2, x) if training else (x, x * 2), "model")
+        used, trained = model(X[:2]), model(X[:2], training=True)
+    assert [np.asarray(y)[0, 0] for y in (*used, *trained)] == [1, 2, 2, 1]
+
+
+def behind_a_layer(self, x, training):
+    second = self.second(x)
+    return self.third(x) + (self.drop(second, training=True) if training else second)
+
+
+def made_in_another_order(self, x, training):
+    if training:
+        a = self.second(x)
+        return a + self.third(x)
+    b = self.third(x)
+    return self.second(x) + b
+
+
+@pytest.mark.parametrize("kind", ["layer", "model"])
+@pytest.mark.parametrize("call", [behind_a_layer, made_in_another_order])
+def test_the_same_wiring_is_one_graph(call, kind):
+    """Wherever a dropout stands, and in whatever order the layers are called."""
+    model = wired(call, kind)
+    x = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    used = np.asarray(model(x))
+    second, third = (model if kind == "model" else model.layers[1]).get_weights()[:4:2]
+    np.testing.assert_allclose(used, x @ second + x @ third, rtol=1e-4, atol=1e-5)
+    assert model.graph is not None
+
+
+@pytest.mark.parametrize("kind", ["layer", "model", "nested"])
+def test_dropout_that_is_told_of_use_alone_drops_in_both(kind):
+    """``training=None if training else True`` leaves the phase to decide in training, as in Keras 3.15.1."""
+    model = made(lambda self, x, training: self.drop(x, training=None if training else True), kind)
+    assert drops(model.predict(X, verbose=0)) == (True, 8.0)
+    assert drops(model(X, training=True)) == (True, 8.0)
+
+
 @pytest.mark.parametrize("kind", ["layer", "model"])
 def test_a_layer_made_on_the_way_may_have_no_config(kind):
     class Own(keras.layers.Layer):

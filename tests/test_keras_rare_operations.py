@@ -325,6 +325,15 @@ def test_segments():
         ops.segment_sum(A, [0, 1])
 
 
+def test_the_gradient_of_a_logarithm_that_is_none_is_none():
+    """TensorFlow: ``tf.linalg.logdet`` of a matrix with a determinant below 0 is NaN, and so is its gradient."""
+    x = tf.Variable(np.stack([np.eye(3), np.eye(3)[[1, 0, 2]]]))
+    with tf.GradientTape() as tape:
+        logarithms = ops.logdet(x)
+    np.testing.assert_array_equal(np.asarray(logarithms), [0, np.nan])
+    np.testing.assert_array_equal(tape.gradient(logarithms, x), [np.eye(3), np.full((3, 3), np.nan)])
+
+
 def test_matrices():
     np.testing.assert_allclose(ops.logdet(ROUND), np.log(np.linalg.det(ROUND)))
     u, s, v = ops.svd(A, full_matrices=False)

@@ -538,3 +538,14 @@ def test_a_model_that_casts_within_frames(is_read, tmp_path):
     x = np.array([[[1.5, 2.5], [-0.5, -3.9]]], "float32")
     for made in (model.predict(x, verbose=0), model(x)):
         np.testing.assert_array_equal(made, [[[10, 20], [0, -30]]])
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("least", [np.float64(0.5), np.full(4, 0.5), np.full(4, 0.5, np.float32)])
+def test_limits_of_whole_numbers_are_whole(dtype, least):
+    """``ops.clip(np.array([0, 1, 2, 3]), np.float64(.5), 2)`` is [0 1 2 2], there."""
+    x = np.arange(4).astype(dtype)
+    clipped = ops.clip(x, least, np.int64(2))
+    np.testing.assert_array_equal(clipped, np.minimum(x.astype(int), 2))
+    assert clipped.dtype.kind in "iu"
+    np.testing.assert_array_equal(ops.clip(x * 1.0, least, 2.0), np.clip(x * 1.0, 0.5, 2))  # of floats as they are

@@ -94,3 +94,41 @@ def test_every_option_is_compared(name):
     assert never_set("losses", name, options) - others - {"reduction", "name", "dtype"} == set()
     function = next(function for function, cls in FUNCTIONS.items() if cls == name)
     assert never_set("losses", function, options) - others == set()
+
+
+def _cosine(t, p):
+    return -(t @ p) / np.sqrt(t @ t) / np.sqrt(p @ p)
+
+
+OF_ROWS = {  # losses of one row of targets and outputs, in NumPy
+    "CosineSimilarity": _cosine,
+    "KLDivergence": lambda t, p: (t * np.log(t / p)).sum(),
+    "CategoricalHinge": lambda t, p: max(((1 - t) * p).max() - (t * p).sum() + 1, 0),
+    "CategoricalCrossentropy": lambda t, p: -(t * np.log(p / p.sum())).sum(),
+}
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", None])
+@pytest.mark.parametrize("weight", [None, 2.0, np.arange(6.0)])
+@pytest.mark.parametrize("name", OF_ROWS)
+def test_vectors_are_one_row_on_a_tape_as_well(name, weight, reduction):
+    """Keras 3.15.1: a loss of y_true and y_pred (N,) is that of one row, which each weight is multiplied with."""
+    rng = np.random.default_rng(3)
+    t, p = rng.random((2, 6)) * 0.9 + 0.1
+    loss, x = getattr(keras.losses, name)(reduction=reduction), tf.Variable(p.astype(np.float32))
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(loss(t.astype(np.float32), x, sample_weight=weight))
+    factor = 1.0 if weight is None else np.mean(weight) if reduction == "sum_over_batch_size" else np.sum(weight)
+    assert float(value) == pytest.approx(OF_ROWS[name](t, p) * factor, rel=1e-5)
+    assert float(np.sum(loss(t, p, sample_weight=weight))) == pytest.approx(OF_ROWS[name](t, p) * factor, rel=1e-5)
+    slopes = [(OF_ROWS[name](t, p + e) - OF_ROWS[name](t, p - e)) / 2e-6 * factor for e in np.eye(6) * 1e-6]
+    np.testing.assert_allclose(tape.gradient(value, x), slopes, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["CosineSimilarity", "KLDivergence", "CategoricalHinge"])
+def test_a_loss_of_rows_refuses_a_model_without_them(name):
+    image = keras.Input((6,))
+    model = keras.Model(image, keras.layers.Reshape(())(keras.layers.Dense(1, activation="sigmoid")(image)))
+    model.compile("sgd", getattr(keras.losses, name)())
+    with pytest.raises(ValueError, match=rf"{name} is of rows.*keep it, x\[:, :1\]"):
+        model.fit(np.ones((8, 6)), np.ones(8), verbose=0)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import minicnn as mc
 from minicnn import keras, losses
 from minicnn.differentiation import Recorded, gradients
 from minicnn.keras import ops
@@ -176,3 +177,27 @@ def test_what_numpy_gives_of_a_metrics_variable_is_a_copy():
     for expected in (2.0, 4.0):
         metric.update_state(0, 0)
         assert float(metric.result()) == expected == float(metric.result())
+
+
+@pytest.mark.parametrize("reduction", ["sum", None, "sum_over_batch_size", "mean_with_sample_weight"])
+@pytest.mark.parametrize("weight", [[0.5, 2.0, 1.0, 0.0], [0.0] * 4, None])
+def test_one_number_for_the_batch_is_multiplied_with_each_weight(reduction, weight):
+    """Keras 3.15.1 reduces the products; with None the sum is differentiated, and the mean shown."""
+
+    class One(mc.losses.Loss):
+        def call(self, y_true, y_pred):
+            return np.mean(np.square(y_pred - y_true))
+
+    image = mc.Input((3,))
+    model = mc.Model(image, mc.layers.Dense(2, use_bias=False, kernel_initializer="ones")(image))
+    model.compile(mc.optimizers.SGD(0.1), One(reduction=reduction), backend="numpy")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(4, 3)).astype(np.float32), rng.normal(size=(4, 2)).astype(np.float32)
+    error = x @ np.ones((3, 2)) - y
+    weights = np.ones(4) if weight is None else np.asarray(weight)
+    shown = {"sum": weights.sum(), "mean_with_sample_weight": float(weights.any())}.get(reduction, weights.mean())
+    trained = weights.sum() if reduction is None else shown
+    shown, trained = (1.0, 1.0) if weight is None else (shown, trained)
+    told = model.train_on_batch(x, y, sample_weight=None if weight is None else weights)
+    assert np.ravel(told)[0] == pytest.approx(shown * np.mean(error**2), rel=1e-5)
+    np.testing.assert_allclose(model.get_weights()[0], 1 - 0.1 * trained * x.T @ error / 4, rtol=1e-5, atol=1e-6)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
 from inspect import signature
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -218,7 +217,9 @@ def called_inside(layer: Any, inputs: Sequence[Any], training: bool | None) -> N
         last, nodes = run(training=training)
     else:
         name = f"layer '{layer.name}' ({type(layer).__name__})"
-        last, nodes = in_both_phases(lambda phase: run(training=phase), itemgetter(1), name, layer.parts)
+        last, nodes = in_both_phases(
+            lambda phase: run(training=phase), lambda made: (made[1], made[0].outputs), name, layer.parts
+        )
     for node in nodes:
         if node.training is None or training is None:
             told = node.training if training is None else training

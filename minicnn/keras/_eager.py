@@ -26,6 +26,8 @@ from minicnn.keras._whole_configs import complete, of_loss, of_metric
 from minicnn.last_function import remembering
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.losses import Loss
+from minicnn.losses.crossentropy import CategoricalCrossentropy
+from minicnn.losses.elementwise import RowLoss
 from minicnn.losses.functions import ArrayFunction
 from minicnn.losses.of_calls import has_call
 from minicnn.losses.reductions import for_each_weight, spread
@@ -117,9 +119,12 @@ def _as_called(loss, args, kwargs):
     return bound.args
 
 
+_OF_ROWS = (RowLoss, CategoricalCrossentropy)  # which have a last axis, and are no means of single numbers
+
+
 def _is_one_row(loss, weight, y_true, y_pred):
     """Whether these are vectors, whose mean a loss of the library is to Keras, and that is another number."""
-    is_plain = loss.reduction == "sum_over_batch_size" and weight is None
+    is_plain = loss.reduction == "sum_over_batch_size" and weight is None and not isinstance(loss, _OF_ROWS)
     return not (is_plain or has_call(loss)) and _rank(y_true) == _rank(y_pred) == 1
 
 
@@ -138,6 +143,8 @@ def _of_one_row(method, loss, weight, *pair):
     """The loss of vectors (N,), a row as any other: a single number, which each weight is multiplied with."""
     single = copy(loss)
     single.reduction = None
+    if isinstance(loss, _OF_ROWS):
+        pair = [np.reshape(x if isinstance(x, Taped) else np.asarray(x), (1, -1)) for x in pair]  # (1, N)
     value = np.mean(with_targets_on_tape(partial(method, single), *pair))
     if weight is None:
         return value

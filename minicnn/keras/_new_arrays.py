@@ -88,11 +88,22 @@ def _place_of(function: Callable[..., Any], least: float) -> Callable[..., Any]:
 
 
 def _clip(x, least=None, most=None):
-    """Within two numbers; where the second is less, the first, as in TensorFlow (NumPy has the second)."""
+    """Within two numbers; where the second is less, the first, as in TensorFlow (NumPy has the second).
+
+    Limits in arrays of floats, or NumPy's numbers, are cut off to whole ones for whole numbers, as there.
+    """
+    if getattr(x, "dtype", np.dtype(float)).kind in "iub":
+        least, most = (_whole_limit(limit, x.dtype) for limit in (least, most))
     if least is not None and most is not None and np.any(value_of(least) > value_of(most)):
         is_plain = isinstance(least, int | float) and isinstance(most, int | float)
         most = least if is_plain else np.maximum(least, most)  # a plain number leaves x its dtype
     return np.clip(x, least, most)
+
+
+def _whole_limit(limit, dtype):
+    """A limit of whole numbers: NumPy's are cut off to one; Python's, which TensorFlow refuses, stay."""
+    is_cut = isinstance(limit, np.ndarray | np.floating) and limit.dtype.kind == "f"
+    return limit.astype("int32" if dtype.kind == "b" else dtype) if is_cut else limit
 
 
 OF_LISTS = {"array": as_array, "clip": _clip, "full": _full}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any, NoReturn
 
 import numpy as np
@@ -171,7 +172,15 @@ def _first_node(layer, what):
     return layer.nodes[0] if layer.nodes else Layer._only_node(layer, what)
 
 
+def _copied(layer):
+    """What ``copy.copy`` gives: a layer with weights of its own, as in Keras; a `__deepcopy__` may be what calls it."""
+    made = object.__new__(type(layer))
+    vars(made).update(deepcopy(layer.__getstate__(), {id(layer): made}))
+    return made
+
+
 OF_LAYERS: dict[str, Any] = {
+    "__copy__": _copied,
     "_only_node": _first_node,  # in the library itself, one that was called twice has no `output`
     "metrics": property(metrics_within),
     "save_own_variables": _save_own_variables,

@@ -6,7 +6,6 @@ order computes with the same weights, and its output is moved back.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.layers.rare_forms import check_axes
+from minicnn.layers.twins import twin_of
 from minicnn.own_parts import is_of_package
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
 
@@ -115,7 +115,7 @@ def _has_data_format(cls):
 
 def _channels_last(layer):
     """A copy with the same weights, for channels at the last axis."""
-    twin = copy.copy(layer)
+    twin = twin_of(layer)
     if layer.axis_is_of_channels:
         twin.axis = -1
     else:

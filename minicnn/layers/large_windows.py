@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import replace
 from typing import Any
 
 from minicnn.geometry import MAX_TAPS, make_window
+from minicnn.layers.twins import twin_of
 from minicnn.step import Step
 
 _WIDE = 1 << 20  # an image that any window fits into
@@ -50,6 +50,6 @@ def _step(axis, layer, size, stride, is_first):
         made = make_window(around, along(size), along(stride), "valid")
         return replace(made, in_height=input_shape[0], in_width=input_shape[1], **padding)
 
-    step = copy(layer)
+    step = twin_of(layer)
     vars(step).update(pool_size=along(size), strides=along(stride), window=window)
     return step

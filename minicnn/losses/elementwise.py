@@ -12,6 +12,11 @@ class RowLoss(Loss):
     """Base of losses of the last axis's rows; a subclass writes `of_rows`."""
 
     def _compute(self, prediction, target, weight, gradient, ops, from_logits):
+        if prediction.ndim == 1:
+            raise ValueError(
+                f"{type(self).__name__} is of rows, along the last axis, and these outputs have none but that of the "
+                "samples: keep it, x[:, :1] for x[:, 0]. Received: outputs of shape (N,)"
+            )
         values = self.of_rows(prediction, self._cast(target, prediction), gradient, from_logits)  # (N, …)
         per_sample = values.reshape(len(prediction), -1).sum(axis=1, dtype=np.float64)  # (N,)
         return _weighted(per_sample, weight, gradient, values.size)

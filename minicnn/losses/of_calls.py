@@ -65,7 +65,9 @@ def compute(
     factor = _factor(loss, values, weight)  # the loss is Σ factor · values
     if gradient is not None:
         if isinstance(result, Recorded):
-            slope = factor * values.size if loss.reduction is None else factor  # Keras differentiates the sum
+            slope = (
+                factor * _decisions(values, weight) if loss.reduction is None else factor
+            )  # Keras differentiates the sum
             (part,) = gradients(result, np.broadcast_to(slope, values.shape).astype(prediction.dtype), [recorded])
             assign(gradient, part)
         elif not values.any():
@@ -95,8 +97,8 @@ def _through(last, recorded, z, ops):
 
 def _factor(loss, values, weight):
     """What the losses are multiplied with and then added: weights, and what `reduction` divides by."""
-    if values.ndim == 0:
-        return np.asarray(1.0 if weight is None else weight.mean())
+    if values.ndim == 0:  # of the batch, which is multiplied with each weight
+        return np.asarray(1.0 if weight is None else _of_one_number(loss.reduction, np.asarray(weight, np.float64)))
     spread = np.ones(values.shape[:1]) if weight is None else np.asarray(weight, np.float64)
     if spread.ndim > values.ndim or spread.shape != values.shape[: spread.ndim]:
         raise ValueError(
@@ -109,6 +111,18 @@ def _factor(loss, values, weight):
     if loss.reduction == "mean_with_sample_weight" and weight is not None:
         return spread * one_over(spread.sum())
     return spread / values.size
+
+
+def _of_one_number(reduction, weight):
+    """What one number for the batch is multiplied with: its products with each weight, reduced."""
+    if reduction == "mean_with_sample_weight":
+        return weight.sum() * one_over(weight.sum())
+    return weight.sum() if reduction == "sum" else weight.mean()
+
+
+def _decisions(values, weight):
+    """How many losses there are: one number for the batch is one for each weight."""
+    return values.size if weight is None or values.ndim else weight.size
 
 
 def one_over(total: Any) -> Any:

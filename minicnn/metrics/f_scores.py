@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike
 
 from minicnn.checks import check_choice, check_number
 from minicnn.foreign import to_numpy
+from minicnn.hints import Shape
 from minicnn.losses.crossentropy import EPSILON
 from minicnn.losses.reductions import spread
 from minicnn.metrics.base import Metric, register
@@ -46,6 +47,8 @@ class FBetaScore(Metric):
         if threshold is not None and threshold > 1:
             raise ValueError(f"`threshold` lies above 0 and not above 1. Received: threshold={threshold!r}")
 
+    _classes: Shape = ()  # the number of classes, once a batch has told; it is not forgotten
+
     def reset_state(self) -> None:
         self._hits = self._predicted = self._actual = 0.0
 
@@ -64,6 +67,7 @@ class FBetaScore(Metric):
         else:
             chosen = prediction > np.float32(self.threshold)
         weight = spread(1 if sample_weight is None else sample_weight, target.shape, len(target))
+        self._classes = target.shape[1:]
         self._hits = self._hits + (weight * chosen * target).sum(axis=0)
         self._predicted = self._predicted + (weight * chosen).sum(axis=0)
         self._actual = self._actual + (weight * target).sum(axis=0)
@@ -77,7 +81,7 @@ class FBetaScore(Metric):
         squared = self.beta**2
         score = (1 + squared) * (precision * recall / (squared * precision + recall + EPSILON))
         if self.average is None:
-            return np.asarray(score, np.float32)
+            return np.full(self._classes, score, np.float32)
         if self.average == "weighted":
             return float(np.sum(score * actual) / (np.sum(actual) + EPSILON))
         return float(np.mean(score))

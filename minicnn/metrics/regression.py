@@ -150,6 +150,8 @@ class R2Score(Metric):
             raise ValueError(f"`num_regressors` is a whole number from 0 on. Received: {num_regressors!r}")
         self.num_regressors: int = num_regressors
 
+    _outputs: Shape = ()  # the number of outputs, once a batch has told; it is not forgotten
+
     def reset_state(self) -> None:
         self._samples = 0
         self._weight = self._sum = self._squares = self._residual = 0.0
@@ -168,15 +170,16 @@ class R2Score(Metric):
         weight = spread(1 if sample_weight is None else sample_weight, target.shape, len(target))
         weight = np.broadcast_to(weight, target.shape)
         self._samples += target.size
+        self._outputs = target.shape[1:]
         self._weight = self._weight + weight.sum(axis=0)
         self._sum = self._sum + (weight * target).sum(axis=0)
         self._squares = self._squares + (weight * target**2).sum(axis=0)
         self._residual = self._residual + (weight * (target - prediction) ** 2).sum(axis=0)
 
     def result(self) -> float | np.ndarray:
-        """The score so far; 0 before the first batch."""
+        """The score so far; NaN before the first batch, as in Keras."""
         if not self._samples:
-            return 0.0
+            return np.full(self._outputs, np.nan, np.float32) if self.class_aggregation is None else float("nan")
         total = self._squares - self._sum**2 / self._weight
         with np.errstate(divide="ignore", invalid="ignore"):
             scores = 1 - self._residual / total

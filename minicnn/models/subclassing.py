@@ -119,7 +119,7 @@ class Written(OfPictures, Differentiable):
         if takes_training:
             since, graph = in_both_phases(
                 lambda training: (next(Node.numbers), self._outcome(inputs, training=training)),
-                lambda made: made[1].nodes,
+                lambda made: (made[1].nodes, made[1].outputs),
                 f"model '{self.name}' ({type(self).__name__})",
                 self._own_layers,
             )

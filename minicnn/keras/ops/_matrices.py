@@ -87,7 +87,7 @@ def slogdet(x: Any) -> Any:
 def logdet(x: Any) -> Any:
     """The logarithm of the determinant of matrices (…, N, N); NaN where that is negative."""
     sign, size = slogdet(x)
-    return np.where(sign < 0, size.dtype.type(np.nan), size)
+    return size * np.where(sign < 0, np.nan, 1).astype(size.dtype)  # so that its gradient is NaN, too
 
 
 def cholesky(x: Any, upper: bool = False) -> Any:

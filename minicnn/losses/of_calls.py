@@ -65,10 +65,8 @@ def compute(
     factor = _factor(loss, values, weight)  # the loss is Σ factor · values
     if gradient is not None:
         if isinstance(result, Recorded):
-            slope = (
-                factor * _decisions(values, weight) if loss.reduction is None else factor
-            )  # Keras differentiates the sum
-            (part,) = gradients(result, np.broadcast_to(slope, values.shape).astype(prediction.dtype), [recorded])
+            slope = np.broadcast_to(_slope(loss, values, weight, factor), values.shape)
+            (part,) = gradients(result, slope.astype(prediction.dtype), [recorded])
             assign(gradient, part)
         elif not values.any():
             assign(gradient, 0.0)  # zeros, whatever the output: the model trains by losses of its own
@@ -78,6 +76,11 @@ def compute(
                 f"and NumPy's functions on it. Received: a result of type {type(result).__name__}"
             )
     return float((factor * values).sum())
+
+
+def _slope(loss, values, weight, factor):
+    """What the gradients of values are multiplied by; without a reduction Keras differentiates the sum."""
+    return factor if loss.reduction is not None else factor * _decisions(values, weight)
 
 
 def _through(last, recorded, z, ops):

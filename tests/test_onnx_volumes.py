@@ -9,6 +9,7 @@ from minicnn import layers
 from minicnn.errors import FileFormatError
 
 onnx_files = pytest.importorskip("onnx_files")
+OPEN = "g (float[N,2,D,H,W] x) => (float[N,c,d,h,w] y)"
 VOLUMES = "g (float[N,2,5,6,7] x) => (float[N,c,d,h,w] y)"
 
 
@@ -104,3 +105,24 @@ def test_what_no_layer_does_is_refused(nodes, words, path):
     onnx_files.make_file(path, f"{VOLUMES} {{ {nodes} }}", checked=False)
     with pytest.raises(FileFormatError, match=words):
         mc.import_onnx(path)
+
+
+@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])
+def test_more_windows_than_fit_go_by_sizes_that_are_open(operator, path):
+    """Of sizes that happen to need none more they were left out for all."""
+    more = "kernel_shape=[2,2,2], ceil_mode=1"
+    onnx_files.make_file(path, f"{OPEN} {{ y = {operator}<{more}, strides=[2,2,2]>(x) }}", checked=False)
+    with pytest.raises(FileFormatError, match="ceil_mode=1 is taken for maxima of known sizes"):
+        mc.import_onnx(path)
+
+
+@pytest.mark.parametrize("operator", ["MaxPool", "AveragePool"])
+@pytest.mark.parametrize("rest", ["ceil_mode=1", "ceil_mode=1, strides=[2,2,2], auto_pad='SAME_UPPER'"])
+def test_sizes_may_be_open_where_no_more_windows_are_asked_for(operator, rest, path, rng):
+    nodes = f"y = {operator}<kernel_shape=[2,2,2], {rest}>(x)".replace("'", '"')
+    onnx_files.make_file(path, f"{OPEN} {{ {nodes} }}")
+    model = mc.import_onnx(path)
+    for size in ((5, 6, 7), (4, 3, 2)):
+        x = rng.normal(size=(2, 2, *size)).astype(np.float32)
+        (expected,) = onnx_files.run_file(path, [x]).values()
+        assert_close(np.moveaxis(model.predict(np.moveaxis(x, 1, -1)), -1, 1), expected, 1e-5)

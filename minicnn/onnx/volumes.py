@@ -84,7 +84,8 @@ def pool(node: FileNode, graph: Importer, is_max: bool) -> None:
         raise node.error("windows of volumes have no gaps here. Received: dilations")
     sides, extra = _padded_sides(node, x.shape[1:4], size, strides, (1, 1, 1))
     zeros_count = not is_max and bool(node.get("count_include_pad", 0))
-    if any(extra) and (not is_max or graph.has_open_sizes):
+    goes_by_size = graph.has_open_sizes and max(strides) > 1 and _is_ceil(node)  # not by those that stand for them
+    if goes_by_size or (any(extra) and not is_max):
         raise node.error("of volumes, ceil_mode=1 is taken for maxima of known sizes. Received: ceil_mode=1")
     sides = tuple((before, after + more) for (before, after), more in zip(sides, extra, strict=True))
     if zeros_count:
@@ -170,15 +171,20 @@ def _padded_sides(node, sizes, kernel_size, strides, dilations) -> tuple[Sides, 
     pads = [0] * 2 * AXES if pads is None or automatic != "NOTSET" else pads
     if len(pads) != 2 * AXES or any(n < 0 for n in pads):
         raise node.error(f"pads are six numbers, none negative. Received: pads={pads}")
-    is_ceil, sides, extra = bool(node.get("ceil_mode", 0)), [], []
+    is_ceil, sides, extra = _is_ceil(node), [], []
     for axis, (size, stride) in enumerate(zip(sizes, strides, strict=True)):
         span, (before, after) = effective_size(kernel_size[axis], dilations[axis]), (pads[axis], pads[axis + AXES])
         if automatic.startswith("SAME"):
             small, large = _same(size, span, stride)
             before, after = (small, large) if automatic == "SAME_UPPER" else (large, small)
-        extra.append(ceil_extra(size, before, after, span, stride) if is_ceil and "SAME" not in automatic else 0)
+        extra.append(ceil_extra(size, before, after, span, stride) if is_ceil else 0)
         sides.append((before, after))
     return tuple(sides), extra
+
+
+def _is_ceil(node):
+    """Whether a pooling has as many windows as begin in the volume; with automatic padding as large as the volume, no."""
+    return bool(node.get("ceil_mode", 0)) and "SAME" not in (node.get("auto_pad", "NOTSET", str) or "")
 
 
 def _same(size, span, stride):

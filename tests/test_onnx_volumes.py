@@ -39,6 +39,27 @@ def test_what_is_written_is_computed_by_others_and_read_again(name, number, path
         assert len([node for node in proto.graph.node if node.op_type not in ("Transpose", "Flatten")]) <= 2
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.MaxPooling3D(2),
+        layers.AveragePooling3D((3, 2, 1), strides=2, padding="same"),
+        *(layers.GlobalMaxPooling3D(), layers.GlobalAveragePooling3D(keepdims=True)),
+        *(layers.UpSampling3D((2, 1, 2)), layers.Conv3D(2, 2), layers.Conv3DTranspose(2, 2), layers.ZeroPadding3D()),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_volumes_that_are_frames(layer, path, rng):
+    """The first of a layer's steps wrote all of it, and the shape of its part behind that."""
+    model = mc.Sequential([mc.Input((3, 4, 5, 6, 2)), layers.TimeDistributed(layer)])
+    onnx_files.exported(model, path)
+    for count in (1, 4):
+        x = rng.normal(size=(count, 3, 4, 5, 6, 2)).astype(np.float32)
+        (y,) = onnx_files.run_file(path, [x]).values()
+        frames = [layer(x[:, t]) for t in range(3)]
+        assert_close(y, np.stack(frames, axis=1), 1e-5)
+
+
 def test_a_network_whose_sizes_are_open(path, rng):
     parts = [layers.Conv3D(4, 3, strides=2, padding="same", activation="relu"), layers.BatchNormalization()]
     parts += [layers.MaxPooling3D(2, padding="same"), layers.Conv3DTranspose(3, 2, strides=2)]

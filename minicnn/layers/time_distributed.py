@@ -334,10 +334,10 @@ class PerFrame(Step):
         self.step.backward(ws.of_frames.dy, ws.of_frames)
 
     def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
-        frames = xs[0].shape[0]
-        shapes = tuple(x.shape[1:] for x in xs)
+        frames, shapes = xs[0].shape[0], tuple(x.shape[1:] for x in xs)
         inner = [replace(_reshaped(x, [-1, *s], graph), shape=s) for x, s in zip(xs, shapes, strict=True)]
-        y = graph.channels_last(replace(self.step.to_onnx(tuple(inner), graph), shape=self.step.build(shapes)))
+        y = type(self.step).to_onnx(self.step, tuple(inner), graph)  # its own nodes, not those of `written_as_one`
+        y = replace(y, shape=self.step.build(shapes))
         return _reshaped(y, [-1, frames, *y.shape], graph)
 
 

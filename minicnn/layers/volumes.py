@@ -344,8 +344,12 @@ class _AsImage(View):
     def build(self, input_shapes: Shapes) -> Shape:
         return _upright(input_shapes[0])
 
+    def to_onnx(self, xs: tuple[Value, ...], graph: GraphWriter) -> Value:
+        shape = self.build((xs[0].shape,))
+        return graph.add("Reshape", [graph.channels_last(xs[0]), graph.constant([-1, *shape])])
 
-class _Deepened(View):
+
+class _Deepened(_AsImage):
     """Samples (1, 1, C) as volumes (1, 1, 1, C)."""
 
     def build(self, input_shapes: Shapes) -> Shape:

@@ -183,7 +183,7 @@ def _padded_sides(node, sizes, kernel_size, strides, dilations) -> tuple[Sides, 
 
 
 def _is_ceil(node):
-    """Whether a pooling has as many windows as begin in the volume; with automatic padding as large as the volume, no."""
+    """Whether a pooling has as many windows as begin in the volume, unless its automatic padding says how many."""
     return bool(node.get("ceil_mode", 0)) and "SAME" not in (node.get("auto_pad", "NOTSET", str) or "")
 
 

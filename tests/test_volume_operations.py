@@ -111,3 +111,61 @@ def test_what_does_not_fit_is_said():
         tf.nn.max_pool3d(X, 6, 1, "VALID")
     with pytest.raises(ValueError, match="over places alone"):
         tf.nn.max_pool3d(X, [1, 1, 1, 1, 2], [1, 1, 1, 1, 2], "VALID")
+
+
+# ------------------------------------------------------------------------------------------- numbers for axes of places
+
+INPUTS = {1: (1, 9, 2), 2: (1, 9, 8, 2), 3: (1, 9, 8, 7, 2)}
+OF_WINDOWS = {
+    "strides": lambda x, kernel, n: ops.conv(x, kernel, n),
+    "dilation_rate": lambda x, kernel, n: ops.conv(x, kernel, dilation_rate=n),
+    "pool_size": lambda x, kernel, n: ops.max_pool(x, n, 1),
+}
+
+
+@pytest.mark.parametrize("rank", INPUTS)
+@pytest.mark.parametrize("name", OF_WINDOWS)
+def test_numbers_are_one_or_as_many_as_axes_and_may_have_ones_around(name, rank):
+    """As Keras 3.15 takes them; the sizes are those of the formula for "valid" windows."""
+    x, kernel, numbers_ = numbers(INPUTS[rank]).astype(np.float32), np.ones((2,) * rank + (2, 3), np.float32), (3, 1, 2)
+    function, each = OF_WINDOWS[name], numbers_[:rank]
+
+    def length(n, by):
+        return {"strides": (n - 2) // by + 1, "dilation_rate": n - by, "pool_size": n - by + 1}[name]
+
+    expected = tuple(map(length, x.shape[1:-1], each))
+    assert np.shape(function(x, kernel, each))[1:-1] == expected
+    assert np.shape(function(x, kernel, (1, *each, 1)))[1:-1] == expected
+    assert np.shape(function(x, kernel, 2))[1:-1] == tuple(length(n, 2) for n in x.shape[1:-1])
+    assert np.shape(function(x, kernel, (2,)))[1:-1] == tuple(length(n, 2) for n in x.shape[1:-1])
+
+
+@pytest.mark.parametrize("rank", INPUTS)
+@pytest.mark.parametrize("name", OF_WINDOWS)
+def test_other_numbers_are_refused(name, rank):
+    x, kernel = np.ones(INPUTS[rank], np.float32), np.ones((2,) * rank + (2, 3), np.float32)
+    for wrong in (0, -1, (), (1,) * (rank + 1), (2,) * (rank + 2), (1,) * (rank + 3), (0, 2, 1)[:rank]):
+        with pytest.raises(ValueError, match=rf"{name} should be 1.* positive.*{rank} axes.*Received: {name}="):
+            OF_WINDOWS[name](x, kernel, wrong)
+
+
+def test_ones_around_go_by_the_format():
+    x, kernel = np.ones((1, 2, 9, 8), np.float32), np.ones((2, 2, 2, 3), np.float32)
+    y = ops.conv(x, kernel, (1, 1, 3, 1), data_format="channels_first")
+    assert np.shape(y) == (1, 3, 3, 7)
+
+
+@pytest.mark.parametrize("pool", [ops.max_pool, ops.average_pool])
+def test_no_volumes_give_none(pool):
+    assert np.shape(pool(np.zeros((0, 4, 6, 5, 2), np.float32), 2)) == (0, 2, 3, 2, 2)
+
+
+@pytest.mark.parametrize(("pool", "of"), [(ops.adaptive_max_pool, np.max), (ops.adaptive_average_pool, np.mean)])
+def test_adaptive_windows_of_volumes(pool, of):
+    x, size = numbers((2, 4, 5, 3, 2)).astype(np.float32), (2, 2, 3)
+    ends = [[(i * n // m, -(-(i + 1) * n // m)) for i in range(m)] for n, m in zip(x.shape[1:4], size, strict=True)]
+    y = np.asarray(pool(x, size))
+    assert y.shape == (2, *size, 2)
+    for place in np.ndindex(size):
+        part = x[(slice(None), *(slice(*axis[i]) for axis, i in zip(ends, place, strict=True)))]
+        np.testing.assert_allclose(y[(slice(None), *place)], of(part, axis=(1, 2, 3)), atol=1e-6)

@@ -113,7 +113,7 @@ def _pooled(function: Callable[..., Any], x: Any, size: Three, strides: Three, p
     height, width = np.shape(value_of(slices))[1:3]
     upright = np.reshape(slices, (count, depth, height * width, channels))
     made = function(upright, (size[0], 1), (strides[0], 1), padding)
-    return np.reshape(made, (count, -1, height, width, channels))
+    return np.reshape(made, (count, np.shape(value_of(made))[1], height, width, channels))
 
 
 def _name(padding: Any) -> str:

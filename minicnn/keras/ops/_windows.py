@@ -25,16 +25,25 @@ def _first(data_format: str | None) -> bool:
     return chosen == "channels_first"
 
 
-def _pair(numbers: Any, is_row: bool) -> tuple[int, int]:
-    """Two numbers: a row's is that of its width."""
-    given = [int(n) for n in np.ravel(numbers)]
-    return (1, given[-1]) if is_row else (given[0], given[-1])
+def _of_places(name: str, numbers: Any, rank: int, is_first: bool) -> tuple[int, ...]:
+    """Three numbers of volumes; two of images, and of rows, of which the second is that of their width.
 
-
-def _three(numbers: Any) -> tuple[int, int, int]:
-    """Three numbers, of volumes."""
-    given = [int(n) for n in np.ravel(numbers)]
-    return (given[0],) * 3 if len(given) == 1 else (given[0], given[1], given[-1])
+    Raises
+    ------
+    ValueError
+        Unless they are positive, and one, as many as there are axes of places, or with those of samples and channels.
+    """
+    given, around = [int(n) for n in np.ravel(numbers)], (2, rank + 2) if is_first else (1, rank + 1)
+    if len(given) == rank + 2 and given[: around[0]] + given[around[1] :] == [1, 1]:
+        given = given[slice(*around)]
+    if len(given) not in (1, rank) or min(given) < 1:
+        counts = " or ".join(map(str, dict.fromkeys((1, rank))))
+        raise ValueError(
+            f"{name} should be {counts} positive number(s) for inputs of {rank} axes of places, or {rank + 2} of which "
+            f"those of samples and channels are 1. Received: {name}={numbers!r}"
+        )
+    given = given * rank if len(given) == 1 else given
+    return (1, *given) if rank == 1 else tuple(given)
 
 
 def _rank(inputs: Any) -> int:
@@ -48,12 +57,14 @@ def _of_images(kernel: Any) -> Any:
 
 
 def _conv(inputs: Any, kernel: Any, strides: Any, padding: str, data_format: Any, dilation_rate: Any) -> Any:
-    if _rank(inputs) == VOLUMES:
-        args = (kernel, _three(strides), padding, _three(dilation_rate))
-        return _windows.with_channels_last(_volumes.convolution_of, inputs, _first(data_format), *args)
-    row = np.ndim(value_of(inputs)) == 3
-    args = (_of_images(kernel), _pair(strides, row), padding, _pair(dilation_rate, row))
-    return _windows.with_channels_last(_windows.convolution_of, inputs, _first(data_format), *args)
+    rank, first = _rank(inputs), _first(data_format)
+    function = _volumes.convolution_of if rank == VOLUMES else _windows.convolution_of
+    strides, rates = _strides_and_rates(strides, dilation_rate, rank, first)
+    return _windows.with_channels_last(function, inputs, first, _of_images(kernel), strides, padding, rates)
+
+
+def _strides_and_rates(strides, dilation_rate, rank, first):
+    return _of_places("strides", strides, rank, first), _of_places("dilation_rate", dilation_rate, rank, first)
 
 
 def _depthwise(inputs: Any, kernel: Any, strides: Any, padding: str, data_format: Any, dilation_rate: Any) -> Any:
@@ -64,10 +75,9 @@ def _depthwise(inputs: Any, kernel: Any, strides: Any, padding: str, data_format
 
 
 def _transposed(inputs: Any, kernel: Any, strides: Any, padding: str, data_format: Any, dilation_rate: Any) -> Any:
-    row, kernel, padding = np.ndim(value_of(inputs)) == 3, _of_images(kernel), str(padding).lower()
-    is_volume = _rank(inputs) == VOLUMES
-    strides, rates = (_three(n) if is_volume else _pair(n, row) for n in (strides, dilation_rate))
-    function = _volumes.transposed_convolution_of if is_volume else _windows.transposed_convolution_of
+    rank, first, kernel, padding = _rank(inputs), _first(data_format), _of_images(kernel), str(padding).lower()
+    strides, rates = _strides_and_rates(strides, dilation_rate, rank, first)
+    function = (_volumes if rank == VOLUMES else _windows).transposed_convolution_of
 
     def made(x: Any) -> Any:
         lengths = np.shape(value_of(x))[1 : len(strides) + 1]
@@ -76,7 +86,7 @@ def _transposed(inputs: Any, kernel: Any, strides: Any, padding: str, data_forma
         size = tuple(n * s + extra for n, s, extra in zip(lengths, strides, more, strict=True))
         return function(x, kernel, size, strides, padding, rates)
 
-    return _windows.with_channels_last(made, inputs, _first(data_format))
+    return _windows.with_channels_last(made, inputs, first)
 
 
 _conv_, _depthwise_, _transposed_ = map(of_tensors_too, (_conv, _depthwise, _transposed))
@@ -147,16 +157,15 @@ def conv_transpose(
 
 def _pooled(name: str, layer: str, inputs: Any, args: tuple[Any, ...]) -> Any:
     size, strides, padding, data_format = args
-    rank = _rank(inputs)
-    row, function = rank == 1, getattr(_volumes if rank == VOLUMES else _windows, name)
-    size, strides = (
-        _three(n) if rank == VOLUMES else _pair(n, row) for n in (size, size if strides is None else strides)
-    )
+    rank, first = _rank(inputs), _first(data_format)
+    function = getattr(_volumes if rank == VOLUMES else _windows, name)
+    size = _of_places("pool_size", size, rank, first)
+    strides = size if strides is None else _of_places("strides", strides, rank, first)
     if is_symbolic(inputs):
-        numbers = (size[1], strides[1]) if row else (size, strides)
+        numbers = (size[1], strides[-1]) if rank == 1 else (size, strides)
         cls = getattr(layers, f"{layer}{rank}D")
         return cls(*numbers, padding=str(padding).lower(), data_format=_data_format.or_current(data_format))(inputs)
-    return _windows.with_channels_last(function, inputs, _first(data_format), size, strides, padding)
+    return _windows.with_channels_last(function, inputs, first, size, strides, padding)
 
 
 def max_pool(inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None) -> Any:
@@ -186,8 +195,8 @@ def adaptive_max_pool(inputs: Any, output_size: Any, data_format: Any = None) ->
 
     Parameters
     ----------
-    inputs : array or Tensor (N, W, C) or (N, H, W, C)
-    output_size : int or pair of int
+    inputs : array or Tensor (N, W, C), (N, H, W, C) or (N, D, H, W, C)
+    output_size : int, or as many as there are axes of places
     data_format : {"channels_last", "channels_first"}, optional
         Default: that of Keras's configuration.
     """
@@ -201,8 +210,8 @@ def adaptive_average_pool(inputs: Any, output_size: Any, data_format: Any = None
 
 def _adaptive(name, inputs, output_size, data_format):
     x = inputs if hasattr(inputs, "shape") else np.asarray(inputs, np.float32)
-    if len(x.shape) not in (3, 4):
-        raise ValueError(f"expected inputs of 3 or 4 axes: samples, places, channels. Received: shape {tuple(x.shape)}")
+    if len(x.shape) not in (3, 4, 5):
+        raise ValueError(f"expected inputs of 3 to 5 axes: samples, places, channels. Received: shape {tuple(x.shape)}")
     cls = getattr(import_module("minicnn.keras.layers"), f"{name}{len(x.shape) - 2}D")  # which tapes know
     return cls(output_size, data_format=_data_format.or_current(data_format))(x)
 

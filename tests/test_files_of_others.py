@@ -56,6 +56,22 @@ def test_keras_1():
     np.testing.assert_allclose(y[..., 0], np.clip(0.2 * x[..., 0] + 0.5, 0, 1), atol=1e-6)  # Keras 1's and 2's formula
 
 
+def test_volumes_of_keras_1():
+    """As the C3D network's file of 2016 begins; the kernel's sizes are arguments of their own."""
+    first = {
+        **{"name": "conv1", "batch_input_shape": [None, 4, 8, 8, 3], "nb_filter": 5, "border_mode": "same"},
+        **{"kernel_dim1": 3, "kernel_dim2": 2, "kernel_dim3": 1, "subsample": [1, 2, 1], "dim_ordering": "tf"},
+        **{"init": "glorot_uniform", "activation": "relu", "bias": True, "W_regularizer": None},
+    }
+    pool = {"name": "pool1", "pool_size": [1, 2, 2], "strides": [1, 2, 2], "border_mode": "valid", "dim_ordering": "tf"}
+    entries = [{"class_name": "Convolution3D", "config": first}, {"class_name": "MaxPooling3D", "config": pool}]
+    model = mc.models.model_from_json(json.dumps(KERAS_1 | {"config": entries}))
+    convolution = model.layers[0]
+    assert (convolution.kernel_size, convolution.strides, convolution.padding) == ((3, 2, 1), (1, 2, 1), "same")
+    assert [tuple(w.shape) for w in model.weights] == [(3, 2, 1, 3, 5), (5,)]
+    assert model.output_shape == (None, 4, 2, 4, 5)
+
+
 def test_hdf5_under_another_name(tmp_path):
     for name in ("model.keras", "model.hdf", "model"):
         shutil.copy(GOLDEN / "keras2.h5", tmp_path / name)

@@ -59,6 +59,9 @@ DROPPED = (
     "W_learning_rate_multiplier",
     "b_learning_rate_multiplier",
 )
+SIZES = ("nb_row", "nb_col", "kernel_dim1", "kernel_dim2", "kernel_dim3")
+"""Of a kernel, one by one: of images, then of volumes."""
+
 VALUES = {"tf": "channels_last", "th": "channels_first", "default": None}
 INITIALIZERS = {"normal": "random_normal", "one": "ones", "uniform": "random_uniform", "zero": "zeros"}
 MERGES = {"ave": "Average", "concat": "Concatenate", "max": "Maximum", "mul": "Multiply", "sum": "Add"}
@@ -196,7 +199,7 @@ def _arguments(class_name, config) -> dict:
         raise FileFormatError(f"layer {brief(config.get('name'))} ({class_name}): only mode=0 is supported")
     read, is_table = {}, class_name == "Embedding"
     for name, value in config.items():
-        if name in ("nb_row", "nb_col") or (name in DROPPED and not (is_table and name == "input_dim")):
+        if name in SIZES or (name in DROPPED and not (is_table and name == "input_dim")):
             continue
         if is_table and name == "dropout" and not value:
             continue
@@ -207,8 +210,8 @@ def _arguments(class_name, config) -> dict:
         elif name.endswith(("_regularizer", "_constraint")):
             value = _rule(value)
         read[(OF_EMBEDDING if is_table else ARGUMENTS).get(name, name)] = value
-    if "nb_row" in config:
-        read["kernel_size"] = [config["nb_row"], config.get("nb_col")]
+    if sizes := [config.get(name) for names in (SIZES[:2], SIZES[2:]) if names[0] in config for name in names]:
+        read["kernel_size"] = sizes
     if class_name.startswith("Deconvolution"):
         read.pop("output_shape", None)  # Keras 1 asked for what the padding says
     return read

@@ -310,8 +310,10 @@ def test_sizes_may_be_open():
         (lambda: layers.Conv3D(3, 2, groups=2), "filters must be a multiple of groups"),
         (lambda: layers.Conv3D(2, 2, padding="causal"), "padding.*'valid', 'same'.*'causal'"),
         (lambda: layers.Conv3DTranspose(2, 2, 2, output_padding=2), "output_padding must be smaller than strides"),
-        (lambda: layers.ZeroPadding3D((1, 2)), r"three of them, or three pairs.*\(1, 2\)"),
-        (lambda: layers.Cropping3D(((1, 2, 3),) * 3), "a pair of them"),
+        (lambda: layers.ZeroPadding3D((1, 2)), r"three of them \(depth, height, width\), or three pairs.*\(1, 2\)"),
+        (lambda: layers.ZeroPadding3D(-1), "depth, height, width.*none negative.*padding=-1$"),
+        (lambda: layers.ZeroPadding3D(((1, 1), (1, "2"), 1)), r"none negative.*\(\(1, 1\), \(1, '2'\), 1\)"),
+        (lambda: layers.Cropping3D(((1, 2, 3),) * 3), "three pairs of them"),
         (lambda: layers.UpSampling3D("2"), "three of them"),
     ],
 )

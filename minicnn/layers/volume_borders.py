@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias, Unpack
 
 import numpy as np
 
-from minicnn.checks import check_pair, is_integer, plain
+from minicnn.checks import is_integer, plain
 from minicnn.errors import ShapeError
 from minicnn.hints import DataFormat, LayerOptions
 from minicnn.layers.base import Examples, Layer
@@ -34,9 +34,18 @@ def six_sides(name: str, value: object) -> tuple[tuple[int, int], ...]:
     """
     value = plain(value)
     sides = (value,) * 3 if is_integer(value) else value
+    wrong = (
+        f"{name} is an int, three of them (depth, height, width), or three pairs of them, none negative. "
+        f"Received: {name}={value!r}"
+    )
     if not isinstance(sides, list | tuple) or len(sides) != 3:
-        raise ValueError(f"{name} is an int, three of them, or three pairs. Received: {name}={value!r}")
-    return tuple(check_pair(name, (side, side) if is_integer(side) else side, minimum=0) for side in sides)
+        raise ValueError(wrong)
+    pairs = tuple((side, side) if is_integer(side) else plain(side) for side in sides)
+    if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs) or not all(
+        is_integer(n) and n >= 0 for pair in pairs for n in pair
+    ):
+        raise ValueError(wrong)
+    return tuple((int(before), int(after)) for before, after in pairs)
 
 
 class ZeroPadding3D(Layer):

@@ -116,6 +116,8 @@ def test_another_suffix_is_refused(small, tmp_path):
 REFUSED = {
     "Reduce",  # of functions of tensors, without a picture of its own
     "TimeDistributed",
+    *("AdaptiveAveragePooling3D", "AdaptiveMaxPooling3D", "AveragePooling3D", "Conv3D", "Conv3DTranspose"),  # volumes
+    *("Cropping3D", "MaxPooling3D", "UpSampling3D", "ZeroPadding3D"),
 }
 
 

@@ -263,7 +263,7 @@ def test_it_trains_in_mixed_precision(policy):
         keras.mixed_precision.set_global_policy("float32")
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
     losses = [float(model.train_on_batch(X, LABELS)) for _ in range(4)]
-    np.testing.assert_allclose(losses, [1.1394, 1.1242, 1.1066, 1.1000], rtol=0.02)
+    np.testing.assert_allclose(losses, [1.1394, 1.1242, 1.1066, 1.1000], rtol=2e-3)  # steps change more
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float64", "int64"])
@@ -344,7 +344,11 @@ def test_a_page_refuses_volumes(tmp_path):
     model = keras.Sequential(
         [keras.Input((8, 8)), keras.layers.Reshape((4, 4, 4, 1)), keras.layers.Conv3D(2, 2, name="deep")]
     )
-    with pytest.raises(ValueError, match="'deep' cannot run in a page, which computes with images"):
+    with pytest.raises(ValueError, match=r"'deep' cannot run in a page, which computes with images.* as volumes"):
+        mc.export_html(model, tmp_path / "page.html")
+    each = keras.layers.TimeDistributed(keras.layers.Conv2D(2, 2, name="inner"))
+    model = keras.Sequential([keras.Input((8, 8)), keras.layers.Reshape((4, 4, 4, 1)), each])
+    with pytest.raises(ValueError, match=r"'inner' cannot run in a page.*frames of images are.*shape \(4, 4, 4, 1\)"):
         mc.export_html(model, tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
 

@@ -104,8 +104,9 @@ def _operations(place: Place, program: Program, numbers: Numbers) -> list[Descri
     operation = operation_of(step, shapes, numbers)
     if operation is None and max(map(len, shapes), default=0) > 3:
         raise ValueError(
-            f"layer '{place.layer_name}' cannot run in a page, which computes with images (H, W, C) and has no "
-            f"operations on volumes. Received: samples of shape {', '.join(map(str, shapes))}"
+            f"layer '{place.layer_name}' cannot run in a page, which computes with images (H, W, C) and does "
+            "not run such a layer on samples of more axes, as volumes and frames of images are. "
+            f"Received: samples of shape {', '.join(map(str, shapes))}"
         )
     if operation is None:
         raise ValueError(

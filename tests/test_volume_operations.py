@@ -173,7 +173,7 @@ def test_adaptive_windows_of_volumes(pool, of):
 
 @pytest.mark.parametrize(("size", "expected"), [(5, [0, 3]), (6, [0, 3]), (7, [0, 3, 6])])
 def test_windows_smaller_than_their_stride_begin_as_those_of_images(size, expected):
-    """What ``tf.nn.conv2d`` and ``tf.nn.max_pool2d`` of TensorFlow 2.21 read; of 6 voxels its ``conv3d`` reads 1 and 4."""
+    """What ``tf.nn.conv2d`` and ``tf.nn.max_pool2d`` read; of 6 voxels ``tf.nn.conv3d`` reads 1 and 4."""
     x = np.broadcast_to(np.arange(size, dtype=np.float32)[:, None], (1, size, size, size, 1))
     for y in (ops.conv(x, np.ones((1,) * 5, np.float32), 3, "same"), ops.max_pool(x, 1, 3, "same")):
         np.testing.assert_array_equal(np.asarray(y)[0, 0, 0, :, 0], expected)

@@ -272,3 +272,21 @@ def test_what_is_no_tensor_of_a_graph_is_refused_there_and_computed_on_arrays(fu
         given = Model()(x)
     for one, other in zip(*((v if isinstance(v, tuple) else (v,)) for v in (given, expected)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [lambda: ops.arange(3, None), lambda: tf.range(3, limit=None)])
+def test_an_end_that_is_none_may_be_the_default(count):
+    """So in a `call` it is the number of samples behind a start of 0 alone."""
+    np.testing.assert_array_equal(count(), [0, 1, 2])
+
+    class Counting(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(x) + tf.cast(count(), tf.float32)
+
+    x = keras.Input((3,))
+    with pytest.raises((TypeError, ValueError), match=r"number of samples|size that is"):
+        keras.Model(x, Counting()(x))

@@ -271,6 +271,15 @@ def drops_more_in_use(self, x, training):
     return keras.layers.Dropout(0.25 if training else 0.5)(x, training=True)
 
 
+def other_weight(self, x, training):
+    return self.second(x) * (self.one if training else self.other)
+
+
+def other_option_of_a_call(self, x, training):
+    h = self.second(keras.ops.stack([x, 2 * x], axis=1))
+    return self.attention([h, h], use_causal_mask=not training)
+
+
 def wired(call, kind):
     """A layer or model of `call`, which has further layers, and what draws and counts."""
 
@@ -278,7 +287,9 @@ def wired(call, kind):
         def __init__(self):
             super().__init__()
             self.second, self.third, self.fourth = (keras.layers.Dense(4) for _ in range(3))
-            self.drop = keras.layers.Dropout(0.5)
+            self.drop, self.attention = keras.layers.Dropout(0.5), keras.layers.Attention()
+            if call is other_weight:
+                self.one, self.other = (self.add_weight(shape=(4,)) for _ in range(2))
             self.rng, self.count = np.random.default_rng(0), iter(range(100))
 
         def call(self, x, training=None):
@@ -302,6 +313,8 @@ def wired(call, kind):
         drops_once_less_in_training,
         drops_in_use_alone,
         drops_more_in_use,
+        other_weight,
+        other_option_of_a_call,
     ],
 )
 def test_what_only_the_wiring_tells_apart_is_no_graph(call):

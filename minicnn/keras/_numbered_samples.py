@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from minicnn.keras._over_samples import of_sample_count
+from minicnn.keras._over_samples import may_wait, of_sample_count
 from minicnn.keras._own_weights import for_samples, is_making_graph
 
 _ENDS = ("start", "limit", "stop")
@@ -34,13 +34,15 @@ def numbering(function: Callable[..., Any]) -> Callable[..., Any]:
             told = {name: count if end is None else end for name, end in named.items()}
             return function(*(count if end is None else end for end in args[:2]), *args[2:], **kwargs | told)
 
-        if (numbers := of_sample_count(of)) is not None:
+        start = args[0] if args else named.get("start")
+        may_be_count = start is None or (isinstance(start, int) and start == 0)  # else a None may be a default, too
+        if may_be_count and (numbers := of_sample_count(of)) is not None:
             return numbers
-        if is_making_graph() or args[:1] == (None,):
+        if is_making_graph() or may_wait() or args[:1] == (None,):
             raise TypeError(
                 f"{function.__name__} to the number of samples, which is None while a graph is made (NoneType): in the "
-                "call of a layer of one's own it may be that of the layer's inputs; tensors of a model keep their "
-                f"samples apart. Received: {function.__name__}({', '.join(map(repr, args))})"
+                "call of a layer of one's own it may be that of the layer's inputs, from 0 on; tensors of a model keep "
+                f"their samples apart. Received: {function.__name__}({', '.join(map(repr, args))})"
             )
         return function(*args, **kwargs)
 

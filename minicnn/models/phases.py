@@ -81,9 +81,10 @@ class _Run:
 
     Attributes
     ----------
-    calls : list of (Layer or type, tuple)
-        What is called, and of what, but for what is the identity outside of training; in an order that goes by the
-        wiring alone. Of what: the number of a call and of its output, or a tensor that the `call` was given.
+    calls : list of (Layer or type, tuple, form)
+        What is called, of what, and with which options, but for what is the identity outside of training; in an order
+        that goes by the wiring alone. Of what: the number of a call and of its output, or a tensor that the `call` was
+        given.
     made : list of Layer or None
         Of each of these calls, the layer if it was made on the way.
     ends : list
@@ -105,7 +106,7 @@ class _Run:
                 values.update(zip(node.outputs, sources, strict=True))
             else:
                 values.update({tensor: (len(self.calls), place) for place, tensor in enumerate(node.outputs)})
-                self.calls.append(call)
+                self.calls.append((*call, _form_of(node.layer)))
                 self.made.append(None if node.layer in known else node.layer)
         self.ends: list[Any] = [values.get(tensor, tensor) for tensor in ends]
 
@@ -159,12 +160,19 @@ def _differs(value, again, later):
 
 
 def _config_of(layer):
-    """A layer's config without its name, to be compared; None where there is none."""
+    """A layer's config without its name, its function, and the weights of others that this has, to be compared."""
     try:
         config = layer.get_config()
     except Exception:  # of a function, which has none; of a user's layer, anything
-        return None
-    return _comparable({name: value for name, value in config.items() if name != "name"})
+        config = {}
+    own = [_comparable(vars(layer).get(name)) for name in ("own", "function")]
+    return [*own, _comparable({name: value for name, value in config.items() if name != "name"})]
+
+
+def _form_of(layer):
+    """The options of a layer's latest call, such as ``use_causal_mask``, to be compared."""
+    form = vars(layer).get("form")
+    return None if form is None else _comparable(vars(form))
 
 
 def _comparable(value, depth=0):
@@ -185,10 +193,12 @@ def _comparable(value, depth=0):
         return _comparable([value.start, value.stop, value.step], depth + 1)
     if isinstance(value, partial):
         return _comparable([value.func, value.args, value.keywords], depth + 1)
+    if hasattr(value, "compute"):  # numbers that are computed later
+        return _comparable(value.compute, depth + 1)
     if isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
         return [value.__code__, *_comparable([cells, value.__defaults__, value.__kwdefaults__], depth + 1)]
-    return type(value)
+    return type(value), getattr(value, "__name__", None)  # of functions of NumPy
 
 
 def _told(first, later):

@@ -43,22 +43,21 @@ metrics:
 models:
     model_from_config model_from_yaml
 ops:
-    allclose amax amin angle append arctan arctan2 array_split associative_scan average average_pool bartlett
-    batch_normalization bincount bitwise_invert bitwise_left_shift bitwise_not bitwise_right_shift blackman cbrt
-    cdist cholesky cholesky_inverse cond conj conjugate conv conv_transpose copy corrcoef correlate cosh
-    count_nonzero cross deg2rad depth_to_space depthwise_conv det diagflat diff digitize divide_no_nan
-    dot_product_attention dsplit dstack dtype eig eigh einsum empty_like erf erfc erfinv exp2 fabs fft fft2
-    fliplr flipud floor_divide fmax fmin fmod fori_loop full_like gcd geomspace get_item glu hamming hanning
-    heaviside hsplit hstack hypot i0 identity ifft2 image in_top_k inner inv irfft is_tensor isclose isin
-    isposinf isreal kaiser kron layer_normalization lcm ldexp left_shift linalg log2 logaddexp logaddexp2 logdet
-    logspace lstsq map matrix_rank max_pool meshgrid mod moments multi_hot nan_to_num nanargmax nanargmin
-    nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar
-    ndim nextafter nn nonzero norm normalize numpy percentile pinv psnr ptp qr quantile rad2deg ravel real
-    rearrange rfft right_shift rms_normalization roll saturate_cast scan scatter scatter_update searchsorted
-    segment_max segment_min segment_prod segment_sum select separable_conv signbit sinc sinh size slice
-    slice_update slogdet solve solve_triangular space_to_depth split stop_gradient svd swish switch take
-    take_along_axis tensordot top_k trace trapezoid tri tril triu true_divide trunc unravel_index unstack vander
-    vdot vectorize vectorized_map vsplit vstack while_loop
+    adaptive_average_pool adaptive_max_pool allclose amax amin angle append arctan arctan2 array_split
+    associative_scan average average_pool bartlett batch_normalization bincount bitwise_invert bitwise_left_shift
+    bitwise_not bitwise_right_shift blackman cbrt cdist cholesky cholesky_inverse cond conj conjugate conv
+    conv_transpose copy corrcoef correlate cosh count_nonzero cross deg2rad depth_to_space depthwise_conv det diagflat
+    diff digitize divide_no_nan dot_product_attention dsplit dstack dtype eig eigh einsum empty_like erf erfc erfinv
+    exp2 fabs fft fft2 fliplr flipud floor_divide fmax fmin fmod fori_loop full_like gcd geomspace get_item glu
+    hamming hanning heaviside hsplit hstack hypot i0 identity ifft2 image in_top_k inner inv irfft is_tensor isclose
+    isin isposinf isreal kaiser kron layer_normalization lcm ldexp left_shift linalg log2 logaddexp logaddexp2 logdet
+    logspace lstsq map matrix_rank max_pool meshgrid mod moments multi_hot nan_to_num nanargmax nanargmin nancumprod
+    nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar ndim nextafter nn
+    nonzero norm normalize numpy percentile pinv psnr ptp qr quantile rad2deg ravel real rearrange rfft right_shift
+    rms_normalization roll saturate_cast scan scatter scatter_update searchsorted segment_max segment_min segment_prod
+    segment_sum select separable_conv signbit sinc sinh size slice slice_update slogdet solve solve_triangular
+    space_to_depth split stop_gradient svd swish switch take take_along_axis tensordot top_k trace trapezoid tri tril
+    triu true_divide trunc unravel_index unstack vander vdot vectorize vectorized_map vsplit vstack while_loop
 optimizers:
     deserialize get schedules serialize
 preprocessing:

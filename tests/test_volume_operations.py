@@ -105,7 +105,7 @@ def test_of_a_models_tensors():
 def test_what_does_not_fit_is_said():
     with pytest.raises(ShapeError, match=r"volumes with 4 channel\(s\) need a kernel \(KD, KH, KW, 4, filters\)"):
         ops.conv(X, KERNEL[:, :, :, :3])
-    with pytest.raises(ShapeError, match="output_shape has five numbers"):
+    with pytest.raises(ShapeError, match="output_shape has 5 numbers"):
         tf.nn.conv3d_transpose(X, np.swapaxes(KERNEL, 3, 4), [2, 8, 5, 3], 2)
     with pytest.raises(ValueError, match="larger than its input"):
         tf.nn.max_pool3d(X, 6, 1, "VALID")

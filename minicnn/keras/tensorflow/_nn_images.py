@@ -143,16 +143,19 @@ def _transposed(x: Any, kernel: Any, size: Any, strides: Any, padding: str, data
     return _windows.with_channels_last(function, x, is_first, kernel, size, strides, padding, rates)
 
 
-def _size_of(shape: Any, data_format: str, count: int | None, filters: int) -> tuple[int, ...]:
-    """Height and width of a shape of what is made, whose other numbers are those of the images and the kernel."""
-    sizes = [int(n) for n in np.asarray(value_of(shape))]
-    at = 1 if _format(data_format) == "channels_first" else 3
-    if len(sizes) != 4 or sizes[at] != filters or count not in (None, sizes[0]):
+def _size_of(shape: Any, data_format: str, x: Any, kernel: Any) -> tuple[int, ...]:
+    """The sizes along space in a shape of what is made, whose other numbers are those of the samples and the kernel.
+
+    Of images, or of volumes if the kernel has five axes.
+    """
+    sizes, axes = [int(n) for n in np.ravel(value_of(shape))], len(kernel.shape)
+    at, filters = 1 if _format(data_format) == "channels_first" else axes - 1, kernel.shape[-2]
+    if len(sizes) != axes or sizes[at] != filters or x.shape[0] not in (None, sizes[0]):
         raise ShapeError(
-            f"output_shape has four numbers, the first of them the batch's size ({count}), and that of the channels is "
-            f"the kernel's third ({filters}). Received: output_shape={sizes}"
+            f"output_shape has {axes} numbers, the first of them the batch's size ({x.shape[0]}), and that of the "
+            f"channels is the kernel's last but one ({filters}). Received: output_shape={sizes}"
         )
-    return tuple(sizes[2:] if at == 1 else sizes[1:3])
+    return tuple(sizes[2:] if at == 1 else sizes[1:-1])
 
 
 def conv2d_transpose(
@@ -175,7 +178,7 @@ def conv2d_transpose(
         Of what is made.
     """
     input, filters = as_tensor(input), as_tensor(filters)
-    size = _size_of(output_shape, data_format, input.shape[0], filters.shape[2])
+    size = _size_of(output_shape, data_format, input, filters)
     rates = (1, 1) if dilations is None else _sizes(dilations, data_format)
     if isinstance(padding, str):
         return of_tensorflow(_transposed(input, filters, size, strides, padding, data_format, rates))

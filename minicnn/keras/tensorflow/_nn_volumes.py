@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from minicnn.differentiation import value_of
-from minicnn.errors import ShapeError
 from minicnn.keras import _volumes, ops
 from minicnn.keras._operations import entering
 from minicnn.keras._windows import with_channels_last
@@ -72,15 +68,8 @@ def conv3d_transpose(
     ShapeError
         If it does not fit.
     """
-    x, kernel, sizes = as_tensor(input), as_tensor(filters), [int(n) for n in np.ravel(value_of(output_shape))]
-    is_first = _images._format(data_format) == "channels_first"
-    at = 1 if is_first else 4
-    if len(sizes) != 5 or sizes[at] != kernel.shape[3] or x.shape[0] not in (None, sizes[0]):
-        raise ShapeError(
-            f"output_shape has five numbers, the first of them the batch's size ({x.shape[0]}), and that of the "
-            f"channels is the kernel's fourth ({kernel.shape[3]}). Received: output_shape={sizes}"
-        )
-    size = tuple(sizes[2:] if is_first else sizes[1:4])
+    x, kernel, is_first = as_tensor(input), as_tensor(filters), _images._format(data_format) == "channels_first"
+    size = _images._size_of(output_shape, data_format, x, kernel)
     steps = _images._sizes(strides, data_format, 3)
     rates = (1, 1, 1) if dilations is None else _images._sizes(dilations, data_format, 3)
     return of_tensorflow(_transposed(x, kernel, size, steps, padding, is_first, rates))

@@ -160,13 +160,13 @@ def _differs(value, again, later):
 
 
 def _config_of(layer):
-    """A layer's config without its name, its function, and the weights of others that this has, to be compared."""
+    """A layer's config without its name, and the weights of others that it computes with, to be compared."""
     try:
         config = layer.get_config()
     except Exception:  # of a function, which has none; of a user's layer, anything
         config = {}
-    own = [_comparable(vars(layer).get(name)) for name in ("own", "function")]
-    return [*own, _comparable({name: value for name, value in config.items() if name != "name"})]
+    own = _comparable(vars(layer).get("own"))
+    return [own, _comparable({name: value for name, value in config.items() if name != "name"})]
 
 
 def _form_of(layer):
@@ -193,12 +193,10 @@ def _comparable(value, depth=0):
         return _comparable([value.start, value.stop, value.step], depth + 1)
     if isinstance(value, partial):
         return _comparable([value.func, value.args, value.keywords], depth + 1)
-    if hasattr(value, "compute"):  # numbers that are computed later
-        return _comparable(value.compute, depth + 1)
     if isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
         return [value.__code__, *_comparable([cells, value.__defaults__, value.__kwdefaults__], depth + 1)]
-    return type(value), getattr(value, "__name__", None)  # of functions of NumPy
+    return type(value)
 
 
 def _told(first, later):

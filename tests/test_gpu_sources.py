@@ -2,110 +2,31 @@
 
 import re
 import struct
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
+from gpu_compiled import (
+    ARCHITECTURES,
+    BLOCKS,
+    FILES,
+    FOLDER,
+    MORE_SIZES,
+    MOST_SPILT,
+    SIZES,
+    TENSOR_CORES,
+    compile_all,
+    compile_source,
+    compiler,
+    everything,
+    kernels,
+    key_of,
+    name_of,
+    options_for,
+    read_record,
+)
 
 from minicnn.backends.cupy import structures
-from minicnn.backends.cupy.sources import ARCHITECTURES as OF_FILES
 from minicnn.backends.cupy.sources import options, source
-
-FOLDER = Path(__file__).parents[1] / "minicnn" / "backends" / "cupy"
-ARCHITECTURES = (75, 80, 86, 90, 100)  # sm_89's machine code is sm_86's
-BLOCKS = {"float32": ("128x64", "64x32", "128x16"), "float64": ("64x32", "128x16")}
-BEGINNINGS = {
-    "common",
-    "slices",
-    "tensor_cores",
-    "tensor_places",
-    "tensor_moments",
-    "correlation",
-    "halves",
-    "wgmma",
-}  # of others
-FILES = sorted({path.stem for path in FOLDER.glob("*.cu")} - BEGINNINGS)
-# Files whose kernels exist for sizes that options name; few channels: what the documents' networks compile, and others.
-SIZES = {
-    "products": BLOCKS,
-    "normalization": {"float32": ("4x8", "4x4", "1x32", "1x2"), "float64": ("2x16", "1x32")},
-    "few_channels": {
-        "float32": (
-            "5x5x2x1",
-            "5x5x2x2",
-            "3x3x4x1",
-            "3x3x2x2",
-            "3x3x1x1",
-            "5x5x1",
-            "5x5x6",
-            "3x3x1",
-            "3x3x3",
-            "5x5x8",
-            "3x3x3x4x512",
-            "3x3x8x4x256",
-            "5x5x8x2x256",
-        )
-    },
-    # Taps in a row, stride, dilation, padding by the stride, channels of a thread, rows of taps.
-    "depthwise": {"float32": ("3x1x1x0x4x3", "3x2x1x1x4x3", "5x1x2x0x4x1", "7x1x1x0x1x5"), "float64": ("3x2x1x0x1x3",)},
-    # Tiles, blocks, terms, products, direction; tiles, blocks, taps, pixels, products, several: of most registers.
-    "tensor_convolution": {
-        "float32": (
-            "128x64x2x2x2x32x3x0",
-            "128x64x2x2x2x32x3x4",
-            "128x64x2x2x2x32x3x1",
-            "128x64x2x2x2x32x0x1",
-            "128x64x2x2x2x32x3x3",
-        )
-    },
-    "tensor_gradient": {"float32": ("64x64x4x2x1x3x40x3x1", "64x64x4x2x1x3x40x0x0")},
-    "tensor_narrow": {"float32": ("128x16x4x1x4x16x3x3x3x0", "128x16x4x1x4x16x3x3x3x4", "128x16x4x1x4x16x3x3x3x3")},
-    "hopper_gradient": {
-        "float32": (
-            *("64x64x4x1x2x3x40x3x0", "64x64x4x1x2x3x40x3x1", "64x64x4x1x2x2x40x3x1", "32x64x4x1x2x5x40x3x1"),
-            *("32x64x4x1x2x3x40x3x0", "64x64x4x1x2x3x40x0x1", "64x64x4x1x2x3x40x1x0"),
-            *("64x64x4x1x2x3x80x3x0", "64x64x4x1x2x3x80x3x1", "32x64x4x1x2x5x160x3x1"),  # of most pixels
-        )
-    },
-    "hopper_convolution": {
-        "float32": (
-            *("128x64x8x1x1x32x3x0", "128x64x8x1x1x32x3x1", "128x64x8x1x1x32x1x0", "128x128x8x1x1x32x3x0"),
-            *("128x128x8x1x1x32x3x1", "128x128x8x1x1x32x1x1", "64x64x4x1x3x32x3x0", "64x64x4x1x3x32x3x1"),
-            *("64x64x4x1x3x32x1x0", "128x64x8x1x1x32x0x0", "128x128x8x1x1x32x0x1", "64x64x4x1x3x32x0x0"),
-            *("128x64x8x1x1x32x3x3", "128x128x8x1x1x32x3x3", "64x64x4x1x3x32x3x3", "128x128x8x1x1x32x0x3"),
-            *("128x64x8x1x1x32x3x4", "128x128x8x1x1x32x3x4", "64x64x4x1x3x32x3x4", "128x128x8x1x1x32x0x4"),
-            *("128x128x8x1x1x32x2x0", "128x128x8x1x1x32x2x3", "128x128x8x1x1x32x2x4", "64x64x4x1x3x32x2x0"),
-            *("64x64x4x1x3x32x2x4", "128x64x8x1x1x32x2x0", "128x64x8x1x1x32x2x4"),
-        )
-    },
-}
-# Others, which are compiled for one GPU: each tile alone and with a normalization's sums, which take most registers,
-# and one of each of the other sizes.
-MORE_SIZES = {
-    "tensor_convolution": (
-        *("128x64x2x2x2x32x1x0", "128x64x2x2x2x16x3x0", "64x64x2x2x3x32x3x0", "64x64x2x2x3x32x3x4"),
-        *("64x32x2x1x4x32x3x0", "64x32x2x1x4x32x3x4", "64x16x2x1x6x16x3x0", "64x16x2x1x6x16x3x4"),
-        *("256x16x4x1x4x16x3x0", "256x16x4x1x4x16x3x4", "128x32x2x1x4x32x3x0", "128x32x2x1x4x32x3x4"),
-        *("32x32x1x2x8x32x3x0", "32x32x1x2x8x32x3x4", "128x64x2x2x2x32x3x2", "64x64x2x2x3x32x3x2"),
-        *("64x16x2x1x6x16x3x1", "256x16x4x1x4x32x3x2", "64x64x2x2x3x32x0x0", "64x32x2x1x4x32x0x1"),
-        *("64x64x2x2x3x32x0x3", "64x64x2x2x3x32x0x4"),
-    ),
-    "tensor_gradient": (
-        *("64x64x4x2x1x5x40x3x1", "64x64x4x2x1x1x32x3x0", "64x64x4x2x1x3x40x1x0", "32x64x2x2x2x5x72x3x1"),
-        *("32x32x2x1x4x5x64x3x1", "16x16x1x1x8x3x40x3x1"),
-        *("64x64x4x2x1x5x40x0x1", "32x64x2x2x2x5x72x0x0", "32x32x2x1x4x5x64x0x1"),
-    ),
-    "tensor_narrow": ("128x16x4x1x4x16x3x3x3x1", "128x16x4x1x4x16x5x5x3x0", "128x16x4x1x4x16x1x1x1x3"),
-}
-# So many sizes for those between the oldest and the newest.
-FEW = {"products": 1, "normalization": 1}
-FEW |= dict.fromkeys(("few_channels", "depthwise", "tensor_convolution", "tensor_narrow"), 2)
-ENDS = (75, 100)
-TENSOR_CORES = {"tensor_convolution", "tensor_gradient", "tensor_narrow"}
-FROM_80_ON = {"prepared_weights", *TENSOR_CORES}  # their kernels are for sm_80 and later
-FLOAT32_ALONE = {"dense", "few_channels", "hopper_convolution", "hopper_gradient", *FROM_80_ON}
-MOST_SPILT = 16  # bytes of a thread: more than a word or two would be a kernel that does not fit into its registers
 
 
 @pytest.fixture(scope="module")
@@ -119,52 +40,21 @@ def nvrtc():
     return module
 
 
-def compile_source(nvrtc, name, text, options):
-    """(machine code, the compiler's log), or the log as an error."""
-    error, program = nvrtc.nvrtcCreateProgram(text.encode(), f"{name}.cu".encode(), 0, [], [])
-    assert error.value == 0
-    options = [option.encode() for option in options]
-    (error,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
-    log = bytearray(nvrtc.nvrtcGetProgramLogSize(program)[1])  # written to: never bytes, of which b" " is one object
-    nvrtc.nvrtcGetProgramLog(program, log)
-    assert error.value == 0, log.decode()
-    size = nvrtc.nvrtcGetCUBINSize(program)[1]
-    code = bytearray(size)
-    nvrtc.nvrtcGetCUBIN(program, code)
-    nvrtc.nvrtcDestroyProgram(program)
-    return code, log.decode()
-
-
-def everything(architecture):
-    """(file, dtype, block) of what is compiled for an architecture; float64 at the ends alone, it takes a minute."""
-    for dtype in BLOCKS if architecture in ENDS else ("float32",):
-        for file in sorted(set(FILES) - set(OF_FILES)):
-            if (file in FLOAT32_ALONE and dtype != "float32") or (file in FROM_80_ON and architecture < 80):
-                continue
-            sizes = SIZES.get(file, {dtype: [None]}).get(dtype, ())
-            yield from ((file, dtype, size) for size in sizes[: None if architecture in ENDS else FEW.get(file)])
-    if architecture == 90:
-        yield from ((file, "float32", size) for file, sizes in MORE_SIZES.items() for size in sizes)
+def what_is_known(nvrtc, architecture):
+    """(what, `Compiled`) of all kernels for an architecture: as the record says it, or compiled here."""
+    (_, record), every = read_record(), [*everything(architecture)]
+    yield from ((what, record[key]) for what in every if (key := key_of(what)) in record)
+    yield from compile_all(nvrtc, [what for what in every if key_of(what) not in record])
 
 
 def test_kernels_for_an_architecture_of_their_own(nvrtc):
     """They compile, without spilling, and products stay under way: the compiler says so where it waits for each."""
     if 90 not in nvrtc.nvrtcGetSupportedArchs()[1]:
         pytest.skip("this NVRTC does not know sm_90a")
-
-    def compiled(what):
-        file, size, architecture = what
-        options = [*options_for("float32", size, architecture.removeprefix("sm_"))]
-        return compile_source(nvrtc, file, source(file), options)
-
-    every = [(file, size, arch) for file, arch in OF_FILES.items() for size in SIZES[file]["float32"]]
-    with ThreadPoolExecutor(2) as pool:
-        for (file, size, architecture), (code, log) in zip(every, pool.map(compiled, every), strict=True):
-            assert code[:4] == b"\x7fELF"
-            registers = [int(count) for count in re.findall(r"Used (\d+) registers", log)]
-            print(f"{architecture} {file} {size}: registers {registers}")
-            assert set(re.findall(r"(\d+) bytes spill stores", log)) == {"0"}, log
-            assert "serialized" not in log, log
+    for what, compiled in what_is_known(nvrtc, "90a"):
+        print(f"{name_of(what)}: registers {compiled.registers}")
+        assert set(compiled.spilt) == {0}, name_of(what)
+        assert not compiled.serialized, name_of(what)
 
 
 def test_a_compiler_that_waits_for_each_product_is_noticed(nvrtc):
@@ -179,31 +69,36 @@ def test_a_compiler_that_waits_for_each_product_is_noticed(nvrtc):
     assert "serialized" in compile_source(nvrtc, file, text, options_for("float32", size, "90a"))[1]
 
 
-def options_for(dtype, block, architecture):
-    cupys = ["-ftz=true", f"-arch=sm_{architecture}"]
-    return [*options(dtype, block), *cupys, "--ptxas-options=-v"]
-
-
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_kernel_compiles(architecture, nvrtc):
     _, known = nvrtc.nvrtcGetSupportedArchs()
     if architecture not in known:
         pytest.skip(f"this NVRTC does not know sm_{architecture}")
+    for what, compiled in what_is_known(nvrtc, architecture):
+        print(f"{name_of(what)}: registers {compiled.registers}, bytes spilt {compiled.spilt}")
+        assert compiled.registers, name_of(what)
+        if "float32" in what and architecture >= 80:
+            assert max(compiled.spilt, default=0) <= MOST_SPILT, name_of(what)
 
-    def compiled(what):
-        file, dtype, block = what
-        return compile_source(nvrtc, file, source(file), options_for(dtype, block, architecture))
 
-    with ThreadPoolExecutor(2) as pool:
-        for (file, dtype, size), (code, log) in zip(
-            everything(architecture), pool.map(compiled, everything(architecture)), strict=True
-        ):
-            assert code[:4] == b"\x7fELF"
-            spilt = [int(count) for count in re.findall(r"(\d+) bytes spill stores", log)]
-            registers = [int(count) for count in re.findall(r"Used (\d+) registers", log)]
-            print(f"sm_{architecture} {file} {dtype} {size or ''}: registers {registers}, bytes spilt {spilt}")
-            if dtype == "float32" and architecture >= 80:
-                assert max(spilt, default=0) <= MOST_SPILT, log
+def test_the_record_is_what_the_compiler_says(nvrtc, rng):
+    """Some of its lines, other ones in every run."""
+    _, record = read_record()
+    recorded = [what for key, what in kernels().items() if key in record]
+    some = [recorded[index] for index in rng.choice(len(recorded), min(8, len(recorded)), replace=False)]
+    for what, compiled in compile_all(nvrtc, some):
+        assert compiled == record[key_of(what)], name_of(what)
+
+
+def test_the_record_is_complete():
+    """Of the compiler that wrote it; what another one makes of the kernels is compiled above, all of it."""
+    version, record = read_record()
+    if version != compiler():
+        pytest.skip(f"the record is of NVRTC {version}, here is {compiler()}")
+    every = kernels()
+    changed = sorted(name_of(every[key]) for key in every.keys() - record.keys())
+    assert not changed, "kernels have changed: run python tests/gpu_compiled.py"
+    assert not record.keys() - every.keys(), "kernels are gone: run python tests/gpu_compiled.py"
 
 
 @pytest.mark.parametrize(

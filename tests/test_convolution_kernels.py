@@ -42,7 +42,7 @@ from minicnn.backends.numba.convolution import (
     winograd_rounds,
 )
 from minicnn.backends.numba.convolution.gradients import masked
-from minicnn.backends.numba.machine import batch
+from minicnn.backends.numba.machine import batch, offsets
 from minicnn.backends.numba.machine.batch import wanted
 from minicnn.backends.numba.machine.target import lanes
 from minicnn.backends.numba.pooling import pooled as outputs
@@ -468,9 +468,18 @@ def test_panels_serve_what_is_theirs(only):
 
 
 def test_which_kernels_are_large():
-    assert choice.panels_are_best(512, 512, 9, 4) and choice.panels_are_best(1024, 256, 1, 4)
-    assert not choice.panels_are_best(1024, 255, 1, 4)  # rows of less than 1,024 bytes
-    assert not choice.panels_are_best(64, 256, 1, 4)  # the second cache has room for all of it
+    row, kernel = choice._LONG_ROW, choice._LARGE_KERNEL
+    assert choice.panels_are_best(512, 512, 9, 4) and choice.panels_are_best(kernel // row, row // 4, 1, 4)
+    assert not choice.panels_are_best(1024, row // 4 - 1, 1, 4)  # rows are not long
+    assert not choice.panels_are_best(kernel // row - 1, row // 4, 1, 4)  # a near cache has room for all of it
+
+
+def test_few_columns_make_as_many_tasks_as_many():
+    """A part of the images is a task for each panel; the last ones may be as many as there are images."""
+    frame = offsets.frame(2, 2, 3, 0, 0, 0, 0)
+    width = panels._VECTORS * lanes(4)
+    assert [panels._panels(50, frame, 9, n * width, 4).parts for n in (1, 4, 8, 40)] == [16, 4, 2, 2]
+    assert panels._panels(3, frame, 9, width, 4).parts == 3
 
 
 def test_few_filters_in_bands(monkeypatch, rng):

@@ -98,7 +98,7 @@ def _some_products(chunk, a, b, y, zeros, factor, t):
             Left(a, t.a_starts[n], t.a_rows, t.a_inner),
             right,
             Out(y, t.y_starts[n], t.y_rows),
-            Span(0, t.inner, 0, t.rows, t.columns),
+            Span(0, t.inner, 0, t.rows, t.columns, t.inner),
             first=zeros,
             accumulate=False,
             floor=floor_of(False, y),

@@ -13,7 +13,7 @@ Winograd          3 x 3 taps, strides of 1, any dilation, enough    a quarter of
 the same          5 x 5 taps; not the kernel's gradient             36 of 100 multiplications
 direct, in pairs  few filters, strides of 1, pooling by 2 x 2       two pixels side by side fill a vector
 direct            all other convolutions                            no copy of the input, any geometry
-panels            many filters and large kernels                    a kernel's columns are read once for a batch
+panels            many filters, whose rows lie badly in a cache     a kernel's columns are read once for a batch
 columns           gradients where outputs are much fewer than       a convolution of the framed gradient would
                   inputs, or channels fewer than lanes              mostly multiply zeros, or leave lanes empty
 sparse gradient   kernel gradient behind pooling, and the input     the gradient is zero at three of four pixels
@@ -34,7 +34,7 @@ The estimates are in vector instructions of one core, for one image; their facto
 
 from minicnn.backends.numba.convolution.winograd_transforms import TILE_KERNEL, TILE_NUMBERS, tile_outputs, tiles_along
 from minicnn.backends.numba.machine.offsets import table_cache
-from minicnn.backends.numba.machine.target import VECTORS_PER_NANOSECOND, lanes, vectors
+from minicnn.backends.numba.machine.target import TARGET, VECTORS_PER_NANOSECOND, lanes, vectors
 from minicnn.backends.numba.tiles.serving import PIECES
 from minicnn.geometry import MAX_TAPS, Window
 
@@ -56,7 +56,8 @@ MOST_ROUND_BYTES = 3 << 20  # of the transformed x of a round, and of its dy: 6 
 _SPREAD = 3.5  # adding to memory, measured in multiply-adds
 _FEW_OUTPUTS, _FEWER = 48, 1.5  # outputs of an image; how many times as many inputs there must be
 _COLUMNS_MARGIN, _MOST_COLUMN_BYTES = 1.4, 3 << 20  # more than an estimate errs; columns of an image that caches hold
-_LONG_ROW, _LARGE_KERNEL = 1024, 128 << 10  # bytes: of the kernel's rows, which then lie in pages of their own
+# Bytes: of the kernel's rows, which then lie in pages of their own, or all in the same few lines of a cache; of all.
+_LONG_ROW, _LARGE_KERNEL = (512, 32 << 10) if TARGET.registers == 16 else (1024, 128 << 10)
 _GATHER = 2  # a window's numbers of one tap, in multiply-adds
 _MOST_BAND_BYTES = 4 << 20  # of pixels' columns that outputs gather from: more are slower than a direct product
 _CROSSWISE = 3  # adding up the lanes of a pixel's products, in multiply-adds

@@ -22,7 +22,15 @@ from minicnn.backends.numba.machine.compiled import inline
 from minicnn.backends.numba.machine.launch import parallel_kernel
 from minicnn.backends.numba.machine.matrix import MULTIPLY, Left, Out, Right, Span, floor_of, multiply
 from minicnn.backends.numba.machine.memory import fill, filled, scratch, transpose
-from minicnn.backends.numba.machine.offsets import input_frame, outer_sum, strided_rows, strides, table_cache, zero_row
+from minicnn.backends.numba.machine.offsets import (
+    input_frame,
+    outer_sum,
+    run_of,
+    strided_rows,
+    strides,
+    table_cache,
+    zero_row,
+)
 from minicnn.backends.numba.machine.parallel import in_parallel
 from minicnn.backends.numba.machine.vectors import I64, Emitter
 from minicnn.geometry import Window
@@ -46,6 +54,7 @@ class ImageGroup(NamedTuple):
     images: int
     strip: int  # rows of the kernel matrix that are side by side in the image
     pixels: np.ndarray  # of every output of the group its window, in the images one after the other
+    run: int  # of the pixels, see `run_of`
     gradients: np.ndarray  # of every output the first gradient
     rows: np.ndarray  # the same as a row table
     filters: np.ndarray
@@ -59,10 +68,12 @@ def image_group(window: Window, channels: int, filters: int) -> ImageGroup:
     x_frame, conv = input_frame(window, channels), convolution(window, channels, filters)
     images = max(1, _OUTPUTS_TOGETHER // conv.pixel_count)
     outputs, image_size = images * conv.pixel_count, x_frame.size  # a frame without padding is the image
+    pixels = outer_sum(strides(images, image_size), conv.pixels[: conv.pixel_count])
     return ImageGroup(
         images=images,
         strip=channels * (window.kernel_width if window.dilation_x == 1 else 1),
-        pixels=outer_sum(strides(images, image_size), conv.pixels[: conv.pixel_count]),
+        pixels=pixels,
+        run=run_of(pixels),
         gradients=strides(outputs, filters),
         rows=strided_rows(outputs, filters),
         filters=strides(filters, 1),
@@ -133,7 +144,7 @@ def _chunk(chunk, x, transposed, incoming, zeros, sums, chunks, frame, conv, gro
                 Left(padded if framed else x, 0 if framed else image * size, conv.taps, group.pixels),
                 Right(rows, 0, group.gradients),
                 Out(dkernel, 0, conv.kernel_rows),
-                Span(0, pixels, 0, conv.kernel_height, conv.filters),
+                Span(0, pixels, 0, conv.kernel_height, conv.filters, group.run),
                 first=zeros,
                 accumulate=image > images[0],
                 floor=floor_of(False, x),
@@ -143,7 +154,7 @@ def _chunk(chunk, x, transposed, incoming, zeros, sums, chunks, frame, conv, gro
                 Left(rows, 0, group.rows, group.filters),
                 Right(transposed, 0, group.transposed_rows),
                 Out(columns, 0, group.column_rows),
-                Span(0, conv.filters, 0, pixels, conv.kernel_height),
+                Span(0, conv.filters, 0, pixels, conv.kernel_height, conv.filters),
                 first=zeros,
                 accumulate=False,
                 floor=floor_of(False, x),

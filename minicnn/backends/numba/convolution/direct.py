@@ -15,6 +15,7 @@ from minicnn.backends.numba.machine.offsets import (
     input_frame,
     outer_sum,
     row_table,
+    run_of,
     strided_rows,
     strides,
     table_cache,
@@ -35,6 +36,8 @@ class Convolution(NamedTuple):
     kernel_height: int  # of a group's kernel as a matrix: taps · channels
     pixels: np.ndarray  # row table: of every output pixel the window, in the padded input
     taps: np.ndarray  # row table: of every row of the kernel matrix the element in a window
+    tap_run: int  # of the rows of the kernel matrix, see `run_of`
+    pixel_run: int  # of the pixels
     kernel_rows: np.ndarray  # row table: of every row of the kernel matrix the first element
     y_rows: np.ndarray  # row table: of every output pixel the first element
 
@@ -48,14 +51,18 @@ def convolution(window: Window, channels: int, filters: int, groups: int = 1) ->
     rows = strides(window.out_height, window.stride_y * row)
     tap_rows = strides(window.kernel_height, window.dilation_y * row)
     tap_columns = strides(window.kernel_width, window.dilation_x * pixel)
+    pixels = outer_sum(rows, strides(window.out_width, window.stride_x * pixel))
+    taps = outer_sum(tap_rows, tap_columns, strides(channels, 1))
     return Convolution(
         groups=groups,
         channels=channels,
         filters=filters,
         pixel_count=pixel_count,
         kernel_height=kernel_height,
-        pixels=row_table(outer_sum(rows, strides(window.out_width, window.stride_x * pixel))),
-        taps=row_table(outer_sum(tap_rows, tap_columns, strides(channels, 1))),
+        pixels=row_table(pixels),
+        taps=row_table(taps),
+        tap_run=run_of(taps),
+        pixel_run=run_of(pixels),
         kernel_rows=strided_rows(kernel_height, filters),
         y_rows=strided_rows(pixel_count, groups * filters),
     )
@@ -100,7 +107,7 @@ def _chunk(chunk, x, kernel, bias, y, relu, chunks, frame, conv):
                 Left(source, start + group * conv.channels, conv.pixels, conv.taps),
                 Right(kernel, group * conv.kernel_height * conv.filters, conv.kernel_rows),
                 Out(y, (image * conv.pixel_count * conv.groups + group) * conv.filters, conv.y_rows),
-                Span(0, conv.kernel_height, pixels[0], pixels[1], conv.filters),
+                Span(0, conv.kernel_height, pixels[0], pixels[1], conv.filters, conv.tap_run),
                 first=bias[group * conv.filters :],
                 accumulate=False,
                 floor=floor_of(relu, x),

@@ -137,7 +137,7 @@ def _multiply_lines(band, x, image, packed, zeros, columns, tables):
             Left(x, start, tables.pixels, tables.units),
             Right(packed, 0, tables.kernel_rows),
             Out(columns, line * tables.line + tables.pad_left * tables.columns, tables.places),
-            Span(0, tables.channels, 0, tables.width, tables.columns),
+            Span(0, tables.channels, 0, tables.width, tables.columns, tables.channels),
             first=zeros,
             accumulate=False,
             floor=floor_of(False, x),

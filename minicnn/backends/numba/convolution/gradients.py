@@ -4,6 +4,7 @@ Names in the kernels: `conv` and `gradient` are named tuples of tables, `frame` 
 that of dy.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from minicnn.backends.numba.machine.offsets import (
     input_frame,
     outer_sum,
     row_table,
+    run_of,
     strides,
     table_cache,
     zero_row,
@@ -76,10 +78,12 @@ class InputGradient(NamedTuple):
 
     frame: Frame  # of dy
     dy_inside: np.ndarray  # every pixel of dy in its frame
+    dy_run: int  # of the pixels, there and in x, see `run_of`
     tap_order: np.ndarray  # phase by phase
     dy_rows: np.ndarray
     dx_rows: np.ndarray
     dy_inner: np.ndarray
+    inner_run: int
     kernel_rows: np.ndarray  # of the kernel turned around
     phases: np.ndarray
 
@@ -106,10 +110,12 @@ def input_gradient(window: Window, channels: int, filters: int, groups: int) -> 
     return InputGradient(
         dy_frame,
         dy_inside=row_table(first + inside),
+        dy_run=math.gcd(run_of(inside), convolution(window, channels, filters, groups).pixel_run),
         tap_order=np.concatenate(taps),
         dy_rows=np.concatenate(dy_rows),
         dx_rows=np.concatenate(dx_rows),
         dy_inner=np.concatenate(dy_inner),
+        inner_run=run_of(np.concatenate(dy_inner)),
         kernel_rows=strides(inner_start, channels),
         phases=np.array(phases),
     )
@@ -221,7 +227,7 @@ def _add_to_kernel(source, start, framed, zeros, dkernel, group, accumulate, con
             Left(source, start + group * conv.channels, conv.taps, conv.pixels),
             Right(framed, group * conv.filters, gradient.dy_inside),
             Out(dkernel, group * conv.kernel_height * conv.filters, conv.kernel_rows),
-            Span(pixel, last, 0, conv.kernel_height, conv.filters),
+            Span(pixel, last, 0, conv.kernel_height, conv.filters, gradient.dy_run),
             first=zeros,
             accumulate=accumulate or pixel > 0,
             floor=floor_of(False, source),
@@ -236,7 +242,7 @@ def _multiply_phases(framed, turned, zeros, dx, start, group, conv, gradient):
             Left(framed, group * conv.filters, gradient.dy_rows, gradient.dy_inner),
             Right(turned, group * len(turned) // conv.groups, gradient.kernel_rows),
             Out(dx, start + group * conv.channels, gradient.dx_rows),
-            Span(phase[2], phase[3], phase[0], phase[1], conv.channels),
+            Span(phase[2], phase[3], phase[0], phase[1], conv.channels, gradient.inner_run),
             first=zeros,
             accumulate=False,
             floor=floor_of(False, framed),

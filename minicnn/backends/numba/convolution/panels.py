@@ -1,9 +1,9 @@
 """Convolution with many filters, whose kernel's rows are long: side by side, some columns of it serve a whole batch.
 
-A row of 1,024 bytes and more lies in a page of its own, and all rows in the same few lines of a cache. Where a network
-ends, pixels are few and kernels have megabytes: `direct.py`, which goes through a kernel for each image, waits for it.
-Here a task has some filters. What it multiplies by is copied side by side, a panel, which stays in the first cache
-while the windows of all images pass. A result has the same bits as there.
+Long rows lie in pages of their own, or all in the same few lines of a cache. Where a network ends, pixels are few and
+kernels have megabytes: `direct.py`, which goes through a kernel for each image, waits for it. Here a task has some
+filters. What it multiplies by is copied side by side, a panel, which stays in the first cache while the windows of all
+images pass. A result has the same bits as there.
 """
 
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from minicnn.geometry import Window
 
 _VECTORS = 2 * WIDTH  # of a panel's columns: two blocks of registers or a wide one, which read the windows once
 _ROWS = 256  # of a panel, which then has up to 64 KiB: those of two vectors stay in the first cache
+_LEAST_TASKS = 16
 _MOST_FRAMED = 2 << 20  # numbers of images in frames, which are as many at a time
 
 
@@ -33,6 +34,7 @@ class Panels(NamedTuple):
     count: int  # of them in a row of the kernel
     rows: np.ndarray  # first element of every row of the kernel, if a panel had all
     together: int  # images
+    parts: int  # of these: with few columns, there would be fewer tasks than cores
 
 
 @table_cache
@@ -40,7 +42,9 @@ def _panels(images: int, frame: Frame, height: int, filters: int, itemsize: int)
     width = _VECTORS * lanes(itemsize)
     is_whole = frame.size == frame.rows * frame.row_size  # nothing is copied into frames
     together = images if is_whole else max(1, min(images, _MOST_FRAMED // frame.size))
-    return Panels(width, -(-filters // width), strides(height, width), together)
+    count = -(-filters // width)
+    parts = min(max(2, _LEAST_TASKS // count), together)
+    return Panels(width, count, strides(height, width), together, parts)
 
 
 def conv2d(
@@ -69,18 +73,19 @@ def _frame_image(n, x, first, frame, padded):
 
 @inline
 def _some_filters(task, images, count, kernel, bias, y, relu, conv, t):
-    """One panel's columns of the outputs of half of the images: a thread reads what it wrote in the step before."""
-    column, half = task % t.count * t.width, task // t.count
+    """One panel's columns of the outputs of a part of the images: a thread reads what it wrote in the step before."""
+    column, part = task % t.count * t.width, task // t.count
+    first_image, last_image = part * count // t.parts, (part + 1) * count // t.parts
     columns, panel = min(t.width, conv.filters - column), scratch(_ROWS * t.width, kernel)
     for row in range(0, conv.kernel_height, _ROWS):
         last = min(row + _ROWS, conv.kernel_height)
         pack(kernel, row * conv.filters + column, conv.filters, last - row, columns, panel, t.width)
-        for n in range(half * count // 2, (half + 1) * count // 2):
+        for n in range(first_image, last_image):
             multiply(
                 Left(images.array, images.start + n * images.size, conv.pixels, conv.taps),
                 Right(panel, -row * t.width, t.rows),
                 Out(y, n * conv.pixel_count * conv.filters + column, conv.y_rows),
-                Span(row, last, 0, conv.pixel_count, columns),
+                Span(row, last, 0, conv.pixel_count, columns, conv.tap_run),
                 first=bias[column:],
                 accumulate=row > 0,
                 floor=floor_of(relu and last == conv.kernel_height, panel),
@@ -99,4 +104,4 @@ def _conv2d(pool, x, kernel, bias, y, relu, frame, conv, t):
             in_parallel(pool, count, _frame_image, (x, first, frame, padded))
             images = _Images(padded, 0, frame.size)
         own = part_of(y, first * image, count * image)
-        in_parallel(pool, 2 * t.count, _some_filters, (images, count, kernel, bias, own, relu, conv, t))
+        in_parallel(pool, t.parts * t.count, _some_filters, (images, count, kernel, bias, own, relu, conv, t))

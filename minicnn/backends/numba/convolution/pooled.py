@@ -51,6 +51,7 @@ class Bands(NamedTuple):
     x_rows: np.ndarray  # window of every convolution pixel of a band
     scratch_rows: np.ndarray  # where the pixel goes
     pixel_count: int  # or groups of pixels that are computed together
+    run: int  # of them, see `run_of`
     scratch_size: int
     cells: np.ndarray  # first tap of every pooled cell of a band in scratch memory
     taps: np.ndarray  # every tap of a cell, from its first
@@ -80,6 +81,7 @@ def bands_of(window: Window, pool: Window, channels: int, filters: int, itemsize
         x_rows=row_table(outer_sum(strides(height, x_row), pixels[0])),
         scratch_rows=row_table(first + outer_sum(strides(height, scratch_row), pixels[1])),
         pixel_count=height * width // abreast,
+        run=width // abreast,
         scratch_size=(pool.pad_top + height + pool.pad_bottom) * scratch_row,
         cells=outer_sum(cell_rows, strides(pool.out_width, cell_columns)),
         taps=outer_sum(strides(pool.kernel_height, scratch_row), strides(pool.kernel_width, row_length)),
@@ -168,7 +170,7 @@ def _chunk(chunk, x, kernel, bias, out, relu, chunks, frame, conv, bands):
                 Left(source, start + i * bands.x_stride, bands.x_rows, conv.taps),
                 Right(kernel, 0, conv.kernel_rows),
                 Out(band, 0, bands.scratch_rows),
-                Span(0, conv.kernel_height, 0, bands.pixel_count, bands.columns),
+                Span(0, conv.kernel_height, 0, bands.pixel_count, bands.columns, conv.tap_run),
                 first=bias,
                 accumulate=False,
                 floor=floor_of(False, x),
@@ -269,7 +271,7 @@ def _gradient_chunk(chunk, x, gradient, zeros, sums, chunks, frame, conv, bands)
                     Left(source, start + i * bands.x_stride, conv.taps, bands.x_rows),
                     Right(band, 0, bands.scratch_rows),
                     Out(dkernel, 0, conv.kernel_rows),
-                    Span(0, bands.pixel_count, 0, conv.kernel_height, conv.filters),
+                    Span(0, bands.pixel_count, 0, conv.kernel_height, conv.filters, bands.run),
                     first=zeros,
                     accumulate=image > images[0] or i > 0,
                     floor=floor_of(False, x),

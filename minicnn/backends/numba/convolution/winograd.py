@@ -338,7 +338,7 @@ def _multiply_tiles(numbers, factors, zeros, count, tiles, sizes, products):
                 Left(numbers, start, sizes.number_rows, sizes.channels),
                 Right(factors, factor, sizes.factor_rows),
                 Out(products, product, sizes.product_rows),
-                Span(0, tiles.channels, 0, count, sizes.filter_slots),
+                Span(0, tiles.channels, 0, count, sizes.filter_slots, tiles.channels),
                 first=zeros,
                 accumulate=False,
                 floor=floor_of(False, products),

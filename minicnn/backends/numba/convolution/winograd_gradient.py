@@ -223,7 +223,7 @@ def sum_tiles(
                 Left(numbers, number, t.channel_rows, t.number_rows),
                 Right(gradients, gradient, t.gradient_rows),
                 Out(sums, k * t.sum_stride, t.sum_rows),
-                Span(tiles[0], tiles[1], 0, t.channels, t.filter_slots),
+                Span(tiles[0], tiles[1], 0, t.channels, t.filter_slots, tiles[1]),
                 first=zeros,
                 accumulate=not is_first,
                 floor=floor_of(False, sums),

@@ -5,6 +5,7 @@ left[i, k] in memory is a sum of a part that depends on i and a part that depend
 that stride, dilation, padding and transposition are a matter of tables (`offsets.py`) and never of another loop.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,9 @@ class Span(NamedTuple):
 
     The row tables go on to a multiple of `ROWS` rows from `row_first` and repeat the last row, which is computed
     several times rather than by a loop of its own.
+
+    In both tables of the k, offsets are at equal distances for `run` of them, which begins at a multiple of it: as many
+    are not read. 1 says nothing of them.
     """
 
     inner_first: int
@@ -54,10 +58,12 @@ class Span(NamedTuple):
     row_first: int
     row_last: int
     columns: int
+    run: int
 
 
 _WIDE_HEIGHT, _WIDE = TARGET.wide_block
 _ENOUGH = 8  # multiply-adds of a turn of the loop over k, to hide what the loop costs
+_LEAST_RUN = 16  # fewer take longer than from the tables, measured
 
 
 class _Block(NamedTuple):
@@ -68,6 +74,7 @@ class _Block(NamedTuple):
     column: int
     columns_left: int
     vectors: int  # in a row; of a single row, as many as fit
+    run_first: int  # the k where the first run begins, which may be before the range
 
 
 @inline
@@ -90,26 +97,29 @@ def _multiply(left, right, out, span, first, accumulate, floor):
     """`multiply`, for pointers."""
     width, control = lanes_of(out.array), flush_denormals()
     row_last = span.row_first + (span.row_last - span.row_first + ROWS - 1) // ROWS * ROWS
-    column = 0
+    column, run_first, has_runs = 0, span.inner_first // span.run * span.run, _WIDE == 0 and span.run >= _LEAST_RUN
     while column < span.columns:
         vectors = (span.columns - column + width - 1) // width
         if span.row_last - span.row_first == 1:
-            block = _Block(span.row_first, 1, column, span.columns - column, 0)
+            block = _Block(span.row_first, 1, column, span.columns - column, 0, run_first)
             column += width * _multiply_row(left, right, out, span, first, accumulate != 0, floor, block)
             continue
         is_odd = vectors == ODD_WIDTH or vectors == ODD_WIDTH + WIDTH
         is_wide = _WIDE > 0 and vectors >= _WIDE and not is_odd
         row_first = span.row_first
         while is_wide and _leaves_blocks(row_last - row_first):
-            block = _Block(row_first, row_last - row_first, column, span.columns - column, _WIDE)
+            block = _Block(row_first, row_last - row_first, column, span.columns - column, _WIDE, run_first)
             _multiply_wide(left, right, out, span, first, accumulate != 0, floor, block)
             row_first += _WIDE_HEIGHT
         end = vectors - (_WIDE if is_wide else 1)
         while vectors > end:  # the rows that are left
             abreast, row = ODD_WIDTH if is_odd else min(vectors, WIDTH), row_first
             while row < row_last:
-                block = _Block(row, row_last - row, column, span.columns - column, abreast)
-                row += _multiply_block(left, right, out, span, first, accumulate != 0, floor, block)
+                block = _Block(row, row_last - row, column, span.columns - column, abreast, run_first)
+                if has_runs and abreast > 1:
+                    row += _multiply_block_by_runs(left, right, out, span, first, accumulate != 0, floor, block)
+                else:
+                    row += _multiply_block(left, right, out, span, first, accumulate != 0, floor, block)
             column += width * abreast
             vectors -= abreast
     restore_denormals(control)
@@ -157,16 +167,24 @@ def multiply(typingctx, left, right, out, span, first, accumulate, floor):
 def _multiply_block(typingctx, left, right, out, span, first, accumulate, floor, block):
     """One block of `multiply`, as wide as it says, the tallest that fits into the rows left; returns its height."""
     signature = types.int64(left, right, out, span, first, types.boolean, floor, block)
-    return signature, _emit_multiply_block
+    return signature, partial(_emit_multiply_block, _emit_sums_by_tables, (1, WIDTH, ODD_WIDTH))
 
 
-def _emit_multiply_block(context, builder, signature, args):
+@intrinsic
+def _multiply_block_by_runs(typingctx, left, right, out, span, first, accumulate, floor, block):
+    """The same for tables with runs; a single vector's sums are too few for another loop to be faster."""
+    signature = types.int64(left, right, out, span, first, types.boolean, floor, block)
+    return signature, partial(_emit_multiply_block, _emit_sums_by_runs, () if _WIDE else (WIDTH, ODD_WIDTH))
+
+
+def _emit_multiply_block(emit_sums, widths, context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     operands = emit.plain(signature.args, args)
     height = cgutils.alloca_once(builder, I64)
-    for width, heights in ((1, TARGET.heights), (WIDTH, TARGET.heights), (ODD_WIDTH, TARGET.odd_heights)):
+    for width in widths:
+        heights = TARGET.odd_heights if width == ODD_WIDTH else TARGET.heights
         with builder.if_then(builder.icmp_signed("==", operands[-1].vectors, emit.index(width))):
-            _emit_tallest(emit, operands, height, heights, width)
+            _emit_tallest(emit, operands, height, heights, width, emit_sums)
     return builder.load(height)
 
 
@@ -180,7 +198,7 @@ def _multiply_wide(typingctx, left, right, out, span, first, accumulate, floor, 
 def _emit_multiply_wide(context, builder, signature, args):
     emit = Emitter(context, builder, signature.args[0])
     if _WIDE:
-        _emit_block(emit, emit.plain(signature.args, args), _WIDE_HEIGHT, _WIDE)
+        _emit_block(emit, emit.plain(signature.args, args), _WIDE_HEIGHT, _WIDE, _emit_sums_by_tables)
     return context.get_dummy_value()
 
 
@@ -203,33 +221,33 @@ def _emit_widest(emit, operands, width, widths):
     """The first of `widths` all of whose vectors have columns; the last one is 1."""
     builder, widest = emit.builder, widths[0]
     if len(widths) == 1:
-        _emit_block(emit, operands, 1, widest)
+        _emit_block(emit, operands, 1, widest, _emit_sums_by_tables)
         return
     least = emit.index((widest - 1) * emit.lanes)
     with builder.if_else(builder.icmp_signed(">", operands[-1].columns_left, least)) as (fits, too_wide):
         with fits:
             builder.store(emit.index(widest), width)
-            _emit_block(emit, operands, 1, widest)
+            _emit_block(emit, operands, 1, widest, _emit_sums_by_tables)
         with too_wide:
             _emit_widest(emit, operands, width, widths[1:])
 
 
-def _emit_tallest(emit, operands, height, heights, width):
+def _emit_tallest(emit, operands, height, heights, width, emit_sums):
     """The first of `heights` that fits into the rows left; the last one always does, row tables are padded for it."""
     builder, tallest = emit.builder, heights[0]
     if len(heights) == 1:
         builder.store(emit.index(tallest), height)
-        _emit_block(emit, operands, tallest, width)
+        _emit_block(emit, operands, tallest, width, emit_sums)
         return
     with builder.if_else(builder.icmp_signed(">=", operands[-1].rows_left, emit.index(tallest))) as (fits, too_tall):
         with fits:
             builder.store(emit.index(tallest), height)
-            _emit_block(emit, operands, tallest, width)
+            _emit_block(emit, operands, tallest, width, emit_sums)
         with too_tall:
-            _emit_tallest(emit, operands, height, heights[1:], width)
+            _emit_tallest(emit, operands, height, heights[1:], width, emit_sums)
 
 
-def _emit_block(emit, operands, height, width):
+def _emit_block(emit, operands, height, width, emit_sums):
     builder = emit.builder
     left, right, out, span, first, accumulate, floor, block = operands
     rows = [builder.load(emit.moved(left.rows, block.row, emit.index(t))) for t in range(height)]
@@ -239,17 +257,41 @@ def _emit_block(emit, operands, height, width):
     first_pointer, right_pointer = emit.moved(first, block.column), emit.moved(right.array, right.start, block.column)
     starts = [builder.select(accumulate, pointer, first_pointer) for pointer in out_pointers]
     sums = emit.registers([emit.load(pointer, v) for pointer in starts for v in range(width)])  # row by row
-    with emit.loop(span.inner_first, span.inner_last, unrolls=len(sums) < _ENOUGH) as loop:
-        left_offset = builder.load(emit.moved(left.inner, loop.index))
-        right_k = emit.moved(right_pointer, builder.load(emit.moved(right.inner, loop.index)))
+
+    def add_product(left_offset, right_offset):
+        right_k = emit.moved(right_pointer, right_offset)
         right_vectors = [emit.load(right_k, v) for v in range(width)]
         for t, pointer in enumerate(left_pointers):
             left_vector = emit.splat(builder.load(emit.moved(pointer, left_offset)))
             for register, right_vector in zip(sums[t * width : (t + 1) * width], right_vectors, strict=True):
                 builder.store(emit.multiply_add(left_vector, right_vector, builder.load(register)), register)
+
+    emit_sums(emit, (left.inner, right.inner), span, block, len(sums), add_product)
     floors = emit.splat(floor)
     results = [emit.at_least(floors, builder.load(register)) for register in sums]
     _store_block(emit, results, out_pointers, block.columns_left, width)
+
+
+def _emit_sums_by_tables(emit, tables, span, block, count, add_product):
+    """The loop over k, where `add_product` adds to `count` sums what the offsets in both tables lead to."""
+    with emit.loop(span.inner_first, span.inner_last, unrolls=count < _ENOUGH) as loop:
+        add_product(*(emit.builder.load(emit.moved(table, loop.index)) for table in tables))
+
+
+def _emit_sums_by_runs(emit, tables, span, block, count, add_product):
+    """The same, where two offsets of each table are read for each run."""
+    builder = emit.builder
+    with cgutils.for_range_slice(builder, block.run_first, span.inner_last, span.run, I64) as (begin, _):
+        first, end = emit.most(begin, span.inner_first), emit.least(builder.add(begin, span.run), span.inner_last)
+        second = emit.least(builder.add(first, emit.index(1)), builder.sub(end, emit.index(1)))
+        firsts = [builder.load(emit.moved(table, first)) for table in tables]
+        steps = [
+            builder.sub(builder.load(emit.moved(table, second)), start)
+            for table, start in zip(tables, firsts, strict=True)
+        ]
+        with emit.loop(emit.index(0), builder.sub(end, first), unrolls=False) as loop:
+            moves = (builder.mul(loop.index, step) for step in steps)
+            add_product(*(builder.add(start, move) for start, move in zip(firsts, moves, strict=True)))
 
 
 def _store_block(emit, results, pointers, columns_left, width):

@@ -5,6 +5,7 @@ the matrix product needs no loop for the last rows. Tables are cached and must n
 tuples, which Numba takes as arguments; not in tuples of tuples, which it does not take into a parallel loop.
 """
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
@@ -45,6 +46,25 @@ def strides(count: int, stride: int) -> np.ndarray:
 def strided_rows(count: int, stride: int) -> np.ndarray:
     """`strides` as a row table."""
     return row_table(strides(count, stride))
+
+
+def run_of(*tables: np.ndarray) -> int:
+    """The most offsets that all tables have at equal distances, from each multiple of this number to the next one.
+
+    See `minicnn.backends.numba.machine.matrix.Span`. Tables are without what repeats their last entry.
+    """
+    return math.gcd(*(_run_of_one(table) for table in tables))
+
+
+def _run_of_one(table):
+    steps, run = np.diff(table), 0
+    place = np.arange(len(steps))
+    while True:
+        in_run = place % (run or len(table))
+        others = np.flatnonzero((steps != steps[place - in_run]) & (in_run + 1 != run))
+        if len(others) == 0:
+            return run or len(table)
+        run = math.gcd(run, int(others[0]) + 1)
 
 
 def whole_vectors(count: int, itemsize: int) -> int:

@@ -174,6 +174,14 @@ class Emitter:
         """max(floor, x), and NaN where x is NaN."""
         return self.builder.select(self.builder.fcmp_ordered("<", x, floor), floor, x)
 
+    def least(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """The lesser one of two indices."""
+        return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
+
+    def most(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """The greater one of two indices."""
+        return self.builder.select(self.builder.icmp_signed(">", x, y), x, y)
+
     def registers(self, values: Sequence[ir.Value]) -> list[ir.Value]:
         """Variables that LLVM will keep in registers, with these first values."""
         registers = [cgutils.alloca_once(self.builder, value.type) for value in values]

@@ -24,6 +24,7 @@ from minicnn.backends.numba.machine.launch import Kernel
 from minicnn.backends.numba.tiles.path import TILES, VECTORS, path
 from minicnn.errors import DataError
 from minicnn.layers import names
+from minicnn.processors import default_threads
 from minicnn.training import engines
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # beside the checkout
@@ -70,6 +71,12 @@ def pytest_configure(config):
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(config.option.seed)
     config.stash[WHERE] = _choose_cupy(config.option.gpu)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Of ``-n auto``: one more than processors, as many tests wait, for processes, files and what they have killed."""
+    return default_threads() + 1
 
 
 def pytest_report_header(config):

@@ -20,6 +20,7 @@ from minicnn.keras._lambda_numbers import warn_of_changed_numbers
 from minicnn.keras._outer_names import outer_values
 from minicnn.keras._own_names import OF_KERAS, is_taken, own_name
 from minicnn.keras._recompiled import Observer
+from minicnn.keras._set_in_call import hold_numbers, is_number_of_call, set_before_copying
 from minicnn.models import Model as ModelOfCore
 from minicnn.own_parts import is_of_package
 from minicnn.step import Changes
@@ -83,13 +84,14 @@ def changed(thing: Any) -> str | None:
     seen = vars(thing)["_seen"].values
     if seen is None:
         note(thing)
-        return None
+        return set_before_copying(thing)
     return _other(thing, seen)
 
 
 def _other(thing, seen):
     """The name of an attribute that is not what was seen of it."""
     now, names = dict(_read_by_call(thing)), _names_read(type(thing))
+    now |= {name: seen[name] for name in now if name in seen and is_number_of_call(thing, name)}
     return next(
         (n for n in [*now, *seen] if n not in now or n not in seen or not _is_same(seen[n], now[n], names)), None
     )
@@ -327,6 +329,7 @@ class Following:
         before = _state_of(self) if (traced := vars(self).get("_traced")) is not None and traced.runs else []
         renew(self)
         made = super().__call__(*args, **kwargs)  # type: ignore[misc]
+        hold_numbers(self, *args, **kwargs)
         _put(before if not self._is_eager() else [])
         return made
 

@@ -18,6 +18,7 @@ from minicnn.keras._called import take_measured
 from minicnn.keras._composed import leave_sizes_open
 from minicnn.keras._eager import eager
 from minicnn.keras._missing import NotInMinicnn
+from minicnn.keras._taped import is_recording
 from minicnn.layers import function_numbers
 from minicnn.layers.open_sizes import all_fit
 from minicnn.settings import floatx
@@ -42,6 +43,17 @@ def problem_of(layer: Any, shapes: Sequence[tuple[int, ...]]) -> Exception | Non
         except _UNTRACED as problem:
             vars(layer)["_why_no_graph"] = problem
     return vars(layer).get("_why_no_graph")
+
+
+def counts_that_differ(layer: Any, arrays: Sequence[Any]) -> Exception | None:
+    """A ShapeError for arrays that are not all of as many samples, where a tape records: weights, made by a network."""
+    counts = [np.shape(x)[:1] for x in arrays]
+    if counts.count(counts[0]) == len(counts) or not is_recording():
+        return None
+    return ShapeError(
+        f"layer '{layer.name}' is called on arrays that are not all of as many samples, and its call takes none such. "
+        f"Received: shapes {[np.shape(x) for x in arrays]}"
+    )
 
 
 def _other_sizes(layer, shapes):

@@ -26,12 +26,13 @@ from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering
 from minicnn.keras._in_order import Asked, is_asked, noted, weights_listed
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
-from minicnn.keras._layer_at_once import problem_of, run
+from minicnn.keras._layer_at_once import counts_that_differ, problem_of, run
 from minicnn.keras._operation_marks import traced, unnamed
 from minicnn.keras._own_names import divide, divide_again, dividing_methods
 from minicnn.keras._own_weights import are_numbers_beside_tensors, declared, names_apart
 from minicnn.keras._parts_in_files import InFiles
 from minicnn.keras._scopes import inside, note_scope
+from minicnn.keras._set_in_call import hold_numbers
 from minicnn.keras._shapes import TensorShape
 from minicnn.keras._state import add_update, held
 from minicnn.keras._taped import inside_a_layer
@@ -150,6 +151,7 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
             return called_inside(self, inputs, training).outputs[0]
         made = super().__call__(inputs, training=training)
         if self.graph is not None:
+            hold_numbers(self, inputs, training)
             made = self._made.given(self, made, inputs if isinstance(inputs, list | tuple) else [inputs])
         return eager(self._cut(made))
 
@@ -357,7 +359,8 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
         """What `call` gives for arrays, of any shape; layers that it is made of act as in training if it does."""
-        if self.has_call and (problem := problem_of(self, [np.shape(x)[1:] for x in arrays])):
+        shapes = [np.shape(x)[1:] for x in arrays]
+        if self.has_call and (problem := problem_of(self, shapes) or counts_that_differ(self, arrays)):
             return run(self, arrays, training, problem)
         if belongs_to_a_function(self, arrays):
             return through_a_tape(self, arrays, training)

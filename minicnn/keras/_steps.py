@@ -21,6 +21,7 @@ from minicnn.keras._applied import hand_over
 from minicnn.keras._called import metrics_of
 from minicnn.keras._compiled_parts import CompiledLoss, CompiledMetrics, last_totals, loss_of, tracker
 from minicnn.keras._composed import EndsRemembered
+from minicnn.keras._eager import EagerNumber
 from minicnn.keras._in_order import answering
 from minicnn.keras._loss_scale import scale_loss
 from minicnn.keras._of_keras_3 import metrics_within
@@ -187,7 +188,7 @@ class Stepping(EndsRemembered):
         if is_recording():
             return losses_on_tapes(self)
         noted = noted_losses(self) if self.is_graphless else []
-        return [*super().losses, *(float(value_of(loss)) for loss in added_losses(self)), *noted]
+        return [EagerNumber(value_of(loss)) for loss in (*super().losses, *added_losses(self), *noted)]
 
     # ---------------------------------------------------------------------------------------------------- the steps
 

@@ -15,6 +15,7 @@ from minicnn.backends.base import Backend
 from minicnn.differentiation import Recorded, met, value_of
 from minicnn.graph import Graph, Node
 from minicnn.keras._computed_again import computed_again
+from minicnn.keras._eager import EagerNumber
 from minicnn.keras._ended import ended
 from minicnn.keras._taped import (
     Taped,
@@ -344,7 +345,7 @@ def losses_of_layer(layer: Any, numbers: list[float]) -> list[Any]:
     """
     if is_recording():
         return losses_on_tapes(layer)
-    return [*numbers, *(float(value_of(loss)) for loss in added_losses(layer))]
+    return [*map(EagerNumber, numbers), *(EagerNumber(value_of(loss)) for loss in added_losses(layer))]
 
 
 def forget_added(layer: Any) -> None:

@@ -24,6 +24,7 @@ from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.keras.tensorflow._of_1_arguments import today
 from minicnn.keras.tensorflow._shown import printed
 from minicnn.keras.tensorflow._specs import TensorSpec
+from minicnn.nested import leaves, mapped
 from minicnn.settings import floatx
 
 __all__ = [
@@ -45,23 +46,24 @@ __all__ += ["split", "unstack"]
 
 
 def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """The function as it is: ``@tf.function`` makes a graph of it, which changes no result."""
+    """The function, which gets tensors for arrays: ``@tf.function`` makes a graph of it, which changes no result."""
     if func is None:
         return function
-    if isinstance(func, MethodType) or not hasattr(func, "__dict__"):  # which takes no attributes
+    if not isinstance(func, FunctionType | MethodType) and hasattr(func, "__dict__"):  # as a model
+        return func
 
-        @wraps(func)
-        def taking_attributes(*args: Any, **kwargs: Any) -> Any:
-            return func(*args, **kwargs)
+    @wraps(func)
+    def on_tensors(*args: Any, **kwargs: Any) -> Any:
+        return func(*map(_with_tensors, args), **{name: _with_tensors(value) for name, value in kwargs.items()})
 
-        return _as_function(taking_attributes, func)
-    return _as_function(func, func)
+    vars(on_tensors).update(get_concrete_function=_no_graph, python_function=func)
+    return on_tensors
 
 
-def _as_function(func, original):
-    if isinstance(func, FunctionType):
-        vars(func).update(get_concrete_function=_no_graph, python_function=original)
-    return func
+def _with_tensors(value):
+    """An argument in which tensors stand for arrays; one without arrays as it is, as a list that is added to."""
+    is_array = [type(part) is np.ndarray for part in leaves(value)]
+    return mapped(lambda x: as_tensor(x) if type(x) is np.ndarray else x, value) if any(is_array) else value
 
 
 def _no_graph(*args: Any, **kwargs: Any) -> NoReturn:

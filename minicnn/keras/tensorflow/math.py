@@ -36,7 +36,7 @@ def divide_no_nan(x: Any, y: Any, name: str | None = None) -> Any:
 @_entering
 def mod(x: Any, y: Any, name: str | None = None) -> Any:
     """What is left of x / y, of the sign of y."""
-    return _functions.of_tensorflow(np.mod(_functions.as_tensor(x), y))
+    return _functions.of_tensorflow(_functions.as_tensor(x) % y)
 
 
 floormod = mod

@@ -83,6 +83,8 @@ class Graph:
         In an order in which they can run; the nodes of the inputs come first.
     remade : callable or None
         Shapes of samples → the graph for these, where a function that goes by sizes has made this one of open ones.
+    stand_in : int or None
+        The number that it was made with in the place of open sizes, if the function computes with them.
     sized : dict
         Shapes of samples → the same for these; see `minicnn.layers.open_sizes`.
 
@@ -93,6 +95,7 @@ class Graph:
     """
 
     remade: Any = None
+    stand_in: int | None = None
 
     def __init__(self, inputs: Iterable[Tensor], outputs: Iterable[Tensor]) -> None:
         self.inputs: tuple[Tensor, ...] = tuple(inputs)

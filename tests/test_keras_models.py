@@ -626,8 +626,9 @@ def test_a_summary_says_which_layers_are_trained():
 
 
 def test_graphs_and_readers_are_refused_in_a_sentence():
-    step = tf.function(lambda x: x + 1)
-    assert step(1) == 2 and step.python_function is step
+    original = lambda x: x + 1  # noqa: E731
+    step = tf.function(original)
+    assert step(1) == 2 and step.python_function is original
     with pytest.raises(ImportError, match="no concrete function"):
         step.get_concrete_function(tf.TensorSpec([None], tf.float32))
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])

@@ -329,7 +329,7 @@ class Following:
         before = _state_of(self) if (traced := vars(self).get("_traced")) is not None and traced.runs else []
         renew(self)
         made = super().__call__(*args, **kwargs)  # type: ignore[misc]
-        hold_numbers(self, *args, **kwargs)
+        hold_numbers(self, args, kwargs)
         _put(before if not self._is_eager() else [])
         return made
 

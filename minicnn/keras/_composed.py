@@ -17,11 +17,12 @@ from minicnn.graph import Graph, Node, Tensor
 from minicnn.keras._called import attributes_with_weights
 from minicnn.keras._changed import forget_places
 from minicnn.keras._folded import check_no_windows
-from minicnn.keras._open_looks import noting_looks
+from minicnn.keras._open_looks import note_look, noting_looks
 from minicnn.keras._operations import in_a_lambda
 from minicnn.keras._over_samples import OverSamples, kept_for_tensors
 from minicnn.keras._own_weights import standing_in, weights_in_graph
 from minicnn.keras._scopes import inside
+from minicnn.keras._tried_sizes import graph_by_numbers
 from minicnn.keras._window_starts import nodes_since
 from minicnn.last_function import note
 from minicnn.layers.input import Input
@@ -83,21 +84,28 @@ class Made(EndsRemembered, models.Model):
         return tensors[0] if len(tensors) == 1 else tensors
 
     def trace_for(self, input_shapes: Shapes) -> None:
-        """Run `call` with tensors of these shapes, for the graph."""
-        inputs = [Input(shape) for shape in input_shapes]
+        """Run `call` with tensors of these shapes, for the graph.
+
+        If it computes with sizes that are open, it is run with numbers in their place, and anew for the sizes of data.
+        """
+        places = {part: list(part.nodes) for part in self.parts}
         try:
             with noting_looks() as looks:
-                self._trace(inputs if len(inputs) > 1 else inputs[0])
-        except TypeError as problem:
-            if "NoneType" not in str(problem) or "'NoneType' object is not" in str(problem):  # callable, iterable, …
+                self._trace(_inputs_of(input_shapes))
+        except (TypeError, ValueError) as problem:
+            for part, nodes in places.items():
+                part.nodes[:] = nodes
+            if graph_by_numbers(self._graph_for, input_shapes) is None:
+                _explain(self.name, problem)
                 raise
-            raise TypeError(
-                f"call of layer '{self.name}' uses other layers, and computes with a size that is None while their "
-                "graph is made, as the number of samples: reshape with -1 in its place if samples stay apart; else "
-                f"call it in a keras.Model with a call of its own, which runs on arrays then. Received: {problem}"
-            ) from problem
+            note_look(None)  # for a layer or model around this one
+            looks = [None]
         if looks and self.graph is not None:
             self.graph.remade = self._remade
+
+    def _graph_for(self, input_shapes):
+        self._trace(_inputs_of(input_shapes))
+        return self.graph
 
     def given(self, layer: Any, outputs: Any, inputs: Sequence[Any]) -> Any:
         """The graph's outputs in the form of what `call` gives for these inputs, with its numbers and None."""
@@ -118,6 +126,22 @@ class Made(EndsRemembered, models.Model):
             forget_places(other.graph)
             self._forms[shapes] = other.form
         return self._forms[shapes]
+
+
+def _inputs_of(input_shapes):
+    inputs = [Input(shape) for shape in input_shapes]
+    return inputs if len(inputs) > 1 else inputs[0]
+
+
+def _explain(name, problem):
+    """Raise TypeError with what helps against computing with None; nothing else."""
+    if "NoneType" not in str(problem) or "'NoneType' object is not" in str(problem):  # callable, iterable, …
+        return
+    raise TypeError(
+        f"call of layer '{name}' uses other layers, and computes with a size that is None while their graph is made, "
+        "as the number of samples: reshape with -1 in its place if samples stay apart; else call it in a keras.Model "
+        f"with a call of its own, which runs on arrays then. Received: {problem}"
+    ) from problem
 
 
 def _remade(layer, input_shapes):

@@ -26,10 +26,11 @@ from minicnn.settings import floatx
 _UNTRACED = (NotInMinicnn, NotImplementedError, TypeError, ValueError)
 
 
-def problem_of(layer: Any, shapes: Sequence[tuple[int, ...]]) -> Exception | None:
-    """Why the `call` of a layer gives no graph for samples of these shapes; None if it does, or needs none."""
+def problem_of(layer: Any, arrays: Sequence[Any]) -> Exception | None:
+    """Why the `call` of a layer gives no graph for arrays (N, …), also recorded ones; None if it does or needs none."""
     if not layer.has_call:
         return None
+    shapes = [np.shape(x)[1:] for x in arrays]
     if layer.graph is not None:
         return _other_sizes(layer, shapes)
     if "_why_no_graph" not in vars(layer):
@@ -37,7 +38,7 @@ def problem_of(layer: Any, shapes: Sequence[tuple[int, ...]]) -> Exception | Non
             layer._build_once(tuple(shapes))
             layer.built = True
         if not layer.parts():  # made there
-            return None
+            return _counts_that_differ(layer, arrays)
         try:
             layer.build_for(tuple(shapes))
         except _UNTRACED as problem:
@@ -45,7 +46,7 @@ def problem_of(layer: Any, shapes: Sequence[tuple[int, ...]]) -> Exception | Non
     return vars(layer).get("_why_no_graph")
 
 
-def counts_that_differ(layer: Any, arrays: Sequence[Any]) -> Exception | None:
+def _counts_that_differ(layer, arrays):
     """A ShapeError for arrays that are not all of as many samples, where a tape records: weights, made by a network."""
     counts = [np.shape(x)[:1] for x in arrays]
     if counts.count(counts[0]) == len(counts) or not is_recording():

@@ -26,7 +26,7 @@ from minicnn.keras._function_activations import with_functions
 from minicnn.keras._given import Remembering
 from minicnn.keras._in_order import Asked, is_asked, noted, weights_listed
 from minicnn.keras._initial_weights import WithInitialWeights, taking_initial_weights
-from minicnn.keras._layer_at_once import counts_that_differ, problem_of, run
+from minicnn.keras._layer_at_once import problem_of, run
 from minicnn.keras._operation_marks import traced, unnamed
 from minicnn.keras._own_names import divide, divide_again, dividing_methods
 from minicnn.keras._own_weights import are_numbers_beside_tensors, declared, names_apart
@@ -63,8 +63,7 @@ from minicnn.step import Shape, Shapes, Step
 class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithInitialWeights):
     """Base of layers of one's own: minicnn's `Layer`, which has `forward` and `backward`, or Keras's, which has `call`.
 
-    `call` may be made of other layers, which are attributes; or it computes with weights of its own, operators, NumPy's
-    functions and those of `keras.ops`, which are differentiated.
+    `call` is made of layers in attributes, or computes with own weights, operators, NumPy's functions and `keras.ops`.
     """
 
     core_class = layers.Layer
@@ -151,7 +150,7 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
             return called_inside(self, inputs, training).outputs[0]
         made = super().__call__(inputs, training=training)
         if self.graph is not None:
-            hold_numbers(self, inputs, training)
+            hold_numbers(self, (inputs, training))
             made = self._made.given(self, made, inputs if isinstance(inputs, list | tuple) else [inputs])
         return eager(self._cut(made))
 
@@ -359,8 +358,7 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
 
     def call_on_arrays(self, arrays: Sequence[Any], training: bool) -> Any:
         """What `call` gives for arrays, of any shape; layers that it is made of act as in training if it does."""
-        shapes = [np.shape(x)[1:] for x in arrays]
-        if self.has_call and (problem := problem_of(self, shapes) or counts_that_differ(self, arrays)):
+        if problem := problem_of(self, arrays):
             return run(self, arrays, training, problem)
         if belongs_to_a_function(self, arrays):
             return through_a_tape(self, arrays, training)
@@ -374,8 +372,7 @@ class Layer(Asked, Autocast, InFiles, Remembering, layers.Layer, metaclass=WithI
         if not self.has_call:
             return super().call_on_arrays(arrays, training)
         arrays = [a.astype(floatx()) if a.dtype.kind == "f" else a for a in map(np.asarray, arrays)]
-        shapes = tuple(a.shape[1:] for a in arrays)
-        self._build_once(shapes)
+        self._build_once(shapes := tuple(a.shape[1:] for a in arrays))
         if self.parts():
             if self.graph is not None and changed(self) is not None:
                 self.trace_again()

@@ -6,8 +6,9 @@ Scripts draw them: ``self.last_attention = scores`` in the `call` of a layer, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class _Set:
         return _Set, (None, {}, dict.fromkeys(self.values))
 
 
-def hold_numbers(thing: Any, inputs: Any = None, training: Any = None, *args: Any, **kwargs: Any) -> None:
+def hold_numbers(thing: Any, args: Sequence[Any], options: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Put the numbers of a call on arrays into attributes that `call` set to tensors, of what is inside, too.
 
     In training they are tensors again: the call was another one, with its own random numbers and averages. So they are
@@ -45,13 +46,12 @@ def hold_numbers(thing: Any, inputs: Any = None, training: Any = None, *args: An
     ----------
     thing : Model or Layer
         With the graph that the call went through.
-    inputs : nested arrays
-        Of the call.
-    training : bool, optional
-    *args, **kwargs
-        What else the call was given, of which no graph depends.
+    args, options : sequence, mapping
+        Of the call: ``inputs`` and ``training``.
     """
-    if args or kwargs or not _wanted(thing) or any(isinstance(x, Tensor) for x in leaves(inputs)):
+    inputs, training = (*args, *(options[name] for name in ("inputs", "training") if name in options), None)[:2]
+    is_more = len(args) + len(options) > 2 or not isinstance(training, bool | None)
+    if is_more or not _wanted(thing) or any(isinstance(x, Tensor) for x in leaves(inputs)):
         return
     if training:
         _put_tensors(thing)

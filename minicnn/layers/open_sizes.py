@@ -17,7 +17,7 @@ from minicnn.hints import Shape
 from minicnn.layers.call_order import like
 from minicnn.user_warnings import warn_user
 
-_TRIED = (60, 120), (2520, 5040)
+TRIED = (60, 120), (2520, 5040)
 """Numbers in the place of an open size: pairs, tried in turn. All small numbers divide them."""
 
 MAX_GRAPHS = 64
@@ -46,7 +46,9 @@ def all_fit(shapes: Sequence[Shape], expected: Sequence[Shape]) -> bool:
     return len(shapes) == len(expected) and all(map(fits, shapes, expected))
 
 
-def shape_behind(build: Callable[[tuple[Shape, ...]], Shape], input_shapes: Sequence[Shape]) -> Shape:
+def shape_behind(
+    build: Callable[[tuple[Shape, ...]], Shape], input_shapes: Sequence[Shape], tried: Sequence[tuple[int, int]] = TRIED
+) -> Shape:
     """The output's shape from `build`, a function of shapes with known sizes; None where it depends on an open one.
 
     Raises
@@ -56,7 +58,7 @@ def shape_behind(build: Callable[[tuple[Shape, ...]], Shape], input_shapes: Sequ
     """
     if not has_open(input_shapes):
         return build(tuple(input_shapes))
-    for pair in _TRIED:  # a window does not fit, or a shape into another: the next may
+    for pair in tried:  # a window does not fit, or a shape into another: the next may
         shapes, errors = [], []
         for number in pair:
             try:
@@ -79,7 +81,7 @@ def count_apart(input_shapes: Sequence[Shape]) -> int:
     return next(count for count in itertools.count(2, 2) if not any(count in shape for shape in input_shapes))
 
 
-def with_number(input_shapes: Sequence[Shape], number: int) -> tuple[Shape, ...]:
+def with_number(input_shapes: Sequence[Shape], number: int | None) -> tuple[Shape, ...]:
     """The shapes with a number in the place of every open size."""
     return tuple(tuple(number if size is None else size for size in shape) for shape in input_shapes)
 
@@ -114,12 +116,29 @@ def goes_by_sizes(graph: Graph) -> bool:
     return graph.remade is not None or any(each is not None and goes_by_sizes(each) for each in inner)
 
 
-def warn_of_sizes(what: str, kept: str) -> None:
-    """Warn that what is kept of a function that goes by sizes is one graph."""
-    warn_user(
-        f"{what} looks at sizes that are open, and is run again for each; {kept} has what it does where they are not "
-        "known: if that differs, give the model's Input its sizes"
+def closed(graph: Graph) -> Graph:
+    """The graph, with a number in the place of its open sizes if a function inside computes with them."""
+    number = stand_in(graph)
+    shapes = [t.shape[1:] for t in graph.inputs]
+    return graph if number is None or not has_open(shapes) else sized(graph, with_number(shapes, StandIn(number)))
+
+
+def stand_in(graph: Graph) -> int | None:
+    """The number that functions inside a graph have tried, which compute with open sizes; None if there are none."""
+    inner = (stand_in(layer.graph) for layer in graph.layers if layer.graph is not None)
+    return max((number for number in (graph.stand_in, *inner) if number is not None), default=None)
+
+
+def warn_of_sizes(what: str, kept: str, number: int | None = None) -> None:
+    """Warn that what is kept of a function that goes by sizes is one graph; with a number, one for it alone."""
+    begun, has = (
+        f"{what} looks at sizes that are open, and is run again for each; {kept} has",
+        "what it does where they",
     )
+    if number is not None:
+        warn_user(f"{begun} what it does for the number {number} alone: give the model's Input its sizes")
+    else:
+        warn_user(f"{begun} {has} are not known: if that differs, give the model's Input its sizes")
 
 
 def _with_sizes(graph, input_shapes):

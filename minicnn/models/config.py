@@ -22,7 +22,7 @@ from minicnn.graph import Graph, Node
 from minicnn.held import holding
 from minicnn.layers import InputLayer
 from minicnn.layers.lambda_layer import with_names
-from minicnn.layers.open_sizes import warn_of_sizes
+from minicnn.layers.open_sizes import warn_of_sizes, with_number
 from minicnn.models.alone import as_alone, as_argument, placing
 from minicnn.models.forms import layers_within
 from minicnn.models.named_errors import checked_calls, for_own, put_name, shared_number, unknown_layer
@@ -86,7 +86,8 @@ def _config_to_save(layer):
     if not hasattr(layer, "structure") or not hasattr(layer, "call"):
         return config_of(layer)
     if layer.graph.remade is not None:
-        warn_of_sizes(f"call of model '{layer.name}'", "a file or copy of it, unless its class makes that,")
+        kept = "a file or copy of it, unless its class makes that,"
+        warn_of_sizes(f"call of model '{layer.name}'", kept, layer.graph.stand_in)
     return next(cls for cls in type(layer).__mro__ if not hasattr(cls, "call")).get_config(layer)
 
 
@@ -157,15 +158,7 @@ def graph_config(graph: Graph, structures: Sequence[Any]) -> dict[str, Any]:
     for name, nodes in calls.items():
         for index, node in enumerate(nodes):
             histories |= {tensor: [name, index, i] for i, tensor in enumerate(node.outputs)}
-    entries = [
-        {
-            "class_name": "InputLayer",
-            "config": {"shape": list(tensor.shape[1:]), "name": name, "trainable": True} | _dtype_of_input(tensor),
-            "name": name,
-            "inbound_nodes": [],
-        }
-        for tensor, name in starts.items()
-    ]
+    entries = [_input_config(tensor, name, graph.stand_in) for tensor, name in starts.items()]
     for nodes in calls.values():
         entries.append(layer_config(nodes[0].layer))
         entries[-1] |= {"inbound_nodes": [_call_config(node, histories) for node in nodes], **as_alone(nodes[0].layer)}
@@ -173,10 +166,12 @@ def graph_config(graph: Graph, structures: Sequence[Any]) -> dict[str, Any]:
     return {"layers": entries, "input_layers": inputs, "output_layers": outputs}
 
 
-def _dtype_of_input(tensor):
-    """What an input's config says of its dtype: only that it is one of whole numbers or bools."""
+def _input_config(tensor, name, number):
+    """An input, with its dtype if that is one of whole numbers or bools, and a number in the place of open sizes."""
     dtype = getattr(tensor.node.layer, "input_dtype", None)
-    return {} if dtype is None else {"input_dtype": dtype}
+    config = {"shape": list(with_number([tensor.shape[1:]], number)[0]), "name": name, "trainable": True}
+    config |= {} if dtype is None else {"input_dtype": dtype}
+    return {"class_name": "InputLayer", "config": config, "name": name, "inbound_nodes": []}
 
 
 def _places(graph):

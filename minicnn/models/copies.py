@@ -80,7 +80,7 @@ def _taken_apart(graph):
         for node in graph.nodes
     ]
     ends = ([numbers[t] for t in end] for end in (graph.inputs, graph.outputs))
-    kept = {"remade": graph.remade}
+    kept = {"remade": graph.remade, "stand_in": graph.stand_in}
     return _put_together, (calls, *ends, type(graph)), kept
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from minicnn.hints import FilePath
-from minicnn.layers.open_sizes import goes_by_sizes, has_open, warn_of_sizes
+from minicnn.layers.open_sizes import goes_by_sizes, has_open, stand_in, warn_of_sizes
 from minicnn.models import Model
 from minicnn.models.arguments import check_model
 from minicnn.onnx.package import import_package
@@ -50,6 +50,11 @@ def export_onnx(model: Model, path: FilePath) -> None:
     """
     check_model(model, "export_onnx")
     if model.graph is not None and goes_by_sizes(model.graph):
+        if has_open([t.shape[1:] for t in model.graph.inputs]) and stand_in(model.graph) is not None:
+            raise ValueError(
+                f"a call in model '{model.name}' computes with sizes that are open, which no ONNX file holds: give the "
+                f"model's Input its sizes. Received: inputs of shapes {[t.shape for t in model.graph.inputs]}"
+            )
         warn_of_sizes(f"a call in model '{model.name}'", "the ONNX file")
     path = checked_path(path)
     if path.suffix.lower() != ".onnx":  # a model that was saved under this name would be lost

@@ -7,7 +7,7 @@ from minicnn.graph import Graph
 from minicnn.layers.activity import ActivityPenalty, with_penalty
 from minicnn.layers.base import Layer
 from minicnn.layers.contract import is_own
-from minicnn.layers.open_sizes import of_sizes, shape_behind
+from minicnn.layers.open_sizes import closed, of_sizes, shape_behind
 from minicnn.step import Step
 
 
@@ -85,10 +85,9 @@ class Program:
 
 def lower(graph: Graph) -> Program:
     """The program of a graph, models that are used as layers inlined."""
-    program = Program()
+    graph, program = closed(graph), Program()
     values = {tensor: program.new_value(tensor.shape[1:]) for tensor in graph.inputs}
-    program.inputs = tuple(values.values())
-    program.outputs = tuple(_inline(graph, program, values, None))
+    program.inputs, program.outputs = tuple(values.values()), tuple(_inline(graph, program, values, None))
     return program
 
 

@@ -11,10 +11,12 @@ from typing import Any
 from minicnn.errors import ShapeError
 from minicnn.keras._changed import forget_places
 from minicnn.keras._composed import of_same_weights, weights_in
-from minicnn.keras._open_looks import noting_looks
+from minicnn.keras._open_looks import note_look, noting_looks
+from minicnn.keras._tried_sizes import graph_by_numbers
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import all_fit, fits
 from minicnn.models.forms import input_like
+from minicnn.models.subclassing import layers_in
 from minicnn.nested import leaves, mapped
 from minicnn.training.streams import peek
 
@@ -112,10 +114,26 @@ class AnySizeOfCall:
         return self.graph is not None and getattr(self, "goes_by_attributes", False)
 
     def _trace(self, inputs: Any) -> None:
-        with noting_looks() as looks:
-            super()._trace(inputs)  # type: ignore[misc]
+        trace, shapes = super()._trace, [t.shape[1:] for t in leaves(inputs)]  # type: ignore[misc]
+        places = {part: list(part.nodes) for part in layers_in(list(vars(self).values()))}
+        try:
+            with noting_looks() as looks:
+                trace(inputs)
+        except (TypeError, ValueError):
+            for part, nodes in places.items():
+                part.nodes[:] = nodes
+            if graph_by_numbers(lambda sizes: self._graph_for(trace, inputs, sizes), shapes) is None:
+                raise
+            note_look(None)  # for a layer or model around this one
+            looks = [None]
         if looks:  # at open sizes
             self.graph.remade = self._remade
+
+    def _graph_for(self, trace, inputs, shapes):
+        """The graph between inputs as those given, for samples of these shapes."""
+        rest = iter(shapes)
+        trace(mapped(lambda t: input_like(t, next(rest), t.node.layer.name), inputs))
+        return self.graph
 
     def _remade(self, shapes):
         """The graph that `call` makes for samples of these shapes: of a twin, as other threads may read the model's."""

@@ -17,9 +17,9 @@ _NAMES = """
     cosinedecayrestarts cosinesimilarity cropping1d cropping2d cropping3d cutmix dense depthwiseconv1d
     depthwiseconv2d dice dirac dot dropout earlierplaces einsumdense elementary elu embedding equalization erf
     exponential exponentialdecay f1score falsenegatives falsepositives fbetascore flatten ftrl functionactivation
-    functional functionconstraint functioninitializer functionloss functionregularizer gaussiandropout gaussiannoise
-    gelu getitem globalaveragepooling1d globalaveragepooling2d globalaveragepooling3d globalmaxpooling1d
-    globalmaxpooling2d globalmaxpooling3d glorotnormal glorotuniform groupnormalization groupqueryattention
+    functional functionconstraint functioninitializer functionloss functionofsizes functionregularizer
+    gaussiandropout gaussiannoise gelu getitem globalaveragepooling1d globalaveragepooling2d globalaveragepooling3d
+    globalmaxpooling1d globalmaxpooling2d globalmaxpooling3d glorotnormal glorotuniform groupnormalization groupqueryattention
     hardshrink hardsigmoid hardsilu hardswish hardtanh henormal heuniform highway hinge huber huberloss identity
     identityinitializer inputlayer inversetimedecay iou kld kldivergence l1 l1l2 l2 lamb lambda layernormalization
     layerscale leakyrelu lecunnormal lecununiform lion logcosh logcosherror logsigmoid logsoftmax lookahead mae mape

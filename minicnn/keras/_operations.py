@@ -30,6 +30,7 @@ from minicnn.keras._operation_marks import is_traced, operated
 from minicnn.keras._over_samples import OverSamples, may_wait, of_sample_count
 from minicnn.keras._own_weights import repeated_constant, weights_in_graph
 from minicnn.keras._reductions import Reduction
+from minicnn.keras._sizes_of_data import OpenSizes, applied_to_sizes
 from minicnn.keras._turned import turned
 from minicnn.keras._whole_numbers import as_whole, rectified
 from minicnn.layers.added_loss import BatchScalar
@@ -90,6 +91,8 @@ def entering(function: Callable[..., Any], name: str | None = None) -> Callable[
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if (found := applied_to_sizes(function, args, kwargs, name or function.__name__)) is not None:
+            return found
         symbolic = any(is_symbolic(x) for x in (*args, *kwargs.values()))
         with weights_in_graph() if symbolic else nullcontext():
             args, kwargs = tuple(map(met, args)), {name: met(value) for name, value in kwargs.items()}
@@ -248,14 +251,7 @@ def _in_a_lambda(name, args, kwargs):
 
 
 def in_a_lambda(function: Callable[[Any], Any], tensors: Any) -> Tensor:
-    """A layer that calls a function on arrays alone.
-
-    Parameters
-    ----------
-    function : callable
-        Of an array, or of a list of several.
-    tensors : Tensor, or list of Tensor
-    """
+    """A layer that calls a function on arrays alone: on an array for a tensor, on a list of them for several."""
 
     def of_arrays(arrays):
         if is_symbolic(arrays):
@@ -326,6 +322,8 @@ def gelu(x: Any, approximate: bool = True) -> Any:
 
 def cast(x: Any, dtype: Any) -> Any:
     """x in another dtype; a model's tensors stay floats, but lose what is behind the point for integers."""
+    if isinstance(x, OpenSizes):
+        return tuple(None if size is None else _cast(size, dtype) for size in x)
     if x is None or (isinstance(x, tuple) and None in x):
         count = of_sample_count(partial(np.asarray, dtype=named_dtype(dtype or floatx()))) if x is None else None
         return sizes_of_batch(x, named_dtype(dtype)) if count is None else count

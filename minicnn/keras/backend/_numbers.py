@@ -14,6 +14,7 @@ from minicnn.data.elements import EagerArray
 from minicnn.differentiation import Recorded, value_of
 from minicnn.keras import ops
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras._sizes_of_data import OpenSizes, sizes_of
 from minicnn.keras.backend._functions import learning_phase, set_phase
 
 __all__ = ["clip", "get_uid", "learning_phase_scope", "reset_uids", "shape", "sqrt"]
@@ -39,6 +40,8 @@ def clip(x: Any, min_value: Any, max_value: Any) -> Any:
 def shape(x: Any) -> Any:
     """The sizes, as an array to be computed with; of a model's tensor a tuple of them, with None for the batch."""
     sizes = ops.shape(x)
+    if isinstance(found := sizes_of(x, sizes), OpenSizes):
+        return found
     return sizes if is_symbolic(x) or None in sizes else np.asarray(sizes, "int32").view(EagerArray)
 
 

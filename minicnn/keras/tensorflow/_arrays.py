@@ -18,6 +18,7 @@ from minicnn.keras._deferred import Deferred
 from minicnn.keras._missing import NotInMinicnn
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._orders import as_places
+from minicnn.keras._sizes_of_data import meeting_sizes
 from minicnn.keras.ops._further import of_tensors_too
 from minicnn.keras.tensorflow._complex import squared
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
@@ -216,6 +217,7 @@ def _array(x):
     return x if isinstance(x, Recorded) else as_tensor(x)
 
 
+@meeting_sizes
 def linspace(start: Any, stop: Any, num: int, name: str | None = None, axis: int = 0) -> EagerArray:
     """`num` numbers from `start` to `stop`, both included."""
     kind = as_tensor(start).dtype
@@ -230,6 +232,7 @@ def roll(input: Any, shift: Any, axis: Any, name: str | None = None) -> Any:
     return of_tensorflow(np.roll(as_tensor(input), shift, axis))
 
 
+@meeting_sizes
 def meshgrid(*args: Any, indexing: str = "xy", name: str | None = None) -> list[Any]:
     """Arrays of the coordinates of a grid."""
     return [of_tensorflow(part) for part in np.meshgrid(*map(as_tensor, args), indexing=indexing)]

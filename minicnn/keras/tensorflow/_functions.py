@@ -24,7 +24,7 @@ from minicnn.keras._numbered_samples import numbering
 from minicnn.keras._of_tensors import Computed
 from minicnn.keras._operations import entering, is_symbolic
 from minicnn.keras._own_weights import for_samples
-from minicnn.keras._shapes import Sizes
+from minicnn.keras._sizes_of_data import meeting_sizes, sizes_of
 from minicnn.keras._whole_numbers import largest_first, whole_dtype, whole_sizes
 from minicnn.keras.tensorflow._complex import conjugated, squared
 from minicnn.keras.tensorflow._of_1_arguments import today
@@ -248,7 +248,7 @@ MATH = {name: renamed(f"math.{name}", *how) for name, how in _OF_MATH.items()}
 def shape(input: Any, out_type: Any = "int32", name: str | None = None) -> Any:
     """The sizes, as an array to be computed with; of a model's tensor a tuple of them, with None for the batch."""
     sizes = ops.shape(input)
-    return Sizes(sizes) if None in sizes else as_tensor(np.asarray(sizes), out_type or "int32")
+    return sizes_of(input, sizes) if None in sizes else as_tensor(np.asarray(sizes), out_type or "int32")
 
 
 @entering
@@ -287,23 +287,27 @@ def identity(input: Any, name: str | None = None) -> Any:
     return forgotten(as_tensor(input))
 
 
+@meeting_sizes
 def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> Any:
     """Zeros, float32 unless told."""
     kind = of_python(dtype) or floatx()
     return for_samples(lambda sizes: np.zeros(sizes, kind).view(EagerArray), whole_sizes(shape))
 
 
+@meeting_sizes
 def ones(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> Any:
     """Ones, float32 unless told."""
     kind = of_python(dtype) or floatx()
     return for_samples(lambda sizes: np.ones(sizes, kind).view(EagerArray), whole_sizes(shape))
 
 
+@meeting_sizes
 def fill(dims: Sequence[int], value: Any, name: str | None = None) -> Any:
     """An array of one number."""
     return for_samples(lambda sizes: constant(value, shape=sizes), whole_sizes(dims))
 
 
+@meeting_sizes
 @numbering
 def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None, name: str | None = None) -> EagerArray:
     """Numbers from `start`, or 0, to below `limit`."""

@@ -12,6 +12,7 @@ from minicnn.errors import ShapeError
 from minicnn.keras import ops
 from minicnn.keras import random as numbers
 from minicnn.keras._operations import is_symbolic
+from minicnn.keras._sizes_of_data import meeting_sizes
 from minicnn.keras.tensorflow._functions import of_tensorflow, pictures_of, pixels_of
 
 __all__ = ["adjust_brightness", "adjust_contrast", "adjust_saturation", "central_crop", "crop_to_bounding_box"]
@@ -136,6 +137,7 @@ def _pictures(image):
     return image
 
 
+@meeting_sizes
 def crop_to_bounding_box(
     image: Any, offset_height: int, offset_width: int, target_height: int, target_width: int
 ) -> Any:
@@ -159,6 +161,7 @@ def crop_to_bounding_box(
     return of_tensorflow(pixels[:, rows, columns] if pixels.ndim == 4 else pixels[rows, columns])
 
 
+@meeting_sizes
 def pad_to_bounding_box(
     image: Any, offset_height: int, offset_width: int, target_height: int, target_width: int
 ) -> Any:
@@ -181,6 +184,7 @@ def pad_to_bounding_box(
     return of_tensorflow(ops.pad(pixels, pairs))
 
 
+@meeting_sizes
 def resize_with_crop_or_pad(image: Any, target_height: int, target_width: int) -> Any:
     """The middle of each picture, or the picture in the middle of black."""
     pixels = _pictures(image)

@@ -19,6 +19,7 @@ from minicnn.keras import random as numbers
 from minicnn.keras._names import Lookup, lookup
 from minicnn.keras._operation_marks import operated
 from minicnn.keras._operations import entering, in_a_lambda, is_symbolic
+from minicnn.keras._sizes_of_data import meeting_sizes
 from minicnn.keras.tensorflow import _boxes, _glimpses, _likeness, _patches, _pictures, _resizing, _stateless
 from minicnn.keras.tensorflow._boxes import *  # noqa: F403
 from minicnn.keras.tensorflow._functions import of_tensorflow, pictures_of, pixels_of
@@ -68,6 +69,7 @@ class ResizeMethod:
     LANCZOS3, LANCZOS5, GAUSSIAN, MITCHELLCUBIC = "lanczos3", "lanczos5", "gaussian", "mitchellcubic"
 
 
+@meeting_sizes
 def resize(
     images: Any,
     size: Sequence[int],

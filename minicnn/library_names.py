@@ -19,23 +19,23 @@ _NAMES = """
     exponential exponentialdecay f1score falsenegatives falsepositives fbetascore flatten ftrl functionactivation
     functional functionconstraint functioninitializer functionloss functionofsizes functionregularizer
     gaussiandropout gaussiannoise gelu getitem globalaveragepooling1d globalaveragepooling2d globalaveragepooling3d
-    globalmaxpooling1d globalmaxpooling2d globalmaxpooling3d glorotnormal glorotuniform groupnormalization groupqueryattention
-    hardshrink hardsigmoid hardsilu hardswish hardtanh henormal heuniform highway hinge huber huberloss identity
-    identityinitializer inputlayer inversetimedecay iou kld kldivergence l1 l1l2 l2 lamb lambda layernormalization
-    layerscale leakyrelu lecunnormal lecununiform lion logcosh logcosherror logsigmoid logsoftmax lookahead mae mape
-    matrixproduct maximum maxnorm maxoutdense maxpooling1d maxpooling2d maxpooling3d mean meanabsoluteerror
-    meanabsolutepercentageerror meaniou meanmetricwrapper meansquarederror meansquaredlogarithmicerror minimum
-    minmaxnorm mish mixup model mse msle multiheadattention multiply muon nadam namedfunction noloss nonneg normal
-    normalization one onecycle onehotiou onehotmeaniou ones orthogonal orthogonalinitializer orthogonalregularizer
-    paddedaveragepooling2d paddedmaxpooling2d pearsoncorrelation permute piecewiseconstantdecay pipeline
-    placedresizing pointwise poisson polynomialdecay power precision precisionatrecall prelu r2score randaugment
-    randombrightness randomcolordegeneration randomcolorjitter randomcontrast randomcrop randomerasing randomflip
-    randomgaussianblur randomgrayscale randomhue randominvert randomnormal randomperspective randomposterization
-    randomrotation randomsaturation randomsharpness randomshear randomtranslation randomuniform randomzoom recall
-    recallatprecision reduce reduction relu relu6 repeatvector rescaling reshape resizing rmse rmsnormalization
-    rmsprop rootmeansquarederror schedulefreeadamw select selu sensitivityatspecificity separableconv1d
-    separableconv2d sequential sgd sigmoid silu softmax softplus softshrink softsign solarization
-    sparsecategoricalaccuracy sparsecategoricalcrossentropy sparsemax sparseplus sparsesigmoid
+    globalmaxpooling1d globalmaxpooling2d globalmaxpooling3d glorotnormal glorotuniform groupnormalization
+    groupqueryattention hardshrink hardsigmoid hardsilu hardswish hardtanh henormal heuniform highway hinge huber
+    huberloss identity identityinitializer inputlayer inversetimedecay iou kld kldivergence l1 l1l2 l2 lamb lambda
+    layernormalization layerscale leakyrelu lecunnormal lecununiform lion logcosh logcosherror logsigmoid logsoftmax
+    lookahead mae mape matrixproduct maximum maxnorm maxoutdense maxpooling1d maxpooling2d maxpooling3d mean
+    meanabsoluteerror meanabsolutepercentageerror meaniou meanmetricwrapper meansquarederror
+    meansquaredlogarithmicerror minimum minmaxnorm mish mixup model mse msle multiheadattention multiply muon nadam
+    namedfunction noloss nonneg normal normalization one onecycle onehotiou onehotmeaniou ones orthogonal
+    orthogonalinitializer orthogonalregularizer paddedaveragepooling2d paddedmaxpooling2d pearsoncorrelation permute
+    piecewiseconstantdecay pipeline placedresizing pointwise poisson polynomialdecay power precision
+    precisionatrecall prelu r2score randaugment randombrightness randomcolordegeneration randomcolorjitter
+    randomcontrast randomcrop randomerasing randomflip randomgaussianblur randomgrayscale randomhue randominvert
+    randomnormal randomperspective randomposterization randomrotation randomsaturation randomsharpness randomshear
+    randomtranslation randomuniform randomzoom recall recallatprecision reduce reduction relu relu6 repeatvector
+    rescaling reshape resizing rmse rmsnormalization rmsprop rootmeansquarederror schedulefreeadamw select selu
+    sensitivityatspecificity separableconv1d separableconv2d sequential sgd sigmoid silu softmax softplus softshrink
+    softsign solarization sparsecategoricalaccuracy sparsecategoricalcrossentropy sparsemax sparseplus sparsesigmoid
     sparsetopkcategoricalaccuracy spatialdropout1d spatialdropout2d spatialdropout3d specificityatsensitivity
     spectralnormalization squaredhinge squareplus subtract sum swish tanh tanhshrink timedistributed
     topkcategoricalaccuracy truenegatives truepositives truncatednormal tversky uniform unitnorm unitnormalization

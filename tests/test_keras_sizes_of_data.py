@@ -67,6 +67,10 @@ CASES = {  # what a script writes, and the same by NumPy
         lambda x: tf.reshape(x, (-1, tf.shape(x)[1], tf.shape(x)[2] * 4)),
         lambda y: y.reshape(*y.shape[:2], -1),
     ),
+    "zeros of all sizes": (
+        lambda x: tf.concat([x, tf.zeros(tf.shape(x)) + 1.0], axis=-1),
+        lambda y: np.concatenate([y, np.ones_like(y)], axis=-1),
+    ),
     "mean by a sum": (
         lambda x: tf.reduce_sum(x, [1, 2]) / tf.cast(tf.shape(x)[1] * tf.shape(x)[2], tf.float32),
         lambda y: y.mean(axis=(1, 2)),
@@ -146,6 +150,15 @@ def test_attention_over_places():
         e = np.exp(flat @ flat.transpose(0, 2, 1) - np.max(flat @ flat.transpose(0, 2, 1), axis=-1, keepdims=True))
         right = y + (e / e.sum(axis=-1, keepdims=True) @ flat).reshape(y.shape)
         np.testing.assert_allclose(model.predict(batch, verbose=0), right, rtol=1e-3, atol=1e-4)
+
+
+def test_a_reshape_into_more_samples_is_refused():
+    """TensorFlow makes twice as many samples of it."""
+    image, x, _ = begun()
+    rows = tf.reshape(x, (-1, tf.shape(x)[1] * tf.shape(x)[2], 4))
+    model = keras.Model(image, tf.reshape(rows, (-1, tf.shape(rows)[1] // 2, 4)))
+    with pytest.raises((ValueError, TypeError)):
+        model.predict(pictures((2, 4, 4)), verbose=0)
 
 
 def test_copies_compute_with_their_own():

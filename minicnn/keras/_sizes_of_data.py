@@ -51,13 +51,16 @@ class OfData(Deferred):
         Whose sizes it is made of.
     compute : callable
         Tensor → array, to the number.
+    is_size : bool, default False
+        Whether it is a size itself, and not computed of some.
     """
 
     exist: bool = False  # any, so that functions need look for them
 
-    def __init__(self, tensors: Sequence[Tensor], compute: Callable[[Arrays], Any]) -> None:
+    def __init__(self, tensors: Sequence[Tensor], compute: Callable[[Arrays], Any], is_size: bool = False) -> None:
         self.tensors = list(tensors)
         self.compute = compute
+        self.is_size = is_size
 
     def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What the function gives of such numbers, or of such and tensors; see `Deferred.apply`."""
@@ -99,7 +102,7 @@ class OpenSizes(Sizes):
             return made if key.step in (None, 1) else tuple(list(self)[key])
         size, axis = tuple.__getitem__(self, key), self.first + range(len(self))[key]
         is_known = size is not None or axis == 0
-        return size if is_known else OfData([self.tensor], lambda known: known[self.tensor].shape[axis])
+        return size if is_known else OfData([self.tensor], lambda known: known[self.tensor].shape[axis], is_size=True)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
@@ -131,18 +134,20 @@ def applied_to_sizes(
     A reshape in which one size is what is left stays one.
     """
     parts = _parts([list(args), dict(kwargs)]) if OfData.exist else ()
-    found = next((part for part in parts if isinstance(part, OfData)), None)
-    if found is None:
+    of_data = [part for part in parts if isinstance(part, OfData)]
+    if not of_data:
         return None
     if name == "unstack" and isinstance(args[0], OpenSizes):
         return list(args[0])
     if name == "reshape":
         try:
             given, options = _put([list(args), dict(kwargs)], None)
-            return function(*given, **options)
-        except (TypeError, ValueError):  # two sizes, or another one than is left
-            return _reshaped(function, *args, **kwargs)
-    return found.apply(function, args, kwargs)
+            if all(part.is_size for part in of_data):
+                return function(*given, **options)
+        except (TypeError, ValueError):  # more than one size is open
+            pass
+        return _reshaped(function, *args, **kwargs)
+    return of_data[0].apply(function, args, kwargs)
 
 
 def meeting_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -201,6 +206,8 @@ def _parts(value):
 
 def _put(value, known):
     """The same with arrays for tensors and numbers for sizes; if none are known, None for sizes."""
+    if isinstance(value, OpenSizes) and known is not None:
+        return known[value.tensor].shape[value.first : value.first + len(value)]
     if isinstance(value, slice):
         return slice(*(_put(part, known) for part in (value.start, value.stop, value.step)))
     if isinstance(value, dict):

@@ -460,7 +460,8 @@ def test_panels(dtype, window, channels, filters, n, relu, has_bias, seed):
     compare(y.array, expected, dtype, "y", largest_term("y", x=x, kernel=kernel))
 
 
-def test_panels_serve_what_is_theirs(only):
+def test_panels_serve_what_is_theirs(only, monkeypatch):
+    monkeypatch.setattr(on_tiles, "conv2d", lambda *arguments: False)  # which are faster where there are any
     calls, window = only("panels_are_best", panels, ["conv2d"]), make_window((3, 3), (3, 3), (1, 1), "same")
     x, kernel, y = np.ones((2, 3, 3, 40), "f4"), np.ones((3, 3, 40, 300), "f4"), memory.empty((2, 3, 3, 300), "f4")
     fast.conv2d(x, kernel, None, y, window)

@@ -443,8 +443,12 @@ def test_convolutions_pad_by_themselves(kind, backend, rng):
     xs, dys = data_of(model, rng)
     plain, fused = (run(model.graph, xs, dys, backend, True, fuses) for fuses in (False, True))
     assert_close(fused.outputs[0], plain.outputs[0], 1e-5, "y in training")
+    largest = max(np.abs(gradient).max() for gradient in plain.grads.values())
     for path, gradient in plain.grads.items():
-        assert_close(fused.grads[path], gradient, 1e-5, path)
+        if np.abs(gradient).max() <= 1e-5 * largest:  # rounding alone, of a bias before a normalization
+            assert kind == "all behind" and np.abs(fused.grads[path]).max() <= 1e-5 * largest
+        else:
+            assert_close(fused.grads[path], gradient, 1e-5, path)
     plain, fused = (run(model.graph, xs, None, backend, False, fuses) for fuses in (False, True))
     assert_close(fused.outputs[0], plain.outputs[0], 1e-5, "y")
     assert [type(place.step).__name__ for place in fused.plan.places][2:-2] == steps

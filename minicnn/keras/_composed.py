@@ -17,12 +17,12 @@ from minicnn.graph import Graph, Node, Tensor
 from minicnn.keras._called import attributes_with_weights
 from minicnn.keras._changed import forget_places
 from minicnn.keras._folded import check_no_windows
-from minicnn.keras._open_looks import note_look, noting_looks
+from minicnn.keras._open_looks import noting_looks
 from minicnn.keras._operations import in_a_lambda
 from minicnn.keras._over_samples import OverSamples, kept_for_tensors
 from minicnn.keras._own_weights import standing_in, weights_in_graph
 from minicnn.keras._scopes import inside
-from minicnn.keras._tried_sizes import graph_by_numbers
+from minicnn.keras._tried_sizes import looks_at_sizes
 from minicnn.keras._window_starts import nodes_since
 from minicnn.last_function import note
 from minicnn.layers.input import Input
@@ -88,19 +88,13 @@ class Made(EndsRemembered, models.Model):
 
         If it computes with sizes that are open, it is run with numbers in their place, and anew for the sizes of data.
         """
-        places = {part: list(part.nodes) for part in self.parts}
+        trace = self._graph_for
         try:
-            with noting_looks() as looks:
-                self._trace(_inputs_of(input_shapes))
+            has_looked = looks_at_sizes(lambda: trace(input_shapes), trace, input_shapes, self.parts)
         except (TypeError, ValueError) as problem:
-            for part, nodes in places.items():
-                part.nodes[:] = nodes
-            if graph_by_numbers(self._graph_for, input_shapes) is None:
-                _explain(self.name, problem)
-                raise
-            note_look(None)  # for a layer or model around this one
-            looks = [None]
-        if looks and self.graph is not None:
+            _explain(self.name, problem)
+            raise
+        if has_looked and self.graph is not None:
             self.graph.remade = self._remade
 
     def _graph_for(self, input_shapes):

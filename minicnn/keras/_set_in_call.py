@@ -51,7 +51,7 @@ def hold_numbers(thing: Any, args: Sequence[Any], options: Mapping[str, Any] = M
     """
     inputs, training = (*args, *(options[name] for name in ("inputs", "training") if name in options), None)[:2]
     is_more = len(args) + len(options) > 2 or not isinstance(training, bool | None)
-    if is_more or not _wanted(thing) or any(isinstance(x, Tensor) for x in leaves(inputs)):
+    if is_more or not _with_tensors(thing) or any(isinstance(x, Tensor) for x in leaves(inputs)):
         return
     if training:
         _put_tensors(thing)
@@ -104,16 +104,10 @@ def _set_of(thing):
 
 def _with_tensors(thing):
     """The models and layers in one whose `call` has set attributes to tensors."""
-    inner = [] if thing.graph is None else [node.layer for node in thing.graph.nodes if node.layer.graph is not None]
-    return [*([thing] if _set_of(thing).tensors else []), *(found for layer in inner for found in _with_tensors(layer))]
-
-
-def _wanted(thing) -> Sequence[Any]:
-    """The places in a graph, in order, inside of which there are such attributes; the last of all is the whole."""
     if thing.graph is None:
         return []
-    places = [node for node in thing.graph.nodes if node.layer.graph is not None and _with_tensors(node.layer)]
-    return [*places, *([thing] if _set_of(thing).tensors else [])]
+    inner = [found for node in thing.graph.nodes for found in _with_tensors(node.layer)]
+    return [*([thing] if _set_of(thing).tensors else []), *inner]
 
 
 def _put_tensors(thing):
@@ -126,7 +120,7 @@ def _hold(thing, arrays):
         _put_tensors(thing)
         return
     known = _set_of(thing)
-    places = [place for place in _wanted(thing) if place is not thing]
+    places = [node for node in thing.graph.nodes if _with_tensors(node.layer)]
     wanted = [list(node.inputs) for node in places] + [known.tensors]
     if known.model is None:
         known.model = Model(list(thing.graph.inputs), leaves(wanted), name=thing.name)

@@ -345,7 +345,7 @@ def losses_of_layer(layer: Any, numbers: list[float]) -> list[Any]:
     """
     if is_recording():
         return losses_on_tapes(layer)
-    return [*map(EagerNumber, numbers), *(EagerNumber(value_of(loss)) for loss in added_losses(layer))]
+    return [EagerNumber(value_of(loss)) for loss in (*numbers, *added_losses(layer))]
 
 
 def forget_added(layer: Any) -> None:

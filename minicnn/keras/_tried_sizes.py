@@ -5,14 +5,44 @@ The graph has open sizes at its ends alone. What runs is made anew for the sizes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from minicnn.graph import Graph
 from minicnn.keras._changed import forget_places
+from minicnn.keras._open_looks import note_look, noting_looks
 from minicnn.layers.open_sizes import TRIED, has_open, shape_behind
 from minicnn.step import Shapes
 
 _AND_SMALL = (*TRIED, (12, 24))  # which tables of positions have
+
+
+def looks_at_sizes(
+    run: Callable[[], Any], trace: Callable[[Shapes], Graph], input_shapes: Shapes, parts: Iterable[Any]
+) -> bool:
+    """Run a `call` for its graph; whether that looks at open sizes, or is made of numbers in their place.
+
+    Parameters
+    ----------
+    run : callable
+        Makes the graph, for inputs with open sizes.
+    trace, input_shapes :
+        As of `graph_by_numbers`, which comes next if `run` raises TypeError or ValueError.
+    parts : iterable of Layer
+        Which forget the calls of a run that failed.
+    """
+    places = {part: list(part.nodes) for part in parts}
+    try:
+        with noting_looks() as looks:
+            run()
+    except (TypeError, ValueError):
+        for part, nodes in places.items():
+            part.nodes[:] = nodes
+        if graph_by_numbers(trace, input_shapes) is None:
+            raise
+        note_look(None)  # for a layer or model around this one
+        return True
+    return bool(looks)
 
 
 def graph_by_numbers(trace: Callable[[Shapes], Graph], input_shapes: Shapes) -> Graph | None:

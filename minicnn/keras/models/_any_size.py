@@ -11,8 +11,8 @@ from typing import Any
 from minicnn.errors import ShapeError
 from minicnn.keras._changed import forget_places
 from minicnn.keras._composed import of_same_weights, weights_in
-from minicnn.keras._open_looks import note_look, noting_looks
-from minicnn.keras._tried_sizes import graph_by_numbers
+from minicnn.keras._open_looks import noting_looks
+from minicnn.keras._tried_sizes import looks_at_sizes
 from minicnn.layers.input import Input
 from minicnn.layers.open_sizes import all_fit, fits
 from minicnn.models.forms import input_like
@@ -115,18 +115,8 @@ class AnySizeOfCall:
 
     def _trace(self, inputs: Any) -> None:
         trace, shapes = super()._trace, [t.shape[1:] for t in leaves(inputs)]  # type: ignore[misc]
-        places = {part: list(part.nodes) for part in layers_in(list(vars(self).values()))}
-        try:
-            with noting_looks() as looks:
-                trace(inputs)
-        except (TypeError, ValueError):
-            for part, nodes in places.items():
-                part.nodes[:] = nodes
-            if graph_by_numbers(lambda sizes: self._graph_for(trace, inputs, sizes), shapes) is None:
-                raise
-            note_look(None)  # for a layer or model around this one
-            looks = [None]
-        if looks:  # at open sizes
+        parts = dict.fromkeys(layers_in(list(vars(self).values())))
+        if looks_at_sizes(lambda: trace(inputs), lambda sizes: self._graph_for(trace, inputs, sizes), shapes, parts):
             self.graph.remade = self._remade
 
     def _graph_for(self, trace, inputs, shapes):

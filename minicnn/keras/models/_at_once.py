@@ -142,7 +142,7 @@ class AtOnce:
     @property
     def losses(self) -> list[Any]:
         """The penalties of weights, and what layers added in the last call."""
-        return [*super().losses, *mapped(eager, self._losses_at_once)]  # type: ignore[misc]
+        return [*super().losses, *eager(self._losses_at_once)]  # type: ignore[misc]
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """See `minicnn.Model.evaluate`."""

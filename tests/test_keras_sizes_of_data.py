@@ -188,3 +188,10 @@ def test_no_file_holds_them(tmp_path):
         with pytest.raises((TypeError, ValueError, NotImplementedError), match="function"):
             model.save(tmp_path / name)
     model.save_weights(tmp_path / "a.weights.h5")
+
+
+def test_a_lambda_that_cuts_is_one_layer():
+    image, x, _ = begun()
+    cut = layers.Lambda(lambda t: t[0][:, : tf.shape(t[1])[1], : tf.shape(t[1])[2]] * 2.0, name="cut")
+    model = keras.Model(image, cut([layers.UpSampling2D()(x), x]))
+    assert model.get_layer("cut") is cut and model.layers[-1] is cut

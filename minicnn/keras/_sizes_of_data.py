@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from contextvars import ContextVar
 from functools import wraps
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from minicnn.graph import Tensor
-from minicnn.held import holding
 from minicnn.keras import _operation_marks as _operation_marks  # which gives tensors operators, before this module
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._open_looks import is_noting
@@ -27,7 +24,6 @@ from minicnn.layers.base import register
 from minicnn.step import Shape, Shapes
 
 Arrays = Mapping[Tensor, Any]
-_inside_a_function: ContextVar[bool] = ContextVar("inside the function of a Lambda layer", default=False)
 
 
 @register
@@ -64,8 +60,6 @@ class OfData(Deferred):
 
     def apply(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What the function gives of such numbers, or of such and tensors; see `Deferred.apply`."""
-        if _inside_a_function.get():
-            raise TypeError("this function needs numbers")  # its Lambda layer calls it on arrays then
         parts = list(_parts([list(args), dict(kwargs)]))
         met = [t for part in parts if isinstance(part, OfData) for t in part.tensors]
         own = [part for part in parts if isinstance(part, Tensor)]
@@ -121,11 +115,6 @@ def sizes_of(tensor: Any, sizes: Sequence[int | None]) -> Sizes:
     return made
 
 
-def inside_a_function() -> AbstractContextManager[None]:
-    """Inside, a function that computes with such numbers stops: a `Lambda` can run it on arrays."""
-    return holding(_inside_a_function, True)
-
-
 def applied_to_sizes(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str = ""
 ) -> Any:
@@ -163,8 +152,6 @@ def meeting_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _reshaped(reshape, x, shape, *args, **kwargs):
     """A reshape to such sizes, with as many samples as there are."""
-    if _inside_a_function.get():
-        raise TypeError("this function needs numbers")
     sizes = list(shape)[1:]
     others = [t for size in sizes if isinstance(size, OfData) for t in size.tensors]
     tensors = list(dict.fromkeys([x, *others]))

@@ -14,7 +14,6 @@ from minicnn.keras._deferred import Deferred
 from minicnn.keras._lambda_numbers import keep_numbers
 from minicnn.keras._operation_marks import marked, stands_for_layer, unnamed
 from minicnn.keras._own_weights import weights_in_graph
-from minicnn.keras._sizes_of_data import inside_a_function
 from minicnn.keras._taped import weights_as
 from minicnn.layers import Activation, Lambda
 from minicnn.layers.added_loss import BatchScalar
@@ -35,7 +34,7 @@ def _from_config(cls, config, custom_objects=None, safe_mode=None):
 
 def _call_symbolically(layer: Lambda, tensors: Sequence[Tensor], training: bool | None = None) -> Node:
     """As of all layers; what the function was called on, and gave, is kept, as other layers may stand for this one."""
-    with weights_in_graph(), inside_a_function():
+    with weights_in_graph():
         node = METHODS["call_symbolically"](layer, tensors, training)
     if same := [t for t in tensors if t.node is node]:  # of a function x → x, which has a place in Keras as well
         with unnamed():

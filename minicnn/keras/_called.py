@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.checks import is_integer
 from minicnn.differentiation import Recorded, gradients, met, value_of
 from minicnn.errors import ShapeError
 from minicnn.held import holding
@@ -27,6 +28,7 @@ from minicnn.layers.open_sizes import count_apart, shape_behind
 from minicnn.metrics import Metric
 from minicnn.nested import leaves, packed
 from minicnn.on_host import assign, on_host
+from minicnn.own_parts import is_of_package
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
 from minicnn.step import Arrays, Shape, Shapes, Step, Workspace
@@ -72,10 +74,28 @@ class Called(Step):
         with noting_counts() as counts:
             try:
                 return self._tried(input_shapes, count_apart(input_shapes))
-            except ValueError:
+            except (ValueError, IndexError):
+                if len(counts) != 1 and (declared := self._declared(input_shapes)) is not None:
+                    return declared
                 if len(counts) != 1:  # else it draws numbers for so many samples, a batch of its author's
                     raise
         return self._tried(input_shapes, counts.pop())
+
+    def _declared(self, input_shapes):
+        """What the class's own `compute_output_shape` says, for a `call` that zeros are no data for; None if nothing.
+
+        Parts of pictures that boxes in the data tell of (Girshick, "Fast R-CNN", 2015) have no size where all are 0.
+        """
+        own = getattr(type(self.layer), "compute_output_shape", None)
+        if own is None or is_of_package(own):
+            return None
+        shapes = [(None, *shape) for shape in input_shapes]
+        made = own(self.layer, shapes[0] if len(shapes) == 1 else shapes)
+        if not isinstance(made, tuple | list) or not all(size is None or is_integer(size) for size in made):
+            return None  # several outputs, which are told apart by a call alone
+        vars(self.layer)["_last_function"] = input_shapes, None
+        self.layer.output_form = None
+        return tuple(made[1:])
 
     def _tried(self, input_shapes, count):
         """The shape of a sample of the result, for so many of zeros."""

@@ -149,6 +149,8 @@ def either(name: str) -> Callable[..., Any]:
     def function_(*args: Any, **kwargs: Any) -> Any:
         if name not in _OF_LISTS:
             args = tuple(map(stacked, args))
+        elif args and isinstance(args[0], list | tuple):  # of lists, each of which is an array
+            args = ([stacked(part) for part in args[0]], *args[1:])
         if name in _KEEPING and len(args) == 3:  # where NumPy has the dtype, or what is filled
             args, kwargs = args[:2], {"keepdims": args[2], **kwargs}
         if name in _OVER_AXES:

@@ -16,6 +16,7 @@ from minicnn.layers.activations import Activation
 from minicnn.layers.base import Layer, register
 from minicnn.layers.function_numbers import noting_counts, numbers_of
 from minicnn.layers.open_sizes import count_apart, shape_behind
+from minicnn.nested import leaves, mapped
 from minicnn.on_host import assign, on_host
 from minicnn.own_parts import check_takes, is_of_package
 from minicnn.registry import Configurable, custom_object
@@ -23,6 +24,17 @@ from minicnn.step import Arrays, Shape, Shapes, Workspace
 from minicnn.user_warnings import brief, warn_user
 
 __all__ = ["Lambda"]
+
+
+class _SeveralResults(ShapeError):
+    """Raised where a function gives several tensors, which are those of the layers that it is made of."""
+
+    def __init__(self, results: Any) -> None:
+        super().__init__(
+            "a layer of a row, and one that is called for a layer, gives one tensor: call the Lambda on tensors, and "
+            f"make a Model of what it gives. Received: a function that gives {len(leaves(results))}"
+        )
+        self.results = results
 
 
 @register
@@ -115,7 +127,10 @@ class Lambda(Layer):
                 f"own here. Received: {inputs!r}"
             )
         self.takes_list_of_one = is_list
-        return super().__call__(inputs, training)
+        try:
+            return super().__call__(inputs, training)
+        except _SeveralResults as found:
+            return found.results
 
     def take_list_of_one(self) -> None:
         """Said by who makes a graph of a config: that its calls are ``layer([x])``."""
@@ -132,6 +147,9 @@ class Lambda(Layer):
             result = self._call(tensors)
         except (AttributeError, ImportError, TypeError, ValueError):  # it needs numbers
             result = None
+        if isinstance(result, list | tuple | dict) and all(isinstance(part, Tensor) for part in leaves(result)):
+            self._built = True
+            raise _SeveralResults(result)
         if isinstance(result, Tensor) and len(result.node.outputs) == 1 and not self._is_better_whole(tensors, result):
             self._built = True
             penalty = self.activity_regularizer
@@ -160,9 +178,12 @@ class Lambda(Layer):
             return False
         return True
 
-    def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> np.ndarray:
+    def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> Any:
         """What the function gives for arrays."""
-        return np.asarray(value_of(self._call([np.asarray(a) for a in arrays])))
+        result = self._call([np.asarray(a) for a in arrays])
+        if isinstance(result, list | tuple | dict) and any(np.ndim(value_of(part)) for part in leaves(result)):
+            return mapped(lambda part: np.asarray(value_of(part)), result)
+        return np.asarray(value_of(result))
 
     def build(self, input_shapes: Shapes) -> Shape:
         if (given := self._given_shape(input_shapes)) is not None and None not in given:
@@ -184,6 +205,12 @@ class Lambda(Layer):
         """The shape of a sample of the result, for so many of zeros."""
         with np.errstate(all="ignore"):  # of 0 / 0 nothing is said
             result = self.call_on_arrays([np.zeros((count, *shape), np.float32) for shape in input_shapes], False)
+        if not isinstance(result, np.ndarray):
+            raise ValueError(
+                f"the function gives {len(leaves(result))} arrays, which a model's tensors can stand for where it is "
+                "written with functions of minicnn.keras.ops or tf alone: this one needs numbers. Make one layer of "
+                f"each. Received: {self.function!r}"
+            )
         _check_count(result.shape, count, result.ndim == 0 and result.item() is None)
         return result.shape[1:]
 

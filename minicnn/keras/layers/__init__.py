@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers as core
+from minicnn.differentiation import Recorded
 from minicnn.graph import Tensor
 from minicnn.keras import _calls, _own_parts
 from minicnn.keras._configs import of_input
@@ -310,7 +311,7 @@ _INPUT = {
     "output": property(_output_of_input),
     "get_config": of_input,
 }
-Tensor._keras_shape = property(lambda tensor: tensor.shape)  # type: ignore[attr-defined]
+Tensor._keras_shape = Recorded._keras_shape = property(lambda tensor: tensor.shape)  # type: ignore[attr-defined]
 _SHAPES: dict[str, Any] = {"input_shape": _shape_of("input"), "output_shape": _shape_of("output")}
 _CALLS = _calls.METHODS
 VARIABLES: dict[str, Any] = OF_LAYERS | {

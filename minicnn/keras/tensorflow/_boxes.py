@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,27 +18,34 @@ __all__ = ["combined_non_max_suppression", "draw_bounding_boxes", "non_max_suppr
 __all__ += ["non_max_suppression_overlaps", "non_max_suppression_padded", "non_max_suppression_with_scores"]
 
 
-def _overlaps(boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of every two boxes, 0 for those without an area: (n, 4) → (n, n)."""
+def _overlaps(boxes: np.ndarray) -> Callable[[int, Any], np.ndarray]:
+    """Gives the intersection of a box over its union with each of others, 0 for those without an area.
+
+    Of every two it would be (n, n) numbers, which a picture's hundred thousand boxes have no room for.
+    """
     first, last = np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])  # any two corners
     areas = np.prod(last - first, axis=-1)
-    sides = np.minimum(last[:, None], last) - np.maximum(first[:, None], first)  # (n, n, 2)
-    common = np.prod(np.maximum(sides, 0), axis=-1)
-    union = areas[:, None] + areas - common
-    return np.where((areas[:, None] > 0) & (areas > 0), common / np.where(union > 0, union, 1), 0)
+
+    def with_others(at, others):
+        sides = np.minimum(last[at], last[others]) - np.maximum(first[at], first[others])  # (m, 2)
+        common = np.prod(np.maximum(sides, 0), axis=-1)
+        union = areas[at] + areas[others] - common
+        return np.where((areas[at] > 0) & (areas[others] > 0), common / np.where(union > 0, union, 1), 0)
+
+    return with_others
 
 
 def _kept(overlaps, scores, most, threshold, score_threshold, sigma=0.0) -> tuple[np.ndarray, np.ndarray]:
     """(which are kept, in the order of their scores; their scores): (m,), (m,)."""
-    threshold, score_threshold = overlaps.dtype.type(threshold), float(scores.dtype.type(score_threshold))
+    score_threshold = float(scores.dtype.type(score_threshold))
     queue = [(-score, at, 0) for at, score in enumerate(scores.tolist()) if score > score_threshold]
     heapq.heapify(queue)
     chosen: list[int] = []
     found: list[float] = []
     while queue and len(chosen) < most:
         negative, at, met = heapq.heappop(queue)
-        near = overlaps[at, chosen[met:]]  # `met` counts those kept that have lowered the score already
-        if sigma == 0 and (near > threshold).any():
+        near = overlaps(at, chosen[met:])  # `met` counts those kept that have lowered the score already
+        if sigma == 0 and (near > near.dtype.type(threshold)).any():
             continue
         factor = np.exp(-0.5 / sigma * np.square(near)).prod() if sigma else 1.0
         if factor == 1:
@@ -56,7 +64,7 @@ def _plain(boxes: Any, scores: Any) -> tuple[np.ndarray, np.ndarray]:
     ShapeError
         For other shapes.
     """
-    boxes, scores = (np.asarray(as_tensor(each)) for each in (boxes, scores))
+    boxes, scores = (np.asarray(value_of(as_tensor(each))) for each in (boxes, scores))
     if boxes.ndim != 2 or boxes.shape[-1] != 4 or scores.shape != boxes.shape[:1]:
         raise ShapeError(f"expected boxes (n, 4) and scores (n,). Received: shapes {boxes.shape} and {scores.shape}")
     return boxes, scores
@@ -128,10 +136,11 @@ def non_max_suppression_overlaps(
     name: str | None = None,
 ) -> Any:
     """`non_max_suppression` where how much every two boxes overlap is given, (n, n)."""
-    overlaps, scores = (np.asarray(as_tensor(each)) for each in (overlaps, scores))
+    overlaps, scores = (np.asarray(value_of(as_tensor(each))) for each in (overlaps, scores))
     if overlaps.shape != scores.shape * 2:
         raise ShapeError(f"expected overlaps (n, n) of scores (n,). Received: {overlaps.shape} and {scores.shape}")
-    kept, _ = _kept(overlaps, scores, int(max_output_size), float(overlap_threshold), float(score_threshold))
+    given = (int(max_output_size), float(overlap_threshold), float(score_threshold))
+    kept, _ = _kept(lambda at, others: overlaps[at, others], scores, *given)
     return of_tensorflow(kept)
 
 

@@ -16,6 +16,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minicnn.recorded_methods import method
 from minicnn.reverse_mode import accumulated, in_order, product, turned
+from minicnn.shown_numbers import ShownNumbers
 
 Back = Callable[[np.ndarray], np.ndarray]
 
@@ -25,7 +26,7 @@ def _anew(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda self, other: operation(self, other)
 
 
-class Recorded(NDArrayOperatorsMixin):
+class Recorded(ShownNumbers, NDArrayOperatorsMixin):
     """An array, and how it was computed.
 
     Parameters
@@ -40,8 +41,6 @@ class Recorded(NDArrayOperatorsMixin):
     has_gradient : bool
         False for numbers that were drawn, and what was computed of these alone: they may become plain arrays.
     """
-
-    __array_priority__: float = 1000.0
 
     def __new__(cls, value: Any, parents: Sequence[tuple[Recorded, Back]] = ()) -> Any:
         for parent, _ in parents:
@@ -58,6 +57,7 @@ class Recorded(NDArrayOperatorsMixin):
         """Hook: what a value computed of this one becomes, an object to be initialised or an array; None: the usual."""
         return None
 
+    __array_priority__: float = 1000.0
     shape: property = property(lambda self: self.value.shape)
     ndim: property = property(lambda self: self.value.ndim)
     size: property = property(lambda self: self.value.size)

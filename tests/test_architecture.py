@@ -69,6 +69,7 @@ ROOMS = (
         "on_host",
         "processors",
         "recorded_methods",
+        "shown_numbers",
         "reverse_mode",
         "user_warnings",
     ),

@@ -180,15 +180,6 @@ class Taped(Recorded):
     def __index__(self) -> int:
         return self.value.__index__()
 
-    def __format__(self, spec: str) -> str:
-        return format(self.value[()] if self.ndim == 0 else self.value, spec)
-
-    def __repr__(self) -> str:
-        return f"<Taped {self.shape} {self.dtype}: {self.value}>"
-
-    def __str__(self) -> str:
-        return str(self.value)
-
 
 def _matters(node) -> bool:
     """Whether a tape that records may go back beyond a node: not if it is older than all of them, or was drawn."""

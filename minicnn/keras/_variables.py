@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from minicnn.keras._taped import is_recording, is_weight_in_graph, weight_on_tap
 from minicnn.layers.names import unique_name
 from minicnn.parameters import Weight
 from minicnn.settings import floatx
+from minicnn.user_warnings import brief
 
 
 class _Value(EagerArray):
@@ -51,6 +52,14 @@ class _Part(EagerArray):
     def assign_sub(self, delta: Any, *args: Any, **options: Any) -> Variable:
         """The variable, with less at these places."""
         return self.assign(np.asarray(self) - value_of(met(delta)))
+
+
+class IndexedSlices(NamedTuple):
+    """Rows of a variable, and which they are: ``tf.IndexedSlices``."""
+
+    values: Any
+    indices: Any
+    dense_shape: Any = None
 
 
 class Variable(Weight):
@@ -194,6 +203,23 @@ class Variable(Weight):
     def scatter_nd_sub(self, indices: Any, updates: Any, name: str | None = None) -> Variable:
         """Less at places (…, axes)."""
         return self._scattered(np.subtract.at, indices, updates)
+
+    def scatter_update(self, sparse_delta: Any, use_locking: bool = False, name: str | None = None) -> Variable:
+        """Other rows: those of `tf.IndexedSlices`, its `values` (n, …) at its `indices` (n,)."""
+        return self._scattered_rows(operator.setitem, sparse_delta)
+
+    def scatter_add(self, sparse_delta: Any, use_locking: bool = False, name: str | None = None) -> Variable:
+        """More in rows; one that stands there twice grows twice."""
+        return self._scattered_rows(np.add.at, sparse_delta)
+
+    def scatter_sub(self, sparse_delta: Any, use_locking: bool = False, name: str | None = None) -> Variable:
+        """Less in rows."""
+        return self._scattered_rows(np.subtract.at, sparse_delta)
+
+    def _scattered_rows(self, change: Callable[..., None], delta: Any) -> Variable:
+        if not isinstance(delta, IndexedSlices):
+            raise TypeError(f"expected tf.IndexedSlices(values, indices). Received: {brief(delta)}")
+        return self._scattered(change, np.asarray(value_of(met(delta.indices)))[..., None], delta.values)
 
     def read_value(self) -> Any:
         """Its numbers now."""

@@ -27,6 +27,7 @@ from minicnn.models.written_compiled import compile_config, compiles_itself, hin
 from minicnn.models.written_files import (
     as_subclass,
     built_for,
+    classes_of_parts,
     describe_subclass,
     described,
     flags_within,
@@ -321,6 +322,18 @@ def model_from_json(json_string: str | bytes | bytearray, custom_objects: Mappin
             return model_from_config(described)
 
 
+def _model_of(file):
+    """The model of a file's config, also where only the class is known that makes its parts."""
+    try:
+        return model_from_config(file.config)
+    except ValueError:
+        classes = classes_of_parts(file.training.get("subclass"))
+        if not classes:
+            raise
+        with custom_object_scope(classes):
+            return model_from_config(file.config)
+
+
 def load_model(
     filepath: str | PathLike[str],
     custom_objects: Mapping[str, Any] | None = None,
@@ -361,7 +374,7 @@ def load_model(
         if file.config is None:
             raise FileFormatError("the file holds weights alone: build the model and call load_weights")
         with weights_from_file(file.numbers):
-            model = built_for(model_from_config(file.config), file.input_shapes)
+            model = built_for(_model_of(file), file.input_shapes)
         if "subclass" in file.training:
             with weights_from_file(file.numbers):
                 model = as_subclass(model, file.training["subclass"])

@@ -11,7 +11,7 @@ from minicnn.errors import FileFormatError
 from minicnn.layers.input import Input
 from minicnn.models.config import MAX_LAYERS, STRUCTURE, class_name_of, made, model_config, own_arguments
 from minicnn.models.forms import layers_within
-from minicnn.nested import mapped
+from minicnn.nested import leaves, mapped
 from minicnn.own_parts import is_of_package
 from minicnn.registry import custom_object, to_plain
 from minicnn.user_warnings import warn_user
@@ -194,6 +194,28 @@ def as_subclass(model: Model, described: Any) -> Model:
         if mine.trainable is not theirs.trainable:  # what is made of layers sets the flags of these
             mine.trainable = theirs.trainable
     return own
+
+
+def classes_of_parts(described: Any) -> dict[str, type]:
+    """The classes of one's own whose layers the class makes that a file names, by name; none if that is not known.
+
+    Keras makes a subclass by its constructor, so that what its constructor calls needs not be given.
+    """
+    name, config = (described.get(key) if isinstance(described, dict) else None for key in ("class_name", "config"))
+    cls = _known(name) if isinstance(name, str) and isinstance(config, dict) else None
+    if cls is None:
+        return {}
+    try:
+        model = _made_again(cls, config | {"name": None})
+    except (TypeError, ValueError):  # which `as_subclass` tells of
+        return {}
+    found, waiting = dict[str, type](), [model]
+    for part in waiting:
+        if not is_of_package(type(part)):
+            found[type(part).__name__] = type(part)
+        inside = [each for each in leaves(list(vars(part).values())) if isinstance(each, layers.Layer)]
+        waiting += [each for each in inside if each not in waiting]
+    return found
 
 
 def _made_again(cls, config):

@@ -9,8 +9,6 @@ from functools import reduce
 from typing import Any, NoReturn
 from weakref import ref
 
-import numpy as np
-
 from minicnn import models as core
 from minicnn.errors import unknown_name
 from minicnn.graph import Tensor
@@ -331,9 +329,7 @@ class _Stack(WithBranches, Stacking, AnySize, _Trainable):
             raise ValueError(f"model '{self.name}' has no layers, so that it cannot be called: add(…) some first")
         x = args[0] if args else None
         if self.takes_any_pictures(x):
-            batch = x if np.ndim(x) == 4 else np.expand_dims(x, 0)
-            made = reduce(lambda x, layer: layer(x, *args[1:], **kwargs), self.layers, batch)
-            return made if np.ndim(x) == 4 else made[0]
+            return reduce(lambda x, layer: layer(x, *args[1:], **kwargs), self.layers, x)
         several = isinstance(x, dict) or (isinstance(x, list | tuple) and len(x) > 1)
         if several and not self.built and not any(isinstance(part, Tensor) for part in leaves(x)):
             return reduce(

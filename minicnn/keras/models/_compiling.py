@@ -123,7 +123,8 @@ def losses_today(value: Any) -> Any:
 def _refused_in_use(loss):
     """The loss; of a function that takes other arguments, one that says so once it is asked for a loss.
 
-    Parts of a GAN are compiled with the functions that tapes train them by, ``loss=generator_loss``, and never fitted.
+    Parts of a GAN are compiled with the functions that tapes train them by, ``loss=generator_loss``, and never fitted;
+    ``model.loss(fake)`` calls them.
     """
     if not isinstance(loss, FunctionType):
         return loss
@@ -132,10 +133,12 @@ def _refused_in_use(loss):
     except TypeError:
 
         @wraps(loss)
-        def refuse(y_true: Any, y_pred: Any) -> Any:
-            check_takes(loss, "a loss function", "y_true", "y_pred")
+        def of_its_own(*args: Any, **options: Any) -> Any:
+            if len(args) == 2 and not options:
+                check_takes(loss, "a loss function", "y_true", "y_pred")
+            return loss(*args, **options)
 
-        return refuse
+        return of_its_own
     return loss
 
 

@@ -14,7 +14,7 @@ from minicnn.graph import Tensor
 from minicnn.keras._own_names import is_of_library
 from minicnn.keras._parts_in_files import attributes_for_files
 from minicnn.keras.tensorflow._checkpoints import Checkpoint
-from minicnn.layers import CenterCrop, Rescaling, Resizing
+from minicnn.layers import CenterCrop, Lambda, Rescaling, Resizing
 from minicnn.layers.augmentation import ImageLayer
 from minicnn.layers.given import images_as_batch
 from minicnn.losses.no_loss import NoLoss
@@ -77,10 +77,13 @@ class Graphless:
     def takes_any_pictures(self, x: Any) -> bool:
         """Whether it is one picture without a batch, a list of pictures, or pictures of another size than those before.
 
-        Layers that change pictures one by one take them all the same, each by itself.
+        Layers that change pictures one by one take them all the same, each by itself, and so do functions behind those
+        that take nothing but pictures.
         """
         layers = self.layers  # type: ignore[attr-defined]
-        if isinstance(x, Tensor | dict) or not all(isinstance(layer, _PICTURES) for layer in layers):
+        if isinstance(x, Tensor | dict) or not all(isinstance(layer, (*_PICTURES, Lambda)) for layer in layers):
+            return False
+        if any(isinstance(layer, Lambda) for layer in layers) and isinstance(layers[0], Lambda | Rescaling):
             return False
         if isinstance(x, list | tuple):
             return isinstance(images_as_batch(x), np.ndarray)

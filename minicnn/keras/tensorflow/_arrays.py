@@ -57,7 +57,7 @@ def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
     def on_tensors(*args: Any, **kwargs: Any) -> Any:
         return func(*map(_with_tensors, args), **{name: _with_tensors(value) for name, value in kwargs.items()})
 
-    vars(on_tensors).update(get_concrete_function=_no_graph, python_function=func)
+    vars(on_tensors).update(get_concrete_function=lambda *args, **kwargs: _Concrete(on_tensors), python_function=func)
     return on_tensors
 
 
@@ -67,19 +67,29 @@ def _with_tensors(value):
     return mapped(lambda x: as_tensor(x) if type(x) is np.ndarray else x, value) if any(is_array) else value
 
 
-def _no_graph(*args: Any, **kwargs: Any) -> NoReturn:
-    """Refused.
+class _Concrete:
+    """What `get_concrete_function` gives: the function, for any arguments. It has no graph that could be read.
 
     Raises
     ------
     NotInMinicnn
-        Always.
+        For its graph, and all else that is read of one.
     """
-    raise NotInMinicnn(
-        "tf.function makes no graph here, so that there is no concrete function to freeze or to convert: call the "
-        "function itself; model.export(path, format='onnx') writes a model for other programs",
-        name="get_concrete_function",
-    )
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self._func = func
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._func(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # as `copy` looks for
+            raise AttributeError(name)
+        raise NotInMinicnn(
+            "tf.function makes no graph here, so that there is none to look at, to freeze or to convert: call the "
+            f"function itself; model.export(path, format='onnx') writes a model for other programs. Received: .{name}",
+            name=name,
+        )
 
 
 @entering

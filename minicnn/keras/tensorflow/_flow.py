@@ -24,8 +24,14 @@ __all__ += ["dtypes", "scatter_nd", "searchsorted", "switch_case", "tensor_scatt
 __all__ += ["histogram_fixed_width", "while_loop"]
 
 
-def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any] | None = None, name: Any = None) -> Any:
-    """What the first function gives if `pred` is true, else what the second does."""
+def cond(
+    pred: Any,
+    true_fn: Callable[[], Any],
+    false_fn: Callable[[], Any] | None = None,
+    name: str | None = None,
+    strict: bool = False,
+) -> Any:
+    """What the first function gives if `pred` is true, else what the second does; `strict` is TensorFlow 1's."""
     if bool(value_of(pred)):
         return true_fn()
     return None if false_fn is None else false_fn()

@@ -14,12 +14,12 @@ from minicnn.keras import _taped, backend, ops
 from minicnn.keras._custom_gradient import custom_gradient
 from minicnn.keras._deferred import Deferred
 from minicnn.keras._tape import GradientTape
-from minicnn.keras._variables import Variable
+from minicnn.keras._variables import IndexedSlices, Variable
 from minicnn.keras.tensorflow._functions import as_tensor, of_tensorflow
 from minicnn.layers.added_loss import BatchScalar
 from minicnn.nested import mapped
 
-__all__ = ["GradientTape", "UnconnectedGradients", "Variable", "clip_by_global_norm", "clip_by_norm"]
+__all__ = ["GradientTape", "IndexedSlices", "UnconnectedGradients", "Variable", "clip_by_global_norm", "clip_by_norm"]
 __all__ += ["custom_gradient", "global_norm", "gradients", "stop_gradient"]
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from oracles import assert_close
 
+import minicnn as mc
 from minicnn import keras, layers
 from minicnn.errors import ShapeError
 from minicnn.keras import tensorflow as tf
@@ -119,6 +120,19 @@ def test_a_function_in_a_layer_gives_several_tensors(halves, rng, tmp_path):
     assert_close(model.predict(x, verbose=0), x[:, :2] * x[:, 2:], 1e-6)
     model.save(tmp_path / "m.keras")
     assert_close(keras.models.load_model(tmp_path / "m.keras").predict(x, verbose=0), x[:, :2] * x[:, 2:], 1e-6)
+
+
+@pytest.mark.parametrize("cls", [mc.layers.Lambda, keras.layers.Lambda])
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_list_with_an_entry_for_each_sample_is_one_array(cls, parts):
+    x = np.arange(8, dtype=np.float32).reshape(2, 4)
+    inputs, twice = mc.Input((4,)), cls(lambda t: [np.asarray(row) * 2 for row in np.asarray(t)])
+    assert_close(twice(x), x * 2, 0)
+    assert_close(mc.Sequential([inputs, twice])(x), x * 2, 0)
+    cut = cls(lambda t: np.split(np.asarray(t), parts, axis=-1))  # of two samples, two halves
+    assert [np.shape(part) for part in cut(x)] == [(2, 4 // parts)] * parts
+    with pytest.raises(ShapeError, match=f"gives {parts} arrays"):
+        mc.Sequential([inputs, cut])
 
 
 def test_several_results_by_name_and_where_there_can_be_none():

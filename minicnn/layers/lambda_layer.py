@@ -147,7 +147,7 @@ class Lambda(Layer):
             result = self._call(tensors)
         except (AttributeError, ImportError, TypeError, ValueError):  # it needs numbers
             result = None
-        if isinstance(result, list | tuple | dict) and all(isinstance(part, Tensor) for part in leaves(result)):
+        if isinstance(result, list | tuple | dict) and {isinstance(part, Tensor) for part in leaves(result)} == {True}:
             self._built = True
             raise _SeveralResults(result)
         if isinstance(result, Tensor) and len(result.node.outputs) == 1 and not self._is_better_whole(tensors, result):
@@ -180,10 +180,20 @@ class Lambda(Layer):
 
     def call_on_arrays(self, arrays: Sequence[ArrayLike], training: bool) -> Any:
         """What the function gives for arrays."""
-        result = self._call([np.asarray(a) for a in arrays])
-        if isinstance(result, list | tuple | dict) and any(np.ndim(value_of(part)) for part in leaves(result)):
+        arrays = [np.asarray(a) for a in arrays]
+        result = self._call(arrays)
+        if self._is_several(result, arrays):
             return mapped(lambda part: np.asarray(value_of(part)), result)
         return np.asarray(value_of(result))
+
+    def _is_several(self, result, arrays):
+        """Whether the function gives several arrays, and not one in a list: that has an entry for each sample."""
+        if not isinstance(result, list | tuple) or not any(np.ndim(value_of(part)) for part in result):
+            return isinstance(result, dict)
+        if len(result) != len(arrays[0]):
+            return True
+        one_more = self._call([np.concatenate([a, np.zeros_like(a, shape=(1, *a.shape[1:]))]) for a in arrays])
+        return len(one_more) == len(result)
 
     def build(self, input_shapes: Shapes) -> Shape:
         if (given := self._given_shape(input_shapes)) is not None and None not in given:
